@@ -1,0 +1,21 @@
+"""edgekit: put PaddlePaddle classification models on phones, boards and servers, with numbers to trust."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+__version__ = "0.1.0"
+
+__all__ = ["EdgeKit", "__version__"]
+
+if TYPE_CHECKING:
+    from edgekit.api import EdgeKit
+
+
+def __getattr__(name: str) -> Any:
+    # Lazy, so that `edgekit --help` and the workers never pay for the API's imports.
+    if name == "EdgeKit":
+        from edgekit.api import EdgeKit
+
+        return EdgeKit
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

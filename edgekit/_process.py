@@ -1,0 +1,245 @@
+"""Child processes: the only module that imports subprocess.
+
+Commands are argument lists, never shell strings. Every wait has a timeout; a child that overruns is
+killed with everything it started (each child leads a process group of its own).
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import selectors
+import shlex
+import signal
+import subprocess
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from edgekit.errors import ToolError
+
+logger = logging.getLogger("edgekit.process")
+
+KILL_GRACE_S = 2.0
+
+
+@dataclass(frozen=True, kw_only=True)
+class Completed:
+    """What a finished child left: decoded output and its exit code (negative: killed by that signal)."""
+
+    argv: tuple[str, ...]
+    exit_code: int
+    stdout: str
+    stderr: str
+    wall_s: float
+
+    @property
+    def ok(self) -> bool:
+        return self.exit_code == 0
+
+    def tail(self, lines: int = 8) -> str:
+        """The last non-empty lines of stderr, or of stdout where stderr is empty, for error messages."""
+        text = self.stderr.strip() or self.stdout.strip()
+        return "\n".join(text.splitlines()[-lines:])
+
+
+def child_environment(extra: Mapping[str, str | None] | None = None) -> dict[str, str]:
+    """The environment for a child: this one's, with `extra` set (a value of None removes a name)."""
+    environment = dict(os.environ)
+    for name, value in (extra or {}).items():
+        if value is None:
+            environment.pop(name, None)
+        else:
+            environment[name] = value
+    return environment
+
+
+def describe_exit(exit_code: int) -> str:
+    """`exit code 3`, or `killed by SIGSEGV` for a child that a signal ended."""
+    if exit_code < 0:
+        try:
+            return f"killed by {signal.Signals(-exit_code).name}"
+        except ValueError:
+            return f"killed by signal {-exit_code}"
+    return f"exit code {exit_code}"
+
+
+def run(
+    argv: Sequence[str | Path],
+    *,
+    timeout_s: float,
+    env: Mapping[str, str | None] | None = None,
+    cwd: Path | None = None,
+    input_text: str | None = None,
+) -> Completed:
+    """Run a command to its end and return what it said; a non-zero exit is the caller's to judge.
+
+    Raises:
+        ToolError: The program does not exist or cannot be executed, or it overran `timeout_s` (it and
+            what it started are dead by then).
+    """
+    words = tuple(str(word) for word in argv)
+    logger.info("+ %s", shlex.join(words))
+    started = time.monotonic()
+    child = _spawn(words, env=env, cwd=cwd, stdin=subprocess.DEVNULL if input_text is None else subprocess.PIPE)
+    try:
+        stdout, stderr = child.communicate(
+            None if input_text is None else input_text.encode(), timeout=timeout_s
+        )
+    except subprocess.TimeoutExpired as error:
+        kill_group(child)
+        child.communicate()
+        raise ToolError(
+            f"running {words[0]}: no end after {timeout_s:g} s, stopped",
+            hint="run again with --verbose to see the command",
+        ) from error
+    except BaseException:
+        kill_group(child)
+        child.communicate()
+        raise
+    return Completed(
+        argv=words,
+        exit_code=child.returncode,
+        stdout=stdout.decode(errors="replace"),
+        stderr=stderr.decode(errors="replace"),
+        wall_s=time.monotonic() - started,
+    )
+
+
+def _spawn(
+    words: tuple[str, ...],
+    *,
+    env: Mapping[str, str | None] | None,
+    cwd: Path | None,
+    stdin: int,
+    stderr: int = subprocess.PIPE,
+) -> subprocess.Popen[bytes]:
+    try:
+        return subprocess.Popen(
+            words,
+            stdin=stdin,
+            stdout=subprocess.PIPE,
+            stderr=stderr,
+            env=child_environment(env),
+            cwd=cwd,
+            start_new_session=True,
+        )
+    except OSError as error:
+        raise ToolError(f"starting {words[0]}: {error.strerror or error}", hint="edgekit doctor") from error
+
+
+def kill_group(child: subprocess.Popen[bytes]) -> None:
+    """Kill a child and everything in its process group, and reap it."""
+    try:
+        os.killpg(child.pid, signal.SIGKILL)
+    except (ProcessLookupError, PermissionError):
+        child.kill()
+    try:
+        child.wait(KILL_GRACE_S)
+    except subprocess.TimeoutExpired:
+        logger.warning("process %d did not die", child.pid)
+
+
+class LineChild:
+    """A child that is spoken to in lines: one goes in, one comes back, each with a timeout."""
+
+    def __init__(
+        self,
+        argv: Sequence[str | Path],
+        *,
+        stderr_path: Path,
+        env: Mapping[str, str | None] | None = None,
+        cwd: Path | None = None,
+    ) -> None:
+        self.argv = tuple(str(word) for word in argv)
+        logger.info("+ %s", shlex.join(self.argv))
+        self._stderr_path = stderr_path
+        with stderr_path.open("wb") as stderr:
+            self._child = _spawn(self.argv, env=env, cwd=cwd, stdin=subprocess.PIPE, stderr=stderr.fileno())
+        assert self._child.stdin is not None and self._child.stdout is not None
+        self._stdin, self._stdout = self._child.stdin, self._child.stdout
+        self._selector = selectors.DefaultSelector()
+        self._selector.register(self._stdout, selectors.EVENT_READ)
+        self._buffer = bytearray()
+
+    @property
+    def pid(self) -> int:
+        return self._child.pid
+
+    def write_line(self, line: str) -> None:
+        """Send one line. Raises BrokenPipeError if the child no longer reads."""
+        self._stdin.write(line.encode() + b"\n")
+        self._stdin.flush()
+
+    def read_line(self, timeout_s: float) -> str | None:
+        """The next line of stdout without its end; None when stdout is closed. Raises TimeoutError."""
+        deadline = time.monotonic() + timeout_s
+        while True:
+            end = self._buffer.find(b"\n")
+            if end >= 0:
+                line = bytes(self._buffer[:end])
+                del self._buffer[: end + 1]
+                return line.decode(errors="replace")
+            if not self._selector.select(max(0.0, deadline - time.monotonic())):
+                raise TimeoutError(f"no line from {self.argv[0]} within {timeout_s:g} s")
+            data = os.read(self._stdout.fileno(), 1 << 20)
+            if not data:
+                return None
+            self._buffer += data
+
+    def close(self, timeout_s: float = 10.0) -> int:
+        """End stdin, wait for the child's own end, kill it where that takes too long; its exit code."""
+        try:
+            self._stdin.close()
+        except BrokenPipeError:
+            pass
+        try:
+            self._child.wait(timeout_s)
+        except subprocess.TimeoutExpired:
+            kill_group(self._child)
+        self._release()
+        return self._child.returncode
+
+    def kill(self) -> None:
+        kill_group(self._child)
+        self._release()
+
+    def _release(self) -> None:
+        self._selector.close()
+        self._stdout.close()
+
+    def stderr_text(self) -> str:
+        """What the child has written to stderr so far."""
+        try:
+            return self._stderr_path.read_text(errors="replace")
+        except OSError:
+            return ""
+
+
+def replace_process(argv: Sequence[str | Path], env: Mapping[str, str | None] | None = None) -> None:
+    """Become another program (exec); does not return."""
+    words = [str(word) for word in argv]
+    os.execvpe(words[0], words, child_environment(env))
+
+
+def start_daemon(
+    argv: Sequence[str | Path], *, log_path: Path, env: Mapping[str, str | None] | None = None
+) -> int:
+    """Start a program that outlives this one, its output in `log_path`; returns its process id."""
+    words = [str(word) for word in argv]
+    logger.info("+ %s &", shlex.join(words))
+    with log_path.open("ab") as log:
+        try:
+            child = subprocess.Popen(
+                words,
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=log,
+                env=child_environment(env),
+                start_new_session=True,
+                close_fds=True,
+            )
+        except OSError as error:
+            raise ToolError(f"starting {words[0]}: {error.strerror or error}", hint="edgekit doctor") from error
+    return child.pid

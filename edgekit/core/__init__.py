@@ -1,0 +1,1 @@
+"""Pure records and arithmetic: the standard library and msgspec only."""

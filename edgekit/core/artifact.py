@@ -1,0 +1,145 @@
+"""What an export leaves behind: artifacts and the manifest that ties them together."""
+
+from __future__ import annotations
+
+import enum
+
+import msgspec
+
+from edgekit.core.parity import Parity
+from edgekit.core.spec import Precision, Preprocess
+
+MANIFEST_SCHEMA_VERSION = 1
+MANIFEST_NAME = "manifest.json"
+LABELS_NAME = "labels.txt"
+
+
+class ArtifactKind(enum.Enum):
+    """Every artifact that a model can have; the value is its key in the manifest and on the command line."""
+
+    PADDLE = "paddle"
+    ONNX = "onnx"
+    NB_ARM = "nb-arm"
+    NB_ARM_FP16 = "nb-arm-fp16"
+    NB_X86 = "nb-x86"
+    PADDLE_INT8 = "paddle-int8"
+    ONNX_INT8 = "onnx-int8"
+    NB_ARM_INT8 = "nb-arm-int8"
+
+    @property
+    def precision(self) -> Precision:
+        if self.value.endswith("int8"):
+            return Precision.INT8
+        return Precision.FP16 if self.value.endswith("fp16") else Precision.FP32
+
+    @property
+    def format(self) -> str:
+        """`paddle`, `onnx` or `nb`."""
+        return self.value.partition("-")[0]
+
+    @property
+    def file_names(self) -> tuple[str, ...]:
+        """The files of the artifact directory; the first is the one that an engine is pointed at."""
+        return _FILE_NAMES[self]
+
+
+_FILE_NAMES: dict[ArtifactKind, tuple[str, ...]] = {
+    ArtifactKind.PADDLE: ("inference.pdmodel", "inference.pdiparams", "inference.pdiparams.info"),
+    ArtifactKind.ONNX: ("inference.onnx",),
+    ArtifactKind.NB_ARM: ("inference.arm.nb",),
+    ArtifactKind.NB_ARM_FP16: ("inference.arm_fp16.nb",),
+    ArtifactKind.NB_X86: ("inference.x86.nb",),
+    ArtifactKind.PADDLE_INT8: ("inference.int8.pdmodel", "inference.int8.pdiparams"),
+    ArtifactKind.ONNX_INT8: ("inference.int8.onnx",),
+    ArtifactKind.NB_ARM_INT8: ("inference.int8.arm.nb",),
+}
+
+
+class TensorSpec(msgspec.Struct, frozen=True, kw_only=True):
+    """An input or output tensor; a dimension of None is dynamic."""
+
+    name: str
+    dtype: str
+    shape: tuple[int | None, ...]
+
+
+class ArtifactFile(msgspec.Struct, frozen=True, kw_only=True):
+    """One file of an artifact, relative to the artifact directory."""
+
+    path: str
+    sha256: str
+    size_bytes: int
+
+
+class Artifact(msgspec.Struct, frozen=True, kw_only=True):
+    """One artifact and how it came about.
+
+    Attributes:
+        kind: Which of the model's artifacts this is.
+        files: Its files; the first is the one that an engine is pointed at.
+        tool: The converter, e.g. `paddle_lite_opt`.
+        tool_version: Its version, for a `.nb` the one recorded in its header.
+        parent_sha256: `sha256` of the artifact that it was made from; None for the first.
+        inputs: Input tensors.
+        outputs: Output tensors.
+        options: What the converter was asked, e.g. `{"opset_version": "14"}`.
+    """
+
+    kind: ArtifactKind
+    files: tuple[ArtifactFile, ...]
+    tool: str
+    tool_version: str
+    parent_sha256: str | None
+    inputs: tuple[TensorSpec, ...]
+    outputs: tuple[TensorSpec, ...]
+    options: dict[str, str] = {}
+
+    @property
+    def sha256(self) -> str:
+        """The identity of the artifact: its first file's hash, or of all hashes where it has several."""
+        if len(self.files) == 1:
+            return self.files[0].sha256
+        import hashlib
+
+        return hashlib.sha256("\n".join(file.sha256 for file in self.files).encode()).hexdigest()
+
+    @property
+    def size_bytes(self) -> int:
+        return sum(file.size_bytes for file in self.files)
+
+    @property
+    def main_file(self) -> str:
+        return self.files[0].path
+
+
+class Manifest(msgspec.Struct, frozen=True, kw_only=True):
+    """`manifest.json` of an artifact directory: everything downstream reads this, never file names.
+
+    Attributes:
+        name: Name of the artifact directory's model (`--name`, else the model's).
+        model: Name of the zoo's model, None for an imported one.
+        source: Where the weights came from: `pretrained`, `random (seed 0)`, a file name, an import.
+        source_sha256: Hash of the weight file or the imported model; None for random weights.
+        output_activation: `softmax` where the artifacts end in it, `none` otherwise; nobody applies it twice.
+        labels: File name of the label list in the directory, one label a line in order of class.
+        parity: Results of the last `verify`, by rung.
+    """
+
+    schema_version: int = MANIFEST_SCHEMA_VERSION
+    edgekit_version: str
+    name: str
+    model: str | None
+    source: str
+    source_sha256: str | None
+    num_classes: int
+    output_activation: str
+    preprocess: Preprocess
+    labels: str | None
+    inputs: tuple[TensorSpec, ...]
+    outputs: tuple[TensorSpec, ...]
+    artifacts: dict[str, Artifact]
+    parity: dict[str, Parity] = {}
+    notes: tuple[str, ...] = ()
+
+    def artifact(self, kind: ArtifactKind) -> Artifact | None:
+        return self.artifacts.get(kind.value)

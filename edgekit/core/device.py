@@ -1,0 +1,80 @@
+"""What a device is, as probed."""
+
+from __future__ import annotations
+
+import msgspec
+
+
+class Cluster(msgspec.Struct, frozen=True, kw_only=True):
+    """Cores of one maximum frequency.
+
+    Attributes:
+        cores: Core numbers.
+        max_frequency_khz: As the kernel says; None where it does not.
+        part: CPU part number of /proc/cpuinfo, e.g. `0xd0b` (Cortex-A76).
+    """
+
+    cores: tuple[int, ...]
+    max_frequency_khz: int | None
+    part: str | None = None
+
+
+class Battery(msgspec.Struct, frozen=True, kw_only=True):
+    """Battery state; each value None where it cannot be read."""
+
+    level_percent: int | None = None
+    temperature_celsius: float | None = None
+    current_ua: int | None = None
+    voltage_uv: int | None = None
+    charging: bool | None = None
+
+
+class DeviceInfo(msgspec.Struct, frozen=True, kw_only=True):
+    """A device or the host. What could not be read is None.
+
+    Attributes:
+        serial: What `--device` takes.
+        state: `device`, `offline`, `unauthorized`, ...
+        soc: SoC name, e.g. `SM8150`.
+        abi: `arm64-v8a`, `x86_64`, `aarch64`, ...
+        abis: All that the device runs.
+        os: `Android 13 (SDK 33)` or a Linux distribution.
+        clusters: Slowest first; `big` is every core but the slowest cluster's.
+        features: CPU features of /proc/cpuinfo that all cores have.
+        emulated: True on the virtual device: its latency is not a phone's.
+        temperatures_celsius: By zone.
+        runtimes: What edgekit has pushed there, name to version.
+    """
+
+    serial: str
+    state: str
+    transport: str
+    manufacturer: str | None = None
+    model: str | None = None
+    soc: str | None = None
+    abi: str | None = None
+    abis: tuple[str, ...] = ()
+    os: str | None = None
+    kernel: str | None = None
+    clusters: tuple[Cluster, ...] = ()
+    features: tuple[str, ...] = ()
+    memory_bytes: int | None = None
+    free_bytes: int | None = None
+    temperatures_celsius: dict[str, float] = {}
+    battery: Battery | None = None
+    emulated: bool = False
+    runtimes: dict[str, str] = {}
+
+    @property
+    def cores(self) -> tuple[int, ...]:
+        return tuple(sorted(core for cluster in self.clusters for core in cluster.cores))
+
+    @property
+    def big_cores(self) -> tuple[int, ...]:
+        """Every core but the slowest cluster's; all of them where there is one cluster."""
+        clusters = self.clusters[1:] or self.clusters
+        return tuple(sorted(core for cluster in clusters for core in cluster.cores))
+
+    @property
+    def little_cores(self) -> tuple[int, ...]:
+        return tuple(sorted(self.clusters[0].cores)) if self.clusters else ()

@@ -1,0 +1,180 @@
+"""The result file of `bench`: raw samples, what was asked, what took effect, and the circumstances."""
+
+from __future__ import annotations
+
+import enum
+
+import msgspec
+
+from edgekit.core.device import DeviceInfo
+from edgekit.core.parity import Parity
+from edgekit.core.spec import Precision
+
+RESULT_SCHEMA_VERSION = 1
+
+
+class Status(enum.Enum):
+    """How a point ended."""
+
+    DONE = "done"
+    SKIPPED = "skipped"
+    INTERRUPTED = "interrupted"
+    FAILED = "failed"
+
+
+class Verdict(enum.Enum):
+    """Whether a figure may be believed; of several the first counts."""
+
+    UNVERIFIED = "unverified"
+    THROTTLED = "throttled"
+    UNSTABLE = "unstable"
+    EMULATED = "emulated"
+    VALID = "valid"
+
+
+class PowerMode(enum.Enum):
+    """Paddle Lite's names for where threads are bound; the number is its enum value."""
+
+    HIGH = "HIGH"
+    LOW = "LOW"
+    FULL = "FULL"
+    NO_BIND = "NO_BIND"
+    RAND_HIGH = "RAND_HIGH"
+    RAND_LOW = "RAND_LOW"
+
+
+class ArtifactRef(msgspec.Struct, frozen=True, kw_only=True):
+    """Which artifact a point ran."""
+
+    kind: str
+    format: str
+    sha256: str
+    converter: str
+    converter_version: str
+
+
+class CoreState(msgspec.Struct, frozen=True, kw_only=True):
+    """One core at one moment; None where it cannot be read."""
+
+    core: int
+    frequency_khz: int | None = None
+    max_frequency_khz: int | None = None
+    governor: str | None = None
+    throttle_count: int | None = None
+
+
+class Environment(msgspec.Struct, frozen=True, kw_only=True):
+    """The circumstances at one moment; what cannot be read is None.
+
+    Attributes:
+        load_1min: The system's load average over a minute.
+        steal_ticks: Time that a hypervisor took from this machine since boot, in clock ticks.
+        busy_processes: Names of other processes that used more than a tenth of a core.
+    """
+
+    cores: tuple[CoreState, ...] = ()
+    temperatures_celsius: dict[str, float] = {}
+    load_1min: float | None = None
+    steal_ticks: int | None = None
+    battery_percent: int | None = None
+    battery_current_ua: int | None = None
+    battery_voltage_uv: int | None = None
+    charging: bool | None = None
+    screen_on: bool | None = None
+    memory_available_bytes: int | None = None
+    busy_processes: tuple[str, ...] | None = None
+    unreadable: tuple[str, ...] = ()
+
+
+class ProcessRun(msgspec.Struct, frozen=True, kw_only=True):
+    """One fresh runner process of a point.
+
+    Attributes:
+        samples_ns: Wall time of each inference on a steady clock, in order.
+        warmup_runs: Inferences thrown away before.
+        load_ns: From the start of loading the model to ready.
+        first_run_ns: The first inference.
+        peak_memory_bytes: Peak resident memory of the process.
+        cores_seen: Cores that the process's threads were observed on.
+        cpu_ns: CPU time of all threads over the timed inferences.
+    """
+
+    samples_ns: tuple[int, ...]
+    warmup_runs: int
+    load_ns: int | None = None
+    first_run_ns: int | None = None
+    peak_memory_bytes: int | None = None
+    cores_seen: tuple[int, ...] = ()
+    cpu_ns: int | None = None
+    started_at: str | None = None
+
+
+class InstructionCount(msgspec.Struct, frozen=True, kw_only=True):
+    """Exact instructions of one inference on the virtual device.
+
+    Attributes:
+        total: All threads together.
+        main_thread: The thread that waits longest, which sets the pace; equals total for one thread.
+        spinning: Instructions of busy waiting, not in the two others.
+        inferences: Number of inferences counted; all gave these numbers within `spread`.
+        spread: Largest minus smallest over the smallest.
+    """
+
+    total: int
+    main_thread: int
+    spinning: int = 0
+    inferences: int = 1
+    spread: float = 0.0
+
+
+class PointError(msgspec.Struct, frozen=True, kw_only=True):
+    """Why a point failed or was skipped."""
+
+    message: str
+    hint: str | None = None
+    exit_code: int = 8
+
+
+class Point(msgspec.Struct, frozen=True, kw_only=True):
+    """One cell of a sweep."""
+
+    model: str
+    artifact: ArtifactRef | None
+    engine: str
+    precision: Precision
+    requested_threads: int
+    batch_size: int
+    status: Status
+    engine_version: str | None = None
+    engine_options: dict[str, str] = {}
+    effective_threads: int | None = None
+    requested_cores: str | None = None
+    cores: tuple[int, ...] = ()
+    power_mode: PowerMode | None = None
+    warmup: int | None = None
+    error: PointError | None = None
+    processes: tuple[ProcessRun, ...] = ()
+    environment_before: Environment | None = None
+    environment_after: Environment | None = None
+    parity: Parity | None = None
+    instruction_count: InstructionCount | None = None
+    verdict: Verdict | None = None
+    reasons: tuple[str, ...] = ()
+
+    @property
+    def samples_ns(self) -> list[int]:
+        """All samples of all processes."""
+        return [sample for process in self.processes for sample in process.samples_ns]
+
+
+class Result(msgspec.Struct, frozen=True, kw_only=True):
+    """A whole sweep on one target: the document that `bench` writes."""
+
+    schema_version: int = RESULT_SCHEMA_VERSION
+    run_id: str
+    started_at: str
+    ended_at: str | None
+    edgekit_version: str
+    command: tuple[str, ...]
+    target: DeviceInfo
+    points: tuple[Point, ...]

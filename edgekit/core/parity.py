@@ -1,0 +1,98 @@
+"""When two outputs of one model count as the same."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import msgspec
+
+from edgekit.core.spec import Precision
+
+# Largest error relative to the reference output's range. int8 is judged by Top-1 agreement alone.
+MAX_RELATIVE_ERROR = {Precision.FP32: 1e-4, Precision.FP16: 1e-2, Precision.BF16: 5e-2, Precision.INT8: None}
+MIN_TOP1_AGREEMENT = {Precision.FP32: 1.0, Precision.FP16: 1.0, Precision.BF16: 0.9, Precision.INT8: 0.9}
+
+
+class Parity(msgspec.Struct, frozen=True, kw_only=True):
+    """How close outputs came to a reference over several inputs.
+
+    Attributes:
+        reference: What was compared against, e.g. `paddle`.
+        inputs: Number of inputs compared.
+        max_relative_error: Largest absolute error over the range of the reference output of that input;
+            None where an output is not finite.
+        top1_agreement: Share of inputs with the same highest class, 0 to 1.
+        outputs_differ: The outputs are not one constant for all inputs.
+        passed: Within the tolerance of its precision.
+        reason: What failed, None where it passed.
+    """
+
+    reference: str
+    inputs: int
+    max_relative_error: float | None
+    top1_agreement: float
+    outputs_differ: bool
+    passed: bool
+    reason: str | None = None
+
+
+Rows = Sequence[Sequence[float]]
+
+
+def compare(
+    outputs: Rows, reference: Rows, *, precision: Precision, reference_name: str
+) -> Parity:
+    """Judge outputs against a reference, row by row.
+
+    Args:
+        outputs: One row of scores an input, float[N][C]; numpy arrays will do.
+        reference: The same from the reference, float[N][C].
+        precision: Decides the tolerance.
+        reference_name: Stored with the result.
+    """
+    if len(outputs) != len(reference) or not len(reference):
+        raise ValueError(f"parity of {len(outputs)} outputs against {len(reference)} references")
+    worst: float | None = 0.0
+    agreeing = 0
+    for row, wanted in zip(outputs, reference, strict=True):
+        if len(row) != len(wanted):
+            return _verdict(
+                reference_name, len(reference), None, 0.0, True,
+                f"{len(row)} scores instead of {len(wanted)}",
+            )
+        errors = [abs(float(a) - float(b)) for a, b in zip(row, wanted, strict=True)]
+        error = sum(errors)  # NaN and infinity survive a sum, not a max
+        if error != error or error in (float("inf"), float("-inf")):
+            worst = None
+        span = max(map(float, wanted)) - min(map(float, wanted))
+        if worst is not None:
+            worst = max(worst, max(errors) / span if span > 0 else float(max(errors) > 0))
+        agreeing += _argmax(row) == _argmax(wanted)
+    agreement = agreeing / len(reference)
+    differ = len(reference) == 1 or any(
+        any(float(a) != float(b) for a, b in zip(row, outputs[0], strict=True)) for row in outputs[1:]
+    )
+    tolerance = MAX_RELATIVE_ERROR[precision]
+    reason = None
+    if worst is None:
+        reason = "the output is not finite (NaN or infinity)"
+    elif not differ:
+        reason = "the output is the same for different inputs"
+    elif tolerance is not None and worst > tolerance:
+        reason = f"relative error {worst:.2e} exceeds {tolerance:.0e} ({precision.value})"
+    elif agreement < MIN_TOP1_AGREEMENT[precision]:
+        reason = f"Top-1 agrees on {agreeing} of {len(reference)} inputs"
+    return _verdict(reference_name, len(reference), worst, agreement, differ, reason)
+
+
+def _argmax(row: Sequence[float]) -> int:
+    return max(range(len(row)), key=lambda index: float(row[index]))
+
+
+def _verdict(
+    reference: str, inputs: int, error: float | None, agreement: float, differ: bool, reason: str | None
+) -> Parity:
+    return Parity(
+        reference=reference, inputs=inputs, max_relative_error=error, top1_agreement=agreement,
+        outputs_differ=differ, passed=reason is None, reason=reason,
+    )

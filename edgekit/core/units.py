@@ -1,0 +1,31 @@
+"""Units at the edge: values are stored in ns and bytes and turned into words here."""
+
+from __future__ import annotations
+
+NS_PER_MS = 1_000_000
+NS_PER_S = 1_000_000_000
+
+
+def format_ms(ns: float) -> str:
+    """Nanoseconds as milliseconds with the two decimals that the published tables have."""
+    return f"{ns / NS_PER_MS:.2f}"
+
+
+def format_bytes(count: int) -> str:
+    """`812 B`, `9.6 kB`, `3.1 MB`: decimal units, as file managers and registries show them."""
+    value = float(count)
+    for unit in ("B", "kB", "MB", "GB"):
+        if value < 1000 or unit == "GB":
+            return f"{value:.0f} {unit}" if unit == "B" else f"{value:.1f} {unit}"
+        value /= 1000
+    raise AssertionError
+
+
+def format_count(count: float) -> str:
+    """`58.6 M` for instruction counts, parameters and FLOPs."""
+    value = float(count)
+    for unit in ("", " k", " M", " G"):
+        if value < 1000 or unit == " G":
+            return f"{value:.0f}" if not unit else f"{value:.4g}{unit}"
+        value /= 1000
+    raise AssertionError

@@ -1,0 +1,1 @@
+"""Probe a device and put runner and models on it."""

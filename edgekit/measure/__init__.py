@@ -1,0 +1,1 @@
+"""bench, verify, predict, eval: everything that asks runners."""

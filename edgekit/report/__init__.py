@@ -1,0 +1,1 @@
+"""Results as tables, CSV, Markdown, JSON and HTML."""

@@ -1,0 +1,178 @@
+"""The runner protocol: what `bench`, `verify`, `predict` and `eval` say to whatever runs a model.
+
+A runner is a process that holds one artifact in one configuration. It reads requests as JSON lines
+from stdin until end of file and answers each with one JSON line on stdout, in order. Nothing else
+goes to stdout; what an engine prints goes to stderr. The native runners (`edgekit/native`) and the
+Python worker (`edgekit/runners/worker`) speak it alike; `tests/runners/test_contract.py` holds every
+one of them to it.
+
+Requests carry `op`; `load` comes first, once:
+
+    {"op": "load", "protocol": 1, "model": "/path/inference.onnx", "params": "/path or null",
+     "sha256": "… of the model file, or null", "threads": 2, "cores": [4, 5] or null,
+     "power_mode": "HIGH" or null, "input_shape": [1, 3, 224, 224], "options": {"onednn": "on"}}
+    -> {"ok": true, "op": "load", "protocol": 1, "engine": "onnxruntime", "engine_version": "1.20.1",
+        "load_ns": 1, "requested_threads": 2, "effective_threads": 2, "cores": [4, 5],
+        "inputs": [{"name", "dtype", "shape"}], "outputs": [the same; dynamic dimensions are null],
+        "pid": 1, "options": {what took effect}}
+
+    {"op": "run", "warmup": 10, "warmup_ns": 500000000, "repeats": 100, "min_ns": 1000000000,
+     "max_ns": 60000000000, "seed": 0, "mark": false}
+    -> {"ok": true, "op": "run", "first_run_ns": 1 (null on a second `run`), "warmup_runs": 12,
+        "samples_ns": [...], "cpu_ns": 1, "cores_seen": [4, 5], "peak_memory_bytes": 1}
+
+  Warm-up: at least `warmup` inferences and `warmup_ns`. Timed: at least `repeats` and `min_ns`, no
+  new inference once `max_ns` of timed inference have passed. The input is pseudo-random and filled
+  before. With `mark`, `syscall(0xE5E5, n)` brackets each timed inference: n = 2i before, 2i+1 after.
+
+    {"op": "infer", "input": "/path/in.f32", "shape": [2, 3, 224, 224], "output": "/path/out.f32"}
+    -> {"ok": true, "op": "infer", "shape": [2, 1000], "latency_ns": 1}
+
+  Files are raw little-endian float32 in C order. The output file is written beside and renamed.
+
+    {"op": "environment"}
+    -> {"ok": true, "op": "environment", "cores": [{"core", "frequency_khz", "max_frequency_khz",
+        "governor"}], "temperatures_celsius": {"zone": 41.0}, "clock_ns": steady, "load_1min": 0.5}
+
+A request that cannot be served is answered, and the runner goes on reading:
+
+    {"ok": false, "op": "run", "error": {"code": "shape", "message": "…"}}
+
+Codes: `protocol` (another version), `request` (malformed), `model_missing`, `model_invalid`,
+`hash_mismatch`, `shape`, `threads` (that many cannot be had), `cores` (no such core, or too few),
+`unsupported` (the engine cannot do this: a point to skip), `runtime` (the engine failed),
+`io` (input or output file), `memory`. After end of file the exit code is 0 where every answer was
+`ok`, else that of the first failure: protocol 10, request 11, model_missing 12, model_invalid 13,
+hash_mismatch 14, shape 15, threads 16, cores 17, unsupported 18, runtime 19, io 20, memory 21.
+"""
+
+from __future__ import annotations
+
+import enum
+
+import msgspec
+
+from edgekit.core.artifact import TensorSpec
+
+PROTOCOL_VERSION = 1
+MARK_SYSCALL = 0xE5E5
+
+
+class ErrorCode(enum.Enum):
+    """Why a request was refused; see the module's text."""
+
+    PROTOCOL = "protocol"
+    REQUEST = "request"
+    MODEL_MISSING = "model_missing"
+    MODEL_INVALID = "model_invalid"
+    HASH_MISMATCH = "hash_mismatch"
+    SHAPE = "shape"
+    THREADS = "threads"
+    CORES = "cores"
+    UNSUPPORTED = "unsupported"
+    RUNTIME = "runtime"
+    IO = "io"
+    MEMORY = "memory"
+
+
+EXIT_CODES = {code: 10 + index for index, code in enumerate(ErrorCode)}
+
+
+class Load(msgspec.Struct, frozen=True, kw_only=True, tag_field="op", tag="load"):
+    """Load one artifact in one configuration."""
+
+    protocol: int = PROTOCOL_VERSION
+    model: str
+    params: str | None = None
+    sha256: str | None = None
+    threads: int = 1
+    cores: tuple[int, ...] | None = None
+    power_mode: str | None = None
+    input_shape: tuple[int, ...]
+    options: dict[str, str] = {}
+
+
+class Run(msgspec.Struct, frozen=True, kw_only=True, tag_field="op", tag="run"):
+    """Time inferences."""
+
+    warmup: int = 10
+    warmup_ns: int = 500_000_000
+    repeats: int = 100
+    min_ns: int = 1_000_000_000
+    max_ns: int = 60_000_000_000
+    seed: int = 0
+    mark: bool = False
+
+
+class Infer(msgspec.Struct, frozen=True, kw_only=True, tag_field="op", tag="infer"):
+    """Run one file of inputs through the model."""
+
+    input: str
+    shape: tuple[int, ...]
+    output: str
+
+
+class ReadEnvironment(msgspec.Struct, frozen=True, kw_only=True, tag_field="op", tag="environment"):
+    """Read frequencies and temperatures."""
+
+
+Request = Load | Run | Infer | ReadEnvironment
+
+
+class Loaded(msgspec.Struct, frozen=True, kw_only=True):
+    """Answer to `load`."""
+
+    protocol: int
+    engine: str
+    engine_version: str
+    load_ns: int
+    requested_threads: int
+    effective_threads: int | None
+    cores: tuple[int, ...]
+    inputs: tuple[TensorSpec, ...]
+    outputs: tuple[TensorSpec, ...]
+    pid: int
+    options: dict[str, str] = {}
+
+
+class Ran(msgspec.Struct, frozen=True, kw_only=True):
+    """Answer to `run`."""
+
+    samples_ns: tuple[int, ...]
+    warmup_runs: int
+    first_run_ns: int | None = None
+    cpu_ns: int | None = None
+    cores_seen: tuple[int, ...] = ()
+    peak_memory_bytes: int | None = None
+
+
+class Inferred(msgspec.Struct, frozen=True, kw_only=True):
+    """Answer to `infer`."""
+
+    shape: tuple[int, ...]
+    latency_ns: int
+
+
+class CoreReading(msgspec.Struct, frozen=True, kw_only=True):
+    """One core in the answer to `environment`."""
+
+    core: int
+    frequency_khz: int | None = None
+    max_frequency_khz: int | None = None
+    governor: str | None = None
+
+
+class EnvironmentRead(msgspec.Struct, frozen=True, kw_only=True):
+    """Answer to `environment`."""
+
+    clock_ns: int
+    cores: tuple[CoreReading, ...] = ()
+    temperatures_celsius: dict[str, float] = {}
+    load_1min: float | None = None
+
+
+class Refusal(msgspec.Struct, frozen=True, kw_only=True):
+    """The `error` of an answer that is not ok."""
+
+    code: ErrorCode
+    message: str

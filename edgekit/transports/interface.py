@@ -1,0 +1,97 @@
+"""How files and commands reach a device; `adb`, `ssh` and `local` implement this, one file each.
+
+Paths on the far side are strings with `/`. Every operation has a timeout and ends in one of:
+its result, `DeviceError` (refused: full, read-only, unauthorised, no such device) or
+`DeviceLostError` (the far side went away or stopped answering). A command's own non-zero exit is a
+result, not an error.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Protocol
+
+import msgspec
+
+Progress = Callable[[int], None]
+"""Called with the number of bytes sent since the last call."""
+
+
+class CommandResult(msgspec.Struct, frozen=True, kw_only=True):
+    """A command that ran to its end on the far side (negative exit code: killed by that signal)."""
+
+    exit_code: int
+    stdout: str
+    stderr: str
+
+
+class RemoteProcess(Protocol):
+    """A running command that is spoken to in lines."""
+
+    def write_line(self, line: str) -> None:
+        """Send one line to its stdin. Raises DeviceLostError or BrokenPipeError (it stopped reading)."""
+
+    def read_line(self, timeout_s: float) -> str | None:
+        """The next line of stdout; None at its end. Raises TimeoutError, DeviceLostError."""
+
+    def close(self, timeout_s: float = 10.0) -> int:
+        """End stdin, wait for its end (kill it after `timeout_s`) and return the exit code."""
+
+    def kill(self) -> None:
+        """End it and everything that it started."""
+
+    def stderr_text(self) -> str:
+        """What it has written to stderr so far."""
+
+
+class Transport(Protocol):
+    """One device. Instances are cheap; `close` releases what they hold."""
+
+    name: str
+    """`adb`, `ssh` or `local`."""
+    serial: str
+    """What `--device` takes."""
+
+    def run(
+        self, argv: Sequence[str], *, timeout_s: float = 30.0, env: Mapping[str, str] | None = None
+    ) -> CommandResult:
+        """Run a command to its end. `argv` is quoted for the far shell by the transport."""
+
+    def open(self, argv: Sequence[str], *, env: Mapping[str, str] | None = None) -> RemoteProcess:
+        """Start a command and keep its stdin and stdout."""
+
+    def push(
+        self,
+        local: Path,
+        remote: str,
+        *,
+        mode: int = 0o644,
+        timeout_s: float | None = None,
+        progress: Progress | None = None,
+    ) -> None:
+        """Send a file. It lands under a temporary name beside `remote` and is moved into place when whole.
+
+        `timeout_s` defaults to a bound that grows with the size of the file. Directories are made.
+        """
+
+    def pull(self, remote: str, local: Path, *, timeout_s: float | None = None) -> None:
+        """Fetch a file; `local` appears only when it is whole. A missing remote file is an InputError."""
+
+    def read_text(self, remote: str, *, timeout_s: float = 10.0) -> str | None:
+        """A small file's text, or None where it does not exist or cannot be read."""
+
+    def sha256(self, remotes: Sequence[str], *, timeout_s: float = 60.0) -> dict[str, str]:
+        """Hex digests, computed over there, of those of `remotes` that exist."""
+
+    def list_files(self, remote: str, *, timeout_s: float = 30.0) -> list[str]:
+        """Paths of all regular files below a directory, relative to it; empty where there is none."""
+
+    def remove(self, remotes: Sequence[str], *, timeout_s: float = 30.0) -> None:
+        """Delete files or whole directories; what does not exist is no error."""
+
+    def free_bytes(self, remote: str, *, timeout_s: float = 10.0) -> int | None:
+        """Free space of the file system that holds a path (or its nearest existing parent)."""
+
+    def close(self) -> None:
+        """Release connections; the far side keeps its files."""

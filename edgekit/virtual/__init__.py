@@ -1,0 +1,1 @@
+"""The virtual ARM64 device."""

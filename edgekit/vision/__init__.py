@@ -1,0 +1,1 @@
+"""Pictures in, labelled answers out: decode, preprocess, top-k, labels."""
