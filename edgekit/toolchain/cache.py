@@ -13,7 +13,13 @@
 from __future__ import annotations
 
 import os
+import shutil
+from collections.abc import Sequence
 from pathlib import Path
+
+import msgspec
+
+from edgekit.errors import InputError
 
 
 def cache_root() -> Path:
@@ -29,3 +35,54 @@ def cache_root() -> Path:
 def cache_directory(part: str) -> Path:
     """A part of the cache, e.g. `opt`; it is made by whoever writes to it."""
     return cache_root() / part
+
+
+class CachePart(msgspec.Struct, frozen=True, kw_only=True):
+    """A part of the cache and what it takes on disk."""
+
+    name: str
+    files: int
+    size_bytes: int
+
+
+def list_parts() -> list[CachePart]:
+    """The parts that exist, by name."""
+    root = cache_root()
+    if not root.is_dir():
+        return []
+    return [_measure(path) for path in sorted(root.iterdir()) if path.is_dir()]
+
+
+def _measure(directory: Path) -> CachePart:
+    sizes = [path.lstat().st_size for path in directory.rglob("*") if path.is_file() and not path.is_symlink()]
+    return CachePart(name=directory.name, files=len(sizes), size_bytes=sum(sizes))
+
+
+def clean(parts: Sequence[str]) -> int:
+    """Delete parts of the cache; returns the bytes freed.
+
+    Raises:
+        InputError: There is no such part, or it is in use (a virtual device is running).
+    """
+    present = {part.name: part for part in list_parts()}
+    for name in parts:
+        if name not in present:
+            raise InputError(
+                f"cleaning the cache: no part {name!r} in {cache_root()}", hint="edgekit cache list"
+            )
+        if name == "virtual" and any(_is_running(pid) for pid in (cache_root() / name).glob("*/pid")):
+            raise InputError(
+                "cleaning the cache: a virtual device is running", hint="edgekit virtual stop --all"
+            )
+    freed = 0
+    for name in parts:
+        freed += present[name].size_bytes
+        shutil.rmtree(cache_root() / name)
+    return freed
+
+
+def _is_running(pid_file: Path) -> bool:
+    try:
+        return Path(f"/proc/{int(pid_file.read_text())}").exists()
+    except (OSError, ValueError):
+        return False

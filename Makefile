@@ -1,0 +1,37 @@
+# make demo   sets everything up and runs the main job on a real trained network
+# make test   sets everything up and passes the tests
+# Both can be repeated; what is there already is not made again.
+
+SHELL := /bin/bash
+VENV := .venv
+BIN := $(VENV)/bin
+READY := $(VENV)/.ready
+
+.PHONY: demo test test-slow lint bench setup clean
+
+demo: $(READY)
+	@scripts/demo.sh
+
+test: lint
+	$(BIN)/pytest -n 2 --dist loadfile -m "not slow"
+
+test-slow: $(READY)
+	$(BIN)/pytest -n 2 --dist loadfile -m slow
+
+lint: $(READY)
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+# Each benchmark prints its figures with their limits; the machine should be otherwise idle.
+bench: $(READY)
+	@scripts/bench.sh
+
+setup: $(READY)
+
+$(READY): setup.cfg pyproject.toml constraints.txt scripts/setup.sh
+	@scripts/setup.sh $(VENV)
+
+clean:
+	rm -rf $(VENV) build dist *.egg-info results .pytest_cache .mypy_cache .ruff_cache .import_linter_cache

@@ -1,0 +1,43 @@
+"""`edgekit cache`."""
+
+from __future__ import annotations
+
+import click
+
+from edgekit.cli.options import echo_json, json_option, note
+
+
+@click.group()
+def command() -> None:
+    """What edgekit keeps on this machine, and how to free it."""
+
+
+@command.command("list")
+@json_option
+def list_cache(as_json: bool) -> None:
+    """The parts of the cache with their sizes."""
+    from edgekit.core.units import format_bytes
+    from edgekit.toolchain.cache import cache_root, list_parts
+
+    parts = list_parts()
+    if as_json:
+        echo_json({"root": str(cache_root()), "parts": parts})
+        return
+    click.echo(cache_root())
+    for part in parts:
+        click.echo(f"  {part.name:<12}{format_bytes(part.size_bytes):>10}  {part.files} files")
+
+
+@command.command("clean")
+@click.argument("parts", nargs=-1)
+@click.option("--all", "everything", is_flag=True, help="Every part.")
+def clean_cache(parts: tuple[str, ...], everything: bool) -> None:
+    """Delete PARTS of the cache (`edgekit cache list` names them); what is needed is fetched again."""
+    from edgekit.core.units import format_bytes
+    from edgekit.toolchain.cache import clean, list_parts
+
+    present = {part.name for part in list_parts()}
+    if everything == bool(parts):
+        raise click.UsageError("name parts of the cache, or --all")
+    freed = clean(sorted(present) if everything else parts)
+    note(f"freed {format_bytes(freed)}")

@@ -1,0 +1,97 @@
+"""Options that several commands share, written once, and how results and progress are shown."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable
+from typing import Any, TypeVar
+
+import click
+
+F = TypeVar("F", bound=Callable[..., Any])
+
+
+class IntList(click.ParamType):
+    """`1,2,4` as a tuple of positive integers."""
+
+    name = "INT,..."
+
+    def convert(
+        self, value: Any, param: click.Parameter | None, ctx: click.Context | None
+    ) -> tuple[int, ...]:
+        if isinstance(value, tuple):
+            return value
+        try:
+            numbers = tuple(int(part) for part in str(value).split(","))
+        except ValueError:
+            self.fail(f"{value!r} is not a list of whole numbers like 1,2,4", param, ctx)
+        if any(number < 1 for number in numbers):
+            self.fail(f"{value!r}: every number must be at least 1", param, ctx)
+        return tuple(dict.fromkeys(numbers))
+
+
+class WordList(click.ParamType):
+    """`a,b` as a tuple of words, each of `choices` where these are given."""
+
+    name = "WORD,..."
+
+    def __init__(self, choices: tuple[str, ...] | None = None) -> None:
+        self.choices = choices
+
+    def convert(
+        self, value: Any, param: click.Parameter | None, ctx: click.Context | None
+    ) -> tuple[str, ...]:
+        if isinstance(value, tuple):
+            return value
+        words = tuple(dict.fromkeys(part.strip() for part in str(value).split(",") if part.strip()))
+        for word in words:
+            if self.choices is not None and word not in self.choices:
+                self.fail(f"{word!r} is not one of {', '.join(self.choices)}", param, ctx)
+        if not words:
+            self.fail("the list is empty", param, ctx)
+        return words
+
+
+def json_option(function: F) -> F:
+    """`--json`: one JSON document on stdout instead of a table."""
+    return click.option("--json", "as_json", is_flag=True, help="One JSON document on stdout.")(function)
+
+
+def no_install_option(function: F) -> F:
+    """`--no-install`: a missing component is an error instead of being installed on the way."""
+    return click.option(
+        "--no-install", is_flag=True, help="Fail where a component is missing instead of installing it."
+    )(function)
+
+
+def device_option(function: F) -> F:
+    """`--device`, repeatable."""
+    return click.option(
+        "--device", "devices", multiple=True, metavar="SERIAL",
+        help="adb serial, HOST:PORT, or ssh://user@host; repeatable. Default: the one attached.",
+    )(function)
+
+
+def adb_server_option(function: F) -> F:
+    """`--adb-server`, repeatable for a device lab."""
+    return click.option(
+        "--adb-server", "adb_servers", multiple=True, metavar="HOST:PORT",
+        help="A remote adb server; repeatable.",
+    )(function)
+
+
+def echo_json(value: Any) -> None:
+    """Write a msgspec-encodable value to stdout as one indented JSON document."""
+    import msgspec
+
+    click.echo(msgspec.json.format(msgspec.json.encode(value), indent=2).decode())
+
+
+def note(message: str) -> None:
+    """A line for people, on stderr."""
+    click.echo(message, err=True)
+
+
+def is_interactive() -> bool:
+    """Whether progress bars make sense: stderr is a terminal."""
+    return sys.stderr.isatty()

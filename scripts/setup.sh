@@ -1,0 +1,66 @@
+#!/usr/bin/env bash
+# Make the environment that `make demo` and `make test` run in.   scripts/setup.sh VENV
+# $PYTHON chooses the interpreter; otherwise the first Python 3.10 to 3.12 found is taken.
+set -euo pipefail
+venv=$1
+cd "$(dirname "$0")/.."
+
+say() { printf 'setup: %s\n' "$*" >&2; }
+die() { printf 'error: %s\nhint: %s\n' "$1" "$2" >&2; exit 4; }
+
+suits() { "$1" -c 'import sys; sys.exit(not (3, 10) <= sys.version_info[:2] <= (3, 12))' 2>/dev/null; }
+
+find_python() {
+    local candidate
+    for candidate in ${PYTHON:-python3 python3.11 python3.10 python3.12 "$HOME"/.pyenv/versions/3.1[012].*/bin/python}; do
+        if command -v "$candidate" >/dev/null && suits "$candidate"; then
+            command -v "$candidate"
+            return
+        fi
+    done
+    die "no Python 3.10 to 3.12 on PATH" "install one (Debian: apt-get install python3 python3-venv) or set PYTHON=/path/to/python3.11"
+}
+
+# Debian packages that Python wheels expect on the system and a slim image lacks.
+install_system_package() {
+    if [ "$(id -u)" = 0 ] && command -v apt-get >/dev/null; then
+        say "installing the Debian package $1"
+        apt-get install -y -q "$1" >&2 || { apt-get update -q >&2 && apt-get install -y -q "$1" >&2; }
+    else
+        die "the system package $1 is missing: $2" "apt-get install $1"
+    fi
+}
+
+python=$(find_python)
+if [ ! -x "$venv/bin/python" ] || ! suits "$venv/bin/python"; then
+    say "making $venv with $("$python" --version)"
+    rm -rf "$venv"
+    if ! "$python" -m venv "$venv" 2>/dev/null; then
+        rm -rf "$venv"
+        install_system_package python3-venv "python cannot make virtual environments"
+        "$python" -m venv "$venv"
+    fi
+fi
+bin=$venv/bin
+
+say "installing the pinned packages of constraints.txt (about 2 GB on disk; minutes on a first run)"
+"$bin/python" -m pip install --quiet --disable-pip-version-check --constraint constraints.txt pip setuptools wheel
+"$bin/python" -m pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable '.[all,test]'
+
+if ! reason=$("$bin/python" -c 'import cv2' 2>&1); then
+    # opencv-python needs the desktop's libGL; the headless wheel is the same module without it.
+    case $reason in
+    *libGL*|*libgthread*|*libglib*)
+        version=$("$bin/python" -m pip list --format=freeze | sed -n 's/^opencv-python==//p')
+        say "libGL is missing: taking opencv-python-headless $version instead of opencv-python"
+        "$bin/python" -m pip uninstall --quiet --yes opencv-python
+        "$bin/python" -m pip install --quiet --disable-pip-version-check "opencv-python-headless==$version"
+        ;;
+    esac
+    "$bin/python" -c 'import cv2' || die "OpenCV cannot be imported" "see the line above"
+fi
+if ! reason=$("$bin/python" -c 'import ctypes; ctypes.CDLL("libgomp.so.1")' 2>&1); then
+    install_system_package libgomp1 "$reason"
+fi
+touch "$venv/.ready"
+say "done"
