@@ -1,0 +1,92 @@
+"""Fixtures that many tests share: the command line as users run it, and models exported once a run."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+from filelock import FileLock
+
+REPOSITORY = Path(__file__).parent.parent
+
+
+@dataclass(frozen=True)
+class CliResult:
+    """What a run of `edgekit` left; exit code, stdout and stderr are asserted apart."""
+
+    exit_code: int
+    stdout: str
+    stderr: str
+
+
+RunCli = Callable[..., CliResult]
+
+
+def _run_cli(
+    arguments: Sequence[str | Path],
+    *,
+    cwd: Path,
+    env: Mapping[str, str] | None = None,
+    timeout_s: float = 300.0,
+) -> CliResult:
+    done = subprocess.run(
+        [sys.executable, "-m", "edgekit", *map(str, arguments)],
+        cwd=cwd,
+        env={**os.environ, "NO_COLOR": "1", "COLUMNS": "200", **(env or {})},
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        text=True,
+        timeout=timeout_s,
+        check=False,
+    )
+    return CliResult(done.returncode, done.stdout, done.stderr)
+
+
+@pytest.fixture(scope="session")
+def run_cli() -> RunCli:
+    """`run_cli([...], cwd=…)`: edgekit in a process of its own."""
+    return _run_cli
+
+
+@pytest.fixture(scope="session")
+def shared_directory(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A directory that all workers of one test run share."""
+    base = tmp_path_factory.getbasetemp()
+    return base.parent if os.environ.get("PYTEST_XDIST_WORKER") else base
+
+
+@pytest.fixture(scope="session")
+def exported(shared_directory: Path) -> Path:
+    """A `models` directory with every artifact of two models, exported once a run; treat it as read-only.
+
+    `PPLCNet_x1_0_doc_ori` has real trained weights, `PPLCNet_x0_25` seeded random ones.
+    """
+    root = shared_directory / "exported"
+    with FileLock(shared_directory / "exported.lock"):
+        if not (root / ".done").exists():
+            root.mkdir(exist_ok=True)
+            for arguments in (
+                ["export", "PPLCNet_x1_0_doc_ori"],
+                ["export", "PPLCNet_x0_25", "--weights", "random"],
+            ):
+                result = _run_cli(arguments, cwd=root, timeout_s=900)
+                assert result.exit_code == 0, result.stderr
+            (root / ".done").touch()
+    return root / "models"
+
+
+@pytest.fixture(scope="session")
+def doc_ori(exported: Path) -> Path:
+    """The artifact directory of the trained document-orientation network (4 classes)."""
+    return exported / "PPLCNet_x1_0_doc_ori"
+
+
+@pytest.fixture(scope="session")
+def x0_25(exported: Path) -> Path:
+    """The artifact directory of PPLCNet_x0_25 with random weights (1000 classes)."""
+    return exported / "PPLCNet_x0_25"
