@@ -6,6 +6,7 @@ killed with everything it started (each child leads a process group of its own).
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import os
 import selectors
@@ -82,7 +83,9 @@ def run(
     words = tuple(str(word) for word in argv)
     logger.info("+ %s", shlex.join(words))
     started = time.monotonic()
-    child = _spawn(words, env=env, cwd=cwd, stdin=subprocess.DEVNULL if input_text is None else subprocess.PIPE)
+    child = _spawn(
+        words, env=env, cwd=cwd, stdin=subprocess.DEVNULL if input_text is None else subprocess.PIPE
+    )
     try:
         stdout, stderr = child.communicate(
             None if input_text is None else input_text.encode(), timeout=timeout_s
@@ -190,10 +193,8 @@ class LineChild:
 
     def close(self, timeout_s: float = 10.0) -> int:
         """End stdin, wait for the child's own end, kill it where that takes too long; its exit code."""
-        try:
+        with contextlib.suppress(BrokenPipeError):
             self._stdin.close()
-        except BrokenPipeError:
-            pass
         try:
             self._child.wait(timeout_s)
         except subprocess.TimeoutExpired:
@@ -241,5 +242,7 @@ def start_daemon(
                 close_fds=True,
             )
         except OSError as error:
-            raise ToolError(f"starting {words[0]}: {error.strerror or error}", hint="edgekit doctor") from error
+            raise ToolError(
+                f"starting {words[0]}: {error.strerror or error}", hint="edgekit doctor"
+            ) from error
     return child.pid

@@ -11,7 +11,7 @@ import click
 F = TypeVar("F", bound=Callable[..., Any])
 
 
-class IntList(click.ParamType):
+class IntList(click.ParamType[tuple[int, ...]]):
     """`1,2,4` as a tuple of positive integers."""
 
     name = "INT,..."
@@ -30,7 +30,7 @@ class IntList(click.ParamType):
         return tuple(dict.fromkeys(numbers))
 
 
-class WordList(click.ParamType):
+class WordList(click.ParamType[tuple[str, ...]]):
     """`a,b` as a tuple of words, each of `choices` where these are given."""
 
     name = "WORD,..."
@@ -67,7 +67,10 @@ def no_install_option(function: F) -> F:
 def device_option(function: F) -> F:
     """`--device`, repeatable."""
     return click.option(
-        "--device", "devices", multiple=True, metavar="SERIAL",
+        "--device",
+        "devices",
+        multiple=True,
+        metavar="SERIAL",
         help="adb serial, HOST:PORT, or ssh://user@host; repeatable. Default: the one attached.",
     )(function)
 
@@ -75,7 +78,10 @@ def device_option(function: F) -> F:
 def adb_server_option(function: F) -> F:
     """`--adb-server`, repeatable for a device lab."""
     return click.option(
-        "--adb-server", "adb_servers", multiple=True, metavar="HOST:PORT",
+        "--adb-server",
+        "adb_servers",
+        multiple=True,
+        metavar="HOST:PORT",
         help="A remote adb server; repeatable.",
     )(function)
 

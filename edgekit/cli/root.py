@@ -124,7 +124,7 @@ def _end_on_unexpected(error: Exception) -> NoReturn:
     import errno
 
     if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EROFS):
-        _say(f"writing {error.filename or 'a file'}: {error.strerror}", "free space there, or write elsewhere")
+        _say(f"writing {error.filename or 'a file'}: {error.strerror}", "free space, or write elsewhere")
         sys.exit(3)
     _say(
         f"a bug in edgekit: {type(error).__name__}: {error}",
@@ -142,4 +142,3 @@ def _say(message: str, hint: str | None) -> None:
 def _color() -> bool | None:
     """None lets click decide by the terminal; NO_COLOR (no-color.org) overrules it."""
     return False if os.environ.get("NO_COLOR") else None
-

@@ -39,9 +39,7 @@ class Parity(msgspec.Struct, frozen=True, kw_only=True):
 Rows = Sequence[Sequence[float]]
 
 
-def compare(
-    outputs: Rows, reference: Rows, *, precision: Precision, reference_name: str
-) -> Parity:
+def compare(outputs: Rows, reference: Rows, *, precision: Precision, reference_name: str) -> Parity:
     """Judge outputs against a reference, row by row.
 
     Args:
@@ -57,7 +55,11 @@ def compare(
     for row, wanted in zip(outputs, reference, strict=True):
         if len(row) != len(wanted):
             return _verdict(
-                reference_name, len(reference), None, 0.0, True,
+                reference_name,
+                len(reference),
+                None,
+                0.0,
+                True,
                 f"{len(row)} scores instead of {len(wanted)}",
             )
         errors = [abs(float(a) - float(b)) for a, b in zip(row, wanted, strict=True)]
@@ -93,6 +95,11 @@ def _verdict(
     reference: str, inputs: int, error: float | None, agreement: float, differ: bool, reason: str | None
 ) -> Parity:
     return Parity(
-        reference=reference, inputs=inputs, max_relative_error=error, top1_agreement=agreement,
-        outputs_differ=differ, passed=reason is None, reason=reason,
+        reference=reference,
+        inputs=inputs,
+        max_relative_error=error,
+        top1_agreement=agreement,
+        outputs_differ=differ,
+        passed=reason is None,
+        reason=reason,
     )

@@ -54,7 +54,9 @@ def list_parts() -> list[CachePart]:
 
 
 def _measure(directory: Path) -> CachePart:
-    sizes = [path.lstat().st_size for path in directory.rglob("*") if path.is_file() and not path.is_symlink()]
+    sizes = [
+        path.lstat().st_size for path in directory.rglob("*") if path.is_file() and not path.is_symlink()
+    ]
     return CachePart(name=directory.name, files=len(sizes), size_bytes=sum(sizes))
 
 

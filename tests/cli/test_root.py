@@ -1,0 +1,67 @@
+from __future__ import annotations
+
+import importlib
+import subprocess
+import sys
+from pathlib import Path
+
+import click
+import pytest
+
+from edgekit.cli.root import COMMANDS
+from tests.conftest import RunCli
+
+
+def test_help_names_every_command(run_cli: RunCli, tmp_path: Path) -> None:
+    result = run_cli(["--help"], cwd=tmp_path)
+    assert result.exit_code == 0
+    assert result.stderr == ""
+    for name in COMMANDS:
+        assert f"\n  {name} " in result.stdout
+
+
+@pytest.mark.parametrize("name", COMMANDS)
+def test_every_command_has_help(name: str) -> None:
+    command = importlib.import_module(f"edgekit.cli.commands.{name}").command
+    assert isinstance(command, click.Command)
+    assert command.help
+    for parameter in command.params:
+        if isinstance(parameter, click.Option):
+            assert parameter.help, parameter.name
+
+
+def test_help_imports_nothing_heavy() -> None:
+    code = (
+        "import sys\n"
+        "from edgekit.cli.root import main\n"
+        "try: main(['--help'])\n"
+        "except SystemExit: pass\n"
+        "print([m for m in ('numpy', 'rich', 'msgspec', 'paddle', 'cv2', 'adbutils', 'asyncio', 'PIL') "
+        "if m in sys.modules], file=sys.stderr)\n"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, check=True, timeout=60
+    )
+    assert done.stderr == "[]\n"
+
+
+def test_a_misspelt_command_is_a_usage_error_that_suggests(run_cli: RunCli, tmp_path: Path) -> None:
+    result = run_cli(["benhc"], cwd=tmp_path)
+    assert result.exit_code == 2
+    assert result.stdout == ""
+    assert "did you mean `edgekit bench`" in result.stderr
+    assert "hint:" in result.stderr
+
+
+def test_a_reader_that_goes_away_is_no_error(tmp_path: Path) -> None:
+    done = subprocess.run(
+        f"{sys.executable} -m edgekit models list | head -n 1",
+        shell=True,
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=60,
+    )
+    assert done.stderr == ""
+    assert len(done.stdout.splitlines()) == 1

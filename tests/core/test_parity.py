@@ -1,0 +1,75 @@
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from edgekit.core.parity import Parity, compare
+from edgekit.core.spec import Precision
+
+RNG = np.random.default_rng(7)
+REFERENCE = RNG.normal(size=(4, 10)).astype(np.float32)
+
+
+def judge(outputs: np.ndarray, precision: Precision = Precision.FP32) -> Parity:
+    return compare(outputs, REFERENCE, precision=precision, reference_name="paddle")
+
+
+def test_equal_outputs_pass_with_no_error() -> None:
+    parity = judge(REFERENCE.copy())
+    assert parity.passed
+    assert parity.max_relative_error == 0
+    assert parity.top1_agreement == 1
+
+
+def test_the_error_is_relative_to_the_range_of_its_reference_row() -> None:
+    outputs = REFERENCE.copy()
+    span = REFERENCE[2].max() - REFERENCE[2].min()
+    outputs[2, 5] += 0.25 * span
+    assert judge(outputs).max_relative_error == pytest.approx(0.25, rel=1e-5)
+
+
+@pytest.mark.parametrize(
+    ("error", "precision", "passed"),
+    [
+        (5e-5, Precision.FP32, True),
+        (2e-4, Precision.FP32, False),
+        (2e-4, Precision.FP16, True),
+        (2e-2, Precision.FP16, False),
+    ],
+)
+def test_tolerance_follows_the_precision(error: float, precision: Precision, passed: bool) -> None:
+    outputs = REFERENCE.copy()
+    lowest = REFERENCE[0].argmin()
+    outputs[0, lowest] -= error * (REFERENCE[0].max() - REFERENCE[0].min())
+    assert judge(outputs, precision).passed is passed
+
+
+@pytest.mark.parametrize("poison", [np.nan, np.inf, -np.inf])
+def test_what_is_not_finite_fails(poison: float) -> None:
+    outputs = REFERENCE.copy()
+    outputs[1, 3] = poison
+    parity = judge(outputs, Precision.INT8)
+    assert not parity.passed
+    assert parity.max_relative_error is None
+    assert "not finite" in str(parity.reason)
+
+
+def test_a_constant_output_never_passes() -> None:
+    constant = np.repeat(REFERENCE[:1], 4, axis=0)
+    parity = compare(constant, constant + 1e-9 * REFERENCE, precision=Precision.FP32, reference_name="x")
+    assert not parity.passed
+    assert "same for different inputs" in str(parity.reason)
+
+
+def test_int8_is_judged_by_top1() -> None:
+    outputs = REFERENCE.copy()
+    outputs[0] = outputs[0][::-1]
+    parity = judge(outputs, Precision.INT8)
+    assert parity.top1_agreement == 0.75
+    assert not parity.passed
+
+
+def test_another_class_count_fails() -> None:
+    parity = judge(REFERENCE[:, :9])
+    assert not parity.passed
+    assert "9 scores instead of 10" in str(parity.reason)

@@ -1,0 +1,102 @@
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from edgekit import _files
+from edgekit.errors import OutputError
+
+
+def test_the_old_file_stays_where_writing_fails(tmp_path: Path) -> None:
+    path = tmp_path / "file"
+    path.write_text("old")
+    with pytest.raises(RuntimeError), _files.atomic_file(path) as temporary:
+        temporary.write_text("half")
+        raise RuntimeError
+    assert path.read_text() == "old"
+    assert os.listdir(tmp_path) == ["file"]
+
+
+def test_a_place_that_is_a_file_is_an_output_error(tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    with pytest.raises(OutputError) as raised:
+        _files.write_atomic(tmp_path / "file" / "below", "x")
+    assert raised.value.exit_code == 3
+    assert raised.value.hint
+
+
+def test_a_full_disk_is_an_output_error_and_leaves_nothing(tmp_path: Path) -> None:
+    """A tmpfs of 64 kB in a user namespace of its own is really full."""
+    code = (
+        "from pathlib import Path\n"
+        "from edgekit import _files\n"
+        "from edgekit.errors import OutputError\n"
+        f"place = Path({str(tmp_path)!r})\n"
+        "try:\n"
+        "    _files.write_atomic(place / 'big', bytes(1 << 20))\n"
+        "except OutputError as error:\n"
+        "    print(error.message, '|', error.hint, '|', list(place.iterdir()))\n"
+    )
+    script = f'mount -t tmpfs -o size=64k none {tmp_path} && exec {sys.executable} -c "$CODE"'
+    done = subprocess.run(
+        ["unshare", "--user", "--map-root-user", "--mount", "sh", "-c", script],
+        env={**os.environ, "CODE": code},
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+    if "unshare" in done.stderr:
+        pytest.skip("needs user namespaces")
+    assert "No space left" in done.stdout, done.stderr
+    assert "free space" in done.stdout
+    assert done.stdout.rstrip().endswith("[]")
+
+
+def test_sigkill_leaves_the_old_file(tmp_path: Path) -> None:
+    path = tmp_path / "file"
+    path.write_text("old")
+    code = (
+        "from edgekit import _files; from pathlib import Path; import time, sys\n"
+        f"with _files.atomic_file(Path({str(path)!r})) as t:\n"
+        "    t.write_text('half'); print('writing', flush=True); time.sleep(60)\n"
+    )
+    child = subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE, text=True)
+    assert child.stdout is not None
+    assert child.stdout.readline() == "writing\n"
+    child.send_signal(signal.SIGKILL)
+    child.wait(10)
+    assert path.read_text() == "old"
+    _files.remove_stale_parts(tmp_path)
+    assert os.listdir(tmp_path) == ["file"]
+
+
+def test_the_second_holder_waits_and_names_the_first(tmp_path: Path) -> None:
+    lock = tmp_path / "x.lock"
+    code = (
+        "from edgekit import _files; from pathlib import Path; import time\n"
+        f"with _files.locked(Path({str(lock)!r}), 'x'):\n"
+        "    print('held', flush=True); time.sleep(60)\n"
+    )
+    child = subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE, text=True)
+    try:
+        assert child.stdout is not None
+        assert child.stdout.readline() == "held\n"
+        started = time.monotonic()
+        with (
+            pytest.raises(OutputError, match=f"process {child.pid}"),
+            _files.locked(lock, "x", timeout_s=0.5),
+        ):
+            pass
+        assert time.monotonic() - started < 5
+    finally:
+        child.kill()
+        child.wait(10)
+    with _files.locked(lock, "x", timeout_s=5):  # the kernel let go when its holder died
+        pass
