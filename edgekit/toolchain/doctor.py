@@ -1,0 +1,232 @@
+"""What this machine has for edgekit's work: every component with version, place, purpose and remedy."""
+
+from __future__ import annotations
+
+import enum
+import importlib.metadata
+import importlib.util
+import os
+import platform
+import shutil
+import sys
+from pathlib import Path
+
+import msgspec
+
+from edgekit import _process
+from edgekit.core.units import format_bytes
+from edgekit.errors import EdgekitError
+from edgekit.toolchain.cache import cache_root
+
+FREE_SPACE_WANTED_BYTES = 3_000_000_000
+CHECK_TIMEOUT_S = 20.0
+
+
+class State(enum.Enum):
+    """How a check came out; only `broken` makes `doctor` fail."""
+
+    OK = "ok"
+    MISSING = "missing"
+    BROKEN = "broken"
+
+
+class Check(msgspec.Struct, frozen=True, kw_only=True):
+    """One line of `doctor`.
+
+    Attributes:
+        name: The component.
+        purpose: What needs it.
+        remedy: The command that mends it, None where nothing is to mend.
+    """
+
+    name: str
+    purpose: str
+    state: State
+    version: str | None = None
+    where: str | None = None
+    remedy: str | None = None
+
+
+# distribution, module to import, what for, needed by everything, pip's argument
+_PACKAGES = (
+    ("numpy", "numpy", "arrays", True, "edgekit"),
+    ("opencv-python", "cv2", "decoding and resizing pictures", True, "edgekit"),
+    ("pillow", "PIL", "pictures that OpenCV does not read; PP-HGNet's resize", True, "edgekit"),
+    ("adbutils", "adbutils", "Android devices", True, "edgekit"),
+    ("paddlepaddle", "paddle", "export, the engine `paddle`", False, "'edgekit[paddle]'"),
+    ("paddle2onnx", "paddle2onnx", "export to ONNX", False, "'edgekit[paddle]'"),
+    ("onnx", "onnx", "export to ONNX, checks", False, "'edgekit[paddle]'"),
+    ("onnxruntime", "onnxruntime", "the engine `onnxruntime`", False, "'edgekit[onnxruntime]'"),
+    ("openvino", "openvino", "the engine `openvino`", False, "'edgekit[openvino]'"),
+    ("ziglang", "ziglang", "building the device runner without root", False, "'edgekit[native]'"),
+)
+# program, what for, Debian package
+_PROGRAMS = (
+    ("apt-get", "parts of the virtual device and of device bundles", "apt"),
+    ("dpkg-deb", "unpacking Debian packages without root", "dpkg"),
+    ("ssh", "boards by --device ssh://user@host", "openssh-client"),
+    ("javac", "the Android demo app", "openjdk-17-jdk-headless"),
+    ("mvn", "fetching what the Android demo app is built with", "maven"),
+)
+
+
+def examine() -> list[Check]:
+    """Look at everything; nothing is installed or changed."""
+    from edgekit.toolchain.components import COMPONENTS
+
+    checks = [_python(), _cache()]
+    checks += [_package(*row) for row in _PACKAGES]
+    checks += [_adb()]
+    for component in COMPONENTS:
+        try:
+            found = component.find()
+        except EdgekitError as error:
+            checks.append(
+                Check(
+                    name=component.name,
+                    purpose=component.purpose,
+                    state=State.BROKEN,
+                    where=error.message,
+                    remedy=f"edgekit toolchain install {component.name}",
+                )
+            )
+            continue
+        checks.append(
+            Check(
+                name=component.name,
+                purpose=component.purpose,
+                state=State.OK if found else State.MISSING,
+                version=found.version if found else None,
+                where=str(found.path) if found else None,
+                remedy=None if found else f"edgekit toolchain install {component.name}",
+            )
+        )
+    checks += [_program(*row) for row in _PROGRAMS]
+    checks.append(_namespaces())
+    return checks
+
+
+def _python() -> Check:
+    suits = (3, 10) <= sys.version_info[:2] <= (3, 12)
+    return Check(
+        name="python",
+        purpose="edgekit itself",
+        state=State.OK if suits else State.BROKEN,
+        version=platform.python_version(),
+        where=sys.executable,
+        remedy=None if suits else "use Python 3.10 to 3.12",
+    )
+
+
+def _cache() -> Check:
+    root = cache_root()
+    place = root
+    while not place.exists():
+        place = place.parent
+    free = shutil.disk_usage(place).free
+    if not os.access(place, os.W_OK):
+        state, remedy = State.BROKEN, f"make {place} writable or set EDGEKIT_CACHE"
+    elif free < FREE_SPACE_WANTED_BYTES:
+        state, remedy = State.BROKEN, "edgekit cache list, or set EDGEKIT_CACHE to a larger file system"
+    else:
+        state, remedy = State.OK, None
+    return Check(
+        name="cache",
+        purpose="downloads, tools, virtual devices",
+        state=state,
+        version=f"{format_bytes(free)} free",
+        where=str(root),
+        remedy=remedy,
+    )
+
+
+def _package(distribution: str, module: str, purpose: str, needed: bool, requirement: str) -> Check:
+    remedy = f"pip install {requirement}"
+    spec = importlib.util.find_spec(module)
+    if spec is None:
+        state = State.BROKEN if needed else State.MISSING
+        return Check(name=distribution, purpose=purpose, state=state, remedy=remedy)
+    where = str(Path(spec.origin).parent) if spec.origin else None
+    # OpenCV is the one whose import fails for reasons outside Python (libGL), and it is quick to ask.
+    if module == "cv2":
+        done = _process.run([sys.executable, "-c", "import cv2"], timeout_s=CHECK_TIMEOUT_S)
+        if not done.ok:
+            return Check(
+                name=distribution,
+                purpose=purpose,
+                state=State.BROKEN,
+                where=done.tail(1),
+                remedy="pip uninstall -y opencv-python; pip install opencv-python-headless",
+            )
+    return Check(
+        name=distribution, purpose=purpose, state=State.OK, version=_version(distribution), where=where
+    )
+
+
+def _version(distribution: str) -> str | None:
+    for name in (distribution, f"{distribution}-headless", f"{distribution}-gpu"):
+        try:
+            return importlib.metadata.version(name)
+        except importlib.metadata.PackageNotFoundError:
+            continue
+    return None
+
+
+def _adb() -> Check:
+    purpose = "talking to Android devices"
+    try:
+        from adbutils import adb_path
+    except ImportError:
+        return Check(name="adb", purpose=purpose, state=State.BROKEN, remedy="pip install edgekit")
+    path = adb_path()
+    try:
+        done = _process.run([path, "version"], timeout_s=CHECK_TIMEOUT_S)
+    except EdgekitError as error:
+        return Check(
+            name="adb",
+            purpose=purpose,
+            state=State.BROKEN,
+            where=error.message,
+            remedy="set ADBUTILS_ADB_PATH to a working adb, or pip install --force-reinstall adbutils",
+        )
+    version = next(
+        (line.split()[1] for line in done.stdout.splitlines() if line.startswith("Version ")), None
+    )
+    return Check(name="adb", purpose=purpose, state=State.OK, version=version, where=path)
+
+
+def _program(program: str, purpose: str, package: str) -> Check:
+    path = shutil.which(program)
+    return Check(
+        name=program,
+        purpose=purpose,
+        state=State.OK if path else State.MISSING,
+        where=path,
+        remedy=None if path else f"apt-get install {package}",
+    )
+
+
+def _namespaces() -> Check:
+    """The virtual device wants unprivileged user namespaces and a private binfmt_misc (Linux 6.7)."""
+    purpose = "the virtual device at full speed (without: proot)"
+    unshare = shutil.which("unshare")
+    release = platform.release()
+    works = (
+        unshare is not None
+        and _process.run(
+            [unshare, "--user", "--map-root-user", "--mount", "true"], timeout_s=CHECK_TIMEOUT_S
+        ).ok
+    )
+    numbers = [int(part) for part in release.split("-")[0].split(".")[:2] if part.isdigit()]
+    recent = numbers >= [6, 7]
+    return Check(
+        name="user-namespaces",
+        purpose=purpose,
+        version=f"Linux {release}",
+        state=State.OK if works and recent else State.MISSING,
+        remedy=None
+        if works and recent
+        else "allow unprivileged user namespaces (sysctl kernel.unprivileged_userns_clone=1)"
+        if recent
+        else "Linux 6.7 or newer; until then `apt-get install proot`",
+    )

@@ -1,0 +1,50 @@
+#!/usr/bin/env bash
+# The main job on a real trained network (document orientation), from its name to predictions and
+# latency tables on this host and on an ARM64 device over adb: a phone if $DEVICE names one, else the
+# virtual device. What an earlier run left is used again; delete results/demo-*.json to measure anew.
+set -euo pipefail
+cd "$(dirname "$0")/.."
+edgekit=.venv/bin/edgekit
+model=PPLCNet_x1_0_doc_ori
+sample=models/samples/page.png
+
+step() { printf '\n== %s\n' "$*" >&2; }
+# Measure into a file, or show the file again where it is there and newer than the model.
+measure() {
+    local file=$1
+    shift
+    if [ "$file" -nt "models/$model/manifest.json" ] && "$edgekit" report --complete "$file"; then
+        printf '(measured before: %s)\n' "$file" >&2
+    else
+        "$edgekit" bench "$model" "$@" -o "$file"
+    fi
+}
+
+step "export: Paddle inference model, ONNX, Paddle Lite .nb, each checked against the others"
+$edgekit export $model
+
+step "predict"
+$edgekit predict $model $sample
+
+step "bench on this host"
+measure results/demo-host.json --host --engine paddle,onnxruntime,paddlelite --threads 1,2
+
+step "a device: ${DEVICE:-the virtual one}"
+if [ -n "${DEVICE:-}" ]; then
+    device=$DEVICE
+else
+    device=$($edgekit virtual start --serial demo)
+    trap '$edgekit virtual stop "$device"' EXIT
+fi
+$edgekit devices
+
+step "the device's engine"
+engine=paddlelite
+if ! $edgekit toolchain install paddlelite-runtime; then
+    engine=onnxruntime
+    printf 'demo: going on with --engine onnxruntime\n' >&2
+fi
+
+step "push over adb, then the sweep of threads over there"
+$edgekit push $model --device "$device" --engine $engine
+measure results/demo-device.json --device "$device" --engine $engine --threads 1,2,4
