@@ -13,17 +13,20 @@ Requests carry `op`; `load` comes first, once:
      "power_mode": "HIGH" or null, "input_shape": [1, 3, 224, 224], "options": {"onednn": "on"}}
     -> {"ok": true, "op": "load", "protocol": 1, "engine": "onnxruntime", "engine_version": "1.20.1",
         "load_ns": 1, "requested_threads": 2, "effective_threads": 2, "cores": [4, 5],
-        "inputs": [{"name", "dtype", "shape"}], "outputs": [the same; dynamic dimensions are null],
+        "inputs": [{"name", "dtype", "shape"}], "outputs": [the same; dynamic or unknown sizes are null, an
+        unknown shape is empty],
         "pid": 1, "options": {what took effect}}
 
     {"op": "run", "warmup": 10, "warmup_ns": 500000000, "repeats": 100, "min_ns": 1000000000,
      "max_ns": 60000000000, "seed": 0, "mark": false}
     -> {"ok": true, "op": "run", "first_run_ns": 1 (null on a second `run`), "warmup_runs": 12,
-        "samples_ns": [...], "cpu_ns": 1, "cores_seen": [4, 5], "peak_memory_bytes": 1}
+        "samples_ns": [...], "cpu_ns": 1, "cores_seen": [4, 5], "peak_memory_bytes": 1,
+        "active_threads": 2 (threads seen computing; null or absent where that is not known)}
 
   Warm-up: at least `warmup` inferences and `warmup_ns`. Timed: at least `repeats` and `min_ns`, no
   new inference once `max_ns` of timed inference have passed. The input is pseudo-random and filled
-  before. With `mark`, `syscall(0xE5E5, n)` brackets each timed inference: n = 2i before, 2i+1 after.
+  before; `first_run_ns` is null too where an `infer` came before. With `mark`, `syscall(0xE5E5, n)`
+  brackets each timed inference: n = 2i before, 2i+1 after.
 
     {"op": "infer", "input": "/path/in.f32", "shape": [2, 3, 224, 224], "output": "/path/out.f32"}
     -> {"ok": true, "op": "infer", "shape": [2, 1000], "latency_ns": 1}
@@ -144,6 +147,7 @@ class Ran(msgspec.Struct, frozen=True, kw_only=True):
     cpu_ns: int | None = None
     cores_seen: tuple[int, ...] = ()
     peak_memory_bytes: int | None = None
+    active_threads: int | None = None
 
 
 class Inferred(msgspec.Struct, frozen=True, kw_only=True):

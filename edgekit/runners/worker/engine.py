@@ -1,0 +1,99 @@
+"""What every engine of the worker offers; one file an engine."""
+
+from typing import Any, Callable, Dict, List, Optional, Sequence, Tuple
+
+from .refusal import RefusedError
+
+Shape = Sequence[int]
+
+
+class Engine:
+    """One artifact in one configuration.
+
+    The calls come in this order: `prepare` once (imports, before any clock runs), `load` once, then
+    `bind`, the callable that it returned any number of times, and `output`.
+    """
+
+    name = ""
+    max_threads: Optional[int] = None
+
+    def __init__(self) -> None:
+        self.options: Dict[str, str] = {}
+
+    def prepare(self) -> str:
+        """Import the engine and return its version. Raises ImportError."""
+        raise NotImplementedError
+
+    def load(
+        self, model: str, params: Optional[str], threads: int, shape: Shape, options: Dict[str, str]
+    ) -> None:
+        """Load the artifact for `threads` threads and inputs of `shape`; raises RefusedError."""
+        raise NotImplementedError
+
+    def inputs(self) -> List[Dict[str, Any]]:
+        """`[{"name", "dtype", "shape"}]`, dimensions that are free or unknown being None."""
+        raise NotImplementedError
+
+    def outputs(self) -> List[Dict[str, Any]]:
+        raise NotImplementedError
+
+    def threads(self) -> Optional[int]:
+        """The number of threads that the engine itself says it uses; None where it does not say."""
+        raise NotImplementedError
+
+    def bind(self, array: Any) -> Callable[[], Any]:
+        """Put a float32 array where the engine reads its input; the bare call that infers from it."""
+        raise NotImplementedError
+
+    def output(self) -> Any:
+        """The first output of the last inference as a numpy array."""
+        raise NotImplementedError
+
+
+def tensor(name: str, dtype: str, shape: Sequence[Any]) -> Dict[str, Any]:
+    """A tensor as the protocol describes it: sizes that are no positive integer are free."""
+    sizes = [size if isinstance(size, int) and size > 0 else None for size in shape]
+    return {"name": name, "dtype": dtype, "shape": sizes}
+
+
+def take_options(given: Dict[str, str], known: Dict[str, Tuple[str, ...]]) -> Dict[str, str]:
+    """The options with their defaults (the first of the known values) filled in.
+
+    Raises:
+        RefusedError: An option or value that the engine does not know.
+    """
+    for name, value in given.items():
+        if name not in known:
+            raise RefusedError("request", "option {}: this engine has no such option".format(name))
+        if value not in known[name]:
+            raise RefusedError(
+                "request", "option {}={}: allowed are {}".format(name, value, ", ".join(known[name]))
+            )
+    return {name: given.get(name, values[0]) for name, values in known.items()}
+
+
+def only_input(specs: List[Dict[str, Any]], shape: Shape) -> Dict[str, Any]:
+    """The one float32 input of a model, checked to take `shape`."""
+    if len(specs) != 1:
+        raise RefusedError("unsupported", "the model has {} inputs, runners feed one".format(len(specs)))
+    spec = specs[0]
+    if spec["dtype"] != "float32":
+        raise RefusedError(
+            "unsupported", "input {} is {}, runners feed float32".format(spec["name"], spec["dtype"])
+        )
+    sizes = spec["shape"]
+    fits = len(sizes) == len(shape) and all(
+        size is None or size == asked
+        for size, asked in zip(sizes, shape)  # noqa: B905 (Python 3.10)
+    )
+    if not fits:
+        raise RefusedError(
+            "shape",
+            "input {} takes {}, not {}".format(spec["name"], format_shape(sizes), format_shape(shape)),
+        )
+    return spec
+
+
+def format_shape(sizes: Sequence[Optional[int]]) -> str:
+    """`1x3x224x224`, free sizes as `?`."""
+    return "x".join("?" if size is None else str(size) for size in sizes)

@@ -1,0 +1,85 @@
+"""ONNX Runtime on the CPU."""
+
+import functools
+from typing import Any, Callable, Dict, List, Optional
+
+from .engine import Engine, Shape, only_input, take_options, tensor
+from .process import task_count
+from .refusal import RefusedError
+
+_DTYPES = {"tensor(float)": "float32", "tensor(float16)": "float16", "tensor(double)": "float64"}
+_PROVIDER = "CPUExecutionProvider"
+
+
+class OnnxRuntime(Engine):
+    """Options: `spinning` (`on`: idle pool threads poll for a while; `off`: they sleep at once)."""
+
+    name = "onnxruntime"
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._session: Any = None
+        self._binding: Any = None
+        self._pool_threads = 0
+
+    def prepare(self) -> str:
+        import onnxruntime
+
+        onnxruntime.set_default_logger_severity(3)
+        return str(onnxruntime.__version__)
+
+    def load(
+        self, model: str, params: Optional[str], threads: int, shape: Shape, options: Dict[str, str]
+    ) -> None:
+        import onnxruntime
+
+        self.options = take_options(options, {"spinning": ("on", "off")})
+        settings = onnxruntime.SessionOptions()
+        settings.intra_op_num_threads = threads
+        settings.inter_op_num_threads = 1
+        settings.execution_mode = onnxruntime.ExecutionMode.ORT_SEQUENTIAL
+        settings.log_severity_level = 3
+        settings.add_session_config_entry(
+            "session.intra_op.allow_spinning", "1" if self.options["spinning"] == "on" else "0"
+        )
+        before = task_count()
+        try:
+            session = onnxruntime.InferenceSession(model, settings, providers=[_PROVIDER])
+        except Exception as error:
+            raise RefusedError("model_invalid", "loading {}: {}".format(model, error)) from error
+        self._pool_threads = task_count() - before
+        # A provider that is missing or fails is replaced by the CPU with no more than a warning.
+        if session.get_providers() != [_PROVIDER]:
+            raise RefusedError(
+                "runtime", "asked for {}, the session uses {}".format(_PROVIDER, session.get_providers())
+            )
+        self._session = session
+        only_input(self.inputs(), shape)
+
+    def inputs(self) -> List[Dict[str, Any]]:
+        return [
+            tensor(one.name, _DTYPES.get(one.type, one.type), one.shape) for one in self._session.get_inputs()
+        ]
+
+    def outputs(self) -> List[Dict[str, Any]]:
+        return [
+            tensor(one.name, _DTYPES.get(one.type, one.type), one.shape)
+            for one in self._session.get_outputs()
+        ]
+
+    def threads(self) -> Optional[int]:
+        # The pool starts with the session and holds one thread fewer than asked: the caller's works too.
+        return 1 + self._pool_threads
+
+    def bind(self, array: Any) -> Callable[[], Any]:
+        binding = self._session.io_binding()
+        binding.bind_cpu_input(self._session.get_inputs()[0].name, array)
+        binding.bind_output(self._session.get_outputs()[0].name, "cpu")
+        self._binding = binding
+        return functools.partial(self._session.run_with_iobinding, binding)
+
+    def output(self) -> Any:
+        return self._binding.copy_outputs_to_cpu()[0]
+
+
+ENGINE = OnnxRuntime

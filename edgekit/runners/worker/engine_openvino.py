@@ -1,0 +1,95 @@
+"""OpenVINO on the CPU, reading ONNX."""
+
+from typing import Any, Callable, Dict, List, Optional
+
+from .engine import Engine, Shape, format_shape, only_input, take_options, tensor
+from .refusal import RefusedError
+
+_DTYPES = {"f32": "float32", "f16": "float16", "f64": "float64"}
+
+
+class OpenVino(Engine):
+    """No options. The input is made static: a free batch costs up to 1.7 times on small networks."""
+
+    name = "openvino"
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._compiled: Any = None
+        self._request: Any = None
+
+    def prepare(self) -> str:
+        import openvino
+
+        return str(openvino.__version__).partition("-")[0]
+
+    def load(
+        self, model: str, params: Optional[str], threads: int, shape: Shape, options: Dict[str, str]
+    ) -> None:
+        import openvino
+
+        self.options = take_options(options, {})
+        core = openvino.Core()
+        try:
+            network = core.read_model(model)
+        except Exception as error:
+            raise RefusedError("model_invalid", "loading {}: {}".format(model, error)) from error
+        only_input(_describe(network.inputs), shape)
+        network.reshape(list(shape))
+        # Without the hint CPUs with bfloat16 compute in it: off by 0.05 on a score of 0.45.
+        wanted = {
+            "INFERENCE_PRECISION_HINT": "f32",
+            "INFERENCE_NUM_THREADS": threads,
+            "NUM_STREAMS": 1,
+            "ENABLE_CPU_PINNING": False,
+        }
+        self._compiled = core.compile_model(network, "CPU", wanted)
+        precision = str(self._compiled.get_property("INFERENCE_PRECISION_HINT"))
+        if "f32" not in precision and "float32" not in precision:
+            raise RefusedError("runtime", "asked for f32, OpenVINO computes in {}".format(precision))
+        self._request = self._compiled.create_infer_request()
+
+    def inputs(self) -> List[Dict[str, Any]]:
+        return _describe(self._compiled.inputs)
+
+    def outputs(self) -> List[Dict[str, Any]]:
+        return _describe(self._compiled.outputs)
+
+    def threads(self) -> Optional[int]:
+        return int(self._compiled.get_property("INFERENCE_NUM_THREADS"))
+
+    def bind(self, array: Any) -> Callable[[], Any]:
+        import openvino
+
+        sizes = list(self._compiled.inputs[0].shape)
+        if sizes != list(array.shape):
+            raise RefusedError(
+                "shape", "loaded for {}, given {}".format(format_shape(sizes), format_shape(array.shape))
+            )
+        self._request.set_input_tensor(openvino.Tensor(array, shared_memory=True))
+        request = self._request
+        # The public infer() builds a dictionary of copied outputs each time; this pair only computes.
+        start, wait = request.start_async, request.wait
+
+        def infer() -> None:
+            start()
+            wait()
+
+        return infer
+
+    def output(self) -> Any:
+        return self._request.get_output_tensor(0).data.copy()
+
+
+def _describe(ports: Any) -> List[Dict[str, Any]]:
+    return [
+        tensor(
+            port.get_any_name(),
+            _DTYPES.get(port.element_type.get_type_name(), port.element_type.get_type_name()),
+            [size.get_length() if size.is_static else None for size in port.partial_shape],
+        )
+        for port in ports
+    ]
+
+
+ENGINE = OpenVino

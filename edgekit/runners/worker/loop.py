@@ -1,0 +1,271 @@
+"""The protocol loop: one JSON line in, one out, until end of file."""
+
+import argparse
+import hashlib
+import importlib
+import json
+import os
+import sys
+from typing import IO, Any, Callable, Dict, List, Optional
+
+from . import process, timing
+from .engine import Engine, format_shape
+from .refusal import EXIT_CODES, RefusedError
+
+PROTOCOL_VERSION = 1
+Operation = Callable[[Dict[str, Any]], Dict[str, Any]]
+ENGINES = ("onnxruntime", "openvino", "paddle", "paddlelite")
+
+
+def main(arguments: List[str]) -> int:
+    """Serve requests from stdin; the exit code is that of the first failure, 0 where there was none."""
+    parser = argparse.ArgumentParser(prog="worker", description="edgekit's runner on the host")
+    parser.add_argument("--engine", required=True, choices=ENGINES)
+    engine = importlib.import_module(".engine_" + parser.parse_args(arguments).engine, __package__).ENGINE()
+    return Worker(engine).serve(sys.stdin, _own_stdout())
+
+
+def _own_stdout() -> IO[str]:
+    """The real stdout, for answers only: what engines print to it natively goes to stderr from here on."""
+    answers = os.fdopen(os.dup(1), "w")
+    os.dup2(2, 1)
+    sys.stdout = sys.stderr
+    return answers
+
+
+class Worker:
+    """One engine and the state of its requests."""
+
+    def __init__(self, engine: Engine) -> None:
+        self._engine = engine
+        self._shape: Optional[List[int]] = None
+        self._inferences = 0
+        self._operations: Dict[str, Operation] = {
+            "load": self._load,
+            "run": self._run,
+            "infer": self._infer,
+            "environment": self._environment,
+        }
+
+    def serve(self, requests: IO[str], answers: IO[str]) -> int:
+        exit_code = 0
+        for line in requests:
+            if not line.strip():
+                continue
+            answer = self._answer(line)
+            if not answer["ok"]:
+                exit_code = exit_code or EXIT_CODES[answer["error"]["code"]]
+            answers.write(json.dumps(answer) + "\n")
+            answers.flush()
+        return exit_code
+
+    def _answer(self, line: str) -> Dict[str, Any]:
+        op = None
+        try:
+            try:
+                request = json.loads(line)
+            except ValueError as error:
+                raise RefusedError("request", "a line that is not JSON: {}".format(error)) from error
+            if not isinstance(request, dict):
+                raise RefusedError(
+                    "request", "a request is a JSON object, not {}".format(type(request).__name__)
+                )
+            op = request.get("op")
+            if not isinstance(op, str) or op not in self._operations:
+                raise RefusedError("request", "no such op: {!r}".format(op))
+            answer = self._operations[op](request)
+        except RefusedError as error:
+            return _refusal(op, error.code, error.message)
+        except MemoryError:
+            return _refusal(op, "memory", "out of memory")
+        except Exception as error:  # whatever an engine raises is an answer, and the next request may work
+            return _refusal(op, "runtime", "{}: {}".format(type(error).__name__, error))
+        answer.update(ok=True, op=op)
+        return answer
+
+    def _load(self, request: Dict[str, Any]) -> Dict[str, Any]:
+        version = _integer(request, "protocol", 0)
+        if version != PROTOCOL_VERSION:
+            raise RefusedError(
+                "protocol", "protocol {}: this runner speaks {}".format(version, PROTOCOL_VERSION)
+            )
+        if self._shape is not None:
+            raise RefusedError("request", "load: a model is loaded already")
+        model, params = _text(request, "model"), _optional_text(request, "params")
+        threads, shape = _integer(request, "threads", 1, default=1), _shape(request, "input_shape")
+        options = _options(request)
+        cores = _cores(request)
+        if request.get("power_mode") is not None:
+            raise RefusedError("unsupported", "power_mode {}: hosts have none".format(request["power_mode"]))
+        limit = self._engine.max_threads
+        if limit is not None and threads > limit:
+            raise RefusedError(
+                "unsupported", "{} threads: {} runs {} here".format(threads, self._engine.name, limit)
+            )
+        _check_files(model, params, _optional_text(request, "sha256"))
+        bound = process.bind_cores(cores, threads)
+        # Read by OpenMP when the engine's library is loaded; a foreign setting must not decide.
+        os.environ["OMP_NUM_THREADS"] = str(threads)
+        try:
+            engine_version = self._engine.prepare()
+        except ImportError as error:
+            raise RefusedError("runtime", "importing {}: {}".format(self._engine.name, error)) from error
+        start = timing.clock_ns()
+        self._engine.load(model, params, threads, shape, options)
+        load_ns = timing.clock_ns() - start
+        effective = self._engine.threads()
+        if effective is not None and effective != threads:
+            raise RefusedError(
+                "threads", "asked for {} threads, {} took {}".format(threads, self._engine.name, effective)
+            )
+        self._shape = shape
+        return {
+            "protocol": PROTOCOL_VERSION,
+            "engine": self._engine.name,
+            "engine_version": engine_version,
+            "load_ns": load_ns,
+            "requested_threads": threads,
+            "effective_threads": effective,
+            "cores": bound,
+            "inputs": self._engine.inputs(),
+            "outputs": self._engine.outputs(),
+            "pid": os.getpid(),
+            "options": self._engine.options,
+        }
+
+    def _run(self, request: Dict[str, Any]) -> Dict[str, Any]:
+        import numpy
+
+        shape = self._loaded_shape("run")
+        warmup = _integer(request, "warmup", 0, default=10)
+        warmup_ns = _integer(request, "warmup_ns", 0, default=500000000)
+        repeats = _integer(request, "repeats", 1, default=100)
+        min_ns = _integer(request, "min_ns", 0, default=1000000000)
+        max_ns = _integer(request, "max_ns", 1, default=60000000000)
+        mark = request.get("mark", False)
+        if not isinstance(mark, bool):
+            raise RefusedError("request", "mark: {!r} is no truth value".format(mark))
+        random = numpy.random.RandomState(_integer(request, "seed", 0, default=0) % 2**32)
+        call = self._engine.bind(random.standard_normal(shape).astype(numpy.float32))
+        first = timing.time_call(call) if self._inferences == 0 else None
+        done = int(first is not None)
+        done += timing.warm_up(call, warmup - done, warmup_ns)
+        samples, observed = timing.measure(call, repeats, min_ns, max_ns, mark)
+        self._inferences += done + len(samples)
+        answer = {"first_run_ns": first, "warmup_runs": done, "samples_ns": samples}
+        answer.update(observed)
+        return answer
+
+    def _infer(self, request: Dict[str, Any]) -> Dict[str, Any]:
+        import numpy
+
+        loaded = self._loaded_shape("infer")
+        shape = _shape(request, "shape")
+        source, target = _text(request, "input"), _text(request, "output")
+        if shape[1:] != loaded[1:]:
+            raise RefusedError(
+                "shape", "loaded for {}, given {}".format(format_shape(loaded), format_shape(shape))
+            )
+        try:
+            array = numpy.fromfile(source, dtype="<f4")
+        except OSError as error:
+            raise RefusedError("io", "reading {}: {}".format(source, error.strerror or error)) from error
+        if array.size != int(numpy.prod(shape)):
+            raise RefusedError(
+                "io",
+                "{} has {} values, {} needs {}".format(
+                    source, array.size, format_shape(shape), numpy.prod(shape)
+                ),
+            )
+        call = self._engine.bind(array.reshape(shape).astype(numpy.float32, copy=False))
+        latency = timing.time_call(call)
+        self._inferences += 1
+        output = numpy.ascontiguousarray(self._engine.output(), dtype="<f4")
+        partial = "{}.{}.part".format(target, os.getpid())
+        try:
+            output.tofile(partial)
+            os.replace(partial, target)
+        except OSError as error:
+            if os.path.exists(partial):
+                os.unlink(partial)
+            raise RefusedError("io", "writing {}: {}".format(target, error.strerror or error)) from error
+        return {"shape": list(output.shape), "latency_ns": latency}
+
+    def _environment(self, request: Dict[str, Any]) -> Dict[str, Any]:
+        return {
+            "clock_ns": timing.clock_ns(),
+            "cores": process.core_readings(),
+            "temperatures_celsius": process.temperatures(),
+            "load_1min": process.load_1min(),
+        }
+
+    def _loaded_shape(self, op: str) -> List[int]:
+        if self._shape is None:
+            raise RefusedError("request", "{}: nothing is loaded; load comes first".format(op))
+        return self._shape
+
+
+def _refusal(op: Optional[str], code: str, message: str) -> Dict[str, Any]:
+    return {"ok": False, "op": op, "error": {"code": code, "message": message}}
+
+
+def _check_files(model: str, params: Optional[str], sha256: Optional[str]) -> None:
+    for path in (model, params):
+        if path is not None and not os.path.isfile(path):
+            raise RefusedError("model_missing", "no file {}".format(path))
+    if sha256 is None:
+        return
+    digest = hashlib.sha256()
+    try:
+        with open(model, "rb") as file:
+            for chunk in iter(lambda: file.read(1 << 20), b""):
+                digest.update(chunk)
+    except OSError as error:
+        raise RefusedError(
+            "model_missing", "reading {}: {}".format(model, error.strerror or error)
+        ) from error
+    if digest.hexdigest() != sha256:
+        raise RefusedError(
+            "hash_mismatch", "{} has SHA-256 {}, not {}".format(model, digest.hexdigest(), sha256)
+        )
+
+
+def _integer(request: Dict[str, Any], name: str, least: int, default: Optional[int] = None) -> int:
+    value = request.get(name, default)
+    if not isinstance(value, int) or isinstance(value, bool) or value < least:
+        raise RefusedError("request", "{}: {!r} is no integer from {} on".format(name, value, least))
+    return value
+
+
+def _text(request: Dict[str, Any], name: str) -> str:
+    value = request.get(name)
+    if not isinstance(value, str) or not value:
+        raise RefusedError("request", "{}: {!r} is no text".format(name, value))
+    return value
+
+
+def _optional_text(request: Dict[str, Any], name: str) -> Optional[str]:
+    return None if request.get(name) is None else _text(request, name)
+
+
+def _shape(request: Dict[str, Any], name: str) -> List[int]:
+    value = request.get(name)
+    if not isinstance(value, list) or not value or not all(type(size) is int and size > 0 for size in value):
+        raise RefusedError("request", "{}: {!r} is no list of positive sizes".format(name, value))
+    return list(value)
+
+
+def _cores(request: Dict[str, Any]) -> Optional[List[int]]:
+    value = request.get("cores")
+    if value is not None and not (
+        isinstance(value, list) and all(type(core) is int and core >= 0 for core in value)
+    ):
+        raise RefusedError("request", "cores: {!r} is no list of core numbers".format(value))
+    return None if value is None else list(value)
+
+
+def _options(request: Dict[str, Any]) -> Dict[str, str]:
+    value = request.get("options", {})
+    if not isinstance(value, dict) or not all(isinstance(one, str) for one in value.values()):
+        raise RefusedError("request", "options: {!r} is no object of texts".format(value))
+    return value

@@ -1,0 +1,30 @@
+"""How a request ends that cannot be served."""
+
+EXIT_CODES = {
+    "protocol": 10,
+    "request": 11,
+    "model_missing": 12,
+    "model_invalid": 13,
+    "hash_mismatch": 14,
+    "shape": 15,
+    "threads": 16,
+    "cores": 17,
+    "unsupported": 18,
+    "runtime": 19,
+    "io": 20,
+    "memory": 21,
+}
+
+
+class RefusedError(Exception):
+    """A request that is answered with an error; the worker goes on reading.
+
+    Args:
+        code: One of EXIT_CODES.
+        message: Action, object and what was observed.
+    """
+
+    def __init__(self, code: str, message: str) -> None:
+        super().__init__(message)
+        self.code = code
+        self.message = message
