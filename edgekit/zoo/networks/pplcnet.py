@@ -1,0 +1,126 @@
+"""PP-LCNet (Cui et al., "PP-LCNet: A Lightweight CPU Convolutional Neural Network", 2021, table 1).
+
+Names of layers are PaddleClas's (`ppcls/arch/backbone/legendary_models/pp_lcnet.py`), so that its weights
+load key by key.
+"""
+
+from __future__ import annotations
+
+import paddle
+from paddle import nn
+
+from edgekit.errors import InputError
+
+SCALES: dict[str, float] = {
+    "x0_25": 0.25,
+    "x0_35": 0.35,
+    "x0_5": 0.5,
+    "x0_75": 0.75,
+    "x1_0": 1.0,
+    "x1_5": 1.5,
+    "x2_0": 2.0,
+    "x2_5": 2.5,
+}
+STEM_CHANNELS = 16
+HEAD_CHANNELS = 1280
+DROPOUT = 0.2
+CHANNEL_DIVISOR = 8
+SE_REDUCTION = 4
+
+# Per stage the depthwise separable blocks: kernel size, output channels at x1_0, stride, SE module.
+STAGES: dict[str, tuple[tuple[int, int, int, bool], ...]] = {
+    "blocks2": ((3, 32, 1, False),),
+    "blocks3": ((3, 64, 2, False), (3, 64, 1, False)),
+    "blocks4": ((3, 128, 2, False), (3, 128, 1, False)),
+    "blocks5": ((3, 256, 2, False), *((5, 256, 1, False),) * 5),
+    "blocks6": ((5, 512, 2, True), (5, 512, 1, True)),
+}
+
+
+def scaled(channels: int, scale: float) -> int:
+    """Channels at a width: the nearest multiple of eight, at least eight, at most 10 % under the width."""
+    exact = channels * scale
+    rounded = max(CHANNEL_DIVISOR, int(exact + CHANNEL_DIVISOR / 2) // CHANNEL_DIVISOR * CHANNEL_DIVISOR)
+    return rounded + CHANNEL_DIVISOR if rounded < 0.9 * exact else rounded
+
+
+class ConvBNAct(nn.Layer):  # type: ignore[misc]
+    """Convolution without bias, batch norm, hard swish."""
+
+    def __init__(self, inputs: int, outputs: int, kernel: int, stride: int = 1, groups: int = 1) -> None:
+        super().__init__()
+        self.conv = nn.Conv2D(
+            inputs, outputs, kernel, stride, padding=kernel // 2, groups=groups, bias_attr=False
+        )
+        self.bn = nn.BatchNorm2D(outputs)
+        self.act = nn.Hardswish()
+
+    def forward(self, x: paddle.Tensor) -> paddle.Tensor:
+        return self.act(self.bn(self.conv(x)))
+
+
+class SqueezeExcite(nn.Layer):  # type: ignore[misc]
+    """Channel attention with a hard sigmoid."""
+
+    def __init__(self, channels: int) -> None:
+        super().__init__()
+        self.avg_pool = nn.AdaptiveAvgPool2D(1)
+        self.conv1 = nn.Conv2D(channels, channels // SE_REDUCTION, 1)
+        self.relu = nn.ReLU()
+        self.conv2 = nn.Conv2D(channels // SE_REDUCTION, channels, 1)
+        self.hardsigmoid = nn.Hardsigmoid()
+
+    def forward(self, x: paddle.Tensor) -> paddle.Tensor:
+        return x * self.hardsigmoid(self.conv2(self.relu(self.conv1(self.avg_pool(x)))))
+
+
+class DepthwiseSeparable(nn.Layer):  # type: ignore[misc]
+    """Depthwise convolution, optionally channel attention, pointwise convolution."""
+
+    def __init__(self, inputs: int, outputs: int, kernel: int, stride: int, attention: bool) -> None:
+        super().__init__()
+        self.dw_conv = ConvBNAct(inputs, inputs, kernel, stride, groups=inputs)
+        self.se = SqueezeExcite(inputs) if attention else None
+        self.pw_conv = ConvBNAct(inputs, outputs, 1)
+
+    def forward(self, x: paddle.Tensor) -> paddle.Tensor:
+        x = self.dw_conv(x)
+        if self.se is not None:
+            x = self.se(x)
+        return self.pw_conv(x)
+
+
+class PPLCNet(nn.Layer):  # type: ignore[misc]
+    """From float32[N,3,H,W] to logits float32[N,num_classes]."""
+
+    def __init__(self, scale: float, num_classes: int) -> None:
+        super().__init__()
+        channels = scaled(STEM_CHANNELS, scale)
+        self.conv1 = ConvBNAct(3, channels, 3, stride=2)
+        for stage, blocks in STAGES.items():
+            layers = []
+            for kernel, outputs, stride, attention in blocks:
+                layers.append(DepthwiseSeparable(channels, scaled(outputs, scale), kernel, stride, attention))
+                channels = scaled(outputs, scale)
+            self.add_sublayer(stage, nn.Sequential(*layers))
+        self.avg_pool = nn.AdaptiveAvgPool2D(1)
+        self.last_conv = nn.Conv2D(channels, HEAD_CHANNELS, 1, bias_attr=False)
+        self.act = nn.Hardswish()
+        # Not the usual dropout: inference multiplies by 1 - p, which trained weights rely on.
+        self.dropout = nn.Dropout(DROPOUT, mode="downscale_in_infer")
+        self.flatten = nn.Flatten()
+        self.fc = nn.Linear(HEAD_CHANNELS, num_classes)
+
+    def forward(self, x: paddle.Tensor) -> paddle.Tensor:
+        x = self.conv1(x)
+        for stage in STAGES:
+            x = getattr(self, stage)(x)
+        x = self.dropout(self.act(self.last_conv(self.avg_pool(x))))
+        return self.fc(self.flatten(x))
+
+
+def build(variant: str, num_classes: int) -> nn.Layer:
+    """The network of one scale, e.g. `x0_5`."""
+    if variant not in SCALES:
+        raise InputError(f"building PP-LCNet: no scale {variant!r}", hint=f"scales are {', '.join(SCALES)}")
+    return PPLCNet(SCALES[variant], num_classes)
