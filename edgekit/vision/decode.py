@@ -1,0 +1,139 @@
+"""From encoded bytes or arrays to pixels, as PaddleClas decodes: OpenCV, colour, EXIF orientation applied.
+
+Grey becomes three equal channels, CMYK is converted by the codec, alpha is dropped (the colour under it
+stays), 16 bits become 8, and of an animation the first frame counts: what
+`cv2.imdecode(data, cv2.IMREAD_COLOR)` does (PaddleClas release 2.6, deploy/python/preprocess.py).
+"""
+
+from __future__ import annotations
+
+import os
+import struct
+from typing import TYPE_CHECKING, Any
+
+from edgekit.errors import InputError
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+    Pixels = NDArray[np.uint8]
+
+# Larger pictures are refused: 268 million pixels take 0.8 GB, and a few kilobytes of PNG can claim more.
+MAX_PIXELS = 1 << 28
+NOT_A_PICTURE_HINT = "convert it to JPEG or PNG, or take it out of the list"
+
+
+def load_cv2() -> Any:
+    """OpenCV with one thread (edgekit runs one picture a thread) and without its warnings on stderr.
+
+    Raises:
+        InputError: OpenCV cannot be imported, e.g. for want of libGL on a headless server.
+    """
+    os.environ.setdefault("OPENCV_IO_MAX_IMAGE_PIXELS", str(MAX_PIXELS))
+    os.environ.setdefault("OPENCV_LOG_LEVEL", "ERROR")
+    try:
+        import cv2
+    except ImportError as error:
+        from edgekit.errors import ToolError
+
+        raise ToolError(
+            f"importing OpenCV: {error}",
+            hint="pip install --force-reinstall opencv-python-headless",
+        ) from error
+    cv2.setNumThreads(1)
+    return cv2
+
+
+def decode(data: bytes, name: str, *, shrink_to: int | None = None) -> Pixels:
+    """Decode a picture.
+
+    Args:
+        data: The file's content.
+        name: What to call it in errors.
+        shrink_to: Decode a JPEG at 1/2, 1/4 or 1/8 of its size where its short side stays at least this
+            long: several times faster on large photos, but other pixels and so sometimes other answers.
+
+    Returns:
+        uint8[H,W,3] BGR, contiguous.
+
+    Raises:
+        InputError: Not a picture, damaged, or larger than `MAX_PIXELS`.
+    """
+    import numpy as np
+
+    cv2 = load_cv2()
+    if not data:
+        raise InputError(f"decoding {name}: the file is empty", hint=NOT_A_PICTURE_HINT)
+    flag = cv2.IMREAD_COLOR
+    if shrink_to is not None:
+        flag = _reduced_flag(cv2, data, shrink_to)
+    try:
+        pixels = cv2.imdecode(np.frombuffer(data, np.uint8), flag)
+    except cv2.error as error:
+        reason = "more than 268 million pixels" if "CV_IO_MAX" in str(error) else "OpenCV cannot read it"
+        raise InputError(f"decoding {name}: {reason}", hint=NOT_A_PICTURE_HINT) from error
+    if pixels is None:
+        raise InputError(f"decoding {name}: not a picture, or damaged", hint=NOT_A_PICTURE_HINT)
+    return pixels  # type: ignore[no-any-return]
+
+
+def from_array(array: NDArray[np.uint8], name: str) -> Pixels:
+    """Take over pixels that are decoded already, as PaddleClas's Python interface does.
+
+    Args:
+        array: uint8[H,W,3] RGB, or uint8[H,W] or uint8[H,W,1] grey, or uint8[H,W,4] RGBA (alpha is dropped).
+        name: What to call it in errors.
+
+    Returns:
+        uint8[H,W,3] BGR, contiguous.
+
+    Raises:
+        InputError: Another type or shape, or no pixels.
+    """
+    import numpy as np
+
+    shape = array.shape
+    if array.dtype != np.uint8 or not 0 < array.size <= 4 * MAX_PIXELS:
+        raise InputError(
+            f"reading {name}: {array.dtype}{list(shape)} is not a uint8 picture",
+            hint="pass uint8[H,W,3] in RGB order, or the bytes of a file",
+        )
+    if array.ndim == 2 or (array.ndim == 3 and shape[2] == 1):
+        grey = array.reshape(shape[0], shape[1], 1)
+        return np.ascontiguousarray(np.broadcast_to(grey, (shape[0], shape[1], 3)))
+    if array.ndim != 3 or shape[2] not in (3, 4):
+        raise InputError(
+            f"reading {name}: uint8{list(shape)} is not a picture",
+            hint="pass uint8[H,W,3] in RGB order, one array a picture",
+        )
+    return np.ascontiguousarray(array[:, :, 2::-1])
+
+
+def _reduced_flag(cv2: Any, data: bytes, shrink_to: int) -> int:
+    size = jpeg_size(data)
+    if size is not None:
+        for divisor in (8, 4, 2):
+            if min(size) // divisor >= shrink_to:
+                return int(getattr(cv2, f"IMREAD_REDUCED_COLOR_{divisor}"))
+    return int(cv2.IMREAD_COLOR)
+
+
+def jpeg_size(data: bytes) -> tuple[int, int] | None:
+    """Width and height of a JPEG from its frame header, without decoding; None where there is none."""
+    if data[:2] != b"\xff\xd8":
+        return None
+    position = 2
+    while position + 9 <= len(data):
+        if data[position] != 0xFF:
+            return None
+        marker = data[position + 1]
+        if marker == 0xFF:  # fill byte
+            position += 1
+            continue
+        # SOF0 to SOF15 but DHT (C4), JPG (C8) and DAC (CC): ITU-T T.81, table B.1.
+        if 0xC0 <= marker <= 0xCF and marker not in (0xC4, 0xC8, 0xCC):
+            height, width = struct.unpack_from(">HH", data, position + 5)
+            return int(width), int(height)
+        position += 2 + int(struct.unpack_from(">H", data, position + 2)[0])
+    return None

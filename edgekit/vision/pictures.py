@@ -1,0 +1,114 @@
+"""Which pictures: files, directories, bytes and arrays, one after the other."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from edgekit._files import read_bytes
+from edgekit.errors import InputError
+from edgekit.vision.decode import NOT_A_PICTURE_HINT, decode, from_array
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+    from edgekit.vision.decode import Pixels
+
+    Source = str | Path | bytes | NDArray[np.uint8]
+
+# What counts as a picture inside a directory; a file that is named itself is always tried.
+SUFFIXES = frozenset(
+    f".{word}"
+    for word in ("jpg", "jpeg", "jpe", "png", "bmp", "webp", "tif", "tiff", "gif", "jp2", "avif", "ppm")
+)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Picture:
+    """One picture, not read yet.
+
+    Attributes:
+        name: The path as it was given or found, `bytes 0` or `array 0`.
+        source: Where it is, or what it is.
+    """
+
+    name: str
+    source: Path | bytes | NDArray[np.uint8]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Unreadable:
+    """A source that is no picture: its name, and what was wrong."""
+
+    name: str
+    error: InputError
+
+
+def read_picture(picture: Picture, *, shrink_to: int | None = None) -> Pixels:
+    """Pixels of a picture, uint8[H,W,3] BGR; `shrink_to` as in `decode`.
+
+    Raises:
+        InputError: The file cannot be read or is no picture.
+    """
+    source = picture.source
+    if isinstance(source, Path):
+        source = read_bytes(source, "picture", hint=NOT_A_PICTURE_HINT)
+    if isinstance(source, bytes):
+        return decode(source, picture.name, shrink_to=shrink_to)
+    return from_array(source, picture.name)
+
+
+def find_pictures(paths: Sequence[str | Path]) -> list[Picture | Unreadable]:
+    """The files named, and all pictures below the directories named, each directory in sorted order."""
+    found: list[Picture | Unreadable] = []
+    for path in map(Path, paths):
+        if not path.is_dir():
+            found.append(Picture(name=str(path), source=path))
+            continue
+        inside = sorted(_walk(path), key=str)  # as PaddleClas sorts: by the whole path
+        found += (Picture(name=str(file), source=file) for file in inside)
+        if not inside:
+            error = InputError(
+                f"looking for pictures below {path}: none with a known suffix",
+                hint="name the files, or a directory that holds JPEG or PNG files",
+            )
+            found.append(Unreadable(name=str(path), error=error))
+    return found
+
+
+def _walk(directory: Path) -> Iterator[Path]:
+    for root, directories, files in os.walk(directory):
+        directories[:] = [name for name in directories if not name.startswith(".")]
+        for name in files:
+            if not name.startswith(".") and Path(name).suffix.lower() in SUFFIXES:
+                yield Path(root, name)
+
+
+def iterate_pictures(sources: Source | Iterable[Source]) -> Iterator[Picture | Unreadable]:
+    """Paths, directories, bytes and arrays as pictures, lazily; a single one of them will do.
+
+    Raises:
+        InputError: A source of another type.
+    """
+    for index, source in enumerate(_each(sources)):
+        if isinstance(source, (str, os.PathLike)):
+            yield from find_pictures([source])
+        elif isinstance(source, (bytes, bytearray, memoryview)):
+            yield Picture(name=f"bytes {index}", source=bytes(source))
+        elif hasattr(source, "dtype") and hasattr(source, "shape"):
+            yield Picture(name=f"array {index}", source=source)
+        else:
+            raise InputError(
+                f"reading picture {index}: {type(source).__name__} is not a path, bytes or an array",
+                hint="pass a path, the bytes of a file, or uint8[H,W,3] in RGB order",
+            )
+
+
+def _each(sources: Source | Iterable[Source]) -> Iterable[Source]:
+    if isinstance(sources, (str, os.PathLike, bytes, bytearray, memoryview)) or hasattr(sources, "dtype"):
+        return (sources,)  # type: ignore[return-value]
+    return sources

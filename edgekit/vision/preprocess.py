@@ -1,0 +1,117 @@
+"""PaddleClas's evaluation transform, equal to the bit and several times faster.
+
+Resize, centre crop, `(pixel * scale - mean) / std` in float32, CHW (PaddleClas release 2.6,
+ppcls/data/preprocess/ops/operators.py: ResizeImage, CropImage, NormalizeImage, ToCHWImage). Equal:
+channels are resized on their own, so they stay in OpenCV's order until the end; normalising 8-bit pixels
+is a table of 256 values a channel, computed by the same float32 arithmetic. Faster: nothing outside the
+crop is normalised, and no array with negative strides is ever resized.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from edgekit.core.spec import ChannelOrder, Interpolation, Preprocess, ResizeBackend
+from edgekit.errors import InputError
+from edgekit.vision.decode import load_cv2
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+    from edgekit.vision.decode import Pixels
+
+# A resize that keeps the aspect makes a 1x10000 picture 256x2560000; beyond this it is refused.
+MAX_RESIZED_PIXELS = 1 << 26
+
+
+class Preprocessor:
+    """One model's preprocessing with its tables made ready; threads may share it."""
+
+    def __init__(self, parameters: Preprocess) -> None:
+        import numpy as np
+
+        if parameters.resize_short is not None and parameters.resize_short < parameters.crop_size:
+            raise InputError(
+                f"preprocessing: the short side of {parameters.resize_short} pixels is less than the crop of "
+                f"{parameters.crop_size}",
+                hint="correct resize_short or crop_size in the manifest's preprocess",
+            )
+        self.parameters = parameters
+        self._cv2 = load_cv2()
+        levels = np.arange(256, dtype=np.float32)
+        self._tables = [
+            (levels * np.float32(parameters.scale) - np.float32(mean)) / np.float32(std)
+            for mean, std in zip(parameters.mean, parameters.std, strict=True)
+        ]
+        # Pixels are BGR; this is where each channel of the network's order stands in them.
+        self._planes = (2, 1, 0) if parameters.channel_order is ChannelOrder.RGB else (0, 1, 2)
+
+    @property
+    def shape(self) -> tuple[int, int, int]:
+        """Channels, height, width of one preprocessed picture."""
+        return (3, self.parameters.crop_size, self.parameters.crop_size)
+
+    @property
+    def shrink_to(self) -> int:
+        """The short side that a reduced decode must leave, pixels."""
+        return self.parameters.resize_short or self.parameters.crop_size
+
+    def resize_and_crop(self, pixels: Pixels, name: str = "the picture") -> Pixels:
+        """uint8[H,W,3] to uint8[crop_size,crop_size,3], channels in the order they came in.
+
+        Raises:
+            InputError: The sides are so unequal that the resized picture would not fit into memory.
+        """
+        parameters = self.parameters
+        height, width = pixels.shape[:2]
+        if parameters.resize_short is None:
+            squeezed: Pixels = self._resize(pixels, parameters.crop_size, parameters.crop_size)
+            return squeezed
+        ratio = float(parameters.resize_short) / min(width, height)
+        new_width, new_height = round(width * ratio), round(height * ratio)
+        if new_width * new_height > MAX_RESIZED_PIXELS:
+            raise InputError(
+                f"preprocessing {name}: {width}x{height} pixels would become {new_width}x{new_height}",
+                hint="crop it first: its sides are too unequal",
+            )
+        resized: Pixels = self._resize(pixels, new_width, new_height)
+        left = (new_width - parameters.crop_size) // 2
+        top = (new_height - parameters.crop_size) // 2
+        return resized[top : top + parameters.crop_size, left : left + parameters.crop_size]
+
+    def write(self, pixels: Pixels, out: NDArray[np.float32], name: str = "the picture") -> None:
+        """Preprocess one decoded picture into its place in a batch.
+
+        Args:
+            pixels: uint8[H,W,3] BGR, contiguous, as `decode` gives.
+            out: float32[3,crop_size,crop_size], contiguous; is overwritten.
+            name: What to call the picture in errors.
+        """
+        planes = self._cv2.split(self.resize_and_crop(pixels, name))
+        for channel, (plane, table) in enumerate(zip(self._planes, self._tables, strict=True)):
+            self._cv2.LUT(planes[plane], table, dst=out[channel])
+
+    def __call__(self, pixels: Pixels, name: str = "the picture") -> NDArray[np.float32]:
+        """Preprocess one decoded picture (uint8[H,W,3] BGR) to float32[3,crop_size,crop_size]."""
+        import numpy as np
+
+        out = np.empty(self.shape, np.float32)
+        self.write(pixels, out, name)
+        return out
+
+    def _resize(self, pixels: Pixels, width: int, height: int) -> Any:
+        if self.parameters.resize_backend is ResizeBackend.PILLOW:
+            return _resize_by_pillow(pixels, width, height, self.parameters.interpolation)
+        cubic = self.parameters.interpolation is Interpolation.BICUBIC
+        flag = self._cv2.INTER_CUBIC if cubic else self._cv2.INTER_LINEAR
+        return self._cv2.resize(pixels, (width, height), interpolation=flag)
+
+
+def _resize_by_pillow(pixels: Pixels, width: int, height: int, interpolation: Interpolation) -> Any:
+    import numpy as np
+    from PIL import Image
+
+    cubic = interpolation is Interpolation.BICUBIC
+    resample = Image.Resampling.BICUBIC if cubic else Image.Resampling.BILINEAR
+    return np.asarray(Image.fromarray(pixels).resize((width, height), resample))
