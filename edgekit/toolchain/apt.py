@@ -21,6 +21,7 @@ from edgekit.errors import ToolError
 from edgekit.toolchain.cache import cache_directory
 
 MARKER = ".edgekit-packages.json"
+SOURCES = "sources.d"
 LISTS_FRESH_S = 24 * 3600
 UPDATE_TIMEOUT_S = 300.0
 DOWNLOAD_TIMEOUT_S = 900.0
@@ -38,6 +39,7 @@ class UnpackedPackages(msgspec.Struct, frozen=True, kw_only=True):
     dependencies: bool
     only: tuple[str, ...]
     versions: dict[str, str]
+    sources: str | None = None
 
     def answers(self, request: UnpackedPackages) -> bool:
         """Whether a directory with this marker holds what is asked for."""
@@ -51,6 +53,7 @@ def fetch_packages(
     into: Path,
     dependencies: bool = False,
     only: Sequence[str] = (),
+    sources: str | None = None,
     progress: Report | None = None,
 ) -> dict[str, str]:
     """Download Debian packages and unpack them into a directory of their own.
@@ -64,6 +67,7 @@ def fetch_packages(
         into: The directory that becomes the packages' root (`into/usr/bin/…`).
         dependencies: Also everything that they depend on, as on a machine with nothing installed.
         only: Glob patterns below `into` (`usr/bin/qemu-aarch64*`) of the files to keep; all where empty.
+        sources: Package sources instead of the machine's own, as the text of a `.sources` file.
         progress: Told what is going on.
 
     Returns:
@@ -78,6 +82,7 @@ def fetch_packages(
         architecture=architecture,
         dependencies=dependencies,
         only=tuple(only),
+        sources=sources,
         versions={},
     )
     present = read_marker(into)
@@ -112,7 +117,7 @@ def _require_apt(request: UnpackedPackages) -> None:
 
 def _fetch(request: UnpackedPackages, into: Path, progress: Report) -> dict[str, str]:
     architecture = request.architecture
-    state = _private_state(architecture)
+    state = _private_state(architecture, request.sources)
     work = Path(tempfile.mkdtemp(prefix=f".{into.name}.", dir=into.parent))
     try:
         with locked(state / "edgekit.lock", f"apt's lists for {architecture}"):
@@ -131,8 +136,12 @@ def _fetch(request: UnpackedPackages, into: Path, progress: Report) -> dict[str,
         shutil.rmtree(work, ignore_errors=True)
 
 
-def _private_state(architecture: str) -> Path:
-    state = cache_directory("apt") / f"state-{architecture}"
+def _private_state(architecture: str, sources: str | None) -> Path:
+    """apt's state for an architecture; sources that are not the machine's have one of their own."""
+    suffix = "" if sources is None else f"-{hashlib.sha256(sources.encode()).hexdigest()[:12]}"
+    state = cache_directory("apt") / f"state-{architecture}{suffix}"
+    if sources is not None:
+        write_atomic(state / SOURCES / "edgekit.sources", sources)
     try:
         for part in ("state/lists/partial", "cache/archives/partial"):
             (state / part).mkdir(parents=True, exist_ok=True)
@@ -159,6 +168,8 @@ def _options(state: Path, architecture: str) -> list[str]:
         "Acquire::https::Timeout": "30",
         "Dpkg::Use-Pty": "0",
     }
+    if (state / SOURCES).is_dir():
+        settings |= {"Dir::Etc::SourceList": "/dev/null", "Dir::Etc::SourceParts": f"{state}/{SOURCES}"}
     return [word for name, value in settings.items() for word in ("-o", f"{name}={value}")]
 
 
