@@ -1,0 +1,171 @@
+"""This machine as a device: the transport of a host bench."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import shutil
+import tempfile
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+
+from edgekit import _process
+from edgekit._files import CHUNK_BYTES, atomic_file, sha256_file
+from edgekit.errors import DeviceError, DeviceLostError, InputError, OutputError, ToolError
+from edgekit.transports.interface import CommandResult, Progress
+
+# What a shell answers where a program does not exist or cannot be executed (POSIX, 2.8.2).
+NOT_FOUND, NOT_EXECUTABLE = 127, 126
+# A copy that moves less than this many bytes a second hangs.
+SLOWEST_BYTES_PER_S = 1_000_000
+LEAST_TIMEOUT_S = 30.0
+
+
+class LocalProcess:
+    """A child of this process, spoken to in lines; its stderr is kept in a file that goes with it."""
+
+    def __init__(self, argv: Sequence[str], env: Mapping[str, str] | None) -> None:
+        handle, name = tempfile.mkstemp(prefix="edgekit-", suffix=".stderr")
+        os.close(handle)
+        self._stderr_path = Path(name)
+        self._stderr: str | None = None
+        try:
+            self._child = _process.LineChild(argv, stderr_path=self._stderr_path, env=env)
+        except ToolError as error:
+            self._stderr_path.unlink(missing_ok=True)
+            raise DeviceError(error.message, hint=error.hint) from error
+        except BaseException:
+            self._stderr_path.unlink(missing_ok=True)
+            raise
+
+    @property
+    def pid(self) -> int:
+        return self._child.pid
+
+    def write_line(self, line: str) -> None:
+        self._child.write_line(line)
+
+    def read_line(self, timeout_s: float) -> str | None:
+        return self._child.read_line(timeout_s)
+
+    def close(self, timeout_s: float = 10.0) -> int:
+        code = self._child.close(timeout_s)
+        self._keep_stderr()
+        return code
+
+    def kill(self) -> None:
+        self._child.kill()
+        self._keep_stderr()
+
+    def stderr_text(self) -> str:
+        return self._child.stderr_text() if self._stderr is None else self._stderr
+
+    def _keep_stderr(self) -> None:
+        if self._stderr is None:
+            self._stderr = self._child.stderr_text()
+            self._stderr_path.unlink(missing_ok=True)
+
+
+class LocalTransport:
+    """Implements `edgekit.transports.interface.Transport` for this machine."""
+
+    name = "local"
+    serial = "host"
+
+    def run(
+        self, argv: Sequence[str], *, timeout_s: float = 30.0, env: Mapping[str, str] | None = None
+    ) -> CommandResult:
+        try:
+            done = _process.run(argv, timeout_s=timeout_s, env=env)
+        except ToolError as error:
+            if isinstance(error.__cause__, OSError):
+                missing = isinstance(error.__cause__, FileNotFoundError)
+                return CommandResult(
+                    exit_code=NOT_FOUND if missing else NOT_EXECUTABLE, stdout="", stderr=error.message
+                )
+            raise DeviceLostError(error.message, hint=error.hint) from error
+        return CommandResult(exit_code=done.exit_code, stdout=done.stdout, stderr=done.stderr)
+
+    def open(self, argv: Sequence[str], *, env: Mapping[str, str] | None = None) -> LocalProcess:
+        return LocalProcess(argv, env)
+
+    def push(
+        self,
+        local: Path,
+        remote: str,
+        *,
+        mode: int = 0o644,
+        timeout_s: float | None = None,
+        progress: Progress | None = None,
+    ) -> None:
+        if not local.is_file():
+            raise InputError(f"sending {local}: no such file")
+        with _refusals(remote):
+            _copy(local, Path(remote), timeout_s, progress)
+            Path(remote).chmod(mode)
+
+    def pull(self, remote: str, local: Path, *, timeout_s: float | None = None) -> None:
+        source = Path(remote)
+        if not source.is_file():
+            raise InputError(f"fetching {remote}: no such file")
+        _copy(source, local, timeout_s, None)
+
+    def read_text(self, remote: str, *, timeout_s: float = 10.0) -> str | None:
+        try:
+            return Path(remote).read_text(errors="replace")
+        except OSError:
+            return None
+
+    def sha256(self, remotes: Sequence[str], *, timeout_s: float = 60.0) -> dict[str, str]:
+        return {remote: sha256_file(Path(remote)) for remote in remotes if Path(remote).is_file()}
+
+    def list_files(self, remote: str, *, timeout_s: float = 30.0) -> list[str]:
+        root = Path(remote)
+        return sorted(
+            path.relative_to(root).as_posix()
+            for path in root.rglob("*")
+            if path.is_file() and not path.is_symlink()
+        )
+
+    def remove(self, remotes: Sequence[str], *, timeout_s: float = 30.0) -> None:
+        for remote in remotes:
+            path = Path(remote)
+            with _refusals(remote):
+                if path.is_dir() and not path.is_symlink():
+                    shutil.rmtree(path)
+                else:
+                    path.unlink(missing_ok=True)
+
+    def free_bytes(self, remote: str, *, timeout_s: float = 10.0) -> int | None:
+        for place in (Path(remote), *Path(remote).parents):
+            if place.exists():
+                return shutil.disk_usage(place).free
+        return None
+
+    def close(self) -> None:
+        """Nothing is held."""
+
+
+@contextlib.contextmanager
+def _refusals(remote: str) -> Iterator[None]:
+    """What the file system refuses is a refusal of the device."""
+    try:
+        yield
+    except OutputError as error:
+        raise DeviceError(error.message, hint=error.hint) from error
+    except OSError as error:
+        raise DeviceError(f"changing {remote}: {error.strerror or error}") from error
+
+
+def _copy(source: Path, target: Path, timeout_s: float | None, progress: Progress | None) -> None:
+    size = source.stat().st_size
+    bound = LEAST_TIMEOUT_S + size / SLOWEST_BYTES_PER_S if timeout_s is None else timeout_s
+    deadline = time.monotonic() + bound
+    with atomic_file(target) as temporary, source.open("rb") as reader, temporary.open("wb") as writer:
+        while chunk := reader.read(CHUNK_BYTES):
+            writer.write(chunk)
+            if progress is not None:
+                progress(len(chunk))
+            if time.monotonic() > deadline:
+                raise DeviceLostError(f"copying {source} to {target}: no end after {bound:g} s")
