@@ -26,6 +26,20 @@ class CommandResult(msgspec.Struct, frozen=True, kw_only=True):
     stderr: str
 
 
+class Outgoing(msgspec.Struct, frozen=True, kw_only=True):
+    """A file to send.
+
+    Attributes:
+        sha256: Compared with the digest computed on the far side before the file is moved into place;
+            where None its size is.
+    """
+
+    local: Path
+    remote: str
+    sha256: str | None = None
+    mode: int = 0o644
+
+
 class RemoteProcess(Protocol):
     """A running command that is spoken to in lines."""
 
@@ -95,3 +109,15 @@ class Transport(Protocol):
 
     def close(self) -> None:
         """Release connections; the far side keeps its files."""
+
+
+class DeviceTransport(Transport, Protocol):
+    """A way to another machine (adb, ssh): many small files cost no more than their bytes."""
+
+    def push_many(
+        self, files: Sequence[Outgoing], *, timeout_s: float | None = None, progress: Progress | None = None
+    ) -> None:
+        """Send files; all of one directory are checked and moved into place by one command there.
+
+        `timeout_s` is for each file and defaults to a bound that grows with its size.
+        """

@@ -1,0 +1,118 @@
+"""Android devices, and the virtual one, over adbutils and the real adb server.
+
+adbutils' own `shell`, `sync.push` and `sync.pull` have no usable timeouts, drop exit codes or reasons
+and leave partial files; so files and commands are spoken here over its connections.
+"""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+from edgekit.errors import DeviceError, ToolError
+from edgekit.transports.adb_server import AdbServer
+from edgekit.transports.adb_shell import OPEN_TIMEOUT_S, ShellProcess
+from edgekit.transports.adb_sync import SyncSession
+from edgekit.transports.far_shell import FarShell, lost, quote, script_line
+from edgekit.transports.interface import CommandResult, Outgoing, Progress
+
+
+class AdbTransport(FarShell):
+    """One device of an adb server.
+
+    Args:
+        serial: As `adb devices` prints it.
+        server: Where it is attached.
+    """
+
+    name = "adb"
+
+    def __init__(self, serial: str, server: AdbServer) -> None:
+        self.serial = serial
+        self.server = server
+        self._checked = False
+        self._sync: SyncSession | None = None
+
+    def _check_features(self) -> None:
+        """The device must speak shell v2 (Android 7 and later): the old shell loses exit codes."""
+        if self._checked:
+            return
+        try:
+            features = self.server.ask(f"host-serial:{self.serial}:features").split(",")
+        except ToolError as error:
+            raise self.server.explain(self.serial, "asking for features", error) from error
+        if "shell_v2" not in features:
+            raise DeviceError(
+                f"using {self.serial}: its adbd has no shell_v2, so exit codes would be lost",
+                hint="use a device with Android 7 or later",
+            )
+        self._checked = True
+
+    def _start(self, script: str, action: str, open_timeout_s: float = OPEN_TIMEOUT_S) -> ShellProcess:
+        self._check_features()
+        return ShellProcess(self.server, self.serial, script, action=action, open_timeout_s=open_timeout_s)
+
+    def run(
+        self, argv: Sequence[str], *, timeout_s: float = 30.0, env: Mapping[str, str] | None = None
+    ) -> CommandResult:
+        """Run a command to its end; see the interface."""
+        return self._run(quote(argv, env, keep_shell=False), f"running {argv[0]}", timeout_s)
+
+    def _script(self, script: str, arguments: Sequence[str], *, timeout_s: float) -> CommandResult:
+        return self._run(script_line(script, arguments), "running a command", timeout_s)
+
+    def _run(self, script: str, action: str, timeout_s: float) -> CommandResult:
+        process = self._start(script, action, min(OPEN_TIMEOUT_S, timeout_s))
+        try:
+            process.close_stdin()
+            exit_code, stdout, stderr = process.read_to_end(timeout_s)
+        except TimeoutError as error:
+            process.kill()
+            raise lost(action, self.serial, f"no end within {timeout_s:g} s, stopped") from error
+        except BaseException:
+            process.kill()
+            raise
+        process.release()
+        return CommandResult(exit_code=exit_code, stdout=stdout, stderr=stderr)
+
+    def open(self, argv: Sequence[str], *, env: Mapping[str, str] | None = None) -> ShellProcess:
+        """Start a command and keep its stdin and stdout."""
+        return self._start(quote(argv, env, keep_shell=False), f"running {argv[0]}")
+
+    def push_many(
+        self, files: Sequence[Outgoing], *, timeout_s: float | None = None, progress: Progress | None = None
+    ) -> None:
+        """Send files over one connection; see the interface."""
+        try:
+            super().push_many(files, timeout_s=timeout_s, progress=progress)
+        finally:
+            self._end_sync()
+
+    def _send(
+        self, local: Path, remote: str, *, mode: int, timeout_s: float, progress: Progress | None
+    ) -> None:
+        if self._sync is None:
+            self._sync = SyncSession(self.server, self.serial)
+        try:
+            self._sync.send(local, remote, mode=mode, timeout_s=timeout_s, progress=progress)
+        except BaseException:
+            self._end_sync()
+            raise
+
+    def _end_sync(self) -> None:
+        if self._sync is not None:
+            with contextlib.suppress(OSError):
+                self._sync.close()
+            self._sync = None
+
+    def _receive(self, remote: str, local: Path, *, timeout_s: float) -> None:
+        session = SyncSession(self.server, self.serial)
+        try:
+            session.receive(remote, local, timeout_s=timeout_s)
+        finally:
+            session.close()
+
+    def close(self) -> None:
+        """Release connections; the device keeps its files."""
+        self._end_sync()
