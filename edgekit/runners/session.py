@@ -1,0 +1,289 @@
+"""A conversation with one runner process, wherever it runs."""
+
+from __future__ import annotations
+
+import contextlib
+import re
+import shutil
+import signal
+import tempfile
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from types import TracebackType
+from typing import TYPE_CHECKING, TypeVar
+
+import msgspec
+
+from edgekit._process import describe_exit
+from edgekit.errors import EdgekitError, RunnerError, UnsupportedError
+from edgekit.runners.protocol import (
+    EnvironmentRead,
+    ErrorCode,
+    Infer,
+    Inferred,
+    Load,
+    Loaded,
+    Ran,
+    ReadEnvironment,
+    Refusal,
+    Request,
+    Run,
+)
+from edgekit.transports.interface import RemoteProcess, Transport
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+LOAD_TIMEOUT_S = 180.0
+INFER_TIMEOUT_S = 120.0
+ENVIRONMENT_TIMEOUT_S = 30.0
+# Beyond what a `run` was asked to take: binding the input, the first inference, warm-up by count.
+RUN_MARGIN_S = 120.0
+CLOSE_TIMEOUT_S = 10.0
+STDERR_TAIL_LINES = 6
+
+_HINTS = {
+    ErrorCode.MODEL_MISSING: "edgekit models list shows what is exported",
+    ErrorCode.MODEL_INVALID: "edgekit export NAME --force makes the artifacts again",
+    ErrorCode.HASH_MISMATCH: "edgekit export NAME --force makes the artifacts again; edgekit push sends them",
+    ErrorCode.PROTOCOL: "edgekit toolchain build runner",
+    ErrorCode.MEMORY: "a smaller --batch-size needs less memory",
+    ErrorCode.THREADS: "ask for fewer --threads",
+    ErrorCode.CORES: "edgekit devices shows the cores; ask for fewer --threads or other --cores",
+    ErrorCode.SHAPE: "edgekit export NAME --input-shape … makes an artifact for it",
+}
+
+Answer = TypeVar("Answer", Loaded, Ran, Inferred, EnvironmentRead)
+
+
+class RefusedError(RunnerError):
+    """A runner answered that it cannot serve a request; it still runs.
+
+    Attributes:
+        code: The protocol's reason.
+    """
+
+    def __init__(self, message: str, *, code: ErrorCode, hint: str | None = None) -> None:
+        super().__init__(message, hint=hint)
+        self.code = code
+
+
+class _Envelope(msgspec.Struct, frozen=True):
+    ok: bool
+    op: str | None = None
+    error: Refusal | None = None
+
+
+class RunnerSession:
+    """One runner process: opened on entry, closed on exit, killed where the block fails.
+
+    Args:
+        transport: Where the runner runs.
+        argv: The runner's command line over there.
+        env: Set in addition to what the far side has.
+        scratch: Directory over there for input and output files; None where both sides share their
+            files, as on the host.
+        label: What errors call it, e.g. `onnxruntime on PPLCNet_x0_5`.
+    """
+
+    def __init__(
+        self,
+        transport: Transport,
+        argv: Sequence[str],
+        *,
+        env: Mapping[str, str] | None = None,
+        scratch: str | None = None,
+        label: str,
+    ) -> None:
+        self.label = label
+        self._transport = transport
+        self._argv = tuple(argv)
+        self._env = dict(env or {})
+        self._scratch = scratch
+        self._process: RemoteProcess | None = None
+        self._staging: Path | None = None
+        self._model: str | None = None
+
+    def __enter__(self) -> RunnerSession:
+        self.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if kind is None:
+            self.close()
+        else:
+            self.kill()
+
+    def start(self) -> None:
+        """Start the process; it answers nothing before `load`."""
+        if self._process is not None:
+            raise RuntimeError("the session is started already")
+        self._staging = Path(tempfile.mkdtemp(prefix="edgekit-run-"))
+        try:
+            self._process = self._transport.open(self._argv, env=self._env)
+        except BaseException:
+            self._clean_up()
+            raise
+
+    def load(self, request: Load, *, timeout_s: float = LOAD_TIMEOUT_S) -> Loaded:
+        """Load the artifact.
+
+        Raises:
+            UnsupportedError: The engine cannot do what is asked.
+            RefusedError: Anything else that the runner refuses, with its code.
+            RunnerError: It crashed, hung or answered nonsense; it is dead then.
+            DeviceLostError: The transport broke.
+        """
+        self._model = request.model
+        answer = self._ask(request, Loaded, timeout_s)
+        if answer.protocol != request.protocol:
+            self.kill()
+            raise RunnerError(
+                f"{self.label}: speaks protocol {answer.protocol}, edgekit {request.protocol}",
+                hint=_HINTS[ErrorCode.PROTOCOL],
+            )
+        return answer
+
+    def run(self, request: Run, *, timeout_s: float | None = None) -> Ran:
+        """Time inferences; raises as `load` does."""
+        if timeout_s is None:
+            timeout_s = RUN_MARGIN_S + (request.warmup_ns + request.max_ns) / 1e9
+        answer = self._ask(request, Ran, timeout_s)
+        if not answer.samples_ns:
+            raise RunnerError(f"{self.label}: timed no inference", hint="raise --max-secs")
+        return answer
+
+    def infer(
+        self, inputs: NDArray[np.float32], *, timeout_s: float = INFER_TIMEOUT_S
+    ) -> tuple[NDArray[np.float32], Inferred]:
+        """Run inputs through the model; raises as `load` does.
+
+        Args:
+            inputs: float32[N, ...] in the layout that the model takes.
+            timeout_s: For the inference; transfers have their own bounds.
+
+        Returns:
+            The first output, float32[N, ...], and the runner's answer.
+        """
+        import numpy
+
+        assert self._staging is not None, "the session is not started"
+        local_in, local_out = self._staging / "in.f32", self._staging / "out.f32"
+        numpy.ascontiguousarray(inputs, dtype="<f4").tofile(local_in)
+        if self._scratch is None:
+            remote_in, remote_out = str(local_in), str(local_out)
+        else:
+            remote_in, remote_out = f"{self._scratch}/in.f32", f"{self._scratch}/out.f32"
+            self._transport.push(local_in, remote_in)
+        request = Infer(input=remote_in, shape=tuple(inputs.shape), output=remote_out)
+        answer = self._ask(request, Inferred, timeout_s)
+        if self._scratch is not None:
+            self._transport.pull(remote_out, local_out)
+        values = numpy.fromfile(local_out, dtype="<f4")
+        if values.size != numpy.prod(answer.shape):
+            self.kill()
+            raise RunnerError(f"{self.label}: wrote {values.size} values for an output of {answer.shape}")
+        return values.reshape(answer.shape).astype(numpy.float32, copy=False), answer
+
+    def environment(self) -> EnvironmentRead:
+        """Frequencies, temperatures and load over there, by the runner; raises as `load` does."""
+        return self._ask(ReadEnvironment(), EnvironmentRead, ENVIRONMENT_TIMEOUT_S)
+
+    def close(self) -> int:
+        """End the conversation; the runner's exit code (0, or that of the first refusal)."""
+        process, self._process = self._process, None
+        if process is None:
+            return 0
+        try:
+            return process.close(CLOSE_TIMEOUT_S)
+        finally:
+            self._clean_up()
+
+    def kill(self) -> None:
+        """End the process at once."""
+        process, self._process = self._process, None
+        if process is not None:
+            # It is given up already: what the transport has to say about that hides the reason.
+            with contextlib.suppress(EdgekitError, OSError):
+                process.kill()
+            self._clean_up()
+
+    def stderr_text(self) -> str:
+        """What the runner has written to stderr so far."""
+        return "" if self._process is None else self._process.stderr_text()
+
+    def _ask(self, request: Request, kind: type[Answer], timeout_s: float) -> Answer:
+        op = type(request).__struct_config__.tag
+        process = self._process
+        if process is None:
+            raise RunnerError(f"{self.label}: asked to {op}, but the runner has ended")
+        try:
+            process.write_line(msgspec.json.encode(request).decode())
+            line = process.read_line(timeout_s)
+        except BrokenPipeError:
+            line = None
+        except TimeoutError as error:
+            self.kill()
+            raise RunnerError(
+                f"{self.label}: no answer to {op} within {timeout_s:g} s, stopped", hint=self._repeat_hint()
+            ) from error
+        except BaseException:
+            self.kill()
+            raise
+        if line is None:
+            raise self._crash(process, str(op))
+        return self._decode(line, str(op), kind)
+
+    def _decode(self, line: str, op: str, kind: type[Answer]) -> Answer:
+        try:
+            envelope = msgspec.json.decode(line, type=_Envelope)
+            if envelope.ok and envelope.op == op:
+                return msgspec.json.decode(line, type=kind)
+        except msgspec.MsgspecError as error:
+            self.kill()
+            raise RunnerError(f"{self.label}: answered {op} with {line[:200]!r}: {error}") from error
+        refusal = envelope.error
+        if envelope.ok or refusal is None:
+            self.kill()
+            raise RunnerError(f"{self.label}: answered {op} with {line[:200]!r}")
+        message = f"{self.label}: {refusal.message}"
+        if refusal.code is ErrorCode.UNSUPPORTED:
+            raise UnsupportedError(message)
+        raise RefusedError(message, code=refusal.code, hint=_HINTS.get(refusal.code))
+
+    def _crash(self, process: RemoteProcess, op: str) -> RunnerError:
+        """The error for a runner that ended instead of answering; names signal, artifact and last words."""
+        self._process = None
+        try:
+            code = process.close(CLOSE_TIMEOUT_S)
+            said = process.stderr_text()
+        finally:
+            self._clean_up()
+        tail = "\n".join(line.rstrip() for line in said.strip().splitlines()[-STDERR_TAIL_LINES:])
+        artifact = f" of {self._model}" if self._model else ""
+        return RunnerError(
+            f"{self.label}: {_describe_end(code)} in {op}{artifact}" + (f"\n{tail}" if tail else ""),
+            hint=self._repeat_hint(),
+        )
+
+    def _repeat_hint(self) -> str:
+        return "edgekit --verbose … shows the command; edgekit export NAME --force makes the artifact again"
+
+    def _clean_up(self) -> None:
+        if self._staging is not None:
+            shutil.rmtree(self._staging, ignore_errors=True)
+            self._staging = None
+        if self._scratch is not None:
+            # The next session overwrites them; a device that is gone has them until then.
+            with contextlib.suppress(EdgekitError, OSError):
+                self._transport.remove([f"{self._scratch}/in.f32", f"{self._scratch}/out.f32"])
+
+
+def _describe_end(code: int) -> str:
+    """Shells report a signal as 128 plus its number; our own children as its negative."""
+    if 128 < code < 128 + signal.NSIG:
+        return describe_exit(128 - code)
+    return "ended" if code == 0 else re.sub(r"^exit", "ended with exit", describe_exit(code))
