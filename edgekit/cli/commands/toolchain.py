@@ -1,0 +1,97 @@
+"""`edgekit toolchain`: what edgekit needs beside its Python packages."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+import msgspec
+
+from edgekit.cli.options import echo_json, json_option, note
+
+if TYPE_CHECKING:
+    from edgekit.toolchain.component import Component, Found
+
+
+class ComponentLine(msgspec.Struct, frozen=True, kw_only=True):
+    """One component in the output of `toolchain list` and `toolchain install`."""
+
+    name: str
+    purpose: str
+    version: str | None
+    path: str | None
+    detail: str | None
+
+
+@click.group()
+def command() -> None:
+    """Install and list the tools behind all this."""
+
+
+@command.command("list")
+@json_option
+def list_components(as_json: bool) -> None:
+    """Every component: what is here, and the command for what is not."""
+    from edgekit.toolchain.components import COMPONENTS
+
+    lines = [_line(component, component.find()) for component in COMPONENTS]
+    if as_json:
+        echo_json(lines)
+        return
+    for line in lines:
+        if line.path is None:
+            click.echo(f"{line.name:<20} missing   edgekit toolchain install {line.name}")
+        else:
+            detail = f"  ({line.detail})" if line.detail else ""
+            click.echo(f"{line.name:<20} {line.version or 'unknown':<9} {line.path}{detail}")
+        click.echo(f"{'':<20} {line.purpose}")
+
+
+@command.command("install")
+@click.argument("name", metavar="COMPONENT")
+@click.option("--version", help="Exactly this version.")
+@click.option(
+    "--archive",
+    type=click.Path(exists=True, dir_okay=False, path_type=Path),
+    help="A file that was downloaded by hand.",
+)
+@click.option(
+    "--dir",
+    "directory",
+    type=click.Path(exists=True, file_okay=False, path_type=Path),
+    help="A directory that was unpacked or built by hand.",
+)
+@click.option("--force", is_flag=True, help="Install it again although it is here.")
+@json_option
+def install(
+    name: str,
+    version: str | None,
+    archive: Path | None,
+    directory: Path | None,
+    force: bool,
+    as_json: bool,
+) -> None:
+    """Install a component into edgekit's cache; nothing needs root."""
+    from edgekit.toolchain.component import InstallRequest
+    from edgekit.toolchain.components import component
+
+    chosen = component(name)
+    request = InstallRequest(
+        version=version, archive=archive, directory=directory, force=force, progress=note
+    )
+    line = _line(chosen, chosen.install(request))
+    if as_json:
+        echo_json(line)
+    else:
+        click.echo(f"{line.name} {line.version or ''} {line.path}")
+
+
+def _line(component: Component, found: Found | None) -> ComponentLine:
+    return ComponentLine(
+        name=component.name,
+        purpose=component.purpose,
+        version=found.version if found else None,
+        path=str(found.path) if found else None,
+        detail=found.detail if found else None,
+    )

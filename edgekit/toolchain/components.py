@@ -1,0 +1,28 @@
+"""The components that edgekit can install; `toolchain` and `doctor` go by this list."""
+
+from __future__ import annotations
+
+import difflib
+
+from edgekit.errors import InputError
+from edgekit.toolchain import opt
+from edgekit.toolchain.component import Component
+
+COMPONENTS: tuple[Component, ...] = (opt.COMPONENT,)
+"""Every component, in the order in which they are shown."""
+
+
+def component(name: str) -> Component:
+    """A component by name.
+
+    Raises:
+        InputError: There is none of that name.
+    """
+    known = {each.name: each for each in COMPONENTS}
+    if name in known:
+        return known[name]
+    near = difflib.get_close_matches(name, known, n=1)
+    raise InputError(
+        f"toolchain: no component {name!r}; there are {', '.join(known)}",
+        hint=f"edgekit toolchain install {near[0]}" if near else "edgekit toolchain list",
+    )
