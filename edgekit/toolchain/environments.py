@@ -113,14 +113,9 @@ def make_environment(
 
 
 def _make_venv(directory: Path, interpreter: Interpreter) -> None:
-    words = [
-        interpreter.path,
-        "-I",
-        "-m",
-        "venv",
-        *([] if interpreter.has_pip else ["--without-pip"]),
-        directory,
-    ]
+    words: list[str | Path] = [interpreter.path, "-I", "-m", "venv", directory]
+    if not interpreter.has_pip:
+        words.append("--without-pip")
     done = _process.run(words, timeout_s=VENV_TIMEOUT_S, env=CLEAN)
     if not done.ok:
         raise ToolError(

@@ -310,7 +310,7 @@ def _nothing_worked(releases: list[Release], interpreters: list[Interpreter], tr
                 f"pyenv install {'3.7' if (3, 7) in wanted else newest}",
                 f"conda create -n opt python={'3.7' if (3, 7) in wanted else newest}",
                 *([f"uv python install {newest}"] if wanted[-1] >= (3, 8) else []),
-                "edgekit toolchain install opt --archive opt_linux   (the release's binary, fetched elsewhere)",
+                "edgekit toolchain install opt --archive opt_linux   (the release's binary)",
                 f"{ENVIRONMENT_VARIABLE}=/path/to/paddle_lite_opt",
                 "or go on without: --formats paddle,onnx",
             ]
