@@ -14,7 +14,7 @@ import shlex
 import signal
 import subprocess
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -116,13 +116,14 @@ def _spawn(
     env: Mapping[str, str | None] | None,
     cwd: Path | None,
     stdin: int,
+    stdout: int = subprocess.PIPE,
     stderr: int = subprocess.PIPE,
 ) -> subprocess.Popen[bytes]:
     try:
         return subprocess.Popen(
             words,
             stdin=stdin,
-            stdout=subprocess.PIPE,
+            stdout=stdout,
             stderr=stderr,
             env=child_environment(env),
             cwd=cwd,
@@ -130,6 +131,70 @@ def _spawn(
         )
     except OSError as error:
         raise ToolError(f"starting {words[0]}: {error.strerror or error}", hint="edgekit doctor") from error
+
+
+def run_on_files(
+    argv: Sequence[str | Path],
+    *,
+    timeout_s: float,
+    stdin_path: Path | None = None,
+    stdout_path: Path | None = None,
+    on_read: Callable[[int], None] | None = None,
+) -> Completed:
+    """Run a command between two files, without its bytes passing through this process.
+
+    Args:
+        argv: The command.
+        timeout_s: It is killed after this.
+        stdin_path: What it reads; nothing where None.
+        stdout_path: Where it writes; `stdout` of the answer is empty then.
+        on_read: Called with the number of bytes that the command has read since the last call.
+
+    Raises:
+        ToolError: As `run`.
+        OSError: A file cannot be opened.
+    """
+    words = tuple(str(word) for word in argv)
+    logger.info("+ %s", shlex.join(words))
+    started = time.monotonic()
+    with contextlib.ExitStack() as stack:
+        source = stack.enter_context((stdin_path or Path(os.devnull)).open("rb"))
+        sink = stack.enter_context(stdout_path.open("wb")) if stdout_path is not None else None
+        child = _spawn(
+            words,
+            env=None,
+            cwd=None,
+            stdin=source.fileno(),
+            stdout=subprocess.PIPE if sink is None else sink.fileno(),
+        )
+        seen = 0
+        while True:
+            try:
+                stdout, stderr = child.communicate(timeout=0.1)
+            except subprocess.TimeoutExpired:
+                if time.monotonic() - started > timeout_s:
+                    kill_group(child)
+                    child.communicate()
+                    raise ToolError(f"running {words[0]}: no end after {timeout_s:g} s, stopped") from None
+            except BaseException:
+                kill_group(child)
+                child.communicate()
+                raise
+            else:
+                break
+            finally:
+                # The child shares the file's offset.
+                position = os.lseek(source.fileno(), 0, os.SEEK_CUR) if stdin_path is not None else 0
+                if on_read is not None and position > seen:
+                    on_read(position - seen)
+                    seen = position
+    return Completed(
+        argv=words,
+        exit_code=child.returncode,
+        stdout=(stdout or b"").decode(errors="replace"),
+        stderr=stderr.decode(errors="replace"),
+        wall_s=time.monotonic() - started,
+    )
 
 
 def kill_group(child: subprocess.Popen[bytes]) -> None:
@@ -190,6 +255,24 @@ class LineChild:
             if not data:
                 return None
             self._buffer += data
+
+    def unfinished_line(self) -> str:
+        """What stdout ended with after its last line break, once `read_line` has returned None."""
+        return self._buffer.decode(errors="replace")
+
+    def end_stdin(self) -> None:
+        """Let the child read end of file."""
+        with contextlib.suppress(BrokenPipeError):
+            self._stdin.close()
+
+    def wait_for_end(self, timeout_s: float) -> bool:
+        """End stdin and wait; whether the child ended by itself in that time."""
+        self.end_stdin()
+        try:
+            self._child.wait(timeout_s)
+        except subprocess.TimeoutExpired:
+            return False
+        return True
 
     def close(self, timeout_s: float = 10.0) -> int:
         """End stdin, wait for the child's own end, kill it where that takes too long; its exit code."""
