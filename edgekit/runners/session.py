@@ -171,14 +171,27 @@ class RunnerSession:
         import numpy
 
         assert self._staging is not None, "the session is not started"
-        local_in, local_out = self._staging / "in.f32", self._staging / "out.f32"
-        numpy.ascontiguousarray(inputs, dtype="<f4").tofile(local_in)
+        path = self._staging / "in.f32"
+        numpy.ascontiguousarray(inputs, dtype="<f4").tofile(path)
+        return self.infer_file(path, tuple(inputs.shape), timeout_s=timeout_s)
+
+    def infer_file(
+        self, path: Path, shape: tuple[int, ...], *, timeout_s: float = INFER_TIMEOUT_S
+    ) -> tuple[NDArray[np.float32], Inferred]:
+        """As `infer`, from a file of this machine: raw little-endian float32 in C order, of `shape`.
+
+        Where both sides share their files the runner reads it where it lies.
+        """
+        import numpy
+
+        assert self._staging is not None, "the session is not started"
+        local_out = self._staging / "out.f32"
         if self._scratch is None:
-            remote_in, remote_out = str(local_in), str(local_out)
+            remote_in, remote_out = str(path), str(local_out)
         else:
             remote_in, remote_out = f"{self._scratch}/in.f32", f"{self._scratch}/out.f32"
-            self._transport.push(local_in, remote_in)
-        request = Infer(input=remote_in, shape=tuple(inputs.shape), output=remote_out)
+            self._transport.push(path, remote_in)
+        request = Infer(input=remote_in, shape=shape, output=remote_out)
         answer = self._ask(request, Inferred, timeout_s)
         if self._scratch is not None:
             self._transport.pull(remote_out, local_out)

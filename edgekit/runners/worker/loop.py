@@ -167,9 +167,12 @@ class Worker:
                 "shape", "loaded for {}, given {}".format(format_shape(loaded), format_shape(shape))
             )
         try:
-            array = numpy.fromfile(source, dtype="<f4")
+            # Copy-on-write: the engine reads the page cache, and what it writes stays its own.
+            array = numpy.memmap(source, dtype="<f4", mode="c")
         except OSError as error:
             raise RefusedError("io", "reading {}: {}".format(source, error.strerror or error)) from error
+        except ValueError as error:  # an empty file, or no whole number of values
+            raise RefusedError("io", "reading {}: {}".format(source, error)) from error
         if array.size != int(numpy.prod(shape)):
             raise RefusedError(
                 "io",
