@@ -1,0 +1,106 @@
+"""The model cards: `models/*.toml`, which travel as the data of `edgekit.cards`, and a user's own."""
+
+from __future__ import annotations
+
+import difflib
+import importlib.resources
+from functools import cache
+from pathlib import Path
+
+import msgspec
+
+from edgekit._files import read_bytes
+from edgekit.core.spec import ModelSpec
+from edgekit.errors import InputError, ToolError
+
+CARD_SUFFIX = ".toml"
+CARDS_PACKAGE = "edgekit.cards"
+
+
+def cards_directory() -> Path:
+    """Where the cards, label sets and sample pictures lie.
+
+    Raises:
+        ToolError: This installation lacks them.
+    """
+    try:
+        directory = Path(str(importlib.resources.files(CARDS_PACKAGE)))
+    except ModuleNotFoundError:
+        # An editable install of an older layout, or the checkout itself on sys.path.
+        directory = Path(__file__).parents[2] / "models"
+    if not directory.is_dir():
+        raise ToolError(
+            f"reading the model cards: {directory} does not exist",
+            hint="install edgekit again: pip install .",
+        )
+    return directory
+
+
+def model_names() -> tuple[str, ...]:
+    """Names of the built-in models, alphabetically; reads no card."""
+    return tuple(sorted(path.stem for path in cards_directory().glob(f"*{CARD_SUFFIX}")))
+
+
+@cache
+def list_models() -> tuple[ModelSpec, ...]:
+    """All built-in models: families by their smallest network, networks by size.
+
+    Raises:
+        InputError: A card is malformed.
+    """
+    specs = [read_card(cards_directory() / f"{name}{CARD_SUFFIX}") for name in model_names()]
+    smallest: dict[str, float] = {}
+    for spec in specs:
+        smallest[spec.family] = min(smallest.get(spec.family, float("inf")), _size(spec))
+    return tuple(sorted(specs, key=lambda spec: (smallest[spec.family], spec.family, _size(spec), spec.name)))
+
+
+def _size(spec: ModelSpec) -> float:
+    if spec.published is None or spec.published.params_m is None:
+        return float("inf")
+    return spec.published.params_m
+
+
+def find_model(name: str) -> ModelSpec:
+    """The card of a built-in model, or the card at a path that ends in `.toml`.
+
+    Raises:
+        InputError: There is no such model (the hint names the nearest), or its card is malformed.
+    """
+    if name.endswith(CARD_SUFFIX):
+        return read_card(Path(name))
+    names = model_names()
+    if name not in names:
+        by_lower = {known.lower(): known for known in names}
+        near = difflib.get_close_matches(name.lower(), by_lower, n=3, cutoff=0.6)
+        meant = " or ".join(by_lower[match] for match in near)
+        raise InputError(
+            f"looking up the model {name!r}: no such model",
+            hint=f"did you mean {meant}? `edgekit models list` shows all" if meant else "edgekit models list",
+        )
+    return read_card(cards_directory() / f"{name}{CARD_SUFFIX}")
+
+
+def read_card(path: Path) -> ModelSpec:
+    """Read a card strictly; files that it names become absolute paths.
+
+    Raises:
+        InputError: It cannot be read, is no TOML, or does not have a card's fields.
+    """
+    content = read_bytes(path, "the model card", hint="edgekit models list")
+    try:
+        spec = msgspec.toml.decode(content, type=ModelSpec)
+    except (msgspec.DecodeError, UnicodeDecodeError) as error:
+        raise InputError(
+            f"reading the model card {path}: {error}",
+            hint="compare it with what `edgekit models show PPLCNet_x1_0 --json` prints",
+        ) from error
+    directory = path.absolute().parent
+    labels = directory / spec.labels
+    return msgspec.structs.replace(
+        spec,
+        samples=tuple(
+            msgspec.structs.replace(sample, file=str(directory / sample.file)) for sample in spec.samples
+        ),
+        labels=str(labels) if labels.is_file() else spec.labels,
+    )
