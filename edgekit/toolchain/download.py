@@ -1,0 +1,218 @@
+"""Downloads: whole or not at all, checked, and quick to say that a host cannot be reached.
+
+`$EDGEKIT_MIRROR` (an address or a directory) replaces the scheme of every address:
+`https://host/path` is then read from `MIRROR/host/path`.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import shutil
+import threading
+import time
+import urllib.parse
+import urllib.request
+from collections.abc import Callable
+from pathlib import Path
+
+from edgekit._files import atomic_file, sha256_file
+from edgekit.errors import EdgekitError, ToolError
+
+logger = logging.getLogger("edgekit")
+
+Progress = Callable[[int, int | None], None]
+"""Called with the bytes received so far and the size of the whole, where the server says it."""
+
+CONNECT_TIMEOUT_S = 10.0
+READ_TIMEOUT_S = 30.0
+RETRIES = 2
+RETRY_PAUSE_S = 1.0
+CHUNK_BYTES = 1 << 16
+
+
+def download(
+    url: str,
+    destination: Path,
+    *,
+    sha256: str | None = None,
+    progress: Progress | None = None,
+    timeout_s: float = CONNECT_TIMEOUT_S,
+) -> str:
+    """Fetch a file; `destination` appears only when it is whole and has the wanted hash.
+
+    A transfer that breaks off, or a server error, is tried again twice.
+
+    Args:
+        url: `https://`, `http://`, `file://`, or a local path.
+        destination: Where it goes; directories are made.
+        sha256: Hex digest that it must have.
+        progress: Told how far it is, from another thread.
+        timeout_s: Until the server has answered, name resolution and all; later silence ends after 30 s.
+
+    Returns:
+        Its SHA-256, hex.
+
+    Raises:
+        ToolError: Not reachable, not there, broken off again and again, or another hash.
+        OutputError: The destination cannot be written.
+    """
+    source = mirrored(url)
+    with atomic_file(destination) as temporary:
+        local = _local_path(source)
+        if local is not None:
+            _copy(url, local, temporary)
+        else:
+            _fetch(source, temporary, progress, timeout_s)
+        digest = sha256_file(temporary)
+        if sha256 is not None and digest != sha256:
+            raise ToolError(
+                f"downloading {source}: its SHA-256 is {digest}, not {sha256}",
+                hint="the file was changed or damaged on its way; try another network or mirror",
+            )
+    return digest
+
+
+def mirrored(url: str) -> str:
+    """The address that `$EDGEKIT_MIRROR` puts in place of an `http(s)://` one."""
+    mirror = os.environ.get("EDGEKIT_MIRROR")
+    parts = urllib.parse.urlsplit(url)
+    if not mirror or parts.scheme not in ("http", "https"):
+        return url
+    return f"{mirror.rstrip('/')}/{parts.netloc}{parts.path}" + (f"?{parts.query}" if parts.query else "")
+
+
+def _local_path(source: str) -> Path | None:
+    parts = urllib.parse.urlsplit(source)
+    if parts.scheme in ("http", "https"):
+        return None
+    if parts.scheme == "file":
+        return Path(urllib.request.url2pathname(parts.path))
+    return Path(source)
+
+
+def _copy(url: str, local: Path, temporary: Path) -> None:
+    try:
+        with local.open("rb") as reader:
+            content = reader.read(0)  # a directory or an unreadable file fails here, not in the copy
+            assert content == b""
+    except OSError as error:
+        raise ToolError(
+            f"fetching {url}: {local}: {error.strerror or error}", hint=f"put the file at {local}"
+        ) from error
+    shutil.copyfile(local, temporary)
+
+
+class _Unavailable(Exception):
+    """An attempt that failed; `again` where another may do better."""
+
+    def __init__(self, reason: str, *, again: bool) -> None:
+        super().__init__(reason)
+        self.reason = reason
+        self.again = again
+
+
+def _fetch(url: str, temporary: Path, progress: Progress | None, timeout_s: float) -> None:
+    for attempt in range(RETRIES + 1):
+        try:
+            _attempt(url, temporary, progress, timeout_s)
+            return
+        except _Unavailable as error:
+            if not error.again or attempt == RETRIES:
+                raise ToolError(
+                    f"downloading {url}: {error.reason}",
+                    hint="check network and proxy, or set EDGEKIT_MIRROR to a mirror or a directory",
+                ) from error
+            logger.warning("downloading %s: %s; trying again", url, error.reason)
+            time.sleep(RETRY_PAUSE_S)
+
+
+def _attempt(url: str, temporary: Path, progress: Progress | None, timeout_s: float) -> None:
+    """One transfer, in a thread: neither name resolution nor several addresses of a host obey a timeout."""
+    transfer = _Transfer(url, temporary, progress, timeout_s)
+    transfer.start()
+    try:
+        if not transfer.answered.wait(timeout_s):
+            raise _Unavailable(f"no answer within {timeout_s:g} s", again=False)
+        while transfer.is_alive():
+            transfer.join(0.5)
+    finally:
+        transfer.cancelled = True
+    if transfer.error is not None:
+        raise transfer.error
+
+
+class _Transfer(threading.Thread):
+    """A running download, which is also the progress bar that pooch reports to."""
+
+    def __init__(self, url: str, temporary: Path, progress: Progress | None, timeout_s: float) -> None:
+        super().__init__(name=f"download {url}", daemon=True)
+        self.answered = threading.Event()
+        self.cancelled = False
+        self.error: BaseException | None = None
+        self._url = url
+        self._temporary = temporary
+        self._progress = progress
+        self._timeout_s = timeout_s
+        self._total: int | None = None
+        self._received = 0
+
+    def run(self) -> None:
+        import pooch
+        import requests
+
+        fetch = pooch.HTTPDownloader(
+            progressbar=self, chunk_size=CHUNK_BYTES, timeout=(self._timeout_s, READ_TIMEOUT_S)
+        )
+        try:
+            fetch(self._url, str(self._temporary), None)
+        except requests.HTTPError as error:
+            status = 0 if error.response is None else error.response.status_code
+            self.error = _Unavailable(f"the server answered {error}", again=status == 429 or status >= 500)
+        except requests.RequestException as error:
+            # A break after the answer may pass; a host that does not answer is given up at once.
+            self.error = _Unavailable(_describe(error), again=self.answered.is_set())
+        except BaseException as error:
+            self.error = error
+        finally:
+            self.answered.set()
+
+    @property
+    def total(self) -> int | None:
+        return self._total
+
+    @total.setter
+    def total(self, size: int) -> None:
+        self._total = size or None
+        self.answered.set()
+
+    def update(self, count: int) -> None:
+        """Called by pooch after each chunk, with the chunk's nominal size."""
+        if self.cancelled:
+            raise EdgekitError(f"downloading {self._url}: cancelled")
+        received = self._received + count
+        self._received = received if self._total is None else min(received, self._total)
+        if self._progress is not None:
+            self._progress(self._received, self._total)
+
+    def reset(self) -> None:
+        """Called by pooch at the end, before `update` with the whole size."""
+        self._received = 0
+
+    def close(self) -> None:
+        """Called by pooch at the end."""
+
+
+def _describe(error: BaseException) -> str:
+    """The cause that a person can act on, out of the layers that requests and urllib3 wrap around it."""
+    cause: BaseException = error
+    while True:
+        inner = getattr(cause, "reason", None)
+        if not isinstance(inner, BaseException):
+            inner = next((arg for arg in cause.args if isinstance(arg, BaseException)), None)
+        if inner is None:
+            break
+        cause = inner
+    # urllib3 starts with the connection object: `HTTPSConnection(host=…, port=443): Failed to resolve …`.
+    text = str(cause).partition("): ")[2] or str(cause)
+    return text or type(cause).__name__
