@@ -1,0 +1,135 @@
+"""One command at a time holds a device: a measurement beside another one is worth nothing.
+
+On this machine a lock file per serial, so that the second process waits in order; on the device the
+kernel's lock on a file there, held by a shell that reads from this process's connection. However the
+holder ends (killed, cable pulled, host switched off) that shell reads end of file and the lock is
+free: there is no stale lock to recognise.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import getpass
+import logging
+import os
+import re
+import socket
+import time
+from collections.abc import Iterator
+
+from edgekit._files import locked
+from edgekit.errors import DeviceError, DeviceLostError, OutputError, UsageError
+from edgekit.toolchain.cache import cache_directory
+from edgekit.transports.interface import RemoteProcess, Transport
+
+logger = logging.getLogger("edgekit.device")
+
+WAIT_VARIABLE = "EDGEKIT_DEVICE_WAIT"
+DEFAULT_WAIT_S = 60.0
+ANSWER_TIMEOUT_S = 15.0
+POLL_S = 0.5
+NO_FLOCK = 127
+
+# $1 directory, $2 owner. The group's redirection reaches `flock` in every shell; `exec 9>` does not in mksh.
+_HOLD = """mkdir -p "$1" || { echo refused; exit 1; }
+{ flock -n 9; r=$?
+  if [ $r -eq 0 ]; then echo "$2" > "$1/lock.owner"; echo held; cat > /dev/null
+  elif [ $r -eq 127 ]; then echo none
+  else echo "busy $(cat "$1/lock.owner" 2>/dev/null)"; fi
+} 9>>"$1/lock" || echo refused
+"""
+
+
+def wait_s() -> float:
+    """How long to wait for a device that another command holds: `$EDGEKIT_DEVICE_WAIT`, else 60 s.
+
+    Raises:
+        UsageError: The variable is no number.
+    """
+    text = os.environ.get(WAIT_VARIABLE)
+    if text is None:
+        return DEFAULT_WAIT_S
+    try:
+        return max(0.0, float(text))
+    except ValueError:
+        raise UsageError(f"reading ${WAIT_VARIABLE}: {text!r} is no number of seconds") from None
+
+
+@contextlib.contextmanager
+def held(transport: Transport, root: str, *, timeout_s: float | None = None) -> Iterator[None]:
+    """Hold a device for the block.
+
+    Args:
+        transport: The device.
+        root: edgekit's directory there.
+        timeout_s: How long to wait for another command; as `wait_s` says where None.
+
+    Raises:
+        DeviceError: Another command has it, which the message names; or `root` cannot be written.
+        DeviceLostError: The device went away.
+    """
+    limit_s = wait_s() if timeout_s is None else timeout_s
+    deadline = time.monotonic() + limit_s
+    name = re.sub(r"[^A-Za-z0-9._-]+", "-", transport.serial).strip("-")
+    here = locked(
+        cache_directory("locks") / f"{name}.lock", f"device {transport.serial}", timeout_s=max(limit_s, 0.01)
+    )
+    with contextlib.ExitStack() as stack:
+        try:
+            stack.enter_context(here)
+        except OutputError as error:
+            if "still in use" not in error.message:
+                raise
+            raise DeviceError(error.message, hint=error.hint) from error
+        process = _hold_there(transport, root, deadline, limit_s)
+        try:
+            yield
+        finally:
+            if process is not None:
+                _release(process)
+
+
+def _hold_there(transport: Transport, root: str, deadline: float, limit_s: float) -> RemoteProcess | None:
+    owner = f"{getpass.getuser()}@{socket.gethostname()} process {os.getpid()}"
+    told = False
+    while True:
+        process = transport.open(["sh", "-c", _HOLD, "sh", root, owner])
+        try:
+            answer = process.read_line(ANSWER_TIMEOUT_S) or ""
+        except TimeoutError as error:
+            process.kill()
+            raise DeviceLostError(
+                f"locking {transport.serial}: no answer within {ANSWER_TIMEOUT_S:g} s", hint="edgekit devices"
+            ) from error
+        if answer == "held":
+            return process
+        process.close(5.0)
+        if answer == "none":
+            logger.warning(
+                "%s has no flock; only this machine's commands wait for each other", transport.serial
+            )
+            return None
+        if not answer.startswith("busy"):
+            said = process.stderr_text().strip().splitlines()
+            raise DeviceError(
+                f"using {root} on {transport.serial}: {said[-1] if said else 'it cannot be written'}",
+                hint="choose a device whose directory is writable, or mend its permissions",
+            )
+        other = answer.removeprefix("busy").strip() or "another command"
+        if time.monotonic() > deadline:
+            raise DeviceError(
+                f"using {transport.serial}: still in use by {other} after {limit_s:g} s",
+                hint="wait for it to end, or stop that process",
+            )
+        if not told:
+            logger.warning("%s is in use by %s; waiting", transport.serial, other)
+            told = True
+        time.sleep(POLL_S)
+
+
+def _release(process: RemoteProcess) -> None:
+    try:
+        process.close(5.0)
+    except DeviceLostError:
+        # The lock went with the link; what the block has to say about it matters more.
+        logger.info("the device went away while it was held")

@@ -1,0 +1,224 @@
+"""What a device is and how it is doing, each read in one round trip."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+from edgekit.core.device import DeviceInfo
+from edgekit.core.measurement import CoreState, Environment
+from edgekit.device import parse
+from edgekit.errors import DeviceError
+from edgekit.transports.interface import Transport
+
+PROBE_TIMEOUT_S = 30.0
+EMULATED_PROPERTY = "ro.edgekit.virtual"
+ABI_64_BIT = {"aarch64": "arm64-v8a", "x86_64": "x86_64", "amd64": "x86_64"}
+# Some vendors' kernels carry a part name, others only Android's properties do; in order of trust.
+SOC_PROPERTIES = ("ro.soc.model", "ro.board.platform", "ro.hardware.chipname", "ro.hardware")
+
+# `read` is the shell's own: a process a value would cost more than the rest together.
+_COMMON = r"""
+get() { v=-; { read -r v < "$1"; } 2>/dev/null; [ -n "$v" ] || v=-; }
+section() { echo "== edgekit $1"; }
+section cores
+for c in /sys/devices/system/cpu/cpu[0-9]*; do
+  get "$c/cpufreq/cpuinfo_max_freq"; m=$v; get "$c/cpufreq/scaling_cur_freq"; f=$v
+  get "$c/cpufreq/scaling_governor"; echo "${c##*/cpu} $m $f $v"
+done
+section thermal
+for z in /sys/class/thermal/thermal_zone*; do
+  [ -d "$z" ] || continue
+  get "$z/type"; t=$v; get "$z/temp"; echo "$t $v"
+done
+section power
+for b in /sys/class/power_supply/*; do
+  get "$b/type"; [ "$v" = Battery ] || [ "${b##*/}" = battery ] || continue
+  for k in capacity status current_now voltage_now temp; do get "$b/$k"; [ "$v" = - ] || echo "$k=$v"; done
+  break
+done
+section battery
+command -v dumpsys >/dev/null 2>&1 && dumpsys battery 2>/dev/null
+section screen
+command -v dumpsys >/dev/null 2>&1 && dumpsys power 2>/dev/null | grep mWakefulness=
+section files
+cat /proc/meminfo 2>/dev/null
+section load
+get /proc/loadavg; echo "$v"
+section stat
+get /proc/stat; echo "$v"
+"""
+_PROBE = (
+    _COMMON
+    + r"""
+section uname
+uname -s; uname -r; uname -m
+section properties
+command -v getprop >/dev/null 2>&1 && getprop
+section cpuinfo
+cat /proc/cpuinfo
+section system
+cat /etc/os-release 2>/dev/null
+section model
+{ tr -d '\000' < /proc/device-tree/model; } 2>/dev/null
+section pushed
+for f in "$1"/bundles/*/.bundle; do [ -f "$f" ] && cat "$f"; done
+section space
+p=$1; while [ ! -e "$p" ]; do case $p in /*/*) p=${p%/*} ;; *) p=/ ;; esac; done
+df -kP "$p"
+true
+"""
+)
+
+
+def probe(transport: Transport, *, root: str | None = None) -> DeviceInfo:
+    """Everything that decides what may run there, in one round trip.
+
+    Args:
+        transport: An open way to the device.
+        root: Where edgekit keeps its files there; found out where None.
+
+    Raises:
+        DeviceLostError: It went away or did not answer.
+    """
+    from edgekit.device.store import store_root
+
+    place = root if root is not None else store_root(transport)
+    done = transport.run(["sh", "-c", _PROBE, "sh", place], timeout_s=PROBE_TIMEOUT_S)
+    return describe(parse.split_sections(done.stdout), serial=transport.serial, transport=transport.name)
+
+
+def describe(sections: Mapping[str, str], *, serial: str, transport: str) -> DeviceInfo:
+    """The record from what the probe's script printed."""
+    from edgekit.transports.far_shell import parse_df
+
+    properties = parse.parse_properties(sections.get("properties", ""))
+    cpu = parse.parse_cpuinfo(sections.get("cpuinfo", ""))
+    system = parse.parse_assignments(sections.get("system", ""))
+    kernel_name, kernel, machine = _three(sections.get("uname", ""))
+    abis = tuple(filter(None, properties.get("ro.product.cpu.abilist", "").split(",")))
+    abi = abis[0] if abis else ABI_64_BIT.get(machine, machine or None)
+    memory = parse.parse_meminfo(sections.get("files", ""))
+    return DeviceInfo(
+        serial=serial,
+        state="device",
+        transport=transport,
+        manufacturer=properties.get("ro.product.manufacturer") or None,
+        model=properties.get("ro.product.model") or sections.get("model") or cpu.model,
+        soc=_soc(properties, cpu),
+        abi=abi,
+        abis=abis or ((abi,) if abi else ()),
+        os=_os_name(properties, system, kernel_name),
+        kernel=kernel or None,
+        clusters=parse.group_clusters(parse.parse_cores(sections.get("cores", "")), cpu.parts),
+        features=cpu.features,
+        memory_bytes=memory.get("MemTotal"),
+        free_bytes=parse_df(sections.get("space", "")),
+        temperatures_celsius=parse.parse_thermal(sections.get("thermal", "")),
+        battery=parse.parse_battery(sections.get("battery", ""), sections.get("power", "")),
+        emulated=properties.get(EMULATED_PROPERTY) == "1",
+        runtimes=_runtimes(sections.get("pushed", "")),
+    )
+
+
+def read_environment(transport: Transport) -> Environment:
+    """Frequencies, temperatures, battery, screen and load at this moment, in one round trip.
+
+    Raises:
+        DeviceLostError: It went away or did not answer.
+    """
+    done = transport.run(["sh", "-c", _COMMON], timeout_s=PROBE_TIMEOUT_S)
+    return describe_environment(parse.split_sections(done.stdout))
+
+
+def describe_environment(sections: Mapping[str, str]) -> Environment:
+    """The record from what the environment's script printed."""
+    cores = parse.parse_cores(sections.get("cores", ""))
+    temperatures = parse.parse_thermal(sections.get("thermal", ""))
+    battery = parse.parse_battery(sections.get("battery", ""), sections.get("power", ""))
+    screen = parse.parse_screen(sections.get("screen", ""))
+    load = parse.parse_load(sections.get("load", ""))
+    unreadable = [
+        name
+        for name, missing in (
+            ("core frequencies", all(core.current_khz is None for core in cores)),
+            ("throttle counts", True),
+            ("temperatures", not temperatures),
+            ("battery", battery is None),
+            ("screen", screen is None),
+            ("load", load is None),
+            ("busy processes", True),
+        )
+        if missing
+    ]
+    return Environment(
+        cores=tuple(
+            CoreState(
+                core=core.core,
+                frequency_khz=core.current_khz,
+                max_frequency_khz=core.maximum_khz,
+                governor=core.governor,
+            )
+            for core in cores
+        ),
+        temperatures_celsius=temperatures,
+        load_1min=load,
+        steal_ticks=parse.parse_steal(sections.get("stat", "")),
+        battery_percent=battery.level_percent if battery else None,
+        battery_current_ua=battery.current_ua if battery else None,
+        battery_voltage_uv=battery.voltage_uv if battery else None,
+        charging=battery.charging if battery else None,
+        screen_on=screen,
+        memory_available_bytes=parse.parse_meminfo(sections.get("files", "")).get("MemAvailable"),
+        unreadable=tuple(unreadable),
+    )
+
+
+def require_64_bit(info: DeviceInfo) -> None:
+    """Refuse 32-bit devices by name: no artifact and no runner of edgekit runs there.
+
+    Raises:
+        DeviceError: The device has no 64-bit ABI.
+    """
+    if any(abi in ABI_64_BIT.values() for abi in info.abis):
+        return
+    name = " ".join(filter(None, (info.manufacturer, info.model))) or info.serial
+    raise DeviceError(
+        f"using {info.serial}: {name} is a 32-bit device ({', '.join(info.abis) or 'unknown ABI'}), "
+        "which edgekit does not run on",
+        hint="use a device with arm64-v8a: edgekit devices",
+    )
+
+
+def has_fp16(features: Sequence[str]) -> bool:
+    """Half-precision arithmetic in scalar and vector registers (Armv8.2-A FEAT_FP16)."""
+    return "fphp" in features and "asimdhp" in features
+
+
+def has_dotprod(features: Sequence[str]) -> bool:
+    """The int8 dot product that fast int8 kernels need (FEAT_DotProd)."""
+    return "asimddp" in features
+
+
+def _three(text: str) -> tuple[str, str, str]:
+    lines = [*text.splitlines(), "", "", ""]
+    return lines[0], lines[1], lines[2]
+
+
+def _soc(properties: Mapping[str, str], cpu: parse.CpuInfo) -> str | None:
+    for name in SOC_PROPERTIES:
+        if properties.get(name):
+            return properties[name]
+    return cpu.hardware
+
+
+def _os_name(properties: Mapping[str, str], system: Mapping[str, str], kernel_name: str) -> str | None:
+    release = properties.get("ro.build.version.release")
+    if release:
+        sdk = properties.get("ro.build.version.sdk")
+        return f"Android {release}" + (f" (SDK {sdk})" if sdk else "")
+    return system.get("PRETTY_NAME") or kernel_name or None
+
+
+def _runtimes(text: str) -> dict[str, str]:
+    """The `.bundle` files of what was pushed: `name=version` lines."""
+    return dict(sorted(parse.parse_assignments(text).items()))
