@@ -9,6 +9,7 @@ import msgspec
 from edgekit.core.device import DeviceInfo
 from edgekit.core.parity import Parity
 from edgekit.core.spec import Precision
+from edgekit.core.stats import median
 
 RESULT_SCHEMA_VERSION = 1
 
@@ -97,6 +98,7 @@ class ProcessRun(msgspec.Struct, frozen=True, kw_only=True):
         peak_memory_bytes: Peak resident memory of the process.
         cores_seen: Cores that the process's threads were observed on.
         cpu_ns: CPU time of all threads over the timed inferences.
+        steady: The last two windows of the warm-up agreed; None where that was not looked at.
     """
 
     samples_ns: tuple[int, ...]
@@ -107,6 +109,7 @@ class ProcessRun(msgspec.Struct, frozen=True, kw_only=True):
     cores_seen: tuple[int, ...] = ()
     cpu_ns: int | None = None
     started_at: str | None = None
+    steady: bool | None = None
 
 
 class InstructionCount(msgspec.Struct, frozen=True, kw_only=True):
@@ -165,6 +168,12 @@ class Point(msgspec.Struct, frozen=True, kw_only=True):
     def samples_ns(self) -> list[int]:
         """All samples of all processes."""
         return [sample for process in self.processes for sample in process.samples_ns]
+
+    @property
+    def latency_ns(self) -> float | None:
+        """The median of the processes' medians: processes differ by more than their samples say."""
+        medians = [median(process.samples_ns) for process in self.processes if process.samples_ns]
+        return median(medians) if medians else None
 
 
 class Result(msgspec.Struct, frozen=True, kw_only=True):

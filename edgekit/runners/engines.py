@@ -218,6 +218,14 @@ def host_options(name: str, precision: Precision, asked: Mapping[str, str]) -> d
     return chosen
 
 
+def option_variant(name: str, options: Mapping[str, str]) -> str:
+    """`onednn=off` where options differ from an engine's defaults, else empty."""
+    spec = ENGINES.get(name)
+    known = spec.host.options if spec is not None and spec.host is not None else {}
+    changed = (f"{key}={options[key]}" for key in known if options.get(key, known[key][0]) != known[key][0])
+    return ",".join(changed)
+
+
 def host_launcher(name: str, *, install: bool = True, progress: Report | None = None) -> Launcher:
     """How to start an engine's worker on this machine.
 

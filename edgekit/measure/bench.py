@@ -1,0 +1,244 @@
+"""`bench`: what is asked, turned into a sweep on a target, and the result file that it leaves."""
+
+from __future__ import annotations
+
+import secrets
+from collections.abc import Sequence
+from datetime import datetime, timezone
+from pathlib import Path
+
+import msgspec
+
+from edgekit import __version__
+from edgekit.core.device import DeviceInfo
+from edgekit.core.measurement import Point, PointError, PowerMode, Result, Status
+from edgekit.core.spec import Precision
+from edgekit.errors import DeviceLostError, ToolError, UnsupportedError, UsageError
+from edgekit.measure.cell import Cell, Timing
+from edgekit.measure.reference import REFERENCE_ENGINE, Reference
+from edgekit.measure.results import default_path, save_result
+from edgekit.measure.sweep import ShowProgress, Sweep, logger
+from edgekit.measure.target import HostTarget, Subject, Target
+from edgekit.runners.engines import ENGINES
+
+# On the emulated device an inference takes a second: enough runs to see that it repeats.
+EMULATED_TIMING = Timing(warmup=2, warmup_s=0.0, until_steady=False, repeats=3, min_s=0.0, max_s=600.0)
+EMULATED_PROCESSES = 1
+DEFAULT_PROCESSES = 3
+
+
+class BenchOptions(msgspec.Struct, frozen=True, kw_only=True):
+    """What `bench` was asked; None takes the default of the target.
+
+    Attributes:
+        cores: `0,1`, `big`, `little` or `all`; None binds nothing.
+        engine_options: NAME -> VALUE, for the engines that have such an option.
+        output: The result file; None for `results/TIME-TARGET.json`.
+        command: The command line, stored with the result.
+    """
+
+    engines: tuple[str, ...]
+    precisions: tuple[Precision, ...] = (Precision.FP32,)
+    threads: tuple[int, ...] = (1,)
+    batch_sizes: tuple[int, ...] = (1,)
+    cores: str | None = None
+    power_mode: PowerMode | None = None
+    warmup: int | None = None
+    repeats: int | None = None
+    min_s: float | None = None
+    max_s: float | None = None
+    cooldown_s: float = 0.0
+    processes: int | None = None
+    engine_options: dict[str, str] = {}
+    output: Path | None = None
+    command: tuple[str, ...] = ()
+
+
+class Outcome(msgspec.Struct, frozen=True, kw_only=True):
+    """What a bench left.
+
+    Attributes:
+        path: The result file.
+        interrupted: Ctrl-C ended it.
+        error: What its exit code comes from: the first failure, or that nothing ran; None where all is well.
+    """
+
+    result: Result
+    path: Path
+    interrupted: bool = False
+    error: PointError | None = None
+
+
+def bench(
+    target: Target, subjects: Sequence[Subject], options: BenchOptions, *, show: ShowProgress
+) -> Outcome:
+    """Measure models on a target, saving after every turn.
+
+    Ctrl-C is not raised: it ends the sweep, and the outcome says so.
+
+    Raises:
+        UsageError: Options that exclude each other or name nothing.
+        ToolError, DeviceError: An engine cannot be started there at all; nothing was measured.
+        OutputError: The result file cannot be written.
+    """
+    if not subjects:
+        raise UsageError("nothing to measure: no model is exported", hint="edgekit export PPLCNet_x0_25")
+    _check_engine_options(options)
+    for engine in options.engines:
+        target.prepare(engine)
+    cells = plan(target, subjects, options)
+    started = datetime.now(timezone.utc)
+    path = options.output or default_path(started, target.info.serial)
+    document = Result(
+        run_id=f"{started:%Y%m%dT%H%M%SZ}-{secrets.token_hex(4)}",
+        started_at=started.isoformat(timespec="milliseconds"),
+        ended_at=None,
+        edgekit_version=__version__,
+        command=options.command,
+        target=target.info,
+        points=(),
+    )
+    sweep = Sweep(
+        target,
+        cells,
+        requested_cores=options.cores,
+        timing=timing_for(target.info, options),
+        processes=options.processes or (EMULATED_PROCESSES if target.info.emulated else DEFAULT_PROCESSES),
+        cooldown_s=options.cooldown_s,
+        references=_References(target),
+        save=lambda points: save_result(path, msgspec.structs.replace(document, points=tuple(points))),
+        show=show,
+    )
+    interrupted = False
+    try:
+        sweep.run()
+    except KeyboardInterrupt:
+        interrupted = True
+    except DeviceLostError as error:
+        logger.warning("the sweep ended early: %s", error.message)
+    result = msgspec.structs.replace(
+        document,
+        points=tuple(sweep.points),
+        ended_at=datetime.now(timezone.utc).isoformat(timespec="milliseconds"),
+    )
+    save_result(path, result)
+    return Outcome(result=result, path=path, interrupted=interrupted, error=_first_error(result.points))
+
+
+def plan(target: Target, subjects: Sequence[Subject], options: BenchOptions) -> list[Cell]:
+    """Every combination asked, model by model, in the order of the command line."""
+    if options.power_mode is not None and target.info.transport == "local":
+        raise UsageError("--power-mode: hosts have none", hint="bind threads with --cores 0,1")
+    cores = resolve_cores(target.info, options.cores)
+    return [
+        Cell(
+            subject=subject,
+            engine=engine,
+            precision=precision,
+            threads=threads,
+            batch_size=batch_size,
+            cores=cores,
+            power_mode=options.power_mode,
+            options=target.options(engine, precision, options.engine_options),
+        )
+        for subject in subjects
+        for engine in options.engines
+        for precision in options.precisions
+        for threads in options.threads
+        for batch_size in options.batch_sizes
+    ]
+
+
+def resolve_cores(info: DeviceInfo, asked: str | None) -> tuple[int, ...] | None:
+    """`--cores` as core numbers of this machine; None where nothing was asked. Raises UsageError."""
+    if asked is None:
+        return None
+    named = {"big": info.big_cores, "little": info.little_cores, "all": info.cores}
+    if asked in named:
+        if not named[asked]:
+            raise UsageError(f"--cores {asked}: {info.serial} does not tell its clusters", hint="--cores 0,1")
+        return named[asked]
+    try:
+        numbers = tuple(sorted({int(part) for part in asked.split(",")}))
+    except ValueError:
+        numbers = ()
+    if not numbers:
+        raise UsageError(f"--cores {asked}: not a list of cores", hint="--cores 0,1 or big, little, all")
+    unknown = sorted(set(numbers) - set(info.cores)) if info.cores else []
+    if unknown:
+        raise UsageError(
+            f"--cores {asked}: {info.serial} has no core {unknown[0]}",
+            hint=f"its cores are {','.join(map(str, info.cores))}",
+        )
+    return numbers
+
+
+def timing_for(info: DeviceInfo, options: BenchOptions) -> Timing:
+    """The target's defaults with what was asked. Raises UsageError."""
+    default = EMULATED_TIMING if info.emulated else Timing()
+    timing = Timing(
+        warmup=default.warmup if options.warmup is None else options.warmup,
+        warmup_s=default.warmup_s,
+        until_steady=default.until_steady,
+        repeats=default.repeats if options.repeats is None else options.repeats,
+        min_s=default.min_s if options.min_s is None else options.min_s,
+        max_s=default.max_s if options.max_s is None else options.max_s,
+    )
+    if timing.max_s < timing.min_s:
+        raise UsageError(
+            f"--max-secs {timing.max_s:g} is less than --min-secs {timing.min_s:g}",
+            hint=f"--min-secs {timing.max_s:g}",
+        )
+    return timing
+
+
+def _check_engine_options(options: BenchOptions) -> None:
+    for name in options.engine_options:
+        owners = [engine for engine, spec in ENGINES.items() if spec.host and name in spec.host.options]
+        if not set(owners) & set(options.engines):
+            raise UsageError(
+                f"--engine-option {name}: none of {', '.join(options.engines)} has it",
+                hint=f"it belongs to {', '.join(owners)}" if owners else None,
+            )
+
+
+class _References:
+    """Reference outputs by model, computed when the first point of a model asks."""
+
+    def __init__(self, target: Target) -> None:
+        self._host = target if isinstance(target, HostTarget) else HostTarget()
+        self._known: dict[Path, Reference] = {}
+        self._available: bool | None = None
+
+    def __call__(self, subject: Subject) -> Reference | None:
+        if self._available is None:
+            self._available = self._prepare()
+        if not self._available:
+            return None
+        if subject.directory not in self._known:
+            self._known[subject.directory] = Reference(self._host, subject)
+        return self._known[subject.directory]
+
+    def _prepare(self) -> bool:
+        try:
+            self._host.prepare(REFERENCE_ENGINE)
+        except ToolError as error:
+            logger.warning(
+                "parity is not checked, points stay unverified: %s (%s)", error.message, error.hint
+            )
+            return False
+        return True
+
+
+def _first_error(points: Sequence[Point]) -> PointError | None:
+    failed = [point.error for point in points if point.status is Status.FAILED]
+    if failed:
+        return failed[0]
+    skipped = [point.error for point in points if point.status is Status.SKIPPED]
+    if len(skipped) == len(points) and skipped[0] is not None:
+        return msgspec.structs.replace(
+            skipped[0],
+            message=f"nothing ran: every combination was skipped; {skipped[0].message}",
+            exit_code=UnsupportedError.exit_code,
+        )
+    return None

@@ -1,0 +1,167 @@
+"""One cell of a sweep, and one turn of it: a fresh runner process, measured from load to exit."""
+
+from __future__ import annotations
+
+import logging
+from datetime import datetime, timezone
+
+import msgspec
+
+from edgekit.core.artifact import Artifact
+from edgekit.core.measurement import PowerMode, ProcessRun
+from edgekit.core.parity import Parity
+from edgekit.core.spec import Precision
+from edgekit.errors import EdgekitError, UnsupportedError
+from edgekit.measure.inputs import seeded_inputs
+from edgekit.measure.reference import Reference, infer_batches, input_count
+from edgekit.measure.target import Subject, Target
+from edgekit.measure.warmup import seconds_ns, warm_up
+from edgekit.runners.protocol import ErrorCode, Load, Loaded, Ran, Run
+from edgekit.runners.session import RefusedError, RunnerSession
+
+logger = logging.getLogger("edgekit")
+
+# What a runner may refuse at `load` because the combination cannot be had, not because something broke.
+_COMBINATIONS = (ErrorCode.SHAPE, ErrorCode.THREADS, ErrorCode.CORES, ErrorCode.UNSUPPORTED)
+
+
+class Timing(msgspec.Struct, frozen=True, kw_only=True):
+    """How long one process is measured.
+
+    Attributes:
+        warmup: Fewest warm-up inferences; 0 measures cold.
+        warmup_s: Fewest seconds of warm-up.
+        until_steady: Go on warming up until windows agree.
+        repeats: Fewest timed inferences.
+        min_s: Fewest seconds of timed inference.
+        max_s: No inference is started after this many seconds of timed inference.
+    """
+
+    warmup: int = 10
+    warmup_s: float = 0.5
+    until_steady: bool = True
+    repeats: int = 100
+    min_s: float = 1.0
+    max_s: float = 60.0
+
+
+class Cell(msgspec.Struct, frozen=True, kw_only=True):
+    """What is measured: one engine on one artifact in one configuration."""
+
+    subject: Subject
+    engine: str
+    precision: Precision
+    threads: int
+    batch_size: int
+    cores: tuple[int, ...] | None
+    power_mode: PowerMode | None
+    options: dict[str, str]
+
+    @property
+    def label(self) -> str:
+        """What errors and progress call it."""
+        threads = f"{self.threads} thread{'s' * (self.threads != 1)}"
+        configuration = f"{self.precision.value}, {threads}, batch {self.batch_size}"
+        return f"{self.engine} on {self.subject.manifest.name} ({configuration})"
+
+
+class Turn(msgspec.Struct, frozen=True, kw_only=True):
+    """What one process of a cell gave."""
+
+    run: ProcessRun
+    loaded: Loaded
+    effective_threads: int | None
+    parity: Parity | None
+
+
+def check_batch(artifact: Artifact, batch_size: int) -> None:
+    """Raises UnsupportedError where the artifact was made for another batch."""
+    fixed = artifact.inputs[0].shape[0] if artifact.inputs and artifact.inputs[0].shape else None
+    if fixed is not None and fixed != batch_size:
+        raise UnsupportedError(f"{artifact.main_file} takes batches of {fixed}, not {batch_size}")
+
+
+def take_turn(
+    target: Target, cell: Cell, artifact: Artifact, timing: Timing, reference: Reference | None
+) -> Turn:
+    """Measure a cell in a fresh process.
+
+    Raises:
+        UnsupportedError: The combination cannot be had here.
+        RunnerError, DeviceError, DeviceLostError: It failed.
+    """
+    placed = target.place(cell.subject, artifact)
+    request = Load(
+        model=placed.model,
+        params=placed.params,
+        sha256=artifact.files[0].sha256,
+        threads=cell.threads,
+        cores=cell.cores,
+        power_mode=None if cell.power_mode is None else cell.power_mode.value,
+        input_shape=(cell.batch_size, *cell.subject.input_shape),
+        options=cell.options,
+    )
+    started_at = datetime.now(timezone.utc).isoformat(timespec="milliseconds")
+    with target.session(cell.engine, cell.label) as session:
+        try:
+            loaded = session.load(request)
+        except RefusedError as error:
+            if error.code in _COMBINATIONS:
+                raise UnsupportedError(error.message, hint=error.hint) from error
+            raise
+        run, ran = _measure(session, timing)
+        parity = None if reference is None else _check(session, cell, reference)
+    return Turn(
+        run=msgspec.structs.replace(run, load_ns=loaded.load_ns, started_at=started_at),
+        loaded=loaded,
+        effective_threads=_effective_threads(loaded, ran),
+        parity=parity,
+    )
+
+
+def _measure(session: RunnerSession, timing: Timing) -> tuple[ProcessRun, Ran]:
+    timed = Run(
+        warmup=timing.warmup,
+        warmup_ns=seconds_ns(timing.warmup_s) if timing.warmup else 0,
+        repeats=timing.repeats,
+        min_ns=seconds_ns(timing.min_s),
+        max_ns=seconds_ns(timing.max_s),
+    )
+    steady: bool | None = None
+    warm_runs, first_run_ns = 0, None
+    if timing.until_steady and timing.warmup:
+        warm = warm_up(session, runs=timed.warmup, min_ns=timed.warmup_ns, max_ns=timed.max_ns)
+        steady, warm_runs, first_run_ns = warm.steady, warm.runs, warm.first_run_ns
+        timed = msgspec.structs.replace(timed, warmup=0, warmup_ns=0)
+    ran = session.run(timed)
+    run = ProcessRun(
+        samples_ns=ran.samples_ns,
+        warmup_runs=warm_runs + ran.warmup_runs,
+        first_run_ns=ran.first_run_ns if first_run_ns is None else first_run_ns,
+        peak_memory_bytes=ran.peak_memory_bytes,
+        cores_seen=ran.cores_seen,
+        cpu_ns=ran.cpu_ns,
+        steady=steady,
+    )
+    return run, ran
+
+
+def _check(session: RunnerSession, cell: Cell, reference: Reference) -> Parity | None:
+    """None where the reference itself cannot be had: that is not the point's failure."""
+    count = input_count(cell.precision, cell.batch_size)
+    inputs = seeded_inputs(count, cell.subject.input_shape)
+    outputs = infer_batches(session, inputs, cell.batch_size)
+    try:
+        return reference.parity(outputs, cell.precision)
+    except EdgekitError as error:
+        logger.warning("parity of %s is not checked: %s", cell.label, error.message)
+        return None
+
+
+def _effective_threads(loaded: Loaded, ran: Ran) -> int | None:
+    """The engine's own answer, or fewer where fewer were seen computing.
+
+    More can be seen: OpenVINO's caller waits beside its workers.
+    """
+    seen = [count for count in (loaded.effective_threads, ran.active_threads) if count is not None]
+    return min(seen, default=None)

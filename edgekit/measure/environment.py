@@ -1,0 +1,147 @@
+"""The host's circumstances at one moment, from /proc and /sys; what cannot be read is None."""
+
+from __future__ import annotations
+
+import os
+import time
+from pathlib import Path
+
+from edgekit.core.measurement import CoreState, Environment
+
+CPU_ROOT = Path("/sys/devices/system/cpu")
+THERMAL_ROOT = Path("/sys/class/thermal")
+BATTERY_ROOT = Path("/sys/class/power_supply")
+PROC = Path("/proc")
+# How long other processes are watched, and the share of one core from which they count as busy.
+WATCH_S = 0.25
+BUSY_SHARE = 0.1
+
+
+def read_host_environment(*, watch_s: float = WATCH_S) -> Environment:
+    """Frequencies, temperatures, load and busy processes of this machine; takes `watch_s` seconds."""
+    cores = _cores()
+    temperatures = _temperatures()
+    battery = _battery()
+    load = _load_1min()
+    steal = _steal_ticks()
+    memory = _memory_available()
+    unreadable = [
+        name
+        for name, missing in (
+            ("core frequencies", all(core.frequency_khz is None for core in cores)),
+            ("throttle counts", all(core.throttle_count is None for core in cores)),
+            ("temperatures", not temperatures),
+            ("battery", battery is None),
+            ("load", load is None),
+            ("steal time", steal is None),
+        )
+        if missing
+    ]
+    return Environment(
+        cores=cores,
+        temperatures_celsius=temperatures,
+        load_1min=load,
+        steal_ticks=steal,
+        battery_percent=_integer(battery / "capacity") if battery else None,
+        battery_current_ua=_integer(battery / "current_now") if battery else None,
+        battery_voltage_uv=_integer(battery / "voltage_now") if battery else None,
+        charging=(_text(battery / "status") == "Charging") if battery else None,
+        memory_available_bytes=memory,
+        busy_processes=_busy_processes(watch_s),
+        unreadable=tuple(unreadable),
+    )
+
+
+def _text(path: Path) -> str | None:
+    try:
+        return path.read_text(errors="replace").strip()
+    except OSError:
+        return None
+
+
+def _integer(path: Path) -> int | None:
+    try:
+        return int(_text(path) or "")
+    except ValueError:
+        return None
+
+
+def _cores() -> tuple[CoreState, ...]:
+    states = []
+    for path in CPU_ROOT.glob("cpu[0-9]*"):
+        frequency = path / "cpufreq"
+        states.append(
+            CoreState(
+                core=int(path.name[3:]),
+                frequency_khz=_integer(frequency / "scaling_cur_freq"),
+                max_frequency_khz=_integer(frequency / "cpuinfo_max_freq"),
+                governor=_text(frequency / "scaling_governor") or None,
+                throttle_count=_integer(path / "thermal_throttle" / "core_throttle_count"),
+            )
+        )
+    return tuple(sorted(states, key=lambda state: state.core))
+
+
+def _temperatures() -> dict[str, float]:
+    readings: dict[str, float] = {}
+    for zone in sorted(THERMAL_ROOT.glob("thermal_zone*")):
+        value = _integer(zone / "temp")
+        if value is None:
+            continue
+        name = _text(zone / "type") or zone.name
+        if name in readings:
+            name = f"{name}-{zone.name.removeprefix('thermal_zone')}"
+        readings[name] = value / 1000
+    return readings
+
+
+def _battery() -> Path | None:
+    for supply in sorted(BATTERY_ROOT.glob("*")):
+        if _text(supply / "type") == "Battery":
+            return supply
+    return None
+
+
+def _load_1min() -> float | None:
+    text = _text(PROC / "loadavg")
+    return float(text.split()[0]) if text else None
+
+
+def _steal_ticks() -> int | None:
+    """The eighth number of /proc/stat's first line (proc(5))."""
+    fields = (_text(PROC / "stat") or "").partition("\n")[0].split()
+    return int(fields[8]) if len(fields) > 8 and fields[0] == "cpu" else None
+
+
+def _memory_available() -> int | None:
+    for line in (_text(PROC / "meminfo") or "").splitlines():
+        if line.startswith("MemAvailable:"):
+            return int(line.split()[1]) * 1024
+    return None
+
+
+def _busy_processes(watch_s: float) -> tuple[str, ...]:
+    """Names of other processes that used more than a tenth of a core while they were watched."""
+    before = _process_ticks()
+    time.sleep(watch_s)
+    limit = BUSY_SHARE * watch_s * os.sysconf("SC_CLK_TCK")
+    own = os.getpid()
+    busy = {
+        name
+        for (pid, name), ticks in _process_ticks().items()
+        if pid != own and ticks - before.get((pid, name), ticks) > limit
+    }
+    return tuple(sorted(busy))
+
+
+def _process_ticks() -> dict[tuple[int, str], int]:
+    ticks = {}
+    for entry in PROC.glob("[0-9]*"):
+        text = _text(entry / "stat")
+        if text is None:
+            continue
+        head, _, rest = text.rpartition(")")
+        fields = rest.split()
+        if len(fields) > 12:
+            ticks[int(entry.name), head.partition("(")[2]] = int(fields[11]) + int(fields[12])
+    return ticks

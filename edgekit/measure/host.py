@@ -1,0 +1,72 @@
+"""This machine as a record, in the words that devices are described in."""
+
+from __future__ import annotations
+
+import os
+import platform
+import shutil
+from pathlib import Path
+
+from edgekit.core.device import Cluster, DeviceInfo
+
+CPUINFO = Path("/proc/cpuinfo")
+OS_RELEASE = Path("/etc/os-release")
+CPU_ROOT = Path("/sys/devices/system/cpu")
+
+
+def host_info() -> DeviceInfo:
+    """What this machine is; what it does not tell is None."""
+    cpu = _cpuinfo()
+    machine = platform.machine()
+    return DeviceInfo(
+        serial="host",
+        state="device",
+        transport="local",
+        manufacturer=cpu.get("vendor_id"),
+        model=platform.node() or None,
+        soc=cpu.get("model name"),
+        abi=machine,
+        abis=(machine,),
+        os=_os_name(),
+        kernel=platform.release(),
+        clusters=_clusters(),
+        features=tuple(sorted((cpu.get("flags") or cpu.get("Features") or "").split())),
+        memory_bytes=os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES"),
+        free_bytes=shutil.disk_usage(Path.cwd()).free,
+    )
+
+
+def _cpuinfo() -> dict[str, str]:
+    """The first processor's lines of /proc/cpuinfo."""
+    try:
+        text = CPUINFO.read_text(errors="replace")
+    except OSError:
+        return {}
+    pairs = (line.partition(":") for line in text.partition("\n\n")[0].splitlines())
+    return {name.strip(): value.strip() for name, _, value in pairs if value.strip()}
+
+
+def _os_name() -> str:
+    try:
+        for line in OS_RELEASE.read_text(errors="replace").splitlines():
+            if line.startswith("PRETTY_NAME="):
+                return line.partition("=")[2].strip('"')
+    except OSError:
+        pass
+    return platform.system()
+
+
+def _clusters() -> tuple[Cluster, ...]:
+    """The cores that this process may use, by maximum frequency, slowest first."""
+    by_frequency: dict[int | None, list[int]] = {}
+    for core in sorted(os.sched_getaffinity(0)):
+        path = CPU_ROOT / f"cpu{core}" / "cpufreq" / "cpuinfo_max_freq"
+        try:
+            frequency: int | None = int(path.read_text())
+        except (OSError, ValueError):
+            frequency = None
+        by_frequency.setdefault(frequency, []).append(core)
+    return tuple(
+        Cluster(cores=tuple(cores), max_frequency_khz=frequency)
+        for frequency, cores in sorted(by_frequency.items(), key=lambda item: item[0] or 0)
+    )

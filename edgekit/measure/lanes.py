@@ -1,0 +1,265 @@
+"""Pictures in, scores out: lanes that each decode, preprocess and infer a batch on one core.
+
+A lane is a thread here and a runner process for every route; at any moment one of them works, so as many
+lanes as there are cores keep all of them busy, and batches need no queue between the stages.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import queue
+import threading
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass
+from types import TracebackType
+from typing import TYPE_CHECKING
+
+import msgspec
+
+from edgekit.core.artifact import Artifact
+from edgekit.core.spec import Precision
+from edgekit.errors import RunnerError
+from edgekit.measure.feed import Feed, Item
+from edgekit.measure.target import Subject, Target
+from edgekit.runners.protocol import Load, Loaded
+from edgekit.runners.session import RunnerSession
+from edgekit.vision.pictures import Unreadable
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+
+class Route(msgspec.Struct, frozen=True, kw_only=True):
+    """One way to an answer: an engine on one of the model's artifacts."""
+
+    engine: str
+    precision: Precision
+    artifact: Artifact
+    options: dict[str, str] = {}
+
+    @property
+    def name(self) -> str:
+        """`onnxruntime int8`."""
+        return f"{self.engine} {self.precision.value}"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Scored:
+    """A batch that has been through a lane.
+
+    Attributes:
+        items: All items of the batch.
+        positions: Those of them that have scores, in order.
+        unreadable: The others, with their errors.
+        scores: Probabilities by route, float32[len(positions), C].
+        latency_ns: Time of the inferences by route, as the runners took it.
+    """
+
+    items: tuple[Item, ...]
+    positions: tuple[int, ...]
+    unreadable: tuple[Unreadable, ...]
+    scores: tuple[NDArray[np.float32], ...]
+    latency_ns: tuple[int, ...]
+
+
+def plan_route(
+    target: Target, subject: Subject, engine: str, precision: Precision, options: dict[str, str] | None = None
+) -> Route:
+    """The route of an engine at a precision.
+
+    Raises:
+        UsageError, UnsupportedError: There is no such engine, or it does not compute so.
+        InputError: The model has no such artifact.
+    """
+    kind = target.artifact_kind(engine, precision)
+    return Route(
+        engine=engine,
+        precision=precision,
+        artifact=subject.artifact(kind),
+        options=target.options(engine, precision, options or {}),
+    )
+
+
+def fixed_batch(artifact: Artifact) -> int | None:
+    """The only batch size that an artifact takes; None where it takes any."""
+    shape = artifact.inputs[0].shape if artifact.inputs else ()
+    return shape[0] if shape else None
+
+
+class Lane:
+    """A feed and the runners that read it; opened on entry, closed on exit.
+
+    Args:
+        target: Where the runners run.
+        subject: The model.
+        routes: What computes; every batch goes through all of them.
+        threads: Of each runner.
+        batch_size: The runners are loaded for this; smaller batches are padded.
+        reduced_decode: As in `Feed`.
+    """
+
+    def __init__(
+        self,
+        target: Target,
+        subject: Subject,
+        routes: Sequence[Route],
+        *,
+        threads: int,
+        batch_size: int,
+        reduced_decode: bool = False,
+    ) -> None:
+        self._subject = subject
+        self._routes = tuple(routes)
+        self._batch_size = batch_size
+        self._reduced_decode = reduced_decode
+        self._requests = tuple(self._request(target, route, threads) for route in self._routes)
+        self._sessions = tuple(
+            target.session(route.engine, f"{route.name} on {subject.manifest.name}") for route in self._routes
+        )
+        self._loading: list[Future[Loaded]] = []
+        self._feed: Feed | None = None
+
+    def _request(self, target: Target, route: Route, threads: int) -> Load:
+        placed = target.place(self._subject, route.artifact)
+        return Load(
+            model=placed.model,
+            params=placed.params,
+            sha256=route.artifact.files[0].sha256,
+            threads=threads,
+            input_shape=(self._batch_size, *self._subject.input_shape),
+            options=route.options,
+        )
+
+    def __enter__(self) -> Lane:
+        try:
+            self.open()
+        except BaseException:
+            self.kill()
+            raise
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if kind is None:
+            self.close()
+        else:
+            self.kill()
+
+    def open(self) -> None:
+        """Start the runners; they load while this process goes on to import and decode."""
+        for session, request in zip(self._sessions, self._requests, strict=True):
+            session.start()
+            self._loading.append(_in_background(session, request))
+
+    def score(self, items: Sequence[Item]) -> Scored:
+        """Take one batch through.
+
+        Raises:
+            RunnerError, UnsupportedError, DeviceError, DeviceLostError: A runner refused or failed; or its
+                output is not finite.
+        """
+        if self._feed is None:
+            parameters = self._subject.manifest.preprocess
+            self._feed = Feed(parameters, self._batch_size, reduced_decode=self._reduced_decode)
+        filled = self._feed.fill(items)
+        scores: list[NDArray[np.float32]] = []
+        latencies: list[int] = []
+        for index in range(len(self._routes)):
+            self._loading[index].result()
+            if filled.positions:
+                rows, latency_ns = self._infer(index, len(filled.positions))
+                scores.append(rows)
+                latencies.append(latency_ns)
+        return Scored(
+            items=tuple(items),
+            positions=filled.positions,
+            unreadable=filled.unreadable,
+            scores=tuple(scores),
+            latency_ns=tuple(latencies),
+        )
+
+    def _infer(self, index: int, count: int) -> tuple[NDArray[np.float32], int]:
+        import numpy as np
+
+        from edgekit.vision.topk import softmax
+
+        assert self._feed is not None
+        session = self._sessions[index]
+        values, inferred = session.infer_file(self._feed.path, self._feed.shape)
+        rows = values.reshape(len(values), -1)[:count]
+        if not np.isfinite(rows).all():
+            raise RunnerError(
+                f"{session.label}: the output is not finite (NaN or infinity)",
+                hint=f"edgekit verify {self._subject.manifest.name}",
+            )
+        if self._subject.manifest.output_activation != "softmax":
+            rows = softmax(rows)
+        return rows, inferred.latency_ns
+
+    def close(self) -> None:
+        """End the runners in good order."""
+        self._end(RunnerSession.close)
+
+    def kill(self) -> None:
+        """End the runners at once."""
+        self._end(RunnerSession.kill)
+
+    def _end(self, end: Callable[[RunnerSession], object]) -> None:
+        for session in self._sessions:
+            end(session)
+        for loading in self._loading:
+            with contextlib.suppress(Exception):
+                loading.result()
+        if self._feed is not None:
+            self._feed.close()
+            self._feed = None
+
+
+def _in_background(session: RunnerSession, request: Load) -> Future[Loaded]:
+    future: Future[Loaded] = Future()
+
+    def load() -> None:
+        try:
+            future.set_result(session.load(request))
+        except BaseException as error:
+            future.set_exception(error)
+
+    threading.Thread(target=load, name=f"load {session.label}", daemon=True).start()
+    return future
+
+
+def score_batches(lanes: Sequence[Lane], batches: Iterable[Sequence[Item]]) -> Iterator[Scored]:
+    """Take batches through lanes, in order; batches are asked for only a little ahead of their use.
+
+    With one lane nothing is done ahead: a batch is decoded when its result is asked for.
+    """
+    if len(lanes) == 1:
+        for batch in batches:
+            yield lanes[0].score(batch)
+        return
+    free: queue.SimpleQueue[Lane] = queue.SimpleQueue()
+    for lane in lanes:
+        free.put(lane)
+
+    def score(batch: Sequence[Item]) -> Scored:
+        lane = free.get()
+        try:
+            return lane.score(batch)
+        finally:
+            free.put(lane)
+
+    pool = ThreadPoolExecutor(len(lanes), thread_name_prefix="lane")
+    pending: deque[Future[Scored]] = deque()
+    try:
+        for batch in batches:
+            pending.append(pool.submit(score, batch))
+            if len(pending) > 2 * len(lanes):
+                yield pending.popleft().result()
+        while pending:
+            yield pending.popleft().result()
+    finally:
+        pool.shutdown(cancel_futures=True)

@@ -1,0 +1,57 @@
+"""The result file: where it lies, writing it whole, reading it with care."""
+
+from __future__ import annotations
+
+import re
+from datetime import datetime
+from pathlib import Path
+
+import msgspec
+
+from edgekit._files import read_bytes, write_atomic
+from edgekit.core.measurement import RESULT_SCHEMA_VERSION, Result
+from edgekit.errors import InputError
+
+RESULTS = Path("results")
+
+
+def default_path(started_at: datetime, target: str) -> Path:
+    """`results/20261123T114500Z-host.json`."""
+    name = re.sub(r"[^A-Za-z0-9._-]+", "-", target).strip("-")
+    return RESULTS / f"{started_at:%Y%m%dT%H%M%SZ}-{name}.json"
+
+
+def encode_result(result: Result) -> bytes:
+    """The document as it is written: indented JSON."""
+    return msgspec.json.format(msgspec.json.encode(result), indent=1) + b"\n"
+
+
+def save_result(path: Path, result: Result) -> None:
+    """Write the whole document or leave the old one. Raises OutputError."""
+    write_atomic(path, encode_result(result))
+
+
+class _Version(msgspec.Struct):
+    schema_version: int
+
+
+def load_result(path: Path) -> Result:
+    """Read a result file.
+
+    Raises:
+        InputError: It is missing, no result file, damaged, or of a newer edgekit.
+    """
+    content = read_bytes(path, "the result file", hint="edgekit bench writes one")
+    try:
+        version = msgspec.json.decode(content, type=_Version).schema_version
+        if version > RESULT_SCHEMA_VERSION:
+            raise InputError(
+                f"reading {path}: schema_version {version}, this edgekit reads {RESULT_SCHEMA_VERSION}",
+                hint="pip install --upgrade edgekit",
+            )
+        return msgspec.json.decode(content, type=Result)
+    except msgspec.MsgspecError as error:
+        raise InputError(
+            f"reading {path}: not a result file of edgekit bench: {error}",
+            hint="edgekit bench … -o FILE writes one",
+        ) from error

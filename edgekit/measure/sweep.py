@@ -1,0 +1,215 @@
+"""The sweep: cells of one model take turns in rounds, and every finished turn is kept."""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Callable, Sequence
+
+import msgspec
+
+from edgekit.core.artifact import Artifact
+from edgekit.core.measurement import ArtifactRef, Environment, Point, PointError, Status
+from edgekit.core.parity import Parity
+from edgekit.core.units import format_ms
+from edgekit.errors import DeviceLostError, EdgekitError, UnsupportedError
+from edgekit.measure.cell import Cell, Timing, Turn, check_batch, take_turn
+from edgekit.measure.reference import Reference
+from edgekit.measure.target import Subject, Target
+
+logger = logging.getLogger("edgekit")
+
+
+class Progress(msgspec.Struct, frozen=True, kw_only=True):
+    """One step of a sweep, for whoever shows it."""
+
+    done: int
+    total: int
+    label: str
+    latency_ns: float | None = None
+
+
+ShowProgress = Callable[[Progress], None]
+Save = Callable[[Sequence[Point]], None]
+
+
+class Sweep:
+    """Points of a sweep while they are measured.
+
+    A point that waits for turns counts as `interrupted`, so that whatever was last saved is true
+    however the process ends.
+
+    Args:
+        target: Where everything runs.
+        cells: What is measured; those of one model must stand together.
+        requested_cores: `--cores` as it was asked.
+        timing: How long a process is measured.
+        processes: Fresh processes a cell.
+        cooldown_s: Pause before each turn.
+        references: By model directory name; None compares nothing.
+        save: Called with all points after every turn.
+        show: Called before every turn and at the end.
+    """
+
+    def __init__(
+        self,
+        target: Target,
+        cells: Sequence[Cell],
+        *,
+        requested_cores: str | None,
+        timing: Timing,
+        processes: int,
+        cooldown_s: float,
+        references: Callable[[Subject], Reference | None],
+        save: Save,
+        show: ShowProgress,
+    ) -> None:
+        self._target = target
+        self._cells = tuple(cells)
+        self._timing = timing
+        self._processes = processes
+        self._cooldown_s = cooldown_s
+        self._references = references
+        self._save = save
+        self._show = show
+        self._artifacts: dict[int, Artifact] = {}
+        self._turns_done = 0
+        self.points = [_waiting(cell, requested_cores, timing) for cell in self._cells]
+
+    def run(self) -> None:
+        """Measure everything; the points are kept whatever ends it.
+
+        Raises:
+            KeyboardInterrupt: Ctrl-C.
+            DeviceLostError: The target went away; the point that it hit has failed.
+            OutputError: The points cannot be saved.
+        """
+        for index in range(len(self._cells)):
+            self._plan(index)
+        self._save(self.points)
+        for group in self._models():
+            for _ in range(self._processes):
+                for index in group:
+                    if self.points[index].status is Status.INTERRUPTED:
+                        self._turn(index)
+                    else:
+                        self._turns_done += 1
+
+    def _models(self) -> list[list[int]]:
+        groups: dict[str, list[int]] = {}
+        for index, cell in enumerate(self._cells):
+            groups.setdefault(str(cell.subject.directory), []).append(index)
+        return list(groups.values())
+
+    def _plan(self, index: int) -> None:
+        """Settle what needs no runner: which artifact, and combinations that cannot be."""
+        cell = self._cells[index]
+        try:
+            kind = self._target.artifact_kind(cell.engine, cell.precision)
+            limit = self._target.max_threads(cell.engine)
+            if limit is not None and cell.threads > limit:
+                raise UnsupportedError(f"{cell.label}: {cell.engine} runs {limit} thread(s) here")
+            artifact = cell.subject.artifact(kind)
+            check_batch(artifact, cell.batch_size)
+        except EdgekitError as error:
+            self._end(index, error)
+            return
+        self._artifacts[index] = artifact
+        self._replace(index, artifact=_reference_to(artifact))
+
+    def _turn(self, index: int) -> None:
+        cell, point = self._cells[index], self.points[index]
+        total = len(self._cells) * self._processes
+        self._show(Progress(done=self._turns_done, total=total, label=cell.label))
+        if self._cooldown_s:
+            time.sleep(self._cooldown_s)
+        try:
+            if point.environment_before is None:
+                self._replace(index, environment_before=self._target.environment())
+            reference = self._references(cell.subject)
+            turn = take_turn(self._target, cell, self._artifacts[index], self._timing, reference)
+            self._add(index, turn, self._target.environment())
+        except DeviceLostError as error:
+            self._end(index, error)
+            self._save(self.points)
+            raise
+        except EdgekitError as error:
+            self._end(index, error)
+        self._turns_done += 1
+        self._save(self.points)
+        self._show(
+            Progress(
+                done=self._turns_done, total=total, label=cell.label, latency_ns=self.points[index].latency_ns
+            )
+        )
+
+    def _add(self, index: int, turn: Turn, environment: Environment) -> None:
+        point = self.points[index]
+        processes = (*point.processes, turn.run)
+        self._replace(
+            index,
+            status=Status.DONE if len(processes) == self._processes else Status.INTERRUPTED,
+            processes=processes,
+            engine_version=turn.loaded.engine_version,
+            engine_options=turn.loaded.options,
+            cores=turn.loaded.cores,
+            effective_threads=_fewest(point.effective_threads, turn.effective_threads),
+            environment_after=environment,
+            parity=_worse(point.parity, turn.parity),
+        )
+
+    def _end(self, index: int, error: EdgekitError) -> None:
+        """A point that failed or cannot be; what it measured before stays."""
+        skipped = isinstance(error, UnsupportedError)
+        logger.warning("%s: %s", "skipped" if skipped else "failed", error.message)
+        self._replace(
+            index,
+            status=Status.SKIPPED if skipped else Status.FAILED,
+            error=PointError(message=error.message, hint=error.hint, exit_code=error.exit_code),
+        )
+
+    def _replace(self, index: int, **changes: object) -> None:
+        self.points[index] = msgspec.structs.replace(self.points[index], **changes)
+
+
+def _waiting(cell: Cell, requested_cores: str | None, timing: Timing) -> Point:
+    return Point(
+        model=cell.subject.manifest.name,
+        artifact=None,
+        engine=cell.engine,
+        engine_options=cell.options,
+        precision=cell.precision,
+        requested_threads=cell.threads,
+        batch_size=cell.batch_size,
+        requested_cores=requested_cores,
+        power_mode=cell.power_mode,
+        warmup=timing.warmup,
+        status=Status.INTERRUPTED,
+    )
+
+
+def _reference_to(artifact: Artifact) -> ArtifactRef:
+    return ArtifactRef(
+        kind=artifact.kind.value,
+        format=artifact.kind.format,
+        sha256=artifact.sha256,
+        converter=artifact.tool,
+        converter_version=artifact.tool_version,
+    )
+
+
+def _fewest(before: int | None, now: int | None) -> int | None:
+    return min((count for count in (before, now) if count is not None), default=None)
+
+
+def _worse(before: Parity | None, now: Parity | None) -> Parity | None:
+    """The parity that a point is stored with: that of its worst process."""
+    if before is None or now is None:
+        return now if before is None else before
+    return max(before, now, key=lambda parity: (not parity.passed, parity.max_relative_error or 0.0))
+
+
+def describe(progress: Progress) -> str:
+    """A line for people."""
+    shown = "" if progress.latency_ns is None else f": {format_ms(progress.latency_ns)} ms"
+    return f"[{progress.done}/{progress.total}] {progress.label}{shown}"

@@ -1,0 +1,129 @@
+"""What a benchmark runs on: this machine, or a device that implements the same few calls."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Protocol
+
+import msgspec
+
+from edgekit.core.artifact import Artifact, ArtifactKind, Manifest
+from edgekit.core.device import DeviceInfo
+from edgekit.core.measurement import Environment
+from edgekit.core.spec import Precision
+from edgekit.errors import InputError
+from edgekit.measure.environment import read_host_environment
+from edgekit.measure.host import host_info
+from edgekit.runners.engines import Launcher, artifact_kind, host_launcher, host_options, host_side
+from edgekit.runners.session import RunnerSession
+from edgekit.transports.local import LocalTransport
+
+
+class Subject(msgspec.Struct, frozen=True, kw_only=True):
+    """An exported model: its artifact directory and what the manifest there says."""
+
+    directory: Path
+    manifest: Manifest
+
+    def artifact(self, kind: ArtifactKind) -> Artifact:
+        """Raises InputError with the command that makes it where the model has no such artifact."""
+        artifact = self.manifest.artifact(kind)
+        if artifact is not None:
+            return artifact
+        name = self.manifest.name
+        mend = f"edgekit quantize {name}" if kind.precision is Precision.INT8 else f"edgekit export {name}"
+        raise InputError(f"model {name}: {self.directory} has no artifact {kind.value}", hint=mend)
+
+    @property
+    def input_shape(self) -> tuple[int, ...]:
+        """Of one input, without the batch; a free size other than the batch is the preprocessing's crop."""
+        sizes = self.manifest.inputs[0].shape[1:]
+        return tuple(self.manifest.preprocess.crop_size if size is None else size for size in sizes)
+
+
+class Placed(msgspec.Struct, frozen=True, kw_only=True):
+    """An artifact where the runner can read it."""
+
+    model: str
+    params: str | None
+
+
+class Target(Protocol):
+    """One machine to measure on. The device's lives with the device commands."""
+
+    @property
+    def info(self) -> DeviceInfo:
+        """What the machine is, as probed at the start."""
+
+    def artifact_kind(self, engine: str, precision: Precision) -> ArtifactKind:
+        """What the engine reads here. Raises UsageError, UnsupportedError."""
+
+    def max_threads(self, engine: str) -> int | None:
+        """The most threads that the engine can be asked for here; None where it has no limit of its own."""
+
+    def options(self, engine: str, precision: Precision, asked: Mapping[str, str]) -> dict[str, str]:
+        """Those of the options asked that are this engine's, and what the precision needs."""
+
+    def prepare(self, engine: str) -> None:
+        """Make sure that the engine can be started. Raises ToolError, DeviceError."""
+
+    def place(self, subject: Subject, artifact: Artifact) -> Placed:
+        """Bring an artifact there where it is not there yet."""
+
+    def session(self, engine: str, label: str) -> RunnerSession:
+        """A session with a fresh runner process, not started yet."""
+
+    def environment(self) -> Environment:
+        """The circumstances now."""
+
+    def close(self) -> None:
+        """Release what is held."""
+
+
+class HostTarget:
+    """This machine, with the Python engines.
+
+    Args:
+        install: Whether what an engine needs may be installed on the way.
+    """
+
+    def __init__(self, *, install: bool = True) -> None:
+        self._info = host_info()
+        self._install = install
+        self._transport = LocalTransport()
+        self._launchers: dict[str, Launcher] = {}
+
+    @property
+    def info(self) -> DeviceInfo:
+        return self._info
+
+    def artifact_kind(self, engine: str, precision: Precision) -> ArtifactKind:
+        return artifact_kind(engine, host_side(engine), precision)
+
+    def max_threads(self, engine: str) -> int | None:
+        return host_side(engine).max_threads
+
+    def options(self, engine: str, precision: Precision, asked: Mapping[str, str]) -> dict[str, str]:
+        return host_options(engine, precision, asked)
+
+    def prepare(self, engine: str) -> None:
+        if engine not in self._launchers:
+            self._launchers[engine] = host_launcher(engine, install=self._install)
+
+    def place(self, subject: Subject, artifact: Artifact) -> Placed:
+        paths = [subject.directory.absolute() / file.path for file in artifact.files]
+        # A Paddle inference model is a program and, second, its parameters.
+        params = str(paths[1]) if artifact.kind.format == "paddle" and len(paths) > 1 else None
+        return Placed(model=str(paths[0]), params=params)
+
+    def session(self, engine: str, label: str) -> RunnerSession:
+        self.prepare(engine)
+        launcher = self._launchers[engine]
+        return RunnerSession(self._transport, launcher.argv, env=launcher.env, label=label)
+
+    def environment(self) -> Environment:
+        return read_host_environment()
+
+    def close(self) -> None:
+        self._transport.close()

@@ -1,0 +1,22 @@
+"""The published JSON Schema of the result file."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import msgspec
+
+from edgekit.core.measurement import Result
+
+DIALECT = "https://json-schema.org/draft/2020-12/schema"
+
+
+def result_schema() -> dict[str, Any]:
+    """JSON Schema (draft 2020-12) of what `bench` writes."""
+    schema = msgspec.json.schema(Result)
+    return {"$schema": DIALECT, "title": "Result file of edgekit bench", **schema}
+
+
+def encode_schema() -> bytes:
+    """The schema as `docs/result.schema.json` holds it."""
+    return msgspec.json.format(msgspec.json.encode(result_schema()), indent=2) + b"\n"
