@@ -123,6 +123,8 @@ class Manifest(msgspec.Struct, frozen=True, kw_only=True):
         output_activation: `softmax` where the artifacts end in it, `none` otherwise; nobody applies it twice.
         labels: File name of the label list in the directory, one label a line in order of class.
         parity: Results of the last `verify`, by rung.
+        recipe: What the export was made from, by subject (card, weights, labels, edgekit): where nothing
+            of it has changed, exporting again does nothing.
     """
 
     schema_version: int = MANIFEST_SCHEMA_VERSION
@@ -140,6 +142,7 @@ class Manifest(msgspec.Struct, frozen=True, kw_only=True):
     artifacts: dict[str, Artifact]
     parity: dict[str, Parity] = {}
     notes: tuple[str, ...] = ()
+    recipe: dict[str, str] = {}
 
     def artifact(self, kind: ArtifactKind) -> Artifact | None:
         return self.artifacts.get(kind.value)
