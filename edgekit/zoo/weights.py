@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import msgspec
 
@@ -21,8 +21,6 @@ from edgekit.zoo.state_file import read_onnx_state, read_pdparams
 if TYPE_CHECKING:
     import paddle
 
-    from edgekit.zoo.state_file import State
-
 PRETRAINED = "pretrained"
 RANDOM = "random"
 CLASSIFIER = "fc."
@@ -31,14 +29,14 @@ SHOWN_KEYS = 3
 Shapes = Mapping[str, tuple[int, ...]]
 
 
-class WeightsLoaded(msgspec.Struct, frozen=True, kw_only=True):
-    """What a network was filled with.
+class WeightsSource(msgspec.Struct, frozen=True, kw_only=True):
+    """Where a network's weights come from.
 
     Attributes:
         source: `pretrained`, `random (seed 0)` or the file's name, as the manifest records it.
         sha256: Hash of the weight file; None for random weights.
         path: The weight file; None for random weights.
-        num_classes: Width of the network's last layer.
+        num_classes: Width of the last layer.
     """
 
     source: str
@@ -47,15 +45,15 @@ class WeightsLoaded(msgspec.Struct, frozen=True, kw_only=True):
     num_classes: int
 
 
-def build_with_weights(
+def locate_weights(
     spec: ModelSpec,
     source: str,
     *,
     num_classes: int | None = None,
     seed: int = 0,
     progress: Progress | None = None,
-) -> tuple[paddle.nn.Layer, WeightsLoaded]:
-    """Build a model's network with as many classes as its weights have, and fill it.
+) -> WeightsSource:
+    """Find, fetch and read weights without importing Paddle, so that a bad file is an error at once.
 
     Args:
         spec: The model's card.
@@ -65,27 +63,52 @@ def build_with_weights(
         seed: For random weights.
         progress: Told how far a download is.
 
-    Returns:
-        The network in evaluation mode, ending in logits, and where its weights came from.
-
     Raises:
-        InputError: As `load_weights`, or the file has another number of classes than expected.
-        ToolError: As `load_weights`, or Paddle is not installed.
+        InputError: The file is missing or damaged, or has another number of classes than expected.
+        ToolError: Official weights cannot be reached; the hint says how to go on.
+        OutputError: The cache cannot be written.
     """
     if source == RANDOM:
-        network = build_network(spec, num_classes)
-        return network, _fill_randomly(network, spec, seed)
-    # Before the seconds that importing Paddle takes, so that a bad file is an error at once.
+        return WeightsSource(
+            source=f"random (seed {seed})",
+            sha256=None,
+            path=None,
+            num_classes=spec.num_classes if num_classes is None else num_classes,
+        )
     path, sha256 = _locate(spec, source, progress)
-    state = None if path.suffix == ".onnx" else read_pdparams(path)
-    found = None if state is None else _class_count(state)
-    if num_classes is not None and num_classes != (found or spec.num_classes):
+    found = _class_count(path, spec)
+    if num_classes is not None and num_classes != found:
         raise InputError(
-            f"loading {path} into {spec.name}: it has {found or spec.num_classes} classes, not {num_classes}",
+            f"loading {path} into {spec.name}: it has {found} classes, not {num_classes}",
             hint="leave --num-classes out: it is read from the weights",
         )
-    network = build_network(spec, found)
-    return network, _fill(network, spec, source, path, sha256, state)
+    return WeightsSource(
+        source=source if source == PRETRAINED else path.name,
+        sha256=sha256,
+        path=str(path),
+        num_classes=found,
+    )
+
+
+def build_with_weights(
+    spec: ModelSpec,
+    source: str,
+    *,
+    num_classes: int | None = None,
+    seed: int = 0,
+    progress: Progress | None = None,
+) -> tuple[paddle.nn.Layer, WeightsSource]:
+    """Build a model's network with as many classes as its weights have, and fill it.
+
+    Arguments and errors are those of `locate_weights` and `load_weights`.
+
+    Returns:
+        The network in evaluation mode, ending in logits, and where its weights came from.
+    """
+    located = locate_weights(spec, source, num_classes=num_classes, seed=seed, progress=progress)
+    network = build_network(spec, located.num_classes)
+    _fill(network, spec, located, seed)
+    return network, located
 
 
 def load_weights(
@@ -95,7 +118,7 @@ def load_weights(
     *,
     seed: int = 0,
     progress: Progress | None = None,
-) -> WeightsLoaded:
+) -> WeightsSource:
     """Fill a network that `build_network` made; it is left in evaluation mode.
 
     Raises:
@@ -104,11 +127,9 @@ def load_weights(
         ToolError: Official weights cannot be reached; the hint says how to go on.
         OutputError: The cache cannot be written.
     """
-    if source == RANDOM:
-        return _fill_randomly(network, spec, seed)
-    path, sha256 = _locate(spec, source, progress)
-    state = None if path.suffix == ".onnx" else read_pdparams(path)
-    return _fill(network, spec, source, path, sha256, state)
+    located = locate_weights(spec, source, seed=seed, progress=progress)
+    _fill(network, spec, located, seed)
+    return msgspec.structs.replace(located, num_classes=int(network.fc.weight.shape[1]))
 
 
 def _locate(spec: ModelSpec, source: str, progress: Progress | None) -> tuple[Path, str]:
@@ -130,31 +151,16 @@ def _locate(spec: ModelSpec, source: str, progress: Progress | None) -> tuple[Pa
         raise InputError(f"reading the weights {source}: {error.strerror or error}") from error
 
 
-def _fill_randomly(network: paddle.nn.Layer, spec: ModelSpec, seed: int) -> WeightsLoaded:
-    randomise(network, spec.input_shape, seed=seed)
-    return WeightsLoaded(
-        source=f"random (seed {seed})",
-        sha256=None,
-        path=None,
-        num_classes=int(network.fc.weight.shape[1]),
-    )
-
-
-def _fill(
-    network: paddle.nn.Layer, spec: ModelSpec, source: str, path: Path, sha256: str, state: State | None
-) -> WeightsLoaded:
+def _fill(network: paddle.nn.Layer, spec: ModelSpec, located: WeightsSource, seed: int) -> None:
+    if located.path is None:
+        randomise(network, spec.input_shape, seed=seed)
+        return
+    path = Path(located.path)
     wanted = parameter_shapes(network)
-    if state is None:
-        state = read_onnx_state(path, list(wanted))
-    check_fit(spec, str(path), {key: array.shape for key, array in state.items()}, wanted)
+    state = read_onnx_state(path, list(wanted)) if path.suffix == ".onnx" else read_pdparams(path)
+    check_fit(spec, located.path, {key: array.shape for key, array in state.items()}, wanted)
     network.set_state_dict(state)
     network.eval()
-    return WeightsLoaded(
-        source=source if source == PRETRAINED else path.name,
-        sha256=sha256,
-        path=str(path),
-        num_classes=wanted["fc.weight"][1],
-    )
 
 
 def parameter_shapes(network: paddle.nn.Layer) -> dict[str, tuple[int, ...]]:
@@ -162,9 +168,12 @@ def parameter_shapes(network: paddle.nn.Layer) -> dict[str, tuple[int, ...]]:
     return {key: tuple(tensor.shape) for key, tensor in network.state_dict().items()}
 
 
-def _class_count(state: Mapping[str, Any]) -> int | None:
-    weight = state.get("fc.weight")
-    return None if weight is None or weight.ndim != 2 else int(weight.shape[1])
+def _class_count(path: Path, spec: ModelSpec) -> int:
+    """Width of the last layer of weights in a file; the card's where they have no such layer."""
+    if path.suffix == ".onnx":  # out of a package, pinned by the card
+        return spec.num_classes
+    weight = read_pdparams(path).get("fc.weight")
+    return spec.num_classes if weight is None or weight.ndim != 2 else int(weight.shape[1])
 
 
 def check_fit(spec: ModelSpec, where: str, found: Shapes, wanted: Shapes) -> None:
