@@ -1,9 +1,9 @@
 """One command at a time holds a device: a measurement beside another one is worth nothing.
 
-On this machine a lock file per serial, so that the second process waits in order; on the device the
-kernel's lock on a file there, held by a shell that reads from this process's connection. However the
-holder ends (killed, cable pulled, host switched off) that shell reads end of file and the lock is
-free: there is no stale lock to recognise.
+On this machine a lock file per serial; on the device, for commands from other machines, a directory
+that names a shell there which reads from its holder's connection. However the holder ends (killed,
+cable pulled, host switched off) that shell reads end of file and ends, and a lock whose shell is gone
+is stale. (`flock` would be simpler; not every busybox has it.)
 """
 
 from __future__ import annotations
@@ -13,6 +13,7 @@ import getpass
 import logging
 import os
 import re
+import secrets
 import socket
 import time
 from collections.abc import Iterator
@@ -28,15 +29,24 @@ WAIT_VARIABLE = "EDGEKIT_DEVICE_WAIT"
 DEFAULT_WAIT_S = 60.0
 ANSWER_TIMEOUT_S = 15.0
 POLL_S = 0.5
-NO_FLOCK = 127
 
-# $1 directory, $2 owner. The group's redirection reaches `flock` in every shell; `exec 9>` does not in mksh.
-_HOLD = """mkdir -p "$1" || { echo refused; exit 1; }
-{ flock -n 9; r=$?
-  if [ $r -eq 0 ]; then echo "$2" > "$1/lock.owner"; echo held; cat > /dev/null
-  elif [ $r -eq 127 ]; then echo none
-  else echo "busy $(cat "$1/lock.owner" 2>/dev/null)"; fi
-} 9>>"$1/lock" || echo refused
+# $1 directory, $2 owner, $3 a word by which this shell is known among processes.
+_HOLD = """refuse() { echo "$1" >&2; echo refused; exit 1; }
+mkdir -p "$1" && cd "$1" || refuse "$1 cannot be made"
+[ -w . ] || refuse "$1 is not writable"
+alive() { case $(tr '\\000' ' ' < "/proc/$1/cmdline" 2>/dev/null) in *"$2"*) return 0 ;; esac; return 1; }
+n=0
+while ! mkdir lock 2>/dev/null; do
+  [ -d lock ] || refuse "no lock can be made in $1"
+  p=; w=; o=; { read -r p w o < lock/owner; } 2>/dev/null
+  if [ -z "$w" ] && [ $n -lt 3 ]; then n=$((n + 1)); sleep 1; continue; fi
+  if [ -n "$w" ] && alive "$p" "$w"; then echo "busy $o"; exit 0; fi
+  mv lock "lock.$$" 2>/dev/null && rm -rf "lock.$$"
+done
+echo "$$ $3 $2" > lock/owner || { rm -rf lock; refuse "no lock can be written in $1"; }
+echo held
+cat > /dev/null
+rm -rf lock
 """
 
 
@@ -85,15 +95,16 @@ def held(transport: Transport, root: str, *, timeout_s: float | None = None) -> 
         try:
             yield
         finally:
-            if process is not None:
-                _release(process)
+            _release(process)
 
 
-def _hold_there(transport: Transport, root: str, deadline: float, limit_s: float) -> RemoteProcess | None:
+def _hold_there(transport: Transport, root: str, deadline: float, limit_s: float) -> RemoteProcess:
     owner = f"{getpass.getuser()}@{socket.gethostname()} process {os.getpid()}"
     told = False
     while True:
-        process = transport.open(["sh", "-c", _HOLD, "sh", root, owner])
+        process = transport.open(
+            ["sh", "-c", _HOLD, "sh", root, owner, f"edgekit-lock-{secrets.token_hex(8)}"]
+        )
         try:
             answer = process.read_line(ANSWER_TIMEOUT_S) or ""
         except TimeoutError as error:
@@ -104,11 +115,6 @@ def _hold_there(transport: Transport, root: str, deadline: float, limit_s: float
         if answer == "held":
             return process
         process.close(5.0)
-        if answer == "none":
-            logger.warning(
-                "%s has no flock; only this machine's commands wait for each other", transport.serial
-            )
-            return None
         if not answer.startswith("busy"):
             said = process.stderr_text().strip().splitlines()
             raise DeviceError(

@@ -4,7 +4,7 @@
     ROOT/bundles/ID/...         a runner with its libraries; ID is the hash of all its files
     ROOT/run/                   inputs and outputs of the command that holds the device
     ROOT/verified               size and change time of every file whose hash was checked there
-    ROOT/lock, ROOT/lock.owner  see `edgekit.device.lock`
+    ROOT/lock/                  see `edgekit.device.lock`
 
 A file arrives under its name only after its hash was compared over there, so one whose size and
 change time are still those of that moment needs no second look; any other is hashed again.
@@ -23,7 +23,7 @@ from edgekit.transports.interface import DeviceTransport, Outgoing, Progress, Tr
 
 ADB_ROOT = "/data/local/tmp/edgekit"
 HOME_ROOT = ".cache/edgekit-device"
-OWNED = ("models", "bundles", "run", "verified", "lock.owner", "lock")
+OWNED = ("models", "bundles", "run", "verified", "lock")
 INSPECT_TIMEOUT_S = 30.0
 # Kept free beside what is sent: outputs, and what the system itself needs.
 SPARE_BYTES = 16_000_000

@@ -1,0 +1,306 @@
+"""Bringing runner, libraries and models to devices: content-addressed, so a second push sends nothing."""
+
+from __future__ import annotations
+
+import tempfile
+import threading
+import time
+from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path, PurePosixPath
+from typing import Protocol
+
+import msgspec
+
+from edgekit.core.artifact import Artifact, Manifest
+from edgekit.core.device import DeviceInfo
+from edgekit.core.spec import Precision
+from edgekit.device.lock import held
+from edgekit.device.probe import has_fp16, probe, require_64_bit
+from edgekit.device.store import DeviceStore, Item
+from edgekit.errors import DeviceError, EdgekitError, ToolError
+from edgekit.transports.far_shell import local_digest
+from edgekit.transports.interface import DeviceTransport
+
+ShowBytes = Callable[[str, int, int], None]
+"""Called with a serial, the bytes sent since the last call and all that are to be sent."""
+
+
+class Bundle(Protocol):
+    """A runner with everything that it needs, as `edgekit.toolchain.bundle` assembles it."""
+
+    @property
+    def engine(self) -> str:
+        """`paddlelite` or `onnxruntime`."""
+
+    @property
+    def engine_version(self) -> str:
+        """Version of the engine's library."""
+
+    @property
+    def abi(self) -> str:
+        """`arm64-v8a`."""
+
+    @property
+    def files(self) -> Mapping[str, Path]:
+        """Path in the bundle -> file here."""
+
+    @property
+    def fp16(self) -> bool:
+        """Whether the library computes in fp16."""
+
+    def argv(self, remote_dir: str) -> Sequence[str]:
+        """The runner's command line once the bundle is in `remote_dir`."""
+
+    def env(self, remote_dir: str) -> Mapping[str, str]:
+        """What the runner needs in its environment."""
+
+
+class Model(msgspec.Struct, frozen=True, kw_only=True):
+    """An exported model and which of its artifacts go to a device."""
+
+    directory: Path
+    manifest: Manifest
+    artifacts: tuple[Artifact, ...]
+
+
+class Pushed(msgspec.Struct, frozen=True, kw_only=True):
+    """What a push did on one device.
+
+    Attributes:
+        error: Why it failed, None where all is there.
+    """
+
+    serial: str
+    root: str | None = None
+    engine: str | None = None
+    engine_version: str | None = None
+    models: tuple[str, ...] = ()
+    sent_files: int = 0
+    sent_bytes: int = 0
+    present_files: int = 0
+    wall_s: float = 0.0
+    error: str | None = None
+
+
+class Outcome(msgspec.Struct, frozen=True, kw_only=True):
+    """A device's report, and its error for the exit code."""
+
+    report: Pushed
+    error: EdgekitError | None = None
+
+
+class PackedBundle:
+    """A bundle as items of a device's store; hashed once for all devices.
+
+    Its directory there is named by the content of all its files, so argument vectors and paths are
+    the same for the same bundle, on which instruction counts depend.
+    """
+
+    def __init__(self, bundle: Bundle) -> None:
+        import hashlib
+
+        self.bundle = bundle
+        digests = {path: local_digest(file) for path, file in sorted(bundle.files.items())}
+        listing = "\n".join(f"{digest} {path}" for path, digest in digests.items())
+        self.identity = hashlib.sha256(listing.encode()).hexdigest()[:16]
+        self.directory = f"bundles/{bundle.engine}-{self.identity}"
+        self._note = tempfile.TemporaryDirectory(prefix="edgekit-bundle-")
+        note = Path(self._note.name) / "bundle"
+        note.write_text(f"{bundle.engine}={bundle.engine_version}\nrunner={self.identity}\n")
+        programs = (
+            _item(file, f"{self.directory}/{path}", digests[path], mode=0o755)
+            for path, file in sorted(bundle.files.items())
+        )
+        self.items = (*programs, _item(note, f"{self.directory}/.bundle", local_digest(note)))
+
+    def close(self) -> None:
+        """Forget the temporary note."""
+        self._note.cleanup()
+
+
+def _item(local: Path, path: str, sha256: str, *, mode: int = 0o644) -> Item:
+    return Item(local=local, path=path, sha256=sha256, size_bytes=local.stat().st_size, mode=mode)
+
+
+def artifact_items(directory: Path, artifact: Artifact) -> list[Item]:
+    """The files of an artifact under the names that they have in a device's store.
+
+    Raises:
+        ToolError: A file is not the one of the manifest.
+    """
+    items = []
+    for file in artifact.files:
+        local = directory / file.path
+        if not local.is_file() or local.stat().st_size != file.size_bytes:
+            raise ToolError(
+                f"pushing {local}: it is not the file of the manifest",
+                hint=f"edgekit export {directory.name} --force",
+            )
+        items.append(
+            Item(
+                local=local,
+                path=f"models/{file.sha256}{PurePosixPath(file.path).suffix}",
+                sha256=file.sha256,
+                size_bytes=file.size_bytes,
+            )
+        )
+    return items
+
+
+def label_items(model: Model) -> list[Item]:
+    """The model's label list, where it has one."""
+    if model.manifest.labels is None:
+        return []
+    local = model.directory / model.manifest.labels
+    digest = local_digest(local)
+    return [_item(local, f"models/{digest}.txt", digest)]
+
+
+def check_versions(model: Model, bundle: Bundle, *, allow_mismatch: bool = False) -> None:
+    """Paddle Lite's runtime reads only what its own version of opt wrote; others fail in odd ways.
+
+    Raises:
+        ToolError: opt's and the runtime's versions differ.
+    """
+    for artifact in model.artifacts:
+        if artifact.kind.format != "nb" or allow_mismatch:
+            continue
+        if _release(artifact.tool_version) != _release(bundle.engine_version):
+            raise ToolError(
+                f"pushing {model.manifest.name}: opt {artifact.tool_version} wrote {artifact.main_file}, "
+                f"the runtime is {bundle.engine_version}",
+                hint=f"edgekit toolchain install paddlelite-runtime --version {artifact.tool_version}, "
+                "or --allow-mismatch",
+            )
+
+
+def _release(version: str) -> str:
+    return version.strip().lstrip("v")
+
+
+def check_device(info: DeviceInfo, models: Sequence[Model], bundle: Bundle) -> None:
+    """What the device must have before anything is sent.
+
+    Raises:
+        DeviceError: 32-bit, another ABI, or no fp16 arithmetic for an fp16 artifact.
+    """
+    require_64_bit(info)
+    if bundle.abi not in info.abis:
+        raise DeviceError(
+            f"pushing to {info.serial}: it runs {', '.join(info.abis)}, the {bundle.engine} runner is for "
+            f"{bundle.abi}",
+            hint="choose a device with that ABI: edgekit devices",
+        )
+    for model in models:
+        for artifact in model.artifacts:
+            if artifact.kind.precision is Precision.FP16 and not has_fp16(info.features):
+                raise DeviceError(
+                    f"pushing {model.manifest.name} to {info.serial}: its cores have no fp16 arithmetic, "
+                    f"which {artifact.main_file} needs",
+                    hint="--precision fp32",
+                )
+
+
+def push_to(
+    store: DeviceStore,
+    packed: PackedBundle,
+    models: Sequence[Model],
+    *,
+    info: DeviceInfo | None = None,
+    allow_mismatch: bool = False,
+    show: ShowBytes | None = None,
+) -> Pushed:
+    """Bring a bundle and models to one device whose lock is held.
+
+    Raises:
+        DeviceError: Wrong ABI, no fp16, no space, refused.
+        DeviceLostError: The link broke.
+        ToolError: opt and runtime do not belong together.
+    """
+    started = time.monotonic()
+    serial = store.transport.serial
+    for model in models:
+        check_versions(model, packed.bundle, allow_mismatch=allow_mismatch)
+    wanted = {item.path: item for item in packed.items}
+    for model in models:
+        for artifact in model.artifacts:
+            wanted.update((item.path, item) for item in artifact_items(model.directory, artifact))
+        wanted.update((item.path, item) for item in label_items(model))
+    found = store.inspect(list(wanted.values()))
+    to_send = [*found.missing, *store.damaged(found.doubtful)]
+    if to_send:
+        check_device(info or probe(store.transport, root=store.root), models, packed.bundle)
+        total_bytes = sum(item.size_bytes for item in to_send)
+        store.send(
+            to_send,
+            free_bytes=found.free_bytes,
+            progress=None if show is None else lambda sent: show(serial, sent, total_bytes),
+        )
+    return Pushed(
+        serial=serial,
+        root=store.root,
+        engine=packed.bundle.engine,
+        engine_version=packed.bundle.engine_version,
+        models=tuple(model.manifest.name for model in models),
+        sent_files=len(to_send),
+        sent_bytes=sum(item.size_bytes for item in to_send),
+        present_files=len(wanted) - len(to_send),
+        wall_s=time.monotonic() - started,
+    )
+
+
+def push_all(
+    transports: Sequence[DeviceTransport],
+    bundle: Bundle,
+    models: Sequence[Model],
+    *,
+    allow_mismatch: bool = False,
+    show: ShowBytes | None = None,
+) -> list[Outcome]:
+    """Push to several devices at once, one thread each; a device's failure is its own."""
+    packed = PackedBundle(bundle)
+    guard = threading.Lock()
+
+    def show_one(serial: str, sent: int, total: int) -> None:
+        with guard:
+            if show is not None:
+                show(serial, sent, total)
+
+    def push_one(transport: DeviceTransport) -> Outcome:
+        def work(store: DeviceStore) -> Pushed:
+            return push_to(store, packed, models, allow_mismatch=allow_mismatch, show=show_one)
+
+        return _on_device(transport, work)
+
+    try:
+        return _on_all(transports, push_one)
+    finally:
+        packed.close()
+
+
+def clean_all(transports: Sequence[DeviceTransport]) -> list[Outcome]:
+    """Delete what edgekit has put on devices and nothing else; `sent_bytes` is minus what was freed."""
+
+    def clean(store: DeviceStore) -> Pushed:
+        return Pushed(serial=store.transport.serial, root=store.root, sent_bytes=-store.clean())
+
+    return _on_all(transports, lambda transport: _on_device(transport, clean))
+
+
+def _on_all(
+    transports: Sequence[DeviceTransport], work: Callable[[DeviceTransport], Outcome]
+) -> list[Outcome]:
+    if len(transports) == 1:
+        return [work(transports[0])]
+    with ThreadPoolExecutor(len(transports), thread_name_prefix="device") as pool:
+        return list(pool.map(work, transports))
+
+
+def _on_device(transport: DeviceTransport, work: Callable[[DeviceStore], Pushed]) -> Outcome:
+    try:
+        store = DeviceStore(transport)
+        with held(transport, store.root):
+            return Outcome(report=work(store))
+    except EdgekitError as error:
+        return Outcome(report=Pushed(serial=transport.serial, error=error.message), error=error)

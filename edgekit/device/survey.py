@@ -1,0 +1,75 @@
+"""Everything attached, probed at once; what cannot be probed is listed with its state."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+
+import msgspec
+
+from edgekit.core.device import DeviceInfo
+from edgekit.device.probe import probe
+from edgekit.errors import EdgekitError
+from edgekit.transports.adb import AdbTransport
+from edgekit.transports.adb_server import AttachedDevice, unusable
+from edgekit.transports.connect import attached_devices, open_devices
+from edgekit.transports.interface import DeviceTransport
+
+
+class Surveyed(msgspec.Struct, frozen=True, kw_only=True):
+    """One device; `error` says why there is no more than its state."""
+
+    info: DeviceInfo
+    error: EdgekitError | None = None
+
+
+def survey(devices: Sequence[str] = (), adb_servers: Sequence[str] = ()) -> list[Surveyed]:
+    """Probe named devices, or everything that the adb servers have; all at the same time.
+
+    Raises:
+        ToolError: No adb server.
+    """
+    if devices:
+        looks = [lambda name=name: _look_at_named(name, adb_servers) for name in dict.fromkeys(devices)]
+    else:
+        looks = [lambda device=device: _look_at(device) for device in attached_devices(adb_servers)]
+    return _all_at_once(looks)
+
+
+def _all_at_once(looks: Sequence[Callable[[], Surveyed]]) -> list[Surveyed]:
+    if not looks:
+        return []
+    with ThreadPoolExecutor(min(len(looks), 16), thread_name_prefix="device") as pool:
+        return list(pool.map(lambda look: look(), looks))
+
+
+def _look_at_named(name: str, adb_servers: Sequence[str]) -> Surveyed:
+    try:
+        transport = open_devices([name], adb_servers)[0]
+    except EdgekitError as error:
+        return _unprobed(name, "unreachable", "ssh" if name.startswith("ssh://") else "adb", error)
+    return _probed(transport)
+
+
+def _look_at(device: AttachedDevice) -> Surveyed:
+    if device.state != "device":
+        error = unusable(device.serial, device.state, device.server)
+        return _unprobed(device.serial, device.state, "adb", error, model=device.model)
+    return _probed(AdbTransport(device.serial, device.server))
+
+
+def _probed(transport: DeviceTransport) -> Surveyed:
+    try:
+        return Surveyed(info=probe(transport))
+    except EdgekitError as error:
+        return _unprobed(transport.serial, "not answering", transport.name, error)
+    finally:
+        transport.close()
+
+
+def _unprobed(
+    serial: str, state: str, transport: str, error: EdgekitError, model: str | None = None
+) -> Surveyed:
+    return Surveyed(
+        info=DeviceInfo(serial=serial, state=state, transport=transport, model=model), error=error
+    )
