@@ -7,16 +7,15 @@ lanes as there are cores keep all of them busy, and batches need no queue betwee
 from __future__ import annotations
 
 import contextlib
+import itertools
 import queue
 import threading
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from types import TracebackType
 from typing import TYPE_CHECKING
-
-import msgspec
 
 from edgekit.core.artifact import Artifact
 from edgekit.core.spec import Precision
@@ -32,13 +31,15 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 
-class Route(msgspec.Struct, frozen=True, kw_only=True):
-    """One way to an answer: an engine on one of the model's artifacts."""
+@dataclass(frozen=True, kw_only=True)
+class Route:
+    """One way to an answer: an engine on one of the model's artifacts, somewhere."""
 
+    target: Target
     engine: str
     precision: Precision
     artifact: Artifact
-    options: dict[str, str] = {}
+    options: Mapping[str, str]
 
     @property
     def name(self) -> str:
@@ -65,9 +66,7 @@ class Scored:
     latency_ns: tuple[int, ...]
 
 
-def plan_route(
-    target: Target, subject: Subject, engine: str, precision: Precision, options: dict[str, str] | None = None
-) -> Route:
+def plan_route(target: Target, subject: Subject, engine: str, precision: Precision) -> Route:
     """The route of an engine at a precision.
 
     Raises:
@@ -76,10 +75,11 @@ def plan_route(
     """
     kind = target.artifact_kind(engine, precision)
     return Route(
+        target=target,
         engine=engine,
         precision=precision,
         artifact=subject.artifact(kind),
-        options=target.options(engine, precision, options or {}),
+        options=target.options(engine, precision, {}),
     )
 
 
@@ -93,7 +93,6 @@ class Lane:
     """A feed and the runners that read it; opened on entry, closed on exit.
 
     Args:
-        target: Where the runners run.
         subject: The model.
         routes: What computes; every batch goes through all of them.
         threads: Of each runner.
@@ -103,7 +102,6 @@ class Lane:
 
     def __init__(
         self,
-        target: Target,
         subject: Subject,
         routes: Sequence[Route],
         *,
@@ -115,22 +113,23 @@ class Lane:
         self._routes = tuple(routes)
         self._batch_size = batch_size
         self._reduced_decode = reduced_decode
-        self._requests = tuple(self._request(target, route, threads) for route in self._routes)
+        self._requests = tuple(self._request(route, threads) for route in self._routes)
         self._sessions = tuple(
-            target.session(route.engine, f"{route.name} on {subject.manifest.name}") for route in self._routes
+            route.target.session(route.engine, f"{route.name} on {subject.manifest.name}")
+            for route in self._routes
         )
         self._loading: list[Future[Loaded]] = []
         self._feed: Feed | None = None
 
-    def _request(self, target: Target, route: Route, threads: int) -> Load:
-        placed = target.place(self._subject, route.artifact)
+    def _request(self, route: Route, threads: int) -> Load:
+        placed = route.target.place(self._subject, route.artifact)
         return Load(
             model=placed.model,
             params=placed.params,
             sha256=route.artifact.files[0].sha256,
             threads=threads,
             input_shape=(self._batch_size, *self._subject.input_shape),
-            options=route.options,
+            options=dict(route.options),
         )
 
     def __enter__(self) -> Lane:
@@ -230,6 +229,33 @@ def _in_background(session: RunnerSession, request: Load) -> Future[Loaded]:
 
     threading.Thread(target=load, name=f"load {session.label}", daemon=True).start()
     return future
+
+
+@contextlib.contextmanager
+def open_lanes(
+    subject: Subject,
+    routes: Sequence[Route],
+    *,
+    workers: int,
+    threads: int,
+    batch_size: int,
+    reduced_decode: bool = False,
+) -> Iterator[list[Lane]]:
+    """As many lanes as workers, all started at once and ended together."""
+    with contextlib.ExitStack() as stack:
+        yield [
+            stack.enter_context(
+                Lane(subject, routes, threads=threads, batch_size=batch_size, reduced_decode=reduced_decode)
+            )
+            for _ in range(workers)
+        ]
+
+
+def batched(items: Iterable[Item], size: int) -> Iterator[Sequence[Item]]:
+    """Tuples of up to `size` items, each taken when it is asked for."""
+    iterator = iter(items)
+    while batch := tuple(itertools.islice(iterator, size)):
+        yield batch
 
 
 def score_batches(lanes: Sequence[Lane], batches: Iterable[Sequence[Item]]) -> Iterator[Scored]:

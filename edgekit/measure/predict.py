@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import contextlib
-import itertools
 import os
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
@@ -15,7 +14,7 @@ import msgspec
 from edgekit.core.spec import Precision
 from edgekit.errors import UnsupportedError
 from edgekit.measure.feed import Item
-from edgekit.measure.lanes import Lane, fixed_batch, plan_route, score_batches
+from edgekit.measure.lanes import batched, fixed_batch, open_lanes, plan_route, score_batches
 from edgekit.measure.target import Subject, Target
 from edgekit.vision.labels import load_labels
 from edgekit.vision.pictures import Unreadable
@@ -93,19 +92,16 @@ class Predictor:
         self.batch_size = batch_size
         self._labels = _labels(subject, settings.labels)
         self._stack = contextlib.ExitStack()
-        self._lanes = []
-        with contextlib.ExitStack() as stack:
-            for _ in range(workers):
-                lane = Lane(
-                    target,
-                    subject,
-                    [route],
-                    threads=settings.threads,
-                    batch_size=batch_size,
-                    reduced_decode=settings.reduced_decode,
-                )
-                self._lanes.append(stack.enter_context(lane))
-            self._stack = stack.pop_all()
+        self._lanes = self._stack.enter_context(
+            open_lanes(
+                subject,
+                [route],
+                workers=workers,
+                threads=settings.threads,
+                batch_size=batch_size,
+                reduced_decode=settings.reduced_decode,
+            )
+        )
 
     def __enter__(self) -> Predictor:
         return self
@@ -141,13 +137,6 @@ class Predictor:
                 ),
                 unreadable=scored.unreadable,
             )
-
-
-def batched(items: Iterable[Item], size: int) -> Iterator[Sequence[Item]]:
-    """Tuples of up to `size` items, each taken when it is asked for."""
-    iterator = iter(items)
-    while batch := tuple(itertools.islice(iterator, size)):
-        yield batch
 
 
 def _batch_size(asked: int | None, fixed: int | None, artifact: str) -> int:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import msgspec
 
@@ -30,12 +30,18 @@ class Prediction(msgspec.Struct, frozen=True, kw_only=True):
     label_names: tuple[str, ...]
     filename: str
 
+    def as_dict(self) -> dict[str, Any]:
+        """The dict that PaddleClas's Python interface yields."""
+        return {
+            "class_ids": list(self.class_ids),
+            "scores": list(self.scores),
+            "label_names": list(self.label_names),
+            "filename": self.filename,
+        }
+
     def line(self) -> str:
         """The line that the paddleclas command prints."""
-        return (
-            f"class_ids: {list(self.class_ids)}, scores: {list(self.scores)}, "
-            f"label_names: {list(self.label_names)}, filename: {self.filename}"
-        )
+        return ", ".join(f"{key}: {value}" for key, value in self.as_dict().items())
 
 
 def softmax(rows: NDArray[np.float32]) -> NDArray[np.float32]:
