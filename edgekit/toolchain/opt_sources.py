@@ -14,6 +14,7 @@ from edgekit.errors import InputError, ToolError
 from edgekit.toolchain.apt import fetch_packages
 from edgekit.toolchain.cache import cache_directory
 from edgekit.toolchain.component import InstallRequest
+from edgekit.toolchain.download import download
 from edgekit.toolchain.interpreters import find_interpreters, query
 from edgekit.toolchain.opt import (
     Opt,
@@ -117,11 +118,13 @@ def from_release(releases: Sequence[Release], request: InstallRequest) -> Opt:
     """Download the release's standalone binary."""
     if BINARY_VERSION not in [release.version for release in releases]:
         raise ToolError(f"release binary: only of {BINARY_VERSION}")
-    from edgekit.toolchain.download import download
-
+    fetched = cache_directory("opt") / f"opt_linux-{BINARY_VERSION}"
     request.progress(f"downloading {BINARY_URL}")
-    path = download(BINARY_URL, cache_directory("opt") / f"opt_linux-{BINARY_VERSION}")
-    return _keep_binary(path, BINARY_VERSION)
+    download(BINARY_URL, fetched, timeout_s=REACH_TIMEOUT_S)
+    try:
+        return _keep_binary(fetched, BINARY_VERSION)
+    finally:
+        fetched.unlink(missing_ok=True)
 
 
 def from_debian(releases: Sequence[Release], request: InstallRequest) -> Opt:

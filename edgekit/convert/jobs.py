@@ -1,0 +1,77 @@
+"""What the export worker is asked and what it answers: one JSON document a line."""
+
+from __future__ import annotations
+
+import msgspec
+
+from edgekit.core.artifact import TensorSpec
+from edgekit.core.spec import ModelSpec
+
+
+class BuildJob(msgspec.Struct, frozen=True, kw_only=True):
+    """Build one model's Paddle inference model, and ONNX from it.
+
+    Attributes:
+        name: What messages call the model.
+        spec: The card, with the input shape to build for.
+        weights: `pretrained`, `random`, or the path of a `.pdparams` file.
+        num_classes: Width of the last layer; None takes the weights' own, else the card's.
+        directory: An empty directory for the files; temporary files go there as well.
+        with_onnx: Convert to ONNX too.
+    """
+
+    name: str
+    spec: ModelSpec
+    weights: str
+    num_classes: int | None
+    directory: str
+    with_onnx: bool
+
+
+class StageStarted(msgspec.Struct, frozen=True, kw_only=True, tag="stage"):
+    """What the worker is at; if it dies, this is where."""
+
+    stage: str
+
+
+class PaddleBuilt(msgspec.Struct, frozen=True, kw_only=True, tag="paddle"):
+    """The Paddle inference model is written; opt may start on it.
+
+    Attributes:
+        source: Where the weights came from, as the manifest records it.
+        source_sha256: Hash of the weight file; None for random weights.
+    """
+
+    tool_version: str
+    source: str
+    source_sha256: str | None
+    num_classes: int
+    inputs: tuple[TensorSpec, ...]
+    outputs: tuple[TensorSpec, ...]
+
+
+class OnnxBuilt(msgspec.Struct, frozen=True, kw_only=True, tag="onnx"):
+    """The ONNX model is written and checked."""
+
+    tool_version: str
+    inputs: tuple[TensorSpec, ...]
+    outputs: tuple[TensorSpec, ...]
+
+
+class JobFinished(msgspec.Struct, frozen=True, kw_only=True, tag="finished"):
+    """All of the job is done and checked."""
+
+
+class JobFailed(msgspec.Struct, frozen=True, kw_only=True, tag="failed"):
+    """The job failed; the worker goes on to the next.
+
+    Attributes:
+        error: Name of a class of `edgekit.errors`.
+    """
+
+    error: str
+    message: str
+    hint: str | None
+
+
+Event = StageStarted | PaddleBuilt | OnnxBuilt | JobFinished | JobFailed

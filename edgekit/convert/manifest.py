@@ -1,0 +1,160 @@
+"""`manifest.json` of an artifact directory: read, checked, written, found by a model's name."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable
+from pathlib import Path, PurePosixPath
+
+import msgspec
+
+from edgekit._files import read_bytes, sha256_file, write_atomic
+from edgekit.convert.staging import settle
+from edgekit.core.artifact import (
+    MANIFEST_NAME,
+    MANIFEST_SCHEMA_VERSION,
+    Artifact,
+    ArtifactFile,
+    ArtifactKind,
+    Manifest,
+)
+from edgekit.errors import InputError
+
+DEFAULT_ROOT = Path("models")
+
+
+class _SchemaVersion(msgspec.Struct):
+    """Of a manifest of any version."""
+
+    schema_version: int
+
+
+def load_manifest(directory: Path) -> Manifest:
+    """Read the manifest of an artifact directory.
+
+    Raises:
+        InputError: There is none, it is damaged, of a newer edgekit, or names files outside the directory.
+    """
+    settle(directory)
+    path = directory / MANIFEST_NAME
+    content = read_bytes(path, "the manifest", hint=f"edgekit export {directory.name}")
+    redo = f"edgekit export {directory.name} --force"
+    try:
+        version = msgspec.json.decode(content, type=_SchemaVersion).schema_version
+        if version > MANIFEST_SCHEMA_VERSION:
+            raise InputError(
+                f"reading the manifest {path}: its schema version is {version}, this edgekit reads up to "
+                f"{MANIFEST_SCHEMA_VERSION}",
+                hint=f"upgrade edgekit, or make it again with this one: {redo}",
+            )
+        manifest = msgspec.json.decode(content, type=Manifest)
+    except (msgspec.DecodeError, UnicodeDecodeError) as error:
+        raise InputError(f"reading the manifest {path}: it is damaged: {error}", hint=redo) from error
+    _check(manifest, path, redo)
+    return manifest
+
+
+def _check(manifest: Manifest, path: Path, redo: str) -> None:
+    def refuse(why: str) -> InputError:
+        return InputError(f"reading the manifest {path}: it is damaged: {why}", hint=redo)
+
+    for key, artifact in manifest.artifacts.items():
+        if artifact.kind.value != key:
+            raise refuse(f"artifact {key!r} says that it is {artifact.kind.value!r}")
+        if not artifact.files:
+            raise refuse(f"artifact {key!r} has no files")
+        for file in artifact.files:
+            if not _stays_inside(file.path):
+                raise refuse(f"artifact {key!r} names a file outside of its directory: {file.path!r}")
+    if manifest.labels is not None and not _stays_inside(manifest.labels):
+        raise refuse(f"it names labels outside of its directory: {manifest.labels!r}")
+    if manifest.num_classes < 1:
+        raise refuse(f"{manifest.num_classes} classes")
+
+
+def _stays_inside(name: str) -> bool:
+    return name not in ("", ".", "..") and PurePosixPath(name).name == name and "\0" not in name
+
+
+def write_manifest(directory: Path, manifest: Manifest) -> None:
+    """Write a manifest whole or not at all.
+
+    Raises:
+        OutputError: The directory cannot be written.
+    """
+    write_atomic(directory / MANIFEST_NAME, encode(manifest))
+
+
+def encode(manifest: Manifest) -> bytes:
+    """A manifest as indented JSON; equal manifests give equal bytes."""
+    return msgspec.json.format(msgspec.json.encode(manifest, order="deterministic"), indent=2) + b"\n"
+
+
+def describe_file(path: Path) -> ArtifactFile:
+    """A file's entry in a manifest."""
+    return ArtifactFile(path=path.name, sha256=sha256_file(path), size_bytes=path.stat().st_size)
+
+
+def verify_files(manifest: Manifest, directory: Path, kinds: Iterable[ArtifactKind] | None = None) -> None:
+    """Check that the files of a directory are those of its manifest, by size and hash.
+
+    Args:
+        manifest: The directory's manifest.
+        directory: Where the files lie.
+        kinds: Which artifacts; all where None.
+
+    Raises:
+        InputError: A file is missing or has changed; the message names the first.
+    """
+    wanted = None if kinds is None else {kind.value for kind in kinds}
+    for key, artifact in manifest.artifacts.items():
+        if wanted is None or key in wanted:
+            fault = first_fault(artifact, directory)
+            if fault is not None:
+                raise InputError(fault, hint=f"edgekit export {manifest.model or manifest.name} --force")
+
+
+def first_fault(artifact: Artifact, directory: Path) -> str | None:
+    """What is wrong with the first file of an artifact that is not as the manifest says; None if all are."""
+    for file in artifact.files:
+        path = directory / file.path
+        try:
+            size = path.stat().st_size
+            if size != file.size_bytes:
+                return f"checking {path}: {size} bytes, the manifest says {file.size_bytes}"
+            digest = sha256_file(path)
+        except OSError as error:
+            return f"checking {path}: {error.strerror or error}"
+        if digest != file.sha256:
+            return f"checking {path}: its SHA-256 is {digest[:12]}…, the manifest says {file.sha256[:12]}…"
+    return None
+
+
+def find_artifacts(name_or_path: str | Path, root: Path = DEFAULT_ROOT) -> tuple[Path, Manifest]:
+    """The artifact directory of an exported model, by its name below `root` or by its path.
+
+    Raises:
+        InputError: There is none (the hint is the command that makes it), or its manifest is unreadable.
+    """
+    text = os.fspath(name_or_path)
+    is_name = PurePosixPath(text).name == text and text not in (".", "..")
+    candidates = [root / text, Path(text)] if is_name else [Path(text)]
+    for directory in candidates:
+        if directory.name == MANIFEST_NAME and directory.is_file():
+            directory = directory.parent
+        if (directory / MANIFEST_NAME).exists() or (directory / ".pending").exists():
+            return directory, load_manifest(directory)
+    raise InputError(
+        f"looking for the artifacts of {text}: no {candidates[0] / MANIFEST_NAME}",
+        hint=f"edgekit export {text}" if is_name else f"edgekit export NAME -o {text}",
+    )
+
+
+def list_artifacts(root: Path = DEFAULT_ROOT) -> list[tuple[Path, Manifest]]:
+    """Every artifact directory below `root`, by name.
+
+    Raises:
+        InputError: A manifest is unreadable.
+    """
+    found = sorted({path.parent for path in root.glob(f"*/{MANIFEST_NAME}")})
+    return [(directory, load_manifest(directory)) for directory in found]

@@ -1,0 +1,147 @@
+"""Paddle inference models of the legacy format (`.pdmodel`, `.pdiparams`), which Paddle Lite reads.
+
+Runs in the export worker. Paddle must have been imported with `FLAGS_enable_pir_api=0`: without it
+`paddle.jit.save` writes the newer PIR format, which opt cannot read.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from edgekit._files import read_bytes
+from edgekit.core.artifact import TensorSpec
+from edgekit.errors import ConversionError
+
+if TYPE_CHECKING:
+    import paddle
+
+INPUT_NAME = "x"
+# Python stack traces of the exporting process: they carry this machine's paths and make equal models differ.
+_CALL_STACK = "op_callstack"
+# paddle.framework.proto: VarType.Type
+_DTYPES = {2: "int32", 3: "int64", 4: "float16", 5: "float32", 6: "float64", 20: "uint8", 21: "int8"}
+
+Shape = tuple[int, ...]
+
+
+def save_inference_model(network: paddle.nn.Layer, input_shape: Shape, prefix: Path) -> None:
+    """Write `PREFIX.pdmodel`, `PREFIX.pdiparams` and `PREFIX.pdiparams.info` of a classifier with softmax.
+
+    Args:
+        network: From float32[N,*input_shape] to logits float32[N,num_classes].
+        input_shape: Channels, height, width; the batch is dynamic.
+        prefix: Path of the three files without their suffixes.
+
+    Raises:
+        ConversionError: Paddle wrote another format.
+    """
+    import paddle
+
+    classifier = _with_softmax(network)
+    classifier.eval()
+    spec = paddle.static.InputSpec([None, *input_shape], "float32", INPUT_NAME)
+    static = paddle.jit.to_static(classifier, input_spec=[spec], full_graph=True)
+    paddle.jit.save(static, str(prefix))
+    model = prefix.with_suffix(".pdmodel")
+    if not model.is_file():
+        raise ConversionError(
+            f"exporting {prefix.name}: paddlepaddle {paddle.__version__} wrote no {model.name}",
+            hint="pip install paddlepaddle==3.1.1",
+        )
+    model.write_bytes(_without_call_stacks(model.read_bytes()))
+
+
+def _with_softmax(network: paddle.nn.Layer) -> paddle.nn.Layer:
+    import paddle
+
+    class Classifier(paddle.nn.Layer):  # type: ignore[misc]
+        def __init__(self) -> None:
+            super().__init__()
+            self.network = network
+
+        def forward(self, x: paddle.Tensor) -> paddle.Tensor:
+            return paddle.nn.functional.softmax(self.network(x), axis=-1)
+
+    return Classifier()
+
+
+def _without_call_stacks(program: bytes) -> bytes:
+    # By the message itself: passing through core.ProgramDesc would add every default attribute.
+    from paddle.base.proto import framework_pb2
+
+    message = framework_pb2.ProgramDesc.FromString(program)
+    for block in message.blocks:
+        for op in block.ops:
+            kept = [attribute for attribute in op.attrs if attribute.name != _CALL_STACK]
+            del op.attrs[:]
+            op.attrs.extend(kept)
+    content: bytes = message.SerializeToString(deterministic=True)
+    return content
+
+
+def read_signature(model: Path) -> tuple[tuple[TensorSpec, ...], tuple[TensorSpec, ...]]:
+    """Inputs and outputs that a `.pdmodel` declares.
+
+    Raises:
+        ConversionError: It is no Paddle program, or one without inputs or outputs.
+    """
+    from google.protobuf.message import DecodeError  # type: ignore[import-untyped]
+    from paddle.base.proto import framework_pb2
+
+    try:
+        program = framework_pb2.ProgramDesc.FromString(read_bytes(model, "the Paddle program"))
+    except DecodeError as error:
+        raise ConversionError(
+            f"reading {model}: no Paddle program", hint="edgekit export NAME --force"
+        ) from error
+    block = program.blocks[0] if program.blocks else framework_pb2.BlockDesc()
+    variables = {variable.name: variable for variable in block.vars}
+    inputs = [op.outputs[0].arguments[0] for op in sorted(block.ops, key=_column) if op.type == "feed"]
+    outputs = [op.inputs[0].arguments[0] for op in sorted(block.ops, key=_column) if op.type == "fetch"]
+    if not inputs or not outputs:
+        raise ConversionError(
+            f"reading {model}: {len(inputs)} inputs and {len(outputs)} outputs",
+            hint="edgekit export NAME --force",
+        )
+    return (
+        tuple(_tensor(variables[name]) for name in inputs),
+        tuple(_tensor(variables[name]) for name in outputs),
+    )
+
+
+def _column(op: object) -> int:
+    """Position of a feed or fetch among its like."""
+    attributes = {attribute.name: attribute for attribute in op.attrs}  # type: ignore[attr-defined]
+    return int(attributes["col"].i) if "col" in attributes else 0
+
+
+def _tensor(variable: object) -> TensorSpec:
+    tensor = variable.type.dense_tensor.tensor  # type: ignore[attr-defined]
+    return TensorSpec(
+        name=variable.name,  # type: ignore[attr-defined]
+        dtype=_DTYPES.get(tensor.data_type, f"type {tensor.data_type}"),
+        shape=tuple(None if size < 0 else int(size) for size in tensor.dims),
+    )
+
+
+def check_loadable(prefix: Path) -> None:
+    """Load program and weights with Paddle; a truncated or mismatched pair fails here.
+
+    Raises:
+        ConversionError: Paddle does not load them.
+    """
+    import paddle
+
+    paddle.enable_static()
+    scope = paddle.static.Scope()
+    try:
+        with paddle.static.scope_guard(scope):
+            paddle.static.load_inference_model(str(prefix), paddle.static.Executor(paddle.CPUPlace()))
+    except Exception as error:
+        raise ConversionError(
+            f"loading {prefix}.pdmodel again: {type(error).__name__}: {str(error).strip().splitlines()[-1]}",
+            hint="edgekit export NAME --force",
+        ) from error
+    finally:
+        paddle.disable_static()
