@@ -1,0 +1,310 @@
+"""The parity ladder: the network, its Paddle inference model, and everything made from that."""
+
+from __future__ import annotations
+
+import enum
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import msgspec
+
+from edgekit.convert.manifest import load_manifest, verify_files, write_manifest
+from edgekit.convert.staging import exclusive
+from edgekit.core.artifact import Artifact, ArtifactKind
+from edgekit.core.parity import Parity, compare
+from edgekit.core.spec import ModelSpec
+from edgekit.errors import EdgekitError, InputError, ParityError, RunnerError, ToolError, UnsupportedError
+from edgekit.measure import dygraph
+from edgekit.measure.inputs import seeded_inputs
+from edgekit.measure.reference import infer_batches
+from edgekit.measure.target import HostTarget, Subject, Target
+from edgekit.runners.engines import ENGINES
+from edgekit.runners.protocol import Load
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+SEEDED_INPUTS = 4
+DYGRAPH = "dygraph"
+SAMPLES = "samples"
+# The host's ladder, bottom up; a rung is climbed where the model has the artifact.
+HOST_RUNGS = (
+    (ArtifactKind.PADDLE, "paddle"),
+    (ArtifactKind.ONNX, "onnxruntime"),
+    (ArtifactKind.NB_X86, "paddlelite"),
+    (ArtifactKind.PADDLE_INT8, "paddle"),
+    (ArtifactKind.ONNX_INT8, "onnxruntime"),
+)
+
+
+class RungStatus(enum.Enum):
+    """How a rung ended."""
+
+    REFERENCE = "reference"
+    PASSED = "passed"
+    FAILED = "failed"
+    SKIPPED = "skipped"
+
+
+class RungResult(msgspec.Struct, frozen=True, kw_only=True):
+    """One rung.
+
+    Attributes:
+        name: `dygraph`, an artifact's kind, `KIND@SERIAL` on a device, or `samples`.
+        engine: What computed it.
+        reason: Why it failed or was skipped.
+        hint: What to do about that.
+    """
+
+    name: str
+    engine: str
+    status: RungStatus
+    parity: Parity | None = None
+    reason: str | None = None
+    hint: str | None = None
+
+
+class Ladder(msgspec.Struct, frozen=True, kw_only=True):
+    """All rungs of one model."""
+
+    name: str
+    directory: str
+    reference: str
+    inputs: int
+    rungs: tuple[RungResult, ...]
+
+    def raise_for_failure(self) -> None:
+        """Raise ParityError naming the first rung that broke; nothing where all held."""
+        for rung in self.rungs:
+            if rung.status is RungStatus.FAILED:
+                raise ParityError(
+                    f"model {self.name}: the rung {rung.name} ({rung.engine}) broke: {rung.reason}",
+                    hint=rung.hint or f"edgekit export {self.name} --force",
+                )
+
+
+class Rung(msgspec.Struct, frozen=True, kw_only=True):
+    """One rung to climb: an artifact on an engine of a target."""
+
+    name: str
+    kind: ArtifactKind
+    engine: str
+    target: Target
+
+
+Show = Callable[[RungResult], None]
+
+
+def host_rungs(subject: Subject, target: HostTarget) -> list[Rung]:
+    """The rungs of this machine for the artifacts that the model has."""
+    return [
+        Rung(name=kind.value, kind=kind, engine=engine, target=target)
+        for kind, engine in HOST_RUNGS
+        if subject.manifest.artifact(kind) is not None
+    ]
+
+
+def device_rungs(subject: Subject, target: Target) -> list[Rung]:
+    """The rungs of a device for the artifacts that the model has."""
+    sides = [(name, spec.device) for name, spec in ENGINES.items() if spec.device is not None]
+    return [
+        Rung(name=f"{kind.value}@{target.info.serial}", kind=kind, engine=engine, target=target)
+        for engine, side in sides
+        for kind in side.artifacts.values()
+        if subject.manifest.artifact(kind) is not None
+    ]
+
+
+def verify(
+    subject: Subject,
+    spec: ModelSpec | None,
+    rungs: Sequence[Rung],
+    *,
+    show: Show,
+    weights: Path | None = None,
+) -> Ladder:
+    """Climb the ladder, show each rung, and record the results in the manifest.
+
+    Every rung computes the same inputs (seeded, and the card's sample pictures) and is compared with the
+    first one that can be computed. A rung that breaks does not stop the others.
+
+    Args:
+        subject: The exported model.
+        spec: Its card; None for an imported model, whose Paddle inference model is then the reference.
+        rungs: Beside the network itself, bottom up.
+        show: Called with each rung when it is done.
+        weights: The weight file of a model that was exported from one.
+
+    Raises:
+        InputError: An artifact's files are not those of the manifest.
+        ToolError: Nothing could be compared for want of an engine.
+        OutputError: The manifest cannot be written.
+    """
+    verify_files(subject.manifest, subject.directory)
+    inputs = _inputs(subject, spec)
+    climb = _Climb(subject, inputs, show)
+    if spec is not None:
+        climb.dygraph(spec, weights)
+    for rung in rungs:
+        climb.rung(rung)
+    if spec is not None and subject.manifest.source == "pretrained" and subject.manifest.model == spec.name:
+        climb.samples(spec)
+    ladder = climb.ladder()
+    if not any(rung.parity for rung in ladder.rungs):
+        raise ToolError(
+            f"verifying {ladder.name}: nothing could be compared: "
+            + "; ".join(f"{rung.name}: {rung.reason or rung.status.value}" for rung in ladder.rungs),
+            hint=next((rung.hint for rung in ladder.rungs if rung.hint), f"edgekit export {ladder.name}"),
+        )
+    _record(subject, ladder)
+    return ladder
+
+
+class _Climb:
+    """The ladder while it is climbed."""
+
+    def __init__(self, subject: Subject, inputs: NDArray[np.float32], show: Show) -> None:
+        self._subject = subject
+        self._inputs = inputs
+        self._show = show
+        self._results: list[RungResult] = []
+        self._reference: tuple[str, NDArray[np.float32]] | None = None
+
+    def dygraph(self, spec: ModelSpec, weights: Path | None) -> None:
+        try:
+            outputs = dygraph.compute(self._subject.manifest, spec, self._inputs, weights=weights)
+        except (UnsupportedError, ToolError) as error:
+            self._end(DYGRAPH, "paddle", RungStatus.SKIPPED, error)
+        else:
+            self._judge(DYGRAPH, "paddle", outputs, ArtifactKind.PADDLE)
+
+    def rung(self, rung: Rung) -> None:
+        artifact = self._subject.artifact(rung.kind)
+        try:
+            rung.target.prepare(rung.engine)
+            outputs = _outputs(self._subject, artifact, rung, self._inputs)
+        except (UnsupportedError, ToolError) as error:
+            self._end(rung.name, rung.engine, RungStatus.SKIPPED, error)
+        except RunnerError as error:
+            self._end(rung.name, rung.engine, RungStatus.FAILED, error)
+        else:
+            self._judge(rung.name, rung.engine, outputs, rung.kind)
+
+    def samples(self, spec: ModelSpec) -> None:
+        """The reference's answers on the card's pictures against the classes that they show."""
+        if not spec.samples or self._reference is None:
+            return
+        wanted = [sample.class_id for sample in spec.samples]
+        engine, outputs = self._reference
+        found = [int(row.argmax()) for row in outputs[-len(wanted) :]]
+        agreeing = sum(a == b for a, b in zip(found, wanted, strict=True))
+        reason = None if agreeing == len(wanted) else f"pictures show the classes {wanted}, answered {found}"
+        parity = Parity(
+            reference="labels",
+            inputs=len(wanted),
+            max_relative_error=None,
+            top1_agreement=agreeing / len(wanted),
+            outputs_differ=len(set(found)) > 1 or len(wanted) == 1,
+            passed=reason is None,
+            reason=reason,
+        )
+        self._add(SAMPLES, engine, parity)
+
+    def ladder(self) -> Ladder:
+        return Ladder(
+            name=self._subject.manifest.name,
+            directory=str(self._subject.directory),
+            reference=self._reference[0] if self._reference else "none",
+            inputs=len(self._inputs),
+            rungs=tuple(self._results),
+        )
+
+    def _judge(self, name: str, engine: str, outputs: NDArray[np.float32], kind: ArtifactKind) -> None:
+        if self._reference is None:
+            # Compared with itself, the reference still has to be finite and to depend on its input.
+            itself = compare(
+                outputs.tolist(), outputs.tolist(), precision=kind.precision, reference_name=name
+            )
+            if itself.passed:
+                self._reference = (name, outputs)
+                self._end(name, engine, RungStatus.REFERENCE, None)
+            else:
+                self._add(name, engine, itself)
+            return
+        reference, wanted = self._reference
+        self._add(
+            name,
+            engine,
+            compare(outputs.tolist(), wanted.tolist(), precision=kind.precision, reference_name=reference),
+        )
+
+    def _add(self, name: str, engine: str, parity: Parity) -> None:
+        status = RungStatus.PASSED if parity.passed else RungStatus.FAILED
+        self._keep(RungResult(name=name, engine=engine, status=status, parity=parity, reason=parity.reason))
+
+    def _end(self, name: str, engine: str, status: RungStatus, error: EdgekitError | None) -> None:
+        reason, hint = (None, None) if error is None else (error.message, error.hint)
+        self._keep(RungResult(name=name, engine=engine, status=status, reason=reason, hint=hint))
+
+    def _keep(self, result: RungResult) -> None:
+        self._results.append(result)
+        self._show(result)
+
+
+def _inputs(subject: Subject, spec: ModelSpec | None) -> NDArray[np.float32]:
+    """Seeded inputs, then the card's sample pictures: float32[N, C, H, W]."""
+    import numpy
+
+    inputs = seeded_inputs(SEEDED_INPUTS, subject.input_shape)
+    preprocess = subject.manifest.preprocess
+    square = (3, preprocess.crop_size, preprocess.crop_size)
+    if spec is None or not spec.samples or subject.input_shape != square:
+        return inputs
+    from edgekit.vision.pictures import Picture, read_picture
+    from edgekit.vision.preprocess import Preprocessor
+
+    preprocessor = Preprocessor(preprocess)
+    pictures = [
+        preprocessor(read_picture(Picture(name=sample.file, source=Path(sample.file))))
+        for sample in spec.samples
+    ]
+    return numpy.concatenate([inputs, numpy.stack(pictures)])
+
+
+def _outputs(
+    subject: Subject, artifact: Artifact, rung: Rung, inputs: NDArray[np.float32]
+) -> NDArray[np.float32]:
+    placed = rung.target.place(subject, artifact)
+    fixed = artifact.inputs[0].shape[0] if artifact.inputs and artifact.inputs[0].shape else None
+    batch_size = fixed or 1
+    usable = inputs[: len(inputs) // batch_size * batch_size]
+    if len(usable) < len(inputs):
+        raise UnsupportedError(f"{artifact.main_file} takes batches of {batch_size} only")
+    with rung.target.session(rung.engine, f"{rung.engine} on {subject.manifest.name}") as session:
+        session.load(
+            Load(
+                model=placed.model,
+                params=placed.params,
+                sha256=artifact.files[0].sha256,
+                input_shape=(batch_size, *subject.input_shape),
+                options=rung.target.options(rung.engine, rung.kind.precision, {}),
+            )
+        )
+        return infer_batches(session, usable, batch_size)
+
+
+def _record(subject: Subject, ladder: Ladder) -> None:
+    """Put the results of this climb in the manifest; other devices' rungs stay."""
+    with exclusive(subject.directory):
+        manifest = load_manifest(subject.directory)
+        if manifest.artifacts != subject.manifest.artifacts:
+            raise InputError(
+                f"verifying {ladder.name}: its artifacts were exported anew meanwhile",
+                hint=f"edgekit verify {ladder.name}",
+            )
+        climbed = {rung.name for rung in ladder.rungs}
+        kept = {name: parity for name, parity in manifest.parity.items() if name not in climbed}
+        found = {rung.name: rung.parity for rung in ladder.rungs if rung.parity is not None}
+        write_manifest(subject.directory, msgspec.structs.replace(manifest, parity={**kept, **found}))
