@@ -11,7 +11,7 @@ import itertools
 import queue
 import threading
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from types import TracebackType
@@ -258,7 +258,7 @@ def batched(items: Iterable[Item], size: int) -> Iterator[Sequence[Item]]:
         yield batch
 
 
-def score_batches(lanes: Sequence[Lane], batches: Iterable[Sequence[Item]]) -> Iterator[Scored]:
+def score_batches(lanes: Sequence[Lane], batches: Iterable[Sequence[Item]]) -> Generator[Scored, None, None]:
     """Take batches through lanes, in order; batches are asked for only a little ahead of their use.
 
     With one lane nothing is done ahead: a batch is decoded when its result is asked for.

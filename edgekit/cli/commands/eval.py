@@ -1,0 +1,154 @@
+"""`edgekit eval`."""
+
+from __future__ import annotations
+
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from edgekit.cli.options import WordList, echo_json, is_interactive, json_option, no_install_option, note
+
+if TYPE_CHECKING:
+    from edgekit.core.accuracy import Drop, Share
+    from edgekit.measure.tally import EvalResult
+
+PRECISIONS = ("fp32", "fp16", "int8")
+PROGRESS_INTERVAL_S = 0.5
+LINE_INTERVAL_S = 30.0
+
+
+@click.command()
+@click.argument("name")
+@click.option("--data", required=True, type=click.Path(path_type=Path, exists=True, file_okay=False),
+              metavar="DIR", help="What the list's paths are relative to.")  # fmt: skip
+@click.option("--list", "list_path", required=True, type=click.Path(path_type=Path, dir_okay=False),
+              metavar="FILE", help="A picture's path and its class number a line.")  # fmt: skip
+@click.option("--engine", "engines", type=WordList(), default="onnxruntime", show_default=True,
+              help="paddle, onnxruntime, openvino, paddlelite.")  # fmt: skip
+@click.option("--precision", "precisions", type=WordList(PRECISIONS), default="fp32", show_default=True,
+              help="Which artifacts, with every engine.")  # fmt: skip
+@click.option("--threads", type=click.IntRange(1), default=1, show_default=True, help="Of each worker.")
+@click.option(
+    "--batch-size", type=click.IntRange(1), help="Pictures an inference.  [default: 8, or the artifact's own]"
+)
+@click.option("--workers", type=click.IntRange(1), help="Side by side.  [default: as many as cores allow]")
+@click.option("--restart", is_flag=True, help="Begin again instead of going on from an interrupted run.")
+@click.option("-o", "--output", type=click.Path(path_type=Path, dir_okay=False), metavar="FILE",
+              help="The result file.  [default: results/eval-NAME.json]")  # fmt: skip
+@json_option
+@no_install_option
+def command(
+    name: str,
+    data: Path,
+    list_path: Path,
+    engines: tuple[str, ...],
+    precisions: tuple[str, ...],
+    threads: int,
+    batch_size: int | None,
+    workers: int | None,
+    restart: bool,
+    output: Path | None,
+    as_json: bool,
+    no_install: bool,
+) -> None:
+    """Top-1 and Top-5 of the exported model NAME on a labelled list, by engine and precision.
+
+    All of them see every picture once, decoded once. The drop is against Paddle Inference fp32, which is
+    measured too. An interrupted run goes on where it was. Beside the result file lie the confusion matrix and
+    the pictures on which the answers differ, as CSV.
+    """
+    from edgekit.convert.manifest import find_artifacts
+    from edgekit.core.spec import Precision
+    from edgekit.measure.evaluate import Plan, evaluate, fail_on_unreadable
+    from edgekit.measure.predict import usable_cores
+    from edgekit.measure.target import HostTarget, Subject
+
+    directory, manifest = find_artifacts(name)
+    plan = Plan(
+        data=data,
+        list_path=list_path,
+        output=output or Path("results") / f"eval-{manifest.name}.json",
+        engines=engines,
+        precisions=tuple(Precision(precision) for precision in precisions),
+        threads=threads,
+        batch_size=batch_size,
+        workers=workers or max(1, usable_cores() // threads),
+        restart=restart,
+    )
+    subject = Subject(directory=directory, manifest=manifest)
+    progress = _Progress()
+    try:
+        result = evaluate(HostTarget(install=not no_install), subject, plan, progress=progress, tell=note)
+    except KeyboardInterrupt:
+        progress.clear()
+        note(f"the same command goes on after {progress.done} pictures")
+        raise
+    progress.clear()
+    if as_json:
+        echo_json(result)
+    else:
+        _render(result)
+    note(f"{plan.output} written, beside it {result.confusion_path} and {result.disagreements_path}")
+    fail_on_unreadable(result)
+
+
+class _Progress:
+    """Pictures done: a line that changes on a terminal, a line now and then elsewhere."""
+
+    def __init__(self) -> None:
+        self.done = 0
+        self._interactive = is_interactive()
+        self._shown = time.monotonic()
+        self._drawn = False
+
+    def __call__(self, done: int, total: int) -> None:
+        self.done = done
+        interval = PROGRESS_INTERVAL_S if self._interactive else LINE_INTERVAL_S
+        if time.monotonic() - self._shown < interval or done == total:
+            return
+        self._shown = time.monotonic()
+        if self._interactive:
+            self._drawn = True
+            click.echo(f"\r{done} of {total} pictures", nl=False, err=True)
+        else:
+            note(f"{done} of {total} pictures")
+
+    def clear(self) -> None:
+        if self._drawn:
+            click.echo("\r\x1b[2K", nl=False, err=True)
+
+
+def _render(result: EvalResult) -> None:
+    rows = [("engine", "artifact", "Top-1 [95 %]", "Top-5 [95 %]", "Top-1 drop [95 %]", "same Top-1")]
+    for route in result.routes:
+        agreement = "reference" if route.engine == "paddle" and route.agreement is None else "-"
+        rows.append(
+            (
+                route.engine,
+                route.artifact.kind,
+                _share(route.top1),
+                _share(route.top5),
+                _drop(route.top1_drop),
+                f"{100 * route.agreement.share:.2f}" if route.agreement else agreement,
+            )
+        )
+    widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
+    click.echo(f"{result.model}, {result.pictures} pictures of {result.list_path}, per cent")
+    for row in rows:
+        cells = (cell.ljust(width) for cell, width in zip(row, widths, strict=True))
+        click.echo("  ".join(cells).rstrip())
+    click.echo(f"{result.disagreements} pictures on which Top-1 differs")
+    for skipped in result.skipped:
+        click.echo(f"skipped: {skipped.reason}")
+
+
+def _share(share: Share) -> str:
+    return f"{100 * share.share:.2f} [{100 * share.low:.2f}, {100 * share.high:.2f}]"
+
+
+def _drop(drop: Drop | None) -> str:
+    if drop is None:
+        return "-"
+    return f"{100 * drop.drop:+.2f} [{100 * drop.low:+.2f}, {100 * drop.high:+.2f}]"

@@ -1,0 +1,164 @@
+"""`edgekit predict`."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from edgekit.cli.options import echo_json, is_interactive, json_option, no_install_option, note
+from edgekit.errors import InputError
+
+if TYPE_CHECKING:
+    from edgekit.measure.predict import Answers, Settings
+    from edgekit.vision.pictures import Unreadable
+    from edgekit.vision.topk import Prediction
+
+PROGRESS_INTERVAL_S = 0.5
+
+
+@click.command()
+@click.argument("name")
+@click.argument("pictures", nargs=-1, required=True, metavar="IMAGE|DIR...")
+@click.option("--engine", default="onnxruntime", show_default=True, help="What computes.")
+@click.option(
+    "--precision", type=click.Choice(["fp32", "fp16", "int8"]), default="fp32", show_default=True,
+    help="Which of the model's artifacts.",
+)  # fmt: skip
+@click.option("--threads", type=click.IntRange(1), default=1, show_default=True, help="Of each worker.")
+@click.option(
+    "--batch-size", type=click.IntRange(1), help="Pictures an inference.  [default: 8, or the artifact's own]"
+)
+@click.option("--workers", type=click.IntRange(1), help="Side by side.  [default: as many as cores allow]")
+@click.option("--top-k", type=click.IntRange(1), default=5, show_default=True, help="Classes a picture.")
+@click.option("--threshold", type=click.FloatRange(0, 1), help="Leave out classes that are less likely.")
+@click.option(
+    "--labels", type=click.Path(path_type=Path), metavar="FILE", help="One label a line, or CLASS_ID LABEL."
+)
+@click.option(
+    "--reduced-decode", is_flag=True,
+    help="Decode large JPEGs at a fraction of their size: faster, but some answers change.",
+)  # fmt: skip
+@json_option
+@click.option("--jsonl", is_flag=True, help="One JSON document a line, as they come.")
+@no_install_option
+def command(
+    name: str,
+    pictures: tuple[str, ...],
+    engine: str,
+    precision: str,
+    threads: int,
+    batch_size: int | None,
+    workers: int | None,
+    top_k: int,
+    threshold: float | None,
+    labels: Path | None,
+    reduced_decode: bool,
+    as_json: bool,
+    jsonl: bool,
+    no_install: bool,
+) -> None:
+    """Classify pictures with the exported model NAME (or the artifact directory NAME).
+
+    Directories are searched recursively, in sorted order. Files that are no pictures are reported and passed
+    over; the exit code is 3 then.
+    """
+    if as_json and jsonl:
+        raise click.UsageError("--json and --jsonl exclude each other")
+    from edgekit.core.spec import Precision
+    from edgekit.measure.predict import Settings, usable_cores
+
+    settings = Settings(
+        engine=engine,
+        precision=Precision(precision),
+        threads=threads,
+        batch_size=batch_size,
+        workers=workers or max(1, usable_cores() // threads),
+        top_k=top_k,
+        threshold=threshold,
+        labels=labels,
+        reduced_decode=reduced_decode,
+    )
+    printed = _Printer("json" if as_json else "jsonl" if jsonl else "line")
+    for answers in _answers(name, pictures, settings, printed, install=not no_install):
+        printed.take(answers)
+    printed.finish()
+
+
+def _answers(
+    name: str, pictures: tuple[str, ...], settings: Settings, printed: _Printer, *, install: bool
+) -> Iterator[Answers]:
+    from edgekit.convert.manifest import find_artifacts
+    from edgekit.measure.predict import Predictor
+    from edgekit.measure.target import HostTarget, Subject
+    from edgekit.vision.pictures import find_pictures
+
+    directory, manifest = find_artifacts(name)
+    subject = Subject(directory=directory, manifest=manifest)
+    items = find_pictures(pictures)
+    printed.expect(len(items))
+    target = HostTarget(install=install)
+    with Predictor(target, subject, settings, count=len(items)) as predictor:
+        yield from predictor.predict(items)
+
+
+class _Printer:
+    """Answers to stdout in the form asked for; broken pictures and progress to stderr."""
+
+    def __init__(self, form: str) -> None:
+        self._form = form
+        self._kept: list[Prediction] = []
+        self._unreadable: list[Unreadable] = []
+        self._done = self._expected = 0
+        self._interactive = is_interactive()
+        self._started = self._shown = time.monotonic()
+
+    def expect(self, count: int) -> None:
+        """How many pictures there are."""
+        self._expected = count
+
+    def take(self, answers: Answers) -> None:
+        """Show one batch."""
+        self._clear()
+        for prediction in answers.predictions:
+            if self._form == "json":
+                self._kept.append(prediction)
+            elif self._form == "jsonl":
+                import msgspec
+
+                click.echo(msgspec.json.encode(prediction))
+            else:
+                click.echo(prediction.line())
+        for unreadable in answers.unreadable:
+            note(f"passed over: {unreadable.error.message}")
+        self._unreadable += answers.unreadable
+        self._done += len(answers.predictions) + len(answers.unreadable)
+        self._progress()
+
+    def finish(self) -> None:
+        """Show what was kept; fail where something was passed over."""
+        self._clear()
+        if self._form == "json":
+            echo_json(self._kept)
+        if self._unreadable:
+            count = len(self._unreadable)
+            raise InputError(
+                f"predicting: {count} of {self._done} could not be read, first {self._unreadable[0].name}",
+                hint=self._unreadable[0].error.hint,
+            )
+
+    def _progress(self) -> None:
+        now = time.monotonic()
+        if self._interactive and self._done < self._expected and now - self._shown > PROGRESS_INTERVAL_S:
+            self._shown = now
+            rate = self._done / (now - self._started)
+            click.echo(
+                f"\r{self._done} of {self._expected} pictures, {rate:.0f} a second", nl=False, err=True
+            )
+
+    def _clear(self) -> None:
+        if self._interactive and self._shown != self._started:
+            click.echo("\r\x1b[2K", nl=False, err=True)

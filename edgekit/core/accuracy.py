@@ -1,0 +1,76 @@
+"""Accuracy over a labelled list, with the intervals that say how much of it is chance."""
+
+from __future__ import annotations
+
+import math
+
+import msgspec
+
+# Two-sided 95 % of the normal distribution.
+Z_95 = 1.959964
+
+
+class Share(msgspec.Struct, frozen=True, kw_only=True):
+    """A share of trials with its 95 % interval by Wilson's score method.
+
+    Attributes:
+        hits: Trials that succeeded.
+        trials: All of them.
+        share: hits / trials, 0 to 1.
+        low: Lower end of the interval.
+        high: Upper end.
+    """
+
+    hits: int
+    trials: int
+    share: float
+    low: float
+    high: float
+
+
+def wilson(hits: int, trials: int) -> Share:
+    """The share with its interval.
+
+    E. B. Wilson, Probable inference, the law of succession, and statistical inference, JASA 22 (1927).
+    """
+    if not 0 <= hits <= trials or trials < 1:
+        raise ValueError(f"{hits} hits of {trials} trials")
+    share, z2 = hits / trials, Z_95 * Z_95
+    centre = (share + z2 / (2 * trials)) / (1 + z2 / trials)
+    half = Z_95 / (1 + z2 / trials) * math.sqrt(share * (1 - share) / trials + z2 / (4 * trials * trials))
+    low, high = max(0.0, centre - half), min(1.0, centre + half)
+    return Share(
+        hits=hits,
+        trials=trials,
+        share=share,
+        low=0.0 if hits == 0 else low,
+        high=1.0 if hits == trials else high,
+    )
+
+
+class Drop(msgspec.Struct, frozen=True, kw_only=True):
+    """How much lower a share is than a reference's on the same trials, with its 95 % interval.
+
+    Attributes:
+        lost: Trials that only the reference got right.
+        gained: Trials that only the other got right.
+        drop: (lost - gained) / trials; negative where the other is better.
+        low: Lower end of the interval.
+        high: Upper end.
+    """
+
+    lost: int
+    gained: int
+    trials: int
+    drop: float
+    low: float
+    high: float
+
+
+def paired_drop(lost: int, gained: int, trials: int) -> Drop:
+    """The difference of two paired shares, Wald's interval (Agresti, Categorical Data Analysis, 11.1)."""
+    if trials < 1 or lost < 0 or gained < 0 or lost + gained > trials:
+        raise ValueError(f"{lost} lost and {gained} gained of {trials} trials")
+    drop = (lost - gained) / trials
+    half = Z_95 * math.sqrt(max(0.0, lost + gained - (lost - gained) ** 2 / trials)) / trials
+    return Drop(lost=lost, gained=gained, trials=trials, drop=drop, low=drop - half, high=drop + half)
