@@ -5,12 +5,16 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
 from filelock import FileLock
+
+from edgekit.toolchain.cache import cache_directory
+from tests.devices import AdbDevice, AdbHost, running_adb_server, running_virtual_device
+from tests.transports.sshd import Sshd, running_sshd
 
 REPOSITORY = Path(__file__).parent.parent
 
@@ -90,3 +94,37 @@ def doc_ori(exported: Path) -> Path:
 def x0_25(exported: Path) -> Path:
     """The artifact directory of PPLCNet_x0_25 with random weights (1000 classes)."""
     return exported / "PPLCNet_x0_25"
+
+
+@pytest.fixture(scope="session")
+def adb_host(tmp_path_factory: pytest.TempPathFactory) -> Iterator[AdbHost]:
+    """A private adb server, which edgekit in this process and in its children then uses."""
+    with running_adb_server(tmp_path_factory.mktemp("adb")) as host, pytest.MonkeyPatch.context() as patch:
+        for name, value in host.environment.items():
+            patch.setenv(name, value)
+        yield host
+
+
+@pytest.fixture(scope="session")
+def virtual_device(adb_host: AdbHost) -> Iterator[AdbDevice]:
+    """A virtual device (or the one that `$EDGEKIT_TEST_DEVICE` names); leave it as it was found."""
+    named = os.environ.get("EDGEKIT_TEST_DEVICE")
+    if named:
+        device = AdbDevice(serial=named, host=adb_host)
+        device.reconnect()
+        yield device
+        return
+    with running_virtual_device(adb_host) as device:
+        yield device
+
+
+@pytest.fixture(scope="session")
+def sshd(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Sshd]:
+    """A real sshd on loopback that lets this user in; `ssh` on PATH knows the way."""
+    directory = tmp_path_factory.mktemp("sshd")
+    with (
+        running_sshd(directory, cache_directory("apt")) as server,
+        pytest.MonkeyPatch.context() as patch,
+    ):
+        patch.setenv("PATH", f"{server.bin_directory}{os.pathsep}{os.environ['PATH']}")
+        yield server

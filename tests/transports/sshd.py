@@ -16,6 +16,8 @@ from pathlib import Path
 
 import pytest
 
+from tests.ports import free_port
+
 
 @dataclass(frozen=True)
 class Sshd:
@@ -25,16 +27,6 @@ class Sshd:
     bin_directory: Path
     pid: int
     log: Path
-
-
-def free_port() -> int:
-    """A TCP port that nothing listens on, outside those that adb takes for emulators."""
-    while True:
-        with socket.socket() as probe:
-            probe.bind(("127.0.0.1", 0))
-            port = int(probe.getsockname()[1])
-        if not 5555 <= port <= 5585:
-            return port
 
 
 def _find_sshd(cache: Path) -> tuple[Path, dict[str, str]]:
