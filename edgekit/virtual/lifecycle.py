@@ -1,0 +1,305 @@
+"""Starting, stopping, listing and disturbing virtual devices."""
+
+from __future__ import annotations
+
+import logging
+import os
+import re
+import shutil
+import socket
+import sys
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+from edgekit import _process
+from edgekit._files import locked, output_error, write_atomic
+from edgekit.errors import DeviceError, ToolError, UsageError
+from edgekit.toolchain.cache import cache_directory
+from edgekit.virtual import namespace
+from edgekit.virtual.config import AuthMode, Backend, DeviceConfig, encode_config
+from edgekit.virtual.control import ArmFault, ClearFault, GetStatus, ask
+from edgekit.virtual.faults import Fault, FaultName
+from edgekit.virtual.soc import DEFAULT_SOC, Soc, load_soc
+from edgekit.virtual.state import (
+    Instance,
+    end_instance,
+    find_instance,
+    instance_directory,
+    list_instances,
+    read_instance,
+)
+from edgekit.virtual.tools import Tools, prepare_tools
+from edgekit.virtual.tree import build_tree
+
+logger = logging.getLogger("edgekit")
+
+# Apart from 5555-5585, where adb looks for emulators, and from the ports that systems give out themselves.
+PORTS = range(16400, 17400)
+START_TIMEOUT_S = 20.0
+PORT_ATTEMPTS = 5
+DEFAULT_STORAGE_BYTES = 2 << 30
+SERIAL_PATTERN = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,40}")
+
+Report = Callable[[str], None]
+
+
+def start(
+    *,
+    soc: str = DEFAULT_SOC,
+    serial: str | None = None,
+    storage_bytes: int | None = None,
+    auth: AuthMode = AuthMode.NONE,
+    backend: Backend | None = None,
+    boot_ms: int = 1500,
+    connect: bool = True,
+    report: Report = logger.info,
+) -> Instance:
+    """Start a device, wait until it answers and connect it to the adb server.
+
+    A device of that serial that is already running is used again; without a serial a new one is made.
+
+    Args:
+        soc: A chip of `list_socs()`.
+        serial: The device's own name; made up where it is None.
+        storage_bytes: Size of its storage, which is memory of this machine as far as it is filled; 2 GiB
+            where it is None.
+        auth: What it does with adb's keys.
+        backend: How ARM64 programs run; None takes namespaces where this machine allows them.
+        boot_ms: How long its reboots take.
+        connect: Make it known to the adb server.
+        report: Told what is going on.
+
+    Raises:
+        UsageError: The options contradict each other or the device that is running.
+        InputError: There is no such SoC.
+        ToolError: What it is made of cannot be had, or this machine does not allow it.
+        DeviceError: It does not come up.
+    """
+    chip = load_soc(soc)
+    if serial is not None and not SERIAL_PATTERN.fullmatch(serial):
+        raise UsageError(f"serial {serial!r}: letters, digits, '_', '.', '-', at most 41")
+    with locked(cache_directory("virtual") / "start.lock", "the start of another virtual device"):
+        name = serial or _free_serial(chip)
+        present = read_instance(instance_directory(name))
+        if present is not None and present.ready:
+            instance = _reuse(present, soc, auth, report)
+        else:
+            _remove_remains(name, present)
+            chosen = choose_backend(backend, report)
+            if chosen is Backend.PROOT and storage_bytes is not None:
+                raise UsageError("--storage needs the userns backend, which this machine or option excludes")
+            tools = prepare_tools(chosen, report)
+            instance = _start_new(
+                chip, name, tools, chosen, auth=auth, boot_ms=boot_ms,
+                storage_bytes=storage_bytes or DEFAULT_STORAGE_BYTES,
+            )  # fmt: skip
+    if connect:
+        connect_to_server(instance)
+    return instance
+
+
+def _free_serial(soc: Soc) -> str:
+    taken = {instance.config.serial for instance in list_instances()}
+    return next(name for number in range(1, 10_000) if (name := f"{soc.name}-{number}") not in taken)
+
+
+def _reuse(present: Instance, soc: str, auth: AuthMode, report: Report) -> Instance:
+    if (present.config.soc, present.config.auth) != (soc, auth):
+        raise UsageError(
+            f"virtual device {present.config.serial} is running as {present.config.soc}, "
+            f"auth {present.config.auth.value}",
+            hint=f"edgekit virtual stop {present.config.serial}",
+        )
+    report(f"virtual device {present.config.serial} is running already")
+    return present
+
+
+def _remove_remains(name: str, present: Instance | None) -> None:
+    """What a crash, or a start that failed, left."""
+    if present is not None:
+        end_instance(present)
+    directory = instance_directory(name)
+    if directory.exists():
+        shutil.rmtree(directory)
+
+
+def choose_backend(requested: Backend | None, report: Report) -> Backend:
+    """The backend to use: what is asked for, else namespaces where they work and proot where not.
+
+    Raises:
+        ToolError: Namespaces were asked for and do not work here.
+    """
+    if requested is Backend.PROOT:
+        return Backend.PROOT
+    reason = namespace.probe()
+    if reason is None:
+        return Backend.USERNS
+    if requested is Backend.USERNS:
+        raise ToolError(
+            f"starting a virtual device with namespaces: {reason}",
+            hint="edgekit virtual start --backend proot",
+        )
+    report(f"no private namespaces here ({reason}); using proot: slower, no storage limit, no counting")
+    return Backend.PROOT
+
+
+def _start_new(
+    soc: Soc, serial: str, tools: Tools, backend: Backend, *, auth: AuthMode, boot_ms: int, storage_bytes: int
+) -> Instance:
+    userns = backend is Backend.USERNS
+    directory = instance_directory(serial)
+    try:
+        build_tree(
+            directory, soc, serial,
+            busybox=tools.busybox, applets=tools.applets, counter=tools.counter, shim=tools.shim,
+            host_libraries=tools.host_libraries,
+            loader=Path(tools.loader[0]) if len(tools.loader) > 1 else None,
+            machine_apart=userns,
+        )  # fmt: skip
+    except OSError as error:
+        raise output_error(directory, error) from error
+    for port in _free_ports():
+        config = DeviceConfig(
+            serial=serial, soc=soc.name, directory=directory, port=port, backend=backend, auth=auth,
+            storage_bytes=storage_bytes if userns else None, qemu=tools.qemu,
+            host_libraries=tools.host_libraries, proot=tools.proot,
+            counting=tools.counter is not None, shimmed=tools.shim is not None, boot_ms=boot_ms,
+        )  # fmt: skip
+        write_atomic(directory / "config.json", encode_config(config))
+        instance = _launch(directory)
+        if instance is not None:
+            return instance
+    raise DeviceError(f"starting a virtual device: no free port among {PORTS[0]} to {PORTS[-1]}")
+
+
+def _free_ports() -> Iterator[int]:
+    """Ports that nobody listens on; another start may still be quicker, so there are several."""
+    found = 0
+    offset = os.getpid() * 7 % len(PORTS)
+    for step in range(len(PORTS)):
+        port = PORTS[(offset + step) % len(PORTS)]
+        with socket.socket() as probe:
+            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            try:
+                probe.bind(("127.0.0.1", port))
+            except OSError:
+                continue
+        yield port
+        found += 1
+        if found == PORT_ATTEMPTS:
+            return
+
+
+def _launch(directory: Path) -> Instance | None:
+    """Start the process and wait until it answers; None where its port was taken meanwhile."""
+    log = directory / "log"
+    pid = _process.start_daemon(
+        [sys.executable, "-m", "edgekit.virtual.daemon", directory],
+        log_path=log,
+        env={"PYTHONPATH": _source()},
+    )
+    deadline = time.monotonic() + START_TIMEOUT_S
+    while time.monotonic() < deadline:
+        instance = read_instance(directory)
+        if instance is not None and instance.ready:
+            return instance
+        if os.waitpid(pid, os.WNOHANG)[0] == pid:
+            text = log.read_text(errors="replace")
+            if "Address already in use" in text or "address already in use" in text:
+                return None
+            raise DeviceError(
+                f"starting a virtual device: its process ended:\n{_last_lines(text)}",
+                hint="edgekit virtual start --backend proot",
+            )
+        time.sleep(0.01)
+    instance = read_instance(directory)
+    if instance is not None:
+        end_instance(instance)
+    raise DeviceError(f"starting a virtual device: no answer after {START_TIMEOUT_S:g} s; its log is {log}")
+
+
+def _source() -> str:
+    """Where this edgekit is imported from, so that the device's process finds the same."""
+    return str(Path(__file__).parent.parent.parent)
+
+
+def _last_lines(text: str) -> str:
+    return "\n".join(text.strip().splitlines()[-5:])
+
+
+def stop(serial: str) -> Instance:
+    """Stop a device and remove what it had. Raises DeviceError where there is none."""
+    instance = find_instance(serial)
+    _forget_at_server(instance)
+    end_instance(instance)
+    return instance
+
+
+def stop_all() -> list[Instance]:
+    """Stop every device, and remove what crashed ones left."""
+    stopped = list_instances()
+    for instance in stopped:
+        _forget_at_server(instance)
+        end_instance(instance)
+    return stopped
+
+
+def set_fault(serial: str, fault: Fault) -> tuple[Fault, ...]:
+    """Arm a fault, or do an act; returns what is armed then. Raises DeviceError, DeviceLostError."""
+    return ask(_running(serial).directory, ArmFault(fault=fault)).faults
+
+
+def clear_faults(serial: str, name: FaultName | None = None) -> tuple[Fault, ...]:
+    """Disarm one fault or all; returns what is armed then."""
+    return ask(_running(serial).directory, ClearFault(name=name)).faults
+
+
+def list_faults(serial: str) -> tuple[Fault, ...]:
+    """What is armed."""
+    return ask(_running(serial).directory, GetStatus()).faults
+
+
+def _running(serial: str) -> Instance:
+    instance = find_instance(serial)
+    if not instance.running:
+        raise DeviceError(
+            f"virtual device {serial} is not running",
+            hint=f"edgekit virtual start --serial {instance.config.serial}",
+        )
+    return instance
+
+
+def adb_program() -> str:
+    """`$ADBUTILS_ADB_PATH`, else the one that comes with adbutils. Raises ToolError."""
+    explicit = os.environ.get("ADBUTILS_ADB_PATH")
+    if explicit:
+        return explicit
+    try:
+        from adbutils import adb_path
+    except ImportError as error:
+        raise ToolError("looking for adb: adbutils is not installed", hint="pip install adbutils") from error
+    return str(adb_path())
+
+
+def connect_to_server(instance: Instance) -> None:
+    """Make the device known to the adb server (the one of $ANDROID_ADB_SERVER_PORT, started at need).
+
+    A device that refuses or does not answer is known all the same: as unauthorized or offline.
+    """
+    address = instance.config.address
+    done = _process.run([adb_program(), "connect", address], timeout_s=30.0)
+    said = f"{done.stdout} {done.stderr}".strip()
+    if "connected to" in said or instance.config.auth is not AuthMode.NONE:
+        return
+    raise DeviceError(f"connecting adb to {address}: {said or _process.describe_exit(done.exit_code)}")
+
+
+def _forget_at_server(instance: Instance) -> None:
+    """Tell a running adb server that the device is gone; do not start one for that."""
+    port = int(os.environ.get("ANDROID_ADB_SERVER_PORT", "5037"))
+    with socket.socket() as probe:
+        probe.settimeout(0.5)
+        if probe.connect_ex(("127.0.0.1", port)) != 0:
+            return
+    _process.run([adb_program(), "disconnect", instance.config.address], timeout_s=10.0)

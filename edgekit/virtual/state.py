@@ -1,0 +1,119 @@
+"""Virtual devices on this machine: a directory each in the cache, with what it takes to find and end them."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import shutil
+import signal
+import time
+from pathlib import Path
+
+import msgspec
+
+from edgekit.errors import DeviceError
+from edgekit.toolchain.cache import cache_directory
+from edgekit.virtual.config import DeviceConfig, decode_config
+
+STOP_GRACE_S = 3.0
+
+
+class Instance(msgspec.Struct, frozen=True, kw_only=True):
+    """A device that was started, running or left over by a crash."""
+
+    config: DeviceConfig
+    pid: int | None
+    running: bool
+    ready: bool
+
+    @property
+    def directory(self) -> Path:
+        return self.config.directory
+
+    @property
+    def log(self) -> Path:
+        return self.config.directory / "log"
+
+
+def instance_directory(serial: str) -> Path:
+    return cache_directory("virtual") / serial
+
+
+def read_instance(directory: Path) -> Instance | None:
+    """What lives in a directory; None where there is no whole configuration."""
+    try:
+        config = decode_config((directory / "config.json").read_bytes())
+    except (OSError, msgspec.DecodeError):
+        return None
+    pid = _read_pid(directory)
+    running = pid is not None and _is_daemon(pid, directory)
+    return Instance(config=config, pid=pid, running=running, ready=running and (directory / "ready").exists())
+
+
+def list_instances() -> list[Instance]:
+    """Every device, by its name."""
+    root = cache_directory("virtual")
+    if not root.is_dir():
+        return []
+    found = [read_instance(path) for path in sorted(root.iterdir()) if (path / "config.json").exists()]
+    return [instance for instance in found if instance is not None]
+
+
+def find_instance(serial: str) -> Instance:
+    """A device by its name or its address.
+
+    Raises:
+        DeviceError: There is none.
+    """
+    instances = list_instances()
+    for instance in instances:
+        if serial in (instance.config.serial, instance.config.address):
+            return instance
+    names = ", ".join(instance.config.address for instance in instances if instance.running)
+    raise DeviceError(f"no virtual device {serial}; running: {names or 'none'}", hint="edgekit virtual start")
+
+
+def _read_pid(directory: Path) -> int | None:
+    try:
+        return int((directory / "pid").read_text())
+    except (OSError, ValueError):
+        return None
+
+
+def _is_daemon(pid: int, directory: Path) -> bool:
+    """Whether that process is the device of this directory, and not another that got its number."""
+    try:
+        words = Path(f"/proc/{pid}/cmdline").read_bytes().split(b"\0")
+    except OSError:
+        return False
+    return os.fsencode(directory) in words
+
+
+def end_instance(instance: Instance) -> None:
+    """Stop its process, with everything in it, and remove its directory.
+
+    Raises:
+        DeviceError: The process does not die.
+    """
+    if instance.running and instance.pid is not None:
+        _terminate(instance.pid, instance.directory)
+    shutil.rmtree(instance.directory, ignore_errors=True)
+
+
+def _terminate(pid: int, directory: Path) -> None:
+    for number in (signal.SIGTERM, signal.SIGKILL):
+        with contextlib.suppress(ProcessLookupError):
+            os.kill(pid, number)
+        deadline = time.monotonic() + STOP_GRACE_S
+        while time.monotonic() < deadline:
+            _reap(pid)
+            if not _is_daemon(pid, directory):
+                return
+            time.sleep(0.01)
+    raise DeviceError(f"stopping the virtual device {directory.name}: process {pid} does not end")
+
+
+def _reap(pid: int) -> None:
+    """Where this process started the device, its end is to be collected."""
+    with contextlib.suppress(ChildProcessError):
+        os.waitpid(pid, os.WNOHANG)
