@@ -1,0 +1,133 @@
+/* The request `environment`: frequencies, temperatures and load, as far as the kernel shows them. */
+#include "runner.h"
+
+#include <dirent.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+static bool read_word(const char *path, char word[64])
+{
+    FILE *file = fopen(path, "re");
+    if (file == NULL)
+        return false;
+    bool ok = fscanf(file, "%63s", word) == 1;
+    fclose(file);
+    return ok;
+}
+
+static void append_number(json_text *out, const char *name, const char *path)
+{
+    int64_t number;
+    if (read_number(path, &number))
+        json_append(out, ",\"%s\":%lld", name, (long long)number);
+    else
+        json_append(out, ",\"%s\":null", name);
+}
+
+static void append_core(json_text *out, int core)
+{
+    char path[128], governor[64];
+    json_append(out, "{\"core\":%d", core);
+    snprintf(path, sizeof path, "/sys/devices/system/cpu/cpu%d/cpufreq/scaling_cur_freq", core);
+    append_number(out, "frequency_khz", path);
+    snprintf(path, sizeof path, "/sys/devices/system/cpu/cpu%d/cpufreq/cpuinfo_max_freq", core);
+    append_number(out, "max_frequency_khz", path);
+    snprintf(path, sizeof path, "/sys/devices/system/cpu/cpu%d/cpufreq/scaling_governor", core);
+    json_append(out, ",\"governor\":");
+    if (read_word(path, governor))
+        json_append_string(out, governor);
+    else
+        json_append(out, "null");
+    json_append(out, "}");
+}
+
+/* The kernel's ABI says millidegrees; some vendors' zones give tenths or whole degrees. */
+static double degrees(int64_t raw)
+{
+    if (raw >= 1000 || raw <= -1000)
+        return (double)raw / 1000;
+    return raw > 200 ? (double)raw / 10 : (double)raw;
+}
+
+static int zone_number(const struct dirent *entry)
+{
+    const char *digits = entry->d_name + strlen("thermal_zone");
+    return strncmp(entry->d_name, "thermal_zone", strlen("thermal_zone")) == 0 && *digits != '\0' ? atoi(digits)
+                                                                                                : -1;
+}
+
+static int select_zone(const struct dirent *entry)
+{
+    return zone_number(entry) >= 0;
+}
+
+static int compare_zones(const struct dirent **a, const struct dirent **b)
+{
+    return zone_number(*a) - zone_number(*b);
+}
+
+enum { MAX_ZONES = 256 };
+
+/* A zone's name is its type; the second of a type gets its number behind it. */
+static void append_zone(json_text *out, int zone, char names[][64], int *count)
+{
+    char path[128];
+    int64_t raw;
+    snprintf(path, sizeof path, "/sys/class/thermal/thermal_zone%d/temp", zone);
+    if (*count == MAX_ZONES || !read_number(path, &raw))
+        return;
+    double celsius = degrees(raw);
+    if (celsius < -30 || celsius > 150) /* a disabled sensor */
+        return;
+    char *name = names[*count];
+    snprintf(path, sizeof path, "/sys/class/thermal/thermal_zone%d/type", zone);
+    bool named = read_word(path, name);
+    for (int i = 0; named && i < *count; i++)
+        named = strcmp(names[i], name) != 0;
+    json_append(out, "%s", *count ? "," : "");
+    if (named) {
+        json_append_string(out, name);
+    } else {
+        snprintf(name, 64, "thermal_zone%d", zone);
+        json_append_string(out, name);
+    }
+    json_append(out, ":%.3f", celsius);
+    ++*count;
+}
+
+static void append_temperatures(json_text *out)
+{
+    static char names[MAX_ZONES][64];
+    struct dirent **zones;
+    int count = 0;
+    int found = scandir("/sys/class/thermal", &zones, select_zone, compare_zones);
+    for (int i = 0; i < found; i++) {
+        append_zone(out, zone_number(zones[i]), names, &count);
+        free(zones[i]);
+    }
+    if (found >= 0)
+        free(zones);
+}
+
+bool serve_environment(json_text *answer)
+{
+    double load;
+    core_list cores = machine_cores();
+    json_append(answer, ",\"cores\":[");
+    for (int i = 0; i < cores.count; i++) {
+        json_append(answer, "%s", i ? "," : "");
+        append_core(answer, cores.cores[i]);
+    }
+    json_append(answer, "],\"temperatures_celsius\":{");
+    append_temperatures(answer);
+    json_append(answer, "},\"clock_ns\":%lld,\"load_1min\":", (long long)steady_ns());
+    FILE *file = fopen("/proc/loadavg", "re");
+    if (file != NULL && fscanf(file, "%lf", &load) == 1)
+        json_append(answer, "%.2f", load);
+    else
+        json_append(answer, "null");
+    if (file != NULL)
+        fclose(file);
+    return true;
+}

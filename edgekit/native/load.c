@@ -1,0 +1,249 @@
+/* The request `load`: check the file, bind to cores, load the model, run it once, say what took effect. */
+#include "runner.h"
+#include "sha256.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <string.h>
+#include <strings.h>
+#include <unistd.h>
+
+enum { MAX_THREADS = 256 };
+
+runner_state runner;
+
+static char binding_note[128]; /* why a power mode's binding did not take effect */
+
+static bool check_model(const json_value *request, const char *model, failure *why)
+{
+    char actual[SHA256_HEX_SIZE];
+    const json_value *wanted = json_member(request, "sha256");
+    if (wanted != NULL && wanted->type != JSON_STRING)
+        return fail(why, FAILED_REQUEST, "sha256 must be a string or null");
+    FILE *file = fopen(model, "rbe");
+    if (file == NULL)
+        return fail(why, FAILED_MODEL_MISSING, "model %s: %s", model, strerror(errno));
+    bool readable = wanted == NULL ? fgetc(file) != EOF : sha256_file(file, actual);
+    int error = errno;
+    bool broken = ferror(file) != 0;
+    fclose(file);
+    if (broken)
+        return fail(why, FAILED_MODEL_MISSING, "reading model %s: %s", model, strerror(error));
+    if (!readable)
+        return fail(why, FAILED_MODEL_INVALID, "model %s is empty", model);
+    if (wanted != NULL && strcasecmp(wanted->string, actual) != 0)
+        return fail(why, FAILED_HASH_MISMATCH, "model %s has sha256 %s instead of %s", model, actual,
+                    wanted->string);
+    return true;
+}
+
+static bool take_options(const json_value *request, engine_config *config, failure *why)
+{
+    const json_value *options = json_member(request, "options");
+    config->option_count = 0;
+    if (options == NULL)
+        return true;
+    if (options->type != JSON_OBJECT)
+        return fail(why, FAILED_REQUEST, "options must be an object");
+    for (const json_value *item = options->first; item != NULL; item = item->next) {
+        if (item->type != JSON_STRING)
+            return fail(why, FAILED_REQUEST, "option %s must be a string", item->key);
+        if (config->option_count == MAX_OPTIONS)
+            return fail(why, FAILED_REQUEST, "more than %d options", MAX_OPTIONS);
+        config->options[config->option_count++] = (engine_option){item->key, item->string};
+    }
+    return true;
+}
+
+static bool take_power_mode(const json_value *request, power_mode *mode, failure *why)
+{
+    static const char *const names[] = {"HIGH", "LOW", "FULL", "NO_BIND"};
+    const json_value *value = json_member(request, "power_mode");
+    *mode = POWER_NONE;
+    if (value == NULL)
+        return true;
+    if (value->type != JSON_STRING)
+        return fail(why, FAILED_REQUEST, "power_mode must be a string or null");
+    for (int i = 0; i < 4; i++) {
+        if (strcmp(value->string, names[i]) == 0) {
+            *mode = (power_mode)i;
+            return true;
+        }
+    }
+    if (strcmp(value->string, "RAND_HIGH") == 0 || strcmp(value->string, "RAND_LOW") == 0)
+        return fail(why, FAILED_UNSUPPORTED, "power mode %s changes cores from run to run", value->string);
+    return fail(why, FAILED_REQUEST, "power_mode is none of HIGH, LOW, FULL, NO_BIND: %s", value->string);
+}
+
+/* An explicit list of cores takes effect wholly or is refused. */
+static bool bind_to_list(const json_value *list, int threads, failure *why)
+{
+    core_list cores = {.count = 0};
+    int64_t core;
+    if (list->type != JSON_ARRAY)
+        return fail(why, FAILED_REQUEST, "cores must be an array of integers or null");
+    for (const json_value *item = list->first; item != NULL; item = item->next) {
+        if (!json_integer(item, INT32_MIN, INT32_MAX, &core))
+            return fail(why, FAILED_REQUEST, "cores must be an array of integers or null");
+        if (core < 0 || core >= MAX_CORES)
+            return fail(why, FAILED_CORES, "there is no core %lld", (long long)core);
+        if (cores.count == MAX_CORES)
+            return fail(why, FAILED_CORES, "more than %d cores", MAX_CORES);
+        cores.cores[cores.count++] = (int)core;
+    }
+    cpu_set_t distinct;
+    CPU_ZERO(&distinct);
+    for (int i = 0; i < cores.count; i++)
+        CPU_SET(cores.cores[i], &distinct);
+    if (CPU_COUNT(&distinct) < threads)
+        return fail(why, FAILED_CORES, "%d threads on %d cores", threads, CPU_COUNT(&distinct));
+    for (int i = 0; i < cores.count; i++) {
+        core_list one = {.cores = {cores.cores[i]}, .count = 1};
+        if (!bind_to(&one))
+            return fail(why, FAILED_CORES, "this process may not run on core %d: %s", cores.cores[i],
+                        strerror(errno));
+    }
+    return bind_to(&cores) || fail(why, FAILED_CORES, "binding to the cores: %s", strerror(errno));
+}
+
+/* A power mode stands for as many cores as there are; fewer threads then run, and the answer says so. */
+static void bind_to_mode(engine_config *config)
+{
+    core_list cores = power_mode_cores(config->mode, config->threads);
+    if (cores.count == 0)
+        return;
+    config->threads = cores.count;
+    if (!bind_to(&cores)) {
+        snprintf(binding_note, sizeof binding_note, "none: the kernel refused (%s)", strerror(errno));
+        config->mode = POWER_NO_BIND;
+    }
+}
+
+static bool bind(const json_value *request, engine_config *config, failure *why)
+{
+    const json_value *list = json_member(request, "cores");
+    if (list != NULL && config->mode != POWER_NONE && config->mode != POWER_NO_BIND)
+        return fail(why, FAILED_REQUEST, "cores and power_mode exclude each other");
+    if (list != NULL)
+        return bind_to_list(list, config->threads, why);
+    bind_to_mode(config);
+    return true;
+}
+
+/* The model's own input shape; what the engine does not tell is as loaded, with any batch size. */
+static bool settle_input(const tensor_shape *asked, tensor_info *input, failure *why)
+{
+    tensor_info inputs[MAX_TENSORS];
+    int count = engine_inputs(inputs);
+    if (count != 1)
+        return fail(why, FAILED_UNSUPPORTED, "a model with %d inputs; one is supported", count);
+    if (strcmp(inputs[0].dtype, "float32") != 0)
+        return fail(why, FAILED_UNSUPPORTED, "a model with an input of %s; float32 is supported",
+                    inputs[0].dtype);
+    if (inputs[0].shape.rank == 0) {
+        inputs[0].shape = *asked;
+        inputs[0].shape.dims[0] = -1;
+    }
+    *input = inputs[0];
+    runner.input_shape = *asked;
+    runner.accepted = inputs[0].shape;
+    return check_shape(asked, why);
+}
+
+static void append_tensors(json_text *out, const char *name, const tensor_info *infos, int count)
+{
+    json_append(out, ",\"%s\":[", name);
+    for (int i = 0; i < count; i++) {
+        json_append(out, "%s{\"name\":", i ? "," : "");
+        json_append_string(out, infos[i].name);
+        json_append(out, ",\"dtype\":\"%s\",\"shape\":", infos[i].dtype);
+        append_shape(out, &infos[i].shape);
+        json_append(out, "}");
+    }
+    json_append(out, "]");
+}
+
+static void append_options(json_text *out, const engine_config *config)
+{
+    json_append(out, ",\"options\":{");
+    for (int i = 0; i < config->option_count; i++) {
+        json_append(out, "%s", i ? "," : "");
+        json_append_string(out, config->options[i].name);
+        json_append(out, ":");
+        json_append_string(out, config->options[i].value);
+    }
+    if (binding_note[0] != '\0') {
+        json_append(out, "%s\"binding\":", config->option_count ? "," : "");
+        json_append_string(out, binding_note);
+    }
+    json_append(out, "}");
+}
+
+static bool load_model(const json_value *request, engine_config *config, const tensor_shape *shape,
+                       json_text *answer, failure *why)
+{
+    tensor_info input, outputs[MAX_TENSORS];
+    int requested = config->threads;
+    if (!bind(request, config, why))
+        return false;
+    int64_t start = steady_ns();
+    if (!engine_open(why))
+        return false;
+    int threads_before = thread_count();
+    if (!engine_load(config, why))
+        return false;
+    int64_t load_ns = steady_ns() - start;
+    /* The first inference belongs to loading: only with it do all threads exist and all shapes fit. */
+    if (!settle_input(shape, &input, why) || !fill_input(shape, 0, why) ||
+        !timed_inference(&runner.first_run_ns, why))
+        return false;
+    int threads_after = thread_count();
+    core_list cores = allowed_cores();
+    json_append(answer, ",\"protocol\":%d,\"engine\":\"%s\",\"engine_version\":", PROTOCOL_VERSION, engine_name);
+    json_append_string(answer, engine_version(why));
+    json_append(answer, ",\"load_ns\":%lld,\"requested_threads\":%d,\"effective_threads\":", (long long)load_ns,
+                requested);
+    if (threads_before > 0 && threads_after > 0)
+        json_append(answer, "%d", threads_after - threads_before + 1);
+    else
+        json_append(answer, "null");
+    append_cores(answer, "cores", &cores);
+    append_tensors(answer, "inputs", &input, 1);
+    append_tensors(answer, "outputs", outputs, engine_outputs(outputs));
+    append_options(answer, config);
+    json_append(answer, ",\"pid\":%d", (int)getpid());
+    return true;
+}
+
+bool serve_load(const json_value *request, json_text *answer, failure *why)
+{
+    int64_t protocol = PROTOCOL_VERSION, threads = 1;
+    engine_config config = {0};
+    tensor_shape shape;
+    if (!take_integer(request, "protocol", 0, INT32_MAX, &protocol, why))
+        return false;
+    if (protocol != PROTOCOL_VERSION)
+        return fail(why, FAILED_PROTOCOL, "protocol %lld; this runner speaks %d", (long long)protocol,
+                    PROTOCOL_VERSION);
+    if (runner.loaded)
+        return fail(why, FAILED_REQUEST, "a model is loaded already");
+    if (!take_string(request, "model", &config.model, why) ||
+        !take_integer(request, "threads", INT32_MIN, INT32_MAX, &threads, why) ||
+        !take_power_mode(request, &config.mode, why) || !take_options(request, &config, why) ||
+        !take_shape(request, "input_shape", &shape, why))
+        return false;
+    if (threads < 1 || threads > MAX_THREADS)
+        return fail(why, FAILED_THREADS, "%lld threads; 1 to %d can be had", (long long)threads, MAX_THREADS);
+    config.threads = (int)threads;
+    if (json_member(request, "params") != NULL)
+        return fail(why, FAILED_UNSUPPORTED, "%s models are one file; params must be null", engine_name);
+    if (!check_model(request, config.model, why))
+        return false;
+    cpu_set_t before;
+    bool known = sched_getaffinity(0, sizeof before, &before) == 0;
+    binding_note[0] = '\0';
+    runner.loaded = load_model(request, &config, &shape, answer, why);
+    if (!runner.loaded && known)
+        sched_setaffinity(0, sizeof before, &before); /* the next attempt starts as this one did */
+    return runner.loaded;
+}

@@ -1,0 +1,219 @@
+/* The requests `run` and `infer`. */
+#include "runner.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+enum { CORES_EVERY_NS = 100000000 };
+
+typedef struct {
+    int64_t warmup, warmup_ns, repeats, min_ns, max_ns, seed;
+    bool mark;
+} run_request;
+
+typedef struct {
+    int64_t *samples_ns;
+    size_t count, capacity;
+    int64_t warmup_runs, total_ns;
+    cpu_set_t cores_seen;
+    int64_t cores_read_at;
+} run_result;
+
+bool fill_input(const tensor_shape *shape, int64_t seed, failure *why)
+{
+    float *input = engine_input(shape, why);
+    if (input == NULL)
+        return false;
+    /* Knuth's MMIX generator; the upper 24 bits of a state are a float's. */
+    uint64_t state = (uint64_t)seed * 2 + 1;
+    size_t count = shape_elements(shape);
+    for (size_t i = 0; i < count; i++) {
+        state = state * 6364136223846793005u + 1442695040888963407u;
+        input[i] = (float)(int32_t)(state >> 40) / 8388608.0f - 1.0f;
+    }
+    return true;
+}
+
+bool timed_inference(int64_t *elapsed_ns, failure *why)
+{
+    int64_t start = steady_ns();
+    if (!engine_run(why))
+        return false;
+    *elapsed_ns = steady_ns() - start;
+    return true;
+}
+
+/* Where threads run: the calling one at any time, the others ten times a second, never within a sample. */
+static void note_cores(run_result *result)
+{
+    int core = sched_getcpu();
+    if (core >= 0 && core < CPU_SETSIZE)
+        CPU_SET(core, &result->cores_seen);
+    int64_t now = steady_ns();
+    if (now - result->cores_read_at >= CORES_EVERY_NS) {
+        add_cores_seen(&result->cores_seen);
+        result->cores_read_at = now;
+    }
+}
+
+static bool warm_up(const run_request *request, run_result *result, failure *why)
+{
+    int64_t start = steady_ns(), elapsed;
+    result->warmup_runs = runner.first_run_ns >= 0; /* the one of loading */
+    while (result->warmup_runs < request->warmup || steady_ns() - start < request->warmup_ns) {
+        if (!timed_inference(&elapsed, why))
+            return false;
+        result->warmup_runs++;
+        note_cores(result);
+    }
+    return true;
+}
+
+static bool reserve_sample(run_result *result, failure *why)
+{
+    if (result->count < result->capacity)
+        return true;
+    size_t capacity = result->capacity ? result->capacity * 2 : 1024;
+    int64_t *samples = realloc(result->samples_ns, capacity * sizeof *samples);
+    if (samples == NULL)
+        return fail(why, FAILED_MEMORY, "no memory for %zu samples", capacity);
+    memset(samples + result->count, 0, (capacity - result->count) * sizeof *samples); /* touch its pages now */
+    result->samples_ns = samples;
+    result->capacity = capacity;
+    return true;
+}
+
+static bool measure(const run_request *request, run_result *result, failure *why)
+{
+    do {
+        if (!reserve_sample(result, why))
+            return false;
+        int64_t *sample = &result->samples_ns[result->count];
+        if (request->mark)
+            syscall(MARK_SYSCALL, (long)(2 * result->count));
+        if (!timed_inference(sample, why))
+            return false;
+        if (request->mark)
+            syscall(MARK_SYSCALL, (long)(2 * result->count + 1));
+        result->count++;
+        result->total_ns += *sample;
+        note_cores(result);
+    } while (result->total_ns < request->max_ns &&
+             (result->count < (size_t)request->repeats || result->total_ns < request->min_ns));
+    return true;
+}
+
+static bool take_run(const json_value *request, run_request *run, failure *why)
+{
+    const json_value *mark = json_member(request, "mark");
+    const int64_t most = 1LL << 53;
+    if (mark != NULL && mark->type != JSON_BOOL)
+        return fail(why, FAILED_REQUEST, "mark must be true or false");
+    *run = (run_request){.warmup = 10, .warmup_ns = 500000000, .repeats = 100, .min_ns = 1000000000,
+                         .max_ns = 60000000000, .mark = mark != NULL && mark->boolean};
+    return take_integer(request, "warmup", 0, most, &run->warmup, why) &&
+           take_integer(request, "warmup_ns", 0, most, &run->warmup_ns, why) &&
+           take_integer(request, "repeats", 1, 1 << 30, &run->repeats, why) &&
+           take_integer(request, "min_ns", 0, most, &run->min_ns, why) &&
+           take_integer(request, "max_ns", 1, most, &run->max_ns, why) &&
+           take_integer(request, "seed", -most, most, &run->seed, why);
+}
+
+static void append_run(json_text *answer, const run_result *result, int64_t cpu)
+{
+    int64_t bytes;
+    if (runner.first_run_ns >= 0)
+        json_append(answer, ",\"first_run_ns\":%lld", (long long)runner.first_run_ns);
+    else
+        json_append(answer, ",\"first_run_ns\":null");
+    json_append(answer, ",\"warmup_runs\":%lld,\"samples_ns\":[", (long long)result->warmup_runs);
+    for (size_t i = 0; i < result->count; i++)
+        json_append(answer, "%s%lld", i ? "," : "", (long long)result->samples_ns[i]);
+    json_append(answer, "],\"cpu_ns\":%lld", (long long)cpu);
+    core_list seen = listed(&result->cores_seen);
+    append_cores(answer, "cores_seen", &seen);
+    if (peak_memory(&bytes))
+        json_append(answer, ",\"peak_memory_bytes\":%lld", (long long)bytes);
+    else
+        json_append(answer, ",\"peak_memory_bytes\":null");
+}
+
+bool serve_run(const json_value *request, json_text *answer, failure *why)
+{
+    run_request run;
+    run_result result = {0};
+    if (!take_run(request, &run, why) || !fill_input(&runner.input_shape, run.seed, why))
+        return false;
+    bool ok = warm_up(&run, &result, why);
+    CPU_ZERO(&result.cores_seen);
+    int64_t cpu_before = cpu_ns();
+    ok = ok && measure(&run, &result, why);
+    int64_t cpu = cpu_ns() - cpu_before;
+    if (ok) {
+        add_cores_seen(&result.cores_seen);
+        append_run(answer, &result, cpu);
+        runner.first_run_ns = -1;
+    }
+    free(result.samples_ns);
+    return ok;
+}
+
+static bool read_input(const char *path, float *input, size_t bytes, failure *why)
+{
+    FILE *file = fopen(path, "rbe");
+    if (file == NULL)
+        return fail(why, FAILED_IO, "input %s: %s", path, strerror(errno));
+    size_t got = fread(input, 1, bytes, file);
+    bool longer = got == bytes && fgetc(file) != EOF;
+    bool broken = ferror(file) != 0;
+    int error = errno;
+    fclose(file);
+    if (broken)
+        return fail(why, FAILED_IO, "reading input %s: %s", path, strerror(error));
+    if (got < bytes || longer)
+        return fail(why, FAILED_IO, "input %s has %s than the %zu bytes of its shape", path,
+                    longer ? "more" : "fewer", bytes);
+    return true;
+}
+
+static bool write_output(const char *path, const float *output, size_t bytes, failure *why)
+{
+    char part[4096];
+    if ((size_t)snprintf(part, sizeof part, "%s.%d.part", path, (int)getpid()) >= sizeof part)
+        return fail(why, FAILED_IO, "output: the path is too long");
+    FILE *file = fopen(part, "wbe");
+    if (file == NULL)
+        return fail(why, FAILED_IO, "output %s: %s", path, strerror(errno));
+    bool ok = fwrite(output, 1, bytes, file) == bytes;
+    ok = fclose(file) == 0 && ok;
+    if (ok && rename(part, path) == 0)
+        return true;
+    fail(why, FAILED_IO, "writing output %s: %s", path, strerror(errno));
+    remove(part);
+    return false;
+}
+
+bool serve_infer(const json_value *request, json_text *answer, failure *why)
+{
+    const char *input_path, *output_path;
+    tensor_shape shape;
+    int64_t latency;
+    if (!take_string(request, "input", &input_path, why) ||
+        !take_string(request, "output", &output_path, why) || !take_shape(request, "shape", &shape, why) ||
+        !check_shape(&shape, why))
+        return false;
+    float *input = engine_input(&shape, why);
+    if (input == NULL || !read_input(input_path, input, shape_elements(&shape) * sizeof *input, why) ||
+        !timed_inference(&latency, why))
+        return false;
+    const float *output = engine_output(&shape, why);
+    if (output == NULL || !write_output(output_path, output, shape_elements(&shape) * sizeof *output, why))
+        return false;
+    json_append(answer, ",\"shape\":");
+    append_shape(answer, &shape);
+    json_append(answer, ",\"latency_ns\":%lld", (long long)latency);
+    return true;
+}
