@@ -1,7 +1,8 @@
 """Weight files as arrays, without running what they contain.
 
-A `.pdparams` is a pickle, and a pickle may call anything on loading; here only what numpy arrays are made
-of may be called, so a file from anywhere is safe to open. Paddle itself need not be imported.
+A `.pdparams` is a pickle, and a pickle may call anything on loading. Here it may only fill the records of
+this module, which stand in for numpy's constructors: those trust what they are given, and a damaged file
+can spoil numpy's own float32 for the rest of the process. Paddle itself need not be imported.
 """
 
 from __future__ import annotations
@@ -11,7 +12,7 @@ import pickle
 import re
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 from edgekit._files import read_bytes
 from edgekit.errors import InputError, ToolError
@@ -22,35 +23,84 @@ if TYPE_CHECKING:
 
     State = dict[str, NDArray[np.float32]]
 
-# All that `paddle.save` of a state dict refers to, by old and new names of numpy's modules. `builtins.tuple`
-# comes from tensors (Paddle reduces them to `(name, array)`), `_codecs.encode` from pickle protocol 2.
-_ALLOWED = {
-    ("builtins", "tuple"),
-    ("__builtin__", "tuple"),
-    ("collections", "OrderedDict"),
-    ("_codecs", "encode"),
-    ("numpy", "ndarray"),
-    ("numpy", "dtype"),
-    *(
-        (f"numpy.{core}.{module}", name)
-        for core in ("core", "_core")
-        for module, name in (
-            ("multiarray", "_reconstruct"),
-            ("multiarray", "scalar"),
-            ("numeric", "_frombuffer"),
-        )
-    ),
-}
 # Paddle adds a table of its internal parameter names under this key.
 _NAME_TABLE = "StructuredToParameterName@@"
 _HINT = "give a .pdparams file that paddle.save wrote from a network's state_dict()"
 
 
-class _ArraysOnly(pickle.Unpickler):
+_DTYPES = ("f2", "f4", "f8", "i1", "i2", "i4", "i8", "u1", "u2", "u4", "u8")
+
+
+class _DType:
+    """Stands in for numpy.dtype: one of the plain numeric types."""
+
+    def __init__(self, name: object, *_: object) -> None:
+        if name not in _DTYPES:
+            raise pickle.UnpicklingError(f"it has values of type {name!r} instead of numbers")
+        self.name = str(name)
+        self.byte_order = "="
+
+    def __setstate__(self, state: Sequence[object]) -> None:
+        # (version, byte order, subtype, names, fields, …); plain types have none of the latter.
+        if state[1] not in ("<", ">", "=", "|") or any(part is not None for part in state[2:5]):
+            raise pickle.UnpicklingError("it has values of a compound type instead of numbers")
+        self.byte_order = str(state[1])
+
+    def decode(self, data: bytes, shape: Sequence[int], order: Literal["C", "F"]) -> NDArray[Any]:
+        import numpy as np
+
+        return np.frombuffer(data, f"{self.byte_order}{self.name}").reshape(tuple(shape), order=order)
+
+
+class _Array:
+    """Stands in for numpy.ndarray; `value` is None until its state has come."""
+
+    value: NDArray[Any] | None = None
+
+    def __init__(self, *_: object) -> None:
+        """numpy's `_reconstruct` takes a type, a shape and a code, all placeholders."""
+
+    def __setstate__(self, state: tuple[int, Sequence[int], _DType, bool, bytes]) -> None:
+        _, shape, dtype, fortran, data = state
+        self.value = dtype.decode(data, shape, "F" if fortran else "C")
+
+
+def _from_buffer(data: bytes, dtype: _DType, shape: Sequence[int], order: Literal["C", "F"]) -> _Array:
+    array = _Array()
+    array.value = dtype.decode(data, shape, order)
+    return array
+
+
+def _encode(text: str, encoding: str) -> bytes:
+    """Pickle protocol 2 writes bytes as text of this one encoding."""
+    if encoding != "latin1":
+        raise pickle.UnpicklingError(f"it refers to the encoding {encoding!r}")
+    return text.encode(encoding)
+
+
+# All that `paddle.save` of a state dict refers to, by old and new names of numpy's modules, and what stands
+# in for it. Tensors that are no parameters come as the tuple (name, array).
+_STAND_INS: dict[tuple[str, str], object] = {
+    ("builtins", "tuple"): tuple,
+    ("__builtin__", "tuple"): tuple,
+    ("builtins", "bytearray"): bytearray,
+    ("collections", "OrderedDict"): dict,
+    ("_codecs", "encode"): _encode,
+    ("numpy", "ndarray"): _Array,
+    ("numpy", "dtype"): _DType,
+    ("numpy.core.multiarray", "_reconstruct"): _Array,
+    ("numpy._core.multiarray", "_reconstruct"): _Array,
+    ("numpy.core.numeric", "_frombuffer"): _from_buffer,
+    ("numpy._core.numeric", "_frombuffer"): _from_buffer,
+}
+
+
+# The pure-Python unpickler: the one in C allocates whatever size a damaged memo index asks for.
+class _ArraysOnly(pickle._Unpickler):
     def find_class(self, module: str, name: str) -> Any:
-        if (module, name) not in _ALLOWED:
+        if (module, name) not in _STAND_INS:
             raise pickle.UnpicklingError(f"it refers to {module}.{name}, which no weight file needs")
-        return super().find_class(module, name)
+        return _STAND_INS[module, name]
 
 
 def read_pdparams(path: Path) -> State:
@@ -82,12 +132,12 @@ def _as_state(loaded: dict[Any, Any], path: Path) -> State:
         if key == _NAME_TABLE:
             continue
         array = value[1] if isinstance(value, tuple) and len(value) == 2 else value
-        if not isinstance(array, np.ndarray) or array.dtype.kind not in "fi":
-            what = f"{array.dtype} values" if isinstance(array, np.ndarray) else f"a {type(array).__name__}"
+        if not isinstance(array, _Array) or array.value is None:
             raise InputError(
-                f"reading the weights {path}: {what} under {key!r} instead of numbers", hint=_HINT
+                f"reading the weights {path}: a {type(array).__name__} under {key!r} instead of numbers",
+                hint=_HINT,
             )
-        state[str(key)] = array.astype(np.float32)
+        state[str(key)] = array.value.astype(np.float32)
         if not np.isfinite(state[str(key)]).all():
             raise InputError(
                 f"reading the weights {path}: {key!r} holds NaN or infinity",
