@@ -1,0 +1,72 @@
+"""Label sets and label files."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from edgekit.errors import InputError
+from edgekit.vision.labels import load_labels, parse_labels
+
+
+def test_imagenet_labels_are_those_that_the_documentation_prints() -> None:
+    labels = load_labels("imagenet1k", 1000)
+    # PaddleClas, docs/en/models/PP-HGNet_en.md, sections 2.3 and 4.2.1.
+    assert [labels[class_id] for class_id in (8, 7, 86, 82, 81)] == [
+        "hen",
+        "cock",
+        "partridge",
+        "ruffed grouse, partridge, Bonasa umbellus",
+        "ptarmigan",
+    ]
+    assert labels[332] == "Angora, Angora rabbit"
+    assert labels[204] == "Lhasa, Lhasa apso"
+
+
+def test_document_orientations() -> None:
+    assert load_labels("doc_orientation", 4) == ("0", "90", "180", "270")
+
+
+@pytest.mark.parametrize(
+    ("text", "labels"),
+    [
+        ("tench\ngoldfish, Carassius auratus\n", ("tench", "goldfish, Carassius auratus")),
+        ("0 tench, Tinca tinca\n1 goldfish\n", ("tench, Tinca tinca", "goldfish")),
+        ("1\tgoldfish\r\n0\ttench\r\n", ("tench", "goldfish")),
+        ("\ufeff玫瑰\n郁金香", ("玫瑰", "郁金香")),
+        ("0\n90\n180\n270\n\n\n", ("0", "90", "180", "270")),
+        ("0 0\n1 90\n2 180\n3 270\n", ("0", "90", "180", "270")),
+        ("1 euro\n2 euro\n", ("1 euro", "2 euro")),
+    ],
+)
+def test_reads_plain_and_numbered_files(tmp_path: Path, text: str, labels: tuple[str, ...]) -> None:
+    path = tmp_path / "labels.txt"
+    path.write_bytes(text.encode())
+    assert load_labels(path, len(labels)) == labels
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [("", "empty"), ("a\n\nb\n", "line 2 is blank"), ("0 a\n1 b\n1 c\n", "not numbered 0 to 2")],
+)
+def test_refuses_unclear_files(text: str, message: str) -> None:
+    with pytest.raises(InputError, match=message):
+        parse_labels(text, "labels.txt")
+
+
+def test_refuses_another_number_of_labels(tmp_path: Path) -> None:
+    path = tmp_path / "labels.txt"
+    path.write_text("a\nb\n")
+    with pytest.raises(InputError, match="2 labels for 3 classes"):
+        load_labels(path, 3)
+
+
+@pytest.mark.parametrize("content", [None, b"\xff\xfe\x00a"])
+def test_refuses_what_is_no_text(tmp_path: Path, content: bytes | None) -> None:
+    path = tmp_path / "labels.txt"
+    if content is not None:
+        path.write_bytes(content)
+    with pytest.raises(InputError, match=r"labels\.txt") as caught:
+        load_labels(path, 2)
+    assert caught.value.hint is not None and "imagenet1k" in caught.value.hint
