@@ -1,0 +1,136 @@
+package org.edgekit.demo.bench;
+
+import android.content.Context;
+import java.io.File;
+import java.io.IOException;
+import java.util.ArrayList;
+import java.util.List;
+import java.util.concurrent.atomic.AtomicBoolean;
+import org.edgekit.demo.engine.Engine;
+import org.edgekit.demo.engine.EngineCatalogue;
+import org.edgekit.demo.engine.PowerMode;
+import org.edgekit.demo.inference.Configuration;
+import org.edgekit.demo.inference.LatencySummary;
+import org.edgekit.demo.model.ArtifactSpec;
+import org.edgekit.demo.model.LoadedModel;
+import org.edgekit.demo.model.ModelException;
+import org.edgekit.demo.model.ModelStore;
+import org.json.JSONException;
+import org.json.JSONObject;
+
+/** Runs a plan point by point. Blocks: not for the main thread. */
+public final class Sweep {
+    /** Told after every point, on the sweep's thread. */
+    public interface Listener {
+        void onPoint(PointLine line);
+    }
+
+    /** One finished point for the screen. */
+    public static final class PointLine {
+        public final String model;
+        public final String engine;
+        public final String kind;
+        public final int threads;
+        public final String status;
+
+        /** Null where there are no samples. */
+        public final LatencySummary latency;
+
+        /** Why it failed or was skipped, or null. */
+        public final String error;
+
+        PointLine(Configuration configuration, JSONObject point, LatencySummary latency) {
+            model = configuration.model.spec.name;
+            engine = configuration.engine.title();
+            kind = configuration.artifact.kind;
+            threads = configuration.threads;
+            status = point.optString("status");
+            JSONObject reason = point.optJSONObject("error");
+            error = reason == null ? null : reason.optString("message");
+            this.latency = latency;
+        }
+    }
+
+    private final Context context;
+    private final BenchPlan plan;
+    private final ModelStore store;
+    private final AtomicBoolean cancelled = new AtomicBoolean();
+
+    public Sweep(Context context, BenchPlan plan, ModelStore store) {
+        this.context = context;
+        this.plan = plan;
+        this.store = store;
+    }
+
+    /** Ends the sweep after the inference that is running. */
+    public void cancel() {
+        cancelled.set(true);
+    }
+
+    /**
+     * Measures everything and returns the result file.
+     *
+     * @throws ModelException nothing of the plan is bundled, or a bundled model is broken
+     */
+    public File run(Listener listener) throws ModelException, IOException {
+        try {
+            List<Configuration> configurations = configurations();
+            ResultFile result = new ResultFile(context, plan);
+            PointRunner runner =
+                    new PointRunner(plan, store, new SystemReader(context), cancelled);
+            for (Configuration configuration : configurations) {
+                if (cancelled.get()) {
+                    break;
+                }
+                JSONObject point = runner.measure(configuration);
+                result.add(point);
+                long[] samples = runner.samplesNs;
+                listener.onPoint(
+                        new PointLine(
+                                configuration,
+                                point,
+                                samples.length == 0 ? null : new LatencySummary(samples)));
+            }
+            result.end();
+            return result.file;
+        } catch (JSONException error) {
+            throw new IllegalStateException(error); // a NaN among the figures
+        }
+    }
+
+    private List<Configuration> configurations() throws ModelException {
+        List<Configuration> all = new ArrayList<>();
+        List<String> known = store.names();
+        for (String name : known) {
+            if (plan.models.isEmpty() || plan.models.contains(name)) {
+                addModel(all, store.read(name));
+            }
+        }
+        if (!known.containsAll(plan.models)) {
+            throw new ModelException(
+                    "The plan names " + plan.models + "; this app has " + known + ".");
+        }
+        if (all.isEmpty()) {
+            throw new ModelException("No bundled model has an artifact for " + plan.engines + ".");
+        }
+        return all;
+    }
+
+    private void addModel(List<Configuration> all, LoadedModel model) {
+        for (Engine engine : EngineCatalogue.engines()) {
+            if (!plan.engines.isEmpty() && !plan.engines.contains(engine.name())) {
+                continue;
+            }
+            for (ArtifactSpec artifact : model.spec.artifacts) {
+                if (!artifact.format.equals(engine.format())) {
+                    continue;
+                }
+                PowerMode mode =
+                        plan.powerMode == null ? engine.powerModes().get(0) : plan.powerMode;
+                for (int threads : plan.threads) {
+                    all.add(new Configuration(model, artifact, engine, threads, mode));
+                }
+            }
+        }
+    }
+}

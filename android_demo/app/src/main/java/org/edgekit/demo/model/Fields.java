@@ -1,0 +1,137 @@
+package org.edgekit.demo.model;
+
+import org.json.JSONArray;
+import org.json.JSONException;
+import org.json.JSONObject;
+
+/** Strict reading of one JSON object: what is missing or of another kind is named, never defaulted. */
+final class Fields {
+    private final JSONObject object;
+    private final String where;
+
+    Fields(JSONObject object, String where) {
+        this.object = object;
+        this.where = where;
+    }
+
+    static Fields parse(String text, String where) throws ModelException {
+        try {
+            return new Fields(new JSONObject(text), where);
+        } catch (JSONException error) {
+            throw new ModelException(where + " is not valid JSON: " + error.getMessage(), error);
+        }
+    }
+
+    String text(String name) throws ModelException {
+        Object value = required(name);
+        if (!(value instanceof String)) {
+            throw wrong(name, "text", value);
+        }
+        return (String) value;
+    }
+
+    String textOrNull(String name) throws ModelException {
+        return object.isNull(name) ? null : text(name);
+    }
+
+    int integer(String name) throws ModelException {
+        Object value = required(name);
+        if (!(value instanceof Integer)) {
+            throw wrong(name, "a whole number", value);
+        }
+        return (Integer) value;
+    }
+
+    Integer integerOrNull(String name) throws ModelException {
+        return object.isNull(name) ? null : Integer.valueOf(integer(name));
+    }
+
+    long wide(String name) throws ModelException {
+        Object value = required(name);
+        if (!(value instanceof Integer) && !(value instanceof Long)) {
+            throw wrong(name, "a whole number", value);
+        }
+        return ((Number) value).longValue();
+    }
+
+    double number(String name) throws ModelException {
+        Object value = required(name);
+        if (!(value instanceof Number)) {
+            throw wrong(name, "a number", value);
+        }
+        return ((Number) value).doubleValue();
+    }
+
+    Double numberOrNull(String name) throws ModelException {
+        return object.isNull(name) ? null : Double.valueOf(number(name));
+    }
+
+    double[] numbers(String name) throws ModelException {
+        JSONArray array = array(name);
+        double[] values = new double[array.length()];
+        for (int index = 0; index < values.length; index++) {
+            Object value = array.opt(index);
+            if (!(value instanceof Number)) {
+                throw wrong(name + "[" + index + "]", "a number", value);
+            }
+            values[index] = ((Number) value).doubleValue();
+        }
+        return values;
+    }
+
+    int[] integers(String name) throws ModelException {
+        double[] values = numbers(name);
+        int[] whole = new int[values.length];
+        for (int index = 0; index < values.length; index++) {
+            whole[index] = (int) values[index];
+            if (whole[index] != values[index]) {
+                throw wrong(name + "[" + index + "]", "a whole number", values[index]);
+            }
+        }
+        return whole;
+    }
+
+    Fields object(String name) throws ModelException {
+        Object value = required(name);
+        if (!(value instanceof JSONObject)) {
+            throw wrong(name, "an object", value);
+        }
+        return new Fields((JSONObject) value, where + ", " + name);
+    }
+
+    Fields[] objects(String name) throws ModelException {
+        JSONArray array = array(name);
+        Fields[] objects = new Fields[array.length()];
+        for (int index = 0; index < objects.length; index++) {
+            Object value = array.opt(index);
+            if (!(value instanceof JSONObject)) {
+                throw wrong(name + "[" + index + "]", "an object", value);
+            }
+            objects[index] = new Fields((JSONObject) value, where + ", " + name + "[" + index + "]");
+        }
+        return objects;
+    }
+
+    ModelException refuse(String message) {
+        return new ModelException(where + ": " + message);
+    }
+
+    private JSONArray array(String name) throws ModelException {
+        Object value = required(name);
+        if (!(value instanceof JSONArray)) {
+            throw wrong(name, "a list", value);
+        }
+        return (JSONArray) value;
+    }
+
+    private Object required(String name) throws ModelException {
+        if (object.isNull(name)) {
+            throw refuse("\"" + name + "\" is missing");
+        }
+        return object.opt(name);
+    }
+
+    private ModelException wrong(String name, String wanted, Object found) {
+        return refuse("\"" + name + "\" should be " + wanted + ", but is " + found);
+    }
+}

@@ -1,0 +1,154 @@
+package org.edgekit.demo.ui;
+
+import android.app.Activity;
+import android.os.Bundle;
+import android.view.View;
+import android.widget.AdapterView;
+import android.widget.ArrayAdapter;
+import android.widget.Spinner;
+import java.util.ArrayList;
+import java.util.Collections;
+import java.util.List;
+import org.edgekit.demo.R;
+import org.edgekit.demo.engine.PowerMode;
+import org.edgekit.demo.inference.Configuration;
+import org.edgekit.demo.model.LoadedModel;
+
+/** The four choices above the picture: model, engine with precision, threads, power mode. */
+final class ConfigurationPanel {
+    private static final String KEY_MODEL = "model";
+    private static final String KEY_ENGINE = "engine";
+    private static final String KEY_THREADS = "threads";
+    private static final String KEY_POWER = "power";
+
+    private final Activity activity;
+    private final Runnable onChange;
+    private final Spinner models;
+    private final Spinner engines;
+    private final Spinner threads;
+    private final Spinner powerModes;
+
+    private List<LoadedModel> catalogue = Collections.emptyList();
+    private List<Choices.Option> options = Collections.emptyList();
+    private List<PowerMode> modes = Collections.emptyList();
+    private final Bundle restored;
+
+    ConfigurationPanel(Activity activity, Bundle state, Runnable onChange) {
+        this.activity = activity;
+        this.onChange = onChange;
+        restored = state;
+        models = activity.findViewById(R.id.model);
+        engines = activity.findViewById(R.id.engine);
+        threads = activity.findViewById(R.id.threads);
+        powerModes = activity.findViewById(R.id.power_mode);
+    }
+
+    void save(Bundle state) {
+        LoadedModel model = model();
+        state.putString(KEY_MODEL, model == null ? null : model.directory);
+        state.putInt(KEY_ENGINE, engines.getSelectedItemPosition());
+        state.putInt(KEY_THREADS, threads.getSelectedItemPosition());
+        state.putInt(KEY_POWER, powerModes.getSelectedItemPosition());
+    }
+
+    /** Fills the choices; nothing is reported as changed by this. */
+    void setModels(List<LoadedModel> found) {
+        catalogue = found;
+        List<String> names = new ArrayList<>();
+        int chosen = 0;
+        for (LoadedModel model : found) {
+            if (restored != null && model.directory.equals(restored.getString(KEY_MODEL))) {
+                chosen = names.size();
+            }
+            names.add(model.spec.name);
+        }
+        fill(models, names, chosen, this::modelChosen);
+        fill(threads, Choices.threads(), restored(KEY_THREADS), onChange);
+        fillEngines(restored(KEY_ENGINE), restored(KEY_POWER));
+    }
+
+    /** The chosen model, or null while there is none to choose. */
+    LoadedModel model() {
+        int position = models.getSelectedItemPosition();
+        return position >= 0 && position < catalogue.size() ? catalogue.get(position) : null;
+    }
+
+    /** The chosen configuration, or null where no engine of this flavour runs the model. */
+    Configuration configuration() {
+        if (options.isEmpty()) {
+            return null;
+        }
+        Choices.Option option = options.get(engines.getSelectedItemPosition());
+        return new Configuration(
+                model(),
+                option.artifact,
+                option.engine,
+                (Integer) threads.getSelectedItem(),
+                modes.get(powerModes.getSelectedItemPosition()));
+    }
+
+    private int restored(String key) {
+        return restored == null ? 0 : Math.max(0, restored.getInt(key));
+    }
+
+    private void modelChosen() {
+        fillEngines(0, 0);
+        onChange.run();
+    }
+
+    private void engineChosen() {
+        fillPowerModes(0);
+        onChange.run();
+    }
+
+    private void fillEngines(int chosen, int powerMode) {
+        LoadedModel model = model();
+        options = model == null ? Collections.emptyList() : Choices.options(model);
+        fill(engines, options, chosen, this::engineChosen);
+        fillPowerModes(powerMode);
+    }
+
+    private void fillPowerModes(int chosen) {
+        modes =
+                options.isEmpty()
+                        ? Collections.emptyList()
+                        : options.get(engines.getSelectedItemPosition()).engine.powerModes();
+        fill(powerModes, modes, chosen, onChange);
+        powerModes.setEnabled(modes.size() > 1);
+    }
+
+    private <T> void fill(Spinner spinner, List<T> values, int chosen, Runnable changed) {
+        ArrayAdapter<T> adapter =
+                new ArrayAdapter<>(activity, android.R.layout.simple_spinner_item, values);
+        adapter.setDropDownViewResource(android.R.layout.simple_spinner_dropdown_item);
+        spinner.setOnItemSelectedListener(null);
+        spinner.setAdapter(adapter);
+        int position = Math.min(chosen, values.size() - 1);
+        if (position >= 0) {
+            spinner.setSelection(position, false);
+        }
+        spinner.setOnItemSelectedListener(new OnOtherItem(position, changed));
+    }
+
+    /** Spinners also report the selection that the program made; only another one is a change. */
+    private static final class OnOtherItem implements AdapterView.OnItemSelectedListener {
+        private int last;
+        private final Runnable changed;
+
+        OnOtherItem(int position, Runnable changed) {
+            last = position;
+            this.changed = changed;
+        }
+
+        @Override
+        public void onItemSelected(AdapterView<?> parent, View view, int position, long id) {
+            if (position != last) {
+                last = position;
+                changed.run();
+            }
+        }
+
+        @Override
+        public void onNothingSelected(AdapterView<?> parent) {}
+    }
+}

@@ -1,0 +1,24 @@
+package org.edgekit.demo.ui;
+
+import android.app.Application;
+
+/** Holds what outlives an activity: the loaded model and a running sweep. */
+public final class DemoApplication extends Application {
+    private Workbench workbench;
+    private SweepJob sweepJob;
+
+    @Override
+    public void onCreate() {
+        super.onCreate();
+        workbench = new Workbench(this);
+        sweepJob = new SweepJob(this, workbench);
+    }
+
+    public Workbench workbench() {
+        return workbench;
+    }
+
+    public SweepJob sweepJob() {
+        return sweepJob;
+    }
+}

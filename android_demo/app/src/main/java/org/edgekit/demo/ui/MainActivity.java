@@ -1,0 +1,245 @@
+package org.edgekit.demo.ui;
+
+import android.app.Activity;
+import android.content.ActivityNotFoundException;
+import android.content.ClipData;
+import android.content.Intent;
+import android.graphics.Bitmap;
+import android.net.Uri;
+import android.os.Bundle;
+import android.provider.MediaStore;
+import android.view.Menu;
+import android.view.MenuItem;
+import android.view.View;
+import android.widget.ImageView;
+import android.widget.TextView;
+import java.util.Map;
+import org.edgekit.demo.R;
+import org.edgekit.demo.inference.Configuration;
+import org.edgekit.demo.model.LoadedModel;
+
+/** A picture and what the chosen model says to it; or what is wrong with the model. */
+public final class MainActivity extends Activity {
+    private static final int REQUEST_GALLERY = 1;
+    private static final int REQUEST_CAMERA = 2;
+
+    private Workbench workbench;
+    private ConfigurationPanel panel;
+    private AnswerPanel answers;
+    private PictureSource picture;
+
+    /** Answers to questions asked before the last one are dropped. */
+    private int question;
+
+    @Override
+    protected void onCreate(Bundle state) {
+        super.onCreate(state);
+        setContentView(R.layout.main);
+        workbench = ((DemoApplication) getApplication()).workbench();
+        picture = PictureSource.restore(state);
+        answers = new AnswerPanel(this);
+        panel = new ConfigurationPanel(this, state, this::classify);
+        findViewById(R.id.gallery).setOnClickListener(view -> openGallery());
+        findViewById(R.id.camera).setOnClickListener(view -> openCamera());
+        findViewById(R.id.sample).setOnClickListener(view -> nextSample());
+        show(R.id.progress);
+        workbench.readCatalogue(
+                new Workbench.Answer<Workbench.Catalogue>() {
+                    @Override
+                    public void onResult(Workbench.Catalogue catalogue) {
+                        if (!isDestroyed()) {
+                            showCatalogue(catalogue);
+                        }
+                    }
+
+                    @Override
+                    public void onFailure(String message) {
+                        showError(message);
+                    }
+                });
+    }
+
+    @Override
+    protected void onSaveInstanceState(Bundle state) {
+        super.onSaveInstanceState(state);
+        picture.save(state);
+        panel.save(state);
+    }
+
+    @Override
+    protected void onDestroy() {
+        question++;
+        super.onDestroy();
+    }
+
+    @Override
+    public boolean onCreateOptionsMenu(Menu menu) {
+        getMenuInflater().inflate(R.menu.main, menu);
+        return true;
+    }
+
+    @Override
+    public boolean onOptionsItemSelected(MenuItem item) {
+        if (item.getItemId() == R.id.benchmark) {
+            startActivity(new Intent(this, BenchmarkActivity.class));
+            return true;
+        }
+        if (item.getItemId() == R.id.information) {
+            startActivity(new Intent(this, InfoActivity.class));
+            return true;
+        }
+        return super.onOptionsItemSelected(item);
+    }
+
+    @Override
+    protected void onActivityResult(int request, int result, Intent data) {
+        super.onActivityResult(request, result, data);
+        if (result != RESULT_OK) {
+            return;
+        }
+        if (request == REQUEST_CAMERA) {
+            picture = PictureSource.ofUri(CaptureProvider.uri(this));
+        } else if (data != null && data.getData() != null) {
+            picture = PictureSource.ofUri(data.getData());
+        }
+        classify();
+    }
+
+    private void showCatalogue(Workbench.Catalogue catalogue) {
+        panel.setModels(catalogue.models);
+        StringBuilder broken = new StringBuilder();
+        for (Map.Entry<String, String> entry : catalogue.broken.entrySet()) {
+            broken.append(broken.length() > 0 ? "\n\n" : "").append(entry.getValue());
+        }
+        TextView warning = findViewById(R.id.broken_models);
+        warning.setText(broken);
+        warning.setVisibility(broken.length() > 0 ? View.VISIBLE : View.GONE);
+        if (catalogue.models.isEmpty()) {
+            warning.setVisibility(View.GONE);
+            showError(broken.toString());
+        } else {
+            classify();
+        }
+    }
+
+    private void classify() {
+        LoadedModel model = panel.model();
+        if (model == null) {
+            return; // the catalogue is being read, or it has nothing to choose from
+        }
+        Configuration configuration = panel.configuration();
+        if (configuration == null) {
+            showError(getString(R.string.no_artifact, model.spec.name));
+            return;
+        }
+        int asked = ++question;
+        PictureSource source = picture;
+        show(R.id.progress);
+        workbench.submit(
+                () -> source.decode(model, workbench.store(), getContentResolver()),
+                new Current<Bitmap>(asked) {
+                    @Override
+                    void show(Bitmap bitmap) {
+                        ((ImageView) findViewById(R.id.picture)).setImageBitmap(shrink(bitmap));
+                        ask(asked, configuration, bitmap);
+                    }
+                });
+    }
+
+    private void ask(int asked, Configuration configuration, Bitmap bitmap) {
+        workbench.classify(
+                configuration,
+                bitmap,
+                new Current<Workbench.Outcome>(asked) {
+                    @Override
+                    void show(Workbench.Outcome outcome) {
+                        answers.show(outcome);
+                        MainActivity.this.show(R.id.answers);
+                    }
+                });
+    }
+
+    /** The canvas refuses bitmaps of 100 MB; the view needs no more than a screen's pixels. */
+    private static Bitmap shrink(Bitmap bitmap) {
+        int side = Math.max(bitmap.getWidth(), bitmap.getHeight());
+        int limit = 1600;
+        if (side <= limit) {
+            return bitmap;
+        }
+        return Bitmap.createScaledBitmap(
+                bitmap,
+                Math.max(1, bitmap.getWidth() * limit / side),
+                Math.max(1, bitmap.getHeight() * limit / side),
+                true);
+    }
+
+    private void nextSample() {
+        LoadedModel model = panel.model();
+        if (model != null) {
+            int next = picture.isSample() ? picture.sampleIndex(model) + 1 : 0;
+            picture = PictureSource.ofSample(next);
+            classify();
+        }
+    }
+
+    private void openGallery() {
+        Intent intent = new Intent(Intent.ACTION_GET_CONTENT);
+        intent.addCategory(Intent.CATEGORY_OPENABLE);
+        intent.setType("image/*");
+        open(intent, REQUEST_GALLERY, R.string.no_gallery);
+    }
+
+    private void openCamera() {
+        Uri target = CaptureProvider.uri(this);
+        Intent intent = new Intent(MediaStore.ACTION_IMAGE_CAPTURE);
+        intent.putExtra(MediaStore.EXTRA_OUTPUT, target);
+        intent.setClipData(ClipData.newRawUri("", target));
+        intent.addFlags(
+                Intent.FLAG_GRANT_WRITE_URI_PERMISSION | Intent.FLAG_GRANT_READ_URI_PERMISSION);
+        open(intent, REQUEST_CAMERA, R.string.no_camera);
+    }
+
+    private void open(Intent intent, int request, int absent) {
+        try {
+            startActivityForResult(intent, request);
+        } catch (ActivityNotFoundException error) {
+            showError(getString(absent));
+        }
+    }
+
+    private void showError(String message) {
+        ((TextView) findViewById(R.id.error_message)).setText(message);
+        show(R.id.error);
+    }
+
+    private void show(int shown) {
+        for (int id : new int[] {R.id.progress, R.id.answers, R.id.error}) {
+            findViewById(id).setVisibility(id == shown ? View.VISIBLE : View.GONE);
+        }
+    }
+
+    /** An answer that counts only while its question is the last one asked. */
+    private abstract class Current<T> implements Workbench.Answer<T> {
+        private final int asked;
+
+        Current(int asked) {
+            this.asked = asked;
+        }
+
+        abstract void show(T result);
+
+        @Override
+        public final void onResult(T result) {
+            if (asked == question) {
+                show(result);
+            }
+        }
+
+        @Override
+        public final void onFailure(String message) {
+            if (asked == question) {
+                showError(message);
+            }
+        }
+    }
+}

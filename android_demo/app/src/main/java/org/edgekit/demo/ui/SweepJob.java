@@ -1,0 +1,127 @@
+package org.edgekit.demo.ui;
+
+import android.content.Context;
+import java.io.File;
+import java.io.FileOutputStream;
+import java.io.IOException;
+import java.io.OutputStream;
+import java.nio.charset.StandardCharsets;
+import java.util.ArrayList;
+import java.util.Collections;
+import java.util.List;
+import org.edgekit.demo.bench.BenchPlan;
+import org.edgekit.demo.bench.Sweep;
+
+/** The one sweep that can run; it goes on while its screen turns or is away. Main thread only. */
+public final class SweepJob {
+    /** Told on the main thread that something changed. */
+    public interface Listener {
+        void onChange();
+    }
+
+    private final Context context;
+    private final Workbench workbench;
+    private final List<Sweep.PointLine> lines = new ArrayList<>();
+    private Listener listener;
+    private Sweep sweep;
+    private File result;
+    private String failure;
+
+    SweepJob(Context context, Workbench workbench) {
+        this.context = context;
+        this.workbench = workbench;
+    }
+
+    public boolean isRunning() {
+        return sweep != null;
+    }
+
+    public List<Sweep.PointLine> lines() {
+        return Collections.unmodifiableList(lines);
+    }
+
+    /** The finished sweep's file, or null. */
+    public File result() {
+        return result;
+    }
+
+    /** Why the sweep ended without a result, or null. */
+    public String failure() {
+        return failure;
+    }
+
+    public void listen(Listener newListener) {
+        listener = newListener;
+    }
+
+    /** Starts a sweep; a second one while one runs is refused by returning false. */
+    public boolean start(BenchPlan plan) {
+        if (isRunning()) {
+            return false;
+        }
+        lines.clear();
+        result = null;
+        failure = null;
+        Sweep started = new Sweep(context, plan, workbench.store());
+        sweep = started;
+        android.os.Handler main = new android.os.Handler(android.os.Looper.getMainLooper());
+        workbench.submit(
+                () -> {
+                    workbench.release();
+                    return started.run(line -> main.post(() -> add(line)));
+                },
+                new Workbench.Answer<File>() {
+                    @Override
+                    public void onResult(File file) {
+                        result = file;
+                        sweep = null;
+                        notifyListener();
+                    }
+
+                    @Override
+                    public void onFailure(String message) {
+                        fail(plan.runId, message);
+                    }
+                });
+        notifyListener();
+        return true;
+    }
+
+    /** Ends the sweep early; what was measured stays in its file. */
+    public void cancel() {
+        if (sweep != null) {
+            sweep.cancel();
+        }
+    }
+
+    /** Ends with a failure, told on the screen and to the host that waits. */
+    void fail(String runId, String message) {
+        failure = message;
+        sweep = null;
+        refuse(runId, message);
+        notifyListener();
+    }
+
+    /** Tells the host that waits for a run that it will not come; a sweep that runs goes on. */
+    void refuse(String runId, String message) {
+        File directory = context.getExternalFilesDir("results");
+        if (directory != null && runId.matches("[A-Za-z0-9_-]{1,64}")) {
+            try (OutputStream out = new FileOutputStream(new File(directory, runId + ".error"))) {
+                out.write(message.getBytes(StandardCharsets.UTF_8));
+            } catch (IOException error) {
+                failure = message + " (and this could not be written for the host: " + error + ")";
+            }
+        }
+    }
+
+    private void add(Sweep.PointLine line) {
+        lines.add(line);
+        notifyListener();
+    }
+
+    private void notifyListener() {
+        if (listener != null) {
+            listener.onChange();
+        }
+    }
+}

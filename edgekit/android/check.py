@@ -1,0 +1,118 @@
+"""Checks of a finished APK: signature, alignment, native libraries, sizes."""
+
+from __future__ import annotations
+
+import struct
+import zipfile
+from pathlib import Path
+
+import msgspec
+
+from edgekit._files import sha256_file
+from edgekit.android.archive import LIBRARY_ALIGNMENT, PlacedEntry, read_entries
+from edgekit.android.signing import verify_signature
+from edgekit.android.tools import BuildTools
+from edgekit.errors import ToolError
+
+ABI = "arm64-v8a"
+PT_LOAD = 1
+EM_AARCH64 = 183
+
+
+class ApkReport(msgspec.Struct, frozen=True, kw_only=True):
+    """An APK that passed its checks.
+
+    Attributes:
+        size_without_models_bytes: Less what the bundled models take in it.
+        app_dex_bytes: Dex of the app's own classes.
+        signer_sha256: Of the signing certificate.
+        debug_key: Signed with this user's debug key.
+        versions: Tools and libraries that it was built with.
+        notes: What a user should know, e.g. a library without 16 KB pages.
+    """
+
+    path: str
+    sha256: str
+    size_bytes: int
+    size_without_models_bytes: int
+    app_dex_bytes: int
+    signer_sha256: str
+    versions: dict[str, str]
+    engine: str = ""
+    models: tuple[str, ...] = ()
+    debug_key: bool = False
+    notes: tuple[str, ...] = ()
+
+
+def check_apk(tools: BuildTools, apk: Path, *, app_dex_bytes: int, versions: dict[str, str]) -> ApkReport:
+    """Check an APK.
+
+    Raises:
+        ToolError: It is not signed right, misaligned, or lacks a part.
+    """
+    signer = verify_signature(tools, apk)
+    tools.run_native(tools.zipalign, ["-c", "-p", "4", apk], f"checking the alignment of {apk}")
+    entries = read_entries(apk)
+    _check_parts(entries)
+    notes = _check_libraries(apk, entries)
+    models = sum(entry.stored_bytes for entry in entries if entry.name.startswith("assets/models/"))
+    size = apk.stat().st_size
+    return ApkReport(
+        path=str(apk),
+        sha256=sha256_file(apk),
+        size_bytes=size,
+        size_without_models_bytes=size - models,
+        app_dex_bytes=app_dex_bytes,
+        signer_sha256=signer,
+        versions=versions,
+        notes=tuple(notes),
+    )
+
+
+def _check_parts(entries: list[PlacedEntry]) -> None:
+    names = [entry.name for entry in entries]
+    for name in ("AndroidManifest.xml", "resources.arsc", "classes.dex"):
+        if names.count(name) != 1:
+            raise ToolError(f"checking the app: {names.count(name)} entries {name} instead of one")
+    for entry in entries:
+        if entry.name == "resources.arsc" and (not entry.stored or entry.data_offset % 4):
+            # Android 11 and later refuse to install it otherwise.
+            raise ToolError("checking the app: resources.arsc is compressed or misaligned")
+
+
+def _check_libraries(apk: Path, entries: list[PlacedEntry]) -> list[str]:
+    notes = []
+    libraries = [entry for entry in entries if entry.name.startswith("lib/")]
+    with zipfile.ZipFile(apk) as archive:
+        for entry in libraries:
+            if not entry.stored or entry.data_offset % LIBRARY_ALIGNMENT:
+                raise ToolError(f"checking the app: {entry.name} is compressed or not aligned to 16 KB")
+            alignment = load_alignment(archive.read(entry.name), entry.name)
+            if alignment < LIBRARY_ALIGNMENT:
+                notes.append(
+                    f"{entry.name} is linked for pages of {alignment // 1024} KB: it does not load on "
+                    "devices with pages of 16 KB"
+                )
+    if not any(entry.name.startswith(f"lib/{ABI}/") for entry in libraries):
+        raise ToolError(f"checking the app: it has no native library for {ABI}")
+    return notes
+
+
+def load_alignment(elf: bytes, name: str) -> int:
+    """The smallest alignment of an ARM64 library's loadable segments, bytes.
+
+    Raises:
+        ToolError: It is no 64-bit ARM library.
+    """
+    if elf[:6] != b"\x7fELF\x02\x01" or struct.unpack_from("<H", elf, 18)[0] != EM_AARCH64:
+        raise ToolError(f"checking the app: {name} is no 64-bit ARM library")
+    table = struct.unpack_from("<Q", elf, 32)[0]
+    entry_bytes, count = struct.unpack_from("<2H", elf, 54)
+    alignments = []
+    for index in range(count):
+        start = table + index * entry_bytes
+        if struct.unpack_from("<I", elf, start)[0] == PT_LOAD:
+            alignments.append(int(struct.unpack_from("<Q", elf, start + 48)[0]))
+    if not alignments:
+        raise ToolError(f"checking the app: {name} has nothing to load")
+    return min(alignments)

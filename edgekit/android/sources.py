@@ -1,0 +1,78 @@
+"""What of the Android project goes into which flavour of the app; Gradle's source sets say the same."""
+
+from __future__ import annotations
+
+import enum
+import re
+from pathlib import Path
+
+import msgspec
+
+from edgekit._files import read_bytes, sha256_file
+from edgekit.android.model_file import MODEL_FILE_NAME, ModelFile
+from edgekit.android.project import ASSETS, MAIN, MODELS, PACKAGE
+from edgekit.errors import InputError
+
+
+class AppEngine(enum.Enum):
+    """Flavours of the app, by the engine that they are built for; ONNX Runtime is in every one."""
+
+    ONNXRUNTIME = "onnxruntime"
+    PADDLELITE = "paddlelite"
+
+    @property
+    def formats(self) -> tuple[str, ...]:
+        """Artifact formats that this flavour's engines read."""
+        return ("onnx", "nb") if self is AppEngine.PADDLELITE else ("onnx",)
+
+
+def java_sources(project: Path, engine: AppEngine) -> list[Path]:
+    """The Java files of a flavour, sorted."""
+    roots = [project / MAIN / "java", project / "app/src" / engine.value / "java"]
+    return sorted(path for root in roots for path in root.rglob("*.java"))
+
+
+def asset_files(project: Path) -> list[tuple[str, Path]]:
+    """Name inside the APK and place of every asset, sorted; hidden files stay out."""
+    root = project / ASSETS
+    found = []
+    for path in sorted(root.rglob("*")):
+        inside = path.relative_to(root)
+        if path.is_file() and not any(part.startswith(".") for part in inside.parts):
+            found.append((f"assets/{inside.as_posix()}", path))
+    return found
+
+
+def bundled_models(project: Path) -> list[ModelFile]:
+    """The models in the assets, with every file's hash checked.
+
+    Raises:
+        InputError: There is none, or one of them is damaged.
+    """
+    again = "edgekit bundle NAME..."
+    models = []
+    for directory in sorted((project / MODELS).glob("*")):
+        if directory.name.startswith(".") or not directory.is_dir():
+            continue
+        path = directory / MODEL_FILE_NAME
+        try:
+            model = msgspec.json.decode(read_bytes(path, "the bundled model", hint=again), type=ModelFile)
+        except (msgspec.DecodeError, UnicodeDecodeError) as error:
+            raise InputError(f"reading the bundled model {path}: {error}", hint=again) from error
+        files = {model.labels.file: model.labels.sha256}
+        files |= {artifact.file: artifact.sha256 for artifact in model.artifacts}
+        files |= {sample.file: sample.sha256 for sample in model.samples}
+        for name, sha256 in files.items():
+            file = directory / name
+            if not file.is_file() or sha256_file(file) != sha256:
+                raise InputError(f"checking the bundled model {file}: missing or changed", hint=again)
+        models.append(model)
+    if not models:
+        raise InputError(f"building the app: no model is bundled in {project / MODELS}", hint=again)
+    return models
+
+
+def packaged_manifest(project: Path) -> str:
+    """The app's manifest as aapt2 wants it: with the package that Gradle takes from `namespace`."""
+    text = read_bytes(project / MAIN / "AndroidManifest.xml", "the app's manifest").decode()
+    return re.sub(r"<manifest ", f'<manifest package="{PACKAGE}" ', text, count=1)
