@@ -11,7 +11,7 @@ import msgspec
 
 from edgekit.convert.manifest import load_manifest, verify_files, write_manifest
 from edgekit.convert.staging import exclusive
-from edgekit.core.artifact import Artifact, ArtifactKind
+from edgekit.core.artifact import Artifact, ArtifactKind, Manifest
 from edgekit.core.parity import Parity, compare
 from edgekit.core.spec import ModelSpec
 from edgekit.errors import EdgekitError, InputError, ParityError, RunnerError, ToolError, UnsupportedError
@@ -21,6 +21,7 @@ from edgekit.measure.reference import infer_batches
 from edgekit.measure.target import HostTarget, Subject, Target
 from edgekit.runners.engines import ENGINES
 from edgekit.runners.protocol import Load
+from edgekit.zoo.registry import find_model
 
 if TYPE_CHECKING:
     import numpy as np
@@ -115,6 +116,21 @@ def device_rungs(subject: Subject, target: Target) -> list[Rung]:
         for kind in side.artifacts.values()
         if subject.manifest.artifact(kind) is not None
     ]
+
+
+def verify_on_host(
+    directory: Path,
+    manifest: Manifest,
+    *,
+    install: bool,
+    show: Show,
+    weights: Path | None = None,
+) -> Ladder:
+    """Climb this machine's ladder for an artifact directory; see `verify`."""
+    subject = Subject(directory=directory, manifest=manifest)
+    spec = None if manifest.model is None else find_model(manifest.model)
+    rungs = host_rungs(subject, HostTarget(install=install))
+    return verify(subject, spec, rungs, show=show, weights=weights)
 
 
 def verify(

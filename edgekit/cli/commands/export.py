@@ -20,6 +20,7 @@ from edgekit.cli.options import (
 if TYPE_CHECKING:
     from edgekit.convert.export import ExportOutcome
     from edgekit.core.artifact import Manifest
+    from edgekit.measure.verify import Ladder
 
 
 class ExportLine(msgspec.Struct, frozen=True, kw_only=True):
@@ -66,6 +67,7 @@ class ExportLine(msgspec.Struct, frozen=True, kw_only=True):
     help="The artifact directory (one MODEL).  [default: models/NAME]",
 )
 @click.option("--force", is_flag=True, help="Export although nothing has changed.")
+@click.option("--no-verify", is_flag=True, help="Do not check the artifacts against each other.")
 @no_install_option
 @json_option
 def command(
@@ -79,6 +81,7 @@ def command(
     nb_targets: tuple[str, ...] | None,
     output: Path | None,
     force: bool,
+    no_verify: bool,
     no_install: bool,
     as_json: bool,
 ) -> None:
@@ -111,10 +114,32 @@ def command(
             )
         )
     outcomes = export(requests, progress=note)
+    ladders = [] if no_verify else [_verify(one, weights, not no_install) for one in outcomes]
     _render(outcomes, as_json)
     for outcome in outcomes:
         if outcome.error is not None:
             raise outcome.error
+    for ladder in ladders:
+        if ladder is not None:
+            ladder.raise_for_failure()
+
+
+def _verify(outcome: ExportOutcome, weights: str, install: bool) -> Ladder | None:
+    """Check a new export, and one that is unchanged but was never checked; its rungs go to stderr."""
+    from edgekit.cli.commands.verify import show_rung
+    from edgekit.measure.verify import verify_on_host
+
+    manifest = outcome.manifest
+    if manifest is None or (outcome.status.value == "unchanged" and manifest.parity):
+        return None
+    note(f"checking {outcome.name}")
+    return verify_on_host(
+        outcome.directory,
+        manifest,
+        install=install,
+        show=lambda rung: show_rung(rung, err=True),
+        weights=None if weights in ("pretrained", "random") else Path(weights),
+    )
 
 
 def _render(outcomes: list[ExportOutcome], as_json: bool) -> None:

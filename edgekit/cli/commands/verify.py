@@ -10,8 +10,6 @@ import click
 from edgekit.cli.options import echo_json, json_option, no_install_option
 
 if TYPE_CHECKING:
-    from edgekit.core.spec import ModelSpec
-    from edgekit.measure.target import Subject
     from edgekit.measure.verify import RungResult
 
 
@@ -31,17 +29,14 @@ def command(name: str, weights: Path | None, no_install: bool, as_json: bool) ->
     Exit code 5 names the first rung of the ladder that broke.
     """
     from edgekit.convert.manifest import find_artifacts
-    from edgekit.measure.target import HostTarget, Subject
-    from edgekit.measure.verify import host_rungs, verify
+    from edgekit.measure.verify import verify_on_host
 
     directory, manifest = find_artifacts(name)
-    subject = Subject(directory=directory, manifest=manifest)
-    target = HostTarget(install=not no_install)
-    ladder = verify(
-        subject,
-        _card(subject),
-        host_rungs(subject, target),
-        show=(lambda _rung: None) if as_json else _show,
+    ladder = verify_on_host(
+        directory,
+        manifest,
+        install=not no_install,
+        show=(lambda _rung: None) if as_json else show_rung,
         weights=weights,
     )
     if as_json:
@@ -49,14 +44,7 @@ def command(name: str, weights: Path | None, no_install: bool, as_json: bool) ->
     ladder.raise_for_failure()
 
 
-def _card(subject: Subject) -> ModelSpec | None:
-    """The card of a model of the zoo; None for an imported one."""
-    from edgekit.zoo.registry import find_model
-
-    return None if subject.manifest.model is None else find_model(subject.manifest.model)
-
-
-def _show(rung: RungResult) -> None:
+def show_rung(rung: RungResult, *, err: bool = False) -> None:
     """One rung as a line of the result."""
     colors = {"passed": "green", "failed": "red", "skipped": "yellow", "reference": "cyan"}
     status = rung.status.value
@@ -67,4 +55,4 @@ def _show(rung: RungResult) -> None:
         words.append(f"Top-1 {rung.parity.top1_agreement:.0%} of {rung.parity.inputs}")
     if rung.reason is not None:
         words.append(rung.reason.splitlines()[0])
-    click.echo("  ".join(words).rstrip())
+    click.echo("  ".join(words).rstrip(), err=err)
