@@ -63,6 +63,10 @@ class Model(msgspec.Struct, frozen=True, kw_only=True):
     manifest: Manifest
     artifacts: tuple[Artifact, ...]
 
+    def items(self, artifact: Artifact) -> list[Item]:
+        """The files of one of the artifacts as a device's store has them. Raises ToolError."""
+        return artifact_items(self.directory, artifact)
+
 
 class Pushed(msgspec.Struct, frozen=True, kw_only=True):
     """What a push did on one device.

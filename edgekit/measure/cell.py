@@ -8,7 +8,7 @@ from datetime import datetime, timezone
 import msgspec
 
 from edgekit.core.artifact import Artifact
-from edgekit.core.measurement import PowerMode, ProcessRun
+from edgekit.core.measurement import InstructionCount, PowerMode, ProcessRun
 from edgekit.core.parity import Parity
 from edgekit.core.spec import Precision
 from edgekit.errors import EdgekitError, UnsupportedError
@@ -72,6 +72,7 @@ class Turn(msgspec.Struct, frozen=True, kw_only=True):
     loaded: Loaded
     effective_threads: int | None
     parity: Parity | None
+    instruction_count: InstructionCount | None = None
 
 
 def check_batch(artifact: Artifact, batch_size: int) -> None:
@@ -102,30 +103,33 @@ def take_turn(
         options=cell.options,
     )
     started_at = datetime.now(timezone.utc).isoformat(timespec="milliseconds")
-    with target.session(cell.engine, cell.label) as session:
+    counted = target.counts_instructions
+    with target.session(cell.engine, cell.label, counted=counted) as session:
         try:
             loaded = session.load(request)
         except RefusedError as error:
             if error.code in _COMBINATIONS:
                 raise UnsupportedError(error.message, hint=error.hint) from error
             raise
-        run, ran = _measure(session, timing)
+        run, ran = _measure(session, timing, mark=counted)
         parity = None if reference is None else _check(session, cell, reference)
     return Turn(
         run=msgspec.structs.replace(run, load_ns=loaded.load_ns, started_at=started_at),
         loaded=loaded,
         effective_threads=_effective_threads(loaded, ran),
         parity=parity,
+        instruction_count=target.instruction_count() if counted else None,
     )
 
 
-def _measure(session: RunnerSession, timing: Timing) -> tuple[ProcessRun, Ran]:
+def _measure(session: RunnerSession, timing: Timing, *, mark: bool) -> tuple[ProcessRun, Ran]:
     timed = Run(
         warmup=timing.warmup,
         warmup_ns=seconds_ns(timing.warmup_s) if timing.warmup else 0,
         repeats=timing.repeats,
         min_ns=seconds_ns(timing.min_s),
         max_ns=seconds_ns(timing.max_s),
+        mark=mark,
     )
     steady: bool | None = None
     warm_runs, first_run_ns = 0, None

@@ -156,6 +156,7 @@ class Sweep:
             effective_threads=_fewest(point.effective_threads, turn.effective_threads),
             environment_after=environment,
             parity=_worse(point.parity, turn.parity),
+            instruction_count=turn.instruction_count or point.instruction_count,
         )
 
     def _end(self, index: int, error: EdgekitError) -> None:

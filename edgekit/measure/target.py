@@ -10,9 +10,9 @@ import msgspec
 
 from edgekit.core.artifact import Artifact, ArtifactKind, Manifest
 from edgekit.core.device import DeviceInfo
-from edgekit.core.measurement import Environment
+from edgekit.core.measurement import Environment, InstructionCount
 from edgekit.core.spec import Precision
-from edgekit.errors import InputError
+from edgekit.errors import InputError, UnsupportedError
 from edgekit.measure.environment import read_host_environment
 from edgekit.measure.host import host_info
 from edgekit.runners.engines import Launcher, artifact_kind, host_launcher, host_options, host_side
@@ -71,8 +71,15 @@ class Target(Protocol):
     def place(self, subject: Subject, artifact: Artifact) -> Placed:
         """Bring an artifact there where it is not there yet."""
 
-    def session(self, engine: str, label: str) -> RunnerSession:
-        """A session with a fresh runner process, not started yet."""
+    @property
+    def counts_instructions(self) -> bool:
+        """Whether instructions are counted there in the place of time (emulated devices)."""
+
+    def session(self, engine: str, label: str, *, counted: bool = False) -> RunnerSession:
+        """A session with a fresh runner process, not started yet; `counted` where that can be had."""
+
+    def instruction_count(self) -> InstructionCount:
+        """What the last counted session took for one inference, once it is closed. Raises RunnerError."""
 
     def environment(self) -> Environment:
         """The circumstances now."""
@@ -117,10 +124,19 @@ class HostTarget:
         params = str(paths[1]) if artifact.kind.format == "paddle" and len(paths) > 1 else None
         return Placed(model=str(paths[0]), params=params)
 
-    def session(self, engine: str, label: str) -> RunnerSession:
+    @property
+    def counts_instructions(self) -> bool:
+        return False
+
+    def session(self, engine: str, label: str, *, counted: bool = False) -> RunnerSession:
+        if counted:
+            raise UnsupportedError(f"{label}: instructions are counted on the virtual device only")
         self.prepare(engine)
         launcher = self._launchers[engine]
         return RunnerSession(self._transport, launcher.argv, env=launcher.env, label=label)
+
+    def instruction_count(self) -> InstructionCount:
+        raise UnsupportedError("counting instructions: the virtual device only does that")
 
     def environment(self) -> Environment:
         return read_host_environment()
