@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import logging
+import threading
 import time
 from collections.abc import Callable, Sequence
 
 import msgspec
 
+from edgekit.convert.manifest import verify_files
 from edgekit.core.artifact import Artifact
 from edgekit.core.measurement import ArtifactRef, Environment, Point, PointError, Status
 from edgekit.core.parity import Parity
@@ -47,6 +49,8 @@ class Sweep:
         processes: Fresh processes a cell.
         cooldown_s: Pause before each turn.
         references: By model directory name; None compares nothing.
+        earlier: Points of an earlier run of the same command; what has finished of them is kept.
+        stop: Set by another thread, it ends the sweep before the next turn.
         save: Called with all points after every turn.
         show: Called before every turn and at the end.
     """
@@ -63,8 +67,12 @@ class Sweep:
         references: Callable[[Subject], Reference | None],
         save: Save,
         show: ShowProgress,
+        earlier: Sequence[Point] = (),
+        stop: threading.Event | None = None,
     ) -> None:
         self._target = target
+        self._earlier = {_identity(point): point for point in earlier}
+        self._stop = stop
         self._cells = tuple(cells)
         self._timing = timing
         self._processes = processes
@@ -88,9 +96,12 @@ class Sweep:
             self._plan(index)
         self._save(self.points)
         for group in self._models():
-            for _ in range(self._processes):
+            for turn in range(self._processes):
                 for index in group:
-                    if self.points[index].status is Status.INTERRUPTED:
+                    point = self.points[index]
+                    if self._stop is not None and self._stop.is_set():
+                        raise KeyboardInterrupt
+                    if point.status is Status.INTERRUPTED and len(point.processes) <= turn:
                         self._turn(index)
                     else:
                         self._turns_done += 1
@@ -111,11 +122,26 @@ class Sweep:
                 raise UnsupportedError(f"{cell.label}: {cell.engine} runs {limit} thread(s) here")
             artifact = cell.subject.artifact(kind)
             check_batch(artifact, cell.batch_size)
+            verify_files(cell.subject.manifest, cell.subject.directory, [kind])
         except EdgekitError as error:
             self._end(index, error)
             return
         self._artifacts[index] = artifact
         self._replace(index, artifact=_reference_to(artifact))
+        self._take_up(index)
+
+    def _take_up(self, index: int) -> None:
+        """Go on from what an earlier run has of this point, if it ran the same artifact."""
+        point, earlier = self.points[index], self._earlier.get(_identity(self.points[index]))
+        if earlier is None or not earlier.processes:
+            return
+        if earlier.artifact is None or earlier.artifact.sha256 != self._artifacts[index].sha256:
+            logger.warning("%s: measured anew, its artifact has changed", self._cells[index].label)
+            return
+        done = len(earlier.processes) >= self._processes
+        self.points[index] = msgspec.structs.replace(
+            earlier, artifact=point.artifact, status=Status.DONE if done else Status.INTERRUPTED, error=None
+        )
 
     def _turn(self, index: int) -> None:
         cell, point = self._cells[index], self.points[index]
@@ -186,6 +212,19 @@ def _waiting(cell: Cell, requested_cores: str | None, timing: Timing) -> Point:
         power_mode=cell.power_mode,
         warmup=timing.warmup,
         status=Status.INTERRUPTED,
+    )
+
+
+def _identity(point: Point) -> tuple[object, ...]:
+    """What makes two points of one command the same."""
+    return (
+        point.model,
+        point.engine,
+        point.precision,
+        point.requested_threads,
+        point.batch_size,
+        point.power_mode,
+        point.requested_cores,
     )
 
 

@@ -23,12 +23,14 @@ def latency_table(result: Result) -> str:
     Emulated targets show instruction counts instead of milliseconds, and neither of the others.
     """
     blocks = [_heading(result)]
+    measured = any(point.processes for point in result.points)
     if result.target.emulated:
         blocks.append(_block(result, "Instructions of one inference", _instructions))
     else:
         blocks.append(_block(result, "Latency, ms (median)", _latency))
-        blocks.append(_block(result, "Cold start, ms (load + first inference)", _cold_start))
-        blocks.append(_block(result, "Peak memory, MB", _memory))
+        if measured:
+            blocks.append(_block(result, "Cold start, ms (load + first inference)", _cold_start))
+            blocks.append(_block(result, "Peak memory, MB", _memory))
     notes = _notes(result.points)
     if notes:
         blocks.append("\n".join(notes))
@@ -155,9 +157,13 @@ def _notes(points: Sequence[Point]) -> list[str]:
     lines = []
     for point in points:
         engine, precision, threads, batch = _key(point)
-        where = f"{point.model}, {engine}, {precision}, {threads} thread(s), bs{batch}"
         if point.error is not None:
-            lines.append(f"{point.status.value}: {where}: {point.error.message.splitlines()[0]}")
+            lines.append(f"{point.status.value}: {point.error.message.splitlines()[0]}")
         elif point.processes:
+            where = f"{point.model}, {engine}, {precision}, {threads} thread{'s' * (threads != 1)}, bs{batch}"
             lines.extend(f"* {where}: {mark}" for mark in _marks(point))
-    return lines
+    checked = [point.parity for point in points if point.parity is not None]
+    if checked:
+        passed = sum(parity.passed for parity in checked)
+        lines.append(f"parity with {checked[0].reference}: {passed} of {len(checked)} points passed")
+    return list(dict.fromkeys(lines))

@@ -1,0 +1,259 @@
+"""What every runner must do, whatever it is written in (edgekit.runners.protocol is the text)."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from edgekit._process import LineChild
+from edgekit.measure.inputs import seeded_inputs
+from edgekit.runners.protocol import EXIT_CODES, PROTOCOL_VERSION, ErrorCode
+from tests.runners.cases import RUNNERS, RunnerCase
+
+SHAPE = [2, 3, 224, 224]
+ANSWER_TIMEOUT_S = 120.0
+
+
+@pytest.fixture(scope="session", params=RUNNERS, ids=lambda case: case.name)
+def case(request: pytest.FixtureRequest) -> RunnerCase:
+    return request.param
+
+
+class Conversation:
+    """Raw lines to and from a runner."""
+
+    def __init__(self, case: RunnerCase, directory: Path) -> None:
+        launcher = case.launcher()
+        self.case = case
+        self.child = LineChild(launcher.argv, stderr_path=directory / "stderr", env=launcher.env)
+
+    def send(self, line: str) -> dict[str, Any]:
+        self.child.write_line(line)
+        answer = self.child.read_line(ANSWER_TIMEOUT_S)
+        assert answer is not None, f"the runner ended: {self.child.stderr_text()}"
+        decoded = json.loads(answer)
+        assert isinstance(decoded["ok"], bool)
+        return decoded
+
+    def ask(self, op: str, **fields: Any) -> dict[str, Any]:
+        answer = self.send(json.dumps({"op": op, **fields}))
+        assert answer["op"] == op
+        return answer
+
+    def load(self, artifacts: Path, **changes: Any) -> dict[str, Any]:
+        path, params, sha256 = self.case.paths(artifacts)
+        request = {
+            "protocol": PROTOCOL_VERSION,
+            "model": str(path),
+            "params": params and str(params),
+            "sha256": sha256,
+            "threads": 1,
+            "cores": None,
+            "power_mode": None,
+            "input_shape": SHAPE,
+            "options": {},
+        }
+        return self.ask("load", **{**request, **changes})
+
+    def refused(self, answer: dict[str, Any]) -> str:
+        assert answer["ok"] is False, answer
+        assert answer["error"]["message"]
+        return answer["error"]["code"]
+
+
+@pytest.fixture
+def talk(case: RunnerCase, tmp_path: Path) -> Iterator[Conversation]:
+    conversation = Conversation(case, tmp_path)
+    yield conversation
+    conversation.child.kill()
+
+
+@pytest.fixture(scope="module")
+def loaded(case: RunnerCase, x0_25: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Conversation]:
+    """A runner with a model, shared by the tests that leave it usable: every refusal must."""
+    conversation = Conversation(case, tmp_path_factory.mktemp(case.name))
+    assert conversation.load(x0_25)["ok"]
+    yield conversation
+    conversation.child.kill()
+
+
+@pytest.fixture(scope="session")
+def reference(x0_25: Path) -> np.ndarray:
+    """Outputs of the seeded inputs by onnxruntime in this process, a reader that no runner shares."""
+    import onnxruntime
+
+    session = onnxruntime.InferenceSession(x0_25 / "inference.onnx", providers=["CPUExecutionProvider"])
+    return session.run(None, {session.get_inputs()[0].name: seeded_inputs(2, (3, 224, 224))})[0]
+
+
+def test_load_answers_what_took_effect(talk: Conversation, x0_25: Path) -> None:
+    core = min(os.sched_getaffinity(0))
+    answer = talk.load(x0_25, cores=[core])
+    assert answer["ok"]
+    assert answer["protocol"] == PROTOCOL_VERSION
+    assert answer["engine"] == talk.case.engine
+    assert answer["engine_version"]
+    assert answer["load_ns"] > 0
+    assert answer["requested_threads"] == 1
+    assert answer["effective_threads"] in (1, None)
+    assert answer["cores"] == [core]
+    assert os.sched_getaffinity(answer["pid"]) == {core}
+    assert len(answer["inputs"]) == 1
+    assert answer["inputs"][0]["name"]
+
+
+def test_threads_take_effect(talk: Conversation, x0_25: Path) -> None:
+    if talk.case.max_threads == 1:
+        assert talk.refused(talk.load(x0_25, threads=2)) == "unsupported"
+        return
+    if len(os.sched_getaffinity(0)) < 2:
+        pytest.skip("needs two cores")
+    answer = talk.load(x0_25, threads=2)
+    assert answer["effective_threads"] in (2, None)
+    before = len(os.listdir(f"/proc/{answer['pid']}/task"))
+    assert talk.ask("run", warmup=1, warmup_ns=0, repeats=10, min_ns=0, max_ns=10**10)["ok"]
+    assert max(before, len(os.listdir(f"/proc/{answer['pid']}/task"))) >= 2
+
+
+def test_run_times_what_was_asked(talk: Conversation, x0_25: Path) -> None:
+    talk.load(x0_25)
+    first = talk.ask("run", warmup=3, warmup_ns=0, repeats=5, min_ns=0, max_ns=10**10, seed=1, mark=True)
+    assert first["first_run_ns"] > 0
+    assert first["warmup_runs"] == 3
+    assert len(first["samples_ns"]) == 5
+    assert all(isinstance(sample, int) and sample > 1000 for sample in first["samples_ns"])
+    second = talk.ask("run", warmup=0, warmup_ns=0, repeats=1, min_ns=50_000_000, max_ns=10**10)
+    assert second["first_run_ns"] is None
+    assert second["warmup_runs"] == 0
+    assert sum(second["samples_ns"]) >= 50_000_000
+    assert sum(second["samples_ns"][:-1]) < 50_000_000
+    third = talk.ask("run", warmup=0, warmup_ns=30_000_000, repeats=10**6, min_ns=10**12, max_ns=30_000_000)
+    assert third["warmup_runs"] >= 1
+    assert sum(third["samples_ns"][:-1]) < 30_000_000
+    assert third["cpu_ns"] is None or third["cpu_ns"] > 0
+    assert third["peak_memory_bytes"] is None or third["peak_memory_bytes"] > 6_000_000
+    talk.child.close()
+
+
+def test_infer_gives_the_models_answer(loaded: Conversation, tmp_path: Path, reference: np.ndarray) -> None:
+    source, target = tmp_path / "in.f32", tmp_path / "out.f32"
+    seeded_inputs(2, (3, 224, 224)).tofile(source)
+    answer = loaded.ask("infer", input=str(source), shape=SHAPE, output=str(target))
+    assert answer["ok"], answer
+    assert answer["shape"] == [2, 1000]
+    assert answer["latency_ns"] > 0
+    outputs = np.fromfile(target, "<f4").reshape(2, 1000)
+    assert np.abs(outputs - reference).max() / np.ptp(reference) < 1e-4
+    assert np.abs(reference[0] - reference[1]).max() > 1e-3
+    assert [path.name for path in tmp_path.iterdir() if "out" in path.name] == ["out.f32"]
+
+
+def test_infer_refuses_bad_files_and_shapes(loaded: Conversation, tmp_path: Path) -> None:
+    source, target = tmp_path / "in.f32", tmp_path / "out.f32"
+    seeded_inputs(2, (3, 224, 224)).tofile(source)
+    missing = loaded.ask("infer", input=str(tmp_path / "no.f32"), shape=SHAPE, output=str(target))
+    assert loaded.refused(missing) == "io"
+    source.write_bytes(source.read_bytes()[:-4])
+    assert loaded.refused(loaded.ask("infer", input=str(source), shape=SHAPE, output=str(target))) == "io"
+    other = loaded.ask("infer", input=str(source), shape=[2, 1, 224, 224], output=str(target))
+    assert loaded.refused(other) == "shape"
+    seeded_inputs(2, (3, 224, 224)).tofile(source)
+    nowhere = loaded.ask("infer", input=str(source), shape=SHAPE, output=str(tmp_path / "no" / "out.f32"))
+    assert loaded.refused(nowhere) == "io"
+    assert not target.exists()
+
+
+def test_environment_needs_no_model(talk: Conversation) -> None:
+    first, second = talk.ask("environment"), talk.ask("environment")
+    assert second["clock_ns"] > first["clock_ns"]
+    assert first["cores"]
+    assert {"core", "frequency_khz", "max_frequency_khz", "governor"} <= set(first["cores"][0])
+    assert all(-50 < value < 150 for value in first["temperatures_celsius"].values())
+    assert talk.child.close() == 0
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        "this is no JSON",
+        "[1, 2]",
+        '{"op": "dance"}',
+        '{"no": "op"}',
+        '{"op": "run"}',
+        '{"op": "infer", "input": "/x", "shape": [1], "output": "/y"}',
+        '{"op": "load", "protocol": 1, "model": 7, "input_shape": [1, 3, 224, 224]}',
+        '{"op": "load", "protocol": 1, "model": "/x", "input_shape": []}',
+        '{"op": "load", "protocol": 1, "model": "/x", "input_shape": [1, -3]}',
+        '{"op": "load", "protocol": 1, "model": "/x", "input_shape": [1, 3], "threads": 0}',
+    ],
+)
+def test_malformed_requests_are_answered(talk: Conversation, line: str) -> None:
+    assert talk.refused(talk.send(line)) == "request"
+    assert talk.ask("environment")["ok"]
+    assert talk.child.close() == EXIT_CODES[ErrorCode.REQUEST]
+
+
+def test_requests_after_load_are_checked(loaded: Conversation, x0_25: Path) -> None:
+    assert loaded.refused(loaded.load(x0_25)) == "request"
+    assert loaded.refused(loaded.ask("run", repeats=0)) == "request"
+    assert loaded.refused(loaded.ask("run", warmup=-1)) == "request"
+    assert loaded.refused(loaded.ask("run", repeats="many")) == "request"
+    assert loaded.ask("run", warmup=0, warmup_ns=0, repeats=1, min_ns=0, max_ns=10**9)["ok"]
+
+
+@pytest.mark.parametrize(
+    ("changes", "code"),
+    [
+        ({"protocol": PROTOCOL_VERSION + 1}, "protocol"),
+        ({"model": "/no/such/model"}, "model_missing"),
+        ({"sha256": "0" * 64}, "hash_mismatch"),
+        ({"cores": [4096]}, "cores"),
+        ({"options": {"no_such_option": "on"}}, "request"),
+    ],
+)
+def test_load_is_refused_by_its_reason(
+    talk: Conversation, x0_25: Path, changes: dict[str, Any], code: str
+) -> None:
+    assert talk.refused(talk.load(x0_25, **changes)) == code
+    assert talk.child.close() == EXIT_CODES[ErrorCode(code)]
+
+
+def test_too_many_threads_are_refused(talk: Conversation, x0_25: Path) -> None:
+    if talk.case.max_threads == 1:
+        pytest.skip("has one thread")
+    assert talk.refused(talk.load(x0_25, threads=2, cores=[min(os.sched_getaffinity(0))])) == "cores"
+    assert talk.refused(talk.load(x0_25, threads=len(os.sched_getaffinity(0)) + 1)) == "threads"
+    assert talk.child.close() == EXIT_CODES[ErrorCode.CORES]
+
+
+@pytest.mark.parametrize("content", [b"", b"\x00" * 4096, b"not a model at all " * 300])
+def test_a_bad_model_is_refused_or_ends_the_runner(
+    talk: Conversation, x0_25: Path, tmp_path: Path, content: bytes
+) -> None:
+    """Engines may abort on such files; what they must not do is answer as if they had a model."""
+    model = tmp_path / "model"
+    model.write_bytes(content)
+    _, params, _ = talk.case.paths(x0_25)
+    request = {
+        "op": "load", "protocol": PROTOCOL_VERSION, "model": str(model), "params": params and str(params),
+        "sha256": hashlib.sha256(content).hexdigest(), "threads": 1, "input_shape": SHAPE,
+    }  # fmt: skip
+    talk.child.write_line(json.dumps(request))
+    line = talk.child.read_line(ANSWER_TIMEOUT_S)
+    if line is None:
+        assert talk.child.close() != 0
+    else:
+        assert talk.refused(json.loads(line)) in ("model_invalid", "unsupported", "shape")
+        assert talk.child.close() != 0
+
+
+def test_an_unanswered_runner_ends_with_its_input(talk: Conversation) -> None:
+    assert talk.child.close() == 0
+    assert talk.child.stderr_text() == ""

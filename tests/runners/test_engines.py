@@ -1,0 +1,70 @@
+"""The registry of engines."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from edgekit.core.artifact import ArtifactKind
+from edgekit.core.spec import Precision
+from edgekit.errors import ToolError, UnsupportedError, UsageError
+from edgekit.runners.engines import (
+    ENGINES,
+    WORKER,
+    artifact_kind,
+    device_engines,
+    device_side,
+    engine,
+    host_engines,
+    host_launcher,
+    host_options,
+    host_side,
+    option_variant,
+)
+
+
+@pytest.mark.parametrize("name", host_engines())
+def test_every_host_engine_has_its_file_and_fitting_artifacts(name: str) -> None:
+    assert (WORKER / f"engine_{name}.py").is_file()
+    side = host_side(name)
+    assert all(kind.precision is precision for precision, kind in side.artifacts.items())
+    assert not set(side.refused) & set(side.artifacts)
+
+
+@pytest.mark.parametrize("name", device_engines())
+def test_device_engines_read_fitting_artifacts(name: str) -> None:
+    side = device_side(name)
+    assert all(kind.precision is precision for precision, kind in side.artifacts.items())
+
+
+def test_names_are_checked_with_the_nearest() -> None:
+    with pytest.raises(UsageError, match="did you mean onnxruntime"):
+        engine("onnxruntim")
+    with pytest.raises(UsageError, match="host only"):
+        device_side("openvino")
+    assert set(host_engines()) | set(device_engines()) == set(ENGINES)
+
+
+def test_paddle_lite_reads_another_artifact_on_each_side() -> None:
+    assert artifact_kind("paddlelite", host_side("paddlelite"), Precision.FP32) is ArtifactKind.NB_X86
+    assert artifact_kind("paddlelite", device_side("paddlelite"), Precision.FP16) is ArtifactKind.NB_ARM_FP16
+    with pytest.raises(UnsupportedError, match="NaN or zeros"):
+        artifact_kind("paddlelite", host_side("paddlelite"), Precision.INT8)
+
+
+def test_options_are_the_engines_own() -> None:
+    assert host_options("paddle", Precision.FP32, {"onednn": "off", "spinning": "off"}) == {"onednn": "off"}
+    assert host_options("paddle", Precision.INT8, {}) == {"onednn_int8": "on"}
+    with pytest.raises(UsageError, match="onednn=maybe"):
+        host_options("paddle", Precision.FP32, {"onednn": "maybe"})
+    assert option_variant("paddle", {"onednn": "off", "onednn_int8": "off"}) == "onednn=off"
+    assert option_variant("paddle", {"onednn": "on", "onednn_int8": "off"}) == ""
+
+
+def test_without_opt_the_hint_installs_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("EDGEKIT_CACHE", str(tmp_path))
+    monkeypatch.delenv("EDGEKIT_OPT", raising=False)
+    with pytest.raises(ToolError) as caught:
+        host_launcher("paddlelite", install=False)
+    assert caught.value.hint == "edgekit toolchain install opt"

@@ -1,0 +1,137 @@
+"""The session's side of the conversation, against runners that go wrong on purpose."""
+
+from __future__ import annotations
+
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from edgekit.errors import DeviceError, RunnerError, UnsupportedError
+from edgekit.runners.engines import host_launcher
+from edgekit.runners.protocol import ErrorCode, Load, Run
+from edgekit.runners.session import RefusedError, RunnerSession
+from edgekit.transports.local import LocalTransport
+from tests.runners.cases import RUNNERS
+
+LOAD = Load(model="/models/net.onnx", input_shape=(1, 3, 8, 8))
+
+
+def session_with(script: str) -> RunnerSession:
+    """A session with a program of our own; `request` is the line that it has read."""
+    program = f"import os, signal, sys, time\nrequest = sys.stdin.readline()\n{script}\n"
+    return RunnerSession(LocalTransport(), [sys.executable, "-c", program], label="fake on net")
+
+
+def test_a_crash_names_signal_artifact_and_last_words() -> None:
+    script = "print('kernel for X is not supported', file=sys.stderr, flush=True); os.abort()"
+    with session_with(script) as session, pytest.raises(RunnerError) as caught:
+        session.load(LOAD)
+    for word in ("fake on net", "SIGABRT", "/models/net.onnx", "kernel for X is not supported", "load"):
+        assert word in caught.value.message
+    assert caught.value.exit_code == 8
+    assert caught.value.hint
+
+
+def test_a_shells_way_of_reporting_a_signal_is_understood() -> None:
+    with (
+        session_with("sys.exit(128 + signal.SIGSEGV)") as session,
+        pytest.raises(RunnerError, match="SIGSEGV"),
+    ):
+        session.load(LOAD)
+
+
+def test_an_end_without_a_signal_is_a_crash_too() -> None:
+    with session_with("sys.exit(3)") as session, pytest.raises(RunnerError, match="exit code 3"):
+        session.load(LOAD)
+
+
+def test_a_hanging_runner_is_killed_with_all_that_it_started(tmp_path: Path) -> None:
+    pids = tmp_path / "pids"
+    script = (
+        f"import subprocess\nchild = subprocess.Popen(['sleep', '300'])\n"
+        f"open({str(pids)!r}, 'w').write(f'{{os.getpid()}} {{child.pid}}')\ntime.sleep(300)"
+    )
+    with session_with(script) as session:
+        started = time.monotonic()
+        with pytest.raises(RunnerError, match="no answer to load within 1 s"):
+            session.load(LOAD, timeout_s=1.0)
+        assert time.monotonic() - started < 10
+        with pytest.raises(RunnerError, match="has ended"):
+            session.environment()
+    deadline = time.monotonic() + 5
+    while any(_alive(pid) for pid in pids.read_text().split()) and time.monotonic() < deadline:
+        time.sleep(0.05)
+    assert not any(_alive(pid) for pid in pids.read_text().split())
+
+
+def _alive(pid: str) -> bool:
+    try:
+        return "\nState:\tZ" not in Path(f"/proc/{pid}/status").read_text()
+    except OSError:
+        return False
+
+
+@pytest.mark.parametrize(
+    "answer",
+    ["hello", "{}", "[]", '{"ok": true, "op": "run"}', '{"ok": true, "op": "load", "protocol": "one"}',
+     '{"ok": false, "op": "load"}', '{"ok": false, "op": "load", "error": {"code": "whim", "message": ""}}'],
+)  # fmt: skip
+def test_nonsense_is_a_runner_error(answer: str) -> None:
+    with session_with(f"print({answer!r}, flush=True); sys.stdin.read()") as session:
+        with pytest.raises(RunnerError, match="answered load"):
+            session.load(LOAD)
+        with pytest.raises(RunnerError, match="has ended"):
+            session.load(LOAD)
+
+
+def test_another_protocol_is_refused_by_this_side_too() -> None:
+    answer = (
+        '{"ok": true, "op": "load", "protocol": 2, "engine": "x", "engine_version": "1", "load_ns": 1, '
+        '"requested_threads": 1, "effective_threads": 1, "cores": [], "inputs": [], "outputs": [], "pid": 1}'
+    )
+    script = f"print({answer!r}, flush=True); sys.stdin.read()"
+    with session_with(script) as session, pytest.raises(RunnerError, match="speaks protocol 2, edgekit 1"):
+        session.load(LOAD)
+
+
+def test_a_program_that_does_not_exist_is_a_device_error() -> None:
+    session = RunnerSession(LocalTransport(), ["/no/such/runner"], label="nothing")
+    with pytest.raises(DeviceError, match="/no/such/runner"):
+        session.start()
+
+
+def test_refusals_keep_the_runner_and_carry_their_code(tmp_path: Path, x0_25: Path) -> None:
+    launcher = host_launcher("onnxruntime")
+    path, _, sha256 = next(case for case in RUNNERS if case.name == "onnxruntime").paths(x0_25)
+    load = Load(model=str(path), sha256=sha256, input_shape=(1, 3, 224, 224))
+    with RunnerSession(LocalTransport(), launcher.argv, label="onnxruntime on x0_25") as session:
+        with pytest.raises(RefusedError) as caught:
+            session.load(Load(model=str(tmp_path / "gone.onnx"), input_shape=(1, 3, 224, 224)))
+        assert caught.value.code is ErrorCode.MODEL_MISSING
+        assert "gone.onnx" in caught.value.message
+        assert caught.value.hint
+        with pytest.raises(UnsupportedError, match="power_mode"):
+            session.load(Load(model=str(path), input_shape=(1, 3, 224, 224), power_mode="HIGH"))
+        session.load(load)
+        outputs, answer = session.infer(np.zeros((3, 3, 224, 224), np.float32))
+        assert outputs.shape == answer.shape == (3, 1000)
+        assert outputs.sum() == pytest.approx(3, abs=1e-3)
+        ran = session.run(Run(warmup=0, warmup_ns=0, repeats=2, min_ns=0))
+        assert len(ran.samples_ns) == 2
+        assert session.close() == 12
+
+
+def test_files_travel_to_a_far_side_with_files_of_its_own(tmp_path: Path, x0_25: Path) -> None:
+    launcher = host_launcher("onnxruntime")
+    path, _, _ = next(case for case in RUNNERS if case.name == "onnxruntime").paths(x0_25)
+    scratch = tmp_path / "far"
+    session = RunnerSession(LocalTransport(), launcher.argv, scratch=str(scratch), label="far")
+    with session:
+        session.load(Load(model=str(path), input_shape=(1, 3, 224, 224)))
+        outputs, _ = session.infer(np.ones((1, 3, 224, 224), np.float32))
+        assert outputs.shape == (1, 1000)
+        assert sorted(file.name for file in scratch.iterdir()) == ["in.f32", "out.f32"]
+    assert list(scratch.iterdir()) == []

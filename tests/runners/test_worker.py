@@ -1,0 +1,109 @@
+"""The worker's own promises: what it imports, which Python it runs on, where foreign output goes."""
+
+from __future__ import annotations
+
+import ast
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from edgekit.runners.engines import ENGINES, WORKER, host_launcher
+from edgekit.runners.protocol import EXIT_CODES, MARK_SYSCALL, PROTOCOL_VERSION
+from edgekit.runners.worker import loop, refusal, timing
+
+SOURCES = sorted(WORKER.glob("*.py"))
+ALLOWED = {"numpy", "onnxruntime", "openvino", "paddle", "paddlelite"}
+
+
+@pytest.mark.parametrize("source", SOURCES, ids=lambda path: path.name)
+def test_sources_are_python_3_7_and_import_nothing_of_edgekit(source: Path) -> None:
+    tree = ast.parse(source.read_text(), feature_version=(3, 7))
+    for node in ast.walk(tree):
+        names = []
+        if isinstance(node, ast.Import):
+            names = [alias.name for alias in node.names]
+        elif isinstance(node, ast.ImportFrom) and node.level == 0:
+            assert node.module != "__future__" or "annotations" not in [alias.name for alias in node.names]
+            names = [node.module or ""]
+        for name in names:
+            top = name.partition(".")[0]
+            assert top in sys.stdlib_module_names or top in ALLOWED, f"{source.name} imports {name}"
+
+
+def test_the_two_sides_agree() -> None:
+    assert {code.value: number for code, number in EXIT_CODES.items()} == refusal.EXIT_CODES
+    assert loop.PROTOCOL_VERSION == PROTOCOL_VERSION
+    assert timing.MARK_SYSCALL == MARK_SYSCALL
+    assert set(loop.ENGINES) == {name for name, spec in ENGINES.items() if spec.host is not None}
+
+
+def test_what_others_print_does_not_reach_the_answers(tmp_path: Path, x0_25: Path) -> None:
+    """A module that prints, from Python and below it, when the engine is imported."""
+    (tmp_path / "sitecustomize.py").write_text(
+        "import sys, importlib.abc\n"
+        "class Noise(importlib.abc.MetaPathFinder):\n"
+        "    def find_spec(self, name, path, target=None):\n"
+        "        if name == 'onnxruntime':\n"
+        "            import os; os.write(1, b'native noise\\n'); print('python noise', flush=True)\n"
+        "sys.meta_path.insert(0, Noise())\n"
+    )
+    request = {
+        "op": "load", "protocol": 1, "model": str(x0_25 / "inference.onnx"), "input_shape": [1, 3, 224, 224],
+    }  # fmt: skip
+    done = subprocess.run(
+        host_launcher("onnxruntime").argv,
+        input=json.dumps(request) + "\n",
+        env={"PYTHONPATH": str(tmp_path), "PATH": "/usr/bin:/bin"},
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    lines = done.stdout.splitlines()
+    assert len(lines) == 1
+    assert json.loads(lines[0])["ok"]
+    assert "native noise" in done.stderr
+    assert "python noise" in done.stderr
+
+
+def test_a_foreign_thread_setting_does_not_decide(x0_25: Path) -> None:
+    request = {
+        "op": "load", "protocol": 1, "model": str(x0_25 / "inference.pdmodel"),
+        "params": str(x0_25 / "inference.pdiparams"), "input_shape": [1, 3, 224, 224], "threads": 1,
+    }  # fmt: skip
+    run = {"op": "run", "warmup": 1, "warmup_ns": 0, "repeats": 100, "min_ns": 200_000_000}
+    done = subprocess.run(
+        host_launcher("paddle").argv,
+        input=json.dumps(request) + "\n" + json.dumps(run) + "\n",
+        env={"OMP_NUM_THREADS": "2", "PATH": "/usr/bin:/bin"},
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+    loaded, ran = map(json.loads, done.stdout.splitlines())
+    assert loaded["effective_threads"] == 1
+    assert ran["active_threads"] == 1
+
+
+def test_a_sample_holds_the_call_and_next_to_nothing_else() -> None:
+    samples = timing.sample(lambda: None, 2000, 0, 10**9, None)
+    assert sorted(samples)[1000] < 5000
+    marks: list[int] = []
+    timing.sample(lambda: None, 3, 0, 10**9, marks.append)
+    assert marks == [0, 1, 2, 3, 4, 5]
+
+
+def test_sampling_ends_by_the_bound_that_was_asked() -> None:
+    def slow() -> None:
+        import time
+
+        time.sleep(0.002)
+
+    assert len(timing.sample(slow, 3, 0, 10**9, None)) == 3
+    assert len(timing.sample(slow, 1, 20_000_000, 10**9, None)) >= 5
+    assert len(timing.sample(slow, 1000, 10**9, 10_000_000, None)) <= 6
