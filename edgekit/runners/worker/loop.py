@@ -6,7 +6,7 @@ import importlib
 import json
 import os
 import sys
-from typing import IO, Any, Callable, Dict, List, Optional
+from typing import IO, Any, Callable, Dict, List, Optional, Tuple
 
 from . import process, timing
 from .engine import Engine, format_shape
@@ -33,6 +33,36 @@ def _own_stdout() -> IO[str]:
     return answers
 
 
+class MappedInput:
+    """The last input file as an array, mapped anew only where it is another file.
+
+    A batch that is rewritten in place costs no page faults: at batch 8 these take a tenth of an inference.
+    """
+
+    def __init__(self) -> None:
+        self._identity: Optional[Tuple[int, int, int]] = None
+        self._array: Any = None
+
+    def open(self, path: str) -> Any:
+        """float32[N] of a file; raises RefusedError."""
+        import numpy
+
+        try:
+            status = os.stat(path)
+            identity = (status.st_dev, status.st_ino, status.st_size)
+            if identity != self._identity:
+                # The mapping keeps its file's inode in use, so no other file can get its number.
+                # Writable, because OpenVINO takes nothing else; no engine writes to its input.
+                mode = "r+" if os.access(path, os.W_OK) else "c"
+                self._array = numpy.memmap(path, dtype="<f4", mode=mode).view(numpy.ndarray)
+                self._identity = identity
+        except OSError as error:
+            raise RefusedError("io", "reading {}: {}".format(path, error.strerror or error)) from error
+        except ValueError as error:  # an empty file, or no whole number of values
+            raise RefusedError("io", "reading {}: {}".format(path, error)) from error
+        return self._array
+
+
 class Worker:
     """One engine and the state of its requests."""
 
@@ -40,6 +70,7 @@ class Worker:
         self._engine = engine
         self._shape: Optional[List[int]] = None
         self._inferences = 0
+        self._inputs = MappedInput()
         self._operations: Dict[str, Operation] = {
             "load": self._load,
             "run": self._run,
@@ -166,13 +197,7 @@ class Worker:
             raise RefusedError(
                 "shape", "loaded for {}, given {}".format(format_shape(loaded), format_shape(shape))
             )
-        try:
-            # Copy-on-write: the engine reads the page cache, and what it writes stays its own.
-            array = numpy.memmap(source, dtype="<f4", mode="c")
-        except OSError as error:
-            raise RefusedError("io", "reading {}: {}".format(source, error.strerror or error)) from error
-        except ValueError as error:  # an empty file, or no whole number of values
-            raise RefusedError("io", "reading {}: {}".format(source, error)) from error
+        array = self._inputs.open(source)
         if array.size != int(numpy.prod(shape)):
             raise RefusedError(
                 "io",
