@@ -8,8 +8,6 @@
 #include <strings.h>
 #include <unistd.h>
 
-enum { MAX_THREADS = 256 };
-
 runner_state runner;
 
 static char binding_note[128]; /* why a power mode's binding did not take effect */
@@ -107,16 +105,19 @@ static bool bind_to_list(const json_value *list, int threads, failure *why)
 }
 
 /* A power mode stands for as many cores as there are; fewer threads then run, and the answer says so. */
-static void bind_to_mode(engine_config *config)
+static bool bind_to_mode(engine_config *config, failure *why)
 {
     core_list cores = power_mode_cores(config->mode, config->threads);
+    int limit = core_limit();
     if (cores.count == 0)
-        return;
+        return config->threads <= limit ||
+               fail(why, FAILED_THREADS, "%d threads; there are %d cores", config->threads, limit);
     config->threads = cores.count;
     if (!bind_to(&cores)) {
         snprintf(binding_note, sizeof binding_note, "none: the kernel refused (%s)", strerror(errno));
         config->mode = POWER_NO_BIND;
     }
+    return true;
 }
 
 static bool bind(const json_value *request, engine_config *config, failure *why)
@@ -126,8 +127,7 @@ static bool bind(const json_value *request, engine_config *config, failure *why)
         return fail(why, FAILED_REQUEST, "cores and power_mode exclude each other");
     if (list != NULL)
         return bind_to_list(list, config->threads, why);
-    bind_to_mode(config);
-    return true;
+    return bind_to_mode(config, why);
 }
 
 /* The model's own input shape; what the engine does not tell is as loaded, with any batch size. */
@@ -228,12 +228,10 @@ bool serve_load(const json_value *request, json_text *answer, failure *why)
     if (runner.loaded)
         return fail(why, FAILED_REQUEST, "a model is loaded already");
     if (!take_string(request, "model", &config.model, why) ||
-        !take_integer(request, "threads", INT32_MIN, INT32_MAX, &threads, why) ||
+        !take_integer(request, "threads", 1, INT32_MAX, &threads, why) ||
         !take_power_mode(request, &config.mode, why) || !take_options(request, &config, why) ||
         !take_shape(request, "input_shape", &shape, why))
         return false;
-    if (threads < 1 || threads > MAX_THREADS)
-        return fail(why, FAILED_THREADS, "%lld threads; 1 to %d can be had", (long long)threads, MAX_THREADS);
     config.threads = (int)threads;
     if (json_member(request, "params") != NULL)
         return fail(why, FAILED_UNSUPPORTED, "%s models are one file; params must be null", engine_name);

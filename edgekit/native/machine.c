@@ -59,6 +59,18 @@ core_list machine_cores(void)
     return cores;
 }
 
+/* A host's process may be confined to some of its cores. On a device /sys counts: an emulated one shows
+ * its own cores there, but the cores of its host as this process's. */
+int core_limit(void)
+{
+#ifdef __aarch64__
+    core_list cores = machine_cores();
+#else
+    core_list cores = allowed_cores();
+#endif
+    return cores.count > 0 ? cores.count : MAX_CORES;
+}
+
 bool core_max_khz(int core, int64_t *khz)
 {
     char path[96];

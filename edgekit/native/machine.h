@@ -33,6 +33,8 @@ bool read_number(const char *path, int64_t *result);
 
 /* Cores that exist, in order of their number. */
 core_list machine_cores(void);
+/* How many threads may be asked for: one a core. */
+int core_limit(void);
 /* The most that cpufreq lets a core run at, kHz; false where the kernel does not say. */
 bool core_max_khz(int core, int64_t *khz);
 

@@ -5,10 +5,15 @@ from __future__ import annotations
 import difflib
 
 from edgekit.errors import InputError
-from edgekit.toolchain import opt
+from edgekit.toolchain import native, onnxruntime_runtime, opt, paddlelite_runtime
 from edgekit.toolchain.component import Component
 
-COMPONENTS: tuple[Component, ...] = (opt.COMPONENT,)
+COMPONENTS: tuple[Component, ...] = (
+    opt.COMPONENT,
+    onnxruntime_runtime.COMPONENT,
+    paddlelite_runtime.COMPONENT,
+    native.COMPONENT,
+)
 """Every component, in the order in which they are shown."""
 
 

@@ -20,7 +20,7 @@ from edgekit._files import locked, output_error, sha256_file
 from edgekit.errors import ToolError, UsageError
 from edgekit.toolchain.cache import cache_directory
 from edgekit.toolchain.compilers import Compiler, c_compiler, cxx_compiler
-from edgekit.toolchain.component import Report
+from edgekit.toolchain.component import Component, Found, InstallRequest, Report
 from edgekit.toolchain.elf import read_elf
 from edgekit.toolchain.runtimes import AARCH64, ANDROID, TARGETS, X86_64, Runtime, find_runtime
 
@@ -66,17 +66,10 @@ def build_runner(engine: str, target: str, *, progress: Report, force: bool = Fa
     _check_names(engine, target)
     runtime = _runtime(engine, target)
     compiler = c_compiler(target) if engine == "onnxruntime" else cxx_compiler(target, progress=progress)
-    build_id = _build_id(engine, target, compiler, runtime)
-    directory = cache_directory("native") / f"{engine}-{target}-{build_id}"
-    runner = NativeRunner(
-        engine=engine,
-        target=target,
-        path=directory / f"edgekit-runner-{engine}",
-        build_id=build_id,
-        compiler=compiler.name,
-    )
+    runner = _planned(engine, target, compiler, runtime)
     if runner.path.is_file() and not force:
         return runner
+    directory = runner.path.parent
     try:
         directory.parent.mkdir(parents=True, exist_ok=True)
         with locked(directory.with_suffix(".lock"), f"the {engine} runner for {target}"):
@@ -86,6 +79,18 @@ def build_runner(engine: str, target: str, *, progress: Report, force: bool = Fa
     except OSError as error:
         raise output_error(directory, error) from error
     return runner
+
+
+def _planned(engine: str, target: str, compiler: Compiler, runtime: Runtime | None) -> NativeRunner:
+    build_id = _build_id(engine, target, compiler, runtime)
+    directory = cache_directory("native") / f"{engine}-{target}-{build_id}"
+    return NativeRunner(
+        engine=engine,
+        target=target,
+        path=directory / f"edgekit-runner-{engine}",
+        build_id=build_id,
+        compiler=compiler.name,
+    )
 
 
 def _check_names(engine: str, target: str) -> None:
@@ -218,3 +223,34 @@ def _call(argv: list[str], what: str, runner: NativeRunner, compiler: Compiler, 
 def _low_on_space(place: Path) -> bool:
     status = os.statvfs(place)
     return status.f_bavail * status.f_frsize < 50_000_000
+
+
+def _find() -> Found | None:
+    try:
+        runner = _planned("onnxruntime", AARCH64, c_compiler(AARCH64), None)
+    except ToolError:
+        return None
+    return _as_found(runner) if runner.path.is_file() else None
+
+
+def _as_found(runner: NativeRunner) -> Found:
+    return Found(
+        version=__version__, path=runner.path, detail=f"{runner.engine}, {runner.target}, {runner.compiler}"
+    )
+
+
+def _install(request: InstallRequest) -> Found:
+    if request.archive is not None or request.directory is not None or request.version is not None:
+        raise UsageError(
+            "installing the runner: it is built from edgekit's own sources",
+            hint="edgekit toolchain build runner --target aarch64",
+        )
+    return _as_found(build_runner("onnxruntime", AARCH64, progress=request.progress, force=request.force))
+
+
+COMPONENT = Component(
+    name="runner",
+    purpose="the native runner for devices; bench, verify and push there build it on the way",
+    find=_find,
+    install=_install,
+)

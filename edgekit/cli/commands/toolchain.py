@@ -24,6 +24,16 @@ class ComponentLine(msgspec.Struct, frozen=True, kw_only=True):
     detail: str | None
 
 
+class BuiltLine(msgspec.Struct, frozen=True, kw_only=True):
+    """The output of `toolchain build runner`."""
+
+    engine: str
+    target: str
+    path: str
+    build_id: str
+    compiler: str
+
+
 @click.group()
 def command() -> None:
     """Install and list the tools behind all this."""
@@ -85,6 +95,43 @@ def install(
         echo_json(line)
     else:
         click.echo(f"{line.name} {line.version or ''} {line.path}")
+
+
+@command.command("build")
+@click.argument("what", metavar="runner", type=click.Choice(["runner"]))
+@click.option(
+    "--target",
+    type=click.Choice(["aarch64", "x86_64", "android"]),
+    default="aarch64",
+    show_default=True,
+    help="aarch64: devices, Android's too, within their bundle; android: with the NDK's C library.",
+)
+@click.option(
+    "--engine",
+    type=click.Choice(["onnxruntime", "paddlelite"]),
+    default="onnxruntime",
+    show_default=True,
+    help="The engine that it runs models with.",
+)
+@click.option("--force", is_flag=True, help="Build it again although it is here.")
+@json_option
+def build(what: str, target: str, engine: str, force: bool, as_json: bool) -> None:
+    """Build the native runner from edgekit's sources and print where it is."""
+    from edgekit.toolchain.native import build_runner
+
+    runner = build_runner(engine, target, progress=note, force=force)
+    if as_json:
+        echo_json(
+            BuiltLine(
+                engine=runner.engine,
+                target=runner.target,
+                path=str(runner.path),
+                build_id=runner.build_id,
+                compiler=runner.compiler,
+            )
+        )
+    else:
+        click.echo(str(runner.path))
 
 
 def _line(component: Component, found: Found | None) -> ComponentLine:
