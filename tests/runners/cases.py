@@ -35,9 +35,17 @@ class RunnerCase:
         return directory / artifact.main_file, params, artifact.files[0].sha256
 
 
+def _native_onnxruntime() -> Launcher:
+    """The native runner, built for this machine against the installed onnxruntime's library."""
+    from edgekit.toolchain.native import build_runner
+
+    return Launcher(argv=(str(build_runner("onnxruntime", "x86_64", progress=print).path),))
+
+
 RUNNERS = [
     RunnerCase("paddle", "paddle", ArtifactKind.PADDLE, lambda: host_launcher("paddle")),
     RunnerCase("onnxruntime", "onnxruntime", ArtifactKind.ONNX, lambda: host_launcher("onnxruntime")),
+    RunnerCase("native-onnxruntime", "onnxruntime", ArtifactKind.ONNX, _native_onnxruntime),
     RunnerCase("openvino", "openvino", ArtifactKind.ONNX, lambda: host_launcher("openvino")),
     RunnerCase(
         "paddlelite", "paddlelite", ArtifactKind.NB_X86, lambda: host_launcher("paddlelite"), max_threads=1
