@@ -15,6 +15,7 @@ import sys
 import tempfile
 import time
 from pathlib import Path
+from typing import Any
 
 LIMIT = 0.8
 MODEL = "PPLCNet_x1_0_doc_ori"
@@ -91,7 +92,7 @@ def edgekit(directory: Path, models: tuple[str, ...], weights: str) -> float:
     return taken
 
 
-def measure(rounds: int, scratch: Path) -> dict[str, object]:
+def measure(rounds: int, scratch: Path) -> dict[str, Any]:
     """All figures, medians over rounds in which every variant has its turn."""
     from edgekit.toolchain.opt import require_opt
 

@@ -189,7 +189,8 @@ def _build(
     worker.start(
         BuildJob(
             name=request.model_name,
-            spec=plan.spec,
+            spec=request.spec,
+            input_shape=plan.spec.input_shape,
             weights=request.weights,
             num_classes=request.num_classes,
             directory=str(staging.absolute()),

@@ -13,7 +13,8 @@ class BuildJob(msgspec.Struct, frozen=True, kw_only=True):
 
     Attributes:
         name: What messages call the model.
-        spec: The card, with the input shape to build for.
+        spec: The card.
+        input_shape: Channels, height, width to build for; random weights are the card's shape's.
         weights: `pretrained`, `random`, or the path of a `.pdparams` file.
         num_classes: Width of the last layer; None takes the weights' own, else the card's.
         directory: An empty directory for the files; temporary files go there as well.
@@ -22,6 +23,7 @@ class BuildJob(msgspec.Struct, frozen=True, kw_only=True):
 
     name: str
     spec: ModelSpec
+    input_shape: tuple[int, int, int]
     weights: str
     num_classes: int | None
     directory: str

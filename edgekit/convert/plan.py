@@ -91,6 +91,10 @@ def make_plan(request: ExportRequest, progress: Report) -> Plan:
         InputError: Weights or labels that cannot be read.
         ToolError: Weights or opt that cannot be had.
     """
+    if request.nb_targets is not None and "nb" not in request.formats:
+        raise UsageError(
+            "exporting: --nb-targets without nb among --formats", hint="--formats paddle,onnx,nb"
+        )
     spec = _with_shape(request)
     labels = None if request.labels is None else load_labels(request.labels, request.num_classes)
     weights = _weights_identity(request, spec)
@@ -160,10 +164,6 @@ def _choose_targets(
     request: ExportRequest, progress: Report
 ) -> tuple[Opt | None, tuple[str, ...], tuple[str, ...]]:
     if "nb" not in request.formats:
-        if request.nb_targets is not None:
-            raise UsageError(
-                "exporting: --nb-targets without nb among --formats", hint="--formats paddle,onnx,nb"
-            )
         return None, (), ()
     opt = require_opt(install=request.install, progress=progress)
     if request.nb_targets is not None:

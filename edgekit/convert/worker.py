@@ -56,30 +56,26 @@ def _serve(job: BuildJob, events: BinaryIO) -> None:
         temporary.mkdir()
         tempfile.tempdir = str(temporary)  # where paddle2onnx puts its intermediate model
         _build(job, send)
+        outcome: Event = JobFinished()
     except EdgekitError as error:
-        send(JobFailed(error=type(error).__name__, message=error.message, hint=error.hint))
+        outcome = JobFailed(error=type(error).__name__, message=error.message, hint=error.hint)
     except OSError as error:
-        send(
-            JobFailed(
-                error=OutputError.__name__,
-                message=f"exporting {job.name}: {error}",
-                hint="free space there, or write elsewhere with -o",
-            )
+        outcome = JobFailed(
+            error=OutputError.__name__,
+            message=f"exporting {job.name}: {error}",
+            hint="free space there, or write elsewhere with -o",
         )
     except Exception as error:
         lines = str(error).strip().splitlines() or [""]
-        send(
-            JobFailed(
-                error=ConversionError.__name__,
-                message=f"exporting {job.name}: {type(error).__name__}: {lines[-1]}",
-                hint="edgekit --verbose export shows what the worker printed",
-            )
+        outcome = JobFailed(
+            error=ConversionError.__name__,
+            message=f"exporting {job.name}: {type(error).__name__}: {lines[-1]}",
+            hint="edgekit --verbose export shows what the worker printed",
         )
-    else:
-        send(JobFinished())
-    finally:
-        tempfile.tempdir = None
-        shutil.rmtree(temporary, ignore_errors=True)
+    # Before the last event: with that the directory belongs to the other side again.
+    tempfile.tempdir = None
+    shutil.rmtree(temporary, ignore_errors=True)
+    send(outcome)
 
 
 def _build(job: BuildJob, send: Callable[[Event], None]) -> None:
@@ -94,7 +90,7 @@ def _build(job: BuildJob, send: Callable[[Event], None]) -> None:
         send(StageStarted(stage="building the network and loading its weights"))
         network, weights = build_with_weights(job.spec, job.weights, num_classes=job.num_classes)
         send(StageStarted(stage="writing the Paddle inference model"))
-        paddle.save_inference_model(network, job.spec.input_shape, prefix)
+        paddle.save_inference_model(network, job.input_shape, prefix)
     inputs, outputs = paddle.read_signature(prefix.with_suffix(".pdmodel"))
     send(
         PaddleBuilt(

@@ -9,7 +9,6 @@ import click
 import msgspec
 
 from edgekit.cli.options import (
-    IntList,
     WordList,
     echo_json,
     json_option,
@@ -21,6 +20,20 @@ if TYPE_CHECKING:
     from edgekit.convert.export import ExportOutcome
     from edgekit.core.artifact import Manifest
     from edgekit.measure.verify import Ladder
+
+
+class InputShape(click.ParamType):  # type: ignore[type-arg]
+    """`3,224,224` as channels, height, width."""
+
+    name = "C,H,W"
+
+    def convert(
+        self, value: object, param: click.Parameter | None, ctx: click.Context | None
+    ) -> tuple[int, int, int]:
+        sizes = str(value).split(",")
+        if len(sizes) != 3 or not all(size.isdecimal() and int(size) > 0 for size in sizes):
+            self.fail(f"{value!r} is not channels, height, width like 3,224,224", param, ctx)
+        return int(sizes[0]), int(sizes[1]), int(sizes[2])
 
 
 class ExportLine(msgspec.Struct, frozen=True, kw_only=True):
@@ -49,7 +62,7 @@ class ExportLine(msgspec.Struct, frozen=True, kw_only=True):
 @click.option(
     "--labels", type=click.Path(exists=True, dir_okay=False, path_type=Path), help="One label a line."
 )
-@click.option("--input-shape", type=IntList(), help="Channels, height, width.  [default: the card's]")
+@click.option("--input-shape", type=InputShape(), help="Channels, height, width.  [default: the card's]")
 @click.option(
     "--formats",
     type=WordList(("paddle", "onnx", "nb")),
@@ -76,7 +89,7 @@ def command(
     weights: str,
     num_classes: int | None,
     labels: Path | None,
-    input_shape: tuple[int, ...] | None,
+    input_shape: tuple[int, int, int] | None,
     formats: tuple[str, ...],
     nb_targets: tuple[str, ...] | None,
     output: Path | None,
@@ -88,8 +101,6 @@ def command(
     """Build a model's Paddle, ONNX and Paddle Lite artifacts, check them and tie them by a manifest."""
     if len(models) > 1 and (name or output):
         raise click.UsageError("--name and -o go with one MODEL")
-    if input_shape is not None and len(input_shape) != 3:
-        raise click.UsageError("--input-shape is channels, height, width: 3,224,224")
     from edgekit.convert.export import export
     from edgekit.convert.manifest import DEFAULT_ROOT
     from edgekit.convert.plan import ExportRequest

@@ -1,0 +1,335 @@
+"""Export from the command line: what it makes, when it does nothing, and what it leaves when it fails."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import random
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from edgekit.convert.jobs import BuildJob
+from edgekit.convert.manifest import load_manifest, verify_files
+from edgekit.convert.worker_client import ExportWorker
+from edgekit.core.artifact import ArtifactKind
+from edgekit.errors import ConversionError
+from edgekit.zoo.registry import find_model
+from tests.conftest import RunCli
+
+RANDOM = ["--weights", "random", "--no-verify"]
+QUICK = ["--formats", "paddle"]
+MODEL = "PPLCNet_x0_25"
+
+
+def hashes(directory: Path) -> dict[str, str]:
+    return {
+        path.name: hashlib.sha256(path.read_bytes()).hexdigest()
+        for path in directory.iterdir()
+        if not path.name.startswith(".")
+    }
+
+
+@pytest.fixture
+def copy(x0_25: Path, tmp_path: Path) -> Path:
+    """An exported model of one's own, `models/PPLCNet_x0_25` below `tmp_path`."""
+    directory = tmp_path / "models" / MODEL
+    shutil.copytree(x0_25, directory)
+    return directory
+
+
+def test_an_export_is_whole_and_says_what_it_is(x0_25: Path) -> None:
+    manifest = load_manifest(x0_25)
+    verify_files(manifest, x0_25)
+    assert (manifest.name, manifest.model, manifest.num_classes) == (MODEL, MODEL, 1000)
+    assert manifest.source == "random (seed 0)"
+    assert manifest.output_activation == "softmax"
+    assert [tensor.shape for tensor in manifest.inputs] == [(None, 3, 224, 224)]
+    assert [tensor.shape for tensor in manifest.outputs] == [(None, 1000)]
+    paddle = manifest.artifacts["paddle"]
+    for kind in (ArtifactKind.ONNX, ArtifactKind.NB_ARM, ArtifactKind.NB_ARM_FP16):
+        artifact = manifest.artifact(kind)
+        assert artifact is not None
+        assert artifact.parent_sha256 == paddle.sha256
+        assert [tensor.shape for tensor in artifact.inputs] == [(None, 3, 224, 224)]
+    assert len((x0_25 / "labels.txt").read_text().splitlines()) == 1000
+    listed = {file.path for each in manifest.artifacts.values() for file in each.files}
+    present = {path.name for path in x0_25.iterdir() if not path.name.startswith(".")}
+    assert present == listed | {"labels.txt", "manifest.json"}
+
+
+def test_no_artifact_tells_where_it_was_made(x0_25: Path) -> None:
+    places = [str(Path(sys.prefix)).encode(), str(Path(__file__).parents[2]).encode(), b'File "']
+    for path in x0_25.iterdir():
+        content = path.read_bytes()
+        assert not [place for place in places if place in content], path.name
+
+
+def test_the_onnx_model_computes_what_the_weights_say(doc_ori: Path) -> None:
+    """A trained network tells noise-free pages of different shades apart: no constant output."""
+    import numpy as np
+    import onnxruntime
+
+    session = onnxruntime.InferenceSession(
+        str(doc_ori / "inference.onnx"), providers=["CPUExecutionProvider"]
+    )
+    pictures = np.random.default_rng(0).standard_normal((3, 3, 224, 224)).astype(np.float32)
+    (scores,) = session.run(None, {"x": pictures})
+    assert scores.shape == (3, 4)
+    np.testing.assert_allclose(scores.sum(axis=1), 1, atol=1e-5)
+    assert np.abs(scores[0] - scores[1]).max() > 1e-4
+    (alone,) = session.run(None, {"x": pictures[1:2]})
+    np.testing.assert_allclose(alone[0], scores[1], atol=1e-5)
+
+
+def test_exporting_again_does_nothing_and_says_so(copy: Path, tmp_path: Path, run_cli: RunCli) -> None:
+    before = {path.name: path.stat().st_mtime_ns for path in copy.iterdir()}
+    result = run_cli(["export", MODEL, *RANDOM, "--json"], cwd=tmp_path)
+    assert result.exit_code == 0, result.stderr
+    assert json.loads(result.stdout)[0]["status"] == "unchanged"
+    after = {path.name: path.stat().st_mtime_ns for path in copy.iterdir() if path.name in before}
+    assert {name: after[name] for name in before if not name.startswith(".")} == {
+        name: moment for name, moment in before.items() if not name.startswith(".")
+    }
+
+
+def test_a_damaged_artifact_is_noticed_and_made_again_with_the_same_bytes(
+    copy: Path, tmp_path: Path, run_cli: RunCli
+) -> None:
+    wanted = hashes(copy)
+    content = bytearray((copy / "inference.onnx").read_bytes())
+    content[len(content) // 2] ^= 1
+    (copy / "inference.onnx").write_bytes(content)
+    (copy / "inference.arm.nb").unlink()
+    result = run_cli(["export", MODEL, *RANDOM], cwd=tmp_path)
+    assert result.exit_code == 0, result.stderr
+    assert hashes(copy) == wanted
+
+
+def test_another_name_directory_shape_and_class_count(tmp_path: Path, run_cli: RunCli) -> None:
+    labels = tmp_path / "labels.txt"
+    labels.write_text("daisy\nrose\ntulip\n")
+    result = run_cli(
+        [
+            *("export", MODEL, *RANDOM, *QUICK, "--name", "flowers", "-o", "out", "--num-classes", "3"),
+            *("--labels", labels, "--input-shape", "3,192,192", "--json"),
+        ],
+        cwd=tmp_path,
+    )
+    assert result.exit_code == 0, result.stderr
+    manifest = load_manifest(tmp_path / "out")
+    assert (manifest.name, manifest.model, manifest.num_classes) == ("flowers", MODEL, 3)
+    assert manifest.inputs[0].shape == (None, 3, 192, 192)
+    assert (manifest.preprocess.crop_size, manifest.preprocess.resize_short) == (192, 219)
+    assert list(manifest.artifacts) == ["paddle"]
+    assert (tmp_path / "out" / "labels.txt").read_text() == labels.read_text()
+
+
+def test_labels_that_do_not_fit_leave_nothing(tmp_path: Path, run_cli: RunCli) -> None:
+    labels = tmp_path / "labels.txt"
+    labels.write_text("one\ntwo\n")
+    result = run_cli(["export", MODEL, *RANDOM, *QUICK, "--labels", labels], cwd=tmp_path)
+    assert result.exit_code == 3
+    assert "2 labels" in result.stderr
+    assert not (tmp_path / "models" / MODEL).exists()
+
+
+def test_a_truncated_weight_file_leaves_nothing(tmp_path: Path, run_cli: RunCli) -> None:
+    for name, content in (("short.pdparams", b"\x80\x02}q\x00(X"), ("random.pdparams", os.urandom(4000))):
+        (tmp_path / name).write_bytes(content)
+        result = run_cli(["export", MODEL, "--weights", name, *QUICK], cwd=tmp_path)
+        assert result.exit_code == 3, result.stderr
+        assert name in result.stderr
+        assert "hint:" in result.stderr
+    assert not (tmp_path / "models" / MODEL).exists()
+
+
+def test_a_failing_model_does_not_keep_the_next_from_it(tmp_path: Path, run_cli: RunCli) -> None:
+    directory = tmp_path / "models"
+    directory.mkdir()
+    (directory / MODEL).write_text("a file in the way")
+    result = run_cli(["export", MODEL, "PPLCNet_x0_35", *RANDOM, *QUICK, "--json"], cwd=tmp_path)
+    assert result.exit_code == 3
+    assert [each["status"] for each in json.loads(result.stdout)] == ["failed", "exported"]
+    assert MODEL in result.stderr
+    verify_files(load_manifest(directory / "PPLCNet_x0_35"), directory / "PPLCNet_x0_35")
+
+
+def test_a_newer_manifest_is_kept_unless_forced(copy: Path, tmp_path: Path, run_cli: RunCli) -> None:
+    newer = json.dumps({**json.loads((copy / "manifest.json").read_text()), "schema_version": 9})
+    (copy / "manifest.json").write_text(newer)
+    result = run_cli(["export", MODEL, *RANDOM, *QUICK], cwd=tmp_path)
+    assert result.exit_code == 3
+    assert "schema version is 9" in result.stderr
+    assert (copy / "manifest.json").read_text() == newer
+    result = run_cli(["export", MODEL, *RANDOM, *QUICK, "--force"], cwd=tmp_path)
+    assert result.exit_code == 0, result.stderr
+    assert load_manifest(copy).schema_version == 1
+
+
+def test_a_damaged_manifest_is_made_again(copy: Path, tmp_path: Path, run_cli: RunCli) -> None:
+    (copy / "manifest.json").write_bytes(b"\xff\xfe{")
+    result = run_cli(["export", MODEL, *RANDOM, *QUICK], cwd=tmp_path)
+    assert result.exit_code == 0, result.stderr
+    assert "damaged" in result.stderr
+    verify_files(load_manifest(copy), copy)
+
+
+def test_a_misbehaving_opt_leaves_the_old_state(copy: Path, tmp_path: Path, run_cli: RunCli) -> None:
+    before = hashes(copy)
+    opt = tmp_path / "opt"
+    opt.write_text('#!/bin/sh\n[ "$1" = --version ] && echo v2.12 && exit\necho saved successfully\n')
+    opt.chmod(0o755)
+    result = run_cli(["export", MODEL, *RANDOM, "--force"], cwd=tmp_path, env={"EDGEKIT_OPT": str(opt)})
+    assert result.exit_code == 5
+    assert "wrote no file" in result.stderr
+    assert hashes(copy) == before
+    assert not list(copy.glob(".export-*"))
+
+
+def test_no_opt_and_no_installing_is_a_tool_error(tmp_path: Path, run_cli: RunCli) -> None:
+    result = run_cli(
+        ["export", MODEL, *RANDOM, "--no-install"],
+        cwd=tmp_path,
+        env={"EDGEKIT_CACHE": str(tmp_path / "cache")},
+    )
+    assert result.exit_code == 4
+    assert "edgekit toolchain install opt" in result.stderr
+    assert not (tmp_path / "models").exists()
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code"),
+    [
+        (["PPLCNet_x0_55"], 3),
+        ([MODEL, "--formats", "tflite"], 2),
+        ([MODEL, "--formats", "onnx", "--nb-targets", "arm"], 2),
+        ([MODEL, "PPLCNet_x0_5", "-o", "out"], 2),
+        ([MODEL, "--input-shape", "224"], 2),
+        ([MODEL, *RANDOM, *QUICK, "--input-shape", "1,224,224"], 2),
+        ([], 2),
+    ],
+)
+def test_wrong_arguments(tmp_path: Path, run_cli: RunCli, arguments: list[str], code: int) -> None:
+    result = run_cli(["export", *arguments], cwd=tmp_path)
+    assert result.exit_code == code, result.stderr
+    assert result.stdout == ""
+    assert "hint:" in result.stderr
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_full_disk_is_an_output_error(tmp_path: Path) -> None:
+    """4 MB for an export of 6 MB a file, on a file system of its own."""
+    unshare = ["unshare", "--user", "--map-root-user", "--mount"]
+    if shutil.which("unshare") is None or subprocess.run([*unshare, "true"], check=False).returncode != 0:
+        pytest.skip("no unprivileged user namespaces (unshare) here")
+    export = f"{sys.executable} -m edgekit export {MODEL} --weights random --formats paddle,onnx"
+    done = subprocess.run(
+        [
+            *(*unshare, "sh", "-c"),
+            f"mount -t tmpfs -o size=4m none {tmp_path} && cd {tmp_path} && {export}; code=$?; "
+            f"find {tmp_path} -type f -size +0; exit $code",
+        ],
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=False,
+    )
+    assert done.returncode == 3, done.stderr
+    assert "No space left on device" in done.stderr
+    assert "hint: free space" in done.stderr
+    assert done.stdout == ""
+
+
+def test_two_exports_of_one_model_at_once(tmp_path: Path) -> None:
+    words = [sys.executable, "-m", "edgekit", "export", MODEL, *RANDOM, *QUICK, "--json"]
+    running = [
+        subprocess.Popen(words, cwd=tmp_path, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+        for _ in range(2)
+    ]
+    outputs = [child.communicate(timeout=120) for child in running]
+    assert [child.returncode for child in running] == [0, 0], outputs
+    assert sorted(json.loads(out)[0]["status"] for out, _ in outputs) == ["exported", "unchanged"]
+    verify_files(load_manifest(tmp_path / "models" / MODEL), tmp_path / "models" / MODEL)
+
+
+@pytest.mark.parametrize("end", [signal.SIGSEGV, signal.SIGKILL])
+def test_a_dying_worker_is_named_with_its_stage(tmp_path: Path, end: signal.Signals) -> None:
+    job = BuildJob(
+        name="net",
+        spec=find_model(MODEL),
+        input_shape=(3, 224, 224),
+        weights="random",
+        num_classes=None,
+        directory=str(tmp_path),
+        with_onnx=False,
+    )
+    with ExportWorker() as worker:
+        worker.start(job)
+        child = worker._child
+        assert child is not None
+        os.kill(child.pid, end)
+        with pytest.raises(ConversionError, match=rf"exporting net: the worker died while .*{end.name}"):
+            worker.next_event()
+
+
+def interrupt_at(moment_s: float, end: signal.Signals, directory: Path) -> int:
+    """Start an export, send a signal after a while, and return how it ended."""
+    child = subprocess.Popen(
+        [sys.executable, "-m", "edgekit", "export", MODEL, *RANDOM, "--num-classes", "7", "--force"],
+        cwd=directory,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+    )
+    time.sleep(moment_s)
+    child.send_signal(end)
+    return child.wait(60)
+
+
+def assert_old_or_new(directory: Path) -> None:
+    manifest = load_manifest(directory)
+    assert manifest.num_classes in (7, 1000)
+    verify_files(manifest, directory)
+
+
+def test_ctrl_c_leaves_the_old_state(copy: Path, tmp_path: Path) -> None:
+    before = hashes(copy)
+    assert interrupt_at(1.0, signal.SIGINT, tmp_path) == 130
+    assert hashes(copy) == before
+    assert not list(copy.glob(".export-*"))
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("end", [signal.SIGINT, signal.SIGKILL])
+def test_an_export_may_be_ended_at_any_moment(
+    copy: Path, tmp_path: Path, run_cli: RunCli, end: signal.Signals
+) -> None:
+    source = random.Random(int(end))
+    codes = set()
+    for _ in range(12):
+        # From 0.3 s: before, Python is still importing, and ends as it likes.
+        codes.add(interrupt_at(source.uniform(0.3, 3.5), end, tmp_path))
+        assert_old_or_new(copy)
+    assert codes <= {0, 130 if end is signal.SIGINT else -signal.SIGKILL}
+    result = run_cli(["export", MODEL, *RANDOM, "--num-classes", "7", "--force"], cwd=tmp_path)
+    assert result.exit_code == 0, result.stderr
+    assert load_manifest(copy).num_classes == 7
+    verify_files(load_manifest(copy), copy)
+    assert {path.name for path in copy.iterdir() if path.name.startswith(".")} == {".export.lock"}
+
+
+@pytest.mark.slow
+def test_equal_input_gives_equal_bytes_in_any_company(x0_25: Path, tmp_path: Path, run_cli: RunCli) -> None:
+    """The second model of a command, in another directory, is byte for byte the one exported alone."""
+    result = run_cli(["export", "PPLCNet_x0_5", MODEL, *RANDOM], cwd=tmp_path)
+    assert result.exit_code == 0, result.stderr
+    wanted, found = hashes(x0_25), hashes(tmp_path / "models" / MODEL)
+    # The one of the fixture has been verified, which its manifest says.
+    assert wanted.pop("manifest.json") != found.pop("manifest.json")
+    assert found == wanted

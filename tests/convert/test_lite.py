@@ -1,0 +1,117 @@
+"""opt is judged by the file that it leaves; the programs here stand for opts that misbehave."""
+
+from __future__ import annotations
+
+import time
+from pathlib import Path
+
+import pytest
+
+from edgekit.convert.lite import Conversion, check_loadable
+from edgekit.errors import ConversionError, ToolError
+from edgekit.toolchain.opt import Opt, find_opt
+from tests.convert.test_nb import invented_nb
+
+OUTPUT = 'for word in "$@"; do case $word in --optimize_out=*) out=${word#--optimize_out=};; esac; done\n'
+
+
+def script(path: Path, body: str) -> Opt:
+    path.write_text(f"#!/bin/sh\n{OUTPUT}{body}\n")
+    path.chmod(0o755)
+    return Opt(version="2.12", argv=(str(path),), python=None, source="EDGEKIT_OPT")
+
+
+def convert(opt: Opt, directory: Path, timeout_s: float = 20.0, target: str = "arm") -> Conversion:
+    return Conversion(
+        opt,
+        directory / "inference.pdmodel",
+        directory / "inference.pdiparams",
+        directory / f"inference.{target}.nb",
+        target=target,
+        name="net",
+        timeout_s=timeout_s,
+    )
+
+
+@pytest.mark.parametrize(
+    ("body", "message"),
+    [
+        ("kill -SEGV $$", "killed by SIGSEGV"),
+        ("kill -ABRT $$", "killed by SIGABRT"),
+        ("echo 'Model is optimized and saved successfully'", "wrote no file; it said: Model is optimized"),
+        ("exit 3", "exit code 3"),
+        ('echo garbage > "$out.nb"', "not a whole .nb file"),
+        (': > "$out.nb"', "not a whole .nb file"),
+    ],
+)
+def test_a_misbehaving_opt_is_a_conversion_error(tmp_path: Path, body: str, message: str) -> None:
+    with pytest.raises(ConversionError, match=r"net to \.nb for arm") as failure:
+        convert(script(tmp_path / "opt", body), tmp_path).finish()
+    assert message in failure.value.message
+    assert failure.value.exit_code == 5
+    assert failure.value.hint
+
+
+def test_an_opt_that_hangs_is_stopped_with_its_children(tmp_path: Path) -> None:
+    opt = script(tmp_path / "opt", f"sleep 60 & echo $! > {tmp_path}/pid\nwait")
+    started = time.monotonic()
+    with pytest.raises(ConversionError, match="did not end within 1 s"):
+        convert(opt, tmp_path, timeout_s=1.0).finish()
+    assert time.monotonic() - started < 10
+    status = Path(f"/proc/{(tmp_path / 'pid').read_text().strip()}/stat")
+    assert not status.exists() or status.read_text().rpartition(")")[2].split()[0] == "Z"
+
+
+def test_a_truncated_file_with_a_good_exit_code_is_a_conversion_error(tmp_path: Path) -> None:
+    (tmp_path / "whole.nb").write_bytes(invented_nb())
+    opt = script(tmp_path / "opt", f'head -c 60 {tmp_path}/whole.nb > "$out.nb"')
+    with pytest.raises(ConversionError, match=r"not a whole \.nb file"):
+        convert(opt, tmp_path).finish()
+
+
+def test_a_whole_file_counts_whatever_the_exit_code(tmp_path: Path) -> None:
+    (tmp_path / "whole.nb").write_bytes(invented_nb())
+    opt = script(tmp_path / "opt", f'cat {tmp_path}/whole.nb > "$out.nb"; kill -SEGV $$')
+    assert convert(opt, tmp_path).finish().opt_version == "2.12"
+    assert not list(tmp_path.glob("*.log"))
+
+
+def test_the_known_crash_names_the_version_that_works(tmp_path: Path) -> None:
+    opt = Opt(
+        version="2.13rc0",
+        argv=script(tmp_path / "opt", "kill -SEGV $$").argv,
+        python=None,
+        source="environment",
+    )
+    with pytest.raises(ConversionError) as failure:
+        convert(opt, tmp_path, target="x86").finish()
+    assert "known to crash on x86" in (failure.value.hint or "")
+
+
+def test_an_opt_that_cannot_be_started_is_a_tool_error(tmp_path: Path) -> None:
+    opt = Opt(version="2.12", argv=(str(tmp_path / "absent"),), python=None, source="EDGEKIT_OPT")
+    with pytest.raises(ToolError, match="absent"):
+        convert(opt, tmp_path)
+
+
+def test_the_real_opt_on_a_truncated_model(x0_25: Path, tmp_path: Path) -> None:
+    opt = find_opt()
+    assert opt is not None
+    for name in ("inference.pdmodel", "inference.pdiparams"):
+        content = (x0_25 / name).read_bytes()
+        (tmp_path / name).write_bytes(content[: len(content) // 2])
+    with pytest.raises(ConversionError, match=r"net to .nb for arm"):
+        convert(opt, tmp_path).finish()
+
+
+def test_paddle_lite_loads_what_it_made_and_nothing_else(x0_25: Path, tmp_path: Path) -> None:
+    opt = find_opt()
+    assert opt is not None
+    nb = x0_25 / "inference.x86.nb"
+    if not nb.exists() or opt.python is None:
+        pytest.skip(f"opt {opt.version} makes no x86 .nb or brings no interpreter")
+    assert check_loadable(opt, nb, "net")
+    broken = tmp_path / "inference.x86.nb"
+    broken.write_bytes(nb.read_bytes()[:-1000])
+    with pytest.raises(ConversionError, match=r"inference\.x86\.nb"):
+        check_loadable(opt, broken, "net")
