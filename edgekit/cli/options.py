@@ -64,6 +64,13 @@ def no_install_option(function: F) -> F:
     )(function)
 
 
+def allow_mismatch_option(function: F) -> F:
+    """`--allow-mismatch`: a `.nb` of another opt than the device's runtime is pushed all the same."""
+    return click.option(
+        "--allow-mismatch", is_flag=True, help="Push a .nb although opt and the device's runtime differ."
+    )(function)
+
+
 def device_option(function: F) -> F:
     """`--device`, repeatable."""
     return click.option(

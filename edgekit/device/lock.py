@@ -44,6 +44,7 @@ while ! mkdir lock 2>/dev/null; do
   mv lock "lock.$$" 2>/dev/null && rm -rf "lock.$$"
 done
 echo "$$ $3 $2" > lock/owner || { rm -rf lock; refuse "no lock can be written in $1"; }
+rm -rf run; mkdir run || { rm -rf lock; refuse "no directory can be made in $1"; }
 echo held
 cat > /dev/null
 rm -rf lock
@@ -67,7 +68,7 @@ def wait_s() -> float:
 
 @contextlib.contextmanager
 def held(transport: Transport, root: str, *, timeout_s: float | None = None) -> Iterator[None]:
-    """Hold a device for the block.
+    """Hold a device for the block; `root`/run is empty then, for the holder's inputs and outputs.
 
     Args:
         transport: The device.

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import secrets
+import threading
 from collections.abc import Sequence
 from datetime import datetime, timezone
 from pathlib import Path
@@ -16,7 +17,7 @@ from edgekit.core.spec import Precision
 from edgekit.errors import DeviceLostError, ToolError, UnsupportedError, UsageError
 from edgekit.measure.cell import Cell, Timing
 from edgekit.measure.reference import REFERENCE_ENGINE, Reference
-from edgekit.measure.results import default_path, save_result
+from edgekit.measure.results import default_path, load_result, save_result
 from edgekit.measure.sweep import ShowProgress, Sweep, logger
 from edgekit.measure.target import HostTarget, Subject, Target
 from edgekit.runners.engines import ENGINES
@@ -32,9 +33,12 @@ class BenchOptions(msgspec.Struct, frozen=True, kw_only=True):
 
     Attributes:
         cores: `0,1`, `big`, `little` or `all`; None binds nothing.
+        power_modes: Paddle Lite's, on devices; empty asks for none.
         engine_options: NAME -> VALUE, for the engines that have such an option.
         output: The result file; None for `results/TIME-TARGET.json`.
         command: The command line, stored with the result.
+        resume: A result file of the same command: what has finished there is kept, the rest is measured,
+            and the file is written again.
     """
 
     engines: tuple[str, ...]
@@ -42,7 +46,7 @@ class BenchOptions(msgspec.Struct, frozen=True, kw_only=True):
     threads: tuple[int, ...] = (1,)
     batch_sizes: tuple[int, ...] = (1,)
     cores: str | None = None
-    power_mode: PowerMode | None = None
+    power_modes: tuple[PowerMode, ...] = ()
     warmup: int | None = None
     repeats: int | None = None
     min_s: float | None = None
@@ -52,6 +56,7 @@ class BenchOptions(msgspec.Struct, frozen=True, kw_only=True):
     engine_options: dict[str, str] = {}
     output: Path | None = None
     command: tuple[str, ...] = ()
+    resume: Path | None = None
 
 
 class Outcome(msgspec.Struct, frozen=True, kw_only=True):
@@ -70,11 +75,25 @@ class Outcome(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def bench(
-    target: Target, subjects: Sequence[Subject], options: BenchOptions, *, show: ShowProgress
+    target: Target,
+    subjects: Sequence[Subject],
+    options: BenchOptions,
+    *,
+    show: ShowProgress,
+    stop: threading.Event | None = None,
+    references: References | None = None,
 ) -> Outcome:
     """Measure models on a target, saving after every turn.
 
     Ctrl-C is not raised: it ends the sweep, and the outcome says so.
+
+    Args:
+        target: Where.
+        subjects: The models.
+        options: What was asked.
+        show: Told before and after every turn.
+        stop: Set by another thread, it ends the sweep as Ctrl-C does.
+        references: Shared between targets that are measured at the same time.
 
     Raises:
         UsageError: Options that exclude each other or name nothing.
@@ -87,17 +106,7 @@ def bench(
     for engine in options.engines:
         target.prepare(engine)
     cells = plan(target, subjects, options)
-    started = datetime.now(timezone.utc)
-    path = options.output or default_path(started, target.info.serial)
-    document = Result(
-        run_id=f"{started:%Y%m%dT%H%M%SZ}-{secrets.token_hex(4)}",
-        started_at=started.isoformat(timespec="milliseconds"),
-        ended_at=None,
-        edgekit_version=__version__,
-        command=options.command,
-        target=target.info,
-        points=(),
-    )
+    path, document = _document(target.info, options)
     sweep = Sweep(
         target,
         cells,
@@ -105,7 +114,9 @@ def bench(
         timing=timing_for(target.info, options),
         processes=options.processes or (EMULATED_PROCESSES if target.info.emulated else DEFAULT_PROCESSES),
         cooldown_s=options.cooldown_s,
-        references=_References(target),
+        references=references or References(target if isinstance(target, HostTarget) else HostTarget()),
+        earlier=document.points,
+        stop=stop,
         save=lambda points: save_result(path, msgspec.structs.replace(document, points=tuple(points))),
         show=show,
     )
@@ -125,9 +136,31 @@ def bench(
     return Outcome(result=result, path=path, interrupted=interrupted, error=_first_error(result.points))
 
 
+def _document(info: DeviceInfo, options: BenchOptions) -> tuple[Path, Result]:
+    """Where the result goes, and what it starts from: nothing, or what an earlier run has left."""
+    if options.resume is not None:
+        earlier = load_result(options.resume)
+        if earlier.target.serial != info.serial:
+            raise UsageError(
+                f"resuming {options.resume}: it was measured on {earlier.target.serial}, not {info.serial}",
+                hint=f"edgekit bench --resume {options.resume} --device {earlier.target.serial}",
+            )
+        return options.resume, msgspec.structs.replace(earlier, ended_at=None, target=info)
+    started = datetime.now(timezone.utc)
+    return options.output or default_path(started, info.serial), Result(
+        run_id=f"{started:%Y%m%dT%H%M%SZ}-{secrets.token_hex(4)}",
+        started_at=started.isoformat(timespec="milliseconds"),
+        ended_at=None,
+        edgekit_version=__version__,
+        command=options.command,
+        target=info,
+        points=(),
+    )
+
+
 def plan(target: Target, subjects: Sequence[Subject], options: BenchOptions) -> list[Cell]:
     """Every combination asked, model by model, in the order of the command line."""
-    if options.power_mode is not None and target.info.transport == "local":
+    if options.power_modes and target.info.transport == "local":
         raise UsageError("--power-mode: hosts have none", hint="bind threads with --cores 0,1")
     cores = resolve_cores(target.info, options.cores)
     return [
@@ -138,12 +171,13 @@ def plan(target: Target, subjects: Sequence[Subject], options: BenchOptions) -> 
             threads=threads,
             batch_size=batch_size,
             cores=cores,
-            power_mode=options.power_mode,
+            power_mode=power_mode,
             options=target.options(engine, precision, options.engine_options),
         )
         for subject in subjects
         for engine in options.engines
         for precision in options.precisions
+        for power_mode in options.power_modes or (None,)
         for threads in options.threads
         for batch_size in options.batch_sizes
     ]
@@ -202,22 +236,28 @@ def _check_engine_options(options: BenchOptions) -> None:
             )
 
 
-class _References:
-    """Reference outputs by model, computed when the first point of a model asks."""
+class References:
+    """Reference outputs by model, computed when the first point of a model asks.
 
-    def __init__(self, target: Target) -> None:
-        self._host = target if isinstance(target, HostTarget) else HostTarget()
+    Args:
+        host: Where they are computed.
+    """
+
+    def __init__(self, host: HostTarget) -> None:
+        self._host = host
         self._known: dict[Path, Reference] = {}
         self._available: bool | None = None
+        self._guard = threading.Lock()
 
     def __call__(self, subject: Subject) -> Reference | None:
-        if self._available is None:
-            self._available = self._prepare()
-        if not self._available:
-            return None
-        if subject.directory not in self._known:
-            self._known[subject.directory] = Reference(self._host, subject)
-        return self._known[subject.directory]
+        with self._guard:
+            if self._available is None:
+                self._available = self._prepare()
+            if not self._available:
+                return None
+            if subject.directory not in self._known:
+                self._known[subject.directory] = Reference(self._host, subject)
+            return self._known[subject.directory]
 
     def _prepare(self) -> bool:
         try:

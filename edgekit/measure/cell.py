@@ -142,7 +142,8 @@ def _measure(session: RunnerSession, timing: Timing, *, mark: bool) -> tuple[Pro
         samples_ns=ran.samples_ns,
         warmup_runs=warm_runs + ran.warmup_runs,
         first_run_ns=ran.first_run_ns if first_run_ns is None else first_run_ns,
-        peak_memory_bytes=ran.peak_memory_bytes,
+        # Under emulation it is the emulator's.
+        peak_memory_bytes=None if mark else ran.peak_memory_bytes,
         cores_seen=ran.cores_seen,
         cpu_ns=ran.cpu_ns,
         steady=steady,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from typing import TYPE_CHECKING
 
 from edgekit.core.artifact import ArtifactKind
@@ -47,6 +48,7 @@ class Reference:
         self._target = target
         self._subject = subject
         self._outputs: NDArray[np.float32] | None = None
+        self._guard = threading.Lock()
 
     def outputs(self, count: int) -> NDArray[np.float32]:
         """Outputs of the first `count` seeded inputs, float32[count, C].
@@ -56,9 +58,10 @@ class Reference:
             InputError: The model has no Paddle artifact.
             RunnerError: Paddle Inference failed.
         """
-        if self._outputs is None or len(self._outputs) < count:
-            self._outputs = self._compute(count)
-        return self._outputs[:count]
+        with self._guard:
+            if self._outputs is None or len(self._outputs) < count:
+                self._outputs = self._compute(count)
+            return self._outputs[:count]
 
     def parity(self, outputs: NDArray[np.float32], precision: Precision) -> Parity:
         """Judge the outputs of the first seeded inputs."""

@@ -13,7 +13,7 @@ from edgekit.convert.manifest import verify_files
 from edgekit.core.artifact import Artifact
 from edgekit.core.measurement import ArtifactRef, Environment, Point, PointError, Status
 from edgekit.core.parity import Parity
-from edgekit.core.units import format_ms
+from edgekit.core.units import format_count, format_ms
 from edgekit.errors import DeviceLostError, EdgekitError, UnsupportedError
 from edgekit.measure.cell import Cell, Timing, Turn, check_batch, take_turn
 from edgekit.measure.reference import Reference
@@ -23,12 +23,17 @@ logger = logging.getLogger("edgekit")
 
 
 class Progress(msgspec.Struct, frozen=True, kw_only=True):
-    """One step of a sweep, for whoever shows it."""
+    """One step of a sweep, for whoever shows it; with a result once a turn has ended.
+
+    Attributes:
+        instructions: Of one inference, on an emulated device in the place of the latency.
+    """
 
     done: int
     total: int
     label: str
     latency_ns: float | None = None
+    instructions: int | None = None
 
 
 ShowProgress = Callable[[Progress], None]
@@ -163,10 +168,16 @@ class Sweep:
             self._end(index, error)
         self._turns_done += 1
         self._save(self.points)
-        self._show(
-            Progress(
-                done=self._turns_done, total=total, label=cell.label, latency_ns=self.points[index].latency_ns
-            )
+        self._show(self._ended(index, total))
+
+    def _ended(self, index: int, total: int) -> Progress:
+        point, count = self.points[index], self.points[index].instruction_count
+        return Progress(
+            done=self._turns_done,
+            total=total,
+            label=self._cells[index].label,
+            latency_ns=None if self._target.info.emulated else point.latency_ns,
+            instructions=None if count is None else count.main_thread,
         )
 
     def _add(self, index: int, turn: Turn, environment: Environment) -> None:
@@ -252,4 +263,6 @@ def _worse(before: Parity | None, now: Parity | None) -> Parity | None:
 def describe(progress: Progress) -> str:
     """A line for people."""
     shown = "" if progress.latency_ns is None else f": {format_ms(progress.latency_ns)} ms"
+    if progress.instructions is not None:
+        shown = f": {format_count(progress.instructions)} instructions"
     return f"[{progress.done}/{progress.total}] {progress.label}{shown}"

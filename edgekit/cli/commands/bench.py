@@ -7,7 +7,7 @@ import shlex
 import sys
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -15,6 +15,7 @@ from edgekit.cli.options import (
     IntList,
     WordList,
     adb_server_option,
+    allow_mismatch_option,
     device_option,
     echo_json,
     is_interactive,
@@ -25,7 +26,7 @@ from edgekit.cli.options import (
 from edgekit.errors import INTERRUPTED_EXIT_CODE, UsageError
 
 if TYPE_CHECKING:
-    from edgekit.measure.bench import Outcome
+    from edgekit.measure.several import TargetOutcome
     from edgekit.measure.sweep import Progress, ShowProgress
     from edgekit.measure.target import Subject, Target
 
@@ -44,7 +45,7 @@ PRECISIONS = ("fp32", "fp16", "int8")
 @click.option("--threads", type=IntList(), default="1", show_default=True, help="Threads of the engine.")
 @click.option("--batch-size", "batch_sizes", type=IntList(), default="1", show_default=True,
               help="Inputs an inference.")  # fmt: skip
-@click.option("--power-mode", type=click.Choice(POWER_MODES), help="Paddle Lite's core binding, on devices.")
+@click.option("--power-mode", "power_modes", type=WordList(POWER_MODES), help="Core binding, on devices.")
 @click.option("--cores", metavar="LIST", help="0,1 or big, little, all: bind the runner to them.")
 @click.option("--warmup", type=click.IntRange(0), help="Fewest warm-up runs; 0 measures cold.  [default: 10]")
 @click.option("--repeats", type=click.IntRange(1), help="Fewest timed runs of each process.  [default: 100]")
@@ -61,9 +62,46 @@ PRECISIONS = ("fp32", "fp16", "int8")
               help="onednn=off (paddle), spinning=off (onnxruntime); repeatable.")  # fmt: skip
 @click.option("-o", "--output", type=click.Path(path_type=Path, dir_okay=False), metavar="FILE",
               help="The result file.  [default: results/TIME-TARGET.json]")  # fmt: skip
+@click.option("--resume", type=click.Path(path_type=Path, dir_okay=False), metavar="FILE",
+              help="Go on with the command that wrote FILE; what has finished in it is kept.")  # fmt: skip
+@allow_mismatch_option
 @no_install_option
 @json_option
-def command(
+@click.pass_context
+def command(ctx: click.Context, /, resume: Path | None, **asked: Any) -> int:
+    """Measure the latency of exported models (NAMEs or artifact directories; none: all in models/).
+
+    Every point is measured in several fresh processes that take turns with those of the other points;
+    whatever has finished is in the result file, also after Ctrl-C (exit code 130). Several devices are
+    measured at the same time.
+    """
+    if resume is not None:
+        asked = _asked_before(ctx, resume)
+    return _bench(resume=resume, **asked)
+
+
+def _asked_before(ctx: click.Context, path: Path) -> dict[str, Any]:
+    """The parameters of the command that wrote a result file, for the device that the file is of."""
+    from click.core import ParameterSource
+
+    from edgekit.measure.results import load_result
+
+    own = ("resume", "devices", "adb_servers", "no_install", "as_json")
+    for name in ctx.params:
+        if name not in own and ctx.get_parameter_source(name) is ParameterSource.COMMANDLINE:
+            raise click.UsageError(f"--resume takes everything else from {path}; leave the other options out")
+    result = load_result(path)
+    words = list(result.command)
+    if "bench" not in words:
+        raise UsageError(f"resuming {path}: it does not say which command wrote it")
+    before = command.make_context("bench", words[words.index("bench") + 1 :]).params
+    before.pop("resume")
+    host = result.target.transport == "local"
+    given = {name: ctx.params[name] for name in own[1:] if ctx.params[name]}
+    return {**before, "output": None, "devices": () if host else (result.target.serial,), **given}
+
+
+def _bench(
     names: tuple[str, ...],
     host: bool,
     devices: tuple[str, ...],
@@ -72,7 +110,7 @@ def command(
     precisions: tuple[str, ...],
     threads: tuple[int, ...],
     batch_sizes: tuple[int, ...],
-    power_mode: str | None,
+    power_modes: tuple[str, ...] | None,
     cores: str | None,
     warmup: int | None,
     repeats: int | None,
@@ -84,15 +122,13 @@ def command(
     output: Path | None,
     no_install: bool,
     as_json: bool,
+    resume: Path | None,
+    allow_mismatch: bool,
 ) -> int:
-    """Measure the latency of exported models (NAMEs or artifact directories; none: all in models/).
-
-    Every point is measured in several fresh processes that take turns with those of the other points;
-    whatever has finished is in the result file, also after Ctrl-C (exit code 130).
-    """
     from edgekit.core.measurement import PowerMode
     from edgekit.core.spec import Precision
-    from edgekit.measure.bench import BenchOptions, bench
+    from edgekit.measure.bench import BenchOptions
+    from edgekit.measure.several import bench_all
 
     options = BenchOptions(
         engines=engines or (("paddle",) if host else ("paddlelite",)),
@@ -100,7 +136,7 @@ def command(
         threads=threads,
         batch_sizes=batch_sizes,
         cores=cores,
-        power_mode=None if power_mode is None else PowerMode(power_mode),
+        power_modes=tuple(PowerMode(name) for name in power_modes or ()),
         warmup=warmup,
         repeats=repeats,
         min_s=min_secs,
@@ -110,11 +146,13 @@ def command(
         engine_options=_parse_engine_options(engine_options),
         output=output,
         command=tuple(sys.argv),
+        resume=resume,
     )
-    target = _open_target(host, devices, adb_servers, install=not no_install)
-    with contextlib.closing(target), _progress() as show:
-        outcome = bench(target, _subjects(names), options, show=show)
-    return _render(outcome, as_json)
+    subjects = _subjects(names)
+    opened = _opened(host, devices, adb_servers, install=not no_install, allow_mismatch=allow_mismatch)
+    with opened as targets, _progress() as show:
+        outcomes = bench_all(targets, subjects, options, show=show)
+    return _render(outcomes, as_json)
 
 
 def _parse_engine_options(words: Sequence[str]) -> dict[str, str]:
@@ -127,14 +165,22 @@ def _parse_engine_options(words: Sequence[str]) -> dict[str, str]:
     return pairs
 
 
-def _open_target(host: bool, devices: Sequence[str], adb_servers: Sequence[str], *, install: bool) -> Target:
-    from edgekit.measure.target import HostTarget
-
+@contextlib.contextmanager
+def _opened(
+    host: bool, devices: Sequence[str], adb_servers: Sequence[str], *, install: bool, allow_mismatch: bool
+) -> Iterator[list[Target]]:
     if host and (devices or adb_servers):
         raise click.UsageError("--host excludes --device and --adb-server")
-    if not host:
-        raise UsageError("no target: this edgekit measures on the host", hint="edgekit bench --host")
-    return HostTarget(install=install)
+    if host:
+        from edgekit.measure.target import HostTarget
+
+        with contextlib.closing(HostTarget(install=install)) as target:
+            yield [target]
+        return
+    from edgekit.measure.device import opened_targets
+
+    with opened_targets(devices, adb_servers, install=install, allow_mismatch=allow_mismatch) as targets:
+        yield list(targets)
 
 
 def _subjects(names: Sequence[str]) -> list[Subject]:
@@ -162,26 +208,40 @@ def _progress() -> Iterator[ShowProgress]:
     def line(step: Progress) -> None:
         from edgekit.measure.sweep import describe
 
-        if step.latency_ns is not None:
+        if step.latency_ns is not None or step.instructions is not None:
             note(describe(step))
 
     yield line
 
 
-def _render(outcome: Outcome, as_json: bool) -> int:
+def _render(outcomes: Sequence[TargetOutcome], as_json: bool) -> int:
     from edgekit.report.table import latency_table
 
-    if as_json:
-        echo_json(outcome.result)
-    else:
-        click.echo(latency_table(outcome.result))
-    note(f"result file: {shlex.quote(str(outcome.path))}")
-    if outcome.interrupted:
-        note("interrupted; what had finished is kept")
-        return INTERRUPTED_EXIT_CODE
-    if outcome.error is not None:
-        note(f"error: {outcome.error.message}")
-        if outcome.error.hint:
-            note(f"hint: {outcome.error.hint}")
-        return outcome.error.exit_code
-    return 0
+    results = [one.outcome.result for one in outcomes if one.outcome is not None]
+    if as_json and results:
+        echo_json(results[0] if len(outcomes) == 1 else results)
+    elif not as_json and results:
+        click.echo("\n\n".join(latency_table(result) for result in results))
+    codes = [_tell(one) for one in outcomes]
+    return next((code for code in codes if code), 0)
+
+
+def _tell(one: TargetOutcome) -> int:
+    """What people should know of one target, on stderr; its exit code."""
+    from edgekit.core.measurement import Status
+
+    outcome = one.outcome
+    if outcome is not None:
+        path = shlex.quote(str(outcome.path))
+        note(f"result file: {path}")
+        if any(point.status is Status.INTERRUPTED for point in outcome.result.points):
+            note(f"what had finished is kept; to go on: edgekit bench --resume {path}")
+        if outcome.interrupted:
+            note("interrupted")
+            return INTERRUPTED_EXIT_CODE
+    if one.error is None:
+        return 0
+    note(f"error: {one.error.message}")
+    if one.error.hint:
+        note(f"hint: {one.error.hint}")
+    return one.error.exit_code
