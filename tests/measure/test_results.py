@@ -1,0 +1,189 @@
+"""The result file, its schema, its table, and the readings that go into it."""
+
+from __future__ import annotations
+
+import json
+import os
+from datetime import datetime, timezone
+from pathlib import Path
+
+import msgspec
+import pytest
+
+from edgekit.core.device import DeviceInfo
+from edgekit.core.measurement import InstructionCount, Point, PointError, ProcessRun, Result, Status
+from edgekit.core.parity import Parity
+from edgekit.core.spec import Precision
+from edgekit.errors import InputError, OutputError
+from edgekit.measure.environment import read_host_environment
+from edgekit.measure.host import host_info
+from edgekit.measure.results import default_path, load_result, save_result
+from edgekit.report.schema import encode_schema, result_schema
+from edgekit.report.table import latency_table
+from tests.conftest import REPOSITORY
+
+
+def point(model: str, threads: int, **changes: object) -> Point:
+    run = ProcessRun(
+        samples_ns=(1_000_000, 1_100_000, 5_000_000),
+        warmup_runs=10,
+        load_ns=20_000_000,
+        first_run_ns=3_000_000,
+        peak_memory_bytes=81_000_000,
+        steady=True,
+    )
+    made = Point(
+        model=model,
+        artifact=None,
+        engine="onnxruntime",
+        precision=Precision.FP32,
+        requested_threads=threads,
+        batch_size=1,
+        status=Status.DONE,
+        processes=(run,),
+    )
+    return msgspec.structs.replace(made, **changes)
+
+
+def result(*points: Point, emulated: bool = False) -> Result:
+    return Result(
+        run_id="x",
+        started_at="2026-11-23T12:00:00Z",
+        ended_at=None,
+        edgekit_version="0.1.0",
+        command=("edgekit", "bench"),
+        target=DeviceInfo(serial="host", state="device", transport="local", soc="Chip", emulated=emulated),
+        points=points,
+    )
+
+
+def test_a_result_comes_back_as_it_was_saved(tmp_path: Path) -> None:
+    path = tmp_path / "deep" / "result.json"
+    document = result(point("a", 1), point("b", 2))
+    save_result(path, document)
+    assert load_result(path) == document
+
+
+@pytest.mark.parametrize(
+    "content", [b"", b"{", b"[]", b'{"schema_version": "one"}', b'{"schema_version": 1}']
+)
+def test_what_is_no_result_is_refused_by_name(tmp_path: Path, content: bytes) -> None:
+    path = tmp_path / "result.json"
+    path.write_bytes(content)
+    with pytest.raises(InputError, match="result.json") as caught:  # noqa: RUF043
+        load_result(path)
+    assert caught.value.hint
+
+
+def test_a_newer_schema_is_refused_with_the_upgrade(tmp_path: Path) -> None:
+    path = tmp_path / "result.json"
+    path.write_text('{"schema_version": 99, "points": "of another shape"}')
+    with pytest.raises(InputError, match="schema_version 99") as caught:
+        load_result(path)
+    assert "upgrade" in (caught.value.hint or "")
+
+
+def test_a_place_that_cannot_be_written(tmp_path: Path) -> None:
+    blocker = tmp_path / "file"
+    blocker.touch()
+    with pytest.raises(OutputError, match="result.json"):  # noqa: RUF043
+        save_result(blocker / "result.json", result())
+
+
+def test_default_names_say_when_and_where() -> None:
+    moment = datetime(2026, 11, 23, 12, 0, 5, tzinfo=timezone.utc)
+    assert (
+        default_path(moment, "192.168.0.7:5555").as_posix()
+        == "results/20261123T120005Z-192.168.0.7-5555.json"
+    )
+
+
+def test_the_published_schema_is_current() -> None:
+    published = (REPOSITORY / "docs" / "result.schema.json").read_bytes()
+    assert published == encode_schema(), "run: python scripts/write_schema.py"
+
+
+def test_the_schema_names_every_field_that_is_written() -> None:
+    schema = result_schema()
+    definitions = schema["$defs"]
+    written = json.loads(msgspec.json.encode(result(point("a", 1))))
+    assert set(written) == set(definitions["Result"]["properties"])
+    assert set(written["points"][0]) == set(definitions["Point"]["properties"])
+    assert set(written["points"][0]["processes"][0]) == set(definitions["ProcessRun"]["properties"])
+
+
+def test_the_latency_is_the_median_of_process_medians() -> None:
+    runs = tuple(
+        ProcessRun(samples_ns=samples, warmup_runs=0) for samples in [(1, 2, 9), (5, 5, 5), (7, 8, 9)]
+    )
+    assert point("a", 1, processes=runs).latency_ns == 5
+    assert point("a", 1, processes=()).latency_ns is None
+
+
+def test_the_table_has_a_row_a_model_and_a_column_a_configuration() -> None:
+    error = PointError(message="8 threads: too few cores\nmore", exit_code=2)
+    table = latency_table(
+        result(
+            point("PPLCNet_x0_25", 1),
+            point("PPLCNet_x0_25", 8, status=Status.SKIPPED, processes=(), error=error),
+            point("PPLCNet_x1_0", 1, effective_threads=1),
+        )
+    )
+    blocks = table.split("\n\n")
+    assert blocks[1].splitlines() == [
+        "Latency, ms (median)",
+        "               onnxruntime",
+        "Model          1 thread  8 threads",
+        "-------------  --------  ---------",
+        "PPLCNet_x0_25      1.10    skipped",
+        "PPLCNet_x1_0       1.10          -",
+    ]
+    assert blocks[2].splitlines()[4].split() == ["PPLCNet_x0_25", "23", "skipped"]
+    assert blocks[3].splitlines()[4].split() == ["PPLCNet_x0_25", "81", "skipped"]
+    assert blocks[4] == "skipped: 8 threads: too few cores"
+
+
+def test_the_table_marks_what_a_reader_must_know() -> None:
+    failed = Parity(
+        reference="paddle", inputs=2, max_relative_error=0.5, top1_agreement=1.0, outputs_differ=True,
+        passed=False, reason="relative error 5.00e-01 exceeds 1e-04 (fp32)",
+    )  # fmt: skip
+    table = latency_table(
+        result(point("a", 4, effective_threads=2, parity=failed, status=Status.INTERRUPTED))
+    )
+    assert "1.10*" in table
+    assert "4 threads asked, 2 took effect" in table
+    assert "parity with paddle failed: relative error" in table
+    assert "interrupted after 1 process(es)" in table
+    assert "parity with paddle: 0 of 1 points passed" in table
+
+
+def test_emulated_targets_show_instructions_and_no_milliseconds() -> None:
+    count = InstructionCount(total=117_000_000, main_thread=58_577_000)
+    table = latency_table(result(point("a", 1, instruction_count=count), emulated=True))
+    assert "58.58 M" in table
+    assert "EMULATED" in table
+    assert " ms" not in table
+
+
+def test_the_hosts_environment_is_read_and_gaps_are_named() -> None:
+    environment = read_host_environment(watch_s=0.05)
+    assert len(environment.cores) == os.cpu_count()
+    assert environment.load_1min is not None
+    assert environment.memory_available_bytes is not None
+    assert environment.memory_available_bytes > 1_000_000
+    assert environment.steal_ticks is not None
+    assert environment.busy_processes is not None
+    frequencies = [core.frequency_khz for core in environment.cores]
+    assert ("core frequencies" in environment.unreadable) == all(one is None for one in frequencies)
+    assert ("temperatures" in environment.unreadable) == (not environment.temperatures_celsius)
+
+
+def test_the_host_is_described_as_devices_are() -> None:
+    info = host_info()
+    assert info.serial == "host"
+    assert info.abi == os.uname().machine
+    assert set(info.cores) == os.sched_getaffinity(0)
+    assert info.memory_bytes is not None
+    assert info.memory_bytes > 100_000_000
+    assert not info.emulated
