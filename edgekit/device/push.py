@@ -72,6 +72,7 @@ class Pushed(msgspec.Struct, frozen=True, kw_only=True):
     """What a push did on one device.
 
     Attributes:
+        freed_bytes: What `--clean` gave back; None for a push.
         error: Why it failed, None where all is there.
     """
 
@@ -84,6 +85,7 @@ class Pushed(msgspec.Struct, frozen=True, kw_only=True):
     sent_bytes: int = 0
     present_files: int = 0
     wall_s: float = 0.0
+    freed_bytes: int | None = None
     error: str | None = None
 
 
@@ -284,10 +286,10 @@ def push_all(
 
 
 def clean_all(transports: Sequence[DeviceTransport]) -> list[Outcome]:
-    """Delete what edgekit has put on devices and nothing else; `sent_bytes` is minus what was freed."""
+    """Delete what edgekit has put on devices and nothing else."""
 
     def clean(store: DeviceStore) -> Pushed:
-        return Pushed(serial=store.transport.serial, root=store.root, sent_bytes=-store.clean())
+        return Pushed(serial=store.transport.serial, root=store.root, freed_bytes=store.clean())
 
     return _on_all(transports, lambda transport: _on_device(transport, clean))
 
