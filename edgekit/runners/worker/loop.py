@@ -53,7 +53,7 @@ class MappedInput:
             if identity != self._identity:
                 # The mapping keeps its file's inode in use, so no other file can get its number.
                 # Writable, because OpenVINO takes nothing else; no engine writes to its input.
-                mode = "r+" if os.access(path, os.W_OK) else "c"
+                mode: Any = "r+" if os.access(path, os.W_OK) else "c"
                 self._array = numpy.memmap(path, dtype="<f4", mode=mode).view(numpy.ndarray)
                 self._identity = identity
         except OSError as error:
