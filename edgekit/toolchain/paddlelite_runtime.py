@@ -20,6 +20,8 @@ from edgekit.toolchain.runtimes import AARCH64, TARGETS, Runtime, find_runtime, 
 ENGINE = "paddlelite"
 LIBRARY = "libpaddle_light_api_shared.so"
 HEADER = "paddle_api.h"
+# What the Android release has beside: the Java classes and their library, for apps.
+JAVA_FILES = ("PaddlePredictor.jar", "libpaddle_lite_jni.so")
 RELEASE_URL = "https://github.com/PaddlePaddle/Paddle-Lite/releases/download/v{version}/{archive}"
 ARCHIVE = "inference_lite_lib.armlinux.armv8.gcc.with_extra.with_cv.tar.gz"
 DOWNLOAD_TIMEOUT_S = 8.0
@@ -112,7 +114,7 @@ def _unpack(members: tarfile.TarFile, archive: Path, work: Path) -> None:
                 hint="do not use this archive",
             )
         wanted = path.parent.name in ("include", "lib") and (path.suffix == ".h" or path.name == LIBRARY)
-        if not wanted:
+        if not wanted and path.name not in JAVA_FILES:
             continue
         reader = members.extractfile(member) if member.isfile() else None
         if reader is None or member.size > MAX_MEMBER_BYTES:
@@ -148,7 +150,8 @@ def _from_directory(
         license="Apache-2.0",
     )
     headers = {f"include/{header.name}": header for header in sorted(include.glob("*.h"))}
-    return store(runtime, {LIBRARY: library, **headers})
+    java = {f"java/{name}": file for name in JAVA_FILES for file in directory.rglob(name)}
+    return store(runtime, {LIBRARY: library, **headers, **java})
 
 
 def _one(directory: Path, name: str) -> Path:
