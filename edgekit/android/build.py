@@ -74,13 +74,13 @@ def build_apk(
             hint="edgekit bundle NAME --artifacts onnx,nb-arm",
         )
     tools = find_build_tools(load_dependencies(), progress)
-    libraries = _libraries(engine, tools, progress)
+    libraries = app_libraries(engine, tools, progress)
     with atomic_file(output) as part, tempfile.TemporaryDirectory(prefix="edgekit-apk.") as work_name:
         work = Path(work_name)
         progress("packing resources")
-        resources = _pack_resources(directory, tools, work)
+        resources = pack_resources(directory, tools, work)
         progress("compiling")
-        classes = _compile(directory, engine, tools, libraries, work)
+        classes = compile_app(directory, engine, tools, libraries, work)
         app_dex = _dex(tools, classes, libraries.compile_path, work / "app-dex")
         library_dex = _library_dex(tools, libraries)
         unsigned = work / "unsigned.apk"
@@ -104,7 +104,12 @@ def build_apk(
     )
 
 
-def _libraries(engine: AppEngine, tools: BuildTools, progress: Report) -> Libraries:
+def app_libraries(engine: AppEngine, tools: BuildTools, progress: Report) -> Libraries:
+    """What a flavour is linked with; fetched or found installed.
+
+    Raises:
+        ToolError: ONNX Runtime cannot be fetched, or Paddle Lite is not installed.
+    """
     onnxruntime = fetch_onnxruntime(load_dependencies().onnxruntime, progress)
     libraries = Libraries(
         compile_path=(tools.onnxruntime,),
@@ -119,12 +124,16 @@ def _libraries(engine: AppEngine, tools: BuildTools, progress: Report) -> Librar
         compile_path=(*libraries.compile_path, paddle.classes),
         dexed=(*libraries.dexed, paddle.classes),
         native=(*libraries.native, paddle.library),
-        versions={**libraries.versions, "Paddle Lite for Android": paddle.version or "unknown"},
+        versions={**libraries.versions, "Paddle Lite for Android": paddle.version},
     )
 
 
-def _pack_resources(project: Path, tools: BuildTools, work: Path) -> Path:
-    """Compile and link resources and manifest; writes `R.java` below `work/generated`."""
+def pack_resources(project: Path, tools: BuildTools, work: Path) -> Path:
+    """Compile and link resources and manifest.
+
+    Returns:
+        An APK of resources and manifest alone; `R.java` lies below `work/generated` then.
+    """
     compiled, linked = work / "resources.zip", work / "resources.apk"
     manifest = work / "AndroidManifest.xml"
     manifest.write_text(packaged_manifest(project))
@@ -151,8 +160,10 @@ def version_code(version: str) -> int:
     return major * 10_000 + minor * 100 + patch
 
 
-def _compile(project: Path, engine: AppEngine, tools: BuildTools, libraries: Libraries, work: Path) -> Path:
-    """Compile the flavour's sources to a jar."""
+def compile_app(
+    project: Path, engine: AppEngine, tools: BuildTools, libraries: Libraries, work: Path
+) -> Path:
+    """Compile a flavour's sources, after `pack_resources`; the app's classes as a jar."""
     classes = work / "classes"
     classes.mkdir()
     path = ":".join(str(jar) for jar in (*libraries.compile_path, tools.android))

@@ -14,12 +14,14 @@ import msgspec
 from edgekit import __version__
 from edgekit._files import locked, output_error
 from edgekit.android.model_file import (
+    INDEX_NAME,
     MODEL_FILE_NAME,
     BundledArtifact,
     BundledFile,
     BundledInput,
     BundledOutput,
     ModelFile,
+    ModelIndex,
 )
 from edgekit.android.project import MODELS, SAMPLES, open_project
 from edgekit.android.samples import EncodedSample, make_samples
@@ -85,6 +87,8 @@ def bundle(
                 _write_model(fresh / manifest.name, source, manifest, kinds, chosen)
                 for source, manifest in found
             ]
+            index = ModelIndex(models=tuple(model.name for model in written))
+            (fresh / INDEX_NAME).write_bytes(msgspec.json.encode(index) + b"\n")
             _replace_directory(fresh, target, Path(work) / "old")
     except OSError as error:
         raise output_error(target, error) from error

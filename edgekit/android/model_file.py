@@ -1,4 +1,4 @@
-"""`model.json`: all that the app knows of a bundled model.
+"""`model.json`: all that the app knows of a bundled model; and the list of the models.
 
 The app's reader is `org.edgekit.demo.model.ModelSpec`; both check the same schema version.
 """
@@ -11,6 +11,13 @@ from edgekit.core.spec import Precision, Preprocess
 
 MODEL_SCHEMA_VERSION = 1
 MODEL_FILE_NAME = "model.json"
+INDEX_NAME = "index.json"
+
+
+class ModelIndex(msgspec.Struct, frozen=True, kw_only=True):
+    """`index.json` beside the models' directories: their names, the app's first choice first."""
+
+    models: tuple[str, ...]
 
 
 class BundledFile(msgspec.Struct, frozen=True, kw_only=True):

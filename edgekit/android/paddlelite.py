@@ -6,50 +6,35 @@ from pathlib import Path
 
 import msgspec
 
-from edgekit.errors import InputError, ToolError
-from edgekit.toolchain.components import component
+from edgekit.errors import ToolError
+from edgekit.toolchain.paddlelite_runtime import ENGINE, JAVA_FILES
+from edgekit.toolchain.runtimes import ANDROID, find_runtime
 
-COMPONENT = "paddlelite-runtime"
-JAR = "PaddlePredictor.jar"
-LIBRARY = "libpaddle_lite_jni.so"
-HINT = (
-    f"edgekit toolchain install {COMPONENT} --archive FILE, with the Android release archive of Paddle Lite "
-    "(inference_lite_lib.android.armv8.clang.c++_static.with_extra.with_cv.tar.gz)"
-)
+ARCHIVE = "inference_lite_lib.android.armv8.clang.c++_static.with_extra.with_cv.tar.gz"
+HINT = f"edgekit toolchain install paddlelite-runtime --archive FILE, with the release's {ARCHIVE}"
 
 
 class PaddleLiteLibrary(msgspec.Struct, frozen=True, kw_only=True):
     """Paddle Lite's Java classes and its native library for arm64-v8a."""
 
-    version: str | None
+    version: str
     classes: Path
     library: Path
 
 
 def find_paddlelite() -> PaddleLiteLibrary:
-    """Look for the Android library in the installed toolchain component.
+    """The Java library of the installed toolchain component.
 
     Raises:
-        ToolError: It is not installed, or what is installed has no Java library.
+        ToolError: Paddle Lite for Android is not installed, or was installed without its Java library.
     """
-    try:
-        found = component(COMPONENT).find()
-    except InputError as error:
-        raise ToolError(f"building the app for Paddle Lite: {error.message}", hint=HINT) from error
-    if found is None:
-        raise ToolError(f"building the app for Paddle Lite: {COMPONENT} is not installed", hint=HINT)
-    return library_below(found.path, found.version)
-
-
-def library_below(directory: Path, version: str | None) -> PaddleLiteLibrary:
-    """The Java library in an unpacked release archive.
-
-    Raises:
-        ToolError: The directory lacks the jar or the library.
-    """
-    root = directory if directory.is_dir() else directory.parent
-    jars, libraries = sorted(root.rglob(JAR)), sorted(root.rglob(LIBRARY))
-    if not jars or not libraries:
-        missing = " and ".join(name for name, found in ((JAR, jars), (LIBRARY, libraries)) if not found)
-        raise ToolError(f"building the app for Paddle Lite: no {missing} below {root}", hint=HINT)
-    return PaddleLiteLibrary(version=version, classes=jars[0], library=libraries[0])
+    runtime = find_runtime(ENGINE, ANDROID)
+    if runtime is None:
+        raise ToolError("building the app for Paddle Lite: its Android library is not installed", hint=HINT)
+    classes, library = (Path(runtime.directory) / "java" / name for name in JAVA_FILES)
+    for path in (classes, library):
+        if not path.is_file():
+            raise ToolError(
+                f"building the app for Paddle Lite: the installed library came without {path.name}", hint=HINT
+            )
+    return PaddleLiteLibrary(version=runtime.version, classes=classes, library=library)

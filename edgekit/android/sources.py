@@ -5,11 +5,12 @@ from __future__ import annotations
 import enum
 import re
 from pathlib import Path
+from typing import TypeVar
 
 import msgspec
 
 from edgekit._files import read_bytes, sha256_file
-from edgekit.android.model_file import MODEL_FILE_NAME, ModelFile
+from edgekit.android.model_file import INDEX_NAME, MODEL_FILE_NAME, ModelFile, ModelIndex
 from edgekit.android.project import ASSETS, MAIN, MODELS, PACKAGE
 from edgekit.errors import InputError
 
@@ -50,26 +51,32 @@ def bundled_models(project: Path) -> list[ModelFile]:
         InputError: There is none, or one of them is damaged.
     """
     again = "edgekit bundle NAME..."
+    root = project / MODELS
+    if not (root / INDEX_NAME).is_file():
+        raise InputError(f"building the app: no model is bundled in {root}", hint=again)
     models = []
-    for directory in sorted((project / MODELS).glob("*")):
-        if directory.name.startswith(".") or not directory.is_dir():
-            continue
-        path = directory / MODEL_FILE_NAME
-        try:
-            model = msgspec.json.decode(read_bytes(path, "the bundled model", hint=again), type=ModelFile)
-        except (msgspec.DecodeError, UnicodeDecodeError) as error:
-            raise InputError(f"reading the bundled model {path}: {error}", hint=again) from error
+    for name in _decode(root / INDEX_NAME, ModelIndex, again).models:
+        directory = root / name
+        model = _decode(directory / MODEL_FILE_NAME, ModelFile, again)
         files = {model.labels.file: model.labels.sha256}
         files |= {artifact.file: artifact.sha256 for artifact in model.artifacts}
         files |= {sample.file: sample.sha256 for sample in model.samples}
-        for name, sha256 in files.items():
-            file = directory / name
+        for file_name, sha256 in files.items():
+            file = directory / file_name
             if not file.is_file() or sha256_file(file) != sha256:
                 raise InputError(f"checking the bundled model {file}: missing or changed", hint=again)
         models.append(model)
-    if not models:
-        raise InputError(f"building the app: no model is bundled in {project / MODELS}", hint=again)
     return models
+
+
+T = TypeVar("T")
+
+
+def _decode(path: Path, kind: type[T], hint: str) -> T:
+    try:
+        return msgspec.json.decode(read_bytes(path, "the bundled model", hint=hint), type=kind)
+    except (msgspec.DecodeError, UnicodeDecodeError) as error:
+        raise InputError(f"reading the bundled model {path}: {error}", hint=hint) from error
 
 
 def packaged_manifest(project: Path) -> str:

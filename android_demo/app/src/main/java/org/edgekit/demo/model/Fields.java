@@ -1,5 +1,8 @@
 package org.edgekit.demo.model;
 
+import java.util.ArrayList;
+import java.util.Collections;
+import java.util.List;
 import org.json.JSONArray;
 import org.json.JSONException;
 import org.json.JSONObject;
@@ -28,10 +31,6 @@ final class Fields {
             throw wrong(name, "text", value);
         }
         return (String) value;
-    }
-
-    String textOrNull(String name) throws ModelException {
-        return object.isNull(name) ? null : text(name);
     }
 
     int integer(String name) throws ModelException {
@@ -89,6 +88,19 @@ final class Fields {
             }
         }
         return whole;
+    }
+
+    List<String> texts(String name) throws ModelException {
+        JSONArray array = array(name);
+        List<String> texts = new ArrayList<>();
+        for (int index = 0; index < array.length(); index++) {
+            Object value = array.opt(index);
+            if (!(value instanceof String)) {
+                throw wrong(name + "[" + index + "]", "text", value);
+            }
+            texts.add((String) value);
+        }
+        return Collections.unmodifiableList(texts);
     }
 
     Fields object(String name) throws ModelException {

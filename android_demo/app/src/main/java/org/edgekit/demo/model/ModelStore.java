@@ -11,7 +11,6 @@ import java.io.OutputStream;
 import java.nio.charset.StandardCharsets;
 import java.security.MessageDigest;
 import java.security.NoSuchAlgorithmException;
-import java.util.ArrayList;
 import java.util.Arrays;
 import java.util.Collections;
 import java.util.List;
@@ -22,6 +21,9 @@ import java.util.List;
  */
 public final class ModelStore {
     public static final String ROOT = "models";
+    public static final String INDEX = "index.json";
+    private static final String NO_MODEL =
+            "This app has no model. Bundle one with: edgekit bundle NAME, then build again.";
     private static final int CHUNK_BYTES = 1 << 16;
 
     private final AssetManager assets;
@@ -35,20 +37,24 @@ public final class ModelStore {
         this.extracted = extracted;
     }
 
-    /** Names of the bundled models, sorted; a broken one is among them and fails when it is read. */
+    /**
+     * Names of the bundled models in the order in which they were bundled; a broken one is among them and
+     * fails when it is read.
+     */
     public List<String> names() throws ModelException {
-        try {
-            String[] names = assets.list(ROOT);
-            if (names == null || names.length == 0) {
-                throw new ModelException(
-                        "This app has no model. Bundle one with: edgekit bundle NAME, then build again.");
-            }
-            List<String> sorted = new ArrayList<>(Arrays.asList(names));
-            Collections.sort(sorted);
-            return sorted;
+        String text;
+        try (InputStream in = assets.open(ROOT + "/" + INDEX)) {
+            ByteArrayOutputStream out = new ByteArrayOutputStream();
+            copy(in, out);
+            text = new String(out.toByteArray(), StandardCharsets.UTF_8);
         } catch (IOException error) {
-            throw new ModelException("The list of models cannot be read: " + error.getMessage(), error);
+            throw new ModelException(NO_MODEL, error);
         }
+        List<String> names = Fields.parse(text, INDEX).texts("models");
+        if (names.isEmpty()) {
+            throw new ModelException(NO_MODEL);
+        }
+        return names;
     }
 
     /** The description of one model, with its labels checked against it. */

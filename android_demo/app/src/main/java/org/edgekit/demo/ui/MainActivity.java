@@ -12,6 +12,7 @@ import android.view.Menu;
 import android.view.MenuItem;
 import android.view.View;
 import android.widget.ImageView;
+import android.widget.LinearLayout;
 import android.widget.TextView;
 import java.util.Map;
 import org.edgekit.demo.R;
@@ -20,6 +21,7 @@ import org.edgekit.demo.model.LoadedModel;
 
 /** A picture and what the chosen model says to it; or what is wrong with the model. */
 public final class MainActivity extends Activity {
+    private static final float LARGE_FONT_SCALE = 1.5f;
     private static final int REQUEST_GALLERY = 1;
     private static final int REQUEST_CAMERA = 2;
 
@@ -39,6 +41,7 @@ public final class MainActivity extends Activity {
         picture = PictureSource.restore(state);
         answers = new AnswerPanel(this);
         panel = new ConfigurationPanel(this, state, this::classify);
+        stackButtonsForLargeFonts();
         findViewById(R.id.gallery).setOnClickListener(view -> openGallery());
         findViewById(R.id.camera).setOnClickListener(view -> openCamera());
         findViewById(R.id.sample).setOnClickListener(view -> nextSample());
@@ -103,6 +106,22 @@ public final class MainActivity extends Activity {
             picture = PictureSource.ofUri(data.getData());
         }
         classify();
+    }
+
+    /** Three buttons beside each other would break their words at large font sizes. */
+    private void stackButtonsForLargeFonts() {
+        if (getResources().getConfiguration().fontScale < LARGE_FONT_SCALE) {
+            return;
+        }
+        LinearLayout buttons = findViewById(R.id.sources);
+        buttons.setOrientation(LinearLayout.VERTICAL);
+        for (int index = 0; index < buttons.getChildCount(); index++) {
+            buttons.getChildAt(index)
+                    .setLayoutParams(
+                            new LinearLayout.LayoutParams(
+                                    LinearLayout.LayoutParams.MATCH_PARENT,
+                                    LinearLayout.LayoutParams.WRAP_CONTENT));
+        }
     }
 
     private void showCatalogue(Workbench.Catalogue catalogue) {

@@ -1,0 +1,144 @@
+package org.edgekit.demo;
+
+import static org.junit.Assert.assertEquals;
+import static org.junit.Assert.assertFalse;
+import static org.junit.Assert.assertTrue;
+
+import android.content.Intent;
+import android.widget.EditText;
+import java.io.File;
+import java.nio.charset.StandardCharsets;
+import java.nio.file.Files;
+import java.nio.file.StandardCopyOption;
+import org.edgekit.demo.bench.BenchPlan;
+import org.edgekit.demo.ui.BenchmarkActivity;
+import org.edgekit.demo.ui.InfoActivity;
+import org.json.JSONArray;
+import org.json.JSONObject;
+import org.junit.Test;
+import org.junit.runner.RunWith;
+import org.robolectric.Robolectric;
+import org.robolectric.RobolectricTestRunner;
+import org.robolectric.RuntimeEnvironment;
+import org.robolectric.annotation.Config;
+import org.robolectric.annotation.GraphicsMode;
+
+/** Sweeps by intent and by hand; the result file is read by the host's own code afterwards. */
+@RunWith(RobolectricTestRunner.class)
+@Config(sdk = 34, qualifiers = "w411dp-h891dp-xhdpi")
+@GraphicsMode(GraphicsMode.Mode.NATIVE)
+public class BenchmarkActivityTest {
+    @Test
+    public void runsTheHostsPlan() throws Exception {
+        BenchmarkActivity activity = start(plan("host-run").putExtra(BenchPlan.EXTRA_THREADS, "1,2,64"));
+        Screen.await("the sweep has ended", () -> !Screen.text(activity, R.id.bench_end).isEmpty());
+        File result = resultFile("host-run.json");
+        JSONObject document = new JSONObject(text(result));
+        assertEquals("host-run", document.getString("run_id"));
+        assertEquals("SERIAL", document.getJSONObject("target").getString("serial"));
+        assertFalse(document.isNull("ended_at"));
+        JSONArray points = document.getJSONArray("points");
+        assertEquals(3, points.length());
+        for (int index = 0; index < 2; index++) {
+            JSONObject point = points.getJSONObject(index);
+            assertEquals(point.toString(), "done", point.getString("status"));
+            JSONObject process = point.getJSONArray("processes").getJSONObject(0);
+            assertTrue(process.getJSONArray("samples_ns").length() >= 12);
+            assertTrue(process.getInt("warmup_runs") >= 3);
+            assertTrue(point.getJSONObject("parity").getBoolean("passed"));
+        }
+        assertEquals("skipped", points.getJSONObject(2).getString("status"));
+        String kept = System.getProperty("edgekit.results");
+        if (kept != null) {
+            Files.copy(
+                    result.toPath(),
+                    new File(kept, "app.json").toPath(),
+                    StandardCopyOption.REPLACE_EXISTING);
+        }
+        Screen.capture(activity, "benchmark");
+    }
+
+    @Test
+    public void startsByHand() throws Exception {
+        BenchmarkActivity activity = start(new Intent());
+        ((EditText) activity.findViewById(R.id.bench_threads)).setText("1");
+        ((EditText) activity.findViewById(R.id.bench_warmup)).setText("0");
+        ((EditText) activity.findViewById(R.id.bench_repeats)).setText("3");
+        activity.findViewById(R.id.start).performClick();
+        Screen.await("the sweep has ended", () -> !Screen.text(activity, R.id.bench_end).isEmpty());
+        assertTrue(Screen.text(activity, R.id.bench_end).contains("app-"));
+        assertTrue(Screen.text(activity, R.id.bench_points).contains("ms"));
+    }
+
+    @Test
+    public void stopsWhenAsked() throws Exception {
+        BenchmarkActivity activity =
+                start(plan("stopped").putExtra(BenchPlan.EXTRA_MIN_MS, "3600000")
+                        .putExtra(BenchPlan.EXTRA_MAX_MS, "3600000"));
+        assertTrue(Screen.text(activity, R.id.start).contains("Stop"));
+        Thread.sleep(1500);
+        activity.findViewById(R.id.start).performClick();
+        Screen.await("the sweep has ended", () -> !Screen.text(activity, R.id.bench_end).isEmpty());
+        JSONArray points = new JSONObject(text(resultFile("stopped.json"))).getJSONArray("points");
+        assertTrue(points.length() <= 1);
+        if (points.length() == 1) {
+            assertEquals("interrupted", points.getJSONObject(0).getString("status"));
+        }
+    }
+
+    @Test
+    public void refusesANonsensicalPlanWhereTheHostSeesIt() throws Exception {
+        start(plan("nonsense").putExtra(BenchPlan.EXTRA_THREADS, "1,two"));
+        assertTrue(text(resultFile("nonsense.error")).contains("threads"));
+    }
+
+    @Test
+    public void refusesAModelThatIsNotThere() throws Exception {
+        BenchmarkActivity activity = start(plan("absent").putExtra(BenchPlan.EXTRA_MODELS, "Nobody"));
+        Screen.await("the sweep has ended", () -> !Screen.text(activity, R.id.bench_end).isEmpty());
+        assertTrue(text(resultFile("absent.error")).contains("Nobody"));
+    }
+
+    @Test
+    public void writesNothingOutsideItsDirectory() throws Exception {
+        BenchmarkActivity activity = start(plan("../escape"));
+        assertTrue(Screen.text(activity, R.id.bench_end).contains("run_id"));
+        assertFalse(new File(resultFile("x").getParentFile().getParentFile(), "escape.error").exists());
+    }
+
+    @Test
+    public void tellsWhatIsInIt() throws Exception {
+        InfoActivity activity = Robolectric.buildActivity(InfoActivity.class).setup().get();
+        Screen.await(
+                "the information is shown",
+                () -> Screen.text(activity, R.id.information_text).contains("SHA-256"));
+        String text = Screen.text(activity, R.id.information_text);
+        assertTrue(text, text.contains("PPLCNet_x1_0_doc_ori"));
+        assertTrue(text, text.contains("ONNX Runtime: 1.26.0"));
+        Screen.capture(activity, "information");
+    }
+
+    private static Intent plan(String runId) {
+        return new Intent(BenchPlan.ACTION)
+                .putExtra(BenchPlan.EXTRA_RUN_ID, runId)
+                .putExtra(BenchPlan.EXTRA_SERIAL, "SERIAL")
+                .putExtra(BenchPlan.EXTRA_EDGEKIT_VERSION, "0.1.0")
+                .putExtra(BenchPlan.EXTRA_MODELS, "PPLCNet_x1_0_doc_ori")
+                .putExtra(BenchPlan.EXTRA_WARMUP, "3")
+                .putExtra(BenchPlan.EXTRA_WARMUP_MS, "0")
+                .putExtra(BenchPlan.EXTRA_REPEATS, "12")
+                .putExtra(BenchPlan.EXTRA_MIN_MS, "0");
+    }
+
+    private static BenchmarkActivity start(Intent intent) {
+        return Robolectric.buildActivity(BenchmarkActivity.class, intent).setup().get();
+    }
+
+    private static File resultFile(String name) {
+        return new File(RuntimeEnvironment.getApplication().getExternalFilesDir("results"), name);
+    }
+
+    private static String text(File file) throws Exception {
+        return new String(Files.readAllBytes(file.toPath()), StandardCharsets.UTF_8);
+    }
+}
