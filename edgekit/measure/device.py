@@ -12,10 +12,10 @@ from edgekit.core.device import DeviceInfo
 from edgekit.core.measurement import Environment, InstructionCount
 from edgekit.core.spec import Precision
 from edgekit.device.lock import held
-from edgekit.device.probe import probe, read_environment, require_64_bit
+from edgekit.device.probe import has_fp16, probe, read_environment, require_64_bit
 from edgekit.device.push import Model, PackedBundle, check_device, push_to
 from edgekit.device.store import DeviceStore
-from edgekit.errors import RunnerError, UsageError
+from edgekit.errors import RunnerError, UnsupportedError, UsageError
 from edgekit.measure.target import Placed, Subject
 from edgekit.runners.engines import artifact_kind, device_side
 from edgekit.runners.session import RunnerSession
@@ -126,13 +126,29 @@ class DeviceTarget:
             return known
         model = Model(directory=subject.directory, manifest=subject.manifest, artifacts=(artifact,))
         packed = self._bundle_for(artifact.kind)
-        check_device(self._info, (model,), packed.bundle)
+        self._check_fp16(artifact, packed)
         pushed = push_to(self._store, packed, (model,), info=self._info, allow_mismatch=self._allow_mismatch)
         self._tell(pushed.sent_bytes, f"{subject.manifest.name} {artifact.kind.value}")
         paths = [self._store.path(item) for item in model.items(artifact)]
         placed = Placed(model=paths[0], params=paths[1] if len(paths) > 1 else None)
         self._placed[artifact.sha256] = placed
         return placed
+
+    def _check_fp16(self, artifact: Artifact, packed: PackedBundle) -> None:
+        """fp16 artifacts abort where the cores or the library cannot compute in it."""
+        if artifact.kind.precision is not Precision.FP16:
+            return
+        if not has_fp16(self._info.features):
+            raise UnsupportedError(
+                f"{artifact.main_file} on {self._info.serial}: its cores have no fp16 arithmetic",
+                hint="--precision fp32",
+            )
+        if not packed.bundle.fp16:
+            raise UnsupportedError(
+                f"{artifact.main_file} on {self._info.serial}: the {packed.bundle.engine} library "
+                f"{packed.bundle.engine_version} was built without fp16 kernels",
+                hint="edgekit toolchain install paddlelite-runtime --dir DIRECTORY  (a build with fp16)",
+            )
 
     def _bundle_for(self, kind: ArtifactKind) -> PackedBundle:
         for engine, packed in self._ready.items():

@@ -127,10 +127,41 @@ def verify_on_host(
     weights: Path | None = None,
 ) -> Ladder:
     """Climb this machine's ladder for an artifact directory; see `verify`."""
+    return verify_with_devices(directory, manifest, (), install=install, show=show, weights=weights)
+
+
+def verify_with_devices(
+    directory: Path,
+    manifest: Manifest,
+    devices: Sequence[Target],
+    *,
+    install: bool,
+    show: Show,
+    engines: Sequence[str] | None = None,
+    weights: Path | None = None,
+) -> Ladder:
+    """The same with the rungs of devices on top; `engines` chooses among these.
+
+    Raises:
+        UnsupportedError, ToolError: Not one of a device's rungs could be climbed.
+    """
     subject = Subject(directory=directory, manifest=manifest)
     spec = None if manifest.model is None else find_model(manifest.model)
-    rungs = host_rungs(subject, HostTarget(install=install))
-    return verify(subject, spec, rungs, show=show, weights=weights)
+    on_top = [
+        rung
+        for target in devices
+        for rung in device_rungs(subject, target)
+        if engines is None or rung.engine in engines
+    ]
+    rungs = [*host_rungs(subject, HostTarget(install=install)), *on_top]
+    ladder = verify(subject, spec, rungs, show=show, weights=weights)
+    for target in devices:
+        mine = [rung for rung in ladder.rungs if rung.name.endswith(f"@{target.info.serial}")]
+        if all(rung.status is RungStatus.SKIPPED for rung in mine):
+            why = "; ".join(f"{rung.name}: {rung.reason}" for rung in mine) or "no artifact for its engines"
+            hint = next((rung.hint for rung in mine if rung.hint), f"edgekit export {manifest.name}")
+            raise ToolError(f"verifying {manifest.name} on {target.info.serial}: {why}", hint=hint)
+    return ladder
 
 
 def verify(

@@ -2,14 +2,24 @@
 
 from __future__ import annotations
 
+import contextlib
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
 
-from edgekit.cli.options import echo_json, json_option, no_install_option
+from edgekit.cli.options import (
+    WordList,
+    adb_server_option,
+    device_option,
+    echo_json,
+    json_option,
+    no_install_option,
+)
 
 if TYPE_CHECKING:
+    from edgekit.measure.target import Target
     from edgekit.measure.verify import RungResult
 
 
@@ -21,27 +31,59 @@ if TYPE_CHECKING:
     metavar="FILE",
     help="The .pdparams that NAME was exported from, where it was not official or random.",
 )
+@device_option
+@adb_server_option
+@click.option(
+    "--engine", "engines", type=WordList(), help="On devices: paddlelite, onnxruntime.  [default: all]"
+)
 @no_install_option
 @json_option
-def command(name: str, weights: Path | None, no_install: bool, as_json: bool) -> None:
+def command(
+    name: str,
+    weights: Path | None,
+    devices: tuple[str, ...],
+    adb_servers: tuple[str, ...],
+    engines: tuple[str, ...] | None,
+    no_install: bool,
+    as_json: bool,
+) -> None:
     """Check that every artifact of the exported model NAME computes what its network does.
 
-    Exit code 5 names the first rung of the ladder that broke.
+    Exit code 5 names the first rung of the ladder that broke. --device adds the rungs of devices.
     """
     from edgekit.convert.manifest import find_artifacts
-    from edgekit.measure.verify import verify_on_host
+    from edgekit.measure.verify import verify_with_devices
+    from edgekit.runners.engines import device_side
 
+    for engine in engines or ():
+        device_side(engine)
+    if (engines or adb_servers) and not devices:
+        raise click.UsageError("--engine and --adb-server are for --device")
     directory, manifest = find_artifacts(name)
-    ladder = verify_on_host(
-        directory,
-        manifest,
-        install=not no_install,
-        show=(lambda _rung: None) if as_json else show_rung,
-        weights=weights,
-    )
+    with _targets(devices, adb_servers, install=not no_install) as targets:
+        ladder = verify_with_devices(
+            directory,
+            manifest,
+            targets,
+            install=not no_install,
+            show=(lambda _rung: None) if as_json else show_rung,
+            engines=engines,
+            weights=weights,
+        )
     if as_json:
         echo_json(ladder)
     ladder.raise_for_failure()
+
+
+@contextlib.contextmanager
+def _targets(devices: Sequence[str], adb_servers: Sequence[str], *, install: bool) -> Iterator[list[Target]]:
+    if not devices:
+        yield []
+        return
+    from edgekit.measure.device import opened_targets
+
+    with opened_targets(devices, adb_servers, install=install) as targets:
+        yield list(targets)
 
 
 def show_rung(rung: RungResult, *, err: bool = False) -> None:
