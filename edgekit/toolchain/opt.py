@@ -29,7 +29,11 @@ from edgekit.toolchain.interpreters import Interpreter, Version, describe_places
 
 VERSION_TIMEOUT_S = 60.0
 ENVIRONMENT_VARIABLE = "EDGEKIT_OPT"
-_VERSION_LINE = re.compile(r"\bv?(\d+\.\d+(?:\.\d+)?(?:-?rc\d*)?)\b")
+_NUMBER = r"v?\d+\.\d+(?:\.\d+)?(?:-?rc\d*)?"
+# The wheel's entry point answers `--version` with nothing but the version; the standalone binary shows
+# it in the help that it prints when called without arguments.
+_ONLY_VERSION = re.compile(rf"\A\s*({_NUMBER})\s*\Z")
+_HELP_VERSION = re.compile(rf"opt version:\s*({_NUMBER})")
 
 
 class Release(msgspec.Struct, frozen=True, kw_only=True):
@@ -210,13 +214,17 @@ def _probe(found: Opt) -> None:
 
 
 def read_version(argv: tuple[str, ...]) -> str | None:
-    """The version that an opt prints, as on the registry; None where it prints none."""
-    try:
-        done = _process.run([*argv, "--version"], timeout_s=VERSION_TIMEOUT_S, env=CLEAN)
-    except ToolError:
-        return None
-    match = _VERSION_LINE.search(done.stdout) or _VERSION_LINE.search(done.stderr)
-    return registry_version(match.group(1)) if match else None
+    """The version that an opt tells of itself, as on the registry; None where this is no opt."""
+    for argument, pattern in (("--version", _ONLY_VERSION), (None, _HELP_VERSION)):
+        words = [*argv, *([] if argument is None else [argument])]
+        try:
+            done = _process.run(words, timeout_s=VERSION_TIMEOUT_S, env=CLEAN)
+        except ToolError:
+            return None
+        match = pattern.search(done.stdout) or pattern.search(done.stderr)
+        if match is not None:
+            return registry_version(match.group(1))
+    return None
 
 
 def registry_version(text: str) -> str:

@@ -74,11 +74,11 @@ def _keep_binary(path: Path, version: str | None) -> Opt:
         shutil.copyfile(path, temporary)
     staged.chmod(0o755)
     try:
-        told = read_version((str(staged),)) or version
+        told = read_version((str(staged),))
         if told is None:
             raise ToolError(
-                f"installing opt from {path}: it does not tell its version",
-                hint=f"edgekit toolchain install opt --archive {path} --version {BINARY_VERSION}",
+                f"installing opt from {path}: it does not tell its version, as an opt does",
+                hint=f"the release's binary is {BINARY_URL}; a build of your own: EDGEKIT_OPT={path}",
             )
         if version not in (None, told):
             raise ToolError(
