@@ -122,6 +122,7 @@ class Lane:
         self._feed: Feed | None = None
 
     def _request(self, route: Route, threads: int) -> Load:
+        route.target.prepare(route.engine)
         placed = route.target.place(self._subject, route.artifact)
         return Load(
             model=placed.model,

@@ -1,0 +1,107 @@
+"""`edgekit quantize`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from edgekit.cli.options import WordList, echo_json, json_option, no_install_option, note
+
+if TYPE_CHECKING:
+    from edgekit.measure.quantize import Quantized, QuantizeResult
+
+DIRECTORY = click.Path(path_type=Path, exists=True, file_okay=False)
+
+
+@click.command()
+@click.argument("name")
+@click.option("--calibration", required=True, type=DIRECTORY, metavar="DIR",
+              help="Pictures of the kind that the model will see; a hundred or more.")  # fmt: skip
+@click.option("--held-back", type=DIRECTORY, metavar="DIR",
+              help="Other pictures to measure on.  [default: every fifth of --calibration]")  # fmt: skip
+@click.option("--list", "list_path", type=click.Path(path_type=Path, dir_okay=False), metavar="FILE",
+              help="Classes of the held-back pictures, `path label`: measures accuracy.")  # fmt: skip
+@click.option("--formats", type=WordList(("onnx", "nb")), default="onnx,nb", show_default=True,
+              help="What to make.")  # fmt: skip
+@click.option("--nb-targets", type=WordList(), default="arm", show_default=True,
+              help="int8 computes nonsense on x86 and together with fp16: both are refused.")  # fmt: skip
+@click.option("--max-drop", type=click.FloatRange(0, 100), default=1.0, show_default=True,
+              help="Percentage points that Top-1 may fall, or answers differ, at most.")  # fmt: skip
+@json_option
+@no_install_option
+def command(
+    name: str,
+    calibration: Path,
+    held_back: Path | None,
+    list_path: Path | None,
+    formats: tuple[str, ...],
+    nb_targets: tuple[str, ...],
+    max_drop: float,
+    as_json: bool,
+    no_install: bool,
+) -> None:
+    """Make int8 artifacts beside the float ones of the exported model NAME, and measure them at once.
+
+    Where they are worse than --max-drop allows, nothing is kept and the exit code is 9.
+    """
+    from edgekit.convert.manifest import find_artifacts
+    from edgekit.measure.predict import usable_cores
+    from edgekit.measure.quantize import QuantizeSettings, quantize_model
+    from edgekit.measure.target import Subject
+
+    directory, manifest = find_artifacts(name)
+    settings = QuantizeSettings(
+        calibration=calibration,
+        held_back=held_back,
+        list_path=list_path,
+        formats=formats,
+        nb_targets=nb_targets,
+        max_drop=max_drop,
+        workers=usable_cores(),
+        install=not no_install,
+    )
+    result = quantize_model(Subject(directory=directory, manifest=manifest), settings, tell=note)
+    for message in result.passed_over:
+        note(f"passed over: {message}")
+    if as_json:
+        echo_json(result)
+    else:
+        _render(result)
+
+
+def _render(result: QuantizeResult) -> None:
+    click.echo(
+        f"{result.directory}: calibrated on {result.calibration_pictures} pictures, "
+        f"measured on {result.held_back_pictures} others"
+    )
+    for one in result.artifacts:
+        click.echo(f"  {one.kind.value:<12} {_size(one)}{_accuracy(one)}{_speed(one)}")
+
+
+def _size(one: Quantized) -> str:
+    from edgekit.core.units import format_bytes
+
+    return f"{format_bytes(one.size_bytes):>9}, {one.size_ratio:.2f} of float"
+
+
+def _accuracy(one: Quantized) -> str:
+    if one.agreement is None:
+        return "; computes as paddle-int8; check it on a device with edgekit verify --device"
+    text = f"; same Top-1 on {100 * one.agreement.share:.2f} % [{100 * one.agreement.low:.2f}, "
+    text += f"{100 * one.agreement.high:.2f}]"
+    if one.top1_drop is not None:
+        text += f"; Top-1 drop {100 * one.top1_drop.drop:+.2f} points"
+    return text
+
+
+def _speed(one: Quantized) -> str:
+    if one.speed_ratio is None or one.float_ns is None or one.int8_ns is None:
+        return ""
+    from edgekit.core.units import format_ms
+
+    verdict = f"{one.speed_ratio:.2f} times the speed"
+    if one.speed_ratio < 1:
+        verdict = f"SLOWER than float here, {verdict}"
+    return f"; {format_ms(one.int8_ns)} ms for {format_ms(one.float_ns)}: {verdict}"
