@@ -8,7 +8,16 @@ from typing import TYPE_CHECKING
 
 import click
 
-from edgekit.cli.options import WordList, echo_json, is_interactive, json_option, no_install_option, note
+from edgekit.cli.options import (
+    WordList,
+    adb_server_option,
+    echo_json,
+    is_interactive,
+    json_option,
+    no_install_option,
+    note,
+)
+from edgekit.cli.targets import default_engine, one_device_option, one_target, worker_count
 
 if TYPE_CHECKING:
     from edgekit.core.accuracy import Drop, Share
@@ -25,8 +34,8 @@ LINE_INTERVAL_S = 30.0
               metavar="DIR", help="What the list's paths are relative to.")  # fmt: skip
 @click.option("--list", "list_path", required=True, type=click.Path(path_type=Path, dir_okay=False),
               metavar="FILE", help="A picture's path and its class number a line.")  # fmt: skip
-@click.option("--engine", "engines", type=WordList(), default="onnxruntime", show_default=True,
-              help="paddle, onnxruntime, openvino, paddlelite.")  # fmt: skip
+@click.option("--engine", "engines", type=WordList(), metavar="WORD,...",
+              help="One or several.  [default: onnxruntime; on a device paddlelite]")  # fmt: skip
 @click.option("--precision", "precisions", type=WordList(PRECISIONS), default="fp32", show_default=True,
               help="Which artifacts, with every engine.")  # fmt: skip
 @click.option("--threads", type=click.IntRange(1), default=1, show_default=True, help="Of each worker.")
@@ -37,19 +46,23 @@ LINE_INTERVAL_S = 30.0
 @click.option("--restart", is_flag=True, help="Begin again instead of going on from an interrupted run.")
 @click.option("-o", "--output", type=click.Path(path_type=Path, dir_okay=False), metavar="FILE",
               help="The result file.  [default: results/eval-NAME.json]")  # fmt: skip
+@one_device_option
+@adb_server_option
 @json_option
 @no_install_option
 def command(
     name: str,
     data: Path,
     list_path: Path,
-    engines: tuple[str, ...],
+    engines: tuple[str, ...] | None,
     precisions: tuple[str, ...],
     threads: int,
     batch_size: int | None,
     workers: int | None,
     restart: bool,
     output: Path | None,
+    device: str | None,
+    adb_servers: tuple[str, ...],
     as_json: bool,
     no_install: bool,
 ) -> None:
@@ -62,25 +75,25 @@ def command(
     from edgekit.convert.manifest import find_artifacts
     from edgekit.core.spec import Precision
     from edgekit.measure.evaluate import Plan, evaluate, fail_on_unreadable
-    from edgekit.measure.predict import usable_cores
-    from edgekit.measure.target import HostTarget, Subject
+    from edgekit.measure.target import Subject
 
     directory, manifest = find_artifacts(name)
     plan = Plan(
         data=data,
         list_path=list_path,
         output=output or Path("results") / f"eval-{manifest.name}.json",
-        engines=engines,
+        engines=engines or (default_engine(device),),
         precisions=tuple(Precision(precision) for precision in precisions),
         threads=threads,
         batch_size=batch_size,
-        workers=workers or max(1, usable_cores() // threads),
+        workers=worker_count(workers, threads, device),
         restart=restart,
     )
     subject = Subject(directory=directory, manifest=manifest)
     progress = _Progress()
     try:
-        result = evaluate(HostTarget(install=not no_install), subject, plan, progress=progress, tell=note)
+        with one_target(device, adb_servers, install=not no_install) as target:
+            result = evaluate(target, subject, plan, progress=progress, tell=note)
     except KeyboardInterrupt:
         progress.clear()
         note(f"the same command goes on after {progress.done} pictures")

@@ -9,11 +9,20 @@ from typing import TYPE_CHECKING
 
 import click
 
-from edgekit.cli.options import echo_json, is_interactive, json_option, no_install_option, note
+from edgekit.cli.options import (
+    adb_server_option,
+    echo_json,
+    is_interactive,
+    json_option,
+    no_install_option,
+    note,
+)
+from edgekit.cli.targets import default_engine, one_device_option, one_target, worker_count
 from edgekit.errors import InputError
 
 if TYPE_CHECKING:
     from edgekit.measure.predict import Answers, Settings
+    from edgekit.measure.target import Target
     from edgekit.vision.pictures import Unreadable
     from edgekit.vision.topk import Prediction
 
@@ -23,7 +32,7 @@ PROGRESS_INTERVAL_S = 0.5
 @click.command()
 @click.argument("name")
 @click.argument("pictures", nargs=-1, required=True, metavar="IMAGE|DIR...")
-@click.option("--engine", default="onnxruntime", show_default=True, help="What computes.")
+@click.option("--engine", help="What computes.  [default: onnxruntime; on a device paddlelite]")
 @click.option(
     "--precision", type=click.Choice(["fp32", "fp16", "int8"]), default="fp32", show_default=True,
     help="Which of the model's artifacts.",
@@ -42,13 +51,15 @@ PROGRESS_INTERVAL_S = 0.5
     "--reduced-decode", is_flag=True,
     help="Decode large JPEGs at a fraction of their size: faster, but some answers change.",
 )  # fmt: skip
+@one_device_option
+@adb_server_option
 @json_option
 @click.option("--jsonl", is_flag=True, help="One JSON document a line, as they come.")
 @no_install_option
 def command(
     name: str,
     pictures: tuple[str, ...],
-    engine: str,
+    engine: str | None,
     precision: str,
     threads: int,
     batch_size: int | None,
@@ -57,6 +68,8 @@ def command(
     threshold: float | None,
     labels: Path | None,
     reduced_decode: bool,
+    device: str | None,
+    adb_servers: tuple[str, ...],
     as_json: bool,
     jsonl: bool,
     no_install: bool,
@@ -69,38 +82,38 @@ def command(
     if as_json and jsonl:
         raise click.UsageError("--json and --jsonl exclude each other")
     from edgekit.core.spec import Precision
-    from edgekit.measure.predict import Settings, usable_cores
+    from edgekit.measure.predict import Settings
 
     settings = Settings(
-        engine=engine,
+        engine=engine or default_engine(device),
         precision=Precision(precision),
         threads=threads,
         batch_size=batch_size,
-        workers=workers or max(1, usable_cores() // threads),
+        workers=worker_count(workers, threads, device),
         top_k=top_k,
         threshold=threshold,
         labels=labels,
         reduced_decode=reduced_decode,
     )
     printed = _Printer("json" if as_json else "jsonl" if jsonl else "line")
-    for answers in _answers(name, pictures, settings, printed, install=not no_install):
-        printed.take(answers)
+    with one_target(device, adb_servers, install=not no_install) as target:
+        for answers in _answers(target, name, pictures, settings, printed):
+            printed.take(answers)
     printed.finish()
 
 
 def _answers(
-    name: str, pictures: tuple[str, ...], settings: Settings, printed: _Printer, *, install: bool
+    target: Target, name: str, pictures: tuple[str, ...], settings: Settings, printed: _Printer
 ) -> Iterator[Answers]:
     from edgekit.convert.manifest import find_artifacts
     from edgekit.measure.predict import Predictor
-    from edgekit.measure.target import HostTarget, Subject
+    from edgekit.measure.target import Subject
     from edgekit.vision.pictures import find_pictures
 
     directory, manifest = find_artifacts(name)
     subject = Subject(directory=directory, manifest=manifest)
     items = find_pictures(pictures)
     printed.expect(len(items))
-    target = HostTarget(install=install)
     with Predictor(target, subject, settings, count=len(items)) as predictor:
         yield from predictor.predict(items)
 

@@ -1,0 +1,60 @@
+"""Where predict and eval run: this machine, or one device."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Callable, Iterator, Sequence
+from typing import TYPE_CHECKING, Any, TypeVar
+
+import click
+
+if TYPE_CHECKING:
+    from edgekit.measure.target import Target
+
+F = TypeVar("F", bound=Callable[..., Any])
+
+HOST_ENGINE, DEVICE_ENGINE = "onnxruntime", "paddlelite"
+
+
+def one_device_option(function: F) -> F:
+    """`--device`, once."""
+    return click.option(
+        "--device", metavar="SERIAL", help="Run there: adb serial, HOST:PORT, or ssh://user@host."
+    )(function)
+
+
+def default_engine(device: str | None) -> str:
+    """The engine where none is asked for."""
+    return HOST_ENGINE if device is None else DEVICE_ENGINE
+
+
+def worker_count(workers: int | None, threads: int, device: str | None) -> int:
+    """Lanes side by side: as many as cores allow on the host, one on a device.
+
+    Raises:
+        UsageError: Several on a device.
+    """
+    if device is not None:
+        if workers is not None and workers > 1:
+            raise click.UsageError("--workers is for this machine; on a device raise --threads")
+        return 1
+    from edgekit.measure.predict import usable_cores
+
+    return workers or max(1, usable_cores() // threads)
+
+
+@contextlib.contextmanager
+def one_target(device: str | None, adb_servers: Sequence[str], *, install: bool) -> Iterator[Target]:
+    """This machine where no device is asked for, else that device, held until the end."""
+    if device is None:
+        if adb_servers:
+            raise click.UsageError("--adb-server is for --device")
+        from edgekit.measure.target import HostTarget
+
+        with contextlib.closing(HostTarget(install=install)) as host:
+            yield host
+        return
+    from edgekit.measure.device import opened_targets
+
+    with opened_targets([device], adb_servers, install=install) as targets:
+        yield targets[0]
