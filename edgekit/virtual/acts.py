@@ -102,7 +102,7 @@ class Acts:
         """As the kernel's memory killer does: SIGKILL, without a word to the victim."""
         pattern = fault.values[0].encode()
         while self._device.faults.get(FaultName.KILL) is fault:
-            victims = [pid for pid in self._device.sandbox.processes() if pattern in _command_line(pid)]
+            victims = [pid for pid in self._device.sandbox.processes() if _matches(pid, pattern)]
             if victims:
                 if len(fault.values) > 1:
                     await asyncio.sleep(int(fault.values[1]) / 1000)
@@ -142,8 +142,12 @@ class Acts:
             file.write(struct.pack("<q", round(shift_s * 1e9)))
 
 
-def _command_line(pid: int) -> bytes:
+def _matches(pid: int, pattern: bytes) -> bool:
+    """Whether a process was started by such a command; the shell that was told to start it is another."""
     try:
-        return Path(f"/proc/{pid}/cmdline").read_bytes().replace(b"\0", b" ")
+        words = Path(f"/proc/{pid}/cmdline").read_bytes().split(b"\0")
     except OSError:
-        return b""
+        return False
+    if b"-c" in words and words[words.index(b"-c") - 1].endswith(b"sh"):
+        return False
+    return pattern in b" ".join(words)

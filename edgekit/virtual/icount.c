@@ -228,6 +228,14 @@ static void on_syscall(plugin_id id, unsigned vcpu, int64_t number, uint64_t a1,
     inside = !(a1 & 1);
 }
 
+static bool has_counted_block(uint64_t start, uint64_t end)
+{
+    for (struct block *b = blocks; b; b = b->next)
+        if (b->count && b->address >= start && b->address < end)
+            return true;
+    return false;
+}
+
 static void report_maps(uint64_t guest_base)
 {
     char line[4500], path[4096], mode[8];
@@ -237,7 +245,8 @@ static void report_maps(uint64_t guest_base)
         return;
     while (fgets(line, sizeof line, maps)) {
         if (sscanf(line, "%" SCNx64 "-%" SCNx64 " %7s %" SCNx64 " %*s %*s %4095[^\n]", &start, &end, mode, &offset, path)
-                != 5 || path[0] != '/' || start < guest_base || strpbrk(path, "\"\\"))
+                != 5 || path[0] != '/' || strpbrk(path, "\"\\")
+            || !has_counted_block(start - guest_base, end - guest_base))
             continue;
         fprintf(out, "{\"map\": \"%s\", \"start\": %" PRIu64 ", \"end\": %" PRIu64 ", \"offset\": %" PRIu64
                 ", \"pid\": %d}\n", path, start - guest_base, end - guest_base, offset, getpid());

@@ -16,6 +16,7 @@ from edgekit import _process
 from edgekit._files import locked, output_error, write_atomic
 from edgekit.errors import DeviceError, ToolError, UsageError
 from edgekit.toolchain.cache import cache_directory
+from edgekit.transports.adb_server import find_adb
 from edgekit.virtual import namespace
 from edgekit.virtual.config import AuthMode, Backend, DeviceConfig, encode_config
 from edgekit.virtual.control import ArmFault, ClearFault, GetStatus, ask
@@ -37,6 +38,7 @@ logger = logging.getLogger("edgekit")
 # Apart from 5555-5585, where adb looks for emulators, and from the ports that systems give out themselves.
 PORTS = range(16400, 17400)
 START_TIMEOUT_S = 20.0
+CONNECT_TIMEOUT_S = 10.0
 PORT_ATTEMPTS = 5
 DEFAULT_STORAGE_BYTES = 2 << 30
 SERIAL_PATTERN = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,40}")
@@ -197,7 +199,7 @@ def _launch(directory: Path) -> Instance | None:
     pid = _process.start_daemon(
         [sys.executable, "-m", "edgekit.virtual.daemon", directory],
         log_path=log,
-        env={"PYTHONPATH": _source()},
+        env={"PYTHONPATH": _import_path()},
     )
     deadline = time.monotonic() + START_TIMEOUT_S
     while time.monotonic() < deadline:
@@ -208,20 +210,25 @@ def _launch(directory: Path) -> Instance | None:
             text = log.read_text(errors="replace")
             if "Address already in use" in text or "address already in use" in text:
                 return None
+            shutil.rmtree(directory, ignore_errors=True)
             raise DeviceError(
                 f"starting a virtual device: its process ended:\n{_last_lines(text)}",
                 hint="edgekit virtual start --backend proot",
             )
         time.sleep(0.01)
     instance = read_instance(directory)
+    text = log.read_text(errors="replace")
     if instance is not None:
         end_instance(instance)
-    raise DeviceError(f"starting a virtual device: no answer after {START_TIMEOUT_S:g} s; its log is {log}")
+    raise DeviceError(
+        f"starting a virtual device: no answer after {START_TIMEOUT_S:g} s:\n{_last_lines(text)}"
+    )
 
 
-def _source() -> str:
-    """Where this edgekit is imported from, so that the device's process finds the same."""
-    return str(Path(__file__).parent.parent.parent)
+def _import_path() -> str:
+    """The device's process is to import this edgekit, wherever it was started from."""
+    own = str(Path(__file__).parent.parent.parent)
+    return os.pathsep.join([own, *filter(None, [os.environ.get("PYTHONPATH")])])
 
 
 def _last_lines(text: str) -> str:
@@ -270,29 +277,31 @@ def _running(serial: str) -> Instance:
     return instance
 
 
-def adb_program() -> str:
-    """`$ADBUTILS_ADB_PATH`, else the one that comes with adbutils. Raises ToolError."""
-    explicit = os.environ.get("ADBUTILS_ADB_PATH")
-    if explicit:
-        return explicit
-    try:
-        from adbutils import adb_path
-    except ImportError as error:
-        raise ToolError("looking for adb: adbutils is not installed", hint="pip install adbutils") from error
-    return str(adb_path())
-
-
 def connect_to_server(instance: Instance) -> None:
     """Make the device known to the adb server (the one of $ANDROID_ADB_SERVER_PORT, started at need).
 
-    A device that refuses or does not answer is known all the same: as unauthorized or offline.
+    A device that asks for a key is known all the same: as unauthorized.
+
+    Raises:
+        DeviceError: The server does not reach it.
     """
     address = instance.config.address
-    done = _process.run([adb_program(), "connect", address], timeout_s=30.0)
-    said = f"{done.stdout} {done.stderr}".strip()
-    if "connected to" in said or instance.config.auth is not AuthMode.NONE:
-        return
-    raise DeviceError(f"connecting adb to {address}: {said or _process.describe_exit(done.exit_code)}")
+    deadline = time.monotonic() + CONNECT_TIMEOUT_S
+    while True:
+        done = _process.run([find_adb(), "connect", address], timeout_s=30.0)
+        state = _process.run([find_adb(), "-s", address, "get-state"], timeout_s=10.0)
+        if state.stdout.strip() == "device" or (
+            instance.config.auth is not AuthMode.NONE and "unauthorized" in state.stderr
+        ):
+            return
+        if time.monotonic() > deadline:
+            raise DeviceError(
+                f"connecting adb to {address}: {done.stdout.strip()}; {state.tail(1)}",
+                hint=f"adb disconnect {address}; adb connect {address}",
+            )
+        # The server may hold on to an earlier device of this address, or to a connection that was cut.
+        _process.run([find_adb(), "disconnect", address], timeout_s=10.0)
+        time.sleep(0.1)
 
 
 def _forget_at_server(instance: Instance) -> None:
@@ -302,4 +311,4 @@ def _forget_at_server(instance: Instance) -> None:
         probe.settimeout(0.5)
         if probe.connect_ex(("127.0.0.1", port)) != 0:
             return
-    _process.run([adb_program(), "disconnect", instance.config.address], timeout_s=10.0)
+    _process.run([find_adb(), "disconnect", instance.config.address], timeout_s=10.0)

@@ -151,7 +151,7 @@ class ProotSandbox:
             *(f"{path}:/proc/{path.name}" for path in sorted((root / "proc").iterdir())),
         ]
         return [
-            str(self._config.proot), "--kill-on-exit", "-q", str(self._config.qemu), "-r", str(root),
+            str(self._config.proot), "-q", str(self._config.qemu), "-r", str(root),
             *(word for bind in binds for word in ("-b", bind)),
             "-i", f"{SHELL_UID}:{SHELL_UID}", "-w", "/", *command,
         ]  # fmt: skip

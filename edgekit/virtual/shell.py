@@ -35,17 +35,19 @@ class ShellService:
         A peer that goes away hangs the command up, as adbd does.
         """
         self._stream.on_close = lambda: self._process.signal(signal.SIGHUP)
+        frames = (STDOUT, STDERR)[: len(self._process.outputs)]
+        pumps = [asyncio.ensure_future(self._pump(index, frame)) for index, frame in enumerate(frames)]
         feeding = asyncio.ensure_future(self._feed())
         try:
-            frames = (STDOUT, STDERR)[: len(self._process.outputs)]
-            await asyncio.gather(*(self._pump(index, frame) for index, frame in enumerate(frames)))
+            await asyncio.gather(*pumps)
             exit_code = await self._process.ended
             if self._framed:
                 await self._send(EXIT, bytes([exit_code if exit_code >= 0 else 128 - exit_code]))
         finally:
-            feeding.cancel()
-            with contextlib.suppress(asyncio.CancelledError):
-                await feeding
+            # All must have let go of the descriptors before these are closed and their numbers used again.
+            for task in (*pumps, feeding):
+                task.cancel()
+            await asyncio.gather(*pumps, feeding, return_exceptions=True)
             if not self._process.ended.done():
                 self._process.signal(signal.SIGHUP)
             self._process.close()

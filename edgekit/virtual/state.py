@@ -65,7 +65,8 @@ def find_instance(serial: str) -> Instance:
     Raises:
         DeviceError: There is none.
     """
-    instances = list_instances()
+    # Running ones first: one that crashed may have had the address that another has now.
+    instances = sorted(list_instances(), key=lambda instance: not instance.running)
     for instance in instances:
         if serial in (instance.config.serial, instance.config.address):
             return instance
@@ -106,14 +107,14 @@ def _terminate(pid: int, directory: Path) -> None:
             os.kill(pid, number)
         deadline = time.monotonic() + STOP_GRACE_S
         while time.monotonic() < deadline:
-            _reap(pid)
             if not _is_daemon(pid, directory):
+                _reap(pid)
                 return
             time.sleep(0.01)
     raise DeviceError(f"stopping the virtual device {directory.name}: process {pid} does not end")
 
 
 def _reap(pid: int) -> None:
-    """Where this process started the device, its end is to be collected."""
+    """Where this process itself started the device, its end is to be collected."""
     with contextlib.suppress(ChildProcessError):
-        os.waitpid(pid, os.WNOHANG)
+        os.waitpid(pid, 0)

@@ -117,12 +117,13 @@ def _prepare_static(busybox: Path, report: Report) -> Tools:
 
 
 def _loader_script(packages: Path, program: str) -> Path:
-    """A script that starts a fetched program with the libraries fetched beside it."""
+    """A script that starts a fetched program with the libraries fetched beside it, wherever that is."""
+    loader = [word.replace(str(packages), "$here") for word in (*_loader(packages), str(packages / program))]
+    text = "#!/bin/sh\nhere=${0%/*}\nexec " + " ".join(f'"{word}"' for word in loader) + ' "$@"\n'
     script = packages / f"run-{Path(program).name}"
-    if not script.exists():
-        words = " ".join(f"'{word}'" for word in (*_loader(packages), packages / program))
+    if not script.exists() or script.read_text() != text:
         with atomic_file(script) as temporary:
-            temporary.write_text(f'#!/bin/sh\nexec {words} "$@"\n')
+            temporary.write_text(text)
         script.chmod(0o755)
     return script
 
