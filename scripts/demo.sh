@@ -6,7 +6,7 @@ set -euo pipefail
 cd "$(dirname "$0")/.."
 edgekit=.venv/bin/edgekit
 model=PPLCNet_x1_0_doc_ori
-sample=models/samples/page.png
+samples=models/samples
 
 step() { printf '\n== %s\n' "$*" >&2; }
 # Measure into a file, or show the file again where it is there and newer than the model.
@@ -24,7 +24,7 @@ step "export: Paddle inference model, ONNX, Paddle Lite .nb, each checked agains
 $edgekit export $model
 
 step "predict"
-$edgekit predict $model $sample
+$edgekit predict $model $samples
 
 step "bench on this host"
 measure results/demo-host.json --host --engine paddle,onnxruntime,paddlelite --threads 1,2
