@@ -1,0 +1,296 @@
+"""Pushing to real far sides: content-addressed, checked there, refused before anything is sent."""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import msgspec
+import pytest
+
+from edgekit._files import sha256_file
+from edgekit.core.artifact import Artifact, ArtifactFile, ArtifactKind, Manifest, TensorSpec
+from edgekit.core.device import DeviceInfo
+from edgekit.core.spec import Preprocess
+from edgekit.device.lock import held
+from edgekit.device.probe import probe
+from edgekit.device.push import Model, PackedBundle, check_device, clean_all, push_all, push_to
+from edgekit.device.store import DeviceStore
+from edgekit.errors import DeviceError, ToolError
+from edgekit.toolchain.bundle import Bundle
+from edgekit.transports.ssh import SshTransport
+from tests.devices import AdbDevice
+from tests.transports.sshd import Sshd
+
+
+@pytest.fixture
+def bundle(tmp_path: Path) -> Bundle:
+    """Files of no meaning: what is tested here does not run them."""
+    directory = tmp_path / "bundle"
+    directory.mkdir()
+    for name in ("runner", "libengine.so"):
+        (directory / name).write_bytes(os.urandom(300_000))
+    return Bundle(
+        engine="paddlelite",
+        engine_version="v2.12",
+        fp16=False,
+        build_id="test",
+        compiler="none",
+        library_versions={},
+        files={path.name: path for path in sorted(directory.iterdir())},
+        program="runner",
+    )
+
+
+def _model(directory: Path, kind: ArtifactKind, version: str = "v2.12", name: str = "Net") -> Model:
+    directory.mkdir(exist_ok=True)
+    path = directory / kind.file_names[0]
+    path.write_bytes(os.urandom(500_000))
+    tensor = TensorSpec(name="x", dtype="float32", shape=(1, 3, 224, 224))
+    artifact = Artifact(
+        kind=kind,
+        files=(ArtifactFile(path=path.name, sha256=sha256_file(path), size_bytes=500_000),),
+        tool="paddle_lite_opt",
+        tool_version=version,
+        parent_sha256=None,
+        inputs=(tensor,),
+        outputs=(tensor,),
+    )
+    (directory / "labels.txt").write_text("one\ntwo\n")
+    manifest = Manifest(
+        edgekit_version="0",
+        name=name,
+        model=None,
+        source="test",
+        source_sha256=None,
+        num_classes=2,
+        output_activation="softmax",
+        preprocess=Preprocess(),
+        labels="labels.txt",
+        inputs=(tensor,),
+        outputs=(tensor,),
+        artifacts={kind.value: artifact},
+    )
+    return Model(directory=directory, manifest=manifest, artifacts=(artifact,))
+
+
+@pytest.fixture(params=["adb", "ssh"])
+def store(
+    request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> Iterator[DeviceStore]:
+    if request.param == "adb":
+        device: AdbDevice = request.getfixturevalue("virtual_device")
+        opened = DeviceStore(device.open())
+    else:
+        server: Sshd = request.getfixturevalue("sshd")
+        opened = DeviceStore(SshTransport(server.url), str(tmp_path / "store"))
+    opened.clean()
+    yield opened
+    opened.clean()
+    opened.transport.close()
+
+
+@pytest.fixture
+def on_adb(virtual_device: AdbDevice) -> Iterator[DeviceStore]:
+    opened = DeviceStore(virtual_device.open())
+    opened.clean()
+    yield opened
+    opened.clean()
+
+
+def _as_arm(store: DeviceStore) -> DeviceInfo:
+    """The probe's answer with the ABI that the bundle is for: this machine's sshd is not one's board."""
+    return msgspec.structs.replace(probe(store.transport, root=store.root), abis=("arm64-v8a",))
+
+
+def test_a_second_push_sends_nothing(store: DeviceStore, bundle: Bundle, tmp_path: Path) -> None:
+    models = [_model(tmp_path / f"m{i}", ArtifactKind.NB_ARM, name=f"m{i}") for i in range(3)]
+    packed = PackedBundle(bundle)
+    info = _as_arm(store)
+    first = push_to(store, packed, models, info=info)
+    # Two files of the bundle and its note, three models, and one label list that all three share.
+    assert (first.sent_files, first.present_files) == (7, 0)
+    assert first.models == ("m0", "m1", "m2")
+    second = push_to(store, packed, models, info=info)
+    assert (second.sent_files, second.sent_bytes, second.present_files) == (0, 0, 7)
+    remote = store.path(models[0].items(models[0].artifacts[0])[0])
+    assert list(store.transport.sha256([remote]).values()) == [models[0].artifacts[0].sha256]
+    runner = store.transport.run(["ls", "-l", f"{store.root}/{packed.directory}/runner"])
+    assert runner.stdout.startswith("-rwxr-xr-x")
+
+
+def test_only_what_changed_is_sent(store: DeviceStore, bundle: Bundle, tmp_path: Path) -> None:
+    packed, info = PackedBundle(bundle), _as_arm(store)
+    push_to(store, packed, [_model(tmp_path / "a", ArtifactKind.NB_ARM)], info=info)
+    again = push_to(store, packed, [_model(tmp_path / "b", ArtifactKind.NB_ARM)], info=info)
+    assert again.sent_files == 1
+
+
+def test_a_damaged_file_is_sent_again(store: DeviceStore, bundle: Bundle, tmp_path: Path) -> None:
+    model = _model(tmp_path / "m", ArtifactKind.NB_ARM)
+    packed, info = PackedBundle(bundle), _as_arm(store)
+    push_to(store, packed, [model], info=info)
+    remote = store.path(model.items(model.artifacts[0])[0])
+    time.sleep(1.1)
+    script = 'printf XXXX | dd of="$1" conv=notrunc bs=1 seek=1000'
+    assert store.transport.run(["sh", "-c", script, "sh", remote]).exit_code == 0
+    assert store.transport.sha256([remote])[remote] != model.artifacts[0].sha256
+    assert push_to(store, packed, [model], info=info).sent_files == 1
+    assert store.transport.sha256([remote])[remote] == model.artifacts[0].sha256
+
+
+def test_a_touched_file_is_looked_at_and_not_sent(store: DeviceStore, bundle: Bundle, tmp_path: Path) -> None:
+    model = _model(tmp_path / "m", ArtifactKind.NB_ARM)
+    packed, info = PackedBundle(bundle), _as_arm(store)
+    push_to(store, packed, [model], info=info)
+    remote = store.path(model.items(model.artifacts[0])[0])
+    time.sleep(1.1)
+    store.transport.run(["touch", remote])
+    assert push_to(store, packed, [model], info=info).sent_files == 0
+
+
+def test_clean_removes_edgekits_files_only(store: DeviceStore, bundle: Bundle) -> None:
+    push_to(store, PackedBundle(bundle), [], info=_as_arm(store))
+    note = f"{store.root}/note-of-the-user"
+    store.transport.run(["sh", "-c", 'echo mine > "$1"', "sh", note])
+    assert store.clean() >= 600_000
+    assert store.transport.list_files(store.root) == ["note-of-the-user"]
+    store.transport.remove([note])
+    assert store.clean() >= 0
+    assert store.transport.run(["ls", store.root]).exit_code != 0
+
+
+def test_leftovers_of_a_cut_push_go(store: DeviceStore, bundle: Bundle) -> None:
+    left = f"{store.root}/models/.edgekit-dead.part"
+    store.transport.run(["sh", "-c", 'mkdir -p "$1"; echo half > "$1/x.nb"', "sh", left])
+    push_to(store, PackedBundle(bundle), [], info=_as_arm(store))
+    assert not [path for path in store.transport.list_files(store.root) if ".part" in path]
+
+
+def test_a_file_that_is_not_the_manifests_is_refused(
+    store: DeviceStore, bundle: Bundle, tmp_path: Path
+) -> None:
+    model = _model(tmp_path / "m", ArtifactKind.NB_ARM)
+    content = bytearray((model.directory / "inference.arm.nb").read_bytes())
+    content[1000] ^= 1
+    (model.directory / "inference.arm.nb").write_bytes(content)
+    with pytest.raises(DeviceError, match="sha256"):
+        push_to(store, PackedBundle(bundle), [model], info=_as_arm(store))
+    assert store.transport.list_files(f"{store.root}/models") == []
+
+
+def test_another_abi_is_refused_before_anything_is_sent(sshd: Sshd, bundle: Bundle, tmp_path: Path) -> None:
+    if os.uname().machine == "aarch64":
+        pytest.skip("this machine is an ARM64 board")
+    store = DeviceStore(SshTransport(sshd.url), str(tmp_path / "store"))
+    with pytest.raises(DeviceError, match=r"runs x86_64, the paddlelite runner is for arm64-v8a") as raised:
+        push_to(store, PackedBundle(bundle), [])
+    assert sshd.url in raised.value.message
+    assert not (tmp_path / "store").exists()
+    store.transport.close()
+
+
+def test_opt_and_runtime_of_different_versions_are_refused(
+    on_adb: DeviceStore, bundle: Bundle, tmp_path: Path
+) -> None:
+    model = _model(tmp_path / "m", ArtifactKind.NB_ARM, version="v2.13-rc0")
+    packed = PackedBundle(bundle)
+    with pytest.raises(
+        ToolError, match=r"opt v2.13-rc0 wrote inference.arm.nb, the runtime is v2.12"
+    ) as raised:
+        push_to(on_adb, packed, [model])
+    assert "--allow-mismatch" in str(raised.value.hint)
+    assert on_adb.transport.list_files(on_adb.root) == []
+    assert push_to(on_adb, packed, [model], allow_mismatch=True).sent_files == 5
+
+
+def test_fp16_needs_cores_with_fp16(virtual_device: AdbDevice, bundle: Bundle, tmp_path: Path) -> None:
+    model = _model(tmp_path / "m", ArtifactKind.NB_ARM_FP16)
+    info = probe(virtual_device.open())
+    check_device(info, [model], bundle)
+    old = msgspec.structs.replace(info, features=("asimd", "fp"))
+    with pytest.raises(DeviceError, match="fp16"):
+        check_device(old, [model], bundle)
+
+
+def test_a_32_bit_device_is_refused_by_name(virtual_device: AdbDevice, bundle: Bundle) -> None:
+    info = probe(virtual_device.open())
+    old = msgspec.structs.replace(
+        info, abis=("armeabi-v7a", "armeabi"), manufacturer="Acme", model="Pocket 3"
+    )
+    with pytest.raises(DeviceError, match="Acme Pocket 3 is a 32-bit device"):
+        check_device(old, [], bundle)
+
+
+def test_more_than_fits_is_refused_before_it_is_sent(
+    on_adb: DeviceStore, bundle: Bundle, virtual_device: AdbDevice
+) -> None:
+    virtual_device.fault("disk_full", "8000000")
+    try:
+        with pytest.raises(DeviceError, match=r"are to be sent, .* are free") as raised:
+            push_to(on_adb, PackedBundle(bundle), [])
+    finally:
+        virtual_device.fault("--clear")
+    assert "push --clean" in str(raised.value.hint)
+    assert on_adb.transport.list_files(on_adb.root) == []
+
+
+def test_a_second_command_says_who_has_the_device(
+    virtual_device: AdbDevice, bundle: Bundle, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    transport = virtual_device.open()
+    monkeypatch.setenv("EDGEKIT_DEVICE_WAIT", "0.5")
+    with held(transport, DeviceStore(transport).root):
+        outcome = push_all([virtual_device.open()], bundle, [])[0]
+    assert outcome.error is not None
+    assert outcome.error.exit_code == 6
+    assert f"process {os.getpid()}" in outcome.error.message
+    assert virtual_device.serial in outcome.error.message
+    assert push_all([transport], bundle, [])[0].error is None
+    assert clean_all([transport])[0].report.freed_bytes
+
+
+def test_one_that_waits_gets_the_device(virtual_device: AdbDevice) -> None:
+    import threading
+
+    first, second = virtual_device.open(), virtual_device.open()
+    root = DeviceStore(first).root
+    order = []
+
+    def wait() -> None:
+        with held(second, root, timeout_s=20):
+            order.append("second")
+
+    with held(first, root):
+        thread = threading.Thread(target=wait)
+        thread.start()
+        time.sleep(1)
+        order.append("first")
+    thread.join(20)
+    assert order == ["first", "second"]
+
+
+def test_a_lock_of_another_machine_counts_while_its_shell_lives(
+    virtual_device: AdbDevice, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    transport, other = virtual_device.open(), virtual_device.open()
+    root = DeviceStore(transport).root
+    with held(transport, root):
+        monkeypatch.setenv("EDGEKIT_CACHE", str(tmp_path))  # no lock file of this machine's is seen there
+        with pytest.raises(DeviceError, match="still in use by"), held(other, root, timeout_s=0.5):
+            pass
+    with held(other, root, timeout_s=5):
+        assert transport.read_text(f"{root}/lock/owner")
+
+
+def test_a_lock_whose_shell_is_gone_is_stale(virtual_device: AdbDevice) -> None:
+    transport = virtual_device.open()
+    root = DeviceStore(transport).root
+    script = (
+        'mkdir -p "$1/lock"; echo "99999 edgekit-lock-gone someone@elsewhere process 7" > "$1/lock/owner"'
+    )
+    transport.run(["sh", "-c", script, "sh", root])
+    with held(transport, root, timeout_s=5):
+        assert f"process {os.getpid()}" in str(transport.read_text(f"{root}/lock/owner"))
