@@ -1,0 +1,249 @@
+"""`edgekit apk`."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from edgekit.cli.options import (
+    IntList,
+    WordList,
+    adb_server_option,
+    device_option,
+    echo_json,
+    json_option,
+    note,
+)
+
+if TYPE_CHECKING:
+    from edgekit.android.check import ApkReport
+    from edgekit.android.side_by_side import Pair
+    from edgekit.core.measurement import Point, Result
+    from edgekit.transports.interface import Transport
+
+ENGINES = ("onnxruntime", "paddlelite")
+POWER_MODES = ("HIGH", "LOW", "FULL", "NO_BIND", "RAND_HIGH", "RAND_LOW")
+DEFAULT_APK = Path("build/edgekit-demo.apk")
+
+
+@click.group()
+def command() -> None:
+    """Build, install and measure the Android demo app."""
+
+
+@command.command()
+@click.option("--engine", type=click.Choice(ENGINES), default="onnxruntime", show_default=True,
+              help="Flavour; ONNX Runtime is in every one.")  # fmt: skip
+@click.option("--project", type=click.Path(path_type=Path, file_okay=False), default="android_demo",
+              show_default=True, metavar="DIR", help="What `edgekit bundle` wrote to.")  # fmt: skip
+@click.option("--keystore", type=click.Path(path_type=Path, dir_okay=False), metavar="FILE",
+              help="Its password: $EDGEKIT_KEYSTORE_PASSWORD.  [default: a debug key]")  # fmt: skip
+@click.option("--key-alias", metavar="ALIAS", help="Which key of the store, where it has several.")
+@click.option("-o", "--output", type=click.Path(path_type=Path, dir_okay=False), default=DEFAULT_APK,
+              show_default=True, metavar="FILE", help="The APK.")  # fmt: skip
+@json_option
+def build(
+    engine: str, project: Path, keystore: Path | None, key_alias: str | None, output: Path, as_json: bool
+) -> None:
+    """Build, sign and check the app without the Android SDK.
+
+    Needs a JDK; on the first run also Maven, npm and apt, which fetch the rest into edgekit's cache.
+    """
+    from edgekit.android.build import build_apk
+    from edgekit.android.signing import debug_key, user_key
+    from edgekit.android.sources import AppEngine
+
+    if key_alias and not keystore:
+        raise click.UsageError("--key-alias names a key of --keystore")
+    key = user_key(keystore, key_alias) if keystore else debug_key()
+    report = build_apk(project, engine=AppEngine(engine), key=key, output=output, progress=note)
+    for line in report.notes:
+        note(f"note: {line}")
+    if as_json:
+        echo_json(report)
+    else:
+        _show_report(report)
+
+
+@command.command()
+@click.argument("apk", type=click.Path(path_type=Path, dir_okay=False), default=DEFAULT_APK, required=False)
+@device_option
+@adb_server_option
+@json_option
+def install(apk: Path, devices: tuple[str, ...], adb_servers: tuple[str, ...], as_json: bool) -> None:
+    """Put the app (APK; default build/edgekit-demo.apk) onto devices."""
+    from edgekit.android.package_manager import install as put
+
+    with _transports(devices, adb_servers) as transports:
+        installed = [put(transport, apk) for transport in transports]
+    if as_json:
+        echo_json(installed)
+        return
+    for app in installed:
+        click.echo(f"{app.serial}  {app.package}  {app.path}")
+
+
+@command.command()
+@device_option
+@adb_server_option
+@click.option("--model", "models", type=WordList(), default=(), help="Bundled models.  [default: all]")
+@click.option("--engine", "engines", type=WordList(ENGINES), default=(),
+              help="Engines of the installed app.  [default: all]")  # fmt: skip
+@click.option("--threads", type=IntList(), default="1", show_default=True, help="Threads of the engine.")
+@click.option("--power-mode", type=click.Choice(POWER_MODES), help="Core binding (Paddle Lite).")
+@click.option("--warmup", type=click.IntRange(0), default=10, show_default=True, help="Fewest warm-up runs.")
+@click.option("--repeats", type=click.IntRange(1), default=100, show_default=True, help="Fewest timed runs.")
+@click.option("--min-secs", type=click.FloatRange(0, 3600), default=1.0, show_default=True,
+              help="Fewest timed seconds of each point.")  # fmt: skip
+@click.option("--max-secs", type=click.FloatRange(0.001, 3600), default=60.0, show_default=True,
+              help="Most timed seconds of each point.")  # fmt: skip
+@click.option("--shell", type=click.Path(path_type=Path, dir_okay=False), metavar="FILE",
+              help="A result of `edgekit bench` on the same device, to show side by side.")  # fmt: skip
+@click.option("-o", "--output", type=click.Path(path_type=Path, dir_okay=False), metavar="FILE",
+              help="The result file.  [default: results/TIME-TARGET-app.json]")  # fmt: skip
+@json_option
+def bench(
+    devices: tuple[str, ...],
+    adb_servers: tuple[str, ...],
+    models: tuple[str, ...],
+    engines: tuple[str, ...],
+    threads: tuple[int, ...],
+    power_mode: str | None,
+    warmup: int,
+    repeats: int,
+    min_secs: float,
+    max_secs: float,
+    shell: Path | None,
+    output: Path | None,
+    as_json: bool,
+) -> int:
+    """Measure inside the installed app; the result file is that of `edgekit bench`.
+
+    All points run one after the other in one process of the app.
+    """
+    from edgekit.android.bench import AppSweep, run_in_app
+    from edgekit.core.measurement import PowerMode
+    from edgekit.measure.results import load_result
+
+    sweep = AppSweep(
+        models=models,
+        engines=engines,
+        threads=threads,
+        power_mode=PowerMode(power_mode) if power_mode else None,
+        warmup=warmup,
+        repeats=repeats,
+        min_s=min_secs,
+        max_s=max_secs,
+    )
+    shell_result = load_result(shell) if shell else None
+    with _transports(devices, adb_servers) as transports:
+        if len(transports) > 1 and output:
+            raise click.UsageError("-o names one file; several devices are measured: leave it out")
+        results = [
+            run_in_app(transport, sweep, command=sys.argv, report=_note_point) for transport in transports
+        ]
+    paths = [_save(result, output) for result in results]
+    if as_json:
+        documents = [_document(result, shell_result) for result in results]
+        echo_json(documents[0] if len(documents) == 1 else documents)
+    else:
+        _show_results(results, paths, shell_result)
+    return _exit_code(results)
+
+
+@contextmanager
+def _transports(devices: Sequence[str], adb_servers: Sequence[str]) -> Iterator[Sequence[Transport]]:
+    from edgekit.transports.connect import open_devices
+
+    transports = open_devices(devices, adb_servers)
+    try:
+        yield transports
+    finally:
+        for transport in transports:
+            transport.close()
+
+
+def _show_report(report: ApkReport) -> None:
+    from edgekit.core.units import format_bytes
+
+    bare = format_bytes(report.size_without_models_bytes)
+    lines = {
+        "APK": report.path,
+        "SHA-256": report.sha256,
+        "size": f"{format_bytes(report.size_bytes)}, {bare} without models",
+        "app classes": f"{format_bytes(report.app_dex_bytes)} of dex",
+        "engine": report.engine,
+        "models": ", ".join(report.models),
+        "signed with": f"{'a debug key' if report.debug_key else 'your key'}, {report.signer_sha256[:16]}…",
+        "checked": "signature schemes 2 and 3, alignment to 16 KB, native libraries",
+    }
+    for name, value in lines.items():
+        click.echo(f"{name:<13}{value}")
+
+
+def _note_point(point: Point) -> None:
+    from edgekit.core.stats import median
+    from edgekit.core.units import format_ms
+
+    said = f"{format_ms(median(point.samples_ns))} ms" if point.samples_ns else point.status.value
+    why = f" ({point.error.message})" if point.error else ""
+    note(f"{point.model}, {point.engine}, {point.requested_threads} threads: {said}{why}")
+
+
+def _save(result: Result, output: Path | None) -> Path:
+    from datetime import datetime
+
+    from edgekit.measure.results import default_path, save_result
+
+    started_at = datetime.fromisoformat(result.started_at.replace("Z", "+00:00"))
+    path = output or default_path(started_at, f"{result.target.serial}-app")
+    save_result(path, result)
+    return path
+
+
+def _document(result: Result, shell: Result | None) -> Result | dict[str, object]:
+    """The result, with the comparison beside it where one was asked for."""
+    from edgekit.android.side_by_side import pair_up
+
+    return result if shell is None else {"result": result, "side_by_side": pair_up(result, shell)}
+
+
+def _show_results(results: Sequence[Result], paths: Sequence[Path], shell: Result | None) -> None:
+    from edgekit.android.side_by_side import pair_up
+    from edgekit.report.table import latency_table
+
+    for result, path in zip(results, paths, strict=True):
+        click.echo(latency_table(result))
+        if shell is not None:
+            click.echo()
+            _show_pairs(pair_up(result, shell))
+        note(f"saved {path}")
+
+
+def _show_pairs(pairs: Sequence[Pair]) -> None:
+    from edgekit.core.units import format_ms
+
+    click.echo(f"{'Model':<28}{'Engine':<13}{'Threads':>7}{'Shell/ms':>11}{'App/ms':>9}{'App/shell':>11}")
+    for pair in pairs:
+        shell, app = (
+            format_ms(value) if value is not None else "-" for value in (pair.shell_ns, pair.app_ns)
+        )
+        ratio = f"{pair.app_over_shell:.2f}" if pair.app_over_shell is not None else "-"
+        click.echo(f"{pair.model:<28}{pair.engine:<13}{pair.threads:>7}{shell:>11}{app:>9}{ratio:>11}")
+
+
+def _exit_code(results: Sequence[Result]) -> int:
+    """0, or the first failed point's; a sweep of which nothing ran fails as its first skipped point."""
+    from edgekit.core.measurement import Status
+
+    points = [point for result in results for point in result.points]
+    failed = [point for point in points if point.status is Status.FAILED]
+    if not failed and not any(point.status is Status.DONE for point in points):
+        failed = points
+    codes = [point.error.exit_code for point in failed if point.error]
+    return codes[0] if codes else 0

@@ -1,0 +1,45 @@
+"""`edgekit bundle`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+from edgekit.cli.options import WordList, echo_json, json_option, note
+
+ARTIFACTS = ("onnx", "onnx-int8", "nb-arm", "nb-arm-fp16", "nb-arm-int8")
+
+
+@click.command()
+@click.argument("names", nargs=-1, required=True, metavar="NAME...")
+@click.option("--artifacts", type=WordList(ARTIFACTS), default="onnx", show_default=True,
+              help=f"Which of each model: {', '.join(ARTIFACTS)}.")  # fmt: skip
+@click.option("--sample", "samples", multiple=True, type=click.Path(path_type=Path, dir_okay=False),
+              metavar="PICTURE", help="Tested in the app, instead of its samples; repeatable.")  # fmt: skip
+@click.option("-o", "--output", type=click.Path(path_type=Path, file_okay=False), default="android_demo",
+              show_default=True, metavar="DIR", help="The Android project; made if missing.")  # fmt: skip
+@json_option
+def command(
+    names: tuple[str, ...], artifacts: tuple[str, ...], samples: tuple[Path, ...], output: Path, as_json: bool
+) -> None:
+    """Put exported models (NAMEs or artifact directories) into the Android demo app.
+
+    Model, labels, preprocessing and expected scores come from the manifest. The app has exactly these
+    models then, and begins with the first.
+    """
+    from edgekit.android.bundle import bundle
+    from edgekit.core.artifact import ArtifactKind
+    from edgekit.core.units import format_bytes
+
+    kinds = [ArtifactKind(word) for word in artifacts]
+    bundled = bundle(names, project=output, kinds=kinds, pictures=samples)
+    if as_json:
+        echo_json(bundled)
+        return
+    for model in bundled:
+        click.echo(
+            f"{model.name:<28}{', '.join(model.artifacts):<24}{format_bytes(model.size_bytes):>10}  "
+            f"tested in the app on {', '.join(model.samples)}"
+        )
+    note(f"next: edgekit apk build{'' if str(output) == 'android_demo' else f' --project {output}'}")
