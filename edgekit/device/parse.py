@@ -84,7 +84,7 @@ def parse_cpuinfo(text: str) -> CpuInfo:
         name, value = name.strip(), value.strip()
         if not colon:
             continue
-        if name == "processor" and value.isdigit():
+        if name == "processor" and value.isdecimal():
             core = int(value)
         elif name == "CPU part" and core >= 0:
             parts[core] = value.lower()
@@ -106,7 +106,7 @@ def parse_cores(text: str) -> list[CoreLine]:
     cores = []
     for line in text.splitlines():
         fields = line.split()
-        if len(fields) == 4 and fields[0].isdigit():
+        if len(fields) == 4 and fields[0].isdecimal():
             cores.append(
                 CoreLine(
                     core=int(fields[0]),
@@ -167,7 +167,7 @@ def parse_battery(dumpsys: str, sysfs: str) -> Battery | None:
     kernel = parse_assignments(sysfs)
     if "level" not in said and not kernel:
         return None
-    tenths = _integer(said.get("temperature", "")) or _integer(kernel.get("temp", ""))
+    tenths = _first(_integer(said.get("temperature", "")), _integer(kernel.get("temp", "")))
     millivolts = _integer(said.get("voltage", ""))
     status = kernel.get("status")
     powered = [said[key] == "true" for key in said if key.endswith("powered")]

@@ -55,6 +55,9 @@ class Bundle(Protocol):
     def env(self, remote_dir: str) -> Mapping[str, str]:
         """What the runner needs in its environment."""
 
+    def counting_env(self, remote_dir: str) -> Mapping[str, str]:
+        """The same, for counting instructions."""
+
 
 class Model(msgspec.Struct, frozen=True, kw_only=True):
     """An exported model and which of its artifacts go to a device."""

@@ -186,7 +186,7 @@ class DeviceStore:
                 hint="remove it by hand",
             )
         said = done.stdout.strip()
-        return int(said) * 1024 if said.isdigit() else 0
+        return int(said) * 1024 if said.isdecimal() else 0
 
 
 def _stat_lines(text: str) -> dict[str, tuple[int, int]]:
@@ -195,6 +195,6 @@ def _stat_lines(text: str) -> dict[str, tuple[int, int]]:
     for line in text.splitlines():
         size, _, rest = line.partition(" ")
         changed, _, path = rest.partition(" ")
-        if size.isdigit() and changed.isdigit() and path:
+        if size.isdecimal() and changed.isdecimal() and path:
             lines[path] = (int(size), int(changed))
     return lines

@@ -99,7 +99,7 @@ def parse_sha256(output: str) -> dict[str, str]:
 def parse_df(output: str) -> int | None:
     """Free bytes from `df -kP`: the fourth column of its last line."""
     fields = output.strip().splitlines()[-1].split() if output.strip() else []
-    return int(fields[3]) * 1024 if len(fields) >= 6 and fields[3].isdigit() else None
+    return int(fields[3]) * 1024 if len(fields) >= 6 and fields[3].isdecimal() else None
 
 
 class FarShell:
