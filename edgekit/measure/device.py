@@ -168,12 +168,15 @@ class DeviceTarget:
         packed = self._ready[engine]
         directory = f"{self._store.root}/{packed.directory}"
         argv: Sequence[str] = packed.bundle.argv(directory)
+        env = dict(packed.bundle.env(directory))
         if counted:
             argv = counting_argv(argv, self._counts_path)
+            # libgomp's threads would poll at barriers with plain loads, which count as work.
+            env["OMP_WAIT_POLICY"] = "passive"
         return RunnerSession(
             self._transport,
             argv,
-            env=packed.bundle.env(directory),
+            env=env,
             scratch=f"{self._store.root}/run",
             label=f"{label} on {self._info.serial}",
         )

@@ -7,6 +7,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <strings.h>
 
 const char *const engine_name = "onnxruntime";
 
@@ -128,10 +129,12 @@ static bool read_tensors(bool is_input, tensor_info tensors[MAX_TENSORS], int *r
     return true;
 }
 
-/* One option, as the host's worker has it: `spinning` (on, off): threads wait for work by polling. */
+/* One option, as the host's worker has it: `spinning` (on, off): threads wait for work by polling. Its
+ * default is the library's, or off where OMP_WAIT_POLICY says so for every thread pool of the process. */
 static bool set_options(ort_object *session_options, engine_config *config, failure *why)
 {
-    const char *spinning = "on";
+    const char *policy = getenv("OMP_WAIT_POLICY");
+    const char *spinning = policy != NULL && strcasecmp(policy, "passive") == 0 ? "off" : "on";
     for (int i = 0; i < config->option_count; i++) {
         const engine_option *option = &config->options[i];
         if (strcmp(option->name, "spinning") != 0 ||

@@ -57,6 +57,13 @@ class Bundle(msgspec.Struct, frozen=True, kw_only=True):
         # The shells of some Android versions preload libraries of theirs, which this loader cannot read.
         return {"LD_PRELOAD": "", "LD_LIBRARY_PATH": ""}
 
+    def counting_env(self, remote_dir: str) -> Mapping[str, str]:
+        """`env` for counting instructions: threads that wait sleep, as polling is not counted work.
+
+        GNU's OpenMP reads it (Paddle Lite), and so does the ONNX Runtime runner.
+        """
+        return {**self.env(remote_dir), "OMP_WAIT_POLICY": "passive"}
+
 
 def assemble(engine: str, *, install: bool = True, progress: Report) -> Bundle:
     """Install, fetch and build what is missing, and put the bundle together.
