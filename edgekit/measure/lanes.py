@@ -120,6 +120,7 @@ class Lane:
         )
         self._loading: list[Future[Loaded]] = []
         self._feed: Feed | None = None
+        self._ended = False
 
     def _request(self, route: Route, threads: int) -> Load:
         route.target.prepare(route.engine)
@@ -162,6 +163,11 @@ class Lane:
             RunnerError, UnsupportedError, DeviceError, DeviceLostError: A runner refused or failed; or its
                 output is not finite.
         """
+        if self._ended:
+            raise RunnerError(
+                f"predicting with {self._subject.manifest.name}: its runners have ended",
+                hint="make a new object, or predict before it is closed",
+            )
         if self._feed is None:
             parameters = self._subject.manifest.preprocess
             self._feed = Feed(parameters, self._batch_size, reduced_decode=self._reduced_decode)
@@ -209,6 +215,7 @@ class Lane:
         self._end(RunnerSession.kill)
 
     def _end(self, end: Callable[[RunnerSession], object]) -> None:
+        self._ended = True
         for session in self._sessions:
             end(session)
         for loading in self._loading:
