@@ -24,6 +24,7 @@ COMMANDS: dict[str, str] = {
     "predict": "Classify pictures.",
     "eval": "Top-1 and Top-5 on a labelled list of pictures.",
     "bench": "Measure latency on the host or on devices.",
+    "report": "Show results as tables, CSV, Markdown, JSON or one HTML page.",
     "devices": "What is attached, and what it can run.",
     "push": "Put runner, libraries and models on devices.",
     "virtual": "The virtual ARM64 device, for everyone without a phone.",

@@ -1,0 +1,168 @@
+"""Results as flat rows: one point each, with everything a reader or a spreadsheet needs beside it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+
+import msgspec
+
+from edgekit.core.device import DeviceInfo
+from edgekit.core.measurement import Point, Result
+from edgekit.core.spec import ModelSpec, Platform, Precision, PublishedLatency
+from edgekit.core.stats import median, relative_spread, supported_percentile
+from edgekit.core.units import NS_PER_MS
+from edgekit.runners.engines import option_variant
+from edgekit.zoo.registry import list_models
+
+BYTES_PER_MB = 1_000_000
+GPU_ENGINES = ("paddle-gpu", "paddle-tensorrt", "onnxruntime-cuda", "onnxruntime-tensorrt")
+
+
+class Row(msgspec.Struct, frozen=True, kw_only=True):
+    """One measured point; None is what was not measured, cannot be shown honestly, or was not published.
+
+    Attributes:
+        target: Serial of the device, or `host`.
+        latency_ms: Median of the processes' medians; None on emulated targets, whose time means nothing.
+        p90_ms: Over all samples, where there are enough of them.
+        spread: Half the distance between p10 and p90 over the median.
+        instructions: Of one inference, its longest thread; emulated targets only.
+        published_ms: What the publication says for this configuration on `published_platform`.
+    """
+
+    model: str
+    target: str
+    machine: str
+    emulated: bool
+    engine: str
+    engine_version: str | None
+    precision: str
+    requested_threads: int
+    effective_threads: int | None
+    batch_size: int
+    power_mode: str | None
+    cores: str | None
+    status: str
+    latency_ms: float | None
+    p90_ms: float | None
+    spread: float | None
+    processes: int
+    samples: int
+    cold_start_ms: float | None
+    peak_memory_mb: float | None
+    instructions: int | None
+    verdict: str | None
+    reasons: str
+    error: str | None
+    params_m: float | None
+    flops_m: float | None
+    top1: float | None
+    top5: float | None
+    published_platform: str | None
+    published_ms: float | None
+    published_source: str | None
+    artifact_sha256: str | None
+    run_id: str
+    started_at: str
+
+
+def result_rows(results: Iterable[Result]) -> list[Row]:
+    """Every point of every result, in their order."""
+    cards = {card.name: card for card in list_models()}
+    return [_row(result, point, cards.get(point.model)) for result in results for point in result.points]
+
+
+def engine_name(point: Point) -> str:
+    """The engine with the options that differ from its defaults: `paddle onednn=off`."""
+    variant = option_variant(point.engine, point.engine_options)
+    return f"{point.engine} {variant}" if variant else point.engine
+
+
+def machine_name(info: DeviceInfo) -> str:
+    """What people call it: the SoC, else the model, else the serial."""
+    return info.soc or info.model or info.serial
+
+
+def _row(result: Result, point: Point, card: ModelSpec | None) -> Row:
+    info = result.target
+    samples = [] if info.emulated else point.samples_ns
+    latency = None if info.emulated else point.latency_ns
+    figures = card.published if card is not None else None
+    shown = published_latency(card, info, point)
+    p90 = supported_percentile(samples, 90)
+    count = point.instruction_count
+    return Row(
+        model=point.model,
+        target=info.serial,
+        machine=machine_name(info),
+        emulated=info.emulated,
+        engine=engine_name(point),
+        engine_version=point.engine_version,
+        precision=point.precision.value,
+        requested_threads=point.requested_threads,
+        effective_threads=point.effective_threads,
+        batch_size=point.batch_size,
+        power_mode=None if point.power_mode is None else point.power_mode.value,
+        cores=point.requested_cores,
+        status=point.status.value,
+        latency_ms=None if latency is None else latency / NS_PER_MS,
+        p90_ms=None if p90 is None else p90 / NS_PER_MS,
+        spread=relative_spread(samples) if samples else None,
+        processes=len(point.processes),
+        samples=len(point.samples_ns),
+        cold_start_ms=None if info.emulated else cold_start_ms(point),
+        peak_memory_mb=peak_memory_mb(point),
+        instructions=None if count is None else count.main_thread,
+        verdict=None if point.verdict is None else point.verdict.value,
+        reasons="; ".join(point.reasons),
+        error=None if point.error is None else point.error.message,
+        params_m=figures.params_m if figures else None,
+        flops_m=figures.flops_m if figures else None,
+        top1=figures.top1 if figures else None,
+        top5=figures.top5 if figures else None,
+        published_platform=None if shown is None else shown.platform.value,
+        published_ms=None if shown is None else shown.latency_ms,
+        published_source=None if shown is None else shown.source,
+        artifact_sha256=None if point.artifact is None else point.artifact.sha256,
+        run_id=result.run_id,
+        started_at=result.started_at,
+    )
+
+
+def cold_start_ms(point: Point) -> float | None:
+    """Load and first inference: the median over the processes."""
+    starts = [
+        process.load_ns + process.first_run_ns
+        for process in point.processes
+        if process.load_ns is not None and process.first_run_ns is not None
+    ]
+    return median(starts) / NS_PER_MS if starts else None
+
+
+def peak_memory_mb(point: Point) -> float | None:
+    """The largest of the processes."""
+    peaks = [run.peak_memory_bytes for run in point.processes if run.peak_memory_bytes is not None]
+    return max(peaks) / BYTES_PER_MB if peaks else None
+
+
+def published_platform(info: DeviceInfo, engine: str) -> Platform:
+    """The published table that a measurement is laid out as."""
+    if engine in GPU_ENGINES:
+        return Platform.V100
+    return Platform.INTEL_CPU if info.transport == "local" else Platform.SD855
+
+
+def published_latency(card: ModelSpec | None, info: DeviceInfo, point: Point) -> PublishedLatency | None:
+    """The publication's figure for the same batch, precision and, on phones, threads."""
+    if card is None or card.published is None or point.precision is not Precision.FP32:
+        return None
+    platform = published_platform(info, point.engine)
+    return _find(card.published.latencies, platform, point)
+
+
+def _find(latencies: Sequence[PublishedLatency], platform: Platform, point: Point) -> PublishedLatency | None:
+    for one in latencies:
+        same_threads = one.threads is None or one.threads == point.requested_threads
+        if one.platform is platform and one.batch_size == point.batch_size and same_threads:
+            return one
+    return None
