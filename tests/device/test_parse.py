@@ -1,4 +1,4 @@
-"""The parsers of what devices print, on recordings (tests/data/devices) and on samples said to be invented."""
+"""The parsers of what devices print, on recordings (tests/data/devices) and invented samples."""
 
 from __future__ import annotations
 

@@ -229,12 +229,14 @@ def _render(outcomes: Sequence[TargetOutcome], as_json: bool) -> int:
 def _tell(one: TargetOutcome) -> int:
     """What people should know of one target, on stderr; its exit code."""
     from edgekit.core.measurement import Status
+    from edgekit.errors import DeviceLostError
 
     outcome = one.outcome
     if outcome is not None:
         path = shlex.quote(str(outcome.path))
         note(f"result file: {path}")
-        if any(point.status is Status.INTERRUPTED for point in outcome.result.points):
+        lost = one.error is not None and one.error.exit_code == DeviceLostError.exit_code
+        if lost or any(point.status is Status.INTERRUPTED for point in outcome.result.points):
             note(f"what had finished is kept; to go on: edgekit bench --resume {path}")
         if outcome.interrupted:
             note("interrupted")
