@@ -99,6 +99,8 @@ class ProcessRun(msgspec.Struct, frozen=True, kw_only=True):
         cores_seen: Cores that the process's threads were observed on.
         cpu_ns: CPU time of all threads over the timed inferences.
         steady: The last two windows of the warm-up agreed; None where that was not looked at.
+        readings: The circumstances before and after the timed inferences, read by the process itself while
+            its cores were still at work.
     """
 
     samples_ns: tuple[int, ...]
@@ -110,6 +112,7 @@ class ProcessRun(msgspec.Struct, frozen=True, kw_only=True):
     cpu_ns: int | None = None
     started_at: str | None = None
     steady: bool | None = None
+    readings: tuple[Environment, ...] = ()
 
 
 class InstructionCount(msgspec.Struct, frozen=True, kw_only=True):

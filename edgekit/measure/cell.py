@@ -8,7 +8,7 @@ from datetime import datetime, timezone
 import msgspec
 
 from edgekit.core.artifact import Artifact
-from edgekit.core.measurement import InstructionCount, PowerMode, ProcessRun
+from edgekit.core.measurement import CoreState, Environment, InstructionCount, PowerMode, ProcessRun
 from edgekit.core.parity import Parity
 from edgekit.core.spec import Precision
 from edgekit.errors import EdgekitError, UnsupportedError
@@ -137,7 +137,9 @@ def _measure(session: RunnerSession, timing: Timing, *, mark: bool) -> tuple[Pro
         warm = warm_up(session, runs=timed.warmup, min_ns=timed.warmup_ns, max_ns=timed.max_ns)
         steady, warm_runs, first_run_ns = warm.steady, warm.runs, warm.first_run_ns
         timed = msgspec.structs.replace(timed, warmup=0, warmup_ns=0)
+    before = _reading(session)
     ran = session.run(timed)
+    after = _reading(session)
     run = ProcessRun(
         samples_ns=ran.samples_ns,
         warmup_runs=warm_runs + ran.warmup_runs,
@@ -147,8 +149,19 @@ def _measure(session: RunnerSession, timing: Timing, *, mark: bool) -> tuple[Pro
         cores_seen=ran.cores_seen,
         cpu_ns=ran.cpu_ns,
         steady=steady,
+        readings=(before, after),
     )
     return run, ran
+
+
+def _reading(session: RunnerSession) -> Environment:
+    """The circumstances where the runner is, in the words of the result file."""
+    read = session.environment()
+    return Environment(
+        cores=tuple(CoreState(**msgspec.structs.asdict(core)) for core in read.cores),
+        temperatures_celsius=read.temperatures_celsius,
+        load_1min=read.load_1min,
+    )
 
 
 def _check(session: RunnerSession, cell: Cell, reference: Reference) -> Parity | None:

@@ -18,6 +18,7 @@ from edgekit.errors import DeviceLostError, EdgekitError, UnsupportedError
 from edgekit.measure.cell import Cell, Timing, Turn, check_batch, take_turn
 from edgekit.measure.reference import Reference
 from edgekit.measure.target import Subject, Target
+from edgekit.measure.verdicts import with_verdict
 
 logger = logging.getLogger("edgekit")
 
@@ -166,6 +167,7 @@ class Sweep:
             raise
         except EdgekitError as error:
             self._end(index, error)
+        self.points[index] = with_verdict(self.points[index], emulated=self._target.info.emulated)
         self._turns_done += 1
         self._save(self.points)
         self._show(self._ended(index, total))

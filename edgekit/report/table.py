@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 
-from edgekit.core.measurement import Point, Result, Status
+from edgekit.core.measurement import Point, Result, Status, Verdict
 from edgekit.core.stats import median
 from edgekit.core.units import format_count, format_ms
 from edgekit.runners.engines import option_variant
@@ -148,7 +148,9 @@ def _marks(point: Point) -> list[str]:
         marks.append(f"{point.requested_threads} threads asked, {point.effective_threads} took effect")
     if point.parity is not None and not point.parity.passed:
         marks.append(f"parity with {point.parity.reference} failed: {point.parity.reason}")
-    if any(process.steady is False for process in point.processes):
+    if point.verdict not in (None, Verdict.VALID, Verdict.EMULATED):
+        marks.append(f"{point.verdict.value}: {'; '.join(point.reasons)}")
+    elif any(process.steady is False for process in point.processes):
         marks.append("never became steady while warming up")
     return marks
 

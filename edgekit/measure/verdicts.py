@@ -1,0 +1,230 @@
+"""Whether a figure may be believed: rules over one point's raw samples and circumstances.
+
+The limits and where they come from are in docs/validity.md; scripts/experiment_verdicts.py shows that
+they catch what they are for.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from datetime import datetime
+
+import msgspec
+
+from edgekit.core.measurement import Environment, Point, ProcessRun, Status, Verdict
+from edgekit.core.stats import SAMPLES_FOR_PERCENTILE, median, percentile, relative_spread
+
+# Clock ticks a second of /proc/stat: USER_HZ is 100 on every Linux that edgekit runs on (proc(5)).
+TICKS_PER_S = 100
+# A core that computes loses this share of its frequency by throttling, not by a governor's rounding.
+FREQUENCY_DROP = 0.05
+TEMPERATURE_RISE_CELSIUS = 15.0
+DRIFT = 0.05
+# pyperf's limit for a standard deviation over the mean.
+SPREAD_WITHIN = 0.10
+# Fresh processes on a quiet machine: 0.3 to 1.0 %.
+SPREAD_BETWEEN = 0.03
+MODE_DISTANCE = 0.03
+MODE_SHARE = 0.10
+# Share of the variance that two groups explain: 0.64 for one normal mode, 0.75 for a uniform one.
+MODE_EXPLAINED = 0.85
+MODE_SAMPLES = 30
+STOLEN = 0.02
+INSTRUCTION_SPREAD = 0.01
+
+
+class Judgement(msgspec.Struct, frozen=True, kw_only=True):
+    """What a point is worth, and every reason with its remedy, the decisive ones first."""
+
+    verdict: Verdict
+    reasons: tuple[str, ...]
+
+
+def judge(point: Point, *, emulated: bool) -> Judgement | None:
+    """The verdict on a point; None where nothing was measured."""
+    if not point.processes or point.status is Status.SKIPPED:
+        return None
+    found: list[tuple[Verdict, str]] = [
+        *((Verdict.UNVERIFIED, reason) for reason in _unverified(point)),
+        *((Verdict.THROTTLED, reason) for reason in _throttled(point, emulated=emulated)),
+        *((Verdict.UNSTABLE, reason) for reason in _unstable(point, emulated=emulated)),
+    ]
+    if emulated:
+        found.append((Verdict.EMULATED, "emulated: instruction counts, not a phone's time"))
+    verdict = found[0][0] if found else Verdict.VALID
+    return Judgement(verdict=verdict, reasons=tuple(reason for _, reason in found))
+
+
+def with_verdict(point: Point, *, emulated: bool) -> Point:
+    """The point with its verdict and reasons filled in."""
+    judged = judge(point, emulated=emulated)
+    if judged is None:
+        return point
+    return msgspec.structs.replace(point, verdict=judged.verdict, reasons=judged.reasons)
+
+
+def _unverified(point: Point) -> Iterator[str]:
+    if point.parity is None:
+        yield "parity was not checked: edgekit toolchain list shows what the reference needs"
+    elif not point.parity.passed:
+        yield f"parity with {point.parity.reference} failed ({point.parity.reason}): edgekit verify"
+    asked, took = point.requested_threads, point.effective_threads
+    if took is None and asked > 1:
+        yield f"{asked} threads asked; how many took effect is not known"
+    elif took is not None and took != asked:
+        yield f"{asked} threads asked, {took} took effect: ask for {took}, or free more --cores"
+
+
+def _throttled(point: Point, *, emulated: bool) -> Iterator[str]:
+    before, after = point.environment_before, point.environment_after
+    # An emulator's threads run on the host's cores, whose numbers say nothing about the device's.
+    used = (
+        set()
+        if emulated
+        else {core for run in point.processes for core in run.cores_seen} or set(point.cores)
+    )
+    drops = [drop for run in point.processes for drop in _frequency_drops(run.readings, used)]
+    if before is not None and after is not None:
+        drops += _limit_drops(before, after, used)
+        counted = {core.core: core.throttle_count for core in before.cores}
+        for core in after.cores:
+            earlier = counted.get(core.core)
+            if earlier is not None and core.throttle_count is not None and core.throttle_count > earlier:
+                drops.append(f"core {core.core} throttled {core.throttle_count - earlier} times")
+                break
+        drops += _temperature_rises(before, after)
+    if drops:
+        yield f"{drops[0]}: let it cool (--cooldown 30), bind fewer threads, take it off its charger"
+
+
+def _frequency_drops(readings: Sequence[Environment], used: set[int]) -> list[str]:
+    """Cores that computed at the first and the last reading of a process, and ran slower at the last."""
+    if len(readings) < 2:
+        return []
+    first = {core.core: core.frequency_khz for core in readings[0].cores}
+    drops = []
+    for core in readings[-1].cores:
+        earlier, now = first.get(core.core), core.frequency_khz
+        if (
+            (not used or core.core in used)
+            and earlier
+            and now is not None
+            and now < earlier * (1 - FREQUENCY_DROP)
+        ):
+            drops.append(f"core {core.core} fell from {earlier // 1000} to {now // 1000} MHz")
+    return drops
+
+
+def _limit_drops(before: Environment, after: Environment, used: set[int]) -> list[str]:
+    """Cores whose highest allowed frequency was lowered: what thermal drivers do to idle cores as well."""
+    first = {core.core: core.max_frequency_khz for core in before.cores}
+    return [
+        f"core {core.core} was limited from {earlier // 1000} to {core.max_frequency_khz // 1000} MHz"
+        for core in after.cores
+        if (earlier := first.get(core.core))
+        and core.max_frequency_khz is not None
+        and core.max_frequency_khz < earlier * (1 - FREQUENCY_DROP)
+        and (not used or core.core in used)
+    ]
+
+
+def _temperature_rises(before: Environment, after: Environment) -> list[str]:
+    return [
+        f"{zone} rose from {before.temperatures_celsius[zone]:.0f} to {now:.0f} °C"
+        for zone, now in after.temperatures_celsius.items()
+        if now - before.temperatures_celsius.get(zone, now) > TEMPERATURE_RISE_CELSIUS
+    ]
+
+
+def _unstable(point: Point, *, emulated: bool) -> Iterator[str]:
+    if point.status is not Status.DONE:
+        yield f"{point.status.value} after {len(point.processes)} process(es): edgekit bench --resume FILE"
+    if emulated:
+        count = point.instruction_count
+        if count is not None and count.spread > INSTRUCTION_SPREAD:
+            yield f"instruction counts of the inferences differ by {count.spread:.1%}: --warmup 3"
+        return
+    samples, needed = point.samples_ns, SAMPLES_FOR_PERCENTILE[90]
+    if len(samples) < needed:
+        yield f"{len(samples)} samples, p90 needs {needed}: --repeats {needed}"
+    if any(run.steady is False for run in point.processes):
+        yield "never became steady while warming up: end other work, or a longer --warmup"
+    yield from _circumstances(point)
+    yield from _shapes(point.processes)
+
+
+def _circumstances(point: Point) -> Iterator[str]:
+    around = [one for one in (point.environment_before, point.environment_after) if one is not None]
+    busy = sorted({name for one in around for name in one.busy_processes or ()})
+    if busy:
+        yield f"other processes were busy ({', '.join(busy[:3])}): end them and measure again"
+    stolen = _stolen_share(point)
+    if stolen is not None and stolen > STOLEN:
+        yield f"the hypervisor took {stolen:.0%} of this machine's time: measure on dedicated cores"
+
+
+def _stolen_share(point: Point) -> float | None:
+    """Steal ticks over the ticks that all cores had between the two readings."""
+    before, after = point.environment_before, point.environment_after
+    starts = [run.started_at for run in point.processes if run.started_at is not None]
+    if before is None or after is None or not starts or not after.cores:
+        return None
+    if before.steal_ticks is None or after.steal_ticks is None:
+        return None
+    span_s = (datetime.fromisoformat(starts[-1]) - datetime.fromisoformat(starts[0])).total_seconds()
+    span_s += sum(point.processes[-1].samples_ns) / 1e9
+    return (after.steal_ticks - before.steal_ticks) / (TICKS_PER_S * span_s * len(after.cores))
+
+
+def _shapes(processes: Sequence[ProcessRun]) -> Iterator[str]:
+    measured = [run.samples_ns for run in processes if run.samples_ns]
+    if not measured:
+        return
+    drift = median([_drift(samples) for samples in measured])
+    if abs(drift) > DRIFT:
+        yield f"drifts by {drift:+.1%} within a process: a longer --warmup, or --cooldown"
+    spread = median([relative_spread(samples) for samples in measured])
+    if spread > SPREAD_WITHIN:
+        yield f"samples spread by ±{spread:.0%} within a process: end other work, or bind --cores"
+    modes = [found for samples in measured if (found := _modes(samples)) is not None]
+    if len(modes) * 2 > len(measured):
+        low, high = modes[0]
+        yield f"two modes, {low / 1e6:.2f} and {high / 1e6:.2f} ms: bind --cores of one cluster"
+    medians = [median(samples) for samples in measured]
+    between = (max(medians) - min(medians)) / 2 / median(medians)
+    if len(medians) > 1 and between > SPREAD_BETWEEN:
+        yield f"processes differ by ±{between:.1%}: more --processes, or --target-ci 1%"
+
+
+def _drift(samples: Sequence[int]) -> float:
+    """The last third's median over the first's, less one."""
+    third = len(samples) // 3
+    return median(samples[-third:]) / median(samples[:third]) - 1 if third else 0.0
+
+
+def _modes(samples: Sequence[int]) -> tuple[float, float] | None:
+    """The means of two groups that samples fall into, by Otsu's threshold; None where there is one.
+
+    Otsu 1979: the split that explains most of the variance. The outer 2 % are left out.
+    """
+    if len(samples) < MODE_SAMPLES:
+        return None
+    low, high = percentile(samples, 2), percentile(samples, 98)
+    kept = sorted(sample for sample in samples if low <= sample <= high)
+    count, total = len(kept), float(sum(kept))
+    mean = total / count
+    variance = sum((sample - mean) ** 2 for sample in kept)
+    best, split, running = 0.0, 0, 0.0
+    for index in range(1, count):
+        running += kept[index - 1]
+        between = (running - index * mean) ** 2 * count / (index * (count - index))
+        if between > best:
+            best, split = between, index
+    if not variance or best < MODE_EXPLAINED * variance or not _is_share(split / count):
+        return None
+    first, second = sum(kept[:split]) / split, sum(kept[split:]) / (count - split)
+    return (first, second) if second - first > MODE_DISTANCE * median(kept) else None
+
+
+def _is_share(share: float) -> bool:
+    return MODE_SHARE <= share <= 1 - MODE_SHARE
