@@ -44,8 +44,8 @@ def make_library(shared_directory: Path):
             source.write_text(f"const unsigned char edgekit_content[] = {{{values}}};\n")
             partial = output.with_suffix(".part")
             subprocess.run(
-                [sys.executable, "-m", "ziglang", "cc", "-target", triple, "-shared", "-fPIC", "-nostdlib", *flags,
-                 source, "-o", partial],
+                [sys.executable, "-m", "ziglang", "cc", "-target", triple, "-shared", "-fPIC", "-nostdlib",
+                 *flags, source, "-o", partial],
                 check=True, timeout=300,
                 env={"PATH": "/usr/bin:/bin", "HOME": str(shared_directory),
                      "ZIG_GLOBAL_CACHE_DIR": str(shared_directory / "zig"),
