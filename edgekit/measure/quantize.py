@@ -126,14 +126,15 @@ def quantize_model(
             )
             tell(f"measuring on {len(held_back)} held-back pictures")
             together = _link(subject, manifest, made, staging, Path(scratch) / "together")
+            measured, unread = _measure(together, made, held_back, settings)
             result = QuantizeResult(
                 model=manifest.name,
                 directory=str(directory),
                 calibration_pictures=prepared.shape[0],
-                held_back_pictures=len(held_back),
-                passed_over=passed_over,
+                held_back_pictures=len(held_back) - len(unread),
+                passed_over=(*passed_over, *unread),
                 max_drop=settings.max_drop,
-                artifacts=_measure(together, made, held_back, settings),
+                artifacts=measured,
             )
             _judge(result)
             _commit(manifest, made, staging, directory)
@@ -219,9 +220,11 @@ def _measure(
     made: dict[str, Artifact],
     held_back: Sequence[tuple[Picture, int | None]],
     settings: QuantizeSettings,
-) -> tuple[Quantized, ...]:
+) -> tuple[tuple[Quantized, ...], tuple[str, ...]]:
+    """Figures of every artifact, and what was wrong with held-back pictures."""
     target = HostTarget(install=settings.install)
     measured = []
+    unread: tuple[str, ...] = ()
     for artifact in made.values():
         kind = artifact.kind
         if kind not in ENGINE_OF:
@@ -231,7 +234,7 @@ def _measure(
             continue
         engine = ENGINE_OF[kind]
         routes = [plan_route(target, subject, engine, one) for one in (Precision.FP32, Precision.INT8)]
-        agreement, drop = _accuracy(subject, routes, held_back, settings.workers)
+        agreement, drop, unread = _accuracy(subject, routes, held_back, settings.workers)
         float_ns, int8_ns = _latencies(subject, routes)
         measured.append(
             Quantized(
@@ -245,7 +248,7 @@ def _measure(
                 speed_ratio=float_ns / int8_ns,
             )
         )
-    return tuple(measured)
+    return tuple(measured), unread
 
 
 def _accuracy(
@@ -253,12 +256,13 @@ def _accuracy(
     routes: Sequence[Route],
     held_back: Sequence[tuple[Picture, int | None]],
     workers: int,
-) -> tuple[Share, Drop | None]:
+) -> tuple[Share, Drop | None, tuple[str, ...]]:
     labels = [label for _, label in held_back]
     agreeing = lost = gained = pictures = 0
     first: NDArray[np.float32] | None = None
     constant = True
     position = 0
+    unread: list[str] = []
     with open_lanes(subject, routes, workers=workers, threads=1, batch_size=BATCH_SIZE) as lanes:
         for scored in score_batches(lanes, batched([item for item, _ in held_back], BATCH_SIZE)):
             if scored.positions:
@@ -273,6 +277,7 @@ def _accuracy(
                     gained += given == label != wanted
                     pictures += 1
             position += len(scored.items)
+            unread += [item.error.message for item in scored.unreadable]
     name = routes[1].artifact.main_file
     if not pictures:
         raise InputError(f"quantising {subject.manifest.name}: no held-back picture can be read")
@@ -281,7 +286,7 @@ def _accuracy(
             f"quantising {subject.manifest.name}: {name} gives one answer for every picture"
         )
     drop = paired_drop(lost, gained, pictures) if labels[0] is not None else None
-    return wilson(agreeing, pictures), drop
+    return wilson(agreeing, pictures), drop, tuple(unread)
 
 
 def _latencies(subject: Subject, routes: Sequence[Route]) -> tuple[float, float]:

@@ -1,0 +1,123 @@
+"""int8 of the real trained model, judged on pages in fonts that it was not calibrated on."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from pathlib import Path
+
+import pytest
+
+from edgekit.convert.manifest import load_manifest, verify_files
+from tests import pages
+
+MODEL = "PPLCNet_x1_0_doc_ori"
+
+
+@pytest.fixture(scope="module")
+def calibration(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    root = tmp_path_factory.mktemp("calibration")
+    pages.write_pages(root, range(5000, 5024), pages.CALIBRATION_FONTS)
+    (root / "notes.jpg").write_text("no picture")
+    return root
+
+
+@pytest.fixture
+def model(exported: Path, tmp_path: Path) -> Path:
+    """A copy of the artifact directory that a test may change."""
+    return Path(shutil.copytree(exported / MODEL, tmp_path / "models" / MODEL))
+
+
+def files_of(directory: Path) -> dict[str, bytes]:
+    return {path.name: path.read_bytes() for path in directory.iterdir() if not path.name.startswith(".")}
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code", "said"),
+    [
+        (["--nb-targets", "x86"], 2, "NaN or zeros"),
+        (["--nb-targets", "arm,arm_fp16"], 2, "fp16 together with int8"),
+        (["--nb-targets", "mips"], 2, "no such target"),
+        (["--formats", "tflite"], 2, "tflite"),
+        (["--list", "x.txt"], 3, "--held-back DIR"),
+    ],
+)
+def test_what_goes_wrong_is_refused(
+    run_cli, model: Path, calibration: Path, arguments: list[str], code: int, said: str
+) -> None:
+    before = files_of(model)
+    done = run_cli(["quantize", model, "--calibration", calibration, *arguments], cwd=model.parent)
+    assert done.exit_code == code, done.stderr
+    assert said in done.stderr
+    assert done.stdout == ""
+    assert files_of(model) == before
+
+
+def test_no_pictures(run_cli, model: Path, tmp_path: Path) -> None:
+    (tmp_path / "empty").mkdir()
+    done = run_cli(["quantize", model, "--calibration", tmp_path / "empty"], cwd=tmp_path)
+    assert done.exit_code == 3
+    assert "too few pictures" in done.stderr
+
+
+def test_onnx_and_its_figures(run_cli, model: Path, calibration: Path) -> None:
+    before = load_manifest(model)
+    arguments = ["quantize", model, "--calibration", calibration, "--formats", "onnx", "--json"]
+    done = run_cli(arguments, cwd=model.parent)
+    assert done.exit_code == 0, done.stderr
+    result = json.loads(done.stdout)
+    assert (result["calibration_pictures"], result["held_back_pictures"]) == (20, 4)
+    assert "notes.jpg" in result["passed_over"][0]
+    (figures,) = result["artifacts"]
+    assert figures["kind"] == "onnx-int8"
+    assert figures["size_ratio"] <= 0.30
+    assert figures["agreement"]["share"] == 1
+    assert figures["speed_ratio"] == pytest.approx(figures["float_ns"] / figures["int8_ns"])
+    manifest = load_manifest(model)
+    verify_files(manifest, model)
+    assert manifest.artifacts["onnx-int8"].parent_sha256 == before.artifacts["onnx"].sha256
+    assert manifest.artifacts["onnx-int8"].options["calibration_pictures"] == "20"
+    assert {key: manifest.artifacts[key] for key in before.artifacts} == before.artifacts
+    page = run_cli(["predict", model, calibration, "--precision", "int8", "--jsonl"], cwd=model.parent)
+    answers = [json.loads(line) for line in page.stdout.splitlines()]
+    assert [answer["class_ids"][0] for answer in answers] == [number % 4 for number in range(5000, 5024)]
+
+
+def test_beyond_max_drop_nothing_is_kept(run_cli, model: Path, calibration: Path, tmp_path: Path) -> None:
+    """Calibrated on black pictures every range is wrong."""
+    import cv2
+    import numpy as np
+
+    black = tmp_path / "black"
+    black.mkdir()
+    for index in range(4):
+        assert cv2.imwrite(str(black / f"{index}.png"), np.zeros((300, 300, 3), np.uint8))
+    before = files_of(model)
+    arguments = ["quantize", model, "--calibration", black, "--held-back", calibration, "--formats", "onnx"]
+    done = run_cli(arguments, cwd=tmp_path)
+    assert done.exit_code in (5, 9), done.stderr
+    assert "onnx-int8" in done.stderr or "one answer" in done.stderr
+    assert files_of(model) == before
+
+
+@pytest.mark.slow
+def test_int8_holds_on_held_back_pages(run_cli, model: Path, tmp_path: Path) -> None:
+    """At least 99 % agreement on 400 pages in other fonts, at most 0.30 of the size."""
+    pages.write_pages(tmp_path / "calibration", range(5000, 5100), pages.CALIBRATION_FONTS)
+    listing = pages.write_pages(tmp_path / "held-back", range(400))
+    (tmp_path / "list.txt").write_text("".join(f"{name} {label}\n" for name, label in listing))
+    done = run_cli(
+        ["quantize", model, "--calibration", tmp_path / "calibration", "--held-back", tmp_path / "held-back",
+         "--list", tmp_path / "list.txt", "--json"],
+        cwd=tmp_path, timeout_s=900,
+    )  # fmt: skip
+    assert done.exit_code == 0, done.stderr
+    figures = {one["kind"]: one for one in json.loads(done.stdout)["artifacts"]}
+    assert set(figures) == {"onnx-int8", "paddle-int8", "nb-arm-int8"}
+    for kind in ("onnx-int8", "paddle-int8"):
+        assert figures[kind]["agreement"]["trials"] == 400
+        assert figures[kind]["agreement"]["share"] >= 0.99
+        assert abs(figures[kind]["top1_drop"]["drop"]) <= 0.01
+    for kind in ("onnx-int8", "nb-arm-int8"):
+        assert figures[kind]["size_ratio"] <= 0.30
+    verify_files(load_manifest(model), model)
