@@ -13,6 +13,8 @@ Cell = Callable[[Point], str]
 Key = tuple[str, str, int, int]
 
 MISSING = "-"
+# What computes something else has no latency worth showing.
+NO_PARITY = "no parity"
 GAP = "  "
 BYTES_PER_MB = 1_000_000
 
@@ -109,6 +111,8 @@ def _row(line: Sequence[str], widths: Sequence[int]) -> str:
 def _state(point: Point) -> str | None:
     """What stands in the place of a value; None where there is one."""
     ended = point.status in (Status.SKIPPED, Status.FAILED)
+    if not ended and point.parity is not None and not point.parity.passed:
+        return NO_PARITY
     return str(point.status.value) if ended or not point.processes else None
 
 
