@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 # Samples are stored without loss, so that every decoder gives the same pixels; this keeps them small.
 MAX_SIDE = 1024
 PROBES = 96
+GOLDEN_RATIO = (5**0.5 - 1) / 2
 
 
 class EncodedSample(msgspec.Struct, frozen=True, kw_only=True):
@@ -101,9 +102,8 @@ def _encode_png(pixels: Pixels, path: Path) -> bytes:
 
 
 def _probe_places(size: int) -> tuple[int, ...]:
-    """Places spread over all channels and rows: steps of a size that no row length divides."""
-    step = max(1, size // PROBES) | 1
-    return tuple(range(0, size, step))
+    """Places spread evenly over channels, rows and columns: multiples of the golden ratio, modulo 1."""
+    return tuple(sorted({int(index * GOLDEN_RATIO % 1 * size) for index in range(PROBES)}))
 
 
 def _open_session(model: Path) -> Any:

@@ -4,6 +4,7 @@ import android.app.Activity;
 import android.content.pm.PackageManager;
 import android.os.Build;
 import android.os.Bundle;
+import android.text.TextUtils;
 import android.widget.TextView;
 import java.util.Map;
 import org.edgekit.demo.R;
@@ -75,7 +76,7 @@ public final class InfoActivity extends Activity {
         line(text, "model", Build.MANUFACTURER + " " + Build.MODEL);
         line(text, "hardware", Build.HARDWARE);
         line(text, "Android", Build.VERSION.RELEASE + " (SDK " + Build.VERSION.SDK_INT + ")");
-        line(text, "ABIs", String.join(", ", Build.SUPPORTED_ABIS));
+        line(text, "ABIs", TextUtils.join(", ", Build.SUPPORTED_ABIS));
         line(text, "cores", Integer.toString(Runtime.getRuntime().availableProcessors()));
         return text.toString();
     }

@@ -1,0 +1,48 @@
+"""Fixtures of the Android tests: a copy of the project with models bundled, the app ready to run."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+
+from edgekit.android.bundle import bundle
+from edgekit.android.jdk import missing_tools
+from tests.android.robolectric import TestApp, compile_tests
+from tests.pages import ORIENTATIONS, render_page
+
+needs_java = pytest.mark.skipif(
+    bool(missing_tools()), reason=f"missing on this machine: {', '.join(missing_tools())}"
+)
+
+
+@pytest.fixture(scope="session")
+def documents_project(doc_ori: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A copy of the Android project with the trained document network bundled; treat it as read-only."""
+    project = tmp_path_factory.mktemp("documents") / "android_demo"
+    bundle([str(doc_ori)], project=project)
+    return project
+
+
+@pytest.fixture(scope="session")
+def test_app(tmp_path_factory: pytest.TempPathFactory) -> Iterator[TestApp]:
+    """The app compiled with its own tests."""
+    work = tmp_path_factory.mktemp("test-app")
+    yield compile_tests(work)
+    shutil.rmtree(work, ignore_errors=True)
+
+
+@pytest.fixture(scope="session")
+def page_pictures(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Two pages, each turned four ways, as `DEGREES_NUMBER.jpg`."""
+    directory = tmp_path_factory.mktemp("pages")
+    for number in range(2):
+        page = render_page(number)
+        for turns, degrees in enumerate(ORIENTATIONS):
+            turned = np.ascontiguousarray(np.rot90(page, -turns)[:, :, ::-1])
+            assert cv2.imwrite(str(directory / f"{degrees}_{number}.jpg"), turned)
+    return directory
