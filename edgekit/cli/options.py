@@ -52,6 +52,24 @@ class WordList(click.ParamType[tuple[str, ...]]):
         return words
 
 
+class Percentage(click.ParamType[float]):
+    """`3%` as 0.03, more than nothing; the sign is required, for 3 and 0.03 are both meant by somebody."""
+
+    name = "PERCENT"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> float:
+        if isinstance(value, float):
+            return value
+        text = str(value).strip()
+        try:
+            share = float(text.removesuffix("%")) / 100 if text.endswith("%") else -1.0
+        except ValueError:
+            share = -1.0
+        if not 0 < share < 10:
+            self.fail(f"{value!r} is not a percentage like 3%", param, ctx)
+        return share
+
+
 def json_option(function: F) -> F:
     """`--json`: one JSON document on stdout instead of a table."""
     return click.option("--json", "as_json", is_flag=True, help="One JSON document on stdout.")(function)

@@ -25,6 +25,7 @@ COMMANDS: dict[str, str] = {
     "eval": "Top-1 and Top-5 on a labelled list of pictures.",
     "bench": "Measure latency on the host or on devices.",
     "report": "Show results as tables, CSV, Markdown, JSON or one HTML page.",
+    "compare": "One result against another, with its interval; exit 9 on a regression.",
     "devices": "What is attached, and what it can run.",
     "push": "Put runner, libraries and models on devices.",
     "virtual": "The virtual ARM64 device, for everyone without a phone.",

@@ -71,6 +71,7 @@ class Environment(msgspec.Struct, frozen=True, kw_only=True):
         load_1min: The system's load average over a minute.
         steal_ticks: Time that a hypervisor took from this machine since boot, in clock ticks.
         busy_processes: Names of other processes that used more than a tenth of a core.
+        reference_ns: What a fixed workload takes now, on hosts.
     """
 
     cores: tuple[CoreState, ...] = ()
@@ -84,6 +85,7 @@ class Environment(msgspec.Struct, frozen=True, kw_only=True):
     screen_on: bool | None = None
     memory_available_bytes: int | None = None
     busy_processes: tuple[str, ...] | None = None
+    reference_ns: int | None = None
     unreadable: tuple[str, ...] = ()
 
 
@@ -101,6 +103,7 @@ class ProcessRun(msgspec.Struct, frozen=True, kw_only=True):
         steady: The last two windows of the warm-up agreed; None where that was not looked at.
         readings: The circumstances before and after the timed inferences, read by the process itself while
             its cores were still at work.
+        reference_ns: A fixed workload beside this process, which tells the machine's drift from the model's.
     """
 
     samples_ns: tuple[int, ...]
@@ -113,6 +116,7 @@ class ProcessRun(msgspec.Struct, frozen=True, kw_only=True):
     started_at: str | None = None
     steady: bool | None = None
     readings: tuple[Environment, ...] = ()
+    reference_ns: int | None = None
 
 
 class InstructionCount(msgspec.Struct, frozen=True, kw_only=True):

@@ -184,7 +184,8 @@ class Sweep:
 
     def _add(self, index: int, turn: Turn, environment: Environment) -> None:
         point = self.points[index]
-        processes = (*point.processes, turn.run)
+        run = msgspec.structs.replace(turn.run, reference_ns=environment.reference_ns)
+        processes = (*point.processes, run)
         self._replace(
             index,
             status=Status.DONE if len(processes) == self._processes else Status.INTERRUPTED,

@@ -1,0 +1,72 @@
+"""`edgekit compare`."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from edgekit.cli.options import Percentage, echo_json, json_option, note
+from edgekit.errors import GateError
+
+if TYPE_CHECKING:
+    from edgekit.measure.compare import Comparison
+
+
+@click.command()
+@click.argument("old", type=click.Path(path_type=Path))
+@click.argument("new", type=click.Path(path_type=Path))
+@click.option("--fail-above", type=Percentage(), default="3%", show_default=True,
+              help="The slowdown that ends with exit code 9.")  # fmt: skip
+@click.option("--anyway", is_flag=True, help="Although model, engine or device differ.")
+@json_option
+def command(old: Path, new: Path, fail_above: float, anyway: bool, as_json: bool) -> int:
+    """Compare the result file NEW with OLD, point by point, and say what differs between them."""
+    from edgekit.measure.compare import Change, compare
+    from edgekit.measure.results import load_result
+
+    found = compare(load_result(old), load_result(new), threshold=fail_above, anyway=anyway)
+    if as_json:
+        echo_json(found)
+    else:
+        click.echo(_render(found))
+    noisy = [one for one in found if one.change is Change.TOO_NOISY]
+    if noisy:
+        note(f"{len(noisy)} of {len(found)} points: too noisy to tell")
+    slower = [one for one in found if one.change is Change.SLOWER]
+    if slower:
+        raise GateError(
+            f"comparing {new} with {old}: {len(slower)} of {len(found)} points are slower by more than "
+            f"{fail_above:.1%}; {slower[0].model} by {slower[0].reason}",
+            hint="edgekit profile NAME shows where the time goes",
+        )
+    return 0
+
+
+def _render(found: Sequence[Comparison]) -> str:
+    from edgekit.report.formats import as_text
+    from edgekit.report.tables import Table
+
+    rows = []
+    for one in found:
+        ratio = one.ratio
+        interval = "-" if ratio is None else f"{ratio.low - 1:+.1%} to {ratio.high - 1:+.1%}"
+        machine = "-" if one.machine_ratio is None else f"{one.machine_ratio - 1:+.1%}"
+        exact = "-" if one.instruction_ratio is None else f"{one.instruction_ratio - 1:+.2%}"
+        rows.append(
+            (
+                f"{one.model}, {one.configuration}",
+                "-" if one.old_ms is None else f"{one.old_ms:.2f}",
+                "-" if one.new_ms is None else f"{one.new_ms:.2f}",
+                "-" if ratio is None else f"{ratio.estimate - 1:+.1%}",
+                interval,
+                machine,
+                exact,
+                f"{one.change.value} ({one.reason})",
+            )
+        )
+    header = ("Point", "old ms", "new ms", "change", "95 % interval", "machine", "instructions", "verdict")
+    notes = dict.fromkeys(f"differs: {difference}" for one in found for difference in one.differences)
+    return as_text([Table(title="New against old", header=header, rows=tuple(rows), notes=tuple(notes))])
