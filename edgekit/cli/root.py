@@ -26,6 +26,7 @@ COMMANDS: dict[str, str] = {
     "bench": "Measure latency on the host or on devices.",
     "report": "Show results as tables, CSV, Markdown, JSON or one HTML page.",
     "compare": "One result against another, with its interval; exit 9 on a regression.",
+    "estimate": "Latency on a phone without the phone, from exact instruction counts.",
     "devices": "What is attached, and what it can run.",
     "push": "Put runner, libraries and models on devices.",
     "virtual": "The virtual ARM64 device, for everyone without a phone.",

@@ -1,0 +1,138 @@
+"""`edgekit estimate`."""
+
+from __future__ import annotations
+
+import tempfile
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from edgekit.cli.options import IntList, echo_json, json_option, no_install_option, note
+
+if TYPE_CHECKING:
+    from edgekit.core.spec import Precision
+    from edgekit.measure.estimate import EstimateReport
+    from edgekit.measure.soc_model import NetworkCount, SocModel
+
+
+@click.command()
+@click.argument("name", required=False, metavar="[NAME]")
+@click.option("--soc", default="sd855", show_default=True, metavar="SOC", help="sd855, or a file of --fit.")
+@click.option("--threads", type=IntList(), default="1,2,4", show_default=True, help="Threads of the engine.")
+@click.option("--precision", type=click.Choice(("fp32", "fp16", "int8")), default="fp32", show_default=True,
+              help="Which artifact.")  # fmt: skip
+@click.option("--count", "count_now", is_flag=True,
+              help="Count the exported model's instructions now, on a virtual device.")  # fmt: skip
+@click.option("--fit", "fit_files", multiple=True, type=click.Path(path_type=Path), metavar="FILE",
+              help="Make the model from results measured on your phone; repeatable.")  # fmt: skip
+@click.option("-o", "--output", type=click.Path(path_type=Path, dir_okay=False), metavar="FILE",
+              help="Where --fit writes its model, to be given to --soc.")  # fmt: skip
+@no_install_option
+@json_option
+def command(
+    name: str | None,
+    soc: str,
+    threads: tuple[int, ...],
+    precision: str,
+    count_now: bool,
+    fit_files: tuple[Path, ...],
+    output: Path | None,
+    no_install: bool,
+    as_json: bool,
+) -> int:
+    """Estimate the latency of Paddle Lite on a phone from exact instruction counts, without the phone."""
+    from edgekit.core.spec import Precision
+    from edgekit.measure.estimate import estimate
+    from edgekit.measure.soc_model import load_soc
+
+    if output is not None and not fit_files:
+        raise click.UsageError("-o goes with --fit")
+    if name is None and (count_now or not (fit_files and output)):
+        raise click.UsageError("which model? Give its NAME, or --fit FILE -o FILE alone")
+    model = _fit(fit_files, output) if fit_files else load_soc(soc)
+    if name is None:
+        return 0
+    count = _count(name, model, Precision(precision), threads, count_now=count_now, install=not no_install)
+    report = estimate(model, count, threads)
+    if as_json:
+        echo_json(report)
+    else:
+        click.echo(_render(report, model))
+    return 0
+
+
+def _fit(files: tuple[Path, ...], output: Path | None) -> SocModel:
+    import msgspec
+
+    from edgekit._files import write_atomic
+    from edgekit.measure.estimate import fit_results
+    from edgekit.measure.results import load_result
+    from edgekit.measure.toml_text import encode_toml
+
+    model = fit_results([load_result(path) for path in files], output.stem if output else "fitted")
+    if output is not None:
+        write_atomic(output, encode_toml(msgspec.to_builtins(model)).encode())
+        note(f"model of {model.title}: {output}")
+    return model
+
+
+def _count(
+    name: str,
+    soc: SocModel,
+    precision: Precision,
+    threads: tuple[int, ...],
+    *,
+    count_now: bool,
+    install: bool,
+) -> NetworkCount:
+    from edgekit.convert.manifest import find_artifacts
+    from edgekit.errors import InputError
+    from edgekit.measure.estimate import count_network, known_count
+    from edgekit.measure.sweep import Progress, describe
+    from edgekit.measure.target import Subject
+
+    if not count_now:
+        known = known_count(name, precision)
+        if known is None:
+            raise InputError(
+                f"estimating {name} at {precision.value}: its instructions are not known",
+                hint=f"edgekit estimate {name} --precision {precision.value} --count",
+            )
+        return known
+    directory, manifest = find_artifacts(name)
+
+    def show(step: Progress) -> None:
+        if step.instructions is not None:
+            note(describe(step))
+
+    with tempfile.TemporaryDirectory(prefix="edgekit-count-") as work:
+        return count_network(
+            Subject(directory=directory, manifest=manifest),
+            soc,
+            precision=precision,
+            threads=threads,
+            work=Path(work),
+            show=show,
+            install=install,
+        )
+
+
+def _render(report: EstimateReport, soc: SocModel) -> str:
+    from edgekit.report.formats import as_text
+    from edgekit.report.tables import Table
+
+    rows = tuple(
+        (
+            str(one.threads),
+            f"{one.latency_ms:.2f}",
+            f"{one.low_ms:.2f} to {one.high_ms:.2f}",
+            f"{one.instructions_millions:.2f} M",
+        )
+        for one in report.estimates
+    )
+    reasons = dict.fromkeys(reason for one in report.estimates for reason in one.reasons)
+    title = f"{report.model} {report.precision} on {soc.title}, Paddle Lite: estimated"
+    notes = (*reasons, f"counted with {report.runtime}", f"fitted to {report.source}")
+    header = ("Threads", "estimated ms", "interval", "instructions")
+    return as_text([Table(title=title, header=header, rows=rows, notes=notes)])

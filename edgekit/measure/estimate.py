@@ -1,0 +1,226 @@
+"""`estimate`: latency on a phone without the phone, from exact instruction counts."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Sequence
+from pathlib import Path
+
+import msgspec
+
+from edgekit.core.measurement import Point, Result, Status
+from edgekit.core.spec import Precision
+from edgekit.errors import EdgekitError, InputError, RunnerError
+from edgekit.measure.bench import BenchOptions, bench
+from edgekit.measure.device import opened_targets
+from edgekit.measure.soc_model import FitPoint, NetworkCount, SocModel, fit_points, load_counts
+from edgekit.measure.sweep import ShowProgress
+from edgekit.measure.target import Subject
+from edgekit.runners.engines import artifact_kind, device_side
+from edgekit.zoo.registry import find_model, model_names
+
+# How far outside the fitted range a network may be before that is said.
+RANGE_MARGIN = 1.25
+
+
+class Estimate(msgspec.Struct, frozen=True, kw_only=True):
+    """One estimated latency with its interval, ms; `reasons` say why the interval is wide."""
+
+    threads: int
+    latency_ms: float
+    low_ms: float
+    high_ms: float
+    instructions_millions: float
+    reasons: tuple[str, ...] = ()
+
+
+class EstimateReport(msgspec.Struct, frozen=True, kw_only=True):
+    """The document of `estimate --json`."""
+
+    model: str
+    soc: str
+    precision: str
+    estimated: bool = True
+    source: str
+    runtime: str | None
+    estimates: tuple[Estimate, ...]
+
+
+def known_count(name: str, precision: Precision) -> NetworkCount | None:
+    """The shipped count of a model of the zoo; weights make no difference, the network does."""
+    counts = load_counts()
+    found = {(one.model, one.precision): one for one in counts.networks}
+    twins = [name]
+    if name in model_names():
+        card = find_model(name)
+        cards = [find_model(other) for other in model_names()]
+        twins += [
+            other.name
+            for other in cards
+            if other.network is not None
+            and (other.network, other.num_classes) == (card.network, card.num_classes)
+        ]
+    for twin in twins:
+        if (twin, precision.value) in found:
+            one = found[twin, precision.value]
+            return one if one.runtime else msgspec.structs.replace(one, runtime=counts.runtime)
+    return None
+
+
+def estimate(soc: SocModel, count: NetworkCount, threads: Sequence[int]) -> EstimateReport:
+    """Milliseconds with their interval at each number of threads.
+
+    Raises:
+        UsageError: The SoC's model does not know a number of threads.
+        InputError: The network was not counted at one.
+    """
+    return EstimateReport(
+        model=count.model,
+        soc=soc.name,
+        precision=count.precision,
+        source=soc.source,
+        runtime=count.runtime,
+        estimates=tuple(_estimate(soc, count, number) for number in threads),
+    )
+
+
+def _estimate(soc: SocModel, count: NetworkCount, threads: int) -> Estimate:
+    fit = soc.fit(threads)
+    millions = count.millions.get(str(threads))
+    if millions is None:
+        raise InputError(
+            f"estimating {count.model} at {threads} threads: it was counted at {', '.join(count.millions)}",
+            hint=f"edgekit estimate {count.model} --count --threads {threads}",
+        )
+    error, reasons = fit.leave_one_out_error, []
+    if count.precision != soc.precision:
+        error = max(error, soc.other_precision_error)
+        reasons.append(f"{count.precision}: fitted on {soc.precision}; less sure")
+    elif not _is_fitted(count.model, soc):
+        error = max(error, soc.other_error)
+        reasons.append("the network is not among those that it was fitted on")
+    low, high = fit.millions
+    if not low / RANGE_MARGIN <= millions <= high * RANGE_MARGIN:
+        error *= 2
+        reasons.append(f"far from the fitted range of {low:g} to {high:g} M instructions")
+    latency = fit.ms_per_million * millions + fit.ms_per_mb * count.nb_mb
+    return Estimate(
+        threads=threads,
+        latency_ms=latency,
+        low_ms=latency * (1 - error),
+        high_ms=latency * (1 + error),
+        instructions_millions=millions,
+        reasons=tuple(reasons),
+    )
+
+
+def _is_fitted(name: str, soc: SocModel) -> bool:
+    return name in soc.fitted_on
+
+
+def count_network(
+    subject: Subject,
+    soc: SocModel,
+    *,
+    precision: Precision,
+    threads: Sequence[int],
+    work: Path,
+    show: ShowProgress,
+    install: bool = True,
+) -> NetworkCount:
+    """Count a model's instructions on a virtual device under the SoC's identity, started for this.
+
+    Args:
+        work: Where the counting's result file is left.
+
+    Raises:
+        ToolError: The virtual device or the Paddle Lite library cannot be had.
+        RunnerError: The counting failed.
+    """
+    from edgekit.virtual import lifecycle
+
+    kind = artifact_kind(soc.engine, device_side(soc.engine), precision)
+    artifact = subject.artifact(kind)
+    instance = lifecycle.start(soc=soc.virtual_soc, serial=f"count-{soc.name}-{subject.manifest.name}")
+    try:
+        options = BenchOptions(
+            engines=(soc.engine,),
+            precisions=(precision,),
+            threads=tuple(threads),
+            output=work / "counts.json",
+        )
+        with opened_targets([instance.config.address], install=install) as targets:
+            outcome = bench(targets[0], [subject], options, show=show)
+    finally:
+        with contextlib.suppress(EdgekitError):
+            lifecycle.stop(instance.config.serial)
+    if outcome.interrupted:
+        raise KeyboardInterrupt
+    return NetworkCount(
+        model=subject.manifest.name,
+        precision=precision.value,
+        nb_mb=artifact.files[0].size_bytes / 1e6,
+        millions={str(point.requested_threads): _millions(point) for point in outcome.result.points},
+        runtime=f"Paddle Lite {outcome.result.points[0].engine_version}",
+    )
+
+
+def _millions(point: Point) -> float:
+    if point.instruction_count is None:
+        error = point.error
+        raise RunnerError(
+            f"counting {point.model} at {point.requested_threads} threads: "
+            f"{error.message if error else point.status.value}",
+            hint=error.hint if error else None,
+        )
+    return round(point.instruction_count.main_thread / 1e6, 3)
+
+
+def fit_results(results: Sequence[Result], name: str) -> SocModel:
+    """A model of the user's own phone from measured points of networks whose instructions are known.
+
+    Raises:
+        InputError: Emulated results, or too few networks.
+    """
+    points = [point for result in results for point in _fit_points(result)]
+    target = results[0].target
+    fits = fit_points(points)
+    known_error = max(one.leave_one_out_error for one in fits)
+    return SocModel(
+        name=name,
+        title=target.soc or target.model or target.serial,
+        virtual_soc="sd855",
+        engine="paddlelite",
+        precision="fp32",
+        source=", ".join(result.run_id for result in results),
+        fitted_on=tuple(dict.fromkeys(point.model for point in points)),
+        other_error=max(0.10, known_error),
+        other_precision_error=max(0.17, known_error),
+        fits=fits,
+    )
+
+
+def _fit_points(result: Result) -> list[FitPoint]:
+    if result.target.emulated:
+        raise InputError(
+            f"fitting to {result.run_id}: it was measured on an emulated device, which has no milliseconds",
+            hint="edgekit bench … --device PHONE",
+        )
+    points = []
+    for point in result.points:
+        count = known_count(point.model, point.precision)
+        millions = None if count is None else count.millions.get(str(point.requested_threads))
+        usable = point.status is Status.DONE and (point.engine, point.batch_size) == ("paddlelite", 1)
+        if not usable or count is None or millions is None or point.latency_ns is None:
+            continue
+        if point.precision is Precision.FP32:
+            points.append(
+                FitPoint(
+                    model=point.model,
+                    threads=point.requested_threads,
+                    millions=millions,
+                    nb_mb=count.nb_mb,
+                    latency_ms=point.latency_ns / 1e6,
+                )
+            )
+    return points

@@ -1,0 +1,164 @@
+"""From instruction counts to milliseconds on a named SoC: the models as data, and how they are made."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+import msgspec
+
+from edgekit._files import read_bytes
+from edgekit.errors import InputError, UsageError
+
+DATA = Path(__file__).parent / "data"
+COUNTS = DATA / "counts.toml"
+FEWEST_NETWORKS = 3
+
+
+class Fit(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """`ms = ms_per_million * millions + ms_per_mb * MB` at one number of threads.
+
+    Attributes:
+        leave_one_out_error: The largest relative error of a network that the fit was made without.
+        millions: Range of the instructions that it was fitted on.
+    """
+
+    threads: int
+    ms_per_million: float
+    ms_per_mb: float
+    leave_one_out_error: float
+    millions: tuple[float, float]
+
+
+class SocModel(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """One SoC with one engine.
+
+    Attributes:
+        virtual_soc: The virtual device's name for it, under whose identity instructions are counted.
+        source: Where the milliseconds come from that it was fitted to.
+        other_error: Relative error of networks that it was not fitted on.
+        other_precision_error: The same at another precision.
+    """
+
+    name: str
+    title: str
+    virtual_soc: str
+    engine: str
+    precision: str
+    source: str
+    fitted_on: tuple[str, ...]
+    other_error: float
+    other_precision_error: float
+    fits: tuple[Fit, ...]
+
+    def fit(self, threads: int) -> Fit:
+        """Raises UsageError where it was not fitted at that number of threads."""
+        for one in self.fits:
+            if one.threads == threads:
+                return one
+        known = ",".join(str(one.threads) for one in self.fits)
+        raise UsageError(
+            f"estimating for {self.title} at {threads} threads: the model knows {known}",
+            hint=f"--threads {known}",
+        )
+
+
+class NetworkCount(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Instructions of one network.
+
+    Attributes:
+        nb_mb: Size of the `.nb`, MB of a million bytes.
+        millions: Of the longest thread, by number of threads.
+    """
+
+    model: str
+    precision: str
+    nb_mb: float
+    millions: dict[str, float]
+    runtime: str | None = None
+
+
+class Counts(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """What travels with edgekit; `runtime` holds where a network does not say its own."""
+
+    runtime: str
+    networks: tuple[NetworkCount, ...]
+
+
+class FitPoint(msgspec.Struct, frozen=True, kw_only=True):
+    """A measured or published latency beside the network's count."""
+
+    model: str
+    threads: int
+    millions: float
+    nb_mb: float
+    latency_ms: float
+
+
+def load_soc(name: str) -> SocModel:
+    """A shipped SoC by name, or a model file that `estimate --fit` wrote.
+
+    Raises:
+        UsageError: There is none of that name.
+        InputError: The file cannot be read.
+    """
+    shipped = sorted(path.stem for path in DATA.glob("*.toml") if path != COUNTS)
+    path = DATA / f"{name}.toml" if name in shipped else Path(name)
+    if name not in shipped and path.suffix != ".toml":
+        raise UsageError(f"--soc {name}: no such model", hint=f"one of {', '.join(shipped)}, or a .toml file")
+    try:
+        return msgspec.toml.decode(read_bytes(path, "the model of a SoC"), type=SocModel)
+    except msgspec.MsgspecError as error:
+        raise InputError(
+            f"reading {path}: no model of a SoC: {error}", hint="edgekit estimate --fit RESULT -o FILE.toml"
+        ) from error
+
+
+def load_counts() -> Counts:
+    """The counts that travel with edgekit."""
+    return msgspec.toml.decode(COUNTS.read_bytes(), type=Counts)
+
+
+def fit_points(points: Sequence[FitPoint]) -> tuple[Fit, ...]:
+    """A fit for every number of threads, by non-negative least squares of the relative error.
+
+    Raises:
+        InputError: Fewer than three networks at every number of threads.
+    """
+    by_threads: dict[int, list[FitPoint]] = {}
+    for point in points:
+        by_threads.setdefault(point.threads, []).append(point)
+    enough = {threads: group for threads, group in by_threads.items() if len(group) >= FEWEST_NETWORKS}
+    if not enough:
+        seen: Mapping[int, int] = {threads: len(group) for threads, group in by_threads.items()}
+        raise InputError(
+            f"fitting: three networks at one number of threads are needed, {max(seen.values(), default=0)} "
+            "are there whose instructions are known",
+            hint="edgekit bench PPLCNet_x0_25 PPLCNet_x0_5 PPLCNet_x1_0 PPLCNet_x2_0 --threads 1,2,4",
+        )
+    return tuple(_fit(threads, group) for threads, group in sorted(enough.items()))
+
+
+def _fit(threads: int, points: Sequence[FitPoint]) -> Fit:
+    per_million, per_mb = _solve(points)
+    errors = []
+    for index, left_out in enumerate(points):
+        a, b = _solve([*points[:index], *points[index + 1 :]])
+        errors.append(abs((a * left_out.millions + b * left_out.nb_mb) / left_out.latency_ms - 1))
+    millions = [point.millions for point in points]
+    return Fit(
+        threads=threads,
+        ms_per_million=per_million,
+        ms_per_mb=per_mb,
+        leave_one_out_error=max(errors),
+        millions=(min(millions), max(millions)),
+    )
+
+
+def _solve(points: Sequence[FitPoint]) -> tuple[float, float]:
+    import numpy
+    from scipy.optimize import nnls
+
+    rows = [[point.millions / point.latency_ms, point.nb_mb / point.latency_ms] for point in points]
+    (a, b), _ = nnls(numpy.asarray(rows), numpy.ones(len(rows)))
+    return float(a), float(b)
