@@ -12,7 +12,7 @@ import pytest
 
 from edgekit.android.bundle import bundle
 from edgekit.android.jdk import missing_tools
-from tests.android.robolectric import TestApp, compile_tests
+from tests.android.robolectric import CompiledApp, compile_tests
 from tests.pages import ORIENTATIONS, render_page
 
 needs_java = pytest.mark.skipif(
@@ -29,7 +29,7 @@ def documents_project(doc_ori: Path, tmp_path_factory: pytest.TempPathFactory) -
 
 
 @pytest.fixture(scope="session")
-def test_app(tmp_path_factory: pytest.TempPathFactory) -> Iterator[TestApp]:
+def test_app(tmp_path_factory: pytest.TempPathFactory) -> Iterator[CompiledApp]:
     """The app compiled with its own tests."""
     work = tmp_path_factory.mktemp("test-app")
     yield compile_tests(work)

@@ -25,7 +25,7 @@ OPENED = ("java.base/java.lang", "java.base/java.util", "java.base/java.io", "ja
 
 
 @dataclass(frozen=True)
-class TestApp:
+class CompiledApp:
     """The app compiled with its tests, ready to run with any assets."""
 
     tools: BuildTools
@@ -79,7 +79,7 @@ class TestApp:
         return into
 
 
-def compile_tests(work: Path) -> TestApp:
+def compile_tests(work: Path) -> CompiledApp:
     """Fetch what is missing, compile the app and its tests."""
 
     def report(_line: str) -> None:
@@ -102,7 +102,7 @@ def compile_tests(work: Path) -> TestApp:
     instrumented = work / "instrumented"
     instrumented.mkdir()
     (instrumented / maven[INSTRUMENTED].name).symlink_to(maven[INSTRUMENTED])
-    return TestApp(
+    return CompiledApp(
         tools=tools,
         class_path=(classes, app, tools.onnxruntime, *jars),
         resources=resources,

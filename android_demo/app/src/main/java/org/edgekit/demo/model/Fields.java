@@ -9,6 +9,8 @@ import org.json.JSONObject;
 
 /** Strict reading of one JSON object: what is missing or of another kind is named, never defaulted. */
 final class Fields {
+    private static final int MAX_SHOWN = 60;
+
     private final JSONObject object;
     private final String where;
 
@@ -21,7 +23,9 @@ final class Fields {
         try {
             return new Fields(new JSONObject(text), where);
         } catch (JSONException error) {
-            throw new ModelException(where + " is not valid JSON: " + error.getMessage(), error);
+            // The parser's message ends in the whole document.
+            String reason = String.valueOf(error.getMessage()).replaceFirst("(?s) of .*", "");
+            throw new ModelException(where + " is not valid JSON: " + reason, error);
         }
     }
 
@@ -144,6 +148,10 @@ final class Fields {
     }
 
     private ModelException wrong(String name, String wanted, Object found) {
-        return refuse("\"" + name + "\" should be " + wanted + ", but is " + found);
+        String shown = String.valueOf(found);
+        if (shown.length() > MAX_SHOWN) {
+            shown = shown.substring(0, MAX_SHOWN) + "…";
+        }
+        return refuse("\"" + name + "\" should be " + wanted + ", but is " + shown);
     }
 }

@@ -57,7 +57,9 @@ public final class MainActivity extends Activity {
 
                     @Override
                     public void onFailure(String message) {
-                        showError(message);
+                        if (!isDestroyed()) {
+                            showNothingToRun(message);
+                        }
                     }
                 });
     }
@@ -135,7 +137,7 @@ public final class MainActivity extends Activity {
         warning.setVisibility(broken.length() > 0 ? View.VISIBLE : View.GONE);
         if (catalogue.models.isEmpty()) {
             warning.setVisibility(View.GONE);
-            showError(broken.toString());
+            showNothingToRun(broken.toString());
         } else {
             classify();
         }
@@ -229,6 +231,14 @@ public final class MainActivity extends Activity {
     private void showError(String message) {
         ((TextView) findViewById(R.id.error_message)).setText(message);
         show(R.id.error);
+    }
+
+    /** Without a model there is nothing to choose and no use for a picture. */
+    private void showNothingToRun(String message) {
+        for (int id : new int[] {R.id.choices, R.id.picture, R.id.sources}) {
+            findViewById(id).setVisibility(View.GONE);
+        }
+        showError(message);
     }
 
     private void show(int shown) {
