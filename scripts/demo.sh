@@ -27,7 +27,13 @@ step "predict"
 $edgekit predict $model $samples
 
 step "bench on this host"
-measure results/demo-host.json --host --engine paddle,onnxruntime,paddlelite --threads 1,2
+engines=paddle,onnxruntime
+if [ -e models/$model/inference.x86.nb ]; then
+    engines+=,paddlelite
+else
+    printf 'demo: without --engine paddlelite: no x86 .nb here (export said why)\n' >&2
+fi
+measure results/demo-host.json --host --engine $engines --threads 1,2
 
 step "a device: ${DEVICE:-the virtual one}"
 if [ -n "${DEVICE:-}" ]; then
