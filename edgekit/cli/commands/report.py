@@ -13,7 +13,7 @@ from edgekit.errors import InputError
 if TYPE_CHECKING:
     from edgekit.core.measurement import Result
 
-FORMATS = ("table", "csv", "md", "json")
+FORMATS = ("table", "csv", "md", "json", "html")
 
 
 @click.command()
@@ -53,6 +53,10 @@ def _render(results: Sequence[Result], form: str, *, published: bool) -> str:
         return as_csv(rows)
     if form == "json":
         return as_json(rows)
+    if form == "html":
+        from edgekit.report.html import as_html
+
+        return as_html(results, rows, published=published)
     tables = published_tables(rows, published=published)
     return as_markdown(tables) if form == "md" else as_text(tables)
 
