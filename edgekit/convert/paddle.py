@@ -19,6 +19,8 @@ if TYPE_CHECKING:
 INPUT_NAME = "x"
 # Python stack traces of the exporting process: they carry this machine's paths and make equal models differ.
 _CALL_STACK = "op_callstack"
+# Attributes that Paddle 3 leaves out and opt aborts without ("No attributes called threshold found for relu6").
+_LEFT_OUT = {"relu6": ("threshold", 6.0), "swish": ("beta", 1.0)}
 # paddle.framework.proto: VarType.Type
 _DTYPES = {2: "int32", 3: "int64", 4: "float16", 5: "float32", 6: "float64", 20: "uint8", 21: "int8"}
 
@@ -49,7 +51,7 @@ def save_inference_model(network: paddle.nn.Layer, input_shape: Shape, prefix: P
             f"exporting {prefix.name}: paddlepaddle {paddle.__version__} wrote no {model.name}",
             hint="pip install paddlepaddle==3.1.1",
         )
-    model.write_bytes(_without_call_stacks(model.read_bytes()))
+    model.write_bytes(_tidied(model.read_bytes()))
 
 
 def _with_softmax(network: paddle.nn.Layer) -> paddle.nn.Layer:
@@ -66,7 +68,8 @@ def _with_softmax(network: paddle.nn.Layer) -> paddle.nn.Layer:
     return Classifier()
 
 
-def _without_call_stacks(program: bytes) -> bytes:
+def _tidied(program: bytes) -> bytes:
+    """The program without call stacks, and with what opt misses."""
     # By the message itself: passing through core.ProgramDesc would add every default attribute.
     from paddle.base.proto import framework_pb2
 
@@ -76,6 +79,10 @@ def _without_call_stacks(program: bytes) -> bytes:
             kept = [attribute for attribute in op.attrs if attribute.name != _CALL_STACK]
             del op.attrs[:]
             op.attrs.extend(kept)
+            if op.type in _LEFT_OUT:
+                name, value = _LEFT_OUT[op.type]
+                if all(attribute.name != name for attribute in kept):
+                    op.attrs.add(name=name, type=framework_pb2.FLOAT, f=value)
     content: bytes = message.SerializeToString(deterministic=True)
     return content
 

@@ -15,6 +15,12 @@ if TYPE_CHECKING:
 FAMILIES: dict[str, str] = {
     "pplcnet": "edgekit.zoo.networks.pplcnet",
     "pphgnet": "edgekit.zoo.networks.pphgnet",
+    "mobilenetv1": "edgekit.zoo.networks.mobilenetv1",
+    "mobilenetv2": "edgekit.zoo.networks.mobilenetv2",
+    "mobilenetv3": "edgekit.zoo.networks.mobilenetv3",
+    "shufflenetv2": "edgekit.zoo.networks.shufflenetv2",
+    "resnet": "edgekit.zoo.networks.resnet",
+    "efficientnet": "edgekit.zoo.networks.efficientnet",
 }
 
 

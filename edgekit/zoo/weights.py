@@ -23,7 +23,8 @@ if TYPE_CHECKING:
 
 PRETRAINED = "pretrained"
 RANDOM = "random"
-CLASSIFIER = "fc."
+# The last layer as the families of PaddleClas call it.
+CLASSIFIERS = ("fc.", "out.", "_fc.")
 SHOWN_KEYS = 3
 
 Shapes = Mapping[str, tuple[int, ...]]
@@ -172,7 +173,8 @@ def _class_count(path: Path, spec: ModelSpec) -> int:
     """Width of the last layer of weights in a file; the card's where they have no such layer."""
     if path.suffix == ".onnx":  # out of a package, pinned by the card
         return spec.num_classes
-    weight = read_pdparams(path).get("fc.weight")
+    state = read_pdparams(path)
+    weight = next((state[f"{layer}weight"] for layer in CLASSIFIERS if f"{layer}weight" in state), None)
     return spec.num_classes if weight is None or weight.ndim != 2 else int(weight.shape[1])
 
 
@@ -205,7 +207,7 @@ def check_fit(spec: ModelSpec, where: str, found: Shapes, wanted: Shapes) -> Non
 
 
 def _fit_hint(spec: ModelSpec, found: Shapes, misshaped: Sequence[str], other_keys: Sequence[str]) -> str:
-    if not other_keys and all(line.startswith(CLASSIFIER) for line in misshaped):
+    if not other_keys and all(line.startswith(CLASSIFIERS) for line in misshaped):
         return "only the number of classes differs: leave --num-classes out, it is read from the weights"
     fitting = fitting_models(found)
     if fitting:
@@ -231,7 +233,7 @@ def fitting_models(found: Shapes) -> list[str]:
         with paddle.LazyGuard():  # shapes without memory or initialisation
             wanted = parameter_shapes(build_network(spec))
         if found.keys() == wanted.keys() and all(
-            key.startswith(CLASSIFIER) or found[key] == shape for key, shape in wanted.items()
+            key.startswith(CLASSIFIERS) or found[key] == shape for key, shape in wanted.items()
         ):
             names.append(spec.name)
     return names

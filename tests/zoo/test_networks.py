@@ -45,6 +45,8 @@ def test_parameters_and_flops_agree_with_the_published_ones(name: str) -> None:
 
 def test_every_card_builds_a_network_with_its_number_of_classes() -> None:
     for spec in list_models():
+        if spec.network is None:
+            continue
         with paddle.LazyGuard():
             network = build_network(spec)
         assert network.fc.weight.shape[1] == spec.num_classes

@@ -106,12 +106,15 @@ def test_cards_carry_the_published_pp_hgnet_table() -> None:
 
 def test_every_model_is_listed_once_by_family_and_size() -> None:
     names = [spec.name for spec in list_models()]
-    assert set(names) == {*rows(PP_LCNET), *rows(PP_HGNET), "PPLCNet_x1_0_doc_ori"}
+    assert {*rows(PP_LCNET), *rows(PP_HGNET), "PPLCNet_x1_0_doc_ori"} <= set(names)
     assert names.index("PPLCNet_x0_5") < names.index("PPLCNet_x1_0") < names.index("PPHGNet_tiny")
     assert len(names) == len(set(names))
 
 
-@pytest.mark.parametrize("spec", list_models(), ids=lambda spec: spec.name)
+OWN = [spec for spec in list_models() if spec.family.startswith("PP-")]
+
+
+@pytest.mark.parametrize("spec", OWN, ids=lambda spec: spec.name)
 def test_card_is_complete(spec) -> None:
     assert (cards_directory() / f"{spec.name}.toml").is_file()
     assert spec.network is not None
