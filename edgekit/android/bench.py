@@ -23,6 +23,7 @@ from edgekit.transports.interface import Transport
 ACTIVITY = f"{PACKAGE}/.ui.BenchmarkActivity"
 ACTION = f"{PACKAGE}.BENCH"
 RESULTS = f"/sdcard/Android/data/{PACKAGE}/files/results"
+PIDOF = "/system/bin/pidof"
 COMMAND_TIMEOUT_S = 30.0
 POLL_S = 1.0
 # Loading, the self-test and writing the file, on a slow phone, beside the timed and warm-up inferences.
@@ -144,7 +145,7 @@ def _wait(transport: Transport, sweep: AppSweep, run_id: str, report: Report) ->
             seen = len(document.points)
             if document.ended_at is not None:
                 return document
-        running = transport.run(["pidof", PACKAGE], timeout_s=COMMAND_TIMEOUT_S).exit_code == 0
+        running = transport.run([PIDOF, PACKAGE], timeout_s=COMMAND_TIMEOUT_S).exit_code == 0
         absent = 0 if running else absent + 1
         if absent >= ABSENT_POLLS:
             raise RunnerError(

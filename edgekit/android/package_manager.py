@@ -67,11 +67,12 @@ def require_app_runtime(transport: Transport) -> None:
             Android.
         DeviceLostError: It went away.
     """
-    found = transport.run(["sh", "-c", "command -v pm && command -v am"], timeout_s=ANSWER_TIMEOUT_S)
-    if found.exit_code != 0:
+    # Every Android has this package; a stand-in for `pm` or none at all has not.
+    found = transport.run(["pm", "path", "android"], timeout_s=ANSWER_TIMEOUT_S)
+    if found.exit_code != 0 or "package:" not in found.stdout:
         raise DeviceError(
-            f"using the app on {transport.serial}: it has no Android app runtime (no package manager); "
-            "virtual devices and Linux boards run the shell runner only",
+            f"using the app on {transport.serial}: it has no Android app runtime; virtual devices and Linux "
+            "boards run the shell runner only",
             hint=f"edgekit bench --device {transport.serial}",
         )
     abis = _property(transport, "ro.product.cpu.abilist")

@@ -72,6 +72,7 @@ def test_sizes_are_within_their_limits(apk: ApkReport) -> None:
     assert apk.notes == ()
 
 
+@pytest.mark.slow
 def test_equal_input_gives_equal_bytes(apk: ApkReport, documents_project: Path, tmp_path: Path) -> None:
     copy = Path(shutil.copytree(documents_project, tmp_path / "elsewhere"))
     again = _build(copy, tmp_path / "again.apk")
@@ -197,6 +198,7 @@ def test_a_changed_byte_breaks_the_signature(apk: ApkReport, tools: BuildTools, 
         verify_signature(tools, damaged)
 
 
+@pytest.mark.slow
 def test_the_users_own_key(
     documents_project: Path, tools: BuildTools, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
