@@ -146,7 +146,11 @@ class PointError(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Point(msgspec.Struct, frozen=True, kw_only=True):
-    """One cell of a sweep."""
+    """One cell of a sweep.
+
+    Attributes:
+        requested_ci: The relative half-width of the 95 % interval that more processes were to reach.
+    """
 
     model: str
     artifact: ArtifactRef | None
@@ -162,6 +166,7 @@ class Point(msgspec.Struct, frozen=True, kw_only=True):
     cores: tuple[int, ...] = ()
     power_mode: PowerMode | None = None
     warmup: int | None = None
+    requested_ci: float | None = None
     error: PointError | None = None
     processes: tuple[ProcessRun, ...] = ()
     environment_before: Environment | None = None

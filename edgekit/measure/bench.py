@@ -34,6 +34,8 @@ class BenchOptions(msgspec.Struct, frozen=True, kw_only=True):
     Attributes:
         cores: `0,1`, `big`, `little` or `all`; None binds nothing.
         power_modes: Paddle Lite's, on devices; empty asks for none.
+        target_ci: Relative half-width of the latency's interval at which a point is good enough; `max_s` is
+            then the most seconds of a point's processes altogether.
         engine_options: NAME -> VALUE, for the engines that have such an option.
         output: The result file; None for `results/TIME-TARGET.json`.
         command: The command line, stored with the result.
@@ -53,6 +55,7 @@ class BenchOptions(msgspec.Struct, frozen=True, kw_only=True):
     max_s: float | None = None
     cooldown_s: float = 0.0
     processes: int | None = None
+    target_ci: float | None = None
     engine_options: dict[str, str] = {}
     output: Path | None = None
     command: tuple[str, ...] = ()
@@ -103,6 +106,11 @@ def bench(
     if not subjects:
         raise UsageError("nothing to measure: no model is exported", hint="edgekit export PPLCNet_x0_25")
     _check_engine_options(options)
+    if options.target_ci is not None and target.info.emulated:
+        raise UsageError(
+            f"--target-ci on {target.info.serial}: instructions are counted there, without interval",
+            hint="leave it out",
+        )
     for engine in options.engines:
         target.prepare(engine)
     cells = plan(target, subjects, options)
@@ -114,6 +122,7 @@ def bench(
         timing=timing_for(target.info, options),
         processes=options.processes or (EMULATED_PROCESSES if target.info.emulated else DEFAULT_PROCESSES),
         cooldown_s=options.cooldown_s,
+        target_ci=options.target_ci,
         references=references or References(target if isinstance(target, HostTarget) else HostTarget()),
         earlier=document.points,
         stop=stop,

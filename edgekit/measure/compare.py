@@ -11,7 +11,7 @@ import msgspec
 from edgekit.core.measurement import Point, Result, Status
 from edgekit.core.stats import median
 from edgekit.errors import UsageError
-from edgekit.measure.intervals import Interval, ratio_interval
+from edgekit.measure.intervals import Interval, process_medians, ratio_interval
 
 DEFAULT_THRESHOLD = 0.03
 
@@ -116,11 +116,6 @@ def _pairs(old: Result, new: Result, *, anyway: bool) -> Iterator[tuple[Point, P
 
 def _measured(points: Sequence[Point]) -> list[Point]:
     return [point for point in points if point.status is Status.DONE]
-
-
-def process_medians(point: Point) -> list[float]:
-    """The unit of every interval, ns."""
-    return [median(run.samples_ns) for run in point.processes if run.samples_ns]
 
 
 def _compare(

@@ -8,6 +8,7 @@ from collections.abc import Sequence
 
 import msgspec
 
+from edgekit.core.measurement import Point
 from edgekit.core.stats import median
 
 CONFIDENCE = 0.95
@@ -25,6 +26,11 @@ class Interval(msgspec.Struct, frozen=True, kw_only=True):
     @property
     def relative_half_width(self) -> float:
         return (self.high - self.low) / 2 / self.estimate if self.estimate else math.inf
+
+
+def process_medians(point: Point) -> list[float]:
+    """The median of each process of a point, ns: the unit of every interval."""
+    return [median(run.samples_ns) for run in point.processes if run.samples_ns]
 
 
 def latency_interval(processes: Sequence[float]) -> Interval | None:

@@ -16,6 +16,7 @@ from edgekit.core.parity import Parity
 from edgekit.core.units import format_count, format_ms
 from edgekit.errors import DeviceLostError, EdgekitError, UnsupportedError
 from edgekit.measure.cell import Cell, Timing, Turn, check_batch, take_turn
+from edgekit.measure.intervals import latency_interval, process_medians
 from edgekit.measure.reference import Reference
 from edgekit.measure.target import Subject, Target
 from edgekit.measure.verdicts import with_verdict
@@ -57,6 +58,8 @@ class Sweep:
         references: By model directory name; None compares nothing.
         earlier: Points of an earlier run of the same command; what has finished of them is kept.
         stop: Set by another thread, it ends the sweep before the next turn.
+        target_ci: Relative half-width of the interval over processes: more processes run until it is
+            reached, or until a point's processes have taken `timing.max_s` altogether.
         save: Called with all points after every turn.
         show: Called before every turn and at the end.
     """
@@ -75,6 +78,7 @@ class Sweep:
         show: ShowProgress,
         earlier: Sequence[Point] = (),
         stop: threading.Event | None = None,
+        target_ci: float | None = None,
     ) -> None:
         self._target = target
         self._earlier = {_identity(point): point for point in earlier}
@@ -88,7 +92,9 @@ class Sweep:
         self._show = show
         self._artifacts: dict[int, Artifact] = {}
         self._turns_done = 0
-        self.points = [_waiting(cell, requested_cores, timing) for cell in self._cells]
+        self._target_ci = target_ci
+        self._spent_s = dict.fromkeys(range(len(self._cells)), 0.0)
+        self.points = [_waiting(cell, requested_cores, timing, target_ci) for cell in self._cells]
 
     def run(self) -> None:
         """Measure everything; the points are kept whatever ends it.
@@ -111,6 +117,27 @@ class Sweep:
                         self._turn(index)
                     else:
                         self._turns_done += 1
+            self._narrow(group)
+
+    def _narrow(self, group: Sequence[int]) -> None:
+        """More processes in turn for the points whose interval is still too wide."""
+        while self._target_ci is not None:
+            waiting = [index for index in group if self.points[index].status is Status.INTERRUPTED]
+            if not waiting:
+                return
+            for index in waiting:
+                if self._stop is not None and self._stop.is_set():
+                    raise KeyboardInterrupt
+                self._turn(index)
+
+    def _is_enough(self, index: int, point: Point) -> bool:
+        """Whether a point has all its processes and, where that was asked, a narrow interval."""
+        if len(point.processes) < self._processes:
+            return False
+        if self._target_ci is None or self._spent_s[index] >= self._timing.max_s:
+            return True
+        interval = latency_interval(process_medians(point))
+        return interval is not None and interval.relative_half_width <= self._target_ci
 
     def _models(self) -> list[list[int]]:
         groups: dict[str, list[int]] = {}
@@ -144,22 +171,25 @@ class Sweep:
         if earlier.artifact is None or earlier.artifact.sha256 != self._artifacts[index].sha256:
             logger.warning("%s: measured anew, its artifact has changed", self._cells[index].label)
             return
-        done = len(earlier.processes) >= self._processes
+        enough = len(earlier.processes) >= self._processes
+        done = enough and (earlier.status is Status.DONE or self._is_enough(index, earlier))
         self.points[index] = msgspec.structs.replace(
             earlier, artifact=point.artifact, status=Status.DONE if done else Status.INTERRUPTED, error=None
         )
 
     def _turn(self, index: int) -> None:
         cell, point = self._cells[index], self.points[index]
-        total = len(self._cells) * self._processes
+        total = max(len(self._cells) * self._processes, self._turns_done + 1)
         self._show(Progress(done=self._turns_done, total=total, label=cell.label))
         if self._cooldown_s:
             time.sleep(self._cooldown_s)
+        started = time.monotonic()
         try:
             if point.environment_before is None:
                 self._replace(index, environment_before=self._target.environment())
             reference = self._references(cell.subject)
             turn = take_turn(self._target, cell, self._artifacts[index], self._timing, reference)
+            self._spent_s[index] += time.monotonic() - started
             self._add(index, turn, self._target.environment())
         except DeviceLostError as error:
             self._end(index, error)
@@ -185,11 +215,11 @@ class Sweep:
     def _add(self, index: int, turn: Turn, environment: Environment) -> None:
         point = self.points[index]
         run = msgspec.structs.replace(turn.run, reference_ns=environment.reference_ns)
-        processes = (*point.processes, run)
+        point = msgspec.structs.replace(point, processes=(*point.processes, run))
         self._replace(
             index,
-            status=Status.DONE if len(processes) == self._processes else Status.INTERRUPTED,
-            processes=processes,
+            status=Status.DONE if self._is_enough(index, point) else Status.INTERRUPTED,
+            processes=point.processes,
             engine_version=turn.loaded.engine_version,
             engine_options=turn.loaded.options,
             cores=turn.loaded.cores,
@@ -213,7 +243,7 @@ class Sweep:
         self.points[index] = msgspec.structs.replace(self.points[index], **changes)
 
 
-def _waiting(cell: Cell, requested_cores: str | None, timing: Timing) -> Point:
+def _waiting(cell: Cell, requested_cores: str | None, timing: Timing, target_ci: float | None) -> Point:
     return Point(
         model=cell.subject.manifest.name,
         artifact=None,
@@ -225,6 +255,7 @@ def _waiting(cell: Cell, requested_cores: str | None, timing: Timing) -> Point:
         requested_cores=requested_cores,
         power_mode=cell.power_mode,
         warmup=timing.warmup,
+        requested_ci=target_ci,
         status=Status.INTERRUPTED,
     )
 

@@ -13,6 +13,7 @@ import msgspec
 
 from edgekit.core.measurement import Environment, Point, ProcessRun, Status, Verdict
 from edgekit.core.stats import SAMPLES_FOR_PERCENTILE, median, percentile, relative_spread
+from edgekit.measure.intervals import latency_interval, process_medians
 
 # Clock ticks a second of /proc/stat: USER_HZ is 100 on every Linux that edgekit runs on (proc(5)).
 TICKS_PER_S = 100
@@ -149,8 +150,23 @@ def _unstable(point: Point, *, emulated: bool) -> Iterator[str]:
         yield f"{len(samples)} samples, p90 needs {needed}: --repeats {needed}"
     if any(run.steady is False for run in point.processes):
         yield "never became steady while warming up: end other work, or a longer --warmup"
+    yield from _width(point)
     yield from _circumstances(point)
     yield from _shapes(point.processes)
+
+
+def _width(point: Point) -> Iterator[str]:
+    """Whether the interval that was asked for has been reached."""
+    if point.requested_ci is None:
+        return
+    interval = latency_interval(process_medians(point))
+    if interval is None or interval.relative_half_width > point.requested_ci:
+        width = "none" if interval is None else f"±{interval.relative_half_width:.1%}"
+        count = len(point.processes)
+        yield (
+            f"the interval is {width} after {count} processes, ±{point.requested_ci:.1%} asked: "
+            "a longer --max-secs, or end other work"
+        )
 
 
 def _circumstances(point: Point) -> Iterator[str]:

@@ -13,6 +13,7 @@ import click
 
 from edgekit.cli.options import (
     IntList,
+    Percentage,
     WordList,
     adb_server_option,
     allow_mismatch_option,
@@ -58,6 +59,8 @@ PRECISIONS = ("fp32", "fp16", "int8")
     "--cooldown", type=click.FloatRange(0), default=0.0, help="Seconds of rest before each process."
 )
 @click.option("--processes", type=click.IntRange(1), help="Fresh processes a point.  [default: 3]")
+@click.option("--target-ci", type=Percentage(), metavar="PERCENT",
+              help="More processes until the 95 % interval is this narrow or --max-secs over.")  # fmt: skip
 @click.option("--engine-option", "engine_options", multiple=True, metavar="NAME=VALUE",
               help="onednn=off (paddle), spinning=off (onnxruntime); repeatable.")  # fmt: skip
 @click.option("-o", "--output", type=click.Path(path_type=Path, dir_okay=False), metavar="FILE",
@@ -118,6 +121,7 @@ def _bench(
     max_secs: float | None,
     cooldown: float,
     processes: int | None,
+    target_ci: float | None,
     engine_options: tuple[str, ...],
     output: Path | None,
     no_install: bool,
@@ -143,6 +147,7 @@ def _bench(
         max_s=max_secs,
         cooldown_s=cooldown,
         processes=processes,
+        target_ci=target_ci,
         engine_options=_parse_engine_options(engine_options),
         output=output,
         command=tuple(sys.argv),
