@@ -31,18 +31,17 @@ def command(devices: tuple[str, ...], adb_servers: tuple[str, ...], as_json: boo
             if index:
                 click.echo()
             _show(one.info)
-    for one in found:
-        if one.error is not None:
-            note(
-                f"{one.info.serial}: {one.error.message}" + (f" ({one.error.hint})" if one.error.hint else "")
-            )
     if not found:
         from edgekit.transports.adb_server import NONE_HINT
 
         note(f"no device is attached; {NONE_HINT}")
     failed = [one.error for one in found if one.error is not None]
-    if devices and failed:
-        raise failed[0]
+    # Those that were named must answer; of those that merely are attached the state tells.
+    raised = failed[:1] if devices else []
+    for error in failed[len(raised) :]:
+        note(error.message + (f" ({error.hint})" if error.hint else ""))
+    if raised:
+        raise raised[0]
 
 
 def _show(info: DeviceInfo) -> None:
