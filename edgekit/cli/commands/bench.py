@@ -61,6 +61,7 @@ PRECISIONS = ("fp32", "fp16", "int8")
 @click.option("--processes", type=click.IntRange(1), help="Fresh processes a point.  [default: 3]")
 @click.option("--target-ci", type=Percentage(), metavar="PERCENT",
               help="More processes until the 95 % interval is this narrow or --max-secs over.")  # fmt: skip
+@click.option("--ab", is_flag=True, help="The second NAME against the first, interleaved, in one run.")
 @click.option("--engine-option", "engine_options", multiple=True, metavar="NAME=VALUE",
               help="onednn=off (paddle), spinning=off (onnxruntime); repeatable.")  # fmt: skip
 @click.option("-o", "--output", type=click.Path(path_type=Path, dir_okay=False), metavar="FILE",
@@ -78,6 +79,10 @@ def command(ctx: click.Context, /, resume: Path | None, **asked: Any) -> int:
     whatever has finished is in the result file, also after Ctrl-C (exit code 130). Several devices are
     measured at the same time.
     """
+    if asked.pop("ab"):
+        from edgekit.cli.ab import bench_ab
+
+        return bench_ab(ctx)
     if resume is not None:
         asked = _asked_before(ctx, resume)
     return _bench(resume=resume, **asked)
@@ -99,6 +104,7 @@ def _asked_before(ctx: click.Context, path: Path) -> dict[str, Any]:
         raise UsageError(f"resuming {path}: it does not say which command wrote it")
     before = command.make_context("bench", words[words.index("bench") + 1 :]).params
     before.pop("resume")
+    before.pop("ab")
     host = result.target.transport == "local"
     given = {name: ctx.params[name] for name in own[1:] if ctx.params[name]}
     return {**before, "output": None, "devices": () if host else (result.target.serial,), **given}
