@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 INPUT_NAME = "x"
 # Python stack traces of the exporting process: they carry this machine's paths and make equal models differ.
 _CALL_STACK = "op_callstack"
-# Attributes that Paddle 3 leaves out and opt aborts without ("No attributes called threshold found for relu6").
+# What Paddle 3 leaves out and opt aborts without ("No attributes called threshold found for relu6").
 _LEFT_OUT = {"relu6": ("threshold", 6.0), "swish": ("beta", 1.0)}
 # paddle.framework.proto: VarType.Type
 _DTYPES = {2: "int32", 3: "int64", 4: "float16", 5: "float32", 6: "float64", 20: "uint8", 21: "int8"}
