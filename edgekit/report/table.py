@@ -49,8 +49,8 @@ def _heading(result: Result) -> str:
 
 
 def _key(point: Point) -> Key:
-    variant = option_variant(point.engine, point.engine_options)
-    engine = f"{point.engine} {variant}" if variant else point.engine
+    mode = "" if point.power_mode is None else point.power_mode.value
+    engine = " ".join(filter(None, (point.engine, option_variant(point.engine, point.engine_options), mode)))
     return engine, point.precision.value, point.requested_threads, point.batch_size
 
 
