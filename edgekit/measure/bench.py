@@ -185,8 +185,8 @@ def plan(target: Target, subjects: Sequence[Subject], options: BenchOptions) -> 
         )
         for subject in subjects
         for engine in options.engines
-        for precision in options.precisions
         for power_mode in options.power_modes or (None,)
+        for precision in options.precisions
         for threads in options.threads
         for batch_size in options.batch_sizes
     ]
