@@ -1,0 +1,125 @@
+"""Estimates: the shipped data keep their promise on the published rows, and fitting finds what was put in."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import msgspec
+import pytest
+
+from edgekit.core.spec import Platform, Precision
+from edgekit.errors import InputError, UsageError
+from edgekit.measure.estimate import estimate, fit_results, known_count
+from edgekit.measure.results import save_result
+from edgekit.measure.soc_model import FitPoint, NetworkCount, fit_points, load_soc
+from edgekit.zoo.registry import find_model
+from tests.conftest import RunCli
+from tests.measure.points import point, process, result
+
+SCALES = ("x0_25", "x0_35", "x0_5", "x0_75", "x1_0", "x1_5", "x2_0", "x2_5")
+
+
+def published(name: str, threads: int) -> float:
+    figures = find_model(name).published
+    assert figures is not None
+    return next(
+        one.latency_ms
+        for one in figures.latencies
+        if one.platform is Platform.SD855 and one.threads == threads
+    )
+
+
+@pytest.mark.parametrize(("threads", "limit"), [(1, 0.05), (2, 0.08), (4, 0.08)])
+@pytest.mark.parametrize("scale", SCALES)
+def test_estimates_meet_the_published_rows(scale: str, threads: int, limit: float) -> None:
+    count = known_count(f"PPLCNet_{scale}", Precision.FP32)
+    assert count is not None
+    [one] = estimate(load_soc("sd855"), count, [threads]).estimates
+    assert one.latency_ms == pytest.approx(published(f"PPLCNet_{scale}", threads), rel=limit)
+    assert one.low_ms < one.latency_ms < one.high_ms
+    assert one.reasons == ()
+
+
+@pytest.mark.parametrize("threads", [1, 2, 4])
+def test_leave_one_out_is_what_the_data_say(threads: int) -> None:
+    points = []
+    for scale in SCALES:
+        count = known_count(f"PPLCNet_{scale}", Precision.FP32)
+        assert count is not None
+        points.append(
+            FitPoint(
+                model=count.model,
+                threads=threads,
+                millions=count.millions[str(threads)],
+                nb_mb=count.nb_mb,
+                latency_ms=published(count.model, threads),
+            )
+        )
+    [again] = fit_points(points)
+    shipped = load_soc("sd855").fit(threads)
+    assert again.ms_per_million == pytest.approx(shipped.ms_per_million, rel=1e-3)
+    assert again.ms_per_mb == pytest.approx(shipped.ms_per_mb, rel=1e-3)
+    assert again.leave_one_out_error == pytest.approx(shipped.leave_one_out_error, abs=0.001)
+    assert again.leave_one_out_error <= 0.06
+
+
+def test_an_unfitted_network_and_another_precision_are_said_to_be_so() -> None:
+    soc = load_soc("sd855")
+    other = NetworkCount(model="Other", precision="fp32", nb_mb=10, millions={"1": 50})
+    [one] = estimate(soc, other, [1]).estimates
+    assert one.high_ms == pytest.approx(one.latency_ms * 1.10)
+    assert "not among those" in one.reasons[0]
+    int8 = msgspec.structs.replace(other, precision="int8")
+    assert "less sure" in estimate(soc, int8, [1]).estimates[0].reasons[0]
+    huge = msgspec.structs.replace(other, millions={"1": 5000.0})
+    assert any("far from" in reason for reason in estimate(soc, huge, [1]).estimates[0].reasons)
+
+
+def test_weights_make_no_difference_but_classes_do() -> None:
+    assert known_count("PPLCNet_x0_5_ssld", Precision.FP32) == known_count("PPLCNet_x0_5", Precision.FP32)
+    four_classes = known_count("PPLCNet_x1_0_doc_ori", Precision.FP32)
+    thousand = known_count("PPLCNet_x1_0", Precision.FP32)
+    assert four_classes is None or four_classes != thousand
+
+
+def phone(models: tuple[str, ...], slowness: float) -> object:
+    points = []
+    for name in models:
+        count = known_count(name, Precision.FP32)
+        assert count is not None
+        latency_ns = round(slowness * (0.2 * count.millions["1"] + 0.1 * count.nb_mb) * 1e6)
+        points.append(point(process((latency_ns,) * 100), model=name, engine="paddlelite"))
+    return result(*points, serial="phone", transport="adb", soc="SM1")
+
+
+def test_a_users_own_phone_is_fitted(tmp_path: Path, run_cli: RunCli) -> None:
+    measured = phone(("PPLCNet_x0_25", "PPLCNet_x0_5", "PPLCNet_x1_0", "PPLCNet_x2_5"), 2.0)
+    save_result(tmp_path / "phone.json", measured)  # type: ignore[arg-type]
+    fitted = run_cli(["estimate", "--fit", "phone.json", "-o", "mine.toml"], cwd=tmp_path)
+    assert fitted.exit_code == 0, fitted.stderr
+    model = load_soc(str(tmp_path / "mine.toml"))
+    assert model.fit(1).ms_per_million == pytest.approx(0.4)
+    assert model.fit(1).ms_per_mb == pytest.approx(0.2)
+    shown = run_cli(["estimate", "PPLCNet_x2_0", "--soc", "mine.toml", "--threads", "1"], cwd=tmp_path)
+    assert shown.exit_code == 0, shown.stderr
+    assert "estimated" in shown.stdout
+    assert f"{0.4 * 195.809 + 0.2 * 26.123:.2f}" in shown.stdout
+
+
+def test_too_few_networks_and_emulated_ones_are_refused() -> None:
+    with pytest.raises(InputError, match="three networks"):
+        fit_results([phone(("PPLCNet_x0_25", "PPLCNet_x0_5"), 1.0)], "x")  # type: ignore[list-item]
+    with pytest.raises(InputError, match="emulated"):
+        fit_results([result(emulated=True)], "x")
+
+
+def test_unknown_names_threads_and_socs(tmp_path: Path, run_cli: RunCli) -> None:
+    unknown = run_cli(["estimate", "MyOwnNet"], cwd=tmp_path)
+    assert unknown.exit_code == 3
+    assert "--count" in unknown.stderr
+    assert run_cli(["estimate", "PPLCNet_x0_5", "--threads", "3"], cwd=tmp_path).exit_code == 2
+    with pytest.raises(UsageError, match="no such model"):
+        load_soc("sd999")
+    (tmp_path / "bad.toml").write_text('name = "x"\n')
+    with pytest.raises(InputError, match="missing required field"):
+        load_soc(str(tmp_path / "bad.toml"))

@@ -1,0 +1,166 @@
+"""Every format of `report` on measured, skipped, failed, emulated and unknown points."""
+
+from __future__ import annotations
+
+import base64
+import csv
+import io
+import json
+import re
+import xml.etree.ElementTree as ET
+from html.parser import HTMLParser
+from pathlib import Path
+
+import pytest
+
+from edgekit.core.measurement import InstructionCount, PointError, Status, Verdict
+from edgekit.measure.results import save_result
+from tests.conftest import RunCli
+from tests.measure.points import point, process, result, samples
+
+NASTY = "Own<script>|net"
+
+
+@pytest.fixture
+def files(tmp_path: Path) -> Path:
+    """A host's result and an emulated device's."""
+    runs = [process(samples(3.0, seed=seed), load_ns=50_000_000, first_run_ns=9_000_000) for seed in range(3)]
+    error = PointError(message="paddlelite runs 1 thread(s) here", exit_code=2)
+    save_result(
+        tmp_path / "host.json",
+        result(
+            point(*runs, verdict=Verdict.VALID),
+            point(*runs, requested_threads=2, verdict=Verdict.UNSTABLE, reasons=("spread by ±40%: rest",)),
+            point(status=Status.SKIPPED, requested_threads=4, error=error),
+            point(*runs, model=NASTY, verdict=Verdict.VALID),
+            run_id="host-run",
+        ),
+    )
+    count = InstructionCount(total=59_000_000, main_thread=58_577_000)
+    save_result(
+        tmp_path / "virtual.json",
+        result(
+            point(process((900_000_000,) * 3), engine="paddlelite", instruction_count=count),
+            run_id="virtual-run", serial="127.0.0.1:1", transport="adb", soc="SM8150", emulated=True,
+        ),
+    )  # fmt: skip
+    return tmp_path
+
+
+def report(run_cli: RunCli, directory: Path, *options: str) -> str:
+    done = run_cli(["report", "host.json", "virtual.json", *options], cwd=directory)
+    assert done.exit_code == 0, done.stderr
+    assert done.stderr == ""
+    return done.stdout
+
+
+def test_markdown_pastes_cleanly(files: Path, run_cli: RunCli) -> None:
+    text = report(run_cli, files, "--format", "md", "--published")
+    blocks = [block for block in text.split("\n\n") if block.startswith("|")]
+    assert len(blocks) == 2
+    for block in blocks:
+        lines = [re.split(r"(?<!\\)\|", line)[1:-1] for line in block.splitlines()]
+        assert len({len(line) for line in lines}) == 1
+    row = next(line for line in text.splitlines() if line.startswith("| PPLCNet_x1_0 |"))
+    cells = [cell.strip() for cell in row.strip("|").split("|")]
+    # Card: parameters, FLOPs, Top-1, Top-5; measured beside PaddleClas's 2.46 ms on an Intel CPU.
+    assert cells[1:5] == ["2.96", "160.81", "71.32", "90.03"]
+    assert (cells[5], cells[6]) == ("3.00", "2.46")
+    assert cells[7].endswith("*")
+    assert cells[9] == "skipped"
+    assert r"Own<script>\|net" in text
+
+
+def test_the_phones_column_stands_beside_counts_not_time(files: Path, run_cli: RunCli) -> None:
+    text = report(run_cli, files, "--published")
+    emulated = text[text.index("EMULATED") :]
+    assert "58.58 M" in emulated
+    assert "published(Snapdragon 855, ms)" in emulated
+    assert "10.78" in emulated
+    assert "900" not in emulated
+
+
+def test_csv_is_read_back(files: Path, run_cli: RunCli) -> None:
+    rows = list(csv.DictReader(io.StringIO(report(run_cli, files, "--format", "csv"))))
+    assert len(rows) == 5
+    assert float(rows[0]["latency_ms"]) == pytest.approx(3.0, rel=0.01)
+    assert rows[0]["cold_start_ms"] == "59.0"
+    assert rows[2]["status"] == "skipped"
+    assert rows[2]["latency_ms"] == ""
+    assert rows[3]["model"] == NASTY
+    assert rows[4]["latency_ms"] == ""
+    assert rows[4]["instructions"] == "58577000"
+
+
+def test_json_has_a_version(files: Path, run_cli: RunCli) -> None:
+    document = json.loads(report(run_cli, files, "--format", "json"))
+    assert document["schema_version"] == 1
+    assert [row["verdict"] for row in document["rows"][:2]] == ["valid", "unstable"]
+
+
+class Page(HTMLParser):
+    """What a page refers to, and its words."""
+
+    def __init__(self, text: str) -> None:
+        super().__init__()
+        self.sources: list[str] = []
+        self.tags: list[str] = []
+        self.words = ""
+        self.feed(text)
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.tags.append(tag)
+        self.sources += [value or "" for name, value in attrs if name in ("src", "href")]
+
+    def handle_data(self, data: str) -> None:
+        self.words += data
+
+
+def test_html_stands_alone(files: Path, run_cli: RunCli) -> None:
+    text = report(run_cli, files, "--format", "html", "--published")
+    page = Page(text)
+    assert "script" not in page.tags
+    assert NASTY in page.words
+    assert "spread by ±40%: rest" in page.words
+    assert len(page.sources) == 4
+    for source in page.sources:
+        kind, _, content = source.partition(",")
+        assert kind == "data:image/svg+xml;base64"
+        assert ET.fromstring(base64.b64decode(content)).tag.endswith("svg")
+    assert text == report(run_cli, files, "--format", "html", "--published")
+
+
+def test_complete_says_what_is_missing(tmp_path: Path, run_cli: RunCli) -> None:
+    runs = [process(samples())] * 3
+    save_result(tmp_path / "done.json", result(point(*runs), point(status=Status.SKIPPED)))
+    save_result(tmp_path / "half.json", result(point(*runs), point(status=Status.INTERRUPTED)))
+    assert run_cli(["report", "--complete", "done.json"], cwd=tmp_path).exit_code == 0
+    half = run_cli(["report", "--complete", "half.json"], cwd=tmp_path)
+    assert half.exit_code == 3
+    assert "PPLCNet_x1_0" in half.stdout
+    assert "is interrupted" in half.stderr
+    assert "edgekit bench --resume half.json" in half.stderr
+
+
+@pytest.mark.parametrize(
+    ("damage", "said"),
+    [
+        (lambda text: text[: len(text) // 2], "not a result file"),
+        (lambda text: text.replace('"requested_threads": 1', '"requested_threads": "one"', 1), "$.points[0]"),
+        (lambda text: text.replace('"schema_version": 1', '"schema_version": 99'), "schema_version 99"),
+    ],
+)
+def test_damaged_files_are_refused_with_the_field(
+    files: Path, run_cli: RunCli, damage: object, said: str
+) -> None:
+    path = files / "host.json"
+    path.write_text(damage(path.read_text()))  # type: ignore[operator]
+    done = run_cli(["report", "host.json"], cwd=files)
+    assert done.exit_code == 3
+    assert done.stdout == ""
+    assert said in done.stderr
+
+
+def test_a_file_is_written_whole(files: Path, run_cli: RunCli) -> None:
+    assert report(run_cli, files, "--format", "csv", "-o", "out.csv") == ""
+    assert (files / "out.csv").read_text().count("\n") == 6
