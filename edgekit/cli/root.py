@@ -27,6 +27,7 @@ COMMANDS: dict[str, str] = {
     "report": "Show results as tables, CSV, Markdown, JSON or one HTML page.",
     "compare": "One result against another, with its interval; exit 9 on a regression.",
     "estimate": "Latency on a phone without the phone, from exact instruction counts.",
+    "profile": "Where the time goes, operator by operator, on this machine.",
     "devices": "What is attached, and what it can run.",
     "push": "Put runner, libraries and models on devices.",
     "virtual": "The virtual ARM64 device, for everyone without a phone.",
