@@ -6,6 +6,7 @@ Nothing but click is imported until a command runs, so `edgekit --help` costs wh
 from __future__ import annotations
 
 import importlib
+import keyword
 import os
 import sys
 from typing import NoReturn
@@ -15,14 +16,18 @@ import click
 from edgekit import __version__
 from edgekit.errors import INTERRUPTED_EXIT_CODE, EdgekitError
 
-# Name -> what it does. The command itself is `command` in edgekit.cli.commands.NAME.
+# Name -> what it does. The command itself is `command` in edgekit.cli.commands.NAME (NAME_ for a keyword).
 COMMANDS: dict[str, str] = {
     "models": "The zoo: what there is, with published figures.",
     "export": "Build a model's Paddle, ONNX and Paddle Lite artifacts and check them.",
+    "import": "Turn your own model (Paddle, ONNX) into the same artifacts, and check them.",
+    "fetch": "Official weights and inference models into the cache.",
     "quantize": "Make int8 artifacts beside the float ones.",
     "verify": "Check that every artifact computes the same, rung by rung.",
     "predict": "Classify pictures.",
     "eval": "Top-1 and Top-5 on a labelled list of pictures.",
+    "train": "Train a network, or fine-tune it, on labelled pictures.",
+    "serve": "Offer exported models over the Open Inference Protocol, REST and gRPC.",
     "bench": "Measure latency on the host or on devices.",
     "report": "Show results as tables, CSV, Markdown, JSON or one HTML page.",
     "compare": "One result against another, with its interval; exit 9 on a regression.",
@@ -48,7 +53,8 @@ class LazyGroup(click.Group):
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
         if cmd_name not in COMMANDS:
             return None
-        module = importlib.import_module(f"edgekit.cli.commands.{cmd_name}")
+        module_name = f"{cmd_name}_" if keyword.iskeyword(cmd_name) else cmd_name
+        module = importlib.import_module(f"edgekit.cli.commands.{module_name}")
         command: click.Command = module.command
         command.name = cmd_name
         command.short_help = COMMANDS[cmd_name]

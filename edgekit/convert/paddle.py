@@ -51,7 +51,7 @@ def save_inference_model(network: paddle.nn.Layer, input_shape: Shape, prefix: P
             f"exporting {prefix.name}: paddlepaddle {paddle.__version__} wrote no {model.name}",
             hint="pip install paddlepaddle==3.1.1",
         )
-    model.write_bytes(_tidied(model.read_bytes()))
+    model.write_bytes(tidied(model.read_bytes()))
 
 
 def _with_softmax(network: paddle.nn.Layer) -> paddle.nn.Layer:
@@ -68,7 +68,7 @@ def _with_softmax(network: paddle.nn.Layer) -> paddle.nn.Layer:
     return Classifier()
 
 
-def _tidied(program: bytes) -> bytes:
+def tidied(program: bytes) -> bytes:
     """The program without call stacks, and with what opt misses."""
     # By the message itself: passing through core.ProgramDesc would add every default attribute.
     from paddle.base.proto import framework_pb2
@@ -112,8 +112,8 @@ def read_signature(model: Path) -> tuple[tuple[TensorSpec, ...], tuple[TensorSpe
             hint="edgekit export NAME --force",
         )
     return (
-        tuple(_tensor(variables[name]) for name in inputs),
-        tuple(_tensor(variables[name]) for name in outputs),
+        tuple(tensor_spec(variables[name]) for name in inputs),
+        tuple(tensor_spec(variables[name]) for name in outputs),
     )
 
 
@@ -123,7 +123,7 @@ def _column(op: object) -> int:
     return int(attributes["col"].i) if "col" in attributes else 0
 
 
-def _tensor(variable: object) -> TensorSpec:
+def tensor_spec(variable: object) -> TensorSpec:
     tensor = variable.type.dense_tensor.tensor  # type: ignore[attr-defined]
     return TensorSpec(
         name=variable.name,  # type: ignore[attr-defined]

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
+from edgekit.convert.import_source import Source
 from edgekit.convert.manifest import load_manifest, verify_files, write_manifest
 from edgekit.convert.staging import exclusive
 from edgekit.core.artifact import Artifact, ArtifactKind, Manifest
@@ -16,6 +17,7 @@ from edgekit.core.parity import Parity, compare
 from edgekit.core.spec import ModelSpec
 from edgekit.errors import EdgekitError, InputError, ParityError, RunnerError, ToolError, UnsupportedError
 from edgekit.measure import dygraph
+from edgekit.measure import source as own
 from edgekit.measure.inputs import seeded_inputs
 from edgekit.measure.reference import infer_batches
 from edgekit.measure.target import HostTarget, Subject, Target
@@ -125,9 +127,12 @@ def verify_on_host(
     install: bool,
     show: Show,
     weights: Path | None = None,
+    source: Source | None = None,
 ) -> Ladder:
     """Climb this machine's ladder for an artifact directory; see `verify`."""
-    return verify_with_devices(directory, manifest, (), install=install, show=show, weights=weights)
+    return verify_with_devices(
+        directory, manifest, (), install=install, show=show, weights=weights, source=source
+    )
 
 
 def verify_with_devices(
@@ -139,6 +144,7 @@ def verify_with_devices(
     show: Show,
     engines: Sequence[str] | None = None,
     weights: Path | None = None,
+    source: Source | None = None,
 ) -> Ladder:
     """The same with the rungs of devices on top; `engines` chooses among these.
 
@@ -154,7 +160,7 @@ def verify_with_devices(
         if engines is None or rung.engine in engines
     ]
     rungs = [*host_rungs(subject, HostTarget(install=install)), *on_top]
-    ladder = verify(subject, spec, rungs, show=show, weights=weights)
+    ladder = verify(subject, spec, rungs, show=show, weights=weights, source=source)
     for target in devices:
         mine = [rung for rung in ladder.rungs if rung.name.endswith(f"@{target.info.serial}")]
         if all(rung.status is RungStatus.SKIPPED for rung in mine):
@@ -171,6 +177,7 @@ def verify(
     *,
     show: Show,
     weights: Path | None = None,
+    source: Source | None = None,
 ) -> Ladder:
     """Climb the ladder, show each rung, and record the results in the manifest.
 
@@ -183,6 +190,7 @@ def verify(
         rungs: Beside the network itself, bottom up.
         show: Called with each rung when it is done.
         weights: The weight file of a model that was exported from one.
+        source: The model that was imported, where it is at hand: the first rung then.
 
     Raises:
         InputError: An artifact's files are not those of the manifest.
@@ -194,6 +202,8 @@ def verify(
     climb = _Climb(subject, inputs, show)
     if spec is not None:
         climb.dygraph(spec, weights)
+    elif source is not None:
+        climb.source(source)
     for rung in rungs:
         climb.rung(rung)
     if spec is not None and subject.manifest.source == "pretrained" and subject.manifest.model == spec.name:
@@ -226,6 +236,15 @@ class _Climb:
             self._end(DYGRAPH, "paddle", RungStatus.SKIPPED, error)
         else:
             self._judge(DYGRAPH, "paddle", outputs, ArtifactKind.PADDLE)
+
+    def source(self, source: Source) -> None:
+        engine = own.ENGINES[source.kind]
+        try:
+            outputs = own.compute(source, self._subject, self._inputs, HostTarget(install=False))
+        except ToolError as error:
+            self._end(own.SOURCE, engine, RungStatus.SKIPPED, error)
+        else:
+            self._judge(own.SOURCE, engine, outputs, ArtifactKind.PADDLE)
 
     def rung(self, rung: Rung) -> None:
         artifact = self._subject.artifact(rung.kind)

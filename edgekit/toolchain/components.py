@@ -5,7 +5,7 @@ from __future__ import annotations
 import difflib
 
 from edgekit.errors import InputError
-from edgekit.toolchain import native, onnxruntime_runtime, opt, paddlelite_runtime
+from edgekit.toolchain import native, onnxruntime_runtime, opt, paddlelite_runtime, x2paddle
 from edgekit.toolchain.component import Component
 
 COMPONENTS: tuple[Component, ...] = (
@@ -13,6 +13,7 @@ COMPONENTS: tuple[Component, ...] = (
     onnxruntime_runtime.COMPONENT,
     paddlelite_runtime.COMPONENT,
     native.COMPONENT,
+    x2paddle.COMPONENT,
 )
 """Every component, in the order in which they are shown."""
 

@@ -1,0 +1,101 @@
+"""`edgekit fetch`."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Iterator
+from typing import TYPE_CHECKING
+
+import click
+import msgspec
+
+from edgekit.cli.options import WordList, echo_json, is_interactive, json_option, note
+
+if TYPE_CHECKING:
+    from edgekit.zoo.fetching import ShowProgress
+
+
+class FetchLine(msgspec.Struct, frozen=True, kw_only=True):
+    """One file in `fetch --json`."""
+
+    model: str
+    what: str
+    path: str | None
+    sha256: str | None
+    size_bytes: int | None
+    error: str | None
+
+
+@click.command()
+@click.argument("names", nargs=-1, required=True, metavar="NAME...")
+@click.option(
+    "--what",
+    type=WordList(("weights", "inference")),
+    default="weights",
+    show_default=True,
+    help="State dicts for `export`, or NAME_infer.tar for `import`.",
+)
+@click.option(
+    "--mirror",
+    metavar="URL|DIR",
+    help="Read https://HOST/PATH from URL/HOST/PATH or DIR/HOST/PATH.  [default: $EDGEKIT_MIRROR]",
+)
+@json_option
+def command(names: tuple[str, ...], what: tuple[str, ...], mirror: str | None, as_json: bool) -> None:
+    """Official weights and inference models into the cache, several at once.
+
+    A file's hash is remembered at first use and checked ever after. Offline, the message names the file
+    and where to put it.
+    """
+    from edgekit.core.units import format_bytes
+    from edgekit.zoo import fetching
+    from edgekit.zoo.registry import find_model
+
+    specs = [find_model(name) for name in dict.fromkeys(names)]
+    with fetching.mirror(mirror), _progress() as show:
+        results = fetching.fetch(specs, [fetching.What(each) for each in what], show=show)
+    if as_json:
+        echo_json(
+            [
+                FetchLine(
+                    model=each.model,
+                    what=each.what.value,
+                    path=None if each.path is None else str(each.path),
+                    sha256=each.sha256,
+                    size_bytes=each.size_bytes,
+                    error=None if each.error is None else each.error.message,
+                )
+                for each in results
+            ]
+        )
+    for each in results:
+        if each.path is not None and each.size_bytes is not None and each.sha256 is not None:
+            if not as_json:
+                click.echo(f"{each.path}  {format_bytes(each.size_bytes)}  {each.sha256[:12]}")
+        elif each.error is not None and len(results) > 1:
+            note(f"failed: {each.error.message} ({each.error.hint})")
+    failed = [each.error for each in results if each.error is not None]
+    if failed:
+        raise failed[0]
+
+
+@contextlib.contextmanager
+def _progress() -> Iterator[ShowProgress]:
+    """Bars on a terminal; nothing elsewhere."""
+    if not is_interactive():
+        yield lambda _label, _received, _total: None
+        return
+    from rich.console import Console
+    from rich.progress import BarColumn, DownloadColumn, TaskID, TextColumn, TransferSpeedColumn
+    from rich.progress import Progress as Bar
+
+    columns = (TextColumn("{task.description}"), BarColumn(), DownloadColumn(), TransferSpeedColumn())
+    with Bar(*columns, console=Console(stderr=True), transient=True) as bar:
+        tasks: dict[str, TaskID] = {}
+
+        def show(label: str, received: int, total: int | None) -> None:
+            if label not in tasks:
+                tasks[label] = bar.add_task(label, total=total)
+            bar.update(tasks[label], completed=received, total=total)
+
+        yield show

@@ -1,0 +1,96 @@
+"""What the import worker is asked and what it answers: one JSON document each."""
+
+from __future__ import annotations
+
+import msgspec
+
+from edgekit.core.artifact import TensorSpec
+
+
+class PirJob(msgspec.Struct, frozen=True, kw_only=True, tag="pir"):
+    """Convert a PIR program to ONNX with a free batch."""
+
+    origin: str
+    model: str
+    params: str
+    onnx: str
+
+
+class OnnxJob(msgspec.Struct, frozen=True, kw_only=True, tag="onnx"):
+    """Convert ONNX to a legacy Paddle program.
+
+    Attributes:
+        input_shape: Channels, height, width; None takes the model's own.
+        crop_size: What a free height and width become where `input_shape` is None; None refuses them.
+        x2paddle: The directory of X2Paddle's packages.
+        copy: Where the model itself goes, weights inside; None where it lies there already.
+    """
+
+    origin: str
+    model: str
+    input_shape: tuple[int, int, int] | None
+    crop_size: int | None
+    x2paddle: str
+    scratch: str
+    copy: str | None
+
+
+class ProgramJob(msgspec.Struct, frozen=True, kw_only=True, tag="program"):
+    """Make a legacy program an artifact.
+
+    Attributes:
+        converted: It comes from X2Paddle: for one picture, hard-swish in pieces.
+        onnx: Where to write ONNX made from it; None for not at all.
+    """
+
+    origin: str
+    model: str
+    params: str
+    input_shape: tuple[int, int, int] | None
+    crop_size: int | None
+    directory: str
+    converted: bool
+    onnx: str | None
+
+
+class ScoresJob(msgspec.Struct, frozen=True, kw_only=True, tag="scores"):
+    """Compute a PIR program, which Paddle Inference as edgekit configures it does not load.
+
+    Attributes:
+        inputs: A file of raw float32 of `shape`.
+        outputs: The file to write, raw float32[N, C].
+    """
+
+    origin: str
+    model: str
+    inputs: str
+    shape: tuple[int, ...]
+    outputs: str
+
+
+Job = PirJob | OnnxJob | ProgramJob | ScoresJob
+
+
+class Answer(msgspec.Struct, frozen=True, kw_only=True):
+    """How it went.
+
+    Attributes:
+        error: Name of a class of `edgekit.errors`; None where all is well.
+        notes: What was mended.
+        program: The program that X2Paddle wrote.
+        operators: Those of the program, with their places, by type.
+    """
+
+    error: str | None = None
+    message: str = ""
+    hint: str | None = None
+    notes: tuple[str, ...] = ()
+    program: str | None = None
+    inputs: tuple[TensorSpec, ...] = ()
+    outputs: tuple[TensorSpec, ...] = ()
+    onnx_inputs: tuple[TensorSpec, ...] = ()
+    onnx_outputs: tuple[TensorSpec, ...] = ()
+    num_classes: int = 0
+    softmax: bool = False
+    tool_version: str = ""
+    operators: dict[str, str] = {}

@@ -1,0 +1,174 @@
+"""What a user brings to `import`: a Paddle program of either format, ONNX, or an archive with one of them."""
+
+from __future__ import annotations
+
+import contextlib
+import enum
+import hashlib
+import shutil
+import tarfile
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path, PurePosixPath
+
+import msgspec
+
+from edgekit._files import sha256_file
+from edgekit.errors import InputError
+
+MAX_MEMBERS = 1000
+MAX_UNPACKED_BYTES = 4 << 30
+CHUNK_BYTES = 1 << 20
+HINT = "give a directory with inference.pdmodel or inference.json and .pdiparams, an .onnx, or a tar of these"
+
+
+class SourceKind(enum.Enum):
+    """The formats that are read."""
+
+    LEGACY = "Paddle inference model"
+    PIR = "Paddle 3 PIR model"
+    ONNX = "ONNX model"
+
+
+class Source(msgspec.Struct, frozen=True, kw_only=True):
+    """A model as it came.
+
+    Attributes:
+        model: The program or the ONNX file.
+        params: Its parameters; None for ONNX.
+        config: An `inference.yml` that lies beside.
+        origin: What the user named.
+        sha256: Of the model and parameter files.
+    """
+
+    kind: SourceKind
+    model: Path
+    params: Path | None
+    config: Path | None
+    origin: Path
+    sha256: str
+
+
+@contextlib.contextmanager
+def open_source(path: Path) -> Iterator[Source]:
+    """Find the model in a file, a directory or a tar; what a tar holds is gone when the block ends.
+
+    Raises:
+        InputError: There is none, there are several, or the tar is damaged or dangerous.
+    """
+    if not path.exists():
+        raise InputError(f"importing {path}: no such file or directory", hint=HINT)
+    if path.is_dir() or not _is_tar(path):
+        yield _identified(path, path)
+        return
+    with tempfile.TemporaryDirectory(prefix="edgekit-import-") as name:
+        directory = Path(name)
+        _unpack(path, directory)
+        yield _identified(directory, path)
+
+
+def _is_tar(path: Path) -> bool:
+    return path.name.endswith((".tar", ".tar.gz", ".tgz", ".tar.bz2", ".tar.xz"))
+
+
+def _unpack(path: Path, directory: Path) -> None:
+    """Plain files only, inside the directory, and not more than a model can be."""
+    members = unpacked = 0
+    try:
+        with tarfile.open(path) as archive:
+            for member in archive:
+                members += 1
+                where = PurePosixPath(member.name)
+                if where.is_absolute() or ".." in where.parts or "\0" in member.name:
+                    raise _refused(path, f"its member {member.name!r} lies outside of it")
+                if member.isdir():
+                    continue
+                if not member.isfile():
+                    raise _refused(path, f"its member {member.name!r} is no plain file (a link or device)")
+                unpacked += member.size
+                if members > MAX_MEMBERS or unpacked > MAX_UNPACKED_BYTES:
+                    raise _refused(
+                        path,
+                        f"it unpacks to more than {MAX_MEMBERS} files or {MAX_UNPACKED_BYTES >> 30} GiB",
+                    )
+                _copy(archive, member, directory.joinpath(*where.parts))
+    except (tarfile.TarError, EOFError, ValueError) as error:
+        raise _refused(path, f"it is damaged ({error})") from error
+    except OSError as error:
+        raise _refused(path, str(error.strerror or error)) from error
+    except Exception as error:  # zlib, lzma and bz2 have errors of their own
+        if isinstance(error, InputError):
+            raise
+        raise _refused(path, f"it is damaged ({error})") from error
+    if not members:
+        raise _refused(path, "it is empty")
+
+
+def _copy(archive: tarfile.TarFile, member: tarfile.TarInfo, target: Path) -> None:
+    reader = archive.extractfile(member)
+    assert reader is not None
+    target.parent.mkdir(parents=True, exist_ok=True)
+    with target.open("wb") as writer:
+        shutil.copyfileobj(reader, writer, CHUNK_BYTES)
+    if target.stat().st_size != member.size:
+        raise EOFError(f"{member.name} ends early")
+
+
+def _refused(path: Path, why: str) -> InputError:
+    return InputError(f"unpacking {path}: {why}", hint="get the archive again from a source that you trust")
+
+
+def _identified(path: Path, origin: Path) -> Source:
+    kind, model, params = _model_of(path, origin)
+    files = [model, *([params] if params is not None else [])]
+    try:
+        digest = hashlib.sha256("".join(map(sha256_file, files)).encode()).hexdigest()
+        if any(file.stat().st_size == 0 for file in files):
+            raise InputError(f"importing {origin}: a file of the model is empty", hint=HINT)
+    except OSError as error:
+        raise InputError(f"importing {origin}: {error.strerror or error}", hint=HINT) from error
+    candidates = [model.with_name(name) for name in ("inference.yml", "inference.yaml")]
+    config = next((each for each in candidates if each.is_file()), None)
+    return Source(kind=kind, model=model, params=params, config=config, origin=origin, sha256=digest)
+
+
+def _model_of(path: Path, origin: Path) -> tuple[SourceKind, Path, Path | None]:
+    models = [path] if path.is_file() else _models_below(path)
+    if len(models) != 1:
+        found = ", ".join(str(model.relative_to(path)) for model in models) or "no model file"
+        raise InputError(f"importing {origin}: found {found}; exactly one is needed", hint=HINT)
+    model = models[0]
+    kind = _kind(model)
+    if kind is None:
+        raise InputError(f"importing {origin}: {model.name} is no model file that edgekit knows", hint=HINT)
+    if kind is SourceKind.ONNX:
+        return kind, model, None
+    params = model.with_name("__params__") if model.name == "__model__" else model.with_suffix(".pdiparams")
+    if not params.is_file():
+        raise InputError(f"importing {origin}: {params.name} is missing beside {model.name}", hint=HINT)
+    return kind, model, params
+
+
+def _models_below(path: Path) -> list[Path]:
+    """Model files of a directory, or of the only level below it that has any."""
+    for pattern in ("*", "*/*", "*/*/*"):
+        candidates = sorted(each for each in path.glob(pattern) if each.is_file() and _kind(each) is not None)
+        # Exports of PaddleX hold the same model in both formats; the older one needs no conversion.
+        legacy = [each for each in candidates if _kind(each) is SourceKind.LEGACY]
+        stems = {each.stem for each in legacy}
+        candidates = [
+            each for each in candidates if _kind(each) is not SourceKind.PIR or each.stem not in stems
+        ]
+        if candidates:
+            return candidates
+    return []
+
+
+def _kind(path: Path) -> SourceKind | None:
+    if path.suffix == ".pdmodel" or path.name == "__model__":
+        return SourceKind.LEGACY
+    if path.suffix == ".onnx":
+        return SourceKind.ONNX
+    if path.suffix == ".json" and path.with_suffix(".pdiparams").exists():
+        return SourceKind.PIR
+    return None
