@@ -68,11 +68,13 @@ PRECISIONS = ("fp32", "fp16", "int8")
               help="The result file.  [default: results/TIME-TARGET.json]")  # fmt: skip
 @click.option("--resume", type=click.Path(path_type=Path, dir_okay=False), metavar="FILE",
               help="Go on with the command that wrote FILE; what has finished in it is kept.")  # fmt: skip
+@click.option("--config", type=click.Path(path_type=Path, dir_okay=False), metavar="FILE",
+              help="The same options as TOML; those of the command line come first.")  # fmt: skip
 @allow_mismatch_option
 @no_install_option
 @json_option
 @click.pass_context
-def command(ctx: click.Context, /, resume: Path | None, **asked: Any) -> int:
+def command(ctx: click.Context, /, resume: Path | None, config: Path | None, **asked: Any) -> int:
     """Measure the latency of exported models (NAMEs or artifact directories; none: all in models/).
 
     Every point is measured in several fresh processes that take turns with those of the other points;
@@ -85,6 +87,8 @@ def command(ctx: click.Context, /, resume: Path | None, **asked: Any) -> int:
         return bench_ab(ctx)
     if resume is not None:
         asked = _asked_before(ctx, resume)
+    elif config is not None:
+        asked = _configured(ctx, config, asked)
     return _bench(resume=resume, **asked)
 
 
@@ -104,10 +108,36 @@ def _asked_before(ctx: click.Context, path: Path) -> dict[str, Any]:
         raise UsageError(f"resuming {path}: it does not say which command wrote it")
     before = command.make_context("bench", words[words.index("bench") + 1 :]).params
     before.pop("resume")
+    config = before.pop("config")
+    if config is not None:
+        again = command.make_context("bench", words[words.index("bench") + 1 :])
+        before = _configured(again, config, before)
     before.pop("ab")
     host = result.target.transport == "local"
     given = {name: ctx.params[name] for name in own[1:] if ctx.params[name]}
     return {**before, "output": None, "devices": () if host else (result.target.serial,), **given}
+
+
+def _configured(ctx: click.Context, path: Path, asked: dict[str, Any]) -> dict[str, Any]:
+    """The parameters with those of a configuration in the place of defaults."""
+    from click.core import ParameterSource
+
+    from edgekit.measure.config import load_config, to_words
+
+    try:
+        configured = command.make_context("bench", to_words(load_config(path)))
+    except click.UsageError as error:
+        raise UsageError(
+            f"the configuration {path}: {error.format_message()}", hint="edgekit bench --help"
+        ) from error
+    given = {
+        name
+        for name in asked
+        if ctx.get_parameter_source(name) is ParameterSource.COMMANDLINE and asked[name] != ()
+    }
+    if given & {"host", "devices"}:
+        given |= {"host", "devices", "adb_servers"}
+    return {name: value if name in given else configured.params[name] for name, value in asked.items()}
 
 
 def _bench(
