@@ -1,0 +1,1 @@
+"""Exported models as a service: the Open Inference Protocol by MLServer."""

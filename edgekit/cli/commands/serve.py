@@ -1,0 +1,81 @@
+"""`edgekit serve`."""
+
+from __future__ import annotations
+
+import contextlib
+import tempfile
+from pathlib import Path
+
+import click
+
+from edgekit.cli.options import note
+
+
+@click.command()
+@click.argument("names", nargs=-1, required=True, metavar="NAME...")
+@click.option("--host", default="127.0.0.1", show_default=True, help="0.0.0.0 for everybody who reaches it.")
+@click.option("--port", type=click.IntRange(1, 65535), default=8080, show_default=True, help="REST.")
+@click.option("--grpc-port", type=click.IntRange(1, 65535), default=8081, show_default=True)
+@click.option("--metrics-port", type=click.IntRange(1, 65535), default=8082, show_default=True)
+@click.option("--engine", default="onnxruntime", show_default=True, help="What computes.")
+@click.option("--precision", type=click.Choice(["fp32", "fp16", "int8"]), default="fp32", show_default=True)
+@click.option("--threads", type=click.IntRange(1), default=1, show_default=True, help="Of each model.")
+@click.option(
+    "--max-batch", type=click.IntRange(1), default=8, show_default=True, help="Computed together at most."
+)
+@click.option(
+    "--max-wait", type=click.FloatRange(0), default=2.0, show_default=True, metavar="MS",
+    help="How long a picture waits for others to be computed with.",
+)  # fmt: skip
+@click.option("--top-k", type=click.IntRange(1), default=5, show_default=True)
+@click.option("--max-body", type=click.IntRange(1), default=32, show_default=True, metavar="MB",
+              help="Largest request.")  # fmt: skip
+@click.option(
+    "--settings-only", type=click.Path(path_type=Path), metavar="DIR",
+    help="Write the model repository for `mlserver start DIR`, and serve nothing.",
+)  # fmt: skip
+def command(
+    names: tuple[str, ...],
+    host: str,
+    port: int,
+    grpc_port: int,
+    metrics_port: int,
+    engine: str,
+    precision: str,
+    threads: int,
+    max_batch: int,
+    max_wait: float,
+    top_k: int,
+    max_body: int,
+    settings_only: Path | None,
+) -> None:
+    """Offer exported models over the Open Inference Protocol (V2), REST and gRPC, until interrupted."""
+    from edgekit.core.spec import Precision
+    from edgekit.serving.engine import ServedModel
+    from edgekit.serving.repository import MEGABYTE, Listening, write_repository
+    from edgekit.serving.server import serve
+
+    listening = Listening(
+        host=host,
+        http_port=port,
+        grpc_port=grpc_port,
+        metrics_port=metrics_port,
+        max_body_bytes=max_body * MEGABYTE,
+    )
+    served = ServedModel(
+        engine=engine,
+        precision=Precision(precision),
+        threads=threads,
+        max_batch=max_batch,
+        max_wait_ms=max_wait,
+        top_k=top_k,
+    )
+    if settings_only is not None:
+        write_repository(names, settings_only, listening, served)
+        click.echo(f"mlserver start {settings_only}")
+        return
+    with contextlib.ExitStack() as stack:
+        directory = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="edgekit-serve-")))
+        models = write_repository(names, directory, listening, served)
+        note(f"serving {', '.join(models)} on http://{host}:{port}/v2 and {host}:{grpc_port} (gRPC)")
+        serve(directory, listening)

@@ -1,0 +1,80 @@
+"""`edgekit train`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+from edgekit.cli.options import echo_json, json_option, note
+
+
+# fmt: off
+@click.command()
+@click.argument("model")
+@click.option("--data", type=click.Path(path_type=Path), required=True, metavar="DIR",
+              help="Pictures; the lists' paths are relative to it.")
+@click.option("--train-list", type=click.Path(path_type=Path), metavar="FILE",
+              help="`PATH CLASS` a line.  [default: DIR/train_list.txt]")
+@click.option("--val-list", type=click.Path(path_type=Path), metavar="FILE",
+              help="The same for validation.  [default: DIR/val_list.txt]")
+@click.option("--num-classes", type=click.IntRange(2), help="[default: the lists' highest class and one]")
+@click.option("--weights", default="random", show_default=True, metavar="random|pretrained|PATH",
+              help="What to start from; another class count begins the last layer anew.")
+@click.option("--epochs", type=click.IntRange(1), default=360, show_default=True)
+@click.option("--batch-size", type=click.IntRange(1), default=64, show_default=True, help="Of each process.")
+@click.option("--learning-rate", type=click.FloatRange(0, min_open=True),
+              help="The highest.  [default: 0.8 for 2048 pictures a step, in proportion]")
+@click.option("--warmup-epochs", type=click.FloatRange(0), default=5, show_default=True)
+@click.option("--weight-decay", type=click.FloatRange(0), default=3e-5, show_default=True)
+@click.option("--label-smoothing", type=click.FloatRange(0, 1, max_open=True), default=0.1, show_default=True)
+@click.option("--ema-decay", type=click.FloatRange(0, 1, max_open=True), default=0.9999, show_default=True,
+              help="Of the moving average of the weights; 0 keeps none.")
+@click.option("--input-size", type=click.IntRange(32), help="Side of what is fed.  [default: the card's]")
+@click.option("--min-area", type=click.FloatRange(0, 1, min_open=True), default=0.08, show_default=True,
+              help="Smallest share of a picture that a random crop takes.")
+@click.option("--no-flip", is_flag=True, help="Do not mirror pictures.")
+@click.option("--loader-threads", type=click.IntRange(1), default=1, show_default=True,
+              help="Decode and augment, in each process.")
+@click.option("--device", type=click.Choice(["cpu", "gpu"]), default="cpu", show_default=True)
+@click.option("--processes", type=click.IntRange(1), default=1, show_default=True,
+              help="Side by side on this machine; on GPUs one each.")
+@click.option("--seed", type=int, default=0, show_default=True)
+@click.option("--resume", is_flag=True, help="Go on with the run in the output directory.")
+@click.option("-o", "--output", type=click.Path(path_type=Path), default=Path("output"), show_default=True)
+@json_option
+def command(
+    model: str, data: Path, train_list: Path | None, val_list: Path | None, num_classes: int | None,
+    weights: str, epochs: int, batch_size: int, learning_rate: float | None, warmup_epochs: float,
+    weight_decay: float, label_smoothing: float, ema_decay: float, input_size: int | None, min_area: float,
+    no_flip: bool, loader_threads: int, device: str, processes: int, seed: int, resume: bool, output: Path,
+    as_json: bool,
+) -> None:
+    # fmt: on
+    """Train the zoo's MODEL, or fine-tune it, on labelled pictures.
+
+    `output/best_model.pdparams` is what `edgekit export MODEL --weights` takes.
+    """
+    from edgekit.training.launch import count_classes, start
+    from edgekit.training.settings import TrainSettings
+
+    train_list = train_list or data / "train_list.txt"
+    val_list = val_list or data / "val_list.txt"
+    # fmt: off
+    settings = TrainSettings(
+        model=model, data=str(data.absolute()), train_list=str(train_list.absolute()),
+        val_list=str(val_list.absolute()),
+        num_classes=num_classes or count_classes(train_list, val_list), output=str(output.absolute()),
+        weights=weights, epochs=epochs, batch_size=batch_size, learning_rate=learning_rate,
+        warmup_epochs=warmup_epochs, weight_decay=weight_decay, label_smoothing=label_smoothing,
+        ema_decay=ema_decay, input_size=input_size, min_area=min_area, flip=not no_flip,
+        loader_threads=loader_threads, device="gpu" if device == "gpu" else "cpu", seed=seed,
+    )
+    # fmt: on
+    report = start(settings, processes=processes, resume=resume, say=note)
+    if as_json:
+        echo_json(report)
+        return
+    click.echo(f"{report.best_weights}: Top-1 {report.best_top1:.2%} after epoch {report.best_epoch}")
+    size = f" --input-shape 3,{report.input_size},{report.input_size}" if input_size else ""
+    note(f"next: edgekit export {model} --weights {report.best_weights}{size} --name mine")

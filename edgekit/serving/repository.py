@@ -1,0 +1,113 @@
+"""The model repository that MLServer reads: `settings.json`, and one `NAME/model-settings.json` a model."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+from edgekit._files import write_atomic
+from edgekit.convert.manifest import find_artifacts
+from edgekit.core.artifact import Manifest
+from edgekit.errors import InputError, UsageError
+from edgekit.runners.engines import artifact_kind, host_side
+from edgekit.serving.engine import ServedModel
+
+IMPLEMENTATION = "edgekit.serving.runtime.EdgekitRuntime"
+MEGABYTE = 1 << 20
+
+
+class Listening(msgspec.Struct, frozen=True, kw_only=True):
+    """Where a server listens, and the largest request that it takes.
+
+    Attributes:
+        max_body_bytes: Of one request, REST or gRPC.
+    """
+
+    host: str = "127.0.0.1"
+    http_port: int = 8080
+    grpc_port: int = 8081
+    metrics_port: int = 8082
+    max_body_bytes: int = 32 * MEGABYTE
+
+
+def write_repository(
+    names: Sequence[str | Path], directory: Path, listening: Listening, served: ServedModel
+) -> tuple[str, ...]:
+    """Write the repository of some exported models; `mlserver start DIRECTORY` serves it too.
+
+    Returns:
+        The models' names.
+
+    Raises:
+        UsageError, UnsupportedError: An engine that there is not, or that does not compute so; two models
+            of one name.
+        InputError: A model is not exported, or not for this engine.
+        OutputError: The directory cannot be written.
+    """
+    kind = artifact_kind(served.engine, host_side(served.engine), served.precision)
+    found = [find_artifacts(name) for name in names]
+    taken = [manifest.name for _, manifest in found]
+    if len(set(taken)) != len(taken):
+        raise UsageError(f"serving {', '.join(taken)}: two models of one name")
+    for _, manifest in found:
+        if manifest.artifact(kind) is None:
+            raise InputError(
+                f"serving {manifest.name}: it has no artifact {kind.value}",
+                hint=f"edgekit export {manifest.name}",
+            )
+    for source, manifest in found:
+        target = directory / manifest.name
+        _write(target / "model-settings.json", _model_settings(manifest, source, target, served))
+    _write(directory / "settings.json", _server_settings(listening))
+    return tuple(taken)
+
+
+def _write(path: Path, content: dict[str, Any]) -> None:
+    write_atomic(path, msgspec.json.format(msgspec.json.encode(content), indent=2) + b"\n")
+
+
+def _server_settings(listening: Listening) -> dict[str, Any]:
+    return {
+        "debug": False,
+        "host": listening.host,
+        "http_port": listening.http_port,
+        "grpc_port": listening.grpc_port,
+        "grpc_max_message_length": listening.max_body_bytes,
+        "metrics_port": listening.metrics_port,
+        # Each model's runner is a process of its own already.
+        "parallel_workers": 0,
+    }
+
+
+def _model_settings(manifest: Manifest, source: Path, target: Path, served: ServedModel) -> dict[str, Any]:
+    top = min(served.top_k, manifest.num_classes)
+    own = manifest.inputs[0]
+    outputs = [
+        {"name": "class_ids", "datatype": "INT64", "shape": [-1, top]},
+        {"name": "scores", "datatype": "FP32", "shape": [-1, top]},
+        *([{"name": "label_names", "datatype": "BYTES", "shape": [-1, top]}] if manifest.labels else []),
+        {"name": "probabilities", "datatype": "FP32", "shape": [-1, manifest.num_classes]},
+    ]
+    return {
+        "name": manifest.name,
+        "implementation": IMPLEMENTATION,
+        "platform": f"edgekit_{served.engine}",
+        "parameters": {
+            "uri": os.path.relpath(source.absolute(), target.absolute()),
+            "version": manifest.edgekit_version,
+            "extra": msgspec.to_builtins(served),
+        },
+        "inputs": [
+            {"name": "image", "datatype": "BYTES", "shape": [-1]},
+            {
+                "name": own.name,
+                "datatype": "FP32",
+                "shape": [-1 if size is None else size for size in own.shape],
+            },
+        ],
+        "outputs": outputs,
+    }

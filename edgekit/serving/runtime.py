@@ -1,0 +1,151 @@
+"""The runtime that MLServer loads: `implementation` in a model's `model-settings.json`."""
+
+from __future__ import annotations
+
+import base64
+import binascii
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import msgspec
+from mlserver import MLModel, log, register
+from mlserver.errors import InferenceError, MLServerError
+from mlserver.types import InferenceRequest, InferenceResponse, RequestInput, ResponseOutput
+
+from edgekit.errors import EdgekitError, InputError
+from edgekit.serving.engine import BatchingEngine, ServedModel
+from edgekit.vision.topk import to_prediction
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+IMAGE_INPUT = "image"
+PROBABILITIES = "probabilities"
+BATCH_METRIC = "edgekit_batch_size"
+
+
+class EdgekitRuntime(MLModel):  # type: ignore[misc]
+    """An exported model under the Open Inference Protocol.
+
+    Takes `image` (BYTES [N]: encoded pictures; in JSON as base64) or the model's own input (FP32
+    [N,3,H,W], preprocessed). Answers `class_ids` INT64 [N,K], `scores` FP32 [N,K], `label_names`
+    BYTES [N,K] as `edgekit predict` does, and `probabilities` FP32 [N,C] to those who ask for it.
+    """
+
+    async def load(self) -> bool:
+        parameters = self.settings.parameters
+        if parameters is None or parameters.uri is None:
+            raise MLServerError(f"loading {self.name}: parameters.uri names no artifact directory", 500)
+        served = msgspec.convert(parameters.extra or {}, ServedModel)
+        self._engine = BatchingEngine(_directory(self.settings, parameters.uri), served)
+        register(BATCH_METRIC, "Pictures computed together")
+        await self._engine.start()
+        return True
+
+    async def unload(self) -> bool:
+        await self._engine.close()
+        return True
+
+    async def predict(self, payload: InferenceRequest) -> InferenceResponse:
+        wanted = {output.name for output in payload.outputs or []}
+        try:
+            rows = await self._probabilities(payload)
+        except InputError as error:
+            raise InferenceError(error.message) from error
+        except EdgekitError as error:
+            raise MLServerError(error.message, 500) from error
+        log(**{BATCH_METRIC: self._engine.last_batch})
+        outputs = [output for output in self._outputs(rows) if not wanted or output.name in wanted]
+        unknown = wanted - {"class_ids", "scores", "label_names", PROBABILITIES}
+        if unknown:
+            raise InferenceError(f"model {self.name} has no output {', '.join(sorted(unknown))}")
+        if PROBABILITIES in wanted:
+            outputs.append(_tensor(PROBABILITIES, "FP32", rows.shape, rows.ravel().tolist()))
+        return InferenceResponse(
+            model_name=self.name, model_version=self.version, id=payload.id, outputs=outputs
+        )
+
+    async def _probabilities(self, payload: InferenceRequest) -> NDArray[np.float32]:
+        names = [given.name for given in payload.inputs]
+        own = self._engine.manifest.inputs[0].name
+        if len(names) != 1 or names[0] not in (IMAGE_INPUT, own):
+            raise InferenceError(f"model {self.name} takes one input, {IMAGE_INPUT} or {own}, not {names}")
+        given = payload.inputs[0]
+        if given.name == IMAGE_INPUT:
+            pictures = _pictures(given)
+            self._check_count(len(pictures))
+            return await self._engine.classify(pictures)
+        tensors = _tensors(given, self._engine.input_shape)
+        self._check_count(len(tensors))
+        return await self._engine.infer(tensors)
+
+    def _check_count(self, count: int) -> None:
+        most = self._engine.served.max_batch
+        if not 1 <= count <= most:
+            raise InferenceError(f"model {self.name} takes 1 to {most} pictures a request, not {count}")
+
+    def _outputs(self, rows: NDArray[np.float32]) -> list[ResponseOutput]:
+        engine = self._engine
+        answers = [to_prediction(row, "", top_k=engine.served.top_k, labels=engine.labels) for row in rows]
+        shape = (len(answers), len(answers[0].class_ids))
+        outputs = [
+            _tensor("class_ids", "INT64", shape, [one for answer in answers for one in answer.class_ids]),
+            _tensor("scores", "FP32", shape, [one for answer in answers for one in answer.scores]),
+        ]
+        if engine.labels:
+            names = [one for answer in answers for one in answer.label_names]
+            outputs.append(_tensor("label_names", "BYTES", shape, names))
+        return outputs
+
+
+def _directory(settings: Any, uri: str) -> Path:
+    """Relative to the file of settings, as MLServer has it."""
+    source = getattr(settings, "_source", None)
+    return Path(uri) if source is None else Path(source).parent / uri
+
+
+def _tensor(name: str, datatype: str, shape: tuple[int, ...], data: list[Any]) -> ResponseOutput:
+    return ResponseOutput(name=name, datatype=datatype, shape=list(shape), data=data)
+
+
+def _pictures(given: RequestInput) -> list[bytes]:
+    if given.datatype != "BYTES":
+        raise InferenceError(f"input {given.name} is {given.datatype}; encoded pictures are BYTES")
+    content = given.data.root if hasattr(given.data, "root") else given.data
+    entries = content if isinstance(content, list) else [content]
+    if list(given.shape) not in ([len(entries)], [len(entries), 1]):
+        raise InferenceError(f"input {given.name} says shape {given.shape}, but has {len(entries)} pictures")
+    return [_picture(entry, index) for index, entry in enumerate(entries)]
+
+
+def _picture(entry: Any, index: int) -> bytes:
+    if isinstance(entry, bytes):
+        return entry
+    if not isinstance(entry, str):
+        raise InferenceError(f"picture {index} is {type(entry).__name__}, not bytes or base64 text")
+    try:
+        return base64.b64decode(entry, validate=True)
+    except (binascii.Error, ValueError) as error:
+        raise InferenceError(f"picture {index}: no base64 text ({error})") from error
+
+
+def _tensors(given: RequestInput, shape: tuple[int, ...]) -> NDArray[np.float32]:
+    import numpy as np
+
+    if given.datatype != "FP32":
+        raise InferenceError(f"input {given.name} is {given.datatype}, the model takes FP32")
+    if list(given.shape[1:]) != list(shape):
+        raise InferenceError(f"input {given.name} has shape {given.shape}, the model takes [N, {shape}]")
+    content = given.data.root if hasattr(given.data, "root") else given.data
+    try:
+        if isinstance(content, bytes):
+            values = np.frombuffer(content, "<f4")
+        else:
+            values = np.asarray(content, dtype=np.float32)
+        tensors: NDArray[np.float32] = values.reshape(given.shape).astype(np.float32)
+    except (ValueError, TypeError) as error:
+        raise InferenceError(f"input {given.name}: {error}") from error
+    if not np.isfinite(tensors).all():
+        raise InferenceError(f"input {given.name}: NaN or infinity in it")
+    return tensors

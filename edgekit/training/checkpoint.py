@@ -1,0 +1,112 @@
+"""What a run is resumed from: one file with weights, optimiser, average and progress, replaced as a whole."""
+
+from __future__ import annotations
+
+import io
+import pickle
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import msgspec
+
+from edgekit._files import write_atomic
+from edgekit.errors import InputError
+from edgekit.training.settings import EpochReport, TrainSettings
+
+if TYPE_CHECKING:
+    import paddle
+
+CHECKPOINT_FILE = "checkpoint.pdstates"
+BEST_WEIGHTS = "best_model.pdparams"
+LATEST_WEIGHTS = "latest.pdparams"
+
+
+class Progress(msgspec.Struct, frozen=True, kw_only=True):
+    """How far a run is: `step` steps of `epoch` are done, and these epochs are behind it.
+
+    Attributes:
+        processes: With how many it ran: a step means other pictures with another number.
+        loss_sum: Over the steps done of the epoch.
+    """
+
+    settings: TrainSettings
+    processes: int
+    epoch: int = 0
+    step: int = 0
+    loss_sum: float = 0.0
+    average_updates: int = 0
+    best_epoch: int = -1
+    best_top1: float = -1.0
+    reports: tuple[EpochReport, ...] = ()
+
+
+def save_weights(state: dict[str, Any], path: Path) -> None:
+    """Write a state dict as a `.pdparams`, whole or not at all. Raises OutputError."""
+    import paddle
+
+    content = io.BytesIO()
+    paddle.save(state, content)
+    write_atomic(path, content.getvalue())
+
+
+def save_checkpoint(
+    directory: Path,
+    progress: Progress,
+    network: paddle.nn.Layer,
+    optimizer: paddle.optimizer.Optimizer,
+    averages: dict[str, Any],
+) -> None:
+    """Replace the checkpoint. Raises OutputError."""
+    content = {
+        "progress": msgspec.json.encode(progress).decode(),
+        "weights": network.state_dict(),
+        "optimizer": optimizer.state_dict(),
+        "averages": averages,
+    }
+    save_weights(content, directory / CHECKPOINT_FILE)
+
+
+def read_checkpoint(directory: Path) -> tuple[Progress, dict[str, Any]]:
+    """The checkpoint in a directory that this program wrote.
+
+    Raises:
+        InputError: There is none, or it is damaged.
+    """
+    import paddle
+
+    path = directory / CHECKPOINT_FILE
+    if not path.is_file():
+        raise InputError(f"resuming {directory}: no {CHECKPOINT_FILE} there", hint="leave --resume out")
+    try:
+        content = paddle.load(str(path))
+        progress = msgspec.json.decode(content["progress"], type=Progress)
+    except (
+        ValueError,
+        KeyError,
+        EOFError,
+        RuntimeError,
+        pickle.UnpicklingError,
+        msgspec.DecodeError,
+    ) as error:
+        raise InputError(
+            f"resuming {path}: damaged ({type(error).__name__}: {error})",
+            hint=f"start again elsewhere with --weights {directory / LATEST_WEIGHTS}",
+        ) from error
+    return progress, content
+
+
+def check_resumable(found: Progress, settings: TrainSettings, processes: int) -> None:
+    """Raise an InputError that names what differs between the run and what it is to be resumed with."""
+    free = {"output", "data", "loader_threads", "save_interval_s"}
+    differing = [
+        f"{field} {getattr(found.settings, field)!r}, now {getattr(settings, field)!r}"
+        for field in settings.__struct_fields__
+        if field not in free and getattr(found.settings, field) != getattr(settings, field)
+    ]
+    if found.processes != processes:
+        differing.append(f"{found.processes} processes, now {processes}")
+    if differing:
+        raise InputError(
+            f"resuming {settings.output}: it was started with {'; '.join(differing)}",
+            hint="resume with the same options, or start a new run in another directory",
+        )

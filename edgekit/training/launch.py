@@ -1,0 +1,111 @@
+"""Start a run in this process, or in several by `paddle.distributed.launch`."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+import msgspec
+
+from edgekit import _process
+from edgekit._files import locked, output_error, read_bytes, write_atomic
+from edgekit.errors import InputError, ToolError
+from edgekit.training import data
+from edgekit.training.checkpoint import CHECKPOINT_FILE
+from edgekit.training.loop import REPORT_FILE, Say, train
+from edgekit.training.settings import SETTINGS_FILE, TrainReport, TrainSettings
+from edgekit.zoo.build import require_paddle
+from edgekit.zoo.registry import find_model
+
+# The first process speaks every ten seconds; silence for this long is a hang.
+SILENCE_S = 900.0
+LOG_FILE = "launch.log"
+WORKER_LOGS = "workers"
+
+
+def count_classes(train_list: Path, val_list: Path) -> int:
+    """One more than the highest class of both lists. Raises InputError for a bad or empty list."""
+    examples = (*data.load_examples(train_list), *data.load_examples(val_list))
+    if not examples:
+        raise InputError(f"counting the classes of {train_list}: the list is empty")
+    return 1 + max(example.label for example in examples)
+
+
+def start(settings: TrainSettings, *, processes: int, resume: bool, say: Say) -> TrainReport:
+    """Train to the end.
+
+    Args:
+        settings: The run; `settings.json` in its output records it.
+        processes: Side by side on this machine; each takes batches of its own.
+        resume: Go on from the checkpoint in the output.
+        say: Told how it goes.
+
+    Raises:
+        InputError: As `train`; also where the output holds a run and `resume` is not set.
+        ToolError: Paddle is missing, or a process failed.
+    """
+    find_model(settings.model)
+    require_paddle(f"training {settings.model}")
+    output = Path(settings.output)
+    if not resume and (output / CHECKPOINT_FILE).exists():
+        raise InputError(
+            f"training into {output}: a run is there already",
+            hint="--resume goes on with it, -o DIR starts another",
+        )
+    try:
+        output.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise output_error(output, error) from error
+    with locked(output / ".lock", f"the run in {output}", timeout_s=1.0):
+        write_atomic(output / SETTINGS_FILE, msgspec.json.format(msgspec.json.encode(settings), indent=2))
+        if processes == 1:
+            return train(settings, resume=resume, say=say)
+        return _start_several(settings, output, processes, resume, say)
+
+
+def _start_several(
+    settings: TrainSettings, output: Path, processes: int, resume: bool, say: Say
+) -> TrainReport:
+    places = (
+        ["--devices", ",".join(map(str, range(processes)))]
+        if settings.device == "gpu"
+        else ["--nproc_per_node", str(processes), "--backend", "gloo"]
+    )
+    report = output / REPORT_FILE
+    report.unlink(missing_ok=True)
+    child = _process.LineChild(
+        [sys.executable, "-m", "paddle.distributed.launch", *places, "--log_dir", output / WORKER_LOGS,
+         Path(__file__).with_name("worker.py"), output / SETTINGS_FILE, *(["--resume"] if resume else [])],
+        stderr_path=output / LOG_FILE,
+    )  # fmt: skip
+    try:
+        while (line := child.read_line(SILENCE_S)) is not None:
+            if line.startswith(WORKER_PREFIX):
+                say(line.removeprefix(WORKER_PREFIX))
+        code = child.close()
+    except BaseException as error:
+        child.kill()
+        if isinstance(error, TimeoutError):
+            raise ToolError(
+                f"training in {processes} processes: silent for {SILENCE_S:g} s, stopped"
+            ) from error
+        raise
+    if code != 0 or not report.is_file():
+        raise ToolError(
+            f"training in {processes} processes: {_process.describe_exit(code)}; {_last_words(output)}",
+            hint=f"the whole story is in {output / WORKER_LOGS}",
+        )
+    return msgspec.json.decode(read_bytes(report, "the training report"), type=TrainReport)
+
+
+# How a worker marks what is for people, among what Paddle prints.
+WORKER_PREFIX = "edgekit: "
+
+
+def _last_words(output: Path) -> str:
+    """The last error line of any worker."""
+    for log in sorted((output / WORKER_LOGS).glob("workerlog.*")):
+        for line in reversed(log.read_text(errors="replace").splitlines()):
+            if "rror" in line:
+                return line.removeprefix(WORKER_PREFIX).strip()
+    return "no process said why"

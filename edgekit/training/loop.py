@@ -1,0 +1,317 @@
+"""Training one network, in each of a run's processes."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import msgspec
+
+from edgekit._files import write_atomic
+from edgekit.core.spec import ModelSpec, Preprocess
+from edgekit.errors import InputError, ToolError
+from edgekit.training import checkpoint, data
+from edgekit.training.average import MovingAverage
+from edgekit.training.checkpoint import BEST_WEIGHTS, LATEST_WEIGHTS, Progress
+from edgekit.training.logs import Log
+from edgekit.training.replicas import Replicas
+from edgekit.training.schedule import learning_rate
+from edgekit.training.settings import EpochReport, TrainReport, TrainSettings, peak_rate
+from edgekit.zoo.build import build_network
+from edgekit.zoo.registry import find_model
+from edgekit.zoo.weights import CLASSIFIERS, RANDOM, build_with_weights
+
+if TYPE_CHECKING:
+    import paddle
+
+REPORT_FILE = "report.json"
+PROGRESS_INTERVAL_S = 10.0
+MOMENTUM = 0.9
+
+Say = Callable[[str], None]
+
+
+def train(settings: TrainSettings, *, resume: bool, say: Say) -> TrainReport:
+    """Train, or go on training, in this process; those that `paddle.distributed.launch` starts work together.
+
+    Args:
+        settings: The run.
+        resume: Whether to go on from the checkpoint in `settings.output`.
+        say: Told how it goes; called by the first process only.
+
+    Returns:
+        The report, also written to `report.json` by the first process.
+
+    Raises:
+        InputError: A bad list, picture, weight file or checkpoint.
+        ToolError: The GPU asked for is not there.
+        OutputError: The output cannot be written.
+    """
+    return _Run(settings, say).run(resume)
+
+
+def model_preprocess(spec: ModelSpec, input_size: int | None) -> Preprocess:
+    """The card's preprocessing, in proportion for another input size."""
+    own = spec.preprocess
+    if input_size is None or input_size == own.crop_size:
+        return own
+    short = None if own.resize_short is None else round(own.resize_short * input_size / own.crop_size)
+    return msgspec.structs.replace(own, crop_size=input_size, resize_short=short)
+
+
+def starting_network(spec: ModelSpec, settings: TrainSettings) -> tuple[paddle.nn.Layer, str]:
+    """The network with its first weights, in training mode, and where they come from.
+
+    A last layer of another width than `num_classes` is begun anew; everything else must fit.
+    """
+    network = build_network(spec, settings.num_classes)
+    network.train()
+    if settings.weights == RANDOM:
+        return network, f"random (seed {settings.seed})"
+    donor, source = build_with_weights(spec, settings.weights)
+    state = dict(donor.state_dict())
+    kept = source.source
+    if source.num_classes != settings.num_classes:
+        state = {name: tensor for name, tensor in state.items() if not name.startswith(CLASSIFIERS)}
+        kept += (
+            f", its last layer begun anew ({settings.num_classes} classes instead of {source.num_classes})"
+        )
+    for name, tensor in network.state_dict().items():
+        if name in state:
+            tensor.set_value(state[name])
+    return network, kept
+
+
+def use_device(device: str) -> None:
+    """Compute there from now on. Raises ToolError where the GPU asked for is not to be had."""
+    import paddle
+
+    if device == "gpu" and not paddle.is_compiled_with_cuda():
+        raise ToolError(
+            f"training on a GPU: paddlepaddle {paddle.__version__} is the CPU build",
+            hint="install the wheel paddlepaddle-gpu in its place, or --device cpu",
+        )
+    try:
+        paddle.set_device(device)
+    except (ValueError, OSError, RuntimeError) as error:
+        raise ToolError(
+            f"training on a GPU: {str(error).strip().splitlines()[-1]}", hint="nvidia-smi; or --device cpu"
+        ) from error
+
+
+class _Run:
+    """One process's part of a run."""
+
+    def __init__(self, settings: TrainSettings, say: Say) -> None:
+        import paddle
+
+        use_device(settings.device)
+        paddle.seed(settings.seed)
+        self.settings = settings
+        self.output = Path(settings.output)
+        self.together = Replicas()
+        self.first = self.together.rank == 0
+        self.say: Say = say if self.first else lambda line: None
+        self.spec = find_model(settings.model)
+        self.preprocess = model_preprocess(self.spec, settings.input_size)
+        self.train_examples = data.load_examples(Path(settings.train_list), settings.num_classes)
+        self.val_examples = data.load_examples(Path(settings.val_list), settings.num_classes)
+        for path, examples in (
+            (settings.train_list, self.train_examples),
+            (settings.val_list, self.val_examples),
+        ):
+            if not examples:
+                raise InputError(f"training {settings.model}: the list {path} is empty")
+        self.network, source = starting_network(self.spec, settings)
+        self.say(f"weights: {source}")
+        self.trained = self.together.wrap(self.network)
+        self.optimizer = paddle.optimizer.Momentum(
+            learning_rate=0.0,
+            momentum=MOMENTUM,
+            parameters=self.network.parameters(),
+            weight_decay=paddle.regularizer.L2Decay(settings.weight_decay),
+        )
+        self.average = MovingAverage(self.network, settings.ema_decay) if settings.ema_decay else None
+        self.peak = peak_rate(settings, self.together.processes)
+        self.progress = Progress(settings=settings, processes=self.together.processes)
+
+    def run(self, resume: bool) -> TrainReport:
+        if resume:
+            self._restore()
+        settings = self.settings
+        options = {"threads": settings.loader_threads}
+        data_root = Path(settings.data)
+        train_loader = data.Loader(self.train_examples, data_root, self.preprocess, **options)
+        val_loader = data.Loader(self.val_examples, data_root, self.preprocess, **options)
+        log = Log(self.output, len(self.progress.reports)) if self.first else None
+        try:
+            while self.progress.epoch < settings.epochs:
+                report = self._epoch(train_loader, val_loader)
+                if log is not None:
+                    log.epoch(report)
+        finally:
+            train_loader.close()
+            val_loader.close()
+            if log is not None:
+                log.close()
+        return self._finish()
+
+    def _restore(self) -> None:
+        found, content = checkpoint.read_checkpoint(self.output)
+        checkpoint.check_resumable(found, self.settings, self.together.processes)
+        self.progress = found
+        self.network.set_state_dict(content["weights"])
+        self.optimizer.set_state_dict(content["optimizer"])
+        if self.average is not None:
+            self.average.restore(content["averages"], found.average_updates)
+        self.say(f"resumed: epoch {found.epoch + 1}, step {found.step}")
+
+    def _epoch(self, train_loader: data.Loader, val_loader: data.Loader) -> EpochReport:
+        import paddle
+
+        settings, number = self.settings, self.progress.epoch
+        plan = data.shuffled(
+            len(self.train_examples), batch_size=settings.batch_size, seed=settings.seed, epoch=number,
+            rank=self.together.rank, processes=self.together.processes,
+        )  # fmt: skip
+        paddle.seed(settings.seed + number + 1)  # dropout: a resumed epoch draws as it would have
+        started, waited = time.monotonic(), train_loader.waited_s
+        first_step = self.progress.step
+        rate = self._steps(train_loader, plan, first_step)
+        wall_s = max(time.monotonic() - started, 1e-9)
+        loss, steps = self.together.total([self.progress.loss_sum, plan.steps])
+        self.together.share_statistics(self.network.state_dict())
+        if self.average is not None:
+            self.together.share_statistics(self.average.averages)
+        top1, top5 = self._evaluate(val_loader)
+        best = top1 > self.progress.best_top1
+        report = EpochReport(
+            epoch=number + 1,
+            loss=loss / steps,
+            learning_rate=rate,
+            top1=top1,
+            top5=top5,
+            pictures_per_s=(plan.steps - first_step) * settings.batch_size * self.together.processes / wall_s,
+            wait_share=(train_loader.waited_s - waited) / wall_s,
+            best=best,
+        )
+        self._keep(report)
+        return report
+
+    def _steps(self, loader: data.Loader, plan: data.Epoch, first_step: int) -> float:
+        """Take the epoch's remaining steps; the last learning rate."""
+        import paddle
+        from paddle.nn import functional
+
+        settings, number = self.settings, self.progress.epoch
+        augment = data.Augment(self.preprocess, min_area=settings.min_area, flip=settings.flip)
+        warmup = round(settings.warmup_epochs * plan.steps)
+        smoothing = settings.label_smoothing
+        classes = settings.num_classes
+        self.trained.train()
+        said = saved = time.monotonic()
+        rate = 0.0
+        batches = loader.training(
+            plan, augment, batch_size=settings.batch_size, key=(settings.seed, number), first_step=first_step
+        )
+        for step, (images, labels) in enumerate(batches, start=first_step):
+            rate = learning_rate(
+                number * plan.steps + step, peak=self.peak, warmup_steps=warmup,
+                total_steps=settings.epochs * plan.steps,
+            )  # fmt: skip
+            self.optimizer.set_lr(rate)
+            target = functional.one_hot(paddle.to_tensor(labels), classes) * (1 - smoothing)
+            loss = functional.cross_entropy(
+                self.trained(paddle.to_tensor(images)), target + smoothing / classes, soft_label=True
+            )
+            loss.backward()
+            self.optimizer.step()
+            self.optimizer.clear_grad()
+            if self.average is not None:
+                self.average.update()
+            self.progress = msgspec.structs.replace(
+                self.progress, step=step + 1, loss_sum=self.progress.loss_sum + float(loss)
+            )
+            now = time.monotonic()
+            if now - said > PROGRESS_INTERVAL_S:
+                said = now
+                self.say(f"epoch {number + 1}, step {step + 1} of {plan.steps}: loss {float(loss):.3f}")
+            if now - saved > settings.save_interval_s:
+                saved = now
+                self._save()
+        return rate
+
+    def _evaluate(self, loader: data.Loader) -> tuple[float, float]:
+        """Top-1 and Top-5 over the whole validation list, of the averaged weights where there are any."""
+        import numpy as np
+        import paddle
+
+        own = {name: tensor.clone() for name, tensor in self.network.state_dict().items()}
+        if self.average is not None:
+            self.network.set_state_dict(self.average.state())
+        self.network.eval()
+        hits = [0, 0]
+        mine = range(self.together.rank, len(self.val_examples), self.together.processes)
+        with paddle.no_grad():
+            for images, labels in loader.validation(mine, batch_size=self.settings.batch_size):
+                scores = self.network(paddle.to_tensor(images)).numpy()
+                if not np.isfinite(scores).all():
+                    raise InputError(
+                        f"training {self.settings.model}: the weights became infinite in epoch "
+                        f"{self.progress.epoch + 1}",
+                        hint="a lower --learning-rate, or more --warmup-epochs",
+                    )
+                order = np.argsort(-scores, axis=1, kind="stable")
+                hits[0] += int((order[:, 0] == labels).sum())
+                hits[1] += int((order[:, :5] == labels[:, None]).any(axis=1).sum())
+        self.network.set_state_dict(own)
+        top1, top5 = self.together.total(hits)
+        return top1 / len(self.val_examples), top5 / len(self.val_examples)
+
+    def _keep(self, report: EpochReport) -> None:
+        """Record an epoch that has ended; weights first: a checkpoint names nothing that is not there."""
+        self.progress = msgspec.structs.replace(
+            self.progress, epoch=report.epoch, step=0, loss_sum=0.0,
+            reports=(*self.progress.reports, report),
+            best_epoch=report.epoch if report.best else self.progress.best_epoch,
+            best_top1=report.top1 if report.best else self.progress.best_top1,
+        )  # fmt: skip
+        if self.first:
+            weights: dict[str, Any] = dict(self.network.state_dict())
+            checkpoint.save_weights(weights, self.output / LATEST_WEIGHTS)
+            if report.best:
+                best = weights if self.average is None else self.average.state()
+                checkpoint.save_weights(best, self.output / BEST_WEIGHTS)
+        self._save()
+        self.say(
+            f"epoch {report.epoch} of {self.settings.epochs}: loss {report.loss:.3f}, "
+            f"Top-1 {report.top1:.2%}, {report.pictures_per_s:.0f} pictures/s, {report.wait_share:.0%} waited"
+        )
+
+    def _save(self) -> None:
+        if not self.first:
+            return
+        updates = 0 if self.average is None else self.average.updates
+        averages = {} if self.average is None else self.average.averages
+        progress = msgspec.structs.replace(self.progress, average_updates=updates)
+        checkpoint.save_checkpoint(self.output, progress, self.network, self.optimizer, averages)
+
+    def _finish(self) -> TrainReport:
+        report = TrainReport(
+            model=self.settings.model,
+            num_classes=self.settings.num_classes,
+            input_size=self.preprocess.crop_size,
+            best_epoch=self.progress.best_epoch,
+            best_top1=self.progress.best_top1,
+            best_weights=str(self.output / BEST_WEIGHTS),
+            processes=self.together.processes,
+            replica_spread=self.together.spread(self.network),
+            epochs=self.progress.reports,
+        )
+        if self.first:
+            write_atomic(
+                self.output / REPORT_FILE, msgspec.json.format(msgspec.json.encode(report), indent=2)
+            )
+        return report

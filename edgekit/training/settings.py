@@ -1,0 +1,128 @@
+"""What a training run is, and what it reports: records that travel between its processes as JSON."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Literal
+
+import msgspec
+from msgspec import Meta
+
+from edgekit._files import read_bytes
+from edgekit.errors import InputError
+
+SCHEMA_VERSION = 1
+SETTINGS_FILE = "settings.json"
+# PaddleClas, ppcls/configs/ImageNet/PPLCNet/PPLCNet_x1_0.yaml: learning rate 0.8 at a batch of 4 x 512.
+REFERENCE_RATE = 0.8
+REFERENCE_BATCH = 2048
+
+Share = Annotated[float, Meta(ge=0, lt=1)]
+Positive = Annotated[int, Meta(gt=0)]
+
+
+class TrainSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """One training run. Defaults are PaddleClas's recipe for PP-LCNet.
+
+    Attributes:
+        model: A model of the zoo, or a card's path.
+        data: Directory that the lists' paths are relative to.
+        train_list: Pictures to learn from, ImageNet's form.
+        val_list: Pictures to judge by.
+        num_classes: Width of the last layer.
+        output: Where checkpoints, logs and weights go.
+        weights: `random`, `pretrained` or a `.pdparams` to start from.
+        epochs: Passes over the training list.
+        batch_size: Pictures a step, of each process.
+        learning_rate: At its highest; None scales PaddleClas's 0.8 at 2048 pictures a step.
+        warmup_epochs: Epochs in which the rate rises linearly.
+        weight_decay: L2 coefficient.
+        label_smoothing: Probability spread over all classes.
+        ema_decay: Of the moving average of the weights; 0 keeps none.
+        input_size: Side of the pictures fed; None takes the card's.
+        min_area: Smallest share of a picture that a random crop takes.
+        flip: Whether half of the pictures are mirrored.
+        loader_threads: Threads that decode and augment, of each process.
+        device: Where to compute.
+        seed: Of initialisation, order and augmentation.
+        save_interval_s: Checkpoints within an epoch are this far apart.
+    """
+
+    schema_version: int = SCHEMA_VERSION
+    model: str
+    data: str
+    train_list: str
+    val_list: str
+    num_classes: Positive
+    output: str
+    weights: str = "random"
+    epochs: Positive = 360
+    batch_size: Positive = 64
+    learning_rate: float | None = None
+    warmup_epochs: Annotated[float, Meta(ge=0)] = 5
+    weight_decay: float = 3e-5
+    label_smoothing: Share = 0.1
+    ema_decay: Share = 0.9999
+    input_size: Positive | None = None
+    min_area: Annotated[float, Meta(gt=0, le=1)] = 0.08
+    flip: bool = True
+    loader_threads: Positive = 1
+    device: Literal["cpu", "gpu"] = "cpu"
+    seed: int = 0
+    save_interval_s: Annotated[float, Meta(gt=0)] = 600.0
+
+
+class EpochReport(msgspec.Struct, frozen=True, kw_only=True):
+    """One epoch, a line of `metrics.jsonl`.
+
+    Attributes:
+        wait_share: Share of the epoch's steps in which training waited for pictures.
+        top1: Validation accuracy, 0 to 1, of the averaged weights where an average is kept.
+    """
+
+    epoch: int
+    loss: float
+    learning_rate: float
+    top1: float
+    top5: float
+    pictures_per_s: float
+    wait_share: float
+    best: bool
+
+
+class TrainReport(msgspec.Struct, frozen=True, kw_only=True):
+    """The end of a run, `report.json`.
+
+    Attributes:
+        replica_spread: Largest difference of any parameter between processes after the last epoch.
+        processes: Of the run's last start.
+    """
+
+    schema_version: int = SCHEMA_VERSION
+    model: str
+    num_classes: int
+    input_size: int
+    best_epoch: int
+    best_top1: float
+    best_weights: str
+    processes: int
+    replica_spread: float
+    epochs: tuple[EpochReport, ...]
+
+
+def read_settings(path: Path) -> TrainSettings:
+    """Raises InputError where the file is not there or is no settings file of this version."""
+    try:
+        settings = msgspec.json.decode(read_bytes(path, "the training settings"), type=TrainSettings)
+    except msgspec.DecodeError as error:
+        raise InputError(f"reading the training settings {path}: {error}") from error
+    if settings.schema_version != SCHEMA_VERSION:
+        raise InputError(f"reading the training settings {path}: version {settings.schema_version}")
+    return settings
+
+
+def peak_rate(settings: TrainSettings, processes: int) -> float:
+    """The highest learning rate: as asked, or in proportion to the pictures a step."""
+    if settings.learning_rate is not None:
+        return settings.learning_rate
+    return REFERENCE_RATE * settings.batch_size * processes / REFERENCE_BATCH
