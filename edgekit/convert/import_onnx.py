@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import sys
-from collections import Counter
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -14,7 +13,6 @@ if TYPE_CHECKING:
 
 # What X2Paddle 1.6.0 reads: operators of the opsets 7 to 15, and HardSwish (opset 14) not at all.
 NEWEST_OPSET = 15
-HARD_SWISH_OPSET = 14
 # These would take away the batch norms and biases whose pattern opt's own fusions look for.
 _KEPT_APART = ["ConvBNFusion", "ConvMulFusion", "ConvAddFusion", "MatMulAddFusion"]
 PLACES_SHOWN = 3
@@ -61,28 +59,63 @@ def prepare(document: onnx.ModelProto, shape: tuple[int, ...], scratch: Path, or
         ConversionError: It cannot be brought to that opset, or ONNX Runtime rejects it.
         ToolError: ONNX Runtime is not installed.
     """
-    import onnx
-
-    mended = []
-    version = next((each.version for each in document.opset_import if each.domain == ""), 1)
+    version = _opset(document)
     for dimension, size in zip(graph_inputs(document)[0].type.tensor_type.shape.dim, shape, strict=True):
         dimension.dim_value = size
-    if version > NEWEST_OPSET:
-        # HardSwish and the like first: the converter knows no way back below their first opset.
-        try:
-            document = onnx.version_converter.convert_version(document, NEWEST_OPSET)
-        except Exception as error:
-            raise ConversionError(
-                f"importing {origin}: its opset {version} cannot be brought down to {NEWEST_OPSET}: "
-                f"{_first_line(error)}",
-                hint=f"export it with opset {NEWEST_OPSET} or lower",
-            ) from error
-        mended.append(f"opset {version} converted to {NEWEST_OPSET}")
+    mended = []
     count = split_hard_swish(document)
+    folded = _fold(document, scratch / "folded.onnx", origin)
     if count:
         mended.append(f"{count} HardSwish split into HardSigmoid and Mul")
-    _fold(document, scratch / "prepared.onnx", origin)
+    if version > NEWEST_OPSET:
+        folded = lower_opset(folded, origin)
+        mended.append(f"opset {version} converted to {NEWEST_OPSET}")
+    (scratch / "prepared.onnx").write_bytes(folded.SerializeToString())
     return mended
+
+
+def _opset(document: onnx.ModelProto) -> int:
+    return next((int(each.version) for each in document.opset_import if each.domain in ("", "ai.onnx")), 1)
+
+
+def lower_opset(document: onnx.ModelProto, origin: str) -> onnx.ModelProto:
+    """The same model in the newest opset that X2Paddle reads.
+
+    Most operators have only learnt more types since; those nodes stay as they are. For the others there is
+    ONNX's converter, which knows few.
+
+    Raises:
+        ConversionError: A node cannot be said in the older opset; it is named.
+    """
+    import onnx
+
+    foreign = [node for node in document.graph.node if not _fits(node, NEWEST_OPSET)]
+    if foreign:
+        try:
+            return onnx.version_converter.convert_version(document, NEWEST_OPSET)
+        except Exception as error:
+            raise ConversionError(
+                f"importing {origin}: opset {_opset(document)} cannot be brought down to {NEWEST_OPSET}: "
+                f"{_places(foreign)}",
+                hint=f"export it with opset {NEWEST_OPSET} or lower",
+            ) from error
+    for each in document.opset_import:
+        if each.domain in ("", "ai.onnx"):
+            each.version = NEWEST_OPSET
+    return document
+
+
+def _fits(node: Any, version: int) -> bool:
+    """Whether a node's inputs and attributes exist in that version of its operator."""
+    import onnx
+
+    try:
+        schema = onnx.defs.get_schema(node.op_type, version, node.domain)
+    except onnx.defs.SchemaError:
+        return False
+    return len(node.input) <= schema.max_input and all(
+        each.name in schema.attributes for each in node.attribute
+    )
 
 
 def split_hard_swish(document: onnx.ModelProto) -> int:
@@ -106,7 +139,7 @@ def split_hard_swish(document: onnx.ModelProto) -> int:
     return count
 
 
-def _fold(document: onnx.ModelProto, target: Path, origin: str) -> None:
+def _fold(document: onnx.ModelProto, target: Path, origin: str) -> onnx.ModelProto:
     """Let ONNX Runtime fold constants and shapes; X2Paddle's own inference of shapes loses its way."""
     try:
         import onnxruntime
@@ -137,7 +170,7 @@ def _fold(document: onnx.ModelProto, target: Path, origin: str) -> None:
     del folded.opset_import[:]
     # X2Paddle takes the first for the version of ONNX's own operators.
     folded.opset_import.extend(sorted(kept, key=lambda each: each.domain))
-    target.write_bytes(folded.SerializeToString())
+    return folded
 
 
 def convert(prepared: Path, directory: Path, shape: tuple[int, ...], site: Path, origin: str) -> Path:
@@ -193,16 +226,19 @@ def _refuse_unknown(document: onnx.ModelProto, operators: Any, origin: str) -> N
     ]
     if not unknown:
         return
-    counts = Counter(node.op_type for node in unknown)
-    places = "; ".join(
-        f"{node.op_type} {node.name or '(unnamed)'} ({', '.join(node.input)} -> {', '.join(node.output)})"
-        for node in unknown[:PLACES_SHOWN]
-    )
-    more = f" and {len(unknown) - PLACES_SHOWN} more" if len(unknown) > PLACES_SHOWN else ""
+    counts = {node.op_type for node in unknown}
     raise ConversionError(
-        f"importing {origin}: X2Paddle has no operator {', '.join(sorted(counts))}: {places}{more}",
+        f"importing {origin}: X2Paddle has no operator {', '.join(sorted(counts))}: {_places(unknown)}",
         hint="replace the operator before the export",
     )
+
+
+def _places(nodes: list[Any]) -> str:
+    shown = "; ".join(
+        f"{node.op_type} {node.name or '(unnamed)'} ({', '.join(node.input)} -> {', '.join(node.output)})"
+        for node in nodes[:PLACES_SHOWN]
+    )
+    return shown + (f" and {len(nodes) - PLACES_SHOWN} more" if len(nodes) > PLACES_SHOWN else "")
 
 
 def _first_line(error: BaseException) -> str:

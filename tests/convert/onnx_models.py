@@ -1,0 +1,67 @@
+"""Small ONNX classifiers made with onnx's own helpers, as exporters of other frameworks write them."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import onnx
+from onnx import TensorProto, helper, numpy_helper
+
+CLASSES = 5
+
+
+def classifier(
+    path: Path,
+    *,
+    opset: int = 17,
+    activation: str = "Relu",
+    batch: int | str = "N",
+    side: int | str = 32,
+    extra_input: bool = False,
+    strange: bool = False,
+) -> Path:
+    """Conv, batch norm, activation, pooling, flatten, Gemm; NCHW, three channels, no softmax."""
+    random = np.random.default_rng(3)
+    weights = {
+        "w": random.standard_normal((8, 3, 3, 3)),
+        "bn_scale": random.uniform(0.5, 1.5, 8),
+        "bn_bias": random.standard_normal(8),
+        "bn_mean": random.standard_normal(8),
+        "bn_var": random.uniform(0.5, 1.5, 8),
+        "fc": random.standard_normal((CLASSES, 8)),
+        "fc_bias": random.standard_normal(CLASSES),
+    }
+    nodes = [
+        helper.make_node("Conv", ["input", "w"], ["c"], kernel_shape=[3, 3], pads=[1] * 4, strides=[2, 2]),
+        helper.make_node("BatchNormalization", ["c", "bn_scale", "bn_bias", "bn_mean", "bn_var"], ["b"]),
+        helper.make_node(activation, ["b"], ["a"], name="the_activation"),
+        helper.make_node("GlobalAveragePool", ["a"], ["p"]),
+        helper.make_node("Flatten", ["p"], ["f"]),
+        helper.make_node("Gemm", ["f", "fc", "fc_bias"], ["g"], transB=1),
+    ]
+    if strange:
+        nodes.append(helper.make_node("MatMul", ["b", "to_square"], ["square"]))
+        nodes.append(helper.make_node("Det", ["square"], ["d"], name="a_determinant"))
+        nodes.append(helper.make_node("Flatten", ["d"], ["flat"]))
+        nodes.append(helper.make_node("MatMul", ["flat", "to_classes"], ["scores"]))
+        weights["to_square"] = random.standard_normal((16, 16))
+        weights["to_classes"] = random.standard_normal((8, CLASSES))
+    elif extra_input:
+        nodes.append(helper.make_node("Add", ["g", "offset"], ["scores"]))
+    else:
+        nodes.append(helper.make_node("Identity", ["g"], ["scores"]))
+    inputs = [helper.make_tensor_value_info("input", TensorProto.FLOAT, [batch, 3, side, side])]
+    if extra_input:
+        inputs.append(helper.make_tensor_value_info("offset", TensorProto.FLOAT, [batch, CLASSES]))
+    graph = helper.make_graph(
+        nodes,
+        "classifier",
+        inputs,
+        [helper.make_tensor_value_info("scores", TensorProto.FLOAT, [batch, CLASSES])],
+        [numpy_helper.from_array(value.astype(np.float32), name) for name, value in weights.items()],
+    )
+    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", opset)], ir_version=8)
+    onnx.checker.check_model(model)
+    onnx.save(model, path)
+    return path

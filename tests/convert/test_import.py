@@ -1,0 +1,257 @@
+"""Importing users' own models: real programs of Paddle's three kinds and real ONNX, and what is refused."""
+
+from __future__ import annotations
+
+import json
+import os
+import random
+import shutil
+import signal
+import subprocess
+import sys
+import tarfile
+import time
+from pathlib import Path
+
+import numpy as np
+import onnx
+import pytest
+
+from edgekit.convert.manifest import load_manifest, verify_files
+from tests.conftest import RunCli
+from tests.convert.onnx_models import CLASSES, classifier
+
+INFERENCE_YML = """
+PreProcess:
+  transform_ops:
+  - ResizeImage: {resize_short: 40, interpolation: bicubic, backend: pil}
+  - CropImage: {size: 32}
+  - NormalizeImage: {scale: 1.0/255.0, mean: [0.5, 0.5, 0.5], std: [0.25, 0.25, 0.25], order: ''}
+  - ToCHWImage:
+PostProcess:
+  Topk: {topk: 5, label_list: [ant, bee, cow, dog, eel]}
+"""
+# Run without FLAGS_enable_pir_api=0: Paddle 3 writes PIR of its own accord.
+SAVE_PIR = """
+import sys, paddle
+paddle.seed(7)
+class Net(paddle.nn.Layer):
+    def __init__(self):
+        super().__init__()
+        self.conv = paddle.nn.Conv2D(3, 8, 3, 2, 1)
+        self.norm = paddle.nn.BatchNorm2D(8)
+        self.act = paddle.nn.Hardswish()
+        self.pool = paddle.nn.AdaptiveAvgPool2D(1)
+        self.fc = paddle.nn.Linear(8, 5)
+    def forward(self, x):
+        x = self.act(self.norm(self.conv(x)))
+        return paddle.nn.functional.softmax(self.fc(paddle.flatten(self.pool(x), 1)))
+net = Net()
+net.eval()
+spec = [paddle.static.InputSpec([None, 3, 32, 32], "float32", "x")]
+paddle.jit.save(paddle.jit.to_static(net, input_spec=spec, full_graph=True), sys.argv[1])
+"""
+
+
+def rungs(stderr: str) -> dict[str, str]:
+    """Name of a rung -> how it ended, from the lines that `import` shows."""
+    words = [line.split() for line in stderr.splitlines()]
+    return {line[1]: line[0] for line in words if line[:1] in (["reference"], ["passed"], ["failed"])}
+
+
+def scores(model: Path, pictures: np.ndarray) -> np.ndarray:
+    import onnxruntime
+
+    session = onnxruntime.InferenceSession(str(model), providers=["CPUExecutionProvider"])
+    name = session.get_inputs()[0].name
+    return np.concatenate([session.run(None, {name: pictures[[index]]})[0] for index in range(len(pictures))])
+
+
+def test_a_pytorch_style_onnx_of_opset_17(tmp_path: Path, run_cli: RunCli) -> None:
+    classifier(tmp_path / "net.onnx")
+    (tmp_path / "inference.yml").write_text(INFERENCE_YML)
+    result = run_cli(["import", "net.onnx", "--name", "mine", "--json"], cwd=tmp_path)
+    assert result.exit_code == 0, result.stderr
+    directory = tmp_path / "models" / "mine"
+    assert rungs(result.stderr) | {"nb-x86": "passed"} == {
+        "source": "reference",
+        "paddle": "passed",
+        "onnx": "passed",
+        "nb-x86": "passed",
+    }
+    manifest = load_manifest(directory)
+    verify_files(manifest, directory)
+    assert json.loads(result.stdout)["status"] == "imported"
+    assert (manifest.model, manifest.num_classes, manifest.output_activation) == (None, CLASSES, "none")
+    assert "opset 17 converted to 15" in manifest.notes
+    assert (directory / "labels.txt").read_text().split() == ["ant", "bee", "cow", "dog", "eel"]
+    preprocess = manifest.preprocess
+    assert (preprocess.resize_short, preprocess.crop_size, preprocess.std) == (40, 32, (0.25,) * 3)
+    assert (preprocess.interpolation.value, preprocess.resize_backend.value) == ("bicubic", "pillow")
+    assert manifest.inputs[0].shape == (None, 3, 32, 32)
+    assert (directory / "inference.onnx").read_bytes() == (tmp_path / "net.onnx").read_bytes()
+    again = run_cli(["import", "net.onnx", "--name", "mine", "--json"], cwd=tmp_path)
+    assert json.loads(again.stdout)["status"] == "unchanged"
+
+
+def test_hard_swish_is_mended_and_made_whole_again(tmp_path: Path, run_cli: RunCli) -> None:
+    classifier(tmp_path / "net.onnx", opset=14, activation="HardSwish", batch=1)
+    result = run_cli(["import", "net.onnx", "--name", "mine"], cwd=tmp_path)
+    assert result.exit_code == 0, result.stderr
+    manifest = load_manifest(tmp_path / "models" / "mine")
+    assert "1 HardSwish split into HardSigmoid and Mul" in manifest.notes
+    assert "1 hard-swish made one operator again" in manifest.notes
+    assert rungs(result.stderr)["paddle"] == "passed"
+    # Three operators less than X2Paddle wrote, and still the source's scores.
+    pictures = np.random.default_rng(0).standard_normal((2, 3, 32, 32)).astype(np.float32)
+    own = scores(tmp_path / "models" / "mine" / "inference.onnx", pictures)
+    np.testing.assert_array_equal(own, scores(tmp_path / "net.onnx", pictures))
+
+
+@pytest.fixture(scope="module")
+def pir(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A model as Paddle 3 saves it."""
+    directory = tmp_path_factory.mktemp("pir")
+    script = directory / "save.py"  # Paddle reads the source of what it translates
+    script.write_text(SAVE_PIR)
+    subprocess.run(
+        [sys.executable, script, directory / "inference"],
+        check=True, capture_output=True, timeout=120,
+    )  # fmt: skip
+    assert (directory / "inference.json").is_file()
+    return directory
+
+
+def test_a_pir_model(pir: Path, tmp_path: Path, run_cli: RunCli) -> None:
+    result = run_cli(["import", pir, "--name", "mine"], cwd=tmp_path)
+    assert result.exit_code == 0, result.stderr
+    ends = rungs(result.stderr)
+    assert (ends["source"], ends["paddle"], ends["onnx"]) == ("reference", "passed", "passed")
+    manifest = load_manifest(tmp_path / "models" / "mine")
+    assert manifest.output_activation == "softmax"
+    assert manifest.artifacts["paddle"].tool == "x2paddle"
+    parent = manifest.artifacts["onnx"]
+    assert manifest.artifacts["paddle"].parent_sha256 == parent.sha256
+    assert manifest.artifacts["nb-arm"].parent_sha256 == manifest.artifacts["paddle"].sha256
+
+
+def archive(directory: Path, target: Path) -> Path:
+    """An official `NAME_infer.tar` of an exported model."""
+    with tarfile.open(target, "w") as tar:
+        for name in ("inference.pdmodel", "inference.pdiparams", "inference.pdiparams.info"):
+            tar.add(directory / name, f"Net_infer/{name}")
+    return target
+
+
+def test_a_legacy_tar_equals_the_export(x0_25: Path, tmp_path: Path, run_cli: RunCli) -> None:
+    archive(x0_25, tmp_path / "Net_infer.tar")
+    result = run_cli(["import", "Net_infer.tar", "--name", "mine"], cwd=tmp_path)
+    assert result.exit_code == 0, result.stderr
+    assert rungs(result.stderr)["source"] == "reference"
+    own, exported = load_manifest(tmp_path / "models" / "mine"), load_manifest(x0_25)
+    for kind in ("paddle", "onnx", "nb-arm", "nb-arm-fp16"):
+        assert own.artifacts[kind].sha256 == exported.artifacts[kind].sha256
+    verified = run_cli(["verify", "mine"], cwd=tmp_path)
+    assert verified.exit_code == 0, verified.stderr
+    kept = run_cli(["import", "Net_infer.tar", "--name", "x", "-o", x0_25], cwd=tmp_path)
+    assert kept.exit_code == 3
+    assert "holds the export of PPLCNet_x0_25" in kept.stderr
+
+
+def test_free_sizes_have_to_be_said(tmp_path: Path, run_cli: RunCli) -> None:
+    classifier(tmp_path / "net.onnx", side="S")
+    words = ["import", "net.onnx", "--name", "mine", "--formats", "paddle,onnx"]
+    result = run_cli(words, cwd=tmp_path)
+    assert result.exit_code == 3
+    assert "input is [?,3,?,?]" in result.stderr and "--input-shape" in result.stderr
+    assert not (tmp_path / "models" / "mine").exists()
+    result = run_cli([*words, "--input-shape", "3,48,48"], cwd=tmp_path)
+    assert result.exit_code == 0, result.stderr
+    assert load_manifest(tmp_path / "models" / "mine").inputs[0].shape == (None, 3, 48, 48)
+
+
+@pytest.mark.parametrize(
+    ("options", "said", "code"),
+    [
+        ({"extra_input": True}, "2 inputs (input [?,3,32,32], offset [?,5])", 3),
+        ({"strange": True}, "no operator Det: Det a_determinant (square -> d)", 5),
+    ],
+)
+def test_what_cannot_be_taken_is_named(
+    tmp_path: Path, run_cli: RunCli, options: dict[str, bool], said: str, code: int
+) -> None:
+    classifier(tmp_path / "net.onnx", **options)
+    result = run_cli(["import", "net.onnx", "--name", "mine"], cwd=tmp_path)
+    assert result.exit_code == code, result.stderr
+    assert said in result.stderr
+    assert list((tmp_path).glob("models/*")) == []
+
+
+def tar_with(target: Path, member: tarfile.TarInfo) -> Path:
+    with tarfile.open(target, "w") as tar:
+        tar.addfile(member)
+    return target
+
+
+def test_dangerous_archives(tmp_path: Path, run_cli: RunCli) -> None:
+    outside = tarfile.TarInfo("../outside.pdmodel")
+    absolute = tarfile.TarInfo("/tmp/edgekit-outside.pdmodel")
+    link = tarfile.TarInfo("inference.pdmodel")
+    link.type, link.linkname = tarfile.SYMTYPE, "/etc/passwd"
+    for member, said in ((outside, "outside"), (absolute, "outside"), (link, "no plain file")):
+        path = tar_with(tmp_path / "bad.tar", member)
+        result = run_cli(["import", path, "--name", "mine"], cwd=tmp_path)
+        assert result.exit_code == 3, result.stderr
+        assert said in result.stderr
+    bomb = tarfile.TarInfo("inference.pdiparams")
+    bomb.size = 5 << 30
+    (tmp_path / "bomb.tar").write_bytes(bomb.tobuf())
+    result = run_cli(["import", "bomb.tar", "--name", "mine"], cwd=tmp_path)
+    assert result.exit_code == 3
+    assert "GiB" in result.stderr
+    assert {path.name for path in tmp_path.iterdir()} == {"bad.tar", "bomb.tar"}
+
+
+def test_labels_and_preprocessing_that_do_not_fit(tmp_path: Path, run_cli: RunCli) -> None:
+    classifier(tmp_path / "net.onnx")
+    (tmp_path / "labels.txt").write_text("one\ntwo\n")
+    (tmp_path / "odd.yml").write_text("PreProcess: {transform_ops: [{RandAugment: {}}]}")
+    for words, said in (
+        (["--labels", "labels.txt"], "2 labels for 5 classes"),
+        (["--preprocess", "odd.yml"], "no operation RandAugment"),
+    ):
+        result = run_cli(
+            ["import", "net.onnx", "--name", "mine", "--formats", "paddle,onnx", *words], cwd=tmp_path
+        )
+        assert result.exit_code == 3, result.stderr
+        assert said in result.stderr
+    assert not (tmp_path / "models" / "mine").exists()
+
+
+@pytest.mark.slow
+def test_an_import_may_be_killed_at_any_moment(tmp_path: Path, run_cli: RunCli) -> None:
+    """Old or new, never half: fifty SIGKILLs over the length of an import that changes a model."""
+    old, new = tmp_path / "old.onnx", tmp_path / "new.onnx"
+    classifier(old)
+    classifier(new, activation="HardSwish")
+    words = ["--name", "mine", "--formats", "paddle,onnx", "--no-verify"]
+    assert run_cli(["import", old, *words], cwd=tmp_path).exit_code == 0
+    directory = tmp_path / "models" / "mine"
+    moments = random.Random(11)
+    states = {str(old): onnx.load(old).SerializeToString(), str(new): onnx.load(new).SerializeToString()}
+    for turn in range(50):
+        path = new if turn % 2 == 0 else old
+        child = subprocess.Popen(
+            [sys.executable, "-m", "edgekit", "import", path, *words, "--force"],
+            cwd=tmp_path, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
+        )  # fmt: skip
+        time.sleep(moments.uniform(0.2, 7.0))
+        child.send_signal(signal.SIGKILL)
+        child.wait(60)
+        manifest = load_manifest(directory)
+        verify_files(manifest, directory)
+        assert onnx.load(directory / "inference.onnx").SerializeToString() == states[manifest.source]
+    assert run_cli(["import", new, *words, "--force"], cwd=tmp_path).exit_code == 0
+    assert not [path for path in directory.iterdir() if path.name.startswith((".export-", ".pending"))]
+    shutil.rmtree(directory)
+    assert not [name for name in os.listdir(tmp_path / "models") if name != "mine"]
