@@ -15,7 +15,7 @@ import pytest
 
 from edgekit.core.artifact import MANIFEST_NAME
 from edgekit.core.device import Cluster, DeviceInfo
-from edgekit.core.measurement import Result, Status
+from edgekit.core.measurement import Result, Status, Verdict
 from edgekit.errors import UsageError
 from edgekit.measure.bench import BenchOptions, resolve_cores, timing_for
 from edgekit.measure.results import load_result
@@ -83,7 +83,8 @@ def test_a_sweep_measures_skips_and_records(run_cli: RunCli, x0_25: Path, tmp_pa
             assert process.first_run_ns is not None
             assert process.peak_memory_bytes is not None
             assert process.peak_memory_bytes > 10_000_000
-        assert point.verdict is None
+        assert point.verdict in (Verdict.VALID, Verdict.UNSTABLE)
+        assert bool(point.reasons) is (point.verdict is Verdict.UNSTABLE)
         assert point.instruction_count is None
     ort = [point.latency_ns or 0 for point in result.points if point.engine == "onnxruntime"]
     assert ort[1] > ort[0], "a batch of three takes longer than one"
