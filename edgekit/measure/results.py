@@ -50,7 +50,7 @@ def load_result(path: Path) -> Result:
                 hint="pip install --upgrade edgekit",
             )
         return msgspec.json.decode(content, type=Result)
-    except msgspec.MsgspecError as error:
+    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
         raise InputError(
             f"reading {path}: not a result file of edgekit bench: {error}",
             hint="edgekit bench … -o FILE writes one",

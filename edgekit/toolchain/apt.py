@@ -100,7 +100,7 @@ def read_marker(into: Path) -> UnpackedPackages | None:
     """What a directory holds, or None where it is not (or not wholly) one of ours."""
     try:
         return msgspec.json.decode((into / MARKER).read_bytes(), type=UnpackedPackages)
-    except (OSError, msgspec.DecodeError):
+    except (OSError, msgspec.DecodeError, UnicodeDecodeError):
         return None
 
 
