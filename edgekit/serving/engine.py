@@ -11,6 +11,7 @@ import asyncio
 import math
 import os
 import time
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -63,9 +64,13 @@ class BatchingEngine:
     Args:
         directory: The artifact directory.
         served: How.
+        on_batch: Told how many pictures were computed together.
     """
 
-    def __init__(self, directory: Path, served: ServedModel) -> None:
+    def __init__(
+        self, directory: Path, served: ServedModel, on_batch: Callable[[int], object] = lambda count: None
+    ) -> None:
+        self._on_batch = on_batch
         self.served = served
         self.manifest = load_manifest(directory)
         self._directory = directory
@@ -82,7 +87,6 @@ class BatchingEngine:
         self._session: RunnerSession | None = None
         self._task: asyncio.Task[None] | None = None
         self._feeds: dict[int, int] = {}
-        self.last_batch = 0
 
     async def start(self) -> None:
         """Load the model. Raises EdgekitError where it cannot be."""
@@ -206,7 +210,7 @@ class BatchingEngine:
         rows = values.reshape(size, -1)[:count]
         if not np.isfinite(rows).all():
             raise RunnerError(f"serving {self.manifest.name}: the output is not finite")
-        self.last_batch = count
+        self._on_batch(count)
         return rows if self.manifest.output_activation == "softmax" else softmax(rows)
 
     def _feed(self, tensors: Rows, shape: tuple[int, ...]) -> Path:

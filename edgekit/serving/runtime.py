@@ -8,12 +8,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import msgspec
-from mlserver import MLModel, log, register
+from mlserver import MLModel
 from mlserver.errors import InferenceError, MLServerError
 from mlserver.types import InferenceRequest, InferenceResponse, RequestInput, ResponseOutput
 
 from edgekit.errors import EdgekitError, InputError
 from edgekit.serving.engine import BatchingEngine, ServedModel
+from edgekit.serving.metrics import BATCH_SIZES
 from edgekit.vision.topk import to_prediction
 
 if TYPE_CHECKING:
@@ -22,7 +23,6 @@ if TYPE_CHECKING:
 
 IMAGE_INPUT = "image"
 PROBABILITIES = "probabilities"
-BATCH_METRIC = "edgekit_batch_size"
 
 
 class EdgekitRuntime(MLModel):  # type: ignore[misc]
@@ -38,8 +38,9 @@ class EdgekitRuntime(MLModel):  # type: ignore[misc]
         if parameters is None or parameters.uri is None:
             raise MLServerError(f"loading {self.name}: parameters.uri names no artifact directory", 500)
         served = msgspec.convert(parameters.extra or {}, ServedModel)
-        self._engine = BatchingEngine(_directory(self.settings, parameters.uri), served)
-        register(BATCH_METRIC, "Pictures computed together")
+        self._engine = BatchingEngine(
+            _directory(self.settings, parameters.uri), served, BATCH_SIZES.labels(self.name).observe
+        )
         await self._engine.start()
         return True
 
@@ -55,7 +56,6 @@ class EdgekitRuntime(MLModel):  # type: ignore[misc]
             raise InferenceError(error.message) from error
         except EdgekitError as error:
             raise MLServerError(error.message, 500) from error
-        log(**{BATCH_METRIC: self._engine.last_batch})
         outputs = [output for output in self._outputs(rows) if not wanted or output.name in wanted]
         unknown = wanted - {"class_ids", "scores", "label_names", PROBABILITIES}
         if unknown:

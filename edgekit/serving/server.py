@@ -17,6 +17,7 @@ Receive = Callable[[], Awaitable[Message]]
 Send = Callable[[Message], Awaitable[None]]
 
 TOO_LARGE = 413
+DRAINED_TIMES = 4
 
 
 class BodyLimit:
@@ -32,7 +33,7 @@ class BodyLimit:
             return
         length = dict(scope["headers"]).get(b"content-length")
         if length is not None and length.isdigit() and int(length) > self._most:
-            await self._refuse(send)
+            await self._refuse(receive, send)
             return
         # Without a length the body is counted as it comes; all of it, since refusing later is too late.
         messages: list[Message] = []
@@ -42,7 +43,7 @@ class BodyLimit:
             messages.append(message)
             size += len(message.get("body", b""))
             if size > self._most:
-                await self._refuse(send)
+                await self._refuse(receive, send)
                 return
             if message["type"] != "http.request" or not message.get("more_body"):
                 break
@@ -52,7 +53,14 @@ class BodyLimit:
 
         await self._app(scope, replay, send)
 
-    async def _refuse(self, send: Send) -> None:
+    async def _refuse(self, receive: Receive, send: Send) -> None:
+        # A client that is cut off while it sends never reads the answer: some of the rest is dropped.
+        dropped = 0
+        while dropped < DRAINED_TIMES * self._most:
+            message = await receive()
+            dropped += len(message.get("body", b""))
+            if message["type"] != "http.request" or not message.get("more_body"):
+                break
         body = f'{{"error":"the request is larger than {self._most} bytes"}}'.encode()
         headers = [(b"content-type", b"application/json"), (b"connection", b"close")]
         await send({"type": "http.response.start", "status": TOO_LARGE, "headers": headers})

@@ -1,0 +1,236 @@
+"""The service by an independent client (tritonclient), over REST and gRPC, with a real model and engine."""
+
+from __future__ import annotations
+
+import base64
+import importlib.util
+import json
+import os
+import signal
+import subprocess
+import sys
+import threading
+import time
+import urllib.error
+import urllib.request
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from tests.conftest import REPOSITORY, RunCli
+from tests.ports import free_port
+
+# Not importorskip: MLServer's protocol buffers and tritonclient's do not go into one process.
+if importlib.util.find_spec("mlserver") is None:
+    pytest.skip("mlserver is not installed", allow_module_level=True)
+grpc = pytest.importorskip("tritonclient.grpc")
+http = pytest.importorskip("tritonclient.http")
+
+SAMPLES = [REPOSITORY / "models" / "samples" / f"page_{angle}.png" for angle in (0, 90, 180, 270)]
+MODEL = "PPLCNet_x1_0_doc_ori"
+
+
+@dataclass(frozen=True)
+class Service:
+    child: subprocess.Popen[bytes]
+    rest: int
+    grpc: int
+    metrics: int
+    log: Path
+
+    def get(self, path: str, port: int | None = None) -> str:
+        with urllib.request.urlopen(f"http://127.0.0.1:{port or self.rest}{path}", timeout=10) as answer:
+            return answer.read().decode()
+
+    def post(self, path: str, body: bytes) -> tuple[int, str]:
+        request = urllib.request.Request(
+            f"http://127.0.0.1:{self.rest}{path}", body, {"Content-Type": "application/json"}
+        )
+        try:
+            with urllib.request.urlopen(request, timeout=30) as answer:
+                return answer.status, answer.read().decode()
+        except urllib.error.HTTPError as error:
+            return error.code, error.read().decode()
+
+
+def start(command: list[str], ports: tuple[int, int, int], log: Path, cwd: Path) -> Service:
+    with log.open("wb") as file:
+        child = subprocess.Popen(command, stdout=file, stderr=file, cwd=cwd)
+    service = Service(child, *ports, log)
+    deadline = time.monotonic() + 60
+    while time.monotonic() < deadline and child.poll() is None:
+        try:
+            service.get(f"/v2/models/{MODEL}/ready")
+            return service
+        except (urllib.error.URLError, ConnectionError):
+            time.sleep(0.1)
+    child.kill()
+    pytest.fail(f"the service did not become ready: {log.read_text()}")
+
+
+def serve_command(ports: tuple[int, int, int], *names: str | Path) -> list[str]:
+    rest, remote, metrics = map(str, ports)
+    return [
+        sys.executable, "-m", "edgekit", "serve", *map(str, names), "--port", rest, "--grpc-port", remote,
+        "--metrics-port", metrics,
+    ]  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def service(exported: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Service]:
+    ports = (free_port(), free_port(), free_port())
+    directory = tmp_path_factory.mktemp("service")
+    command = [*serve_command(ports, MODEL, "PPLCNet_x0_25"), "--max-body", "4"]
+    running = start(command, ports, directory / "log", exported.parent)
+    yield running
+    running.child.send_signal(signal.SIGTERM)
+    running.child.wait(30)
+
+
+@pytest.fixture(scope="module")
+def predicted(run_cli: RunCli, exported: Path) -> list[dict[str, object]]:
+    done = run_cli(["predict", MODEL, *SAMPLES, "--json"], cwd=exported.parent)
+    assert done.exit_code == 0, done.stderr
+    return json.loads(done.stdout)
+
+
+def images(contents: list[bytes]) -> grpc.InferInput:
+    given = grpc.InferInput("image", [len(contents)], "BYTES")
+    given.set_data_from_numpy(np.array(contents, dtype=object))
+    return given
+
+
+def rest_body(*contents: bytes) -> bytes:
+    data = [base64.b64encode(content).decode() for content in contents]
+    given = {"name": "image", "datatype": "BYTES", "shape": [len(data)], "data": data}
+    return json.dumps({"inputs": [given]}).encode()
+
+
+def test_grpc_answers_are_those_of_predict(service: Service, predicted: list[dict[str, object]]) -> None:
+    with grpc.InferenceServerClient(f"127.0.0.1:{service.grpc}") as client:
+        assert client.is_server_live() and client.is_model_ready("PPLCNet_x0_25")
+        answer = client.infer(MODEL, [images([path.read_bytes() for path in SAMPLES])])
+    for row, expected in enumerate(predicted):
+        assert answer.as_numpy("class_ids")[row].tolist() == expected["class_ids"]
+        assert answer.as_numpy("scores")[row] == pytest.approx(expected["scores"], abs=2e-5)
+        assert [name.decode() for name in answer.as_numpy("label_names")[row]] == expected["label_names"]
+
+
+def test_rest_answers_are_those_of_predict(service: Service, predicted: list[dict[str, object]]) -> None:
+    for path, expected in zip(SAMPLES, predicted, strict=True):
+        status, text = service.post(f"/v2/models/{MODEL}/infer", rest_body(path.read_bytes()))
+        outputs = {output["name"]: output["data"] for output in json.loads(text)["outputs"]}
+        assert status == 200
+        assert outputs["class_ids"] == expected["class_ids"]
+        assert outputs["scores"] == pytest.approx(expected["scores"], abs=2e-5)
+
+
+def test_tensors_and_probabilities(service: Service) -> None:
+    given = grpc.InferInput("x", [2, 3, 224, 224], "FP32")
+    given.set_data_from_numpy(np.random.default_rng(0).normal(size=(2, 3, 224, 224)).astype(np.float32))
+    with grpc.InferenceServerClient(f"127.0.0.1:{service.grpc}") as client:
+        name = client.get_model_metadata(MODEL).inputs[1].name
+        assert name == "x"
+        answer = client.infer(MODEL, [given], outputs=[grpc.InferRequestedOutput("probabilities")])
+    assert answer.as_numpy("probabilities").shape == (2, 4)
+    assert answer.as_numpy("probabilities").sum(axis=1) == pytest.approx([1, 1], abs=1e-5)
+
+
+@pytest.mark.parametrize(
+    ("body", "said"),
+    [
+        (rest_body(b"no picture"), "not a picture"),
+        (rest_body(SAMPLES[0].read_bytes()[:2000]), "damaged"),
+        (rest_body(*[SAMPLES[0].read_bytes()] * 9), "1 to 8 pictures"),
+        (rest_body(b"x").replace(b"BYTES", b"INT64"), "BYTES"),
+        (rest_body(b"x").replace(b'"image"', b'"y"'), "image or x"),
+        (b'{"inputs": [{"name": "x", "datatype": "FP32", "shape": [1, 3], "data": [1, 2, 3]}]}', "shape"),
+    ],
+)
+def test_bad_requests_are_told_what_is_wrong(service: Service, body: bytes, said: str) -> None:
+    status, text = service.post(f"/v2/models/{MODEL}/infer", body)
+    assert status == 400
+    assert said in json.loads(text)["error"]
+
+
+def test_too_large_a_body_and_an_unknown_model_are_refused(service: Service) -> None:
+    status, _ = service.post("/v2/models/nobody/infer", rest_body(b"x"))
+    assert status == 404
+    status, text = service.post(f"/v2/models/{MODEL}/infer", b" " * (4 << 20) + rest_body(b"x"))
+    assert status == 413 and "larger" in text
+    with (
+        grpc.InferenceServerClient(f"127.0.0.1:{service.grpc}") as client,
+        pytest.raises(Exception, match=r"larger|RESOURCE_EXHAUSTED"),
+    ):
+        client.infer(MODEL, [images([b" " * (5 << 20)])])
+
+
+def test_under_load_nothing_is_lost_and_broken_pictures_harm_nobody_else(
+    service: Service, predicted: list[dict[str, object]]
+) -> None:
+    contents = [path.read_bytes() for path in SAMPLES]
+
+    def ask(index: int) -> int | None:
+        with grpc.InferenceServerClient(f"127.0.0.1:{service.grpc}") as client:
+            if index % 10 == 9:
+                with pytest.raises(Exception, match="not a picture"):
+                    client.infer(MODEL, [images([b"broken"])])
+                return None
+            answer = client.infer(MODEL, [images([contents[index % 4]])], client_timeout=60)
+            return int(answer.as_numpy("class_ids")[0, 0])
+
+    with ThreadPoolExecutor(16) as pool:
+        answers = list(pool.map(ask, range(160)))
+    best = [expected["class_ids"][0] for expected in predicted]
+    assert answers == [None if index % 10 == 9 else best[index % 4] for index in range(160)]
+    metrics = service.get("/metrics", service.metrics)
+    lines = [line.split() for line in metrics.splitlines() if f'model="{MODEL}"' in line]
+    values = {line[0].partition("{")[0]: float(line[1]) for line in lines}
+    assert values["edgekit_batch_size_sum"] / values["edgekit_batch_size_count"] > 1.2  # computed together
+
+
+def test_a_stop_answers_what_is_in_hand_and_ends_well(exported: Path, tmp_path: Path) -> None:
+    ports = (free_port(), free_port(), free_port())
+    running = start(serve_command(ports, MODEL), ports, tmp_path / "log", exported.parent)
+    body = rest_body(*[SAMPLES[0].read_bytes()] * 8)
+    statuses: list[int] = []
+    asking = threading.Thread(
+        target=lambda: statuses.append(running.post(f"/v2/models/{MODEL}/infer", body)[0])
+    )
+    asking.start()
+    time.sleep(0.05)
+    running.child.send_signal(signal.SIGTERM)
+    asking.join(30)
+    assert running.child.wait(30) == 0, running.log.read_text()
+    assert statuses == [200]
+    children = subprocess.run(["pgrep", "-P", str(running.child.pid)], capture_output=True, check=False)
+    assert not children.stdout
+
+
+def test_a_taken_port_and_a_missing_model_are_errors(
+    service: Service, run_cli: RunCli, exported: Path
+) -> None:
+    taken = run_cli(serve_command((service.rest, free_port(), free_port()), MODEL)[3:], cwd=exported.parent)
+    assert taken.exit_code == 3 and "in use" in taken.stderr
+    missing = run_cli(["serve", "nobody"], cwd=exported.parent)
+    assert missing.exit_code == 3 and "edgekit export nobody" in missing.stderr
+
+
+def test_the_settings_alone_are_what_mlserver_serves(run_cli: RunCli, exported: Path, tmp_path: Path) -> None:
+    ports = (free_port(), free_port(), free_port())
+    repository = tmp_path / "repository"
+    done = run_cli([*serve_command(ports, MODEL)[3:], "--settings-only", repository], cwd=exported.parent)
+    assert done.exit_code == 0, done.stderr
+    assert done.stdout.strip() == f"mlserver start {repository}"
+    command = [str(Path(sys.executable).with_name("mlserver")), "start", str(repository)]
+    running = start(command, ports, tmp_path / "log", tmp_path)
+    try:
+        status, text = running.post(f"/v2/models/{MODEL}/infer", rest_body(SAMPLES[1].read_bytes()))
+        assert status == 200 and '"data":[1,' in text
+    finally:
+        os.kill(running.child.pid, signal.SIGTERM)
+        running.child.wait(30)
