@@ -86,6 +86,10 @@ class Launcher(msgspec.Struct, frozen=True, kw_only=True):
     env: dict[str, str] = {}
 
 
+_GPUS = tuple("01234567")
+_ON_GPU = {Precision.FP16: {"fp16": "on"}}
+_PADDLE_GPU = "install the wheel paddlepaddle-gpu in the place of paddlepaddle"
+_ONNXRUNTIME_GPU = "pip uninstall onnxruntime && pip install 'edgekit[gpu]'"
 _ONNX = {Precision.FP32: ArtifactKind.ONNX, Precision.INT8: ArtifactKind.ONNX_INT8}
 
 ENGINES: dict[str, EngineSpec] = {
@@ -117,6 +121,49 @@ ENGINES: dict[str, EngineSpec] = {
             name="openvino",
             summary="OpenVINO on ONNX, float32 arithmetic, static shapes",
             host=HostSide(artifacts=_ONNX, module="openvino", install="pip install 'edgekit[openvino]'"),
+        ),
+        EngineSpec(
+            name="paddle-gpu",
+            summary="Paddle Inference on an NVIDIA GPU",
+            host=HostSide(
+                artifacts={Precision.FP32: ArtifactKind.PADDLE, Precision.FP16: ArtifactKind.PADDLE},
+                module="paddle",
+                install=_PADDLE_GPU,
+                options={"device": _GPUS},
+                precision_options=_ON_GPU,
+            ),
+        ),
+        EngineSpec(
+            name="paddle-tensorrt",
+            summary="Paddle Inference on an NVIDIA GPU with TensorRT",
+            host=HostSide(
+                artifacts={Precision.FP32: ArtifactKind.PADDLE, Precision.FP16: ArtifactKind.PADDLE},
+                module="paddle",
+                install=_PADDLE_GPU,
+                options={"device": _GPUS},
+                precision_options=_ON_GPU,
+            ),
+        ),
+        EngineSpec(
+            name="onnxruntime-cuda",
+            summary="ONNX Runtime on an NVIDIA GPU",
+            host=HostSide(
+                artifacts={Precision.FP32: ArtifactKind.ONNX},
+                module="onnxruntime",
+                install=_ONNXRUNTIME_GPU,
+                options={"device": _GPUS},
+            ),
+        ),
+        EngineSpec(
+            name="onnxruntime-tensorrt",
+            summary="ONNX Runtime on an NVIDIA GPU with TensorRT",
+            host=HostSide(
+                artifacts={Precision.FP32: ArtifactKind.ONNX, Precision.FP16: ArtifactKind.ONNX},
+                module="onnxruntime",
+                install=_ONNXRUNTIME_GPU,
+                options={"device": _GPUS},
+                precision_options=_ON_GPU,
+            ),
         ),
         EngineSpec(
             name="paddlelite",

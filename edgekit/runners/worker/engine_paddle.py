@@ -55,7 +55,7 @@ class PaddleInference(Engine):
         try:
             self._predictor = inference.create_predictor(config)
         except Exception as error:
-            raise RefusedError("model_invalid", "loading {}: {}".format(model, _last_line(error))) from error
+            raise RefusedError("model_invalid", "loading {}: {}".format(model, last_line(error))) from error
         self._config = config
         self._rank = len(shape)
         only_input(self.inputs(), shape)
@@ -83,7 +83,7 @@ class PaddleInference(Engine):
         return self._predictor.get_output_handle(self._predictor.get_output_names()[0]).copy_to_cpu()
 
 
-def _last_line(error: Exception) -> str:
+def last_line(error: Exception) -> str:
     """Paddle's messages are a C++ stack with the reason at its end."""
     lines = [line.strip() for line in str(error).splitlines() if line.strip()]
     reasons = [line for line in lines if "Error:" in line]

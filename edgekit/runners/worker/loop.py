@@ -14,14 +14,25 @@ from .refusal import EXIT_CODES, RefusedError
 
 PROTOCOL_VERSION = 1
 Operation = Callable[[Dict[str, Any]], Dict[str, Any]]
-ENGINES = ("onnxruntime", "openvino", "paddle", "paddlelite")
+ENGINES = (
+    "onnxruntime",
+    "onnxruntime-cuda",
+    "onnxruntime-tensorrt",
+    "openvino",
+    "paddle",
+    "paddle-gpu",
+    "paddle-tensorrt",
+    "paddlelite",
+)
 
 
 def main(arguments: List[str]) -> int:
     """Serve requests from stdin; the exit code is that of the first failure, 0 where there was none."""
     parser = argparse.ArgumentParser(prog="worker", description="edgekit's runner on the host")
     parser.add_argument("--engine", required=True, choices=ENGINES)
-    engine = importlib.import_module(".engine_" + parser.parse_args(arguments).engine, __package__).ENGINE()
+    engine = importlib.import_module(
+        ".engine_" + parser.parse_args(arguments).engine.replace("-", "_"), __package__
+    ).ENGINE()
     return Worker(engine).serve(sys.stdin, _own_stdout())
 
 
