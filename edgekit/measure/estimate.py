@@ -10,13 +10,14 @@ import msgspec
 
 from edgekit.core.measurement import Point, Result, Status
 from edgekit.core.spec import Precision
-from edgekit.errors import EdgekitError, InputError, RunnerError
+from edgekit.errors import EdgekitError, InputError, RunnerError, UsageError
 from edgekit.measure.bench import BenchOptions, bench
 from edgekit.measure.device import opened_targets
 from edgekit.measure.soc_model import FitPoint, NetworkCount, SocModel, fit_points, load_counts
 from edgekit.measure.sweep import ShowProgress
 from edgekit.measure.target import Subject
 from edgekit.runners.engines import artifact_kind, device_side
+from edgekit.virtual.soc import list_socs
 from edgekit.zoo.registry import find_model, model_names
 
 # How far outside the fitted range a network may be before that is said.
@@ -134,11 +135,17 @@ def count_network(
         work: Where the counting's result file is left.
 
     Raises:
+        UsageError: No virtual device stands for the SoC.
         ToolError: The virtual device or the Paddle Lite library cannot be had.
         RunnerError: The counting failed.
     """
     from edgekit.virtual import lifecycle
 
+    if soc.virtual_soc is None:
+        raise UsageError(
+            f"counting {subject.manifest.name} for {soc.title}: its model names no virtual device's SoC",
+            hint="--virtual-soc NAME, one of: edgekit virtual socs",
+        )
     kind = artifact_kind(soc.engine, device_side(soc.engine), precision)
     artifact = subject.artifact(kind)
     instance = lifecycle.start(soc=soc.virtual_soc, serial=f"count-{soc.name}-{subject.manifest.name}")
@@ -176,12 +183,20 @@ def _millions(point: Point) -> float:
     return round(point.instruction_count.main_thread / 1e6, 3)
 
 
-def fit_results(results: Sequence[Result], name: str) -> SocModel:
+def fit_results(results: Sequence[Result], name: str, *, virtual_soc: str | None = None) -> SocModel:
     """A model of the user's own phone from measured points of networks whose instructions are known.
 
+    Args:
+        virtual_soc: The virtual device's SoC that is like the phone's; None where nobody knows one.
+
     Raises:
+        UsageError: There is no such virtual SoC.
         InputError: Emulated results, or too few networks.
     """
+    if virtual_soc is not None and virtual_soc not in list_socs():
+        raise UsageError(
+            f"--virtual-soc {virtual_soc}: no such chip", hint=f"one of {', '.join(list_socs())}"
+        )
     points = [point for result in results for point in _fit_points(result)]
     target = results[0].target
     fits = fit_points(points)
@@ -189,7 +204,7 @@ def fit_results(results: Sequence[Result], name: str) -> SocModel:
     return SocModel(
         name=name,
         title=target.soc or target.model or target.serial,
-        virtual_soc="sd855",
+        virtual_soc=virtual_soc,
         engine="paddlelite",
         precision="fp32",
         source=", ".join(result.run_id for result in results),

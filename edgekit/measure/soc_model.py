@@ -34,7 +34,8 @@ class SocModel(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     """One SoC with one engine.
 
     Attributes:
-        virtual_soc: The virtual device's name for it, under whose identity instructions are counted.
+        virtual_soc: The virtual device's name for it, under whose identity instructions are counted; None
+            where there is none that stands for it.
         source: Where the milliseconds come from that it was fitted to.
         other_error: Relative error of networks that it was not fitted on.
         other_precision_error: The same at another precision.
@@ -42,7 +43,7 @@ class SocModel(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
 
     name: str
     title: str
-    virtual_soc: str
+    virtual_soc: str | None = None
     engine: str
     precision: str
     source: str

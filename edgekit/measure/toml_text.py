@@ -8,9 +8,16 @@ from typing import Any
 
 
 def encode_toml(document: Mapping[str, Any]) -> str:
-    """A document of scalars, lists of scalars, and lists of such tables (written last)."""
+    """A document of scalars, lists of scalars, and lists of such tables (written last).
+
+    What is None is left out: TOML has no word for it.
+    """
     tables = {name: value for name, value in document.items() if _is_tables(value)}
-    lines = [f"{name} = {_value(value)}" for name, value in document.items() if name not in tables]
+    lines = [
+        f"{name} = {_value(value)}"
+        for name, value in document.items()
+        if name not in tables and value is not None
+    ]
     for name, entries in tables.items():
         for entry in entries:
             lines += ["", f"[[{name}]]", *(f"{key} = {_value(value)}" for key, value in entry.items())]

@@ -7,11 +7,13 @@ from pathlib import Path
 import msgspec
 import pytest
 
+from edgekit.convert.manifest import load_manifest
 from edgekit.core.spec import Platform, Precision
 from edgekit.errors import InputError, UsageError
-from edgekit.measure.estimate import estimate, fit_results, known_count
+from edgekit.measure.estimate import count_network, estimate, fit_results, known_count
 from edgekit.measure.results import save_result
 from edgekit.measure.soc_model import FitPoint, NetworkCount, fit_points, load_soc
+from edgekit.measure.target import Subject
 from edgekit.zoo.registry import find_model
 from tests.conftest import RunCli
 from tests.measure.points import point, process, result
@@ -104,6 +106,35 @@ def test_a_users_own_phone_is_fitted(tmp_path: Path, run_cli: RunCli) -> None:
     assert shown.exit_code == 0, shown.stderr
     assert "estimated" in shown.stdout
     assert f"{0.4 * 195.843 + 0.2 * 26.123:.2f}" in shown.stdout
+
+
+def test_a_fit_takes_no_phone_for_another(tmp_path: Path, run_cli: RunCli) -> None:
+    measured = phone(("PPLCNet_x0_25", "PPLCNet_x0_5", "PPLCNet_x1_0"), 2.0)
+    save_result(tmp_path / "phone.json", measured)  # type: ignore[arg-type]
+    fit = ["estimate", "--fit", "phone.json", "-o"]
+    assert run_cli([*fit, "mine.toml"], cwd=tmp_path).exit_code == 0
+    model = load_soc(str(tmp_path / "mine.toml"))
+    assert model.virtual_soc is None
+    assert run_cli([*fit, "named.toml", "--virtual-soc", "sd888"], cwd=tmp_path).exit_code == 0
+    assert load_soc(str(tmp_path / "named.toml")).virtual_soc == "sd888"
+    unknown = run_cli([*fit, "never.toml", "--virtual-soc", "sd999"], cwd=tmp_path)
+    assert unknown.exit_code == 2
+    assert not (tmp_path / "never.toml").exists()
+
+
+@pytest.mark.slow
+def test_counting_for_a_phone_without_a_virtual_twin_is_refused(x0_25: Path) -> None:
+    soc = msgspec.structs.replace(load_soc("sd855"), virtual_soc=None)
+    with pytest.raises(UsageError, match="names no virtual device's SoC") as caught:
+        count_network(
+            Subject(directory=x0_25, manifest=load_manifest(x0_25)),
+            soc,
+            precision=Precision.FP32,
+            threads=[1],
+            work=x0_25,
+            show=lambda _: None,
+        )
+    assert "--virtual-soc" in (caught.value.hint or "")
 
 
 def test_too_few_networks_and_emulated_ones_are_refused() -> None:

@@ -28,6 +28,8 @@ if TYPE_CHECKING:
               help="Make the model from results measured on your phone; repeatable.")  # fmt: skip
 @click.option("-o", "--output", type=click.Path(path_type=Path, dir_okay=False), metavar="FILE",
               help="Where --fit writes its model, to be given to --soc.")  # fmt: skip
+@click.option("--virtual-soc", metavar="SOC",
+              help="What of `virtual socs` is like your phone; for --fit and --count.")  # fmt: skip
 @no_install_option
 @json_option
 def command(
@@ -38,10 +40,13 @@ def command(
     count_now: bool,
     fit_files: tuple[Path, ...],
     output: Path | None,
+    virtual_soc: str | None,
     no_install: bool,
     as_json: bool,
 ) -> int:
     """Estimate the latency of Paddle Lite on a phone from exact instruction counts, without the phone."""
+    import msgspec
+
     from edgekit.core.spec import Precision
     from edgekit.measure.estimate import estimate
     from edgekit.measure.soc_model import load_soc
@@ -50,7 +55,11 @@ def command(
         raise click.UsageError("-o goes with --fit")
     if name is None and (count_now or not (fit_files and output)):
         raise click.UsageError("which model? Give its NAME, or --fit FILE -o FILE alone")
-    model = _fit(fit_files, output) if fit_files else load_soc(soc)
+    if virtual_soc is not None and not (fit_files or count_now):
+        raise click.UsageError("--virtual-soc goes with --fit or --count")
+    model = _fit(fit_files, output, virtual_soc) if fit_files else load_soc(soc)
+    if virtual_soc is not None:
+        model = msgspec.structs.replace(model, virtual_soc=virtual_soc)
     if name is None:
         return 0
     count = _count(name, model, Precision(precision), threads, count_now=count_now, install=not no_install)
@@ -62,7 +71,7 @@ def command(
     return 0
 
 
-def _fit(files: tuple[Path, ...], output: Path | None) -> SocModel:
+def _fit(files: tuple[Path, ...], output: Path | None, virtual_soc: str | None) -> SocModel:
     import msgspec
 
     from edgekit._files import write_atomic
@@ -70,7 +79,8 @@ def _fit(files: tuple[Path, ...], output: Path | None) -> SocModel:
     from edgekit.measure.results import load_result
     from edgekit.measure.toml_text import encode_toml
 
-    model = fit_results([load_result(path) for path in files], output.stem if output else "fitted")
+    name = output.stem if output else "fitted"
+    model = fit_results([load_result(path) for path in files], name, virtual_soc=virtual_soc)
     if output is not None:
         write_atomic(output, encode_toml(msgspec.to_builtins(model)).encode())
         note(f"model of {model.title}: {output}")
