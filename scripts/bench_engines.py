@@ -1,0 +1,169 @@
+"""Engines through edgekit's worker against what their makers would measure, on the same static model.
+
+1. The openvino worker against `benchmark_app` (one stream, f32, synchronous), and the onnxruntime worker
+   against a bare InferenceSession, one thread each, fresh processes by turns in pairs: the 95 % interval
+   of the ratio of medians (bootstrap over pairs) has to lie inside 0.97 to 1.03.
+2. An `.nb` that came by PIR, ONNX and X2Paddle against the directly exported one: the interval's estimate
+   at most 1.05.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import re
+import subprocess
+import sys
+import tempfile
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+from edgekit.convert.manifest import find_artifacts
+from edgekit.core.spec import Precision
+from edgekit.core.stats import median
+from edgekit.measure.intervals import latency_interval
+from edgekit.measure.target import HostTarget, Subject
+from edgekit.runners.protocol import Load, Run
+
+MODEL = "PPLCNet_x1_0"
+PAIRS = 12
+RATIO_LIMITS = (0.97, 1.03)
+IMPORT_LIMIT = 1.05
+SECONDS = 2.0
+BARE = """\
+import json, sys, time
+import numpy, onnxruntime
+settings = onnxruntime.SessionOptions()
+settings.intra_op_num_threads = 1
+session = onnxruntime.InferenceSession(sys.argv[1], settings, providers=["CPUExecutionProvider"])
+feed = {session.get_inputs()[0].name:
+        numpy.random.RandomState(0).standard_normal((1, 3, 224, 224)).astype("float32")}
+times = []
+end = time.perf_counter() + 2 * float(sys.argv[2])
+while time.perf_counter() < end:
+    start = time.perf_counter_ns()
+    session.run(None, feed)
+    times.append(time.perf_counter_ns() - start)
+print(json.dumps(times[len(times) // 2:]))
+"""
+SAVE_PIR = """\
+import sys, paddle
+from edgekit.zoo.registry import find_model
+from edgekit.zoo.weights import build_with_weights
+network = build_with_weights(find_model(sys.argv[1]), "random")[0]
+class Classifier(paddle.nn.Layer):
+    def __init__(self):
+        super().__init__()
+        self.network = network
+    def forward(self, x):
+        return paddle.nn.functional.softmax(self.network(x))
+classifier = Classifier()
+classifier.eval()
+spec = [paddle.static.InputSpec([None, 3, 224, 224], "float32", "x")]
+paddle.jit.save(paddle.jit.to_static(classifier, input_spec=spec, full_graph=True), sys.argv[2])
+"""
+
+
+def edgekit(*words: str | Path, cwd: Path) -> None:
+    subprocess.run([sys.executable, "-m", "edgekit", *words], cwd=cwd, check=True, stdout=subprocess.DEVNULL)
+
+
+def prepare(place: Path) -> None:
+    """The model exported, and the same weights imported from PIR."""
+    edgekit("export", MODEL, "--weights", "random", cwd=place)
+    script = place / "save.py"
+    script.write_text(SAVE_PIR)
+    subprocess.run([sys.executable, script, MODEL, place / "pir" / "inference"], check=True)
+    edgekit("import", "pir", "--name", "imported", cwd=place)
+
+
+def worker_median(target: HostTarget, directory: Path, engine: str, seconds: float) -> float:
+    """Median of a fresh worker process, ns."""
+    _, manifest = find_artifacts(directory)
+    subject = Subject(directory=directory, manifest=manifest)
+    artifact = subject.artifact(target.artifact_kind(engine, Precision.FP32))
+    placed = target.place(subject, artifact)
+    with target.session(engine, engine) as session:
+        session.load(Load(model=placed.model, params=placed.params, input_shape=(1, *subject.input_shape)))
+        ran = session.run(Run(warmup_ns=int(seconds * 1e9), min_ns=int(seconds * 1e9)))
+    return median(ran.samples_ns)
+
+
+def benchmark_app_median(model: Path, seconds: float) -> float:
+    """What OpenVINO's own tool says, ns."""
+    words = [
+        *(Path(sys.executable).with_name("benchmark_app"), "-m", model, "-d", "CPU", "-api", "sync"),
+        *("-hint", "none", "-nstreams", "1", "-nthreads", "1", "-infer_precision", "f32"),
+        *("-shape", "[1,3,224,224]", "-t", str(max(1, round(seconds * 2)))),
+    ]
+    done = subprocess.run(words, check=True, capture_output=True, text=True)
+    found = re.search(r"Median:\s*([\d.]+) ms", done.stdout)
+    assert found is not None, done.stdout
+    return float(found[1]) * 1e6
+
+
+def bare_median(model: Path, seconds: float) -> float:
+    """A bare InferenceSession, ns."""
+    words = [sys.executable, "-c", BARE, model, str(seconds)]
+    done = subprocess.run(words, check=True, capture_output=True, text=True)
+    return median(json.loads(done.stdout))
+
+
+def ratio(
+    what: str, ours: Callable[[], float], theirs: Callable[[], float], pairs: int, limits: Sequence[float]
+) -> bool:
+    """Measure in turns, print the ratio, and say whether it holds its limits."""
+    turns = []
+    for turn in range(pairs):
+        first, second = (ours, theirs) if turn % 2 == 0 else (theirs, ours)
+        one, two = first(), second()
+        turns.append((one, two) if turn % 2 == 0 else (two, one))
+    interval = latency_interval([own / other for own, other in turns])
+    assert interval is not None, "two pairs are the fewest"
+    holds = limits[0] <= interval.low and interval.high <= limits[1]
+    print(
+        f"{what}: {interval.estimate:.4f} ({interval.low:.4f} to {interval.high:.4f}), "
+        f"limits {limits[0]:g} to {limits[1]:g}: {'held' if holds else 'MISSED'}"
+    )
+    return holds
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--pairs", type=int, default=PAIRS)
+    parser.add_argument("--seconds", type=float, default=SECONDS)
+    arguments = parser.parse_args()
+    target = HostTarget()
+    with tempfile.TemporaryDirectory(prefix="edgekit-bench-") as name:
+        place = Path(name)
+        prepare(place)
+        exported, imported = place / "models" / MODEL, place / "models" / "imported"
+        model, seconds = exported / "inference.onnx", arguments.seconds
+        held = [
+            ratio(
+                "openvino worker over benchmark_app",
+                lambda: worker_median(target, exported, "openvino", seconds),
+                lambda: benchmark_app_median(model, seconds),
+                arguments.pairs,
+                RATIO_LIMITS,
+            ),
+            ratio(
+                "onnxruntime worker over a bare InferenceSession",
+                lambda: worker_median(target, exported, "onnxruntime", seconds),
+                lambda: bare_median(model, seconds),
+                arguments.pairs,
+                RATIO_LIMITS,
+            ),
+            ratio(
+                ".nb imported from PIR over the exported one",
+                lambda: worker_median(target, imported, "paddlelite", seconds),
+                lambda: worker_median(target, exported, "paddlelite", seconds),
+                arguments.pairs,
+                (0.0, IMPORT_LIMIT),
+            ),
+        ]
+    return 0 if all(held) else 9
+
+
+if __name__ == "__main__":
+    sys.exit(main())
