@@ -153,10 +153,17 @@ def _marks(point: Point) -> list[str]:
     if point.parity is not None and not point.parity.passed:
         marks.append(f"parity with {point.parity.reference} failed: {point.parity.reason}")
     if point.verdict not in (None, Verdict.VALID, Verdict.EMULATED):
-        marks.append(f"{point.verdict.value}: {'; '.join(point.reasons)}")
+        marks.append(f"{point.verdict.value}: {_in_short(point.reasons)}")
     elif any(process.steady is False for process in point.processes):
         marks.append("never became steady while warming up")
     return marks
+
+
+def _in_short(reasons: Sequence[str]) -> str:
+    """The decisive reason, and where the others are: a table's note is one line."""
+    if len(reasons) < 2:
+        return "; ".join(reasons)
+    return f"{reasons[0]} (and {len(reasons) - 1} more: edgekit report --format md)"
 
 
 def _notes(points: Sequence[Point]) -> list[str]:

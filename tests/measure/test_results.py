@@ -11,7 +11,7 @@ import msgspec
 import pytest
 
 from edgekit.core.device import DeviceInfo
-from edgekit.core.measurement import InstructionCount, Point, PointError, ProcessRun, Result, Status
+from edgekit.core.measurement import InstructionCount, Point, PointError, ProcessRun, Result, Status, Verdict
 from edgekit.core.parity import Parity
 from edgekit.core.spec import Precision
 from edgekit.errors import InputError, OutputError
@@ -141,6 +141,15 @@ def test_the_table_has_a_row_a_model_and_a_column_a_configuration() -> None:
     assert blocks[2].splitlines()[4].split() == ["PPLCNet_x0_25", "23", "skipped"]
     assert blocks[3].splitlines()[4].split() == ["PPLCNet_x0_25", "81", "skipped"]
     assert blocks[4] == "skipped: 8 threads: too few cores"
+
+
+def test_the_table_gives_one_reason_and_says_that_there_are_more() -> None:
+    reasons = ("spread by ±40%: rest", "other processes were busy (make): end them", "drifts by +7%: rest")
+    one = point("a", 1, verdict=Verdict.UNSTABLE, reasons=reasons)
+    table = latency_table(result(one))
+    assert "* a, onnxruntime, fp32, 1 thread, bs1: unstable: spread by ±40%: rest (and 2 more: " in table
+    assert "make" not in table
+    assert "more" not in latency_table(result(msgspec.structs.replace(one, reasons=reasons[:1])))
 
 
 def test_the_table_marks_what_a_reader_must_know() -> None:
