@@ -38,6 +38,7 @@ class DeviceInfo(msgspec.Struct, frozen=True, kw_only=True):
         soc: SoC name, e.g. `SM8150`.
         abi: `arm64-v8a`, `x86_64`, `aarch64`, ...
         abis: All that the device runs.
+        microcode: Revision of the CPU's microcode, on hosts that have one.
         os: `Android 13 (SDK 33)` or a Linux distribution.
         clusters: Slowest first; `big` is every core but the slowest cluster's.
         features: CPU features of /proc/cpuinfo that all cores have.
@@ -56,6 +57,7 @@ class DeviceInfo(msgspec.Struct, frozen=True, kw_only=True):
     abis: tuple[str, ...] = ()
     os: str | None = None
     kernel: str | None = None
+    microcode: str | None = None
     clusters: tuple[Cluster, ...] = ()
     features: tuple[str, ...] = ()
     memory_bytes: int | None = None

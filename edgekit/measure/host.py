@@ -29,6 +29,7 @@ def host_info() -> DeviceInfo:
         abis=(machine,),
         os=_os_name(),
         kernel=platform.release(),
+        microcode=cpu.get("microcode"),
         clusters=_clusters(),
         features=tuple(sorted((cpu.get("flags") or cpu.get("Features") or "").split())),
         memory_bytes=os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES"),

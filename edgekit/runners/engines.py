@@ -119,8 +119,13 @@ ENGINES: dict[str, EngineSpec] = {
         ),
         EngineSpec(
             name="openvino",
-            summary="OpenVINO on ONNX, float32 arithmetic, static shapes",
-            host=HostSide(artifacts=_ONNX, module="openvino", install="pip install 'edgekit[openvino]'"),
+            summary="OpenVINO on ONNX, static shapes; float32 arithmetic unless bf16 is asked for",
+            host=HostSide(
+                artifacts={**_ONNX, Precision.BF16: ArtifactKind.ONNX},
+                module="openvino",
+                install="pip install 'edgekit[openvino]'",
+                precision_options={Precision.BF16: {"arithmetic": "bf16"}},
+            ),
         ),
         EngineSpec(
             name="paddle-gpu",

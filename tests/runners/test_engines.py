@@ -30,9 +30,10 @@ GPU_ENGINES = ("paddle-gpu", "paddle-tensorrt", "onnxruntime-cuda", "onnxruntime
 def test_every_host_engine_has_its_file_and_fitting_artifacts(name: str) -> None:
     assert (WORKER / f"engine_{name.replace('-', '_')}.py").is_file()
     side = host_side(name)
-    # GPUs compute the float artifact in fp16.
+    # GPUs compute the float artifact in fp16, OpenVINO in bf16.
+    computed = {(each, Precision.FP16) for each in GPU_ENGINES} | {("openvino", Precision.BF16)}
     assert all(
-        kind.precision is precision or (precision is Precision.FP16 and name in GPU_ENGINES)
+        kind.precision is precision or (name, precision) in computed
         for precision, kind in side.artifacts.items()
     )
     assert not set(side.refused) & set(side.artifacts)

@@ -32,7 +32,7 @@ if TYPE_CHECKING:
     from edgekit.measure.target import Subject, Target
 
 POWER_MODES = ("HIGH", "LOW", "FULL", "NO_BIND", "RAND_HIGH", "RAND_LOW")
-PRECISIONS = ("fp32", "fp16", "int8")
+PRECISIONS = ("fp32", "fp16", "bf16", "int8")
 
 
 @click.command()
