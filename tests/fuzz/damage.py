@@ -20,7 +20,8 @@ TIMEOUT_S = 120.0
 RESULT = """{"schema_version": 1, "run_id": "x", "started_at": "2026-01-01T00:00:00", "ended_at": null,
 "edgekit_version": "0.1.0", "command": [], "target": {"serial": "host", "state": "device",
 "transport": "local"}, "points": []}"""
-CONFIG = 'models = ["net"]\nhost = true\nengine = ["onnxruntime"]\nrepeats = 2\nmin-secs = 0\nprocesses = 1\n'
+# Its model is absent: a damaged number may rightly ask for a measurement of years.
+CONFIG = 'models = ["absent"]\nhost = true\nengine = ["onnxruntime"]\nrepeats = 2\nprocesses = 1\n'
 YML = """PreProcess:
   transform_ops:
   - ResizeImage: {resize_short: 40}
