@@ -107,7 +107,7 @@ def _check_names(engine: str, target: str) -> None:
 def _runtime(engine: str, target: str) -> Runtime | None:
     """The library that is linked (Paddle Lite) or put beside the runner (ONNX Runtime on x86-64)."""
     if engine == "onnxruntime":
-        return _host_onnxruntime() if target == X86_64 else None
+        return host_onnxruntime() if target == X86_64 else None
     runtime = find_runtime(engine, target)
     if runtime is None:
         raise ToolError(
@@ -121,7 +121,7 @@ def _runtime(engine: str, target: str) -> Runtime | None:
     return runtime
 
 
-def _host_onnxruntime() -> Runtime:
+def host_onnxruntime() -> Runtime:
     """The library of the installed onnxruntime package; its Python side is not imported."""
     spec = importlib.util.find_spec("onnxruntime")
     places = list(spec.submodule_search_locations or ()) if spec else []

@@ -34,6 +34,12 @@ class BuiltLine(msgspec.Struct, frozen=True, kw_only=True):
     compiler: str
 
 
+class ClassifierLine(msgspec.Struct, frozen=True, kw_only=True):
+    """The output of `toolchain build classifier`."""
+
+    path: str
+
+
 @click.group()
 def command() -> None:
     """Install and list the tools behind all this."""
@@ -98,7 +104,7 @@ def install(
 
 
 @command.command("build")
-@click.argument("what", metavar="runner", type=click.Choice(["runner"]))
+@click.argument("what", metavar="runner|classifier", type=click.Choice(["runner", "classifier"]))
 @click.option(
     "--target",
     type=click.Choice(["aarch64", "x86_64", "android"]),
@@ -116,7 +122,14 @@ def install(
 @click.option("--force", is_flag=True, help="Build it again although it is here.")
 @json_option
 def build(what: str, target: str, engine: str, force: bool, as_json: bool) -> None:
-    """Build the native runner from edgekit's sources and print where it is."""
+    """Build a native program from edgekit's sources and print where it is.
+
+    runner measures on devices; classifier (edgekit-classify) answers for pictures on this machine without
+    Python, and is for x86_64 and onnxruntime alone.
+    """
+    if what == "classifier":
+        _build_classifier(force=force, as_json=as_json)
+        return
     from edgekit.toolchain.native import build_runner
 
     runner = build_runner(engine, target, progress=note, force=force)
@@ -132,6 +145,20 @@ def build(what: str, target: str, engine: str, force: bool, as_json: bool) -> No
         )
     else:
         click.echo(str(runner.path))
+
+
+def _build_classifier(*, force: bool, as_json: bool) -> None:
+    context = click.get_current_context()
+    for name in ("target", "engine"):
+        if context.get_parameter_source(name) is not click.core.ParameterSource.DEFAULT:
+            raise click.UsageError(f"--{name} is for the runner; the classifier has one", ctx=context)
+    from edgekit.toolchain.classifier import build_classifier
+
+    path = str(build_classifier(progress=note, force=force))
+    if as_json:
+        echo_json(ClassifierLine(path=path))
+    else:
+        click.echo(path)
 
 
 def _line(component: Component, found: Found | None) -> ComponentLine:

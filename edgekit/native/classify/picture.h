@@ -1,0 +1,38 @@
+// Pictures: decoding as edgekit decodes (8-bit RGB, EXIF orientation applied, alpha dropped), and resizing.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <stdexcept>
+#include <string>
+#include <vector>
+
+namespace edgekit {
+
+// What went wrong, in words for people: action, object, what was seen.
+struct Error : std::runtime_error {
+    using std::runtime_error::runtime_error;
+};
+
+// 8-bit RGB, rows from the top, no padding.
+struct Picture {
+    int width = 0;
+    int height = 0;
+    std::vector<uint8_t> bytes;
+
+    Picture(int width_, int height_)
+        : width(width_), height(height_), bytes(static_cast<size_t>(width_) * height_ * 3)
+    {
+    }
+    uint8_t *pixel(int x, int y) { return &bytes[(static_cast<size_t>(y) * width + x) * 3]; }
+    const uint8_t *pixel(int x, int y) const { return &bytes[(static_cast<size_t>(y) * width + x) * 3]; }
+};
+
+// Throws Error where the file cannot be read or is no picture that stb_image knows (JPEG, PNG, BMP, ...).
+std::vector<uint8_t> read_file(const std::string &path);
+Picture decode(const std::string &path);
+
+// OpenCV's INTER_LINEAR on 8-bit pixels, equal to the byte.
+Picture resize_linear(const Picture &source, int width, int height);
+
+} // namespace edgekit

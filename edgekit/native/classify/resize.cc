@@ -1,0 +1,98 @@
+// cv::resize for 8-bit pixels and INTER_LINEAR in OpenCV's own fixed-point arithmetic (modules/imgproc/src/
+// resize.cpp: 11-bit coefficients, VResizeLinear). Exactly half the size is INTER_AREA there, and here.
+#include "picture.h"
+
+#include <algorithm>
+#include <cmath>
+
+namespace edgekit {
+namespace {
+
+constexpr int SCALE = 1 << 11;
+
+// For each place of one axis of the result: its first source place, and the weights of it and the next.
+struct Axis {
+    struct Tap {
+        int first;
+        int weights[2];
+    };
+    std::vector<Tap> taps;
+
+    // Beyond the border OpenCV drops a column's fraction, but blends the border row with itself.
+    Axis(int source, int target, bool drop_fraction)
+    {
+        double scale = 1.0 / (static_cast<double>(target) / source);
+        for (int i = 0; i < target; i++) {
+            float exact = static_cast<float>((i + 0.5) * scale - 0.5);
+            int first = static_cast<int>(std::floor(exact));
+            float fraction = exact - static_cast<float>(first);
+            if (drop_fraction && (first < 0 || first >= source - 1)) {
+                first = std::clamp(first, 0, source - 1);
+                fraction = 0;
+            }
+            taps.push_back({first,
+                            {static_cast<int>(std::lrint((1.f - fraction) * SCALE)),
+                             static_cast<int>(std::lrint(fraction * SCALE))}});
+        }
+    }
+};
+
+Picture halve(const Picture &source, int width, int height)
+{
+    Picture result(width, height);
+    for (int y = 0; y < height; y++)
+        for (int x = 0; x < width; x++)
+            for (int c = 0; c < 3; c++) {
+                int sum = source.pixel(2 * x, 2 * y)[c] + source.pixel(2 * x + 1, 2 * y)[c] +
+                          source.pixel(2 * x, 2 * y + 1)[c] + source.pixel(2 * x + 1, 2 * y + 1)[c];
+                result.pixel(x, y)[c] = static_cast<uint8_t>((sum + 2) >> 2);
+            }
+    return result;
+}
+
+void blend_columns(const Picture &source, int y, const Axis &columns, std::vector<int> &row)
+{
+    size_t place = 0;
+    for (const Axis::Tap &tap : columns.taps) {
+        const uint8_t *here = source.pixel(tap.first, y);
+        const uint8_t *next = source.pixel(std::min(tap.first + 1, source.width - 1), y);
+        for (int c = 0; c < 3; c++)
+            row[place++] = here[c] * tap.weights[0] + next[c] * tap.weights[1];
+    }
+}
+
+} // namespace
+
+Picture resize_linear(const Picture &source, int width, int height)
+{
+    if (width == source.width && height == source.height)
+        return source;
+    if (source.width == 2 * width && source.height == 2 * height)
+        return halve(source, width, height);
+    Axis columns(source.width, width, true), rows(source.height, height, false);
+    Picture result(width, height);
+    size_t stride = static_cast<size_t>(width) * 3;
+    // Two neighbouring rows of the source, each blended once as the result goes down.
+    std::vector<int> blended[2] = {std::vector<int>(stride), std::vector<int>(stride)};
+    int held[2] = {-1, -1};
+    auto row_at = [&](int y) -> const std::vector<int> & {
+        y = std::clamp(y, 0, source.height - 1);
+        if (held[y % 2] != y) {
+            blend_columns(source, y, columns, blended[y % 2]);
+            held[y % 2] = y;
+        }
+        return blended[y % 2];
+    };
+    for (int y = 0; y < height; y++) {
+        const Axis::Tap &tap = rows.taps[y];
+        const std::vector<int> &upper = row_at(tap.first), &lower = row_at(tap.first + 1);
+        uint8_t *target = result.pixel(0, y);
+        for (size_t i = 0; i < stride; i++) {
+            int value = ((tap.weights[0] * (upper[i] >> 4)) >> 16) + ((tap.weights[1] * (lower[i] >> 4)) >> 16);
+            target[i] = static_cast<uint8_t>((value + 2) >> 2);
+        }
+    }
+    return result;
+}
+
+} // namespace edgekit
