@@ -41,6 +41,7 @@ COMMANDS: dict[str, str] = {
     "toolchain": "Install and list the tools behind all this.",
     "cache": "What edgekit keeps on this machine, and how to free it.",
     "doctor": "What is here, what is missing, and the command that mends it.",
+    "completion": "Completion of commands and options for bash, zsh or fish.",
 }
 
 
