@@ -1,0 +1,90 @@
+"""Commands in the documentation exist with all their options; the quick ones are run as they stand there."""
+
+from __future__ import annotations
+
+import json
+import re
+import shlex
+import shutil
+from pathlib import Path
+
+import click
+import cv2
+import pytest
+
+from edgekit.cli.root import root
+from tests.conftest import REPOSITORY, RunCli
+from tests.pages import render_page
+
+DOCUMENTS = [REPOSITORY / "README.md", *sorted((REPOSITORY / "docs").glob("*.md"))]
+FENCE = re.compile(r"^```(?:console|sh|bash|)\n(.*?)^```", re.MULTILINE | re.DOTALL)
+ENDS = {";", "|", "&&", "||", ">", "&"}
+
+
+def commands(document: Path) -> list[list[str]]:
+    """The arguments of every `edgekit ...` in a fenced block."""
+    found = []
+    for block in FENCE.findall(document.read_text()):
+        for line in block.replace("\\\n", " ").splitlines():
+            words = shlex.split(line.removeprefix("$ "), comments=True)
+            if words and words[0] == "edgekit":
+                end = next((at for at, word in enumerate(words) if word in ENDS), len(words))
+                found.append(words[1:end])
+    return found
+
+
+EXAMPLES = [
+    pytest.param(words, id=f"{document.name}:{' '.join(words)}")
+    for document in DOCUMENTS
+    for words in commands(document)
+]
+
+
+def parse(words: list[str]) -> None:
+    """Split a command line as click does; click.UsageError for what is not there."""
+    command: click.Command = root
+    while isinstance(command, click.Group):
+        context = click.Context(command)
+        _, words, _ = command.make_parser(context).parse_args(list(words))
+        if not words:
+            return
+        name, found, words = command.resolve_command(context, words)
+        assert found is not None, name
+        command = found
+    command.make_parser(click.Context(command)).parse_args(list(words))
+
+
+@pytest.mark.parametrize("words", EXAMPLES)
+def test_it_is_a_command(words: list[str]) -> None:
+    parse(words)
+
+
+@pytest.mark.parametrize("words", [["nothing"], ["bench", "--no-such-option"], ["apk", "nothing"]])
+def test_what_is_no_command_would_be_noticed(words: list[str]) -> None:
+    with pytest.raises(click.UsageError):
+        parse(words)
+
+
+def test_every_page_is_in_the_index_and_every_link_leads_somewhere() -> None:
+    index = (REPOSITORY / "docs" / "README.md").read_text()
+    for document in DOCUMENTS[1:]:
+        assert document.name == "README.md" or f"({document.name})" in index, document.name
+        for link in re.findall(r"\]\((?!https?:|#)([^)#]+)", document.read_text()):
+            assert (document.parent / link).exists(), f"{document.name}: {link}"
+
+
+@pytest.mark.parametrize("shell", ["bash", "zsh", "fish"])
+def test_completion_knows_the_commands(run_cli: RunCli, tmp_path: Path, shell: str) -> None:
+    assert "_EDGEKIT_COMPLETE" in run_cli(["completion", shell], cwd=tmp_path).stdout
+    asked = {"_EDGEKIT_COMPLETE": f"{shell}_complete", "COMP_WORDS": "edgekit be", "COMP_CWORD": "1"}
+    said = run_cli([], cwd=tmp_path, env={**asked, **({"COMP_CWORD": "be"} if shell == "fish" else {})})
+    assert "bench" in said.stdout
+
+
+def test_the_prediction_of_the_cpp_page_runs(run_cli: RunCli, exported: Path, tmp_path: Path) -> None:
+    words = next(each for each in commands(REPOSITORY / "docs" / "cpp.md") if each[0] == "predict")
+    shutil.copytree(exported / words[1], tmp_path / "models" / words[1])
+    assert cv2.imwrite(str(tmp_path / words[2]), render_page(0))
+    result = run_cli(words, cwd=tmp_path)
+    assert result.exit_code == 0, result.stderr
+    assert json.loads(result.stdout)["label_names"][0] == "0"
