@@ -144,9 +144,9 @@ def _measure(session: RunnerSession, timing: Timing, *, mark: bool) -> tuple[Pro
         samples_ns=ran.samples_ns,
         warmup_runs=warm_runs + ran.warmup_runs,
         first_run_ns=ran.first_run_ns if first_run_ns is None else first_run_ns,
-        # Under emulation it is the emulator's.
+        # Under emulation memory is the emulator's, and cores are those of the machine that emulates.
         peak_memory_bytes=None if mark else ran.peak_memory_bytes,
-        cores_seen=ran.cores_seen,
+        cores_seen=() if mark else ran.cores_seen,
         cpu_ns=ran.cpu_ns,
         steady=steady,
         readings=(before, after),
