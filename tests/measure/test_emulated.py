@@ -1,0 +1,26 @@
+"""A result of the virtual device claims nothing that is true of the emulating machine alone."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from edgekit.measure.results import load_result
+from tests.conftest import RunCli
+from tests.devices import AdbDevice
+
+
+def test_memory_and_cores_of_the_emulator_are_left_out(
+    run_cli: RunCli, x0_25: Path, virtual_device: AdbDevice, tmp_path: Path
+) -> None:
+    done = run_cli(
+        ["bench", x0_25, "--device", virtual_device.serial, "--engine", "onnxruntime", "--processes", "1",
+         "--warmup", "0", "--repeats", "1", "--min-secs", "0", "--max-secs", "5", "-o", tmp_path / "r.json"],
+        cwd=tmp_path,
+    )  # fmt: skip
+    assert done.exit_code == 0, done.stderr
+    (point,) = load_result(tmp_path / "r.json").points
+    assert point.instruction_count is not None
+    (process,) = point.processes
+    assert process.samples_ns
+    assert process.peak_memory_bytes is None
+    assert process.cores_seen == ()
