@@ -26,6 +26,7 @@ class OnnxRuntime(Engine):
         import onnxruntime
 
         onnxruntime.set_default_logger_severity(3)
+        onnxruntime.disable_telemetry_events()
         return str(onnxruntime.__version__)
 
     def load(
