@@ -73,7 +73,11 @@ def _plots(results: Sequence[Result], rows: Sequence[Row]) -> list[Plot]:
             f"Boxes are quartiles, whiskers p10 and p90. {limit}",
             plots.distribution_plot(results),
         ),
-        ("Samples in order", f"One colour a process. {limit}", plots.series_plot(results)),
+        (
+            "Samples in order",
+            f"One colour a process; right: highest MHz (dashed), °C (dotted). {limit}",
+            plots.series_plot(results),
+        ),
     )
     return [
         Plot(title=title, text=text, source=f"data:image/svg+xml;base64,{base64.b64encode(svg).decode()}")
