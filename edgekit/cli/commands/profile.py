@@ -18,7 +18,11 @@ if TYPE_CHECKING:
 @click.option("--repeats", type=click.IntRange(1), default=50, show_default=True, help="Inferences.")
 @json_option
 def command(name: str, threads: tuple[int, ...], repeats: int, as_json: bool) -> int:
-    """Show what each operator takes on this machine, by ONNX Runtime's own profiler."""
+    """Show what each operator takes on this machine, by ONNX Runtime's own profiler.
+
+    The host only: shares of another processor's kernels differ. For devices, `edgekit bench --device` gives
+    the whole inference.
+    """
     from edgekit.convert.manifest import find_artifacts
     from edgekit.measure.profile import profile_host
     from edgekit.measure.target import Subject
