@@ -1,6 +1,5 @@
 from __future__ import annotations
 
-import importlib
 import subprocess
 import sys
 from pathlib import Path
@@ -8,7 +7,7 @@ from pathlib import Path
 import click
 import pytest
 
-from edgekit.cli.root import COMMANDS
+from edgekit.cli.root import COMMANDS, root
 from tests.conftest import RunCli
 
 
@@ -22,7 +21,7 @@ def test_help_names_every_command(run_cli: RunCli, tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("name", COMMANDS)
 def test_every_command_has_help(name: str) -> None:
-    command = importlib.import_module(f"edgekit.cli.commands.{name}").command
+    command = root.get_command(click.Context(root), name)
     assert isinstance(command, click.Command)
     assert command.help
     for parameter in command.params:

@@ -15,10 +15,13 @@ from edgekit.cli.options import note
 @click.argument("names", nargs=-1, required=True, metavar="NAME...")
 @click.option("--host", default="127.0.0.1", show_default=True, help="0.0.0.0 for everybody who reaches it.")
 @click.option("--port", type=click.IntRange(1, 65535), default=8080, show_default=True, help="REST.")
-@click.option("--grpc-port", type=click.IntRange(1, 65535), default=8081, show_default=True)
-@click.option("--metrics-port", type=click.IntRange(1, 65535), default=8082, show_default=True)
+@click.option("--grpc-port", type=click.IntRange(1, 65535), default=8081, show_default=True, help="gRPC.")
+@click.option(
+    "--metrics-port", type=click.IntRange(1, 65535), default=8082, show_default=True, help="Prometheus."
+)
 @click.option("--engine", default="onnxruntime", show_default=True, help="What computes.")
-@click.option("--precision", type=click.Choice(["fp32", "fp16", "int8"]), default="fp32", show_default=True)
+@click.option("--precision", type=click.Choice(["fp32", "fp16", "int8"]), default="fp32", show_default=True,
+              help="Of the artifact.")  # fmt: skip
 @click.option("--threads", type=click.IntRange(1), default=1, show_default=True, help="Of each model.")
 @click.option(
     "--max-batch", type=click.IntRange(1), default=8, show_default=True, help="Computed together at most."
@@ -27,7 +30,7 @@ from edgekit.cli.options import note
     "--max-wait", type=click.FloatRange(0), default=2.0, show_default=True, metavar="MS",
     help="How long a picture waits for others to be computed with.",
 )  # fmt: skip
-@click.option("--top-k", type=click.IntRange(1), default=5, show_default=True)
+@click.option("--top-k", type=click.IntRange(1), default=5, show_default=True, help="Classes in an answer.")
 @click.option("--max-body", type=click.IntRange(1), default=32, show_default=True, metavar="MB",
               help="Largest request.")  # fmt: skip
 @click.option(

@@ -21,13 +21,17 @@ from edgekit.cli.options import echo_json, json_option, note
 @click.option("--num-classes", type=click.IntRange(2), help="[default: the lists' highest class and one]")
 @click.option("--weights", default="random", show_default=True, metavar="random|pretrained|PATH",
               help="What to start from; another class count begins the last layer anew.")
-@click.option("--epochs", type=click.IntRange(1), default=360, show_default=True)
+@click.option("--epochs", type=click.IntRange(1), default=360, show_default=True,
+              help="Passes over the training pictures.")
 @click.option("--batch-size", type=click.IntRange(1), default=64, show_default=True, help="Of each process.")
 @click.option("--learning-rate", type=click.FloatRange(0, min_open=True),
               help="The highest.  [default: 0.8 for 2048 pictures a step, in proportion]")
-@click.option("--warmup-epochs", type=click.FloatRange(0), default=5, show_default=True)
-@click.option("--weight-decay", type=click.FloatRange(0), default=3e-5, show_default=True)
-@click.option("--label-smoothing", type=click.FloatRange(0, 1, max_open=True), default=0.1, show_default=True)
+@click.option("--warmup-epochs", type=click.FloatRange(0), default=5, show_default=True,
+              help="The learning rate rises for so long.")
+@click.option("--weight-decay", type=click.FloatRange(0), default=3e-5, show_default=True,
+              help="L2, of all weights.")
+@click.option("--label-smoothing", type=click.FloatRange(0, 1, max_open=True), default=0.1, show_default=True,
+              help="Share of the label that is spread over all classes.")
 @click.option("--ema-decay", type=click.FloatRange(0, 1, max_open=True), default=0.9999, show_default=True,
               help="Of the moving average of the weights; 0 keeps none.")
 @click.option("--input-size", type=click.IntRange(32), help="Side of what is fed.  [default: the card's]")
@@ -36,12 +40,15 @@ from edgekit.cli.options import echo_json, json_option, note
 @click.option("--no-flip", is_flag=True, help="Do not mirror pictures.")
 @click.option("--loader-threads", type=click.IntRange(1), default=1, show_default=True,
               help="Decode and augment, in each process.")
-@click.option("--device", type=click.Choice(["cpu", "gpu"]), default="cpu", show_default=True)
+@click.option("--device", type=click.Choice(["cpu", "gpu"]), default="cpu", show_default=True,
+              help="Where to train.")
 @click.option("--processes", type=click.IntRange(1), default=1, show_default=True,
               help="Side by side on this machine; on GPUs one each.")
-@click.option("--seed", type=int, default=0, show_default=True)
+@click.option("--seed", type=int, default=0, show_default=True,
+              help="Of the first weights, the order and the augmentation.")
 @click.option("--resume", is_flag=True, help="Go on with the run in the output directory.")
-@click.option("-o", "--output", type=click.Path(path_type=Path), default=Path("output"), show_default=True)
+@click.option("-o", "--output", type=click.Path(path_type=Path), default=Path("output"), show_default=True,
+              help="Directory of checkpoints and logs.")
 @json_option
 def command(
     model: str, data: Path, train_list: Path | None, val_list: Path | None, num_classes: int | None,
