@@ -28,6 +28,7 @@ from edgekit.core.artifact import (
     Manifest,
     TensorSpec,
 )
+from edgekit.core.spec import Precision
 from edgekit.errors import EdgekitError, InputError, OutputError
 from edgekit.toolchain.component import Report
 from edgekit.vision.labels import load_labels
@@ -108,6 +109,7 @@ def _export_one(request: ExportRequest, worker: ExportWorker, progress: Report) 
         with staging_directory(directory) as staging:
             manifest = _make(request, plan, worker, staging, previous)
             commit(staging, directory)
+        _tell_of_dropped(previous, manifest, directory, progress)
     return ExportOutcome(
         name=request.model_name, directory=directory, status=Status.EXPORTED, manifest=manifest
     )
@@ -134,7 +136,8 @@ def _make(
         built, artifacts = _build(request, plan, worker, staging)
         labels = _labels(request, plan, built.num_classes)
         _drop_unasked(staging, artifacts)
-        artifacts |= _still_valid(previous, request.directory, artifacts, built)
+        if previous is not None:
+            artifacts |= _still_valid(previous, request.directory, artifacts)
         manifest = Manifest(
             edgekit_version=__version__,
             name=request.model_name,
@@ -303,18 +306,37 @@ def _drop_unasked(staging: Path, artifacts: dict[str, Artifact]) -> None:
             path.unlink()
 
 
-def _still_valid(
-    previous: Manifest | None, directory: Path, made: dict[str, Artifact], built: PaddleBuilt
-) -> dict[str, Artifact]:
-    """Artifacts of an earlier export that were made from the very same Paddle model and are whole."""
-    if previous is None:
-        return {}
-    parent = made[ArtifactKind.PADDLE.value].sha256
-    return {
-        key: artifact
-        for key, artifact in previous.artifacts.items()
-        if key not in made and artifact.parent_sha256 == parent and first_fault(artifact, directory) is None
-    }
+def _still_valid(previous: Manifest, directory: Path, made: dict[str, Artifact]) -> dict[str, Artifact]:
+    """Whole artifacts of an earlier export whose ancestors, down to what was made now, are the very same."""
+    valid: dict[str, Artifact] = {}
+    ancestors = {artifact.sha256 for artifact in made.values()}
+    waiting = {key: artifact for key, artifact in previous.artifacts.items() if key not in made}
+    while True:
+        children = [key for key, artifact in waiting.items() if artifact.parent_sha256 in ancestors]
+        if not children:
+            return valid
+        for key in children:
+            artifact = waiting.pop(key)
+            if first_fault(artifact, directory) is None:
+                valid[key] = artifact
+                ancestors.add(artifact.sha256)
+
+
+def _tell_of_dropped(
+    previous: Manifest | None, manifest: Manifest, directory: Path, progress: Report
+) -> None:
+    """An export makes no int8 artifacts: those that no longer belong to the model need another command."""
+    earlier = {} if previous is None else previous.artifacts
+    dropped = [
+        key
+        for key, artifact in earlier.items()
+        if artifact.kind.precision is Precision.INT8 and key not in manifest.artifacts
+    ]
+    if dropped:
+        progress(
+            f"int8 artifacts were dropped ({', '.join(dropped)}); "
+            f"edgekit quantize {directory} --calibration DIR makes them anew"
+        )
 
 
 def _identities(manifest: Manifest) -> dict[str, str]:

@@ -13,12 +13,14 @@ import sys
 import time
 from pathlib import Path
 
+import msgspec
 import pytest
 
+from edgekit.convert.export import _still_valid
 from edgekit.convert.jobs import BuildJob
-from edgekit.convert.manifest import load_manifest, verify_files
+from edgekit.convert.manifest import describe_file, load_manifest, verify_files, write_manifest
 from edgekit.convert.worker_client import ExportWorker
-from edgekit.core.artifact import ArtifactKind
+from edgekit.core.artifact import ArtifactKind, Manifest
 from edgekit.errors import ConversionError
 from edgekit.zoo.registry import find_model
 from tests.conftest import RunCli
@@ -110,6 +112,68 @@ def test_a_damaged_artifact_is_noticed_and_made_again_with_the_same_bytes(
     result = run_cli(["export", MODEL, *RANDOM], cwd=tmp_path)
     assert result.exit_code == 0, result.stderr
     assert hashes(copy) == wanted
+
+
+INT8_PARENTS = {
+    ArtifactKind.PADDLE_INT8: ArtifactKind.PADDLE,
+    ArtifactKind.ONNX_INT8: ArtifactKind.ONNX,
+    ArtifactKind.NB_ARM_INT8: ArtifactKind.PADDLE_INT8,
+}
+
+
+def add_int8(directory: Path) -> Manifest:
+    """Enter int8 artifacts with `quantize`'s parents into a manifest; what is in them no export looks at."""
+    manifest = load_manifest(directory)
+    artifacts = dict(manifest.artifacts)
+    for kind, parent in INT8_PARENTS.items():
+        for name in kind.file_names:
+            (directory / name).write_bytes(name.encode())
+        artifacts[kind.value] = msgspec.structs.replace(
+            artifacts[parent.value],
+            kind=kind,
+            files=tuple(describe_file(directory / name) for name in kind.file_names),
+            parent_sha256=artifacts[parent.value].sha256,
+        )
+    manifest = msgspec.structs.replace(manifest, artifacts=artifacts)
+    write_manifest(directory, manifest)
+    return manifest
+
+
+def test_int8_artifacts_outlive_an_export_of_the_same_model_and_no_other(
+    copy: Path, tmp_path: Path, run_cli: RunCli
+) -> None:
+    before, files = add_int8(copy), hashes(copy)
+    result = run_cli(["export", MODEL, *RANDOM, "--formats", "paddle,onnx", "--force"], cwd=tmp_path)
+    assert result.exit_code == 0, result.stderr
+    assert "int8" not in result.stderr
+    after = load_manifest(copy)
+    assert after.artifacts == before.artifacts
+    assert before.parity
+    assert after.parity == before.parity
+    assert {**hashes(copy), "manifest.json": ""} == {**files, "manifest.json": ""}
+
+    result = run_cli(["export", MODEL, *RANDOM, *QUICK, "--num-classes", "7"], cwd=tmp_path)
+    assert result.exit_code == 0, result.stderr
+    assert "int8 artifacts were dropped (paddle-int8, onnx-int8, nb-arm-int8)" in result.stderr
+    assert f"edgekit quantize models/{MODEL}" in result.stderr
+    after = load_manifest(copy)
+    assert list(after.artifacts) == ["paddle"]
+    assert after.parity == {}
+    assert not list(copy.glob("*int8*"))
+
+
+def test_an_artifact_is_kept_only_with_every_ancestor(copy: Path) -> None:
+    manifest = add_int8(copy)
+    made = {"paddle": manifest.artifacts["paddle"]}
+    assert made | _still_valid(manifest, copy, made) == manifest.artifacts
+    (copy / "inference.int8.pdiparams").write_bytes(b"other")
+    lost = {"paddle-int8", "nb-arm-int8"}
+    assert set(made | _still_valid(manifest, copy, made)) == set(manifest.artifacts) - lost
+    # Another ONNX model of the same Paddle model: its child goes, all others stay.
+    files = (msgspec.structs.replace(manifest.artifacts["onnx"].files[0], sha256="0" * 64),)
+    made["onnx"] = msgspec.structs.replace(manifest.artifacts["onnx"], files=files)
+    lost |= {"onnx-int8"}
+    assert set(made | _still_valid(manifest, copy, made)) == set(manifest.artifacts) - lost
 
 
 def test_another_name_directory_shape_and_class_count(tmp_path: Path, run_cli: RunCli) -> None:
