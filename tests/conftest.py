@@ -97,6 +97,19 @@ def x0_25(exported: Path) -> Path:
 
 
 @pytest.fixture(scope="session")
+def has_x86_nb(x0_25: Path) -> bool:
+    """Whether the opt here made an x86 artifact, which Paddle Lite on this host needs; 2.13rc0's crashes."""
+    return (x0_25 / "inference.x86.nb").exists()
+
+
+@pytest.fixture(scope="session")
+def x86_nb(has_x86_nb: bool) -> None:
+    """For tests that are about Paddle Lite on this host."""
+    if not has_x86_nb:
+        pytest.skip("needs opt 2.12 (a Python 3.6 or 3.7) for an x86 .nb")
+
+
+@pytest.fixture(scope="session")
 def adb_host(tmp_path_factory: pytest.TempPathFactory) -> Iterator[AdbHost]:
     """A private adb server, which edgekit in this process and in its children then uses."""
     with running_adb_server(tmp_path_factory.mktemp("adb")) as host, pytest.MonkeyPatch.context() as patch:

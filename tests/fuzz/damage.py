@@ -55,7 +55,7 @@ KINDS = (
     Kind("pdiparams", "legacy/inference.pdiparams", ("import", "legacy", "--name", "x", *QUICK), 2),
     Kind("pir", "pir/inference.json", ("import", "pir", "--name", "x", *QUICK), 2),
     Kind("tar", "net_infer.tar", ("import", "net_infer.tar", "--name", "x", *QUICK), 2),
-    Kind("nb", "models/net/inference.x86.nb", ("verify", "net", "--no-install"), 1),
+    Kind("nb", "models/net/inference.arm.nb", ("verify", "net", "--no-install"), 1),
 )
 
 

@@ -111,7 +111,9 @@ def answers_of(subject: Subject, photos: Path, **settings) -> list[tuple[int, ..
 
 
 @pytest.mark.parametrize("engine", ["paddle", "openvino", "paddlelite"])
-def test_engines_agree(subject: Subject, photos: Path, engine: str) -> None:
+def test_engines_agree(subject: Subject, photos: Path, engine: str, request: pytest.FixtureRequest) -> None:
+    if engine == "paddlelite":
+        request.getfixturevalue("x86_nb")
     reference = answers_of(subject, photos)
     answers = answers_of(subject, photos, engine=engine, batch_size=4)
     assert [one.class_ids[0] for one in answers] == [one.class_ids[0] for one in reference]

@@ -13,6 +13,7 @@ import numpy as np
 import pytest
 
 from edgekit._process import LineChild
+from edgekit.core.artifact import ArtifactKind
 from edgekit.measure.inputs import seeded_inputs
 from edgekit.runners.protocol import EXIT_CODES, PROTOCOL_VERSION, ErrorCode
 from tests.runners.cases import RUNNERS, RunnerCase
@@ -23,7 +24,10 @@ ANSWER_TIMEOUT_S = 120.0
 
 @pytest.fixture(scope="session", params=RUNNERS, ids=lambda case: case.name)
 def case(request: pytest.FixtureRequest) -> RunnerCase:
-    return request.param
+    runner: RunnerCase = request.param
+    if runner.kind is ArtifactKind.NB_X86:
+        request.getfixturevalue("x86_nb")
+    return runner
 
 
 class Conversation:
