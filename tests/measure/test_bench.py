@@ -154,7 +154,7 @@ def test_nothing_but_skipped_points_is_an_error(run_cli: RunCli, x0_25: Path, tm
         (["--engine-option", "onednn"], 2, "NAME=VALUE"),
         (["--max-secs", "1", "--min-secs", "5"], 2, "less than --min-secs"),
         (["--device", "emulator-1"], 2, "--host excludes"),
-        (["--precision", "fp64"], 2, "fp32, fp16, int8"),
+        (["--precision", "fp64"], 2, "fp32, fp16, bf16, int8"),
         (["-o", "/proc/no/out.json"], 3, "/proc/no/out.json"),
         (["PPLCNet_x9"], 3, "edgekit export PPLCNet_x9"),
     ],
