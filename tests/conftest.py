@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 import subprocess
 import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -17,6 +18,11 @@ from tests.devices import AdbDevice, AdbHost, running_adb_server, running_virtua
 from tests.transports.sshd import Sshd, running_sshd
 
 REPOSITORY = Path(__file__).parent.parent
+
+# A shell's background jobs start with SIGINT ignored, and would pass that on to every child that a test
+# interrupts.
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 @dataclass(frozen=True)
@@ -129,6 +135,16 @@ def virtual_device(adb_host: AdbHost) -> Iterator[AdbDevice]:
         return
     with running_virtual_device(adb_host) as device:
         yield device
+
+
+@pytest.fixture(autouse=True)
+def _attached(request: pytest.FixtureRequest) -> None:
+    """The shared device is attached at the start of each test: some tests end the adb server."""
+    if "virtual_device" in request.fixturenames:
+        device: AdbDevice = request.getfixturevalue("virtual_device")
+        if f"{device.serial}\tdevice" not in device.host.adb("devices").stdout:
+            device.host.start()
+            device.reconnect()
 
 
 @pytest.fixture(scope="session")
