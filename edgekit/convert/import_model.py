@@ -17,13 +17,14 @@ from edgekit.convert.import_source import Source, SourceKind, open_source
 from edgekit.convert.lite import TARGETS, Conversion, check_loadable
 from edgekit.convert.manifest import describe_file, encode, load_manifest, verify_files
 from edgekit.convert.nb import NbHeader
+from edgekit.convert.plan import choose_targets
 from edgekit.convert.staging import commit, exclusive, staging_directory
 from edgekit.core.artifact import LABELS_NAME, MANIFEST_NAME, Artifact, ArtifactKind, Manifest, TensorSpec
 from edgekit.core.spec import Preprocess
 from edgekit.errors import ConversionError, EdgekitError, InputError, UsageError
 from edgekit.toolchain import x2paddle
 from edgekit.toolchain.component import Report
-from edgekit.toolchain.opt import Opt, require_opt
+from edgekit.toolchain.opt import Opt
 from edgekit.vision.labels import load_labels
 
 STEP_TIMEOUT_S = 600.0
@@ -98,7 +99,9 @@ def import_model(request: ImportRequest, source: Source, *, progress: Report) ->
     _check_request(request)
     configured = _configuration(request, source)
     recipe = _recipe(request, source, configured)
-    opt, targets, notes = _choose_targets(request, progress)
+    opt, targets, notes = choose_targets(
+        request.formats, request.nb_targets, install=request.install, progress=progress
+    )
     with exclusive(request.directory):
         previous = _previous(request)
         if previous is not None and not request.force and _is_current(previous, recipe, request, targets):
@@ -141,19 +144,6 @@ def _recipe(request: ImportRequest, source: Source, configured: Configured) -> d
     asked = (configured, request.input_shape, request.formats, request.nb_targets, request.name)
     digest = hashlib.sha256(msgspec.json.encode(asked, order="deterministic")).hexdigest()
     return {"source": source.sha256, "options": digest, "edgekit": __version__}
-
-
-def _choose_targets(
-    request: ImportRequest, progress: Report
-) -> tuple[Opt | None, tuple[str, ...], tuple[str, ...]]:
-    if "nb" not in request.formats:
-        return None, (), ()
-    opt = require_opt(install=request.install, progress=progress)
-    if request.nb_targets is not None:
-        return opt, request.nb_targets, ()
-    targets = tuple(target for target in TARGETS if target not in opt.broken_targets)
-    left_out = tuple(f"no .nb for {target}: opt {opt.version} crashes on it" for target in opt.broken_targets)
-    return opt, targets, left_out
 
 
 def _previous(request: ImportRequest) -> Manifest | None:

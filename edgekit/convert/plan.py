@@ -98,7 +98,9 @@ def make_plan(request: ExportRequest, progress: Report) -> Plan:
     spec = _with_shape(request)
     labels = None if request.labels is None else load_labels(request.labels, request.num_classes)
     weights = _weights_identity(request, spec)
-    opt, targets, notes = _choose_targets(request, progress)
+    opt, targets, notes = choose_targets(
+        request.formats, request.nb_targets, install=request.install, progress=progress
+    )
     # Everything is made from the Paddle model, so that is always among them.
     kinds = [ArtifactKind.PADDLE, *([ArtifactKind.ONNX] if "onnx" in request.formats else [])]
     kinds += [TARGETS[target] for target in targets]
@@ -160,14 +162,19 @@ def _weights_identity(request: ExportRequest, spec: ModelSpec) -> str:
         ) from error
 
 
-def _choose_targets(
-    request: ExportRequest, progress: Report
+def choose_targets(
+    formats: tuple[str, ...], nb_targets: tuple[str, ...] | None, *, install: bool, progress: Report
 ) -> tuple[Opt | None, tuple[str, ...], tuple[str, ...]]:
-    if "nb" not in request.formats:
+    """The opt to use (None where no `.nb` is asked for), its targets, and a note on each one left out.
+
+    Raises:
+        ToolError: There is no opt, and it may not or cannot be installed.
+    """
+    if "nb" not in formats:
         return None, (), ()
-    opt = require_opt(install=request.install, progress=progress)
-    if request.nb_targets is not None:
-        return opt, request.nb_targets, ()
+    opt = require_opt(install=install, progress=progress)
+    if nb_targets is not None:
+        return opt, nb_targets, ()
     targets = tuple(target for target in TARGETS if target not in opt.broken_targets)
     notes = tuple(
         f"no .nb for {target}: opt {opt.version} crashes on it; "
