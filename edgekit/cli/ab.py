@@ -58,7 +58,7 @@ def bench_ab(ctx: click.Context) -> int:
 
 def _render(report: AbReport) -> str:
     from edgekit.report.formats import as_text
-    from edgekit.report.tables import Table
+    from edgekit.report.grid import Table
 
     rows = tuple(
         (name, f"{one.estimate - 1:+.2%}", f"{one.low - 1:+.2%} to {one.high - 1:+.2%}")

@@ -8,8 +8,8 @@ from collections.abc import Iterable, Sequence
 
 import msgspec
 
+from edgekit.report.grid import Table
 from edgekit.report.rows import Row
-from edgekit.report.tables import Table
 
 REPORT_SCHEMA_VERSION = 1
 

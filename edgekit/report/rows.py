@@ -27,6 +27,7 @@ class Row(msgspec.Struct, frozen=True, kw_only=True):
         p90_ms: Over all samples, where there are enough of them.
         spread: Half the distance between p10 and p90 over the median.
         instructions: Of one inference, its longest thread; emulated targets only.
+        platform: The kind of machine of the publications that this one is laid out as.
         published_ms: What the publication says for this configuration on `published_platform`.
     """
 
@@ -34,6 +35,7 @@ class Row(msgspec.Struct, frozen=True, kw_only=True):
     target: str
     machine: str
     emulated: bool
+    platform: str
     engine: str
     engine_version: str | None
     precision: str
@@ -97,6 +99,7 @@ def _row(result: Result, point: Point, card: ModelSpec | None) -> Row:
         target=info.serial,
         machine=machine_name(info),
         emulated=info.emulated,
+        platform=published_platform(info, point.engine).value,
         engine=engine_name(point),
         engine_version=point.engine_version,
         precision=point.precision.value,

@@ -164,3 +164,62 @@ def test_damaged_files_are_refused_with_the_field(
 def test_a_file_is_written_whole(files: Path, run_cli: RunCli) -> None:
     assert report(run_cli, files, "--format", "csv", "-o", "out.csv") == ""
     assert (files / "out.csv").read_text().count("\n") == 6
+
+
+# The rows of PaddleClas's documents in their order: PP-LCNet_en.md 1.3.1 and PP-HGNet_en.md 1.3.
+CPU_ROWS = """MobileNetV2_x0_25 2.47, MobileNetV3_small_x0_35 3.02, ShuffleNetV2_x0_33 4.30,
+PPLCNet_x0_25 1.74,
+MobileNetV2_x0_5 2.85, MobileNetV3_large_x0_35 3.68, ShuffleNetV2_x0_5 4.65, PPLCNet_x0_5 2.05,
+MobileNetV1_x1_0 3.38, MobileNetV2_x1_0 4.26, MobileNetV3_small_x1_25 3.95, PPLCNet_x1_0 2.46"""
+GPU_ROWS = """ResNet34 1.97, ResNet34_vd 2.00, EfficientNetB0 1.96, PPHGNet_tiny 1.77, PPHGNet_tiny_ssld 1.77,
+ResNet50 2.54, ResNet50_vd 2.60, ResNet50_rsb 2.54, EfficientNetB1 2.88, SwinTransformer_tiny 6.59,
+PPHGNet_small 2.52, PPHGNet_small_ssld 2.52, Res2Net200_vd_26w_4s_ssld 11.45, ResNeXt101_32x48d_wsl 55.07,
+SwinTransformer_base 13.53, PPHGNet_base_ssld 5.97"""
+
+
+def table(markdown: str, title: str) -> list[list[str]]:
+    """The cells of the table under a heading, its header first."""
+    block = markdown[markdown.index(f"### {title}") :].split("\n\n")[1]
+    lines = [[cell.strip() for cell in line.strip("|").split("|")] for line in block.splitlines()]
+    return [lines[0], *lines[2:]]
+
+
+@pytest.fixture
+def compared(tmp_path: Path) -> Path:
+    """Two results of one engine on a CPU, and one of a network of the GPU comparison."""
+    for name, models in (("one", ["PPLCNet_x1_0", "MobileNetV1"]), ("two", ["ResNet50", "PPLCNet_x1_0"])):
+        points = [
+            point(process(samples(5.0 if name == "two" else 3.0)), model=model, verdict=Verdict.VALID)
+            for model in models
+        ]
+        save_result(tmp_path / f"{name}.json", result(*points, run_id=name))
+    return tmp_path
+
+
+@pytest.mark.parametrize(
+    ("title", "published", "latency"), [("PP-LCNet", CPU_ROWS, 5), ("PP-HGNet", GPU_ROWS, 3)]
+)
+def test_the_published_comparisons_are_drawn_again(
+    compared: Path, run_cli: RunCli, title: str, published: str, latency: int
+) -> None:
+    done = run_cli(["report", "one.json", "two.json", "--format", "md", "--published"], cwd=compared)
+    assert done.exit_code == 0, done.stderr
+    header, *lines = table(done.stdout, f"{title} beside other networks")
+    assert [f"{line[0]} {line[latency]}" for line in lines] == re.split(r",\s", published)
+    assert header[latency].startswith("published(")
+    assert header[latency + 1 :] == ["Latency(ms), onnxruntime, 1 thread"]
+    shown = {line[0]: line[-1] for line in lines}
+    measured = {"PPLCNet_x1_0": "5.00", "MobileNetV1_x1_0": "3.00", "ResNet50": "5.00"}
+    assert {name: text for name, text in shown.items() if text != "published only"} == {
+        name: text for name, text in measured.items() if name in shown
+    }
+
+
+def test_a_comparison_says_where_it_was_measured(compared: Path, run_cli: RunCli) -> None:
+    text = run_cli(["report", "two.json", "--published"], cwd=compared).stdout
+    assert "PP-LCNet beside" not in text  # its own network alone compares nothing
+    own = text[text.index("PP-HGNet beside") :]
+    assert "published: NVIDIA Tesla V100 with TensorRT in FP32" in own
+    assert "measured: Invented CPU" in own
+    assert "another kind of machine than published" in own
+    assert "beside other networks" not in run_cli(["report", "two.json"], cwd=compared).stdout

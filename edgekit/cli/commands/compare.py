@@ -47,7 +47,7 @@ def command(old: Path, new: Path, fail_above: float, anyway: bool, as_json: bool
 
 def _render(found: Sequence[Comparison]) -> str:
     from edgekit.report.formats import as_text
-    from edgekit.report.tables import Table
+    from edgekit.report.grid import Table
 
     rows = []
     for one in found:

@@ -130,7 +130,7 @@ def _count(
 
 def _render(report: EstimateReport, soc: SocModel) -> str:
     from edgekit.report.formats import as_text
-    from edgekit.report.tables import Table
+    from edgekit.report.grid import Table
 
     rows = tuple(
         (

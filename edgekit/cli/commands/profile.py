@@ -38,7 +38,7 @@ def command(name: str, threads: tuple[int, ...], repeats: int, as_json: bool) ->
 
 def _render(profile: Profile, threads: tuple[int, ...]) -> str:
     from edgekit.report.formats import as_text
-    from edgekit.report.tables import Table
+    from edgekit.report.grid import Table
 
     rows = [
         (

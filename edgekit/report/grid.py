@@ -1,0 +1,47 @@
+"""What a report's tables consist of, for every renderer: words in rows, and how a figure is written."""
+
+from __future__ import annotations
+
+import msgspec
+
+from edgekit.core.units import format_count
+from edgekit.report.rows import Row
+
+MISSING = "-"
+MARK = "*"
+PLATFORM_NAMES = {"intel-cpu": "Intel CPU", "v100": "V100", "sd855": "Snapdragon 855"}
+FIGURES = {"params_m": "Params(M)", "flops_m": "FLOPs(M)", "top1": "Top-1 Acc(%)", "top5": "Top-5 Acc(%)"}
+
+
+class Table(msgspec.Struct, frozen=True, kw_only=True):
+    """Words in rows, for any renderer; the first column is text, the others are figures."""
+
+    title: str
+    header: tuple[str, ...]
+    rows: tuple[tuple[str, ...], ...]
+    notes: tuple[str, ...] = ()
+
+
+def cell(row: Row | None) -> str:
+    """A point's figure, marked where its verdict is not `valid`; or why there is none."""
+    if row is None:
+        return MISSING
+    if row.status in ("skipped", "failed"):
+        return row.status
+    if row.emulated:
+        return MISSING if row.instructions is None else format_count(row.instructions)
+    if row.latency_ms is None:
+        return MISSING
+    return f"{row.latency_ms:.2f}" + (MARK if row.verdict not in (None, "valid") else "")
+
+
+def number(value: float | None, digits: int | None = None) -> str:
+    """A figure in the fewest digits, or with so many after the point."""
+    if value is None:
+        return MISSING
+    return f"{value:g}" if digits is None else f"{value:.{digits}f}"
+
+
+def threads_words(count: int) -> str:
+    """`1 thread`, `4 threads`."""
+    return f"{count} thread{'s' * (count != 1)}"
