@@ -2,37 +2,23 @@
 
 from __future__ import annotations
 
-import base64
 import importlib.util
-from collections.abc import Sequence
+from collections import Counter
+from collections.abc import Iterable, Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-import msgspec
-
-from edgekit.core.measurement import Environment, Result
+from edgekit.core.measurement import Result
 from edgekit.errors import ToolError
-from edgekit.report.rows import Row, machine_name
+from edgekit.report.rows import Row
+from edgekit.report.surroundings import surroundings
 from edgekit.report.tables import published_tables
+
+if TYPE_CHECKING:
+    pass
 
 TEMPLATE = Path(__file__).parent / "page.html.j2"
 MAX_ENVIRONMENTS = 50
-
-
-class Plot(msgspec.Struct, frozen=True, kw_only=True):
-    """A picture with its words; `source` is a data URI."""
-
-    title: str
-    text: str
-    source: str
-
-
-class Surroundings(msgspec.Struct, frozen=True, kw_only=True):
-    """What a result's environment comes down to."""
-
-    run_id: str
-    machine: str
-    system: str
-    words: tuple[str, ...]
 
 
 def as_html(results: Sequence[Result], rows: Sequence[Row], *, published: bool) -> str:
@@ -49,75 +35,34 @@ def as_html(results: Sequence[Result], rows: Sequence[Row], *, published: bool) 
             )
     import jinja2
 
+    from edgekit.report.panels import MAX_PANELS, count_panels, sample_plots
+    from edgekit.report.plots import accuracy_plot, scaling_plot
+
+    plots = (accuracy_plot(rows), accuracy_plot(rows, emulated=True), scaling_plot(rows))
     template = jinja2.Environment(autoescape=True, trim_blocks=True, lstrip_blocks=True).from_string(
         TEMPLATE.read_text(encoding="utf-8")
     )
     return template.render(
+        summary=_summary(results, rows),
         tables=published_tables(rows, published=published),
-        plots=_plots(results, rows),
+        plots=[plot for plot in plots if plot is not None],
+        samples=sample_plots(results),
+        samples_left_out=max(0, count_panels(results) - MAX_PANELS),
         rows=rows,
-        surroundings=[_surroundings(result) for result in results[:MAX_ENVIRONMENTS]],
-        left_out=max(0, len(results) - MAX_ENVIRONMENTS),
+        surroundings=[surroundings(result) for result in results[:MAX_ENVIRONMENTS]],
+        environments_left_out=max(0, len(results) - MAX_ENVIRONMENTS),
     )
 
 
-def _plots(results: Sequence[Result], rows: Sequence[Row]) -> list[Plot]:
-    from edgekit.report import plots
-
-    limit = f"The first {plots.MAX_PANELS} points; name fewer files to see others."
-    drawn = (
-        ("Latency against accuracy", "Measured latency, published Top-1.", plots.accuracy_plot(rows)),
-        ("Thread scaling", "Speed-up over the fewest threads measured.", plots.scaling_plot(rows)),
-        (
-            "Samples by process",
-            f"Boxes are quartiles, whiskers p10 and p90. {limit}",
-            plots.distribution_plot(results),
-        ),
-        (
-            "Samples in order",
-            f"One colour a process; right: highest MHz (dashed), °C (dotted). {limit}",
-            plots.series_plot(results),
-        ),
-    )
-    return [
-        Plot(title=title, text=text, source=f"data:image/svg+xml;base64,{base64.b64encode(svg).decode()}")
-        for title, text, svg in drawn
-        if svg is not None
-    ]
+def _summary(results: Sequence[Result], rows: Iterable[Row]) -> str:
+    """`2 result files, 5 points: 3 valid, 1 unstable, 1 skipped`."""
+    words = Counter(_word(row) for row in rows)
+    files, points = len(results), sum(words.values())
+    text = f"{files} result file{'s' * (files != 1)}, {points} point{'s' * (points != 1)}"
+    counts = ", ".join(f"{count} {word}" for word, count in words.most_common())
+    return f"{text}: {counts}" if counts else text
 
 
-def _surroundings(result: Result) -> Surroundings:
-    target = result.target
-    environments = [
-        one for point in result.points for one in (point.environment_before, point.environment_after) if one
-    ]
-    system = ", ".join(filter(None, (target.os, target.kernel, f"{len(target.cores)} cores")))
-    return Surroundings(
-        run_id=result.run_id,
-        machine=("EMULATED " if target.emulated else "") + machine_name(target),
-        system=system,
-        words=tuple(_words(environments)),
-    )
-
-
-def _words(environments: Sequence[Environment]) -> list[str]:
-    words = []
-    loads = [one.load_1min for one in environments if one.load_1min is not None]
-    if loads:
-        words.append(f"load {min(loads):.1f} to {max(loads):.1f}")
-    heat = [value for one in environments for value in one.temperatures_celsius.values()]
-    if heat:
-        words.append(f"{min(heat):.0f} to {max(heat):.0f} °C")
-    governors = sorted({core.governor for one in environments for core in one.cores if core.governor})
-    if governors:
-        words.append(f"governor {', '.join(governors)}")
-    busy = sorted({name for one in environments for name in one.busy_processes or ()})
-    if busy:
-        words.append(f"busy: {', '.join(busy)}")
-    levels = [one.battery_percent for one in environments if one.battery_percent is not None]
-    if levels:
-        words.append(f"battery {min(levels)} to {max(levels)} %")
-    unreadable = sorted({name for one in environments for name in one.unreadable})
-    if unreadable:
-        words.append(f"not readable: {', '.join(unreadable)}")
-    return words
+def _word(row: Row) -> str:
+    """What the verdicts' table says of a point."""
+    return row.status if row.status in ("skipped", "failed") else row.verdict or row.status

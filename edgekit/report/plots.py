@@ -1,166 +1,181 @@
-"""The HTML report's plots, as SVG by matplotlib; each is None where the results hold nothing to draw."""
+"""Plots over all points: accuracy against cost, and what more threads gain. None where nothing is to draw."""
 
 from __future__ import annotations
 
-import io
-from collections.abc import Sequence
+from collections import defaultdict
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
-from edgekit.core.measurement import Point, Result, Status
-from edgekit.core.units import NS_PER_MS
-from edgekit.report.rows import Row, engine_name
+from edgekit.core.stats import median
+from edgekit.core.units import format_count
+from edgekit.report.canvas import FAINT, INK, TEXT, WIDTH, Plot, add_axes, key, legend, new_figure, svg
+from edgekit.report.rows import Row
 
-MAX_PANELS = 12
-MAX_LINES = 12
-MAX_DOTS = 400
-WIDTH_INCHES = 7.5
+MAX_SERIES = 12
+HEIGHT = 190
+LEFT, BOTTOM = 34, 30
+# Of a letter at the size TEXT, on average.
+LETTER = 0.58 * TEXT
+
+Dots = dict[str, tuple[float, float, bool]]
+"""Model to cost, Top-1 and whether every figure in it is valid."""
 
 
-def accuracy_plot(rows: Sequence[Row]) -> bytes | None:
-    """Top-1 against latency at batch 1, a series an engine, precision and thread count."""
-    series: dict[str, dict[tuple[float, float], str]] = {}
+def accuracy_plot(rows: Iterable[Row], *, emulated: bool = False) -> Plot | None:
+    """Published Top-1 against what one picture costs: milliseconds, or instructions on emulated targets."""
+    found: dict[str, dict[str, list[Row]]] = defaultdict(lambda: defaultdict(list))
     for row in rows:
-        if row.latency_ms is None or row.top1 is None or row.batch_size != 1:
-            continue
-        name = f"{row.engine} {row.precision}, {row.requested_threads} thread(s)"
-        series.setdefault(name, {})[row.latency_ms, row.top1] = row.model
-    if not series:
+        if row.batch_size == 1 and row.top1 is not None and _cost(row, emulated=emulated) is not None:
+            found[f"{_series(row)}, {_threads(row)}"][row.model].append(row)
+    if not found:
         return None
-    figure, axes = _figure(3.6)
-    for name, dots in list(series.items())[:MAX_LINES]:
-        ordered = sorted(dots)[:: max(1, len(dots) // MAX_DOTS)]
-        axes.plot(*zip(*ordered, strict=True), marker="o", markersize=4, linewidth=0.8, label=name)
-        for x, y in ordered[:MAX_LINES]:
-            axes.annotate(dots[x, y], (x, y), fontsize=6, xytext=(3, -7), textcoords="offset points")
-    axes.set(xlabel="latency, ms", ylabel="published Top-1, %")
-    axes.set_xlim(left=0)
-    axes.legend(fontsize=7)
-    return _svg(figure)
+    shown = dict(list(found.items())[:MAX_SERIES])
+    series = {name: _dots(models, emulated=emulated) for name, models in shown.items()}
+    figure = new_figure(HEIGHT)
+    axes = add_axes(figure, left=LEFT, right=10, bottom=BOTTOM, top=8)
+    for number, dots in enumerate(series.values()):
+        colour, marker = key(number)
+        for cost, top1, valid in dots.values():
+            axes.plot(
+                cost, top1, marker, color=colour, markersize=5, markeredgewidth=1, linestyle="none",
+                markerfacecolor=colour if valid else "none",
+            )  # fmt: skip
+    _draw_front(axes, [dot for dots in series.values() for dot in dots.values()])
+    _scale(axes, [dot[0] for dots in series.values() for dot in dots.values()], emulated=emulated)
+    unit = "instructions of one inference" if emulated else "latency, ms"
+    axes.set_xlabel(unit, fontsize=TEXT, color=INK)
+    axes.set_ylabel("published Top-1, %", fontsize=TEXT, color=INK)
+    _label(axes, series.values())
+    measured = "instructions (emulated, no time)" if emulated else "latency"
+    return Plot(
+        title="Instructions against accuracy, EMULATED" if emulated else "Latency against accuracy",
+        text=f"Published Top-1 against measured {measured} of one picture; up and to the left is better. No "
+        "point is both cheaper and more accurate than those on the dashed line. Hollow: the verdict is not "
+        "valid." + _left_out(len(found), "series"),
+        svg=svg(figure),
+        legend=legend(series),
+    )
 
 
-def scaling_plot(rows: Sequence[Row]) -> bytes | None:
-    """Speed-up over the fewest threads, a line a model and engine."""
-    lines: dict[tuple[str, ...], dict[int, float]] = {}
+def scaling_plot(rows: Iterable[Row]) -> Plot | None:
+    """Speed-up over the fewest threads measured, a line a model and engine."""
+    found: dict[str, dict[int, list[float]]] = defaultdict(lambda: defaultdict(list))
     for row in rows:
-        cost = row.instructions if row.emulated else row.latency_ms
+        cost = _cost(row, emulated=row.emulated)
         if cost is not None and row.batch_size == 1:
-            key = (row.model, row.engine, row.precision, row.run_id)
-            lines.setdefault(key, {})[row.requested_threads] = float(cost)
-    scaled = {key: line for key, line in lines.items() if len(line) > 1}
+            name = f"{row.model}, {_series(row)}" + (", emulated: instructions" if row.emulated else "")
+            found[name][row.requested_threads].append(cost)
+    scaled = {name: line for name, line in found.items() if len(line) > 1}
     if not scaled:
         return None
-    figure, axes = _figure(3.2)
-    for (model, engine, precision, _), line in list(scaled.items())[:MAX_LINES]:
+    lines = dict(list(scaled.items())[:MAX_SERIES])
+    counts = sorted({number for line in lines.values() for number in line})
+    figure = new_figure(HEIGHT)
+    axes = add_axes(figure, left=LEFT, right=10, bottom=BOTTOM, top=8)
+    axes.plot(counts, [number / counts[0] for number in counts], ":", color=FAINT, linewidth=0.8)
+    for number, line in enumerate(lines.values()):
+        colour, marker = key(number)
         threads = sorted(line)
-        speed = [line[threads[0]] / line[number] for number in threads]
-        axes.plot(threads, speed, marker="o", markersize=4, label=f"{model}, {engine} {precision}")
-    axes.set(
-        xlabel="threads", ylabel="speed-up", xticks=sorted({n for line in scaled.values() for n in line})
+        speed = [median(line[threads[0]]) / median(line[one]) for one in threads]
+        axes.plot(threads, speed, marker=marker, markersize=5, color=colour, linewidth=1)
+    axes.set_xticks(counts)
+    axes.grid(visible=True, color=FAINT, linewidth=0.3, alpha=0.5)
+    axes.set_xlabel("threads", fontsize=TEXT, color=INK)
+    axes.set_ylabel("times as fast", fontsize=TEXT, color=INK)
+    return Plot(
+        title="Thread scaling",
+        text="How many times as fast as with the fewest threads measured. Dotted: as many times as threads."
+        + _left_out(len(scaled), "lines"),
+        svg=svg(figure),
+        legend=legend(lines),
     )
-    axes.legend(fontsize=7)
-    return _svg(figure)
 
 
-def distribution_plot(results: Sequence[Result]) -> bytes | None:
-    """Samples by process: a panel a point, a box (p10, quartiles, p90) a process."""
-    points = _timed_points(results)[:MAX_PANELS]
-    if not points:
+def _cost(row: Row, *, emulated: bool) -> float | None:
+    if row.emulated is not emulated or row.status in ("skipped", "failed"):
         return None
-    figure, panels = _panels(len(points), 1.9)
-    for axes, point in zip(panels, points, strict=False):
-        samples = [[ns / NS_PER_MS for ns in run.samples_ns] for run in point.processes if run.samples_ns]
-        axes.boxplot(samples, whis=(10, 90), showfliers=False, widths=0.6)
-        axes.set_title(_label(point), fontsize=7)
-        axes.tick_params(labelsize=6)
-    figure.supxlabel("process", fontsize=8)
-    figure.supylabel("ms", fontsize=8)
-    return _svg(figure)
+    return row.instructions if emulated else row.latency_ms
 
 
-def series_plot(results: Sequence[Result]) -> bytes | None:
-    """Samples in the order they were taken, with the frequency and temperature between the processes."""
-    points = _timed_points(results)[:MAX_PANELS]
-    if not points:
-        return None
-    figure, panels = _panels(len(points), 1.9)
-    for axes, point in zip(panels, points, strict=False):
-        _draw_series(axes, point)
-        axes.set_title(_label(point), fontsize=7)
-        axes.tick_params(labelsize=6)
-    figure.supxlabel("inference", fontsize=8)
-    figure.supylabel("ms", fontsize=8)
-    return _svg(figure)
+def _series(row: Row) -> str:
+    return " ".join(filter(None, (row.engine, row.precision, row.power_mode, row.cores)))
 
 
-def _draw_series(axes: Any, point: Point) -> None:
-    start, ends, frequencies, temperatures = 0, [], [], []
-    step = max(1, len(point.samples_ns) // MAX_DOTS)
-    for run in point.processes:
-        stop = start + len(run.samples_ns)
-        axes.plot(range(start, stop, step), [ns / NS_PER_MS for ns in run.samples_ns[::step]], linewidth=0.6)
-        for position, reading in zip((start, stop), run.readings, strict=False):
-            khz = [core.frequency_khz for core in reading.cores if core.frequency_khz is not None]
-            ends.append(position)
-            frequencies.append(max(khz) / 1000 if khz else None)
-            temperatures.append(max(reading.temperatures_celsius.values(), default=None))
-        start = stop
-    for values, style in ((frequencies, "--"), (temperatures, ":")):
-        shown = [(x, y) for x, y in zip(ends, values, strict=True) if y is not None]
-        if shown:
-            right = axes.twinx()
-            right.plot(*zip(*shown, strict=True), style, color="0.4", linewidth=0.8)
-            right.tick_params(labelsize=6)
+def _threads(row: Row) -> str:
+    return f"{row.requested_threads} thread{'s' * (row.requested_threads != 1)}"
 
 
-def _timed_points(results: Sequence[Result]) -> list[Point]:
-    return [
-        point
-        for result in results
-        if not result.target.emulated
-        for point in result.points
-        if point.status in (Status.DONE, Status.INTERRUPTED) and point.samples_ns
-    ]
+def _dots(models: Mapping[str, Sequence[Row]], *, emulated: bool) -> Dots:
+    """A dot a model: the median over its runs."""
+    dots = {}
+    for model, rows in models.items():
+        costs = [cost for row in rows if (cost := _cost(row, emulated=emulated)) is not None]
+        good = all(row.verdict in (None, "valid", "emulated") for row in rows)
+        assert rows[0].top1 is not None
+        dots[model] = (median(costs), rows[0].top1, good)
+    return dots
 
 
-def _label(point: Point) -> str:
-    settings = f"{point.precision.value} t{point.requested_threads} b{point.batch_size}"
-    return f"{point.model}\n{engine_name(point)} {settings}"
+def _draw_front(axes: Any, dots: Sequence[tuple[float, float, bool]]) -> None:
+    front: list[tuple[float, float]] = []
+    for cost, top1, _ in sorted(dots, key=lambda dot: (dot[0], -dot[1])):
+        if not front or top1 > front[-1][1]:
+            front.append((cost, top1))
+    if len(front) > 1:
+        axes.plot(*zip(*front, strict=True), "--", color=FAINT, linewidth=0.8, zorder=0)
 
 
-def _figure(height: float) -> tuple[Any, Any]:
-    from matplotlib.figure import Figure
+def _scale(axes: Any, costs: Sequence[float], *, emulated: bool) -> None:
+    """A logarithmic axis: networks of a family lie a factor apart."""
+    from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
 
-    figure = Figure(figsize=(WIDTH_INCHES, height), layout="constrained")
-    axes = figure.subplots()
-    axes.grid(visible=True, linewidth=0.3)
-    return figure, axes
-
-
-def _panels(count: int, height: float) -> tuple[Any, list[Any]]:
-    from matplotlib.figure import Figure
-
-    columns = min(count, 3)
-    rows = -(-count // columns)
-    whole = height * rows + 0.3
-    figure = Figure(figsize=(WIDTH_INCHES, whole))
-    panels = figure.subplots(rows, columns, squeeze=False)
-    # By hand: a constrained layout draws every panel's text several times, most of a report's time.
-    figure.subplots_adjust(
-        left=0.08, right=0.94, bottom=0.45 / whole, top=1 - 0.35 / whole, wspace=0.4, hspace=0.55
+    low, high = min(costs), max(costs)
+    axes.set_xscale("log")
+    axes.set_xlim(low / 1.3, high * 1.6)
+    wide = high / low > 8
+    axes.xaxis.set_major_locator(LogLocator(subs=(1, 2, 5) if wide else (1, 1.5, 2, 3, 4, 5, 6, 8)))
+    axes.xaxis.set_minor_formatter(NullFormatter())
+    axes.minorticks_off()
+    axes.xaxis.set_major_formatter(
+        FuncFormatter(lambda value, _: format_count(value) if emulated else f"{value:g}")
     )
-    flat = [axes for line in panels for axes in line]
-    for axes in flat[:count]:
-        axes.locator_params(nbins=5)
-    for axes in flat[count:]:
-        axes.set_visible(False)
-    return figure, flat[:count]
+    axes.margins(y=0.18)
+    axes.grid(visible=True, color=FAINT, linewidth=0.3, alpha=0.5)
 
 
-def _svg(figure: Any) -> bytes:
-    import matplotlib
+def _label(axes: Any, series: Iterable[Dots]) -> None:
+    """Each model's name once, beside a dot of it, where it covers no other dot or name."""
+    axes.autoscale_view()
+    points = 72 / axes.figure.dpi
+    dots: list[tuple[str, float, float]] = []
+    for one in series:
+        for model, (cost, top1, _) in one.items():
+            x, y = axes.transData.transform((cost, top1)) * points
+            dots.append((model, x, y))
+    taken = [(x - 3, y - 3, x + 3, y + 3) for _, x, y in dots]
+    for model, x, y in {model: (model, x, y) for model, x, y in dots}.values():
+        width = len(model) * LETTER
+        beside = (
+            (x + 5, y - 3),
+            (x - 5 - width, y - 3),
+            (x - 3, y + 5),
+            (x - 3, y - 12),
+            (x + 3 - width, y + 5),
+        )
+        for left, bottom in beside:
+            box = (left, bottom, left + width, bottom + TEXT)
+            inside = left >= LEFT and box[2] <= WIDTH and bottom >= BOTTOM and box[3] <= HEIGHT
+            if inside and not any(_overlap(box, other) for other in taken):
+                taken.append(box)
+                axes.figure.text(left / WIDTH, bottom / HEIGHT, model, fontsize=TEXT, color=INK)
+                break
 
-    out = io.BytesIO()
-    # Text as text and nothing random or dated: equal results give equal bytes.
-    with matplotlib.rc_context({"svg.fonttype": "none", "svg.hashsalt": "edgekit"}):
-        figure.savefig(out, format="svg", metadata={"Date": None})
-    return out.getvalue()
+
+def _overlap(one: tuple[float, ...], other: tuple[float, ...]) -> bool:
+    return one[0] < other[2] and other[0] < one[2] and one[1] < other[3] and other[1] < one[3]
+
+
+def _left_out(count: int, what: str) -> str:
+    if count <= MAX_SERIES:
+        return ""
+    return f" The first {MAX_SERIES} of {count} {what}: name fewer files for others."

@@ -2,13 +2,10 @@
 
 from __future__ import annotations
 
-import base64
 import csv
 import io
 import json
 import re
-import xml.etree.ElementTree as ET
-from html.parser import HTMLParser
 from pathlib import Path
 
 import pytest
@@ -96,38 +93,6 @@ def test_json_has_a_version(files: Path, run_cli: RunCli) -> None:
     document = json.loads(report(run_cli, files, "--format", "json"))
     assert document["schema_version"] == 1
     assert [row["verdict"] for row in document["rows"][:2]] == ["valid", "unstable"]
-
-
-class Page(HTMLParser):
-    """What a page refers to, and its words."""
-
-    def __init__(self, text: str) -> None:
-        super().__init__()
-        self.sources: list[str] = []
-        self.tags: list[str] = []
-        self.words = ""
-        self.feed(text)
-
-    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
-        self.tags.append(tag)
-        self.sources += [value or "" for name, value in attrs if name in ("src", "href")]
-
-    def handle_data(self, data: str) -> None:
-        self.words += data
-
-
-def test_html_stands_alone(files: Path, run_cli: RunCli) -> None:
-    text = report(run_cli, files, "--format", "html", "--published")
-    page = Page(text)
-    assert "script" not in page.tags
-    assert NASTY in page.words
-    assert "spread by ±40%: rest" in page.words
-    assert len(page.sources) == 4
-    for source in page.sources:
-        kind, _, content = source.partition(",")
-        assert kind == "data:image/svg+xml;base64"
-        assert ET.fromstring(base64.b64decode(content)).tag.endswith("svg")
-    assert text == report(run_cli, files, "--format", "html", "--published")
 
 
 def test_complete_says_what_is_missing(tmp_path: Path, run_cli: RunCli) -> None:

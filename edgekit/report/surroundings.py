@@ -1,0 +1,74 @@
+"""What the circumstances of a result come down to, in words."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+
+import msgspec
+
+from edgekit.core.measurement import Environment, Result
+from edgekit.core.units import format_bytes
+from edgekit.report.rows import machine_name
+
+
+class Surroundings(msgspec.Struct, frozen=True, kw_only=True):
+    """A result's target, what ran there, and pairs of a quantity and what was read of it."""
+
+    run_id: str
+    machine: str
+    facts: tuple[tuple[str, str], ...]
+
+
+def surroundings(result: Result) -> Surroundings:
+    """Everything that any reading of any point says, as ranges and lists."""
+    target = result.target
+    return Surroundings(
+        run_id=result.run_id,
+        machine=("EMULATED " if target.emulated else "") + machine_name(target),
+        facts=(
+            ("system", ", ".join(filter(None, (target.os, target.kernel, f"{len(target.cores)} cores")))),
+            ("measured", f"{result.started_at[:16].replace('T', ' ')} by edgekit {result.edgekit_version}"),
+            *_facts(list(_readings(result))),
+        ),
+    )
+
+
+def _readings(result: Result) -> Iterator[Environment]:
+    for point in result.points:
+        yield from (one for one in (point.environment_before, point.environment_after) if one is not None)
+        for run in point.processes:
+            yield from run.readings
+
+
+def _facts(readings: Sequence[Environment]) -> Iterator[tuple[str, str]]:
+    cores = [core for one in readings for core in one.cores]
+    heat = [value for one in readings for value in one.temperatures_celsius.values()]
+    mhz = [core.frequency_khz / 1000 for core in cores if core.frequency_khz is not None]
+    ranges: tuple[tuple[str, Iterable[float | None], str, str], ...] = (
+        ("load", (one.load_1min for one in readings), "{:.1f}", ""),
+        ("temperature", heat, "{:.0f}", " °C"),
+        ("frequency", mhz, "{:.0f}", " MHz"),
+        ("battery", (one.battery_percent for one in readings), "{}", " %"),
+    )  # fmt: skip
+    for name, values, form, unit in ranges:
+        if text := _range(values, form):
+            yield name, text + unit
+    memory = [one.memory_available_bytes for one in readings if one.memory_available_bytes is not None]
+    if memory:
+        yield "free memory", f"at least {format_bytes(min(memory))}"
+    lists = (
+        ("governor", (core.governor for core in cores)),
+        ("busy", (name for one in readings for name in one.busy_processes or ())),
+        ("not readable", (name for one in readings for name in one.unreadable)),
+    )
+    for name, found in lists:
+        if words := sorted({word for word in found if word}):
+            yield name, ", ".join(words)
+
+
+def _range(values: Iterable[float | None], form: str) -> str:
+    known = [value for value in values if value is not None]
+    if not known:
+        return ""
+    low, high = form.format(min(known)), form.format(max(known))
+    return low if low == high else f"{low} to {high}"

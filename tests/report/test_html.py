@@ -1,0 +1,270 @@
+"""The HTML report, as text and opened in a real browser: on a phone, on a desk, in the dark, on paper."""
+
+from __future__ import annotations
+
+import re
+import xml.etree.ElementTree as ET
+from collections.abc import Iterator
+from html.parser import HTMLParser
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from edgekit.core.measurement import (
+    CoreState,
+    Environment,
+    InstructionCount,
+    Point,
+    PointError,
+    Result,
+    Status,
+    Verdict,
+)
+from edgekit.measure.results import save_result
+from edgekit.report.html import as_html
+from edgekit.report.rows import result_rows
+from edgekit.toolchain.cache import cache_directory
+from tests.browser import Browser, Tab, running_chromium
+from tests.conftest import RunCli
+from tests.measure.points import point, process, result, samples
+
+NASTY = "Own<script>alert(1)</script>|net_with_a_name_that_is_longer_than_a_phone_is_wide"
+SECTIONS = ("tables", "plots", "samples", "verdicts", "environment")
+PLOTS = ("Latency against accuracy", "Instructions against accuracy, EMULATED", "Thread scaling")
+PHONE, DESK = 390, 1280
+# A4 at 96 pixels an inch, less Chromium's margins of a centimetre.
+PAPER = 718
+# Below this, text on a phone is a stripe.
+LEGIBLE_PIXELS = 9
+
+
+def reading(mhz: int, celsius: float) -> Environment:
+    return Environment(
+        cores=(CoreState(core=0, frequency_khz=mhz * 1000, governor="schedutil"),),
+        temperatures_celsius={"cpu": celsius},
+        load_1min=0.3,
+        unreadable=("battery",),
+    )
+
+
+def invented() -> list[Result]:
+    """A host's result with points of every kind, and an emulated device's; all numbers are invented."""
+    points: list[Point] = []
+    for model, ms in (("PPLCNet_x0_25", 1.1), ("PPLCNet_x1_0", 3.4), (NASTY, 2.0)):
+        for threads in (1, 2, 4):
+            runs = [
+                process(
+                    (*samples(ms / threads**0.7, seed=seed), 90_000_000),
+                    readings=(reading(2800, 40), reading(2700 - 100 * seed, 45 + seed)),
+                    load_ns=50_000_000,
+                    first_run_ns=9_000_000,
+                )
+                for seed in range(3)
+            ]
+            changes: dict[str, Any] = {"verdict": Verdict.VALID}
+            if threads == 4:
+                changes = {"verdict": Verdict.UNSTABLE, "reasons": ("spread by ±40%: rest", "drifts: rest")}
+            points.append(
+                point(*runs, model=model, requested_threads=threads, effective_threads=threads, **changes)
+            )
+    refused = PointError(message="paddlelite runs 1 thread(s) here", exit_code=2)
+    points.append(point(status=Status.SKIPPED, engine="paddlelite", requested_threads=4, error=refused))
+    points.append(point(*runs[:1], batch_size=8, status=Status.INTERRUPTED, verdict=Verdict.UNSTABLE,
+                        reasons=("interrupted after 1 process(es)",)))  # fmt: skip
+    counted = [
+        point(
+            process((900_000_000,) * 3), model=model, engine="paddlelite", requested_threads=threads,
+            instruction_count=InstructionCount(total=count, main_thread=count // threads),
+            verdict=Verdict.EMULATED,
+        )
+        for model, count in (("PPLCNet_x0_25", 9_122_000), ("PPLCNet_x1_0", 58_577_000))
+        for threads in (1, 2, 4)
+    ]  # fmt: skip
+    virtual = {"serial": "127.0.0.1:1", "transport": "adb", "soc": "SM8150", "emulated": True}
+    return [result(*points, run_id="host-run"), result(*counted, run_id="virtual-run", **virtual)]
+
+
+class Page(HTMLParser):
+    """What a page refers to, and its words."""
+
+    def __init__(self, text: str) -> None:
+        super().__init__()
+        self.references: list[str] = []
+        self.tags: list[str] = []
+        self.words = ""
+        self.feed(text)
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.tags.append(tag)
+        self.references += [value or "" for name, value in attrs if name in ("src", "href", "xlink:href")]
+
+    def handle_data(self, data: str) -> None:
+        self.words += data
+
+
+@pytest.fixture(scope="module")
+def text() -> str:
+    results = invented()
+    return as_html(results, result_rows(results), published=True)
+
+
+def test_it_stands_alone(text: str) -> None:
+    page = Page(text)
+    assert "script" not in page.tags
+    assert NASTY in page.words
+    assert "spread by ±40%: rest" in page.words
+    assert all(one.startswith("#") or one == "data:," for one in page.references)
+    assert "url(http" not in text
+
+
+def test_every_drawing_is_whole(text: str) -> None:
+    drawings = re.findall(r"<svg.*?</svg>", text, re.DOTALL)
+    assert len(drawings) == len(PLOTS) + 10
+    ids = re.findall(r' id="([\w.-]+)"', text)
+    for drawing in drawings:
+        ET.fromstring(drawing)
+        assert set(re.findall(r'href="#([\w.-]+)"|url\(#([\w.-]+)\)', drawing)) - {("", "")} == {
+            pair for pair in re.findall(r'href="#([\w.-]+)"|url\(#([\w.-]+)\)', drawing) if max(pair) in ids
+        }
+
+
+def test_equal_results_make_equal_pages(text: str) -> None:
+    results = invented()
+    assert as_html(results, result_rows(results), published=True) == text
+
+
+def test_no_time_of_an_emulator_is_shown(text: str) -> None:
+    assert not re.search(r"\b900(\.0+)?\b", Page(text[text.index("<body") :]).words)
+
+
+@pytest.mark.parametrize("points", [(), (point(status=Status.FAILED, error=PointError(message="it broke")),)])
+def test_where_nothing_was_measured_there_are_no_plots(points: tuple[Point, ...]) -> None:
+    results = [result(*points)]
+    page = Page(as_html(results, result_rows(results), published=True))
+    assert "svg" not in page.tags
+    assert ("it broke" in page.words) == bool(points)
+    assert "Invented CPU" in page.words
+
+
+def test_nothing_but_the_package_is_needed(tmp_path: Path, run_cli: RunCli) -> None:
+    for one in invented():
+        save_result(tmp_path / f"{one.run_id}.json", one)
+    done = run_cli(["report", "host-run.json", "virtual-run.json", "--format", "html"], cwd=tmp_path)
+    assert (done.exit_code, done.stderr) == (0, "")
+    assert done.stdout.startswith("<!DOCTYPE html>")
+
+
+@pytest.fixture(scope="module")
+def browser(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Browser]:
+    with running_chromium(tmp_path_factory.mktemp("chromium"), cache_directory("apt")) as running:
+        yield running
+
+
+@pytest.fixture(scope="module")
+def url(text: str, tmp_path_factory: pytest.TempPathFactory) -> str:
+    place = tmp_path_factory.mktemp("page") / "report.html"
+    place.write_text(text, encoding="utf-8")
+    return place.as_uri()
+
+
+# What sticks out of the window, other than in a table that can be scrolled.
+STICKING_OUT = """[...document.querySelectorAll('body *')].filter(one => !one.closest('.wide table'))
+  .filter(one => one.getBoundingClientRect().right > document.documentElement.clientWidth + 1)
+  .map(one => one.tagName + ' ' + one.textContent.slice(0, 40))"""
+DRAWN = """[...document.querySelectorAll('figure')].map(figure => {
+  const svg = figure.querySelector('svg'), frame = svg.getBoundingClientRect();
+  const scale = frame.width / svg.viewBox.baseVal.width;
+  const texts = [...svg.querySelectorAll('text')];
+  const sticksOut = box => box.left < frame.left - 1 || box.right > frame.right + 1
+    || box.top < frame.top - 1 || box.bottom > frame.bottom + 1;
+  return {
+    title: figure.querySelector('h3').textContent,
+    label: figure.querySelector('[role=img]').getAttribute('aria-label'),
+    width: frame.width, height: frame.height,
+    marks: [...svg.querySelectorAll('path, use')].filter(one => one.getBoundingClientRect().width).length,
+    texts: texts.length,
+    pixels: Math.min(...texts.map(one => parseFloat(getComputedStyle(one).fontSize) * scale)),
+    outside: texts.filter(one => sticksOut(one.getBoundingClientRect())).map(one => one.textContent),
+  };
+})"""
+COLOURS = """[document.body, document.querySelector('svg text')].map(one => {
+  const style = getComputedStyle(one);
+  return (one === document.body ? style.color : style.fill).match(/\\d+/g).slice(0, 3).map(Number);
+})"""
+HIDDEN = "[...document.querySelectorAll('.wide')].filter(one => one.scrollWidth > one.clientWidth).length"
+
+
+def outgoing(tab: Tab) -> list[str]:
+    return [url for url in tab.requests if not url.startswith(("file:", "data:"))]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("width", "mobile", "dark"),
+    [(PHONE, True, False), (DESK, False, False), (PHONE, True, True), (320, True, False)],
+)
+def test_it_is_whole_on_every_screen(
+    browser: Browser, url: str, width: int, mobile: bool, dark: bool
+) -> None:
+    tab = browser.open(url, width=width, height=844, mobile=mobile, dark=dark)
+    assert outgoing(tab) == []
+    assert tab.complaints == []
+    assert tab.evaluate("[document.documentElement.scrollWidth, innerWidth]") == [width, width]
+    assert tab.evaluate(STICKING_OUT) == []
+    sizes = {name: tab.evaluate(f"document.getElementById('{name}').offsetHeight") for name in SECTIONS}
+    assert all(height > 50 for height in sizes.values()), sizes
+    words = tab.evaluate("document.getElementById('verdicts').innerText")
+    for word in ("valid", "unstable", "skipped", "emulated", "paddlelite runs 1 thread(s) here"):
+        assert word in words
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("width", "mobile"), [(PHONE, True), (DESK, False)])
+def test_every_plot_can_be_read(browser: Browser, url: str, width: int, mobile: bool) -> None:
+    drawn = browser.open(url, width=width, height=844, mobile=mobile).evaluate(DRAWN)
+    titles = [one["title"] for one in drawn]
+    assert titles[: len(PLOTS)] == list(PLOTS)
+    assert len(titles) == len(PLOTS) + 10
+    for one in drawn:
+        assert one["width"] > 300 and one["height"] > 120, one["title"]
+        assert one["marks"] > 5 and one["texts"] > 5, one["title"]
+        assert one["label"].startswith(one["title"])
+        assert one["pixels"] >= LEGIBLE_PIXELS, one["title"]
+        assert one["outside"] == [], one["title"]
+
+
+@pytest.mark.slow
+def test_in_the_dark_it_is_light_on_dark(browser: Browser, url: str) -> None:
+    light, dark = (
+        browser.open(url, width=PHONE, height=844, dark=dark).evaluate(COLOURS) for dark in (False, True)
+    )
+    assert max(sum(colour) for colour in light) < 100
+    assert min(sum(colour) for colour in dark) > 600
+
+
+@pytest.mark.slow
+def test_it_is_printed_whole(browser: Browser, url: str) -> None:
+    tab = browser.open(url, width=PAPER, height=1000)
+    tab.call("Emulation.setEmulatedMedia", media="print")
+    assert tab.evaluate("document.documentElement.scrollWidth") == PAPER
+    assert tab.evaluate(HIDDEN) == 0
+    paper = tab.pdf()
+    assert paper.startswith(b"%PDF")
+    assert 2 <= len(re.findall(rb"/Type /Page\b", paper)) <= 12
+
+
+@pytest.mark.slow
+def test_the_browser_would_tell(browser: Browser, tmp_path: Path) -> None:
+    """What the tests above look for is seen where it is there."""
+    page = tmp_path / "bad.html"
+    page.write_text(
+        '<!DOCTYPE html><meta name="viewport" content="width=device-width"><img src="http://127.0.0.1:9/x.png">'
+        '<p style="width: 700px">wide</p><script>console.error("broken"); absent()</script>'
+    )
+    tab = browser.open(page.as_uri(), width=PHONE, height=844, mobile=True)
+    assert outgoing(tab) == ["http://127.0.0.1:9/x.png"]
+    assert any("broken" in one for one in tab.complaints)
+    assert any("absent is not defined" in one for one in tab.complaints)
+    assert tab.evaluate("document.documentElement.scrollWidth") > PHONE
+    assert tab.evaluate(STICKING_OUT) == ["P wide"]
