@@ -11,11 +11,10 @@ from edgekit.core.measurement import Point, Result
 from edgekit.core.spec import ModelSpec, Platform, Precision, PublishedLatency
 from edgekit.core.stats import median, relative_spread, supported_percentile
 from edgekit.core.units import NS_PER_MS
-from edgekit.runners.engines import option_variant
+from edgekit.runners.engines import on_gpu, option_variant
 from edgekit.zoo.registry import list_models
 
 BYTES_PER_MB = 1_000_000
-GPU_ENGINES = ("paddle-gpu", "paddle-tensorrt", "onnxruntime-cuda", "onnxruntime-tensorrt")
 
 
 class Row(msgspec.Struct, frozen=True, kw_only=True):
@@ -151,7 +150,7 @@ def peak_memory_mb(point: Point) -> float | None:
 
 def published_platform(info: DeviceInfo, engine: str) -> Platform:
     """The published table that a measurement is laid out as."""
-    if engine in GPU_ENGINES:
+    if on_gpu(engine):
         return Platform.V100
     return Platform.INTEL_CPU if info.transport == "local" else Platform.SD855
 

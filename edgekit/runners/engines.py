@@ -43,6 +43,7 @@ class HostSide(msgspec.Struct, frozen=True, kw_only=True):
         interpreter: Which Python runs its worker.
         module: What that Python must be able to import.
         install: The command that provides it.
+        gpu: Whether it computes on an NVIDIA GPU.
         max_threads: None where any number may be asked.
         options: The engine's options and their values, the default first.
         precision_options: Options that a precision needs.
@@ -53,6 +54,7 @@ class HostSide(msgspec.Struct, frozen=True, kw_only=True):
     module: str
     install: str
     refused: dict[Precision, str] = {}
+    gpu: bool = False
     max_threads: int | None = None
     options: dict[str, tuple[str, ...]] = {}
     precision_options: dict[Precision, dict[str, str]] = {}
@@ -86,11 +88,32 @@ class Launcher(msgspec.Struct, frozen=True, kw_only=True):
     env: dict[str, str] = {}
 
 
+# Of this machine, as CUDA numbers them.
 _GPUS = tuple("01234567")
-_ON_GPU = {Precision.FP16: {"fp16": "on"}}
-_PADDLE_GPU = "install the wheel paddlepaddle-gpu in the place of paddlepaddle"
-_ONNXRUNTIME_GPU = "pip uninstall onnxruntime && pip install 'edgekit[gpu]'"
 _ONNX = {Precision.FP32: ArtifactKind.ONNX, Precision.INT8: ArtifactKind.ONNX_INT8}
+
+
+def _gpu_side(artifact: ArtifactKind, module: str, install: str, *precisions: Precision) -> HostSide:
+    """An engine on an NVIDIA GPU: every precision is computed from the float artifact."""
+    return HostSide(
+        artifacts=dict.fromkeys(precisions, artifact),
+        module=module,
+        install=install,
+        gpu=True,
+        options={"device": _GPUS},
+        precision_options={Precision.FP16: {"fp16": "on"}},
+    )
+
+
+def _paddle_gpu() -> HostSide:
+    install = "install the wheel paddlepaddle-gpu in the place of paddlepaddle"
+    return _gpu_side(ArtifactKind.PADDLE, "paddle", install, Precision.FP32, Precision.FP16)
+
+
+def _onnxruntime_gpu(*precisions: Precision) -> HostSide:
+    install = "pip uninstall onnxruntime && pip install 'edgekit[gpu]'"
+    return _gpu_side(ArtifactKind.ONNX, "onnxruntime", install, *precisions)
+
 
 ENGINES: dict[str, EngineSpec] = {
     spec.name: spec
@@ -130,45 +153,22 @@ ENGINES: dict[str, EngineSpec] = {
         EngineSpec(
             name="paddle-gpu",
             summary="Paddle Inference on an NVIDIA GPU",
-            host=HostSide(
-                artifacts={Precision.FP32: ArtifactKind.PADDLE, Precision.FP16: ArtifactKind.PADDLE},
-                module="paddle",
-                install=_PADDLE_GPU,
-                options={"device": _GPUS},
-                precision_options=_ON_GPU,
-            ),
+            host=_paddle_gpu(),
         ),
         EngineSpec(
             name="paddle-tensorrt",
             summary="Paddle Inference on an NVIDIA GPU with TensorRT",
-            host=HostSide(
-                artifacts={Precision.FP32: ArtifactKind.PADDLE, Precision.FP16: ArtifactKind.PADDLE},
-                module="paddle",
-                install=_PADDLE_GPU,
-                options={"device": _GPUS},
-                precision_options=_ON_GPU,
-            ),
+            host=_paddle_gpu(),
         ),
         EngineSpec(
             name="onnxruntime-cuda",
             summary="ONNX Runtime on an NVIDIA GPU",
-            host=HostSide(
-                artifacts={Precision.FP32: ArtifactKind.ONNX},
-                module="onnxruntime",
-                install=_ONNXRUNTIME_GPU,
-                options={"device": _GPUS},
-            ),
+            host=_onnxruntime_gpu(Precision.FP32),
         ),
         EngineSpec(
             name="onnxruntime-tensorrt",
             summary="ONNX Runtime on an NVIDIA GPU with TensorRT",
-            host=HostSide(
-                artifacts={Precision.FP32: ArtifactKind.ONNX, Precision.FP16: ArtifactKind.ONNX},
-                module="onnxruntime",
-                install=_ONNXRUNTIME_GPU,
-                options={"device": _GPUS},
-                precision_options=_ON_GPU,
-            ),
+            host=_onnxruntime_gpu(Precision.FP32, Precision.FP16),
         ),
         EngineSpec(
             name="paddlelite",
@@ -216,6 +216,12 @@ def host_engines() -> tuple[str, ...]:
 def device_engines() -> tuple[str, ...]:
     """Names of the engines that run on devices."""
     return tuple(name for name, spec in ENGINES.items() if spec.device is not None)
+
+
+def on_gpu(name: str) -> bool:
+    """Whether an engine computes on a GPU of this machine."""
+    spec = ENGINES.get(name)
+    return spec is not None and spec.host is not None and spec.host.gpu
 
 
 def host_side(name: str) -> HostSide:
