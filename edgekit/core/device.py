@@ -19,6 +19,21 @@ class Cluster(msgspec.Struct, frozen=True, kw_only=True):
     part: str | None = None
 
 
+class Gpu(msgspec.Struct, frozen=True, kw_only=True):
+    """The GPU that an engine computed on, as CUDA's driver describes it.
+
+    Attributes:
+        uuid: As NVML and nvidia-smi know it.
+        compute_capability: `7.0` is a V100.
+        cuda_version: The newest CUDA that the driver supports.
+    """
+
+    name: str
+    uuid: str
+    compute_capability: str
+    cuda_version: str
+
+
 class Battery(msgspec.Struct, frozen=True, kw_only=True):
     """Battery state; each value None where it cannot be read."""
 

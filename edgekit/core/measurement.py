@@ -6,7 +6,7 @@ import enum
 
 import msgspec
 
-from edgekit.core.device import DeviceInfo
+from edgekit.core.device import DeviceInfo, Gpu
 from edgekit.core.parity import Parity
 from edgekit.core.spec import Precision
 from edgekit.core.stats import median
@@ -64,6 +64,28 @@ class CoreState(msgspec.Struct, frozen=True, kw_only=True):
     throttle_count: int | None = None
 
 
+class GpuState(msgspec.Struct, frozen=True, kw_only=True):
+    """One NVIDIA GPU at one moment, by NVML; None where it cannot be read.
+
+    Attributes:
+        uuid: The one of `Gpu.uuid`.
+        throttle_reasons: What holds its clocks down now, in NVML's words, e.g. `hw_thermal_slowdown`.
+        utilization_percent: Share of the last sampling period in which anything computed on it.
+    """
+
+    uuid: str | None = None
+    name: str | None = None
+    sm_clock_mhz: int | None = None
+    max_sm_clock_mhz: int | None = None
+    memory_clock_mhz: int | None = None
+    temperature_celsius: float | None = None
+    power_milliwatts: int | None = None
+    power_limit_milliwatts: int | None = None
+    throttle_reasons: tuple[str, ...] | None = None
+    utilization_percent: int | None = None
+    memory_used_bytes: int | None = None
+
+
 class Environment(msgspec.Struct, frozen=True, kw_only=True):
     """The circumstances at one moment; what cannot be read is None.
 
@@ -72,6 +94,7 @@ class Environment(msgspec.Struct, frozen=True, kw_only=True):
         steal_ticks: Time that a hypervisor took from this machine since boot, in clock ticks.
         busy_processes: Names of other processes that used more than a tenth of a core.
         reference_ns: What a fixed workload takes now, on hosts.
+        gpus: This machine's, for points of GPU engines; None where NVML cannot be asked.
     """
 
     cores: tuple[CoreState, ...] = ()
@@ -86,6 +109,7 @@ class Environment(msgspec.Struct, frozen=True, kw_only=True):
     memory_available_bytes: int | None = None
     busy_processes: tuple[str, ...] | None = None
     reference_ns: int | None = None
+    gpus: tuple[GpuState, ...] | None = None
     unreadable: tuple[str, ...] = ()
 
 
@@ -104,6 +128,9 @@ class ProcessRun(msgspec.Struct, frozen=True, kw_only=True):
         readings: The circumstances before and after the timed inferences, read by the process itself while
             its cores were still at work.
         reference_ns: A fixed workload beside this process, which tells the machine's drift from the model's.
+        gpu_states: The GPU that computed: before, again and again during, and after the timed inferences.
+        copy_in_ns: Copies of the input to the GPU, each until it is there; no sample holds one.
+        copy_out_ns: Copies of the output back.
     """
 
     samples_ns: tuple[int, ...]
@@ -117,6 +144,9 @@ class ProcessRun(msgspec.Struct, frozen=True, kw_only=True):
     steady: bool | None = None
     readings: tuple[Environment, ...] = ()
     reference_ns: int | None = None
+    gpu_states: tuple[GpuState, ...] = ()
+    copy_in_ns: tuple[int, ...] = ()
+    copy_out_ns: tuple[int, ...] = ()
 
 
 class InstructionCount(msgspec.Struct, frozen=True, kw_only=True):
@@ -150,6 +180,7 @@ class Point(msgspec.Struct, frozen=True, kw_only=True):
 
     Attributes:
         requested_ci: The relative half-width of the 95 % interval that more processes were to reach.
+        gpu: What computed, for GPU engines.
     """
 
     model: str
@@ -162,6 +193,7 @@ class Point(msgspec.Struct, frozen=True, kw_only=True):
     engine_version: str | None = None
     engine_options: dict[str, str] = {}
     effective_threads: int | None = None
+    gpu: Gpu | None = None
     requested_cores: str | None = None
     cores: tuple[int, ...] = ()
     power_mode: PowerMode | None = None

@@ -12,6 +12,7 @@ from edgekit.core.measurement import CoreState, Environment, InstructionCount, P
 from edgekit.core.parity import Parity
 from edgekit.core.spec import Precision
 from edgekit.errors import EdgekitError, UnsupportedError
+from edgekit.measure.gpu import watch_gpu
 from edgekit.measure.inputs import seeded_inputs
 from edgekit.measure.reference import Reference, infer_batches, input_count
 from edgekit.measure.target import Subject, Target
@@ -111,7 +112,8 @@ def take_turn(
             if error.code in _COMBINATIONS:
                 raise UnsupportedError(error.message, hint=error.hint) from error
             raise
-        run, ran = _measure(session, timing, mark=counted)
+        uuid = None if loaded.gpu is None else loaded.gpu.uuid
+        run, ran = _measure(session, timing, mark=counted, gpu=uuid)
         parity = None if reference is None else _check(session, cell, reference)
     return Turn(
         run=msgspec.structs.replace(run, load_ns=loaded.load_ns, started_at=started_at),
@@ -122,7 +124,9 @@ def take_turn(
     )
 
 
-def _measure(session: RunnerSession, timing: Timing, *, mark: bool) -> tuple[ProcessRun, Ran]:
+def _measure(
+    session: RunnerSession, timing: Timing, *, mark: bool, gpu: str | None
+) -> tuple[ProcessRun, Ran]:
     timed = Run(
         warmup=timing.warmup,
         warmup_ns=seconds_ns(timing.warmup_s) if timing.warmup else 0,
@@ -138,7 +142,8 @@ def _measure(session: RunnerSession, timing: Timing, *, mark: bool) -> tuple[Pro
         steady, warm_runs, first_run_ns = warm.steady, warm.runs, warm.first_run_ns
         timed = msgspec.structs.replace(timed, warmup=0, warmup_ns=0)
     before = _reading(session)
-    ran = session.run(timed)
+    with watch_gpu(gpu) as gpu_states:
+        ran = session.run(timed)
     after = _reading(session)
     run = ProcessRun(
         samples_ns=ran.samples_ns,
@@ -150,6 +155,9 @@ def _measure(session: RunnerSession, timing: Timing, *, mark: bool) -> tuple[Pro
         cpu_ns=ran.cpu_ns,
         steady=steady,
         readings=(before, after),
+        gpu_states=tuple(gpu_states),
+        copy_in_ns=ran.copy_in_ns,
+        copy_out_ns=ran.copy_out_ns,
     )
     return run, ran
 

@@ -199,7 +199,7 @@ class DeviceTarget:
             )
         return parse_counts(text)
 
-    def environment(self) -> Environment:
+    def environment(self, engine: str) -> Environment:
         return read_environment(self._transport)
 
     def close(self) -> None:

@@ -8,6 +8,7 @@ import time
 from pathlib import Path
 
 from edgekit.core.measurement import CoreState, Environment
+from edgekit.measure.gpu import GpuReading, read_gpus
 
 CPU_ROOT = Path("/sys/devices/system/cpu")
 THERMAL_ROOT = Path("/sys/class/thermal")
@@ -19,14 +20,20 @@ BUSY_SHARE = 0.1
 REFERENCE_RUNS = 21
 
 
-def read_host_environment(*, watch_s: float = WATCH_S) -> Environment:
-    """Frequencies, temperatures, load and busy processes of this machine; takes `watch_s` seconds."""
+def read_host_environment(*, watch_s: float = WATCH_S, gpu: bool = False) -> Environment:
+    """Frequencies, temperatures, load and busy processes of this machine; takes `watch_s` seconds.
+
+    Args:
+        watch_s: How long other processes are watched.
+        gpu: Whether its NVIDIA GPUs are read too.
+    """
     cores = _cores()
     temperatures = _temperatures()
     battery = _battery()
     load = _load_1min()
     steal = _steal_ticks()
     memory = _memory_available()
+    graphics = read_gpus() if gpu else GpuReading()
     unreadable = [
         name
         for name, missing in (
@@ -51,7 +58,8 @@ def read_host_environment(*, watch_s: float = WATCH_S) -> Environment:
         memory_available_bytes=memory,
         busy_processes=_busy_processes(watch_s),
         reference_ns=_reference_ns(),
-        unreadable=tuple(unreadable),
+        gpus=graphics.gpus,
+        unreadable=(*unreadable, *graphics.unreadable),
     )
 
 

@@ -186,11 +186,11 @@ class Sweep:
         started = time.monotonic()
         try:
             if point.environment_before is None:
-                self._replace(index, environment_before=self._target.environment())
+                self._replace(index, environment_before=self._target.environment(cell.engine))
             reference = self._references(cell.subject)
             turn = take_turn(self._target, cell, self._artifacts[index], self._timing, reference)
             self._spent_s[index] += time.monotonic() - started
-            self._add(index, turn, self._target.environment())
+            self._add(index, turn, self._target.environment(cell.engine))
         except DeviceLostError as error:
             self._end(index, error)
             self._save(self.points)
@@ -224,6 +224,7 @@ class Sweep:
             engine_options=turn.loaded.options,
             cores=turn.loaded.cores,
             effective_threads=_fewest(point.effective_threads, turn.effective_threads),
+            gpu=turn.loaded.gpu,
             environment_after=environment,
             parity=_worse(point.parity, turn.parity),
             instruction_count=turn.instruction_count or point.instruction_count,

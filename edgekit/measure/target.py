@@ -15,7 +15,7 @@ from edgekit.core.spec import Precision
 from edgekit.errors import InputError, UnsupportedError
 from edgekit.measure.environment import read_host_environment
 from edgekit.measure.host import host_info
-from edgekit.runners.engines import Launcher, artifact_kind, host_launcher, host_options, host_side
+from edgekit.runners.engines import Launcher, artifact_kind, host_launcher, host_options, host_side, on_gpu
 from edgekit.runners.session import RunnerSession
 from edgekit.transports.local import LocalTransport
 
@@ -81,8 +81,8 @@ class Target(Protocol):
     def instruction_count(self) -> InstructionCount:
         """What the last counted session took for one inference, once it is closed. Raises RunnerError."""
 
-    def environment(self) -> Environment:
-        """The circumstances now."""
+    def environment(self, engine: str) -> Environment:
+        """The circumstances now, as far as they matter to an engine."""
 
     def close(self) -> None:
         """Release what is held."""
@@ -138,8 +138,8 @@ class HostTarget:
     def instruction_count(self) -> InstructionCount:
         raise UnsupportedError("counting instructions: the virtual device only does that")
 
-    def environment(self) -> Environment:
-        return read_host_environment()
+    def environment(self, engine: str) -> Environment:
+        return read_host_environment(gpu=on_gpu(engine))
 
     def close(self) -> None:
         self._transport.close()

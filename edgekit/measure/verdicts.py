@@ -11,7 +11,7 @@ from datetime import datetime
 
 import msgspec
 
-from edgekit.core.measurement import Environment, Point, ProcessRun, Status, Verdict
+from edgekit.core.measurement import Environment, GpuState, Point, ProcessRun, Status, Verdict
 from edgekit.core.stats import SAMPLES_FOR_PERCENTILE, median, percentile, relative_spread
 from edgekit.measure.intervals import latency_interval, process_medians
 
@@ -31,6 +31,8 @@ MODE_SHARE = 0.10
 MODE_EXPLAINED = 0.85
 MODE_SAMPLES = 30
 STOLEN = 0.02
+# NVML's reasons for a lower clock that pass when it cools or gets power; a set limit stays as it is.
+GPU_THROTTLING = ("hw_slowdown", "sw_thermal_slowdown", "hw_thermal_slowdown", "hw_power_brake_slowdown")
 INSTRUCTION_SPREAD = 0.01
 
 
@@ -94,6 +96,7 @@ def _throttled(point: Point, *, emulated: bool) -> Iterator[str]:
                 drops.append(f"core {core.core} throttled {core.throttle_count - earlier} times")
                 break
         drops += _temperature_rises(before, after)
+    drops += [drop for run in point.processes for drop in _gpu_drops(run.gpu_states)]
     if drops:
         yield f"{drops[0]}: let it cool (--cooldown 30), bind fewer threads, take it off its charger"
 
@@ -127,6 +130,20 @@ def _limit_drops(before: Environment, after: Environment, used: set[int]) -> lis
         and core.max_frequency_khz < earlier * (1 - FREQUENCY_DROP)
         and (not used or core.core in used)
     ]
+
+
+def _gpu_drops(states: Sequence[GpuState]) -> list[str]:
+    """What slowed a GPU down while it computed, by its own account or by its clock."""
+    found = {reason for state in states for reason in state.throttle_reasons or ()}
+    drops = [f"the GPU was slowed down ({reason})" for reason in GPU_THROTTLING if reason in found]
+    clocks = [
+        state.sm_clock_mhz
+        for state in states
+        if state.sm_clock_mhz is not None and "gpu_idle" not in (state.throttle_reasons or ())
+    ]
+    if clocks and clocks[-1] < clocks[0] * (1 - FREQUENCY_DROP):
+        drops.append(f"the GPU's clock fell from {clocks[0]} to {clocks[-1]} MHz")
+    return drops
 
 
 def _temperature_rises(before: Environment, after: Environment) -> list[str]:

@@ -10,7 +10,14 @@ from edgekit.report.rows import Row
 MISSING = "-"
 MARK = "*"
 PLATFORM_NAMES = {"intel-cpu": "Intel CPU", "v100": "V100", "sd855": "Snapdragon 855"}
-FIGURES = {"params_m": "Params(M)", "flops_m": "FLOPs(M)", "top1": "Top-1 Acc(%)", "top5": "Top-5 Acc(%)"}
+FIGURES = {
+    "params_m": "Params(M)",
+    "flops_m": "FLOPs(M)",
+    "top1": "Top-1 Acc(%)",
+    "top5": "Top-5 Acc(%)",
+    "crop_size": "Crop Size",
+    "resize_short": "Resize Short Size",
+}
 
 
 class Table(msgspec.Struct, frozen=True, kw_only=True):

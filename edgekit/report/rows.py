@@ -22,10 +22,13 @@ class Row(msgspec.Struct, frozen=True, kw_only=True):
 
     Attributes:
         target: Serial of the device, or `host`.
+        machine: What computed: the GPU where that is one, else the SoC or CPU.
         latency_ms: Median of the processes' medians; None on emulated targets, whose time means nothing.
         p90_ms: Over all samples, where there are enough of them.
         spread: Half the distance between p10 and p90 over the median.
         instructions: Of one inference, its longest thread; emulated targets only.
+        copy_in_ms: Median copy of the input to a GPU, which no latency holds; copy_out_ms of the output back.
+        crop_size: Side of the pictures, pixels; resize_short the length of the short side before the crop.
         platform: The kind of machine of the publications that this one is laid out as.
         published_ms: What the publication says for this configuration on `published_platform`.
     """
@@ -52,6 +55,8 @@ class Row(msgspec.Struct, frozen=True, kw_only=True):
     cold_start_ms: float | None
     peak_memory_mb: float | None
     instructions: int | None
+    copy_in_ms: float | None
+    copy_out_ms: float | None
     verdict: str | None
     reasons: str
     error: str | None
@@ -59,6 +64,8 @@ class Row(msgspec.Struct, frozen=True, kw_only=True):
     flops_m: float | None
     top1: float | None
     top5: float | None
+    crop_size: int | None
+    resize_short: int | None
     published_platform: str | None
     published_ms: float | None
     published_source: str | None
@@ -96,7 +103,7 @@ def _row(result: Result, point: Point, card: ModelSpec | None) -> Row:
     return Row(
         model=point.model,
         target=info.serial,
-        machine=machine_name(info),
+        machine=machine_name(info) if point.gpu is None else point.gpu.name,
         emulated=info.emulated,
         platform=published_platform(info, point.engine).value,
         engine=engine_name(point),
@@ -116,6 +123,8 @@ def _row(result: Result, point: Point, card: ModelSpec | None) -> Row:
         cold_start_ms=None if info.emulated else cold_start_ms(point),
         peak_memory_mb=peak_memory_mb(point),
         instructions=None if count is None else count.main_thread,
+        copy_in_ms=_median_ms([ns for run in point.processes for ns in run.copy_in_ns]),
+        copy_out_ms=_median_ms([ns for run in point.processes for ns in run.copy_out_ns]),
         verdict=None if point.verdict is None else point.verdict.value,
         reasons="; ".join(point.reasons),
         error=None if point.error is None else point.error.message,
@@ -123,6 +132,8 @@ def _row(result: Result, point: Point, card: ModelSpec | None) -> Row:
         flops_m=figures.flops_m if figures else None,
         top1=figures.top1 if figures else None,
         top5=figures.top5 if figures else None,
+        crop_size=None if card is None else card.preprocess.crop_size,
+        resize_short=None if card is None else card.preprocess.resize_short,
         published_platform=None if shown is None else shown.platform.value,
         published_ms=None if shown is None else shown.latency_ms,
         published_source=None if shown is None else shown.source,
@@ -130,6 +141,10 @@ def _row(result: Result, point: Point, card: ModelSpec | None) -> Row:
         run_id=result.run_id,
         started_at=result.started_at,
     )
+
+
+def _median_ms(times_ns: Sequence[int]) -> float | None:
+    return median(times_ns) / NS_PER_MS if times_ns else None
 
 
 def cold_start_ms(point: Point) -> float | None:

@@ -1,22 +1,26 @@
 """The published layouts: a row a model, its size and accuracy, a column a configuration.
 
 With one thread count on a host this is PaddleClas's Intel CPU table, with batches of 1, 4 and 8 on a GPU
-the V100 table, with 1, 2 and 4 threads on a device the Snapdragon 855 table.
+the V100 tables, with 1, 2 and 4 threads on a device the Snapdragon 855 table.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 
+from edgekit.core.spec import Platform
 from edgekit.report.comparisons import comparison_tables
 from edgekit.report.grid import FIGURES, MARK, MISSING, PLATFORM_NAMES, Table, cell, number, threads_words
 from edgekit.report.rows import Row
 
-Configuration = tuple[int, int]
+CPU_FIGURES = ("params_m", "flops_m", "top1", "top5")
+GPU_FIGURES = ("crop_size", "resize_short", "top1", "top5")
+
+Configuration = tuple[str, int, int]
 
 
 def published_tables(rows: Sequence[Row], *, published: bool) -> list[Table]:
-    """A table for each run's engine, precision and binding.
+    """A table for each run's engine, precision and binding; on a GPU precisions stand beside each other.
 
     Args:
         rows: What `result_rows` made.
@@ -25,9 +29,14 @@ def published_tables(rows: Sequence[Row], *, published: bool) -> list[Table]:
     """
     groups: dict[tuple[object, ...], list[Row]] = {}
     for row in rows:
-        key = (row.run_id, row.target, row.engine, row.precision, row.power_mode, row.cores)
+        precision = None if _on_gpu(row) else row.precision
+        key = (row.run_id, row.target, row.engine, precision, row.power_mode, row.cores)
         groups.setdefault(key, []).append(row)
-    tables = [_table(group, published=published) for group in groups.values()]
+    tables = []
+    for group in groups.values():
+        tables.append(_table(group, published=published))
+        if any(row.copy_in_ms is not None for row in group):
+            tables.append(_copies(group))
     return [*tables, *comparison_tables(rows)] if published else tables
 
 
@@ -36,11 +45,16 @@ def _table(rows: Sequence[Row], *, published: bool) -> Table:
     configurations = list(dict.fromkeys(_configuration(row) for row in rows))
     found = {(row.model, _configuration(row)): row for row in rows}
     models = {row.model: row for row in rows}
-    figures = [name for name in FIGURES if any(getattr(row, name) is not None for row in rows)]
+    figures = [
+        name
+        for name in (GPU_FIGURES if _on_gpu(first) else CPU_FIGURES)
+        if any(getattr(row, name) is not None for row in rows)
+    ]
     header = ["Model", *(FIGURES[name] for name in figures)]
+    printed = {_configuration(row) for row in rows if published and row.published_ms is not None}
     for configuration in configurations:
-        header.append(_column(configuration, configurations, emulated=first.emulated))
-        if published:
+        header.append(_column(first, configuration, configurations))
+        if configuration in printed:
             header.append(f"published({_platform(rows)}, ms)")
     lines = []
     for model, any_row in models.items():
@@ -48,22 +62,47 @@ def _table(rows: Sequence[Row], *, published: bool) -> Table:
         for configuration in configurations:
             row = found.get((model, configuration))
             line.append(cell(row))
-            if published:
+            if configuration in printed:
                 line.append(MISSING if row is None else number(row.published_ms, 2))
         lines.append(tuple(line))
-    return Table(title=_title(first), header=tuple(header), rows=tuple(lines), notes=_notes(rows, published))
+    return Table(title=_title(rows), header=tuple(header), rows=tuple(lines), notes=_notes(rows, published))
+
+
+def _copies(rows: Sequence[Row]) -> Table:
+    """What reaching a GPU takes beside the latency, which begins and ends in its memory."""
+    configurations = list(dict.fromkeys(_configuration(row) for row in rows))
+    found = {(row.model, _configuration(row)): row for row in rows}
+    lines = []
+    for model in dict.fromkeys(row.model for row in rows):
+        both = [
+            MISSING if row is None else f"{number(row.copy_in_ms, 3)} / {number(row.copy_out_ms, 3)}"
+            for row in (found.get((model, one)) for one in configurations)
+        ]
+        lines.append((model, *both))
+    return Table(
+        title=f"Copies to the GPU / back, not in the latency: {_title(rows)}",
+        header=("Model", *(_column(rows[0], one, configurations) for one in configurations)),
+        rows=tuple(lines),
+    )
+
+
+def _on_gpu(row: Row) -> bool:
+    return row.platform == Platform.V100.value
 
 
 def _configuration(row: Row) -> Configuration:
-    return row.requested_threads, row.batch_size
+    return row.precision, row.requested_threads, row.batch_size
 
 
-def _column(one: Configuration, of: Sequence[Configuration], *, emulated: bool) -> str:
-    threads, batch = one
+def _column(row: Row, one: Configuration, of: Sequence[Configuration]) -> str:
+    precision, threads, batch = one
+    if _on_gpu(row):
+        several = len({other[1] for other in of}) > 1
+        return f"{precision.upper()} Batch Size={batch}{f' {threads_words(threads)}' * several} (ms)"
     words = [threads_words(threads)]
-    if batch != 1 or len({other[1] for other in of}) > 1:
+    if batch != 1 or len({other[2] for other in of}) > 1:
         words.append(f"bs{batch}")
-    return f"{'Instructions' if emulated else 'Latency(ms)'}, {' '.join(words)}"
+    return f"{'Instructions' if row.emulated else 'Latency(ms)'}, {' '.join(words)}"
 
 
 def _platform(rows: Sequence[Row]) -> str:
@@ -71,9 +110,12 @@ def _platform(rows: Sequence[Row]) -> str:
     return PLATFORM_NAMES[named[0]] if named else "none"
 
 
-def _title(row: Row) -> str:
+def _title(rows: Sequence[Row]) -> str:
+    # A point that did not run does not know the GPU nor the engine's version.
+    row = next((row for row in rows if row.latency_ms is not None), rows[0])
     place = row.machine if row.target in (row.machine, "host") else f"{row.target}, {row.machine}"
-    words = [place, f"{row.engine} {row.engine_version or ''}".strip(), row.precision]
+    words = [place, f"{row.engine} {row.engine_version or ''}".strip()]
+    words += [] if _on_gpu(row) else [row.precision]
     if row.power_mode:
         words.append(f"power mode {row.power_mode}")
     if row.cores:

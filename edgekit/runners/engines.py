@@ -25,6 +25,8 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger("edgekit")
 WORKER = Path(__file__).parent / "worker"
+# From Ampere on NVIDIA's libraries multiply fp32 with ten bits of mantissa (TF32) unless told not to.
+FULL_FP32 = {"NVIDIA_TF32_OVERRIDE": "0"}
 
 
 class Interpreter(enum.Enum):
@@ -302,7 +304,7 @@ def host_launcher(name: str, *, install: bool = True, progress: Report | None = 
         return Launcher(argv=(str(_opt_python(name, side, install, progress)), "-E", *worker))
     if importlib.util.find_spec(side.module) is None:
         raise ToolError(f"engine {name}: the package {side.module} is not installed", hint=side.install)
-    return Launcher(argv=(sys.executable, *worker))
+    return Launcher(argv=(sys.executable, *worker), env=FULL_FP32 if side.gpu else {})
 
 
 def _opt_python(name: str, side: HostSide, install: bool, progress: Report | None) -> Path:

@@ -15,18 +15,21 @@ Requests carry `op`; `load` comes first, once:
         "load_ns": 1, "requested_threads": 2, "effective_threads": 2, "cores": [4, 5],
         "inputs": [{"name", "dtype", "shape"}], "outputs": [the same; dynamic or unknown sizes are null, an
         unknown shape is empty],
-        "pid": 1, "options": {what took effect}}
+        "pid": 1, "options": {what took effect}, "gpu": {"name", "uuid", "compute_capability",
+        "cuda_version"} (null or absent where the engine computes on the CPU)}
 
     {"op": "run", "warmup": 10, "warmup_ns": 500000000, "repeats": 100, "min_ns": 1000000000,
      "max_ns": 60000000000, "seed": 0, "mark": false}
     -> {"ok": true, "op": "run", "first_run_ns": 1 (null on a second `run`), "warmup_runs": 12,
         "samples_ns": [...], "cpu_ns": 1, "cores_seen": [4, 5], "peak_memory_bytes": 1,
-        "active_threads": 2 (threads seen computing; null or absent where that is not known)}
+        "active_threads": 2 (threads seen computing; null or absent where that is not known),
+        "copy_in_ns": [...], "copy_out_ns": [...] (absent where the engine uses the host's memory)}
 
   Warm-up: at least `warmup` inferences and `warmup_ns`. Timed: at least `repeats` and `min_ns`, no
-  new inference once `max_ns` of timed inference have passed. The input is pseudo-random and filled
-  before; `first_run_ns` is null too where an `infer` came before. With `mark`, `syscall(0xE5E5, n)`
-  brackets each timed inference: n = 2i before, 2i+1 after.
+  new inference once `max_ns` of timed inference have passed. On a GPU a sample ends when it has finished
+  and holds no copy; copies of the input there and of the output back are timed after. The input is
+  pseudo-random and filled before; `first_run_ns` is null too where an `infer` came before. With `mark`,
+  `syscall(0xE5E5, n)` brackets each timed inference: n = 2i before, 2i+1 after.
 
     {"op": "infer", "input": "/path/in.f32", "shape": [2, 3, 224, 224], "output": "/path/out.f32"}
     -> {"ok": true, "op": "infer", "shape": [2, 1000], "latency_ns": 1}
@@ -56,6 +59,7 @@ import enum
 import msgspec
 
 from edgekit.core.artifact import TensorSpec
+from edgekit.core.device import Gpu
 
 PROTOCOL_VERSION = 1
 MARK_SYSCALL = 0xE5E5
@@ -136,6 +140,7 @@ class Loaded(msgspec.Struct, frozen=True, kw_only=True):
     outputs: tuple[TensorSpec, ...]
     pid: int
     options: dict[str, str] = {}
+    gpu: Gpu | None = None
 
 
 class Ran(msgspec.Struct, frozen=True, kw_only=True):
@@ -148,6 +153,8 @@ class Ran(msgspec.Struct, frozen=True, kw_only=True):
     cores_seen: tuple[int, ...] = ()
     peak_memory_bytes: int | None = None
     active_threads: int | None = None
+    copy_in_ns: tuple[int, ...] = ()
+    copy_out_ns: tuple[int, ...] = ()
 
 
 class Inferred(msgspec.Struct, frozen=True, kw_only=True):

@@ -8,7 +8,7 @@ from typing import Any
 import msgspec
 import pytest
 
-from edgekit.core.measurement import CoreState, InstructionCount, Point, Status, Verdict
+from edgekit.core.measurement import CoreState, GpuState, InstructionCount, Point, Status, Verdict
 from edgekit.measure.verdicts import judge
 from tests.measure.points import MS, QUIET, point, process, samples
 
@@ -37,6 +37,26 @@ def test_skewed_samples_with_outliers_are_valid() -> None:
 
 def test_a_point_without_processes_is_not_judged() -> None:
     assert judge(point(status=Status.SKIPPED), emulated=False) is None
+
+
+@pytest.mark.parametrize(
+    ("reasons", "clocks", "verdict", "why"),
+    [
+        ((), (1500, 1500), Verdict.VALID, ""),
+        (("sw_power_cap",), (1500, 1490), Verdict.VALID, ""),
+        (("hw_thermal_slowdown",), (1500, 1500), Verdict.THROTTLED, "slowed down (hw_thermal_slowdown)"),
+        ((), (1500, 1200), Verdict.THROTTLED, "clock fell from 1500 to 1200 MHz"),
+        (("gpu_idle",), (1500, 300), Verdict.VALID, ""),
+        (None, (None, None), Verdict.VALID, ""),
+    ],
+)
+def test_a_gpu_that_was_slowed_down_is_throttled(
+    reasons: tuple[str, ...] | None, clocks: tuple[int | None, ...], verdict: Verdict, why: str
+) -> None:
+    states = tuple(GpuState(sm_clock_mhz=clock, throttle_reasons=reasons) for clock in clocks)
+    found, said = verdict_of(point(*(process(samples(seed=seed), gpu_states=states) for seed in range(3))))
+    assert found is verdict
+    assert why in said
 
 
 def test_a_drifting_engine_is_unstable() -> None:

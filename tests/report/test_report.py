@@ -10,7 +10,9 @@ from pathlib import Path
 
 import pytest
 
-from edgekit.core.measurement import InstructionCount, PointError, Status, Verdict
+from edgekit.core.device import Gpu
+from edgekit.core.measurement import InstructionCount, PointError, ProcessRun, Status, Verdict
+from edgekit.core.spec import Precision
 from edgekit.measure.results import save_result
 from tests.conftest import RunCli
 from tests.measure.points import point, process, result, samples
@@ -188,3 +190,46 @@ def test_a_comparison_says_where_it_was_measured(compared: Path, run_cli: RunCli
     assert "measured: Invented CPU" in own
     assert "another kind of machine than published" in own
     assert "beside other networks" not in run_cli(["report", "two.json"], cwd=compared).stdout
+
+
+def test_gpu_results_are_laid_out_as_the_v100_tables(tmp_path: Path, run_cli: RunCli) -> None:
+    """Invented sample data: no GPU has computed this."""
+    gpu = Gpu(name="Invented GPU", uuid="GPU-0", compute_capability="7.0", cuda_version="12.4")
+
+    def run(center_ms: float) -> ProcessRun:
+        return process(samples(center_ms), copy_in_ns=(50_000, 52_000, 51_000), copy_out_ns=(9_000,))
+
+    fields = {"engine": "paddle-tensorrt", "engine_version": "invented", "verdict": Verdict.VALID, "gpu": gpu}
+    points = [
+        point(run(latency * batch), model=model, precision=precision, batch_size=batch, **fields)
+        for model, latency in (("PPLCNet_x1_0", 1.0), ("PPHGNet_tiny", 3.0))
+        for precision in (Precision.FP32, Precision.FP16)
+        for batch in (1, 4, 8)
+    ]
+    error = PointError(message="asked for TensorRT: invented")
+    points.append(point(model="ResNet50", status=Status.FAILED, engine="paddle-tensorrt", error=error))
+    save_result(tmp_path / "gpu.json", result(*points))
+    text = run_cli(["report", "gpu.json", "--published", "--format", "md"], cwd=tmp_path).stdout
+    header, lcnet, hgnet, failed = table(text, "Invented GPU, paddle-tensorrt invented (")
+    # PaddleClas, PP-LCNet_en.md, "Inference speed based on V100 GPU", and PP-HGNet_en.md, section 1.3.
+    assert header == [
+        "Model", "Crop Size", "Resize Short Size", "Top-1 Acc(%)", "Top-5 Acc(%)",
+        "FP32 Batch Size=1 (ms)", "published(V100, ms)", "FP32 Batch Size=4 (ms)", "published(V100, ms)",
+        "FP32 Batch Size=8 (ms)", "published(V100, ms)",
+        "FP16 Batch Size=1 (ms)", "FP16 Batch Size=4 (ms)", "FP16 Batch Size=8 (ms)",
+    ]  # fmt: skip
+    assert lcnet[1:5] == ["224", "256", "71.32", "90.03"]
+    assert lcnet[6:11:2] == ["0.73", "1.64", "2.53"]
+    assert [round(float(cell)) for cell in (lcnet[5], lcnet[7], lcnet[9], *lcnet[11:])] == [1, 4, 8, 1, 4, 8]
+    assert hgnet[1:3] == ["224", "232"]
+    assert (hgnet[6], hgnet[8]) == ("1.77", "-")
+    assert failed[5] == "failed"
+    assert "failed: asked for TensorRT: invented" in text
+    copies = table(text, "Copies to the GPU / back, not in the latency: Invented GPU")
+    assert copies[1] == ["PPLCNet_x1_0", *["0.051 / 0.009"] * 6]
+    # One of the two networks of PP-HGNet's comparison is another's.
+    assert "PP-HGNet beside other networks" in text
+    assert "another kind of machine" not in text[text.index("PP-HGNet beside") :]
+    text = run_cli(["report", "gpu.json", "--format", "csv"], cwd=tmp_path).stdout
+    row = next(csv.DictReader(io.StringIO(text)))
+    assert (row["machine"], row["copy_in_ms"], row["platform"]) == ("Invented GPU", "0.051", "v100")

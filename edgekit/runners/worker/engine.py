@@ -19,6 +19,8 @@ class Engine:
 
     def __init__(self) -> None:
         self.options: Dict[str, str] = {}
+        # Set by `load` where the engine computes on a GPU: what `gpu.describe_gpu` says of it.
+        self.gpu: Optional[Dict[str, Any]] = None
 
     def prepare(self) -> str:
         """Import the engine and return its version. Raises ImportError."""
@@ -44,6 +46,13 @@ class Engine:
     def bind(self, array: Any) -> Callable[[], Any]:
         """Put a float32 array where the engine reads its input; the bare call that infers from it."""
         raise NotImplementedError
+
+    def copies(self) -> Optional[Tuple[Callable[[], Any], Callable[[], Any]]]:
+        """Calls that bring the bound input to the GPU and the last output back, done when they return.
+
+        None where the engine reads and writes the host's memory.
+        """
+        return None
 
     def output(self) -> Any:
         """The first output of the last inference as a numpy array."""

@@ -1,13 +1,19 @@
 """ONNX Runtime on an NVIDIA GPU, by its CUDA provider."""
 
+import ctypes
 import functools
-from typing import Any, Callable, Dict, Optional, Tuple
+import os
+from typing import Any, Callable, Dict, List, Optional, Tuple
 
 from .engine import Shape, only_input, take_options
 from .engine_onnxruntime import OnnxRuntime
+from .gpu import describe_gpu
 from .refusal import RefusedError
 
 WHEEL = "onnxruntime-gpu"
+CUDA_WHEELS = "onnxruntime-gpu[cuda,cudnn]"
+TENSORRT_WHEEL = "tensorrt, in the major version that the library's name ends in"
+Provider = Tuple[str, Dict[str, str]]
 
 
 class OnnxRuntimeCuda(OnnxRuntime):
@@ -15,7 +21,10 @@ class OnnxRuntimeCuda(OnnxRuntime):
 
     name = "onnxruntime-cuda"
     provider = "CUDAExecutionProvider"
+    library = "libonnxruntime_providers_cuda.so"
     precisions: Tuple[str, ...] = ("off",)
+    # Where inputs and outputs lie.
+    memory = "cuda"
 
     def load(
         self, model: str, params: Optional[str], threads: int, shape: Shape, options: Dict[str, str]
@@ -31,28 +40,52 @@ class OnnxRuntimeCuda(OnnxRuntime):
                     self.provider, onnxruntime.__version__, ", ".join(available), WHEEL
                 ),
             )
+        self.gpu = describe_gpu(int(self.options["device"]))
+        self.preload()
+        self._session = self._open(model, threads, self.providers(model, shape))
+        only_input(self.inputs(), shape)
+
+    def _open(self, model: str, threads: int, providers: List[Provider]) -> Any:
+        import onnxruntime
+
         settings = onnxruntime.SessionOptions()
         settings.intra_op_num_threads = threads
         settings.log_severity_level = 3
-        # What the provider cannot compute must fail and not move to the CPU.
+        # What the providers cannot compute must fail and not move to the CPU.
         settings.add_session_config_entry("session.disable_cpu_ep_fallback", "1")
         try:
-            session = onnxruntime.InferenceSession(
-                model, settings, providers=[(self.provider, self.provider_options(model))]
-            )
+            session = onnxruntime.InferenceSession(model, settings, providers=providers, enable_fallback=0)
         except Exception as error:
-            raise RefusedError("runtime", "loading {}: {}".format(model, error)) from error
-        # A provider whose libraries are missing is replaced by the CPU with no more than a warning.
-        if session.get_providers()[0] != self.provider:
-            raise RefusedError(
-                "runtime", "asked for {}, the session uses {}".format(self.provider, session.get_providers())
-            )
-        self._session = session
-        only_input(self.inputs(), shape)
+            reason = self._missing_library() or str(error)
+            raise RefusedError("runtime", "loading {}: {}".format(model, reason)) from error
+        # A provider whose libraries are missing is left out with no more than a warning.
+        used, asked = session.get_providers(), [name for name, _ in providers]
+        if used[: len(asked)] != asked:
+            reason = self._missing_library() or "the session uses {}".format(", ".join(used))
+            raise RefusedError("runtime", "asked for {}: {}".format(", ".join(asked), reason))
+        return session
 
-    def provider_options(self, model: str) -> Dict[str, str]:
-        """What the provider is told."""
-        return {"device_id": self.options["device"]}
+    def _missing_library(self) -> Optional[str]:
+        """What the provider's library lacks, in the loader's words, and the wheel that brings it."""
+        import onnxruntime
+
+        capi = os.path.join(os.path.dirname(onnxruntime.__file__), "capi")
+        try:
+            ctypes.CDLL(os.path.join(capi, self.library))
+        except OSError as error:
+            wheel = TENSORRT_WHEEL if "libnvinfer" in str(error) else CUDA_WHEELS
+            return "{}: install the wheel {}".format(error, wheel)
+        return None
+
+    def preload(self) -> None:
+        """Load CUDA and cuDNN from their wheels where those are installed; the loader does not find them."""
+        import onnxruntime
+
+        onnxruntime.preload_dlls()
+
+    def providers(self, model: str, shape: Shape) -> List[Provider]:
+        """What computes, with its options; the later ones take what the earlier ones leave."""
+        return [(self.provider, {"device_id": self.options["device"]})]
 
     def threads(self) -> Optional[int]:
         return None
@@ -63,11 +96,15 @@ class OnnxRuntimeCuda(OnnxRuntime):
 
         device = int(self.options["device"])
         binding = self._session.io_binding()
-        value = onnxruntime.OrtValue.ortvalue_from_numpy(array, "cuda", device)
+        value = onnxruntime.OrtValue.ortvalue_from_numpy(array, self.memory, device)
         binding.bind_ortvalue_input(self._session.get_inputs()[0].name, value)
-        binding.bind_output(self._session.get_outputs()[0].name, "cuda", device)
+        binding.bind_output(self._session.get_outputs()[0].name, self.memory, device)
         self._binding = binding
+        self._copy_in = functools.partial(value.update_inplace, array)
         return functools.partial(self._session.run_with_iobinding, binding)
+
+    def copies(self) -> Optional[Tuple[Callable[[], Any], Callable[[], Any]]]:
+        return self._copy_in, self.output
 
 
 ENGINE = OnnxRuntimeCuda

@@ -1,9 +1,10 @@
 """Paddle Inference on an NVIDIA GPU, with Paddle's own kernels."""
 
-from typing import Any, Callable, Dict, Optional
+from typing import Any, Callable, Dict, Optional, Tuple
 
 from .engine import Shape, only_input, take_options
 from .engine_paddle import PaddleInference, last_line
+from .gpu import describe_gpu
 from .refusal import RefusedError
 
 WHEEL = "paddlepaddle-gpu"
@@ -20,25 +21,27 @@ class PaddleGpu(PaddleInference):
     ) -> None:
         from paddle import inference
 
-        self.options = take_options(options, self.known_options())
+        self.options = take_options(options, {"device": tuple("01234567"), "fp16": ("off", "on")})
         if params is None:
             raise RefusedError(
                 "request", "loading {}: Paddle needs the parameter file, params is null".format(model)
             )
-        require_cuda()
+        require_cuda_build()
+        self.gpu = describe_gpu(self._device)
         config = inference.Config(model, params)
         config.disable_glog_info()
         config.enable_memory_optim()
         config.set_cpu_math_library_num_threads(threads)
-        precision = inference.PrecisionType.Half if self.options["fp16"] == "on" else None
-        if precision is None:
-            config.enable_use_gpu(MEMORY_MB, int(self.options["device"]))
-        else:
-            config.enable_use_gpu(MEMORY_MB, int(self.options["device"]), precision)
+        precision = inference.PrecisionType.Half if self._half else inference.PrecisionType.Float32
+        config.enable_use_gpu(MEMORY_MB, self._device, precision)
         # Without CUDA this logs a line and computes on the CPU.
-        if not config.use_gpu():
-            raise RefusedError("runtime", "asked for a GPU, Paddle Inference says that it uses the CPU")
-        self.configure(config, model, shape)
+        if not config.use_gpu() or config.gpu_device_id() != self._device:
+            raise RefusedError(
+                "runtime", "asked for GPU {}, Paddle Inference says that it uses another or none".format(
+                    self._device
+                ),
+            )  # fmt: skip
+        self.configure(config, model, params, shape)
         try:
             self._predictor = inference.create_predictor(config)
         except Exception as error:
@@ -47,11 +50,15 @@ class PaddleGpu(PaddleInference):
         self._rank = len(shape)
         only_input(self.inputs(), shape)
 
-    def known_options(self) -> Dict[str, Any]:
-        """The engine's options, the default first."""
-        return {"device": tuple("01234567"), "fp16": ("off", "on")}
+    @property
+    def _device(self) -> int:
+        return int(self.options["device"])
 
-    def configure(self, config: Any, model: str, shape: Shape) -> None:
+    @property
+    def _half(self) -> bool:
+        return self.options["fp16"] == "on"
+
+    def configure(self, config: Any, model: str, params: str, shape: Shape) -> None:
         """What a kind of GPU engine sets in addition."""
 
     def bind(self, array: Any) -> Callable[[], Any]:
@@ -59,18 +66,28 @@ class PaddleGpu(PaddleInference):
         import paddle
 
         run = super().bind(array)
-        synchronize = paddle.device.cuda.synchronize
-        device = int(self.options["device"])
+        synchronize, device = paddle.device.cuda.synchronize, self._device
 
         def infer() -> None:
             run()
             synchronize(device)
 
+        handle = self._predictor.get_input_handle(self._predictor.get_input_names()[0])
+
+        def copy_in() -> None:
+            handle.copy_from_cpu(array)
+            synchronize(device)
+
+        self._copy_in = copy_in
         return infer
 
+    def copies(self) -> Optional[Tuple[Callable[[], Any], Callable[[], Any]]]:
+        # Copying to the host waits for the GPU by itself.
+        return self._copy_in, self.output
 
-def require_cuda() -> None:
-    """Refuse where this Paddle is the CPU build or sees no GPU."""
+
+def require_cuda_build() -> None:
+    """Refuse where this Paddle is the CPU build."""
     import paddle
 
     if not paddle.is_compiled_with_cuda():
@@ -80,8 +97,6 @@ def require_cuda() -> None:
                 paddle.__version__, WHEEL
             ),
         )
-    if paddle.device.cuda.device_count() < 1:
-        raise RefusedError("runtime", "asked for a GPU, {} sees none: check nvidia-smi".format(WHEEL))
 
 
 ENGINE = PaddleGpu

@@ -1,48 +1,74 @@
 """Paddle Inference with TensorRT subgraphs."""
 
-import hashlib
-import os
-from typing import Any
+from typing import Any, Tuple
 
 from .engine import Shape
+from .engine_paddle import last_line
 from .engine_paddle_gpu import PaddleGpu
+from .refusal import RefusedError
+from .tensorrt_cache import engine_directory
 
 WORKSPACE_BYTES = 1 << 30
 MIN_SUBGRAPH = 3
 
 
 class PaddleTensorRt(PaddleGpu):
-    """Options as `paddle-gpu`. Built engines are kept beside the artifact, by its hash, GPU and versions."""
+    """Options as `paddle-gpu`; engines are kept beside the artifact."""
 
     name = "paddle-tensorrt"
 
-    def configure(self, config: Any, model: str, shape: Shape) -> None:
+    def configure(self, config: Any, model: str, params: str, shape: Shape) -> None:
+        import paddle
         from paddle import inference
 
-        half = self.options["fp16"] == "on"
-        config.set_optim_cache_dir(_cache(model, int(self.options["device"]), tuple(shape), half))
-        config.enable_tensorrt_engine(
-            workspace_size=WORKSPACE_BYTES,
-            max_batch_size=shape[0],
-            min_subgraph_size=MIN_SUBGRAPH,
-            precision_mode=inference.PrecisionType.Half if half else inference.PrecisionType.Float32,
-            use_static=True,
-            use_calib_mode=False,
+        assert self.gpu is not None, "load has described it"
+        kept = engine_directory(
+            model,
+            params,
+            self.gpu,
+            paddle=paddle.__version__,
+            tensorrt=require_tensorrt(),
+            shape=list(shape),
+            fp16=self._half,
         )
+        config.set_optim_cache_dir(kept)
+        try:
+            config.enable_tensorrt_engine(
+                workspace_size=WORKSPACE_BYTES,
+                max_batch_size=shape[0],
+                min_subgraph_size=MIN_SUBGRAPH,
+                precision_mode=inference.PrecisionType.Half
+                if self._half
+                else inference.PrecisionType.Float32,
+                use_static=True,
+                use_calib_mode=False,
+            )
+        except RuntimeError as error:
+            raise RefusedError("runtime", "asked for TensorRT: {}".format(last_line(error))) from error
+        if not config.tensorrt_engine_enabled():
+            raise RefusedError("runtime", "asked for TensorRT, Paddle Inference says that it goes without")
 
 
-def _cache(model: str, device: int, shape: Shape, half: bool) -> str:
-    """The directory for engines of this artifact, GPU, shape, precision and versions; made if need be."""
-    import paddle
+def require_tensorrt() -> str:
+    """The version of TensorRT that Paddle finds; refuse where it was built without, or finds none."""
+    from paddle import inference
 
-    with open(model, "rb") as file:
-        digest = hashlib.sha256(file.read())
-    gpu = paddle.device.cuda.get_device_name(device)
-    about = (gpu, paddle.__version__, paddle.version.tensorrt(), paddle.version.cuda(), tuple(shape), half)
-    digest.update(repr(about).encode())
-    directory = os.path.join(os.path.dirname(model), ".tensorrt", digest.hexdigest()[:16])
-    os.makedirs(directory, exist_ok=True)
-    return directory
+    built, found = inference.get_trt_compile_version(), inference.get_trt_runtime_version()
+    if not any(built):
+        raise RefusedError(
+            "runtime", "asked for TensorRT, but this Paddle was built without it: install the wheel "
+            "paddlepaddle-gpu of Paddle's own index",
+        )  # fmt: skip
+    if not any(found):
+        raise RefusedError(
+            "runtime", "asked for TensorRT {}, but Paddle finds no libnvinfer: install the wheel "
+            "tensorrt=={}".format(_dotted(built), _dotted(built)),
+        )  # fmt: skip
+    return _dotted(found)
+
+
+def _dotted(version: Tuple[int, ...]) -> str:
+    return ".".join(map(str, version))
 
 
 ENGINE = PaddleTensorRt

@@ -173,6 +173,7 @@ class Worker:
             "outputs": self._engine.outputs(),
             "pid": os.getpid(),
             "options": self._engine.options,
+            "gpu": self._engine.gpu,
         }
 
     def _run(self, request: Dict[str, Any]) -> Dict[str, Any]:
@@ -196,6 +197,9 @@ class Worker:
         self._inferences += done + len(samples)
         answer = {"first_run_ns": first, "warmup_runs": done, "samples_ns": samples}
         answer.update(observed)
+        copies = self._engine.copies()
+        if copies is not None:
+            answer["copy_in_ns"], answer["copy_out_ns"] = map(timing.time_calls, copies)
         return answer
 
     def _infer(self, request: Dict[str, Any]) -> Dict[str, Any]:

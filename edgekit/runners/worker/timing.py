@@ -18,6 +18,9 @@ PARTICIPATION = 0.01
 OBSERVABLE_NS = 100000000
 # Samples that memory is set aside for; a longer run doubles it between two samples.
 PREALLOCATED = 1 << 16
+# Copies to and from a GPU that are timed after the inferences, and those before them that are not.
+COPIES = 100
+COPIES_WARMUP = 10
 
 
 def time_call(call: Callable[[], Any]) -> int:
@@ -25,6 +28,12 @@ def time_call(call: Callable[[], Any]) -> int:
     start = clock_ns()
     call()
     return clock_ns() - start
+
+
+def time_calls(call: Callable[[], Any]) -> List[int]:
+    """COPIES of a call that has been warmed up, ns each."""
+    warm_up(call, COPIES_WARMUP, 0)
+    return [time_call(call) for _ in range(COPIES)]
 
 
 def warm_up(call: Callable[[], Any], runs: int, min_ns: int) -> int:

@@ -1,0 +1,46 @@
+"""Where TensorRT's built engines are kept: beside the artifact, by what they were built from and for."""
+
+import hashlib
+import json
+import os
+from typing import Any, Dict, Optional
+
+from .refusal import RefusedError
+
+DIRECTORY = ".tensorrt"
+
+
+def engine_directory(model: str, params: Optional[str], gpu: Dict[str, Any], **about: Any) -> str:
+    """The directory for engines of these files and circumstances, made if need be.
+
+    The libraries name their engines by the network's structure, which other weights share. `key.json` in
+    it says what it belongs to.
+
+    Args:
+        model: Path of the program, or of the ONNX model with its weights.
+        params: Path of the weights, where they are a file of their own.
+        gpu: What `describe_gpu` says; GPUs of one kind share engines.
+        about: What else an engine depends on: versions, shape, precision.
+
+    Raises:
+        RefusedError: `io` where it cannot be made.
+    """
+    digest = hashlib.sha256()
+    for path in (model, params):
+        if path is not None:
+            with open(path, "rb") as file:
+                for chunk in iter(lambda: file.read(1 << 20), b""):
+                    digest.update(chunk)
+    kind = {name: value for name, value in gpu.items() if name != "uuid"}
+    key = json.dumps(dict(about, gpu=kind, artifact_sha256=digest.hexdigest()), indent=1, sort_keys=True)
+    name = hashlib.sha256(key.encode()).hexdigest()[:16]
+    directory = os.path.join(os.path.dirname(os.path.abspath(model)), DIRECTORY, name)
+    try:
+        os.makedirs(directory, exist_ok=True)
+        with open(os.path.join(directory, "key.json"), "w") as file:
+            file.write(key + "\n")
+    except OSError as error:
+        raise RefusedError(
+            "io", "keeping TensorRT's engines in {}: {}".format(directory, error.strerror or error)
+        ) from error
+    return directory
