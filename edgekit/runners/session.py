@@ -196,6 +196,8 @@ class RunnerSession:
         if self._scratch is not None:
             self._transport.pull(remote_out, local_out)
         values = numpy.fromfile(local_out, dtype="<f4")
+        # A rename onto a file that is there makes ext4 write it to disk at once: 3.5 ms instead of 0.1.
+        local_out.unlink()
         if values.size != numpy.prod(answer.shape):
             self.kill()
             raise RunnerError(f"{self.label}: wrote {values.size} values for an output of {answer.shape}")
