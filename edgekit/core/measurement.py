@@ -55,7 +55,12 @@ class ArtifactRef(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class CoreState(msgspec.Struct, frozen=True, kw_only=True):
-    """One core at one moment; None where it cannot be read."""
+    """One core at one moment; None where it cannot be read.
+
+    Attributes:
+        max_frequency_khz: The most that it may run at now; thermal drivers lower that.
+        throttle_count: Times that it was throttled since boot (x86 only).
+    """
 
     core: int
     frequency_khz: int | None = None
@@ -92,7 +97,9 @@ class Environment(msgspec.Struct, frozen=True, kw_only=True):
     Attributes:
         load_1min: The system's load average over a minute.
         steal_ticks: Time that a hypervisor took from this machine since boot, in clock ticks.
-        busy_processes: Names of other processes that used more than a tenth of a core.
+        charging: Whether the battery is on its charger.
+        busy_processes: Names of other processes that used more than a tenth of a core since the reading
+            before; where there is none, on hosts, for a quarter of a second.
         reference_ns: What a fixed workload takes now, on hosts.
         gpus: This machine's, for points of GPU engines; None where NVML cannot be asked.
     """

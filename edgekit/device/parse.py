@@ -15,6 +15,8 @@ from edgekit.core.device import Battery, Cluster
 SECTION = "== edgekit "
 # Zones report millidegrees; some kernels report degrees, and absent sensors nonsense.
 PLAUSIBLE_CELSIUS = (-50.0, 200.0)
+# Whether a battery is on its charger, by what power_supply's status says.
+CHARGING = {"Discharging": False, "Charging": True, "Full": True, "Not charging": True}
 
 
 class CpuInfo(msgspec.Struct, frozen=True, kw_only=True):
@@ -34,12 +36,20 @@ class CpuInfo(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class CoreLine(msgspec.Struct, frozen=True, kw_only=True):
-    """Frequencies of a core in kHz and its governor, from /sys/devices/system/cpu/cpuN/cpufreq."""
+    """A core as /sys/devices/system/cpu/cpuN has it.
+
+    Attributes:
+        maximum_khz: What the hardware can do.
+        limit_khz: What it may do now: thermal drivers lower that.
+        throttle_count: Times that it was throttled (x86 only).
+    """
 
     core: int
     maximum_khz: int | None = None
     current_khz: int | None = None
     governor: str | None = None
+    limit_khz: int | None = None
+    throttle_count: int | None = None
 
 
 def split_sections(text: str) -> dict[str, str]:
@@ -102,17 +112,19 @@ def parse_cpuinfo(text: str) -> CpuInfo:
 
 
 def parse_cores(text: str) -> list[CoreLine]:
-    """Lines of `core maximum current governor`, `-` where a value cannot be read."""
+    """Lines of `core maximum current governor limit throttles`, `-` where a value cannot be read."""
     cores = []
     for line in text.splitlines():
-        fields = line.split()
-        if len(fields) == 4 and fields[0].isdecimal():
+        fields = [*line.split(), "-", "-"]
+        if len(fields) >= 6 and fields[0].isdecimal():
             cores.append(
                 CoreLine(
                     core=int(fields[0]),
                     maximum_khz=_integer(fields[1]),
                     current_khz=_integer(fields[2]),
                     governor=None if fields[3] == "-" else fields[3],
+                    limit_khz=_integer(fields[4]),
+                    throttle_count=_integer(fields[5]),
                 )
             )
     return sorted(cores, key=lambda line: line.core)
@@ -171,7 +183,7 @@ def parse_battery(dumpsys: str, sysfs: str) -> Battery | None:
     millivolts = _integer(said.get("voltage", ""))
     status = kernel.get("status")
     powered = [said[key] == "true" for key in said if key.endswith("powered")]
-    charging = any(powered) if powered else (status in ("Charging", "Full") if status else None)
+    charging = any(powered) if powered else CHARGING.get(status or "")
     return Battery(
         level_percent=_first(_integer(said.get("level", "")), _integer(kernel.get("capacity", ""))),
         temperature_celsius=None if tenths is None else tenths / 10,

@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 
 from edgekit.core.device import DeviceInfo
 from edgekit.core.measurement import CoreState, Environment
+from edgekit.core.processes import ProcessWatch, parse_ticks
 from edgekit.device import parse
 from edgekit.errors import DeviceError
 from edgekit.transports.interface import Transport
@@ -16,6 +17,9 @@ ABI_64_BIT = {"aarch64": "arm64-v8a", "x86_64": "x86_64", "amd64": "x86_64"}
 # Some vendors' kernels carry a part name, others only Android's properties do; in order of trust.
 SOC_PROPERTIES = ("ro.soc.model", "ro.board.platform", "ro.hardware.chipname", "ro.hardware")
 
+# What carries edgekit's own questions is not somebody else's work.
+LINK_PROCESSES = frozenset(("adbd", "sshd", "sh", "cat"))
+
 # `read` is the shell's own: a process a value would cost more than the rest together.
 _COMMON = r"""
 get() { v=-; { read -r v < "$1"; } 2>/dev/null; [ -n "$v" ] || v=-; }
@@ -23,7 +27,8 @@ section() { echo "== edgekit $1"; }
 section cores
 for c in /sys/devices/system/cpu/cpu[0-9]*; do
   get "$c/cpufreq/cpuinfo_max_freq"; m=$v; get "$c/cpufreq/scaling_cur_freq"; f=$v
-  get "$c/cpufreq/scaling_governor"; echo "${c##*/cpu} $m $f $v"
+  get "$c/cpufreq/scaling_governor"; g=$v; get "$c/cpufreq/scaling_max_freq"; l=$v
+  get "$c/thermal_throttle/core_throttle_count"; echo "${c##*/cpu} $m $f $g $l $v"
 done
 section thermal
 for z in /sys/class/thermal/thermal_zone*; do
@@ -46,6 +51,11 @@ section load
 get /proc/loadavg; echo "$v"
 section stat
 get /proc/stat; echo "$v"
+"""
+_PROCESSES = r"""
+section processes
+cat /proc/[0-9]*/stat 2>/dev/null
+true
 """
 _PROBE = (
     _COMMON
@@ -120,17 +130,23 @@ def describe(sections: Mapping[str, str], *, serial: str, transport: str) -> Dev
     )
 
 
-def read_environment(transport: Transport) -> Environment:
+def read_environment(transport: Transport, watch: ProcessWatch) -> Environment:
     """Frequencies, temperatures, battery, screen and load at this moment, in one round trip.
+
+    What was busy since the watch's last look; not known at the first.
 
     Raises:
         DeviceLostError: It went away or did not answer.
     """
-    done = transport.run(["sh", "-c", _COMMON], timeout_s=PROBE_TIMEOUT_S)
-    return describe_environment(parse.split_sections(done.stdout))
+    done = transport.run(["sh", "-c", _COMMON + _PROCESSES], timeout_s=PROBE_TIMEOUT_S)
+    sections = parse.split_sections(done.stdout)
+    ticks = parse_ticks(sections.get("processes", ""))
+    return describe_environment(sections, watch.look(ticks, own=LINK_PROCESSES) if ticks else None)
 
 
-def describe_environment(sections: Mapping[str, str]) -> Environment:
+def describe_environment(
+    sections: Mapping[str, str], busy_processes: tuple[str, ...] | None = None
+) -> Environment:
     """The record from what the environment's script printed."""
     cores = parse.parse_cores(sections.get("cores", ""))
     temperatures = parse.parse_thermal(sections.get("thermal", ""))
@@ -141,12 +157,13 @@ def describe_environment(sections: Mapping[str, str]) -> Environment:
         name
         for name, missing in (
             ("core frequencies", all(core.current_khz is None for core in cores)),
-            ("throttle counts", True),
+            ("throttle counts", all(core.throttle_count is None for core in cores)),
             ("temperatures", not temperatures),
             ("battery", battery is None),
+            ("battery current", battery is None or battery.current_ua is None),
             ("screen", screen is None),
             ("load", load is None),
-            ("busy processes", True),
+            ("processes", "processes" in sections and not sections["processes"].strip()),
         )
         if missing
     ]
@@ -155,8 +172,9 @@ def describe_environment(sections: Mapping[str, str]) -> Environment:
             CoreState(
                 core=core.core,
                 frequency_khz=core.current_khz,
-                max_frequency_khz=core.maximum_khz,
+                max_frequency_khz=core.limit_khz,
                 governor=core.governor,
+                throttle_count=core.throttle_count,
             )
             for core in cores
         ),
@@ -168,6 +186,7 @@ def describe_environment(sections: Mapping[str, str]) -> Environment:
         battery_voltage_uv=battery.voltage_uv if battery else None,
         charging=battery.charging if battery else None,
         screen_on=screen,
+        busy_processes=busy_processes,
         memory_available_bytes=parse.parse_meminfo(sections.get("files", "")).get("MemAvailable"),
         unreadable=tuple(unreadable),
     )

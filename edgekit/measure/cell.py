@@ -169,6 +169,10 @@ def _reading(session: RunnerSession) -> Environment:
         cores=tuple(CoreState(**msgspec.structs.asdict(core)) for core in read.cores),
         temperatures_celsius=read.temperatures_celsius,
         load_1min=read.load_1min,
+        battery_percent=read.battery_percent,
+        battery_current_ua=read.battery_current_ua,
+        battery_voltage_uv=read.battery_voltage_uv,
+        charging=read.charging,
     )
 
 

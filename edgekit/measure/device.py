@@ -10,6 +10,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from edgekit.core.artifact import Artifact, ArtifactKind
 from edgekit.core.device import DeviceInfo
 from edgekit.core.measurement import Environment, InstructionCount
+from edgekit.core.processes import ProcessWatch
 from edgekit.core.spec import Precision
 from edgekit.device.lock import held
 from edgekit.device.probe import has_fp16, probe, read_environment, require_64_bit
@@ -72,6 +73,7 @@ class DeviceTarget:
         self._allow_mismatch = allow_mismatch
         self._ready: dict[str, PackedBundle] = {}
         self._placed: dict[str, Placed] = {}
+        self._watch = ProcessWatch()
         self._stack = contextlib.ExitStack()
         self._stack.callback(transport.close)
         try:
@@ -200,7 +202,7 @@ class DeviceTarget:
         return parse_counts(text)
 
     def environment(self, engine: str) -> Environment:
-        return read_environment(self._transport)
+        return read_environment(self._transport, self._watch)
 
     def close(self) -> None:
         """Free the device; its files stay."""

@@ -8,23 +8,24 @@ import time
 from pathlib import Path
 
 from edgekit.core.measurement import CoreState, Environment
+from edgekit.core.processes import ProcessWatch, parse_ticks
+from edgekit.device.parse import CHARGING
 from edgekit.measure.gpu import GpuReading, read_gpus
 
 CPU_ROOT = Path("/sys/devices/system/cpu")
 THERMAL_ROOT = Path("/sys/class/thermal")
 BATTERY_ROOT = Path("/sys/class/power_supply")
 PROC = Path("/proc")
-# How long other processes are watched, and the share of one core from which they count as busy.
+# How long other processes are watched before the first reading.
 WATCH_S = 0.25
-BUSY_SHARE = 0.1
 REFERENCE_RUNS = 21
 
 
-def read_host_environment(*, watch_s: float = WATCH_S, gpu: bool = False) -> Environment:
-    """Frequencies, temperatures, load and busy processes of this machine; takes `watch_s` seconds.
+def read_host_environment(watch: ProcessWatch, *, gpu: bool = False) -> Environment:
+    """Frequencies, temperatures, load of this machine, and what was busy since the watch's last look.
 
     Args:
-        watch_s: How long other processes are watched.
+        watch: Its first look takes `WATCH_S` seconds.
         gpu: Whether its NVIDIA GPUs are read too.
     """
     cores = _cores()
@@ -32,8 +33,10 @@ def read_host_environment(*, watch_s: float = WATCH_S, gpu: bool = False) -> Env
     battery = _battery()
     load = _load_1min()
     steal = _steal_ticks()
-    memory = _memory_available()
     graphics = read_gpus() if gpu else GpuReading()
+    if not watch.has_looked:
+        watch.look(_process_ticks())
+        time.sleep(WATCH_S)
     unreadable = [
         name
         for name, missing in (
@@ -41,6 +44,7 @@ def read_host_environment(*, watch_s: float = WATCH_S, gpu: bool = False) -> Env
             ("throttle counts", all(core.throttle_count is None for core in cores)),
             ("temperatures", not temperatures),
             ("battery", battery is None),
+            ("battery current", battery is None or _integer(battery / "current_now") is None),
             ("load", load is None),
             ("steal time", steal is None),
         )
@@ -54,9 +58,9 @@ def read_host_environment(*, watch_s: float = WATCH_S, gpu: bool = False) -> Env
         battery_percent=_integer(battery / "capacity") if battery else None,
         battery_current_ua=_integer(battery / "current_now") if battery else None,
         battery_voltage_uv=_integer(battery / "voltage_now") if battery else None,
-        charging=(_text(battery / "status") == "Charging") if battery else None,
-        memory_available_bytes=memory,
-        busy_processes=_busy_processes(watch_s),
+        charging=CHARGING.get(_text(battery / "status") or "") if battery else None,
+        memory_available_bytes=_memory_available(),
+        busy_processes=watch.look(_process_ticks()),
         reference_ns=_reference_ns(),
         gpus=graphics.gpus,
         unreadable=(*unreadable, *graphics.unreadable),
@@ -99,7 +103,7 @@ def _cores() -> tuple[CoreState, ...]:
             CoreState(
                 core=int(path.name[3:]),
                 frequency_khz=_integer(frequency / "scaling_cur_freq"),
-                max_frequency_khz=_integer(frequency / "cpuinfo_max_freq"),
+                max_frequency_khz=_integer(frequency / "scaling_max_freq"),
                 governor=_text(frequency / "scaling_governor") or None,
                 throttle_count=_integer(path / "thermal_throttle" / "core_throttle_count"),
             )
@@ -145,28 +149,8 @@ def _memory_available() -> int | None:
     return None
 
 
-def _busy_processes(watch_s: float) -> tuple[str, ...]:
-    """Names of other processes that used more than a tenth of a core while they were watched."""
-    before = _process_ticks()
-    time.sleep(watch_s)
-    limit = BUSY_SHARE * watch_s * os.sysconf("SC_CLK_TCK")
-    own = os.getpid()
-    busy = {
-        name
-        for (pid, name), ticks in _process_ticks().items()
-        if pid != own and ticks - before.get((pid, name), ticks) > limit
-    }
-    return tuple(sorted(busy))
-
-
 def _process_ticks() -> dict[tuple[int, str], int]:
-    ticks = {}
-    for entry in PROC.glob("[0-9]*"):
-        text = _text(entry / "stat")
-        if text is None:
-            continue
-        head, _, rest = text.rpartition(")")
-        fields = rest.split()
-        if len(fields) > 12:
-            ticks[int(entry.name), head.partition("(")[2]] = int(fields[11]) + int(fields[12])
-    return ticks
+    texts = (_text(entry / "stat") for entry in PROC.glob("[0-9]*"))
+    ticks = parse_ticks("\n".join(text for text in texts if text is not None))
+    own = os.getpid()
+    return {key: spent for key, spent in ticks.items() if key[0] != own}

@@ -225,7 +225,7 @@ class Sweep:
             cores=turn.loaded.cores,
             effective_threads=_fewest(point.effective_threads, turn.effective_threads),
             gpu=turn.loaded.gpu,
-            environment_after=environment,
+            environment_after=_with_busy(environment, point.environment_after),
             parity=_worse(point.parity, turn.parity),
             instruction_count=turn.instruction_count or point.instruction_count,
         )
@@ -286,6 +286,14 @@ def _reference_to(artifact: Artifact) -> ArtifactRef:
 
 def _fewest(before: int | None, now: int | None) -> int | None:
     return min((count for count in (before, now) if count is not None), default=None)
+
+
+def _with_busy(now: Environment, before: Environment | None) -> Environment:
+    """A reading with what was busy in earlier turns of its point as well."""
+    if before is None or not before.busy_processes:
+        return now
+    busy = {*before.busy_processes, *(now.busy_processes or ())}
+    return msgspec.structs.replace(now, busy_processes=tuple(sorted(busy)))
 
 
 def _worse(before: Parity | None, now: Parity | None) -> Parity | None:

@@ -11,6 +11,7 @@ import msgspec
 from edgekit.core.artifact import Artifact, ArtifactKind, Manifest
 from edgekit.core.device import DeviceInfo
 from edgekit.core.measurement import Environment, InstructionCount
+from edgekit.core.processes import ProcessWatch
 from edgekit.core.spec import Precision
 from edgekit.errors import InputError, UnsupportedError
 from edgekit.measure.environment import read_host_environment
@@ -99,6 +100,7 @@ class HostTarget:
         self._info = host_info()
         self._install = install
         self._transport = LocalTransport()
+        self._watch = ProcessWatch()
         self._launchers: dict[str, Launcher] = {}
 
     @property
@@ -139,7 +141,7 @@ class HostTarget:
         raise UnsupportedError("counting instructions: the virtual device only does that")
 
     def environment(self, engine: str) -> Environment:
-        return read_host_environment(gpu=on_gpu(engine))
+        return read_host_environment(self._watch, gpu=on_gpu(engine))
 
     def close(self) -> None:
         self._transport.close()

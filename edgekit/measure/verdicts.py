@@ -6,24 +6,24 @@ they catch what they are for.
 
 from __future__ import annotations
 
+import statistics
 from collections.abc import Iterator, Sequence
 from datetime import datetime
 
 import msgspec
 
 from edgekit.core.measurement import Environment, GpuState, Point, ProcessRun, Status, Verdict
+from edgekit.core.processes import TICKS_PER_S
 from edgekit.core.stats import SAMPLES_FOR_PERCENTILE, median, percentile, relative_spread
 from edgekit.measure.intervals import latency_interval, process_medians
 
-# Clock ticks a second of /proc/stat: USER_HZ is 100 on every Linux that edgekit runs on (proc(5)).
-TICKS_PER_S = 100
 # A core that computes loses this share of its frequency by throttling, not by a governor's rounding.
 FREQUENCY_DROP = 0.05
 TEMPERATURE_RISE_CELSIUS = 15.0
 DRIFT = 0.05
 # pyperf's limit for a standard deviation over the mean.
 SPREAD_WITHIN = 0.10
-# Fresh processes on a quiet machine: 0.3 to 1.0 %.
+# Standard deviation of processes' medians; on a quiet machine 0.3 to 1.0 %.
 SPREAD_BETWEEN = 0.03
 MODE_DISTANCE = 0.03
 MODE_SHARE = 0.10
@@ -170,6 +170,7 @@ def _unstable(point: Point, *, emulated: bool) -> Iterator[str]:
     yield from _width(point)
     yield from _circumstances(point)
     yield from _shapes(point.processes)
+    yield from _between(point)
 
 
 def _width(point: Point) -> Iterator[str]:
@@ -223,10 +224,16 @@ def _shapes(processes: Sequence[ProcessRun]) -> Iterator[str]:
     if len(modes) * 2 > len(measured):
         low, high = modes[0]
         yield f"two modes, {low / 1e6:.2f} and {high / 1e6:.2f} ms: bind --cores of one cluster"
-    medians = [median(samples) for samples in measured]
-    between = (max(medians) - min(medians)) / 2 / median(medians)
-    if len(medians) > 1 and between > SPREAD_BETWEEN:
-        yield f"processes differ by ±{between:.1%}: more --processes, or --target-ci 1%"
+
+
+def _between(point: Point) -> Iterator[str]:
+    """Whether processes agree; where an interval over them was asked for, that says it better."""
+    medians = process_medians(point)
+    if point.requested_ci is not None or len(medians) < 2:
+        return
+    spread = statistics.stdev(medians) / median(medians)
+    if spread > SPREAD_BETWEEN:
+        yield f"processes differ by ±{spread:.1%}: more --processes, or --target-ci 1%"
 
 
 def _drift(samples: Sequence[int]) -> float:

@@ -1,4 +1,4 @@
-/* The request `environment`: frequencies, temperatures and load, as far as the kernel shows them. */
+/* The request `environment`: frequencies, temperatures, battery and load, as far as the kernel shows them. */
 #include "runner.h"
 
 #include <dirent.h>
@@ -31,7 +31,7 @@ static void append_core(json_text *out, int core)
     json_append(out, "{\"core\":%d", core);
     snprintf(path, sizeof path, "/sys/devices/system/cpu/cpu%d/cpufreq/scaling_cur_freq", core);
     append_number(out, "frequency_khz", path);
-    snprintf(path, sizeof path, "/sys/devices/system/cpu/cpu%d/cpufreq/cpuinfo_max_freq", core);
+    snprintf(path, sizeof path, "/sys/devices/system/cpu/cpu%d/cpufreq/scaling_max_freq", core);
     append_number(out, "max_frequency_khz", path);
     snprintf(path, sizeof path, "/sys/devices/system/cpu/cpu%d/cpufreq/scaling_governor", core);
     json_append(out, ",\"governor\":");
@@ -110,6 +110,42 @@ static void append_temperatures(json_text *out)
         free(zones);
 }
 
+/* The first supply of the type Battery; its power while computing is what an inference costs. */
+static bool find_battery(char directory[160])
+{
+    char path[192], type[64];
+    struct dirent *entry;
+    DIR *supplies = opendir("/sys/class/power_supply");
+    bool found = false;
+    while (supplies != NULL && !found && (entry = readdir(supplies)) != NULL) {
+        snprintf(directory, 160, "/sys/class/power_supply/%.100s", entry->d_name);
+        snprintf(path, sizeof path, "%s/type", directory);
+        found = entry->d_name[0] != '.' && read_word(path, type) && strcmp(type, "Battery") == 0;
+    }
+    if (supplies != NULL)
+        closedir(supplies);
+    return found;
+}
+
+static void append_battery(json_text *out)
+{
+    static const char *const names[][2] = {
+        {"battery_percent", "capacity"},
+        {"battery_current_ua", "current_now"},
+        {"battery_voltage_uv", "voltage_now"},
+    };
+    char directory[160], path[192], status[64];
+    if (!find_battery(directory))
+        return;
+    for (size_t i = 0; i < sizeof names / sizeof *names; i++) {
+        snprintf(path, sizeof path, "%s/%s", directory, names[i][1]);
+        append_number(out, names[i][0], path);
+    }
+    snprintf(path, sizeof path, "%s/status", directory);
+    if (read_word(path, status) && strcmp(status, "Unknown") != 0)
+        json_append(out, ",\"charging\":%s", strcmp(status, "Discharging") == 0 ? "false" : "true");
+}
+
 bool serve_environment(json_text *answer)
 {
     double load;
@@ -129,5 +165,6 @@ bool serve_environment(json_text *answer)
         json_append(answer, "null");
     if (file != NULL)
         fclose(file);
+    append_battery(answer);
     return true;
 }

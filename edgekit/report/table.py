@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 
+from edgekit.core.energy import energy_per_inference_j
 from edgekit.core.measurement import Point, Result, Status, Verdict
 from edgekit.core.stats import median
 from edgekit.core.units import format_count, format_ms
@@ -33,6 +34,8 @@ def latency_table(result: Result) -> str:
         if measured:
             blocks.append(_block(result, "Cold start, ms (load + first inference)", _cold_start))
             blocks.append(_block(result, "Peak memory, MB", _memory))
+        if any(energy_per_inference_j(point) is not None for point in result.points):
+            blocks.append(_block(result, "Energy of an inference, mJ (whole device)", _energy))
     notes = _notes(result.points)
     if notes:
         blocks.append("\n".join(notes))
@@ -129,6 +132,11 @@ def _cold_start(point: Point) -> str:
         if process.load_ns is not None and process.first_run_ns is not None
     ]
     return _state(point) or (f"{median(starts) / 1e6:.0f}" if starts else MISSING)
+
+
+def _energy(point: Point) -> str:
+    joules = energy_per_inference_j(point)
+    return MISSING if _state(point) is not None or joules is None else f"{joules * 1000:.1f}"
 
 
 def _memory(point: Point) -> str:

@@ -38,7 +38,9 @@ Requests carry `op`; `load` comes first, once:
 
     {"op": "environment"}
     -> {"ok": true, "op": "environment", "cores": [{"core", "frequency_khz", "max_frequency_khz",
-        "governor"}], "temperatures_celsius": {"zone": 41.0}, "clock_ns": steady, "load_1min": 0.5}
+        "governor"}], "temperatures_celsius": {"zone": 41.0}, "clock_ns": steady, "load_1min": 0.5,
+        "battery_percent": 87, "battery_current_ua": -312000, "battery_voltage_uv": 4123000,
+        "charging": false} (the last four null or absent where there is no battery)
 
 A request that cannot be served is answered, and the runner goes on reading:
 
@@ -180,6 +182,10 @@ class EnvironmentRead(msgspec.Struct, frozen=True, kw_only=True):
     cores: tuple[CoreReading, ...] = ()
     temperatures_celsius: dict[str, float] = {}
     load_1min: float | None = None
+    battery_percent: int | None = None
+    battery_current_ua: int | None = None
+    battery_voltage_uv: int | None = None
+    charging: bool | None = None
 
 
 class Refusal(msgspec.Struct, frozen=True, kw_only=True):

@@ -4,6 +4,9 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import pytest
+
+from edgekit.core.energy import energy_per_inference_j
 from edgekit.measure.results import load_result
 from tests.conftest import RunCli
 from tests.devices import AdbDevice
@@ -24,3 +27,12 @@ def test_memory_and_cores_of_the_emulator_are_left_out(
     assert process.samples_ns
     assert process.peak_memory_bytes is None
     assert process.cores_seen == ()
+    # The device's own battery, as the runner reads it there at the start and the end of its inferences.
+    for reading in process.readings:
+        assert (reading.battery_percent, reading.charging) == (87, False)
+        assert (reading.battery_current_ua, reading.battery_voltage_uv) == (-312_000, 4_123_000)
+    joules = energy_per_inference_j(point)
+    assert joules == pytest.approx(0.312 * 4.123 * process.samples_ns[0] / 1e9)
+    assert point.environment_after is not None
+    assert point.environment_after.busy_processes is not None
+    assert point.environment_after.unreadable == ("throttle counts",)

@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import json
 import os
+import subprocess
+import sys
+import time
 from datetime import datetime, timezone
 from pathlib import Path
 
@@ -13,6 +16,7 @@ import pytest
 from edgekit.core.device import DeviceInfo
 from edgekit.core.measurement import InstructionCount, Point, PointError, ProcessRun, Result, Status, Verdict
 from edgekit.core.parity import Parity
+from edgekit.core.processes import ProcessWatch
 from edgekit.core.spec import Precision
 from edgekit.errors import InputError, OutputError
 from edgekit.measure.environment import read_host_environment
@@ -177,7 +181,7 @@ def test_emulated_targets_show_instructions_and_no_milliseconds() -> None:
 
 
 def test_the_hosts_environment_is_read_and_gaps_are_named() -> None:
-    environment = read_host_environment(watch_s=0.05)
+    environment = read_host_environment(ProcessWatch())
     assert len(environment.cores) == os.cpu_count()
     assert environment.load_1min is not None
     assert environment.memory_available_bytes is not None
@@ -187,6 +191,20 @@ def test_the_hosts_environment_is_read_and_gaps_are_named() -> None:
     frequencies = [core.frequency_khz for core in environment.cores]
     assert ("core frequencies" in environment.unreadable) == all(one is None for one in frequencies)
     assert ("temperatures" in environment.unreadable) == (not environment.temperatures_celsius)
+
+
+def test_a_process_that_is_busy_between_two_readings_is_named() -> None:
+    watch = ProcessWatch()
+    read_host_environment(watch)
+    with subprocess.Popen([sys.executable, "-c", "while True: pass"]) as burner:
+        try:
+            time.sleep(1.0)
+            busy = read_host_environment(watch).busy_processes
+            name = (Path("/proc") / str(burner.pid) / "comm").read_text().strip()
+        finally:
+            burner.kill()
+    assert busy is not None
+    assert name in busy
 
 
 def test_the_host_is_described_as_devices_are() -> None:

@@ -19,6 +19,7 @@ from filelock import FileLock
 
 from edgekit.convert.manifest import load_manifest
 from edgekit.core.artifact import ArtifactKind
+from edgekit.core.processes import ProcessWatch
 from edgekit.core.spec import Precision
 from edgekit.errors import RunnerError
 from edgekit.measure.environment import read_host_environment
@@ -117,10 +118,10 @@ def test_without_a_driver_nvml_gives_nulls_and_one_reason() -> None:
     reading = read_gpus()
     assert reading.gpus is None
     assert reading.unreadable == ("GPUs (NVML: NVML Shared Library Not Found)",)
-    environment = read_host_environment(watch_s=0, gpu=True)
+    environment = read_host_environment(ProcessWatch(), gpu=True)
     assert environment.gpus is None
     assert [one for one in environment.unreadable if "NVML" in one] == list(reading.unreadable)
-    assert "NVML" not in "".join(read_host_environment(watch_s=0).unreadable)
+    assert "NVML" not in "".join(read_host_environment(ProcessWatch()).unreadable)
     with watch_gpu(UUID) as states:
         pass
     assert states == []

@@ -240,6 +240,7 @@ class Worker:
             "cores": process.core_readings(),
             "temperatures_celsius": process.temperatures(),
             "load_1min": process.load_1min(),
+            **process.battery(),
         }
 
     def _loaded_shape(self, op: str) -> List[int]:

@@ -9,6 +9,9 @@ from typing import Any, Dict, Iterable, List, Optional, Sequence, Tuple
 
 from .refusal import RefusedError
 
+# Whether it is on its charger, by what power_supply's status says.
+CHARGING = {"Discharging": False, "Charging": True, "Full": True, "Not charging": True}
+
 
 def bind_cores(cores: Optional[Sequence[int]], threads: int) -> List[int]:
     """Bind this process (and every thread it starts later) to cores; the cores it may run on.
@@ -85,7 +88,7 @@ def core_readings() -> List[Dict[str, Any]]:
             {
                 "core": int(path.rpartition("cpu")[2]),
                 "frequency_khz": _read_int(path + "/cpufreq/scaling_cur_freq"),
-                "max_frequency_khz": _read_int(path + "/cpufreq/cpuinfo_max_freq"),
+                "max_frequency_khz": _read_int(path + "/cpufreq/scaling_max_freq"),
                 "governor": (_read(path + "/cpufreq/scaling_governor") or "").strip() or None,
             }
         )
@@ -104,6 +107,20 @@ def temperatures() -> Dict[str, float]:
             name = "{}-{}".format(name, os.path.basename(path).replace("thermal_zone", ""))
         readings[name] = value / 1000
     return readings
+
+
+def battery() -> Dict[str, Any]:
+    """Level, current and voltage of the first battery; nothing where there is none."""
+    for supply in sorted(glob.glob("/sys/class/power_supply/*")):
+        if (_read(supply + "/type") or "").strip() == "Battery":
+            status = (_read(supply + "/status") or "").strip()
+            return {
+                "battery_percent": _read_int(supply + "/capacity"),
+                "battery_current_ua": _read_int(supply + "/current_now"),
+                "battery_voltage_uv": _read_int(supply + "/voltage_now"),
+                "charging": CHARGING.get(status),
+            }
+    return {}
 
 
 def load_1min() -> Optional[float]:

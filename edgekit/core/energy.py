@@ -1,0 +1,36 @@
+"""Energy of an inference, from the battery's current and voltage while it was computing."""
+
+from __future__ import annotations
+
+from edgekit.core.measurement import Environment, Point
+from edgekit.core.stats import median
+
+# What a machine that computes cannot draw less than: kernels that count in mA instead of uA are told by it.
+LEAST_WATTS = 0.05
+
+
+def energy_per_inference_j(point: Point) -> float | None:
+    """Joules that the whole device, screen and all, draws from its battery in the time of one inference.
+
+    The power is that of the runner's readings at the start and the end of its timed inferences.
+
+    Returns:
+        None where current or voltage cannot be read, where it was charging, or where the current makes no
+        sense as the microamperes that the kernel's ABI prescribes (Documentation/ABI, power_supply).
+    """
+    readings = [reading for run in point.processes for reading in run.readings]
+    powers = [_watts(reading) for reading in readings]
+    latency_ns = point.latency_ns
+    known = [power for power in powers if power is not None]
+    if latency_ns is None or not known or len(known) < len(powers):
+        return None
+    watts = median(known)
+    return watts * latency_ns / 1e9 if watts >= LEAST_WATTS else None
+
+
+def _watts(reading: Environment) -> float | None:
+    current, voltage = reading.battery_current_ua, reading.battery_voltage_uv
+    if current is None or voltage is None or reading.charging is not False:
+        return None
+    # Drivers disagree on the sign of a discharge.
+    return abs(current) * voltage / 1e12
