@@ -23,7 +23,7 @@ def bench_ab(ctx: click.Context) -> int:
     """Run it with the parameters that bench was called with; refuse those that it would ignore."""
     from edgekit.cli.commands.bench import _parse_engine_options, _subjects
     from edgekit.core.spec import Precision
-    from edgekit.measure.ab import TRIOS, AbOptions, run_ab
+    from edgekit.measure.ab import AbOptions, run_ab
     from edgekit.measure.bench import resolve_cores
     from edgekit.measure.target import HostTarget
 
@@ -46,7 +46,7 @@ def bench_ab(ctx: click.Context) -> int:
             batch_size=asked["batch_sizes"][0],
             cores=resolve_cores(target.info, asked["cores"]),
             options=_parse_engine_options(asked["engine_options"]),
-            trios=asked["processes"] or TRIOS,
+            trios=asked["processes"],
         )
         report = run_ab(target, a, b, options, show=note)
     if asked["as_json"]:

@@ -1,7 +1,7 @@
 """`bench --ab`: two models against each other in one run, with one of them against itself beside it.
 
-Three processes, A, A again and B, are alive at once and take turns in short blocks, so that whatever the
-machine does it does to all of them; one such trio gives one ratio, and several fresh trios its interval.
+Three processes, A, A again and B, are alive at once and take turns in short blocks on the same cores, so that
+whatever the machine does it does to all of them; one such trio gives one ratio, and fresh trios its interval.
 """
 
 from __future__ import annotations
@@ -12,18 +12,20 @@ from collections.abc import Callable, Sequence
 import msgspec
 
 from edgekit.convert.manifest import verify_files
+from edgekit.core.device import DeviceInfo
 from edgekit.core.spec import Precision
-from edgekit.core.stats import median
+from edgekit.core.stats import mean, median, percentile
 from edgekit.errors import UsageError
 from edgekit.measure.cell import check_batch
 from edgekit.measure.compare import DEFAULT_THRESHOLD, Change
-from edgekit.measure.intervals import Interval, latency_interval
+from edgekit.measure.intervals import COMPARED_PERCENTILE, Interval, paired_interval
 from edgekit.measure.target import Subject, Target
 from edgekit.runners.protocol import Load, Run
 from edgekit.runners.session import RunnerSession
 
-TRIOS = 8
-BLOCKS = 12
+# Fresh trios until the control is known well enough: fewest and most.
+TRIOS = (8, 24)
+BLOCKS = 10
 BLOCK_RUNS = 20
 WARMUP_RUNS = 20
 BLOCK_LIMIT_NS = 30_000_000_000
@@ -32,7 +34,12 @@ ORDERS = ((0, 1, 2), (2, 1, 0), (1, 2, 0), (0, 2, 1), (2, 0, 1), (1, 0, 2))
 
 
 class AbOptions(msgspec.Struct, frozen=True, kw_only=True):
-    """How two models are set against each other; one engine, one configuration."""
+    """How two models are set against each other; one engine, one configuration.
+
+    Attributes:
+        cores: None binds each trio to as many cores as it has threads, in turn, where there are more of them.
+        trios: Exactly so many; None for as many as the control needs, within TRIOS.
+    """
 
     engine: str
     precision: Precision = Precision.FP32
@@ -40,7 +47,7 @@ class AbOptions(msgspec.Struct, frozen=True, kw_only=True):
     batch_size: int = 1
     cores: tuple[int, ...] | None = None
     options: dict[str, str] = {}
-    trios: int = TRIOS
+    trios: int | None = None
     threshold: float = DEFAULT_THRESHOLD
 
 
@@ -48,6 +55,8 @@ class AbReport(msgspec.Struct, frozen=True, kw_only=True):
     """What came out.
 
     Attributes:
+        a_ms, b_ms: Medians.
+        cores: What each trio was bound to.
         ratio: B over A.
         control: A over A, measured beside it: what noise alone does.
         ratios, controls: One a trio.
@@ -57,6 +66,7 @@ class AbReport(msgspec.Struct, frozen=True, kw_only=True):
     b: str
     a_ms: float
     b_ms: float
+    cores: tuple[tuple[int, ...] | None, ...]
     ratio: Interval
     control: Interval
     ratios: tuple[float, ...]
@@ -82,37 +92,71 @@ def run_ab(
         )
     target.prepare(asked.engine)
     loads = [_load(target, subject, asked) for subject in (a, a, b)]
-    trios = []
-    for number in range(asked.trios):
-        trios.append(_trio(target, loads, asked.engine))
-        show(f"[{number + 1}/{asked.trios}] B over A {trios[-1][2] / trios[-1][0] - 1:+.1%}")
-    ratios = tuple(trio[2] / median(trio[:2]) for trio in trios)
-    controls = tuple(trio[1] / trio[0] for trio in trios)
-    ratio, control = latency_interval(ratios), latency_interval(controls)
+    places = _places(target.info, asked)
+    fewest, most = (asked.trios, asked.trios) if asked.trios else TRIOS
+    trios: list[Trio] = []
+    while len(trios) < most and not (len(trios) >= fewest and _is_known(trios, asked.threshold)):
+        cores = places[len(trios) % len(places)]
+        bound = [msgspec.structs.replace(load, cores=cores) for load in loads]
+        trios.append(_trio(target, bound, asked.engine))
+        show(f"[{len(trios)}/{fewest} to {most}] B over A {trios[-1].ratio - 1:+.1%}")
+    ratio = paired_interval([trio.ratio for trio in trios])
+    control = paired_interval([trio.control for trio in trios])
     if ratio is None or control is None:
         raise UsageError("--ab needs at least two trios of processes", hint="--processes 8")
     change, reason = decide_ab(ratio, control, asked.threshold)
     return AbReport(
         a=a.manifest.name,
         b=b.manifest.name,
-        a_ms=median([trio[0] for trio in trios]) / 1e6,
-        b_ms=median([trio[2] for trio in trios]) / 1e6,
+        a_ms=median([trio.a_ns for trio in trios]) / 1e6,
+        b_ms=median([trio.b_ns for trio in trios]) / 1e6,
+        cores=tuple(places[index % len(places)] for index in range(len(trios))),
         ratio=ratio,
         control=control,
-        ratios=ratios,
-        controls=controls,
+        ratios=tuple(trio.ratio for trio in trios),
+        controls=tuple(trio.control for trio in trios),
         threshold=asked.threshold,
         change=change,
         reason=reason,
     )
 
 
+class Trio(msgspec.Struct, frozen=True, kw_only=True):
+    """What three processes gave: medians of A and B in ns, B over both A, and A over A."""
+
+    a_ns: float
+    b_ns: float
+    ratio: float
+    control: float
+
+
+def _places(info: DeviceInfo, asked: AbOptions) -> list[tuple[int, ...] | None]:
+    """The cores of each trio in turn.
+
+    Processes that are free to move settle on a core each, and cores differ by more than what is looked for.
+    """
+    cores = info.big_cores or info.cores
+    if asked.cores is not None or len(cores) <= asked.threads:
+        return [asked.cores]
+    starts = range(0, len(cores) - asked.threads + 1, asked.threads)
+    return [tuple(cores[start : start + asked.threads]) for start in starts]
+
+
+def _is_known(trios: Sequence[Trio], threshold: float) -> bool:
+    """Whether A against itself is known to half the threshold. B is not looked at: that would be peeking."""
+    control = paired_interval([trio.control for trio in trios])
+    return control is not None and control.relative_half_width <= threshold / 2
+
+
 def decide_ab(ratio: Interval, control: Interval, threshold: float) -> tuple[Change, str]:
-    """Nothing is said where A against itself is off, or not known, by more than half the threshold."""
-    noise = max(control.high - 1, 1 - control.low)
-    if noise > threshold / 2:
-        allowed = f"{threshold / 2:.1%} is allowed"
-        return Change.TOO_NOISY, f"A against itself is off by up to {noise:.1%}, {allowed}"
+    """Nothing is said where A against itself is off by more than half the threshold, or not known to that."""
+    allowed = f"{threshold / 2:.1%} is allowed"
+    if abs(control.estimate - 1) > threshold / 2:
+        return Change.TOO_NOISY, f"A against itself is off by {control.estimate - 1:+.1%}, {allowed}"
+    if control.relative_half_width > threshold / 2:
+        return Change.TOO_NOISY, (
+            f"A against itself is known to ±{control.relative_half_width:.1%}, {allowed}: more --processes"
+        )
     words = f"{ratio.estimate - 1:+.1%}, A against itself {control.estimate - 1:+.1%}"
     if ratio.low > 1 and ratio.estimate > 1 + threshold / 2:
         return Change.SLOWER, words
@@ -132,14 +176,13 @@ def _load(target: Target, subject: Subject, asked: AbOptions) -> Load:
         params=placed.params,
         sha256=artifact.files[0].sha256,
         threads=asked.threads,
-        cores=asked.cores,
         input_shape=(asked.batch_size, *subject.input_shape),
         options=target.options(asked.engine, asked.precision, asked.options),
     )
 
 
-def _trio(target: Target, loads: Sequence[Load], engine: str) -> tuple[float, float, float]:
-    """Median latency of A, A and B, ns, of processes that took turns."""
+def _trio(target: Target, loads: Sequence[Load], engine: str) -> Trio:
+    """A, A and B in processes that take turns."""
     with contextlib.ExitStack() as stack:
         sessions = []
         for load in loads:
@@ -152,8 +195,13 @@ def _trio(target: Target, loads: Sequence[Load], engine: str) -> tuple[float, fl
             for index in ORDERS[number % len(ORDERS)]:
                 # The first inferences after the others' turn find cold caches: they are thrown away.
                 samples[index].extend(_block(sessions[index], warmup=3))
-    first, again, other = (median(times) for times in samples)
-    return first, again, other
+    first, again, other = (percentile(times, COMPARED_PERCENTILE) for times in samples)
+    return Trio(
+        a_ns=median([*samples[0], *samples[1]]),
+        b_ns=median(samples[2]),
+        ratio=other / mean((first, again)),
+        control=again / first,
+    )
 
 
 def _block(session: RunnerSession, *, warmup: int) -> tuple[int, ...]:

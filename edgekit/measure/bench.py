@@ -25,7 +25,7 @@ from edgekit.runners.engines import ENGINES
 # On the emulated device an inference takes a second: enough runs to see that it repeats.
 EMULATED_TIMING = Timing(warmup=2, warmup_s=0.0, until_steady=False, repeats=3, min_s=0.0, max_s=600.0)
 EMULATED_PROCESSES = 1
-DEFAULT_PROCESSES = 3
+DEFAULT_PROCESSES = 5
 
 
 class BenchOptions(msgspec.Struct, frozen=True, kw_only=True):

@@ -8,15 +8,15 @@ from collections.abc import Iterator, Sequence
 
 import msgspec
 
-from edgekit.core.measurement import Point, Result, Status
-from edgekit.core.stats import median
+from edgekit.core.device import DeviceInfo
+from edgekit.core.measurement import Point, Result, Status, Verdict
 from edgekit.errors import UsageError
-from edgekit.measure.intervals import Interval, process_medians, ratio_interval
+from edgekit.measure.intervals import Interval, compared_latencies, ratio_interval
 
 DEFAULT_THRESHOLD = 0.03
 
-Key = tuple[str, str, str, int, int, str, str]
-KEY_NAMES = ("model", "engine", "precision", "threads", "batch", "power mode", "cores")
+Key = tuple[str, str, str, int, int]
+KEY_NAMES = ("model", "engine", "precision", "threads", "batch")
 
 
 class Change(enum.Enum):
@@ -34,8 +34,8 @@ class Comparison(msgspec.Struct, frozen=True, kw_only=True):
     Attributes:
         ratio: New latency over old, with its interval over processes; on emulated targets the ratio of
             exact instruction counts.
-        machine_ratio: New over old of the fixed workload that ran beside both; 1 where the machine is the
-            same. None where a side has none.
+        machine_ratio: New over old of the fixed workload that ran beside both, with its interval over
+            processes. None where a side has none.
         differences: What else changed between the two.
     """
 
@@ -45,7 +45,7 @@ class Comparison(msgspec.Struct, frozen=True, kw_only=True):
     new_ms: float | None
     ratio: Interval | None
     instruction_ratio: float | None
-    machine_ratio: float | None
+    machine_ratio: Interval | None
     change: Change
     reason: str
     differences: tuple[str, ...]
@@ -60,6 +60,8 @@ def compare(old: Result, new: Result, *, threshold: float, anyway: bool = False)
         threshold: The slowdown that counts, e.g. 0.03.
         anyway: Compare points in their order although model, engine or device differ.
 
+    What has no counterpart is left out; `left_out` names it.
+
     Raises:
         UsageError: Another device, or no point in common.
     """
@@ -73,8 +75,7 @@ def compare(old: Result, new: Result, *, threshold: float, anyway: bool = False)
 
 def _check_device(old: Result, new: Result) -> None:
     a, b = old.target, new.target
-    first = (a.soc, a.transport == "local", a.emulated, a.cores)
-    if first != (b.soc, b.transport == "local", b.emulated, b.cores):
+    if _machine(a) != _machine(b):
         raise UsageError(
             f"comparing {a.soc or a.serial} ({len(a.cores)} cores) with {b.soc or b.serial} "
             f"({len(b.cores)} cores): another device",
@@ -82,25 +83,29 @@ def _check_device(old: Result, new: Result) -> None:
         )
 
 
+def _machine(info: DeviceInfo) -> tuple[object, ...]:
+    """What makes two devices the same: a host's name (its `model`) and a phone's serial may differ."""
+    local = info.transport == "local"
+    return info.soc, local, info.emulated, info.cores, None if local else info.model
+
+
 def _key(point: Point) -> Key:
-    options = ",".join(f"{name}={value}" for name, value in sorted(point.engine_options.items()))
-    return (
-        point.model,
-        f"{point.engine} {options}".strip(),
-        point.precision.value,
-        point.requested_threads,
-        point.batch_size,
-        "" if point.power_mode is None else point.power_mode.value,
-        point.requested_cores or "",
-    )
+    return point.model, point.engine, point.precision.value, point.requested_threads, point.batch_size
+
+
+def _settings(point: Point) -> dict[str, str]:
+    """What may be told apart within one key, and may differ between two files."""
+    settings = {f"engine option {name}": value for name, value in point.engine_options.items()}
+    settings["power mode"] = "" if point.power_mode is None else point.power_mode.value
+    settings["requested cores"] = point.requested_cores or ""
+    return settings
 
 
 def _pairs(old: Result, new: Result, *, anyway: bool) -> Iterator[tuple[Point, Point]]:
     olds, news = [_measured(result.points) for result in (old, new)]
     if not olds or not news:
         raise UsageError("comparing two results: one of them has no finished point")
-    known = {_key(point): point for point in olds}
-    common = [(known[_key(point)], point) for point in news if _key(point) in known]
+    common = list(_common(olds, news))
     if common:
         yield from common
     elif anyway:
@@ -114,8 +119,40 @@ def _pairs(old: Result, new: Result, *, anyway: bool) -> Iterator[tuple[Point, P
         )
 
 
+def _common(olds: Sequence[Point], news: Sequence[Point]) -> Iterator[tuple[Point, Point]]:
+    """Points of one key: of several those of equal settings, and what is left of them in order."""
+    for key in dict.fromkeys(_key(point) for point in news):
+        sides = [[point for point in points if _key(point) == key] for points in (olds, news)]
+        for point in list(sides[1]):
+            same = next((one for one in sides[0] if _settings(one) == _settings(point)), None)
+            if same is not None:
+                sides[0].remove(same)
+                sides[1].remove(point)
+                yield same, point
+        yield from zip(*sides, strict=False)
+
+
+def left_out(old: Result, new: Result) -> list[str]:
+    """The points of either side that `compare` says nothing of, and why, for people."""
+    olds, news = _measured(old.points), _measured(new.points)
+    paired = {id(point) for pair in _common(olds, news) for point in pair}
+    return [
+        f"{point.model}, {_configuration(point)}: {name} "
+        + ("has it alone" if point.status is Status.DONE else f"has it {point.status.value}")
+        for name, result in (("OLD", old), ("NEW", new))
+        for point in result.points
+        if id(point) not in paired
+    ]
+
+
 def _measured(points: Sequence[Point]) -> list[Point]:
     return [point for point in points if point.status is Status.DONE]
+
+
+def _configuration(point: Point) -> str:
+    return (
+        f"{point.engine} {point.precision.value}, {point.requested_threads} thread(s), bs{point.batch_size}"
+    )
 
 
 def _compare(
@@ -125,12 +162,14 @@ def _compare(
     if emulated:
         ratio = None if exact is None else Interval(estimate=exact, low=exact, high=exact)
     else:
-        ratio = ratio_interval(process_medians(old), process_medians(new))
-    change, reason = decide(ratio, None if emulated else machine, threshold)
+        ratio = ratio_interval(compared_latencies(old), compared_latencies(new))
+    if emulated and exact is None:
+        change, reason = Change.TOO_NOISY, "no exact instruction counts on a side"
+    else:
+        change, reason = decide(ratio, None if emulated else machine, threshold)
     return Comparison(
         model=new.model,
-        configuration=f"{new.engine} {new.precision.value}, {new.requested_threads} thread(s), "
-        f"bs{new.batch_size}",
+        configuration=_configuration(new),
         old_ms=None if emulated or old.latency_ns is None else old.latency_ns / 1e6,
         new_ms=None if emulated or new.latency_ns is None else new.latency_ns / 1e6,
         ratio=ratio,
@@ -142,24 +181,27 @@ def _compare(
     )
 
 
-def decide(ratio: Interval | None, machine: float | None, threshold: float) -> tuple[Change, str]:
+def decide(ratio: Interval | None, machine: Interval | None, threshold: float) -> tuple[Change, str]:
     """Slower or faster only where the interval and, with the machine's drift taken out, the ratio say so.
+
+    A drift that cannot be told from none, by the interval of the fixed workload, is none.
 
     Returns:
         The change, and why in words.
     """
     if ratio is None:
         return Change.TOO_NOISY, "fewer than two processes on a side: --processes 5"
-    slower = _judge_up(ratio, machine, threshold)
-    faster = _judge_up(_inverse(ratio), None if machine is None else 1 / machine, threshold)
+    drift = 1.0 if machine is None or machine.low <= 1 <= machine.high else machine.estimate
+    slower = _judge_up(ratio, drift, threshold)
+    faster = _judge_up(_inverse(ratio), 1 / drift, threshold)
     if slower is Change.SLOWER:
         return Change.SLOWER, f"{ratio.estimate - 1:+.1%}"
     if faster is Change.SLOWER:
         return Change.FASTER, f"{ratio.estimate - 1:+.1%}"
     if Change.TOO_NOISY not in (slower, faster):
         return Change.SAME, f"{ratio.estimate - 1:+.1%}, within {threshold:.0%}"
-    if machine is not None and abs(machine - 1) > threshold / 2:
-        return Change.TOO_NOISY, f"the machine itself changed by {machine - 1:+.1%}"
+    if abs(drift - 1) > threshold / 2:
+        return Change.TOO_NOISY, f"the machine itself changed by {drift - 1:+.1%}"
     return Change.TOO_NOISY, f"the interval is ±{ratio.relative_half_width:.1%}: more --processes"
 
 
@@ -167,9 +209,8 @@ def _inverse(ratio: Interval) -> Interval:
     return Interval(estimate=1 / ratio.estimate, low=1 / ratio.high, high=1 / ratio.low)
 
 
-def _judge_up(ratio: Interval, machine: float | None, threshold: float) -> Change:
+def _judge_up(ratio: Interval, drift: float, threshold: float) -> Change:
     """SLOWER, SAME or TOO_NOISY, looking upwards only."""
-    drift = 1.0 if machine is None else machine
     # The model's own share: whichever of the raw and the corrected ratio says less.
     low = min(ratio.low, ratio.low / drift)
     estimate = min(ratio.estimate, ratio.estimate / drift)
@@ -179,11 +220,11 @@ def _judge_up(ratio: Interval, machine: float | None, threshold: float) -> Chang
     return Change.SAME if high <= 1 + threshold else Change.TOO_NOISY
 
 
-def _machine_ratio(old: Point, new: Point) -> float | None:
+def _machine_ratio(old: Point, new: Point) -> Interval | None:
     sides = [
         [run.reference_ns for run in point.processes if run.reference_ns is not None] for point in (old, new)
     ]
-    return median(sides[1]) / median(sides[0]) if all(sides) else None
+    return ratio_interval(*sides)
 
 
 def _instruction_ratio(old: Point, new: Point) -> float | None:
@@ -199,6 +240,14 @@ def _between_points(old: Point, new: Point) -> Iterator[str]:
         if old.artifact.converter_version != new.artifact.converter_version:
             versions = (old.artifact.converter_version, new.artifact.converter_version)
             yield f"{new.artifact.converter} {versions[0]} -> {versions[1]}"
+    for name, point in (("old", old), ("new", new)):
+        if point.verdict not in (None, Verdict.VALID, Verdict.EMULATED):
+            yield f"{name} is {point.verdict.value}: {point.reasons[0] if point.reasons else '-'}"
+    settings = _settings(old), _settings(new)
+    for name in sorted({*settings[0], *settings[1]}):
+        pair = [one.get(name) or "-" for one in settings]
+        if pair[0] != pair[1]:
+            yield f"{name} {pair[0]} -> {pair[1]}"
     for name in ("engine_version", "effective_threads", "cores"):
         before, after = getattr(old, name), getattr(new, name)
         if before != after:
@@ -220,6 +269,7 @@ def _between_points(old: Point, new: Point) -> Iterator[str]:
 def _between_results(old: Result, new: Result) -> Iterator[str]:
     for name, before, after in (
         ("edgekit", old.edgekit_version, new.edgekit_version),
+        ("serial", old.target.serial, new.target.serial),
         ("system", old.target.os, new.target.os),
         ("kernel", old.target.kernel, new.target.kernel),
     ):

@@ -8,11 +8,11 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from edgekit.core.measurement import InstructionCount, Result
+from edgekit.core.measurement import InstructionCount, PowerMode, Result, Status, Verdict
 from edgekit.errors import UsageError
 from edgekit.measure.ab import decide_ab
-from edgekit.measure.compare import Change, compare, decide
-from edgekit.measure.intervals import Interval, latency_interval, ratio_interval
+from edgekit.measure.compare import Change, compare, decide, left_out
+from edgekit.measure.intervals import Interval, latency_interval, paired_interval, ratio_interval
 from edgekit.measure.results import save_result
 from tests.conftest import RunCli
 from tests.measure.points import point, process, result, samples
@@ -25,15 +25,19 @@ def noisy_medians(rng: random.Random, count: int, center: float = 3.0, sd: float
 @pytest.mark.parametrize("count", [3, 5, 10])
 def test_the_interval_covers_the_true_latency(count: int) -> None:
     rng = random.Random(count)
-    covered = 0
+    covered = [0, 0, 0]
     for _ in range(100):
-        interval = latency_interval(noisy_medians(rng, count))
-        assert interval is not None
-        covered += interval.low <= 3.0 <= interval.high
-    assert covered >= 88
+        one, two = (noisy_medians(rng, count) for _ in range(2))
+        ratios = [new / old for old, new in zip(one, two, strict=True)]
+        intervals = latency_interval(one), paired_interval(ratios), ratio_interval(one, two)
+        for index, (interval, truth) in enumerate(zip(intervals, (3.0, 1.0, 1.0), strict=True)):
+            assert interval is not None
+            covered[index] += interval.low <= truth <= interval.high
+    assert min(covered) >= 86
 
 
 def test_one_process_has_no_interval() -> None:
+    assert paired_interval([1.0]) is None
     assert latency_interval([3.0]) is None
     assert ratio_interval([3.0], [3.0, 3.1]) is None
 
@@ -76,6 +80,19 @@ def test_drift_of_the_machine_is_not_the_models() -> None:
     assert "the machine itself changed by +10.0%" in one.reason
 
 
+def test_a_reference_that_is_noisy_itself_is_no_drift() -> None:
+    def with_references(centers: list[float], references: list[int]) -> Result:
+        runs = [
+            process(samples(center, seed=seed), reference_ns=reference)
+            for seed, (center, reference) in enumerate(zip(centers, references, strict=True))
+        ]
+        return result(point(*runs))
+
+    old = with_references([3.0, 3.01, 2.99], [1_000_000, 1_010_000, 990_000])
+    new = with_references([3.3, 3.31, 3.29], [1_200_000, 1_000_000, 1_050_000])
+    assert change_of(old, new) is Change.SLOWER
+
+
 def test_exact_counts_decide_on_emulated_devices() -> None:
     def counted(instructions: int) -> Result:
         count = InstructionCount(total=instructions, main_thread=instructions)
@@ -83,6 +100,9 @@ def test_exact_counts_decide_on_emulated_devices() -> None:
 
     assert change_of(counted(1000), counted(1020)) is Change.SAME
     assert change_of(counted(1000), counted(1040)) is Change.SLOWER
+    uncounted = result(point(process((1, 2, 3))), emulated=True)
+    [one] = compare(uncounted, uncounted, threshold=0.03)
+    assert (one.change, one.reason) == (Change.TOO_NOISY, "no exact instruction counts on a side")
 
 
 def test_differences_are_told() -> None:
@@ -91,6 +111,45 @@ def test_differences_are_told() -> None:
     [one] = compare(old, msgspec.structs.replace(new, points=(changed,)), threshold=0.03)
     assert "engine version None -> 1.99" in one.differences
     assert "kernel None -> 6.9" in one.differences
+
+
+def test_settings_may_differ_and_are_told() -> None:
+    quick, bound = bench_of([3.0, 3.0, 3.0]), bench_of([3.0, 3.0, 3.0])
+    changed = msgspec.structs.replace(
+        bound.points[0],
+        engine_options={"spinning": "off"},
+        requested_cores="0",
+        verdict=Verdict.THROTTLED,
+        reasons=("core 0 fell from 2800 to 2000 MHz",),
+    )
+    [one] = compare(quick, msgspec.structs.replace(bound, points=(changed,)), threshold=0.03)
+    assert one.differences == (
+        "new is throttled: core 0 fell from 2800 to 2000 MHz",
+        "engine option spinning - -> off",
+        "requested cores - -> 0",
+    )
+
+
+def test_points_of_one_file_find_those_of_equal_settings() -> None:
+    def modes(*pairs: tuple[PowerMode, float]) -> Result:
+        return result(*(point(*[process(samples(center))] * 3, power_mode=mode) for mode, center in pairs))
+
+    old = modes((PowerMode.HIGH, 3.0), (PowerMode.LOW, 9.0))
+    new = modes((PowerMode.LOW, 9.0), (PowerMode.HIGH, 3.0))
+    assert [one.change for one in compare(old, new, threshold=0.03)] == [Change.SAME, Change.SAME]
+
+
+def test_what_has_no_counterpart_is_named() -> None:
+    old = bench_of([3.0, 3.0, 3.0])
+    failed = msgspec.structs.replace(old.points[0], model="PPLCNet_x0_5", status=Status.FAILED)
+    alone = msgspec.structs.replace(old.points[0], requested_threads=2)
+    new = msgspec.structs.replace(old, points=(*old.points, failed, alone))
+    assert len(compare(old, new, threshold=0.03)) == 1
+    assert left_out(old, new) == [
+        "PPLCNet_x0_5, onnxruntime fp32, 1 thread(s), bs1: NEW has it failed",
+        "PPLCNet_x1_0, onnxruntime fp32, 2 thread(s), bs1: NEW has it alone",
+    ]
+    assert left_out(old, old) == []
 
 
 def test_another_device_or_model_is_refused_unless_asked_for() -> None:
@@ -114,7 +173,8 @@ def test_decide_without_an_interval() -> None:
         ((1.03, 1.022, 1.038), (1.0, 0.995, 1.006), Change.SLOWER),
         ((0.97, 0.962, 0.978), (1.0, 0.995, 1.006), Change.FASTER),
         ((1.005, 1.001, 1.009), (1.0, 0.995, 1.006), Change.SAME),
-        ((1.03, 1.022, 1.038), (1.0, 0.98, 1.006), Change.TOO_NOISY),
+        ((1.03, 1.022, 1.038), (1.0, 0.98, 1.02), Change.TOO_NOISY),
+        ((1.03, 1.022, 1.038), (0.98, 0.975, 0.985), Change.TOO_NOISY),
     ],
 )
 def test_ab_is_decided_beside_its_control(

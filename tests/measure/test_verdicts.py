@@ -81,6 +81,11 @@ def test_processes_that_differ_are_unstable() -> None:
     assert "processes differ by" in why
 
 
+def test_an_interval_as_narrow_as_asked_excuses_processes_that_differ() -> None:
+    runs = [process(samples(center)) for center in (2.9, 3.1) * 40]
+    assert verdict_of(point(*runs, requested_ci=0.04))[0] is Verdict.VALID
+
+
 def test_a_wide_spread_is_unstable() -> None:
     assert "samples spread by" in verdict_of(point(*[process(samples(noise=0.15))] * 3))[1]
 

@@ -58,7 +58,7 @@ PRECISIONS = ("fp32", "fp16", "bf16", "int8")
 @click.option(
     "--cooldown", type=click.FloatRange(0), default=0.0, help="Seconds of rest before each process."
 )
-@click.option("--processes", type=click.IntRange(1), help="Fresh processes a point.  [default: 3]")
+@click.option("--processes", type=click.IntRange(1), help="Fresh processes a point.  [default: 5]")
 @click.option("--target-ci", type=Percentage(), metavar="PERCENT",
               help="More processes until the 95 % interval is this narrow or --max-secs over.")  # fmt: skip
 @click.option("--ab", is_flag=True, help="The second NAME against the first, interleaved, in one run.")

@@ -24,14 +24,17 @@ if TYPE_CHECKING:
 @json_option
 def command(old: Path, new: Path, fail_above: float, anyway: bool, as_json: bool) -> int:
     """Compare the result file NEW with OLD, point by point, and say what differs between them."""
-    from edgekit.measure.compare import Change, compare
+    from edgekit.measure.compare import Change, compare, left_out
     from edgekit.measure.results import load_result
 
-    found = compare(load_result(old), load_result(new), threshold=fail_above, anyway=anyway)
+    before, after = load_result(old), load_result(new)
+    found = compare(before, after, threshold=fail_above, anyway=anyway)
     if as_json:
         echo_json(found)
     else:
         click.echo(_render(found))
+    for one_sided in [] if anyway else left_out(before, after):
+        note(f"not compared: {one_sided}")
     noisy = [one for one in found if one.change is Change.TOO_NOISY]
     if noisy:
         note(f"{len(noisy)} of {len(found)} points: too noisy to tell")
@@ -53,7 +56,7 @@ def _render(found: Sequence[Comparison]) -> str:
     for one in found:
         ratio = one.ratio
         interval = "-" if ratio is None else f"{ratio.low - 1:+.1%} to {ratio.high - 1:+.1%}"
-        machine = "-" if one.machine_ratio is None else f"{one.machine_ratio - 1:+.1%}"
+        machine = "-" if one.machine_ratio is None else f"{one.machine_ratio.estimate - 1:+.1%}"
         exact = "-" if one.instruction_ratio is None else f"{one.instruction_ratio - 1:+.2%}"
         rows.append(
             (
