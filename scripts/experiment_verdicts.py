@@ -9,38 +9,27 @@ from __future__ import annotations
 
 import argparse
 import contextlib
-import importlib
-import importlib.util
 import os
-import random
 import subprocess
 import sys
 import tempfile
-import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any
 
 import msgspec
+from spinning_worker import DRIFT_PER_S, ENGINE, SECOND_MODE, SLOW_SHARE, SpinningTarget
 
 from edgekit.convert.manifest import find_artifacts
 from edgekit.core.measurement import Point, Verdict
 from edgekit.measure.bench import BenchOptions, References, bench
 from edgekit.measure.device import Bundles, DeviceTarget
 from edgekit.measure.target import HostTarget, Subject, Target
-from edgekit.runners.engines import WORKER
 from edgekit.runners.protocol import Ran, Run
 from edgekit.runners.session import RunnerSession
 from edgekit.transports.connect import open_devices
-from edgekit.transports.local import LocalTransport
 from edgekit.virtual import lifecycle
 from edgekit.virtual.faults import parse_fault
 
-ENGINE = "onnxruntime"
-# Of an inference's own time: what a second of inferences adds, and what the slower third take longer.
-DRIFT_PER_S = 0.25
-SECOND_MODE = 0.15
-SLOW_SHARE = 0.3
 SLOWED_KHZ = 1_171_200
 SLOWED_CORE = 7
 
@@ -58,10 +47,7 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("model", nargs="?", default="PPLCNet_x1_0_doc_ori", help="NAME or its directory")
     parser.add_argument("--only", action="append", metavar="WORD", help="names that hold WORD; repeatable")
-    parser.add_argument("--distorted-worker", choices=tuple(EXTRA_SHARE), help=argparse.SUPPRESS)
     asked = parser.parse_args()
-    if asked.distorted_worker:
-        return serve_distorted(asked.distorted_worker)
     directory, manifest = find_artifacts(asked.model)
     subject = Subject(directory=directory, manifest=manifest)
     print("| experiment | expected | verdict | reasons |\n|---|---|---|---|")
@@ -103,20 +89,8 @@ def loaded(subject: Subject, work: Path) -> Point:
         return measure_on(HostTarget(), subject, work)
 
 
-class DistortedTarget(HostTarget):
-    """This machine with an engine that spins beside its work: this file as the worker."""
-
-    def __init__(self, kind: str) -> None:
-        super().__init__()
-        self._kind = kind
-
-    def session(self, engine: str, label: str, *, counted: bool = False) -> RunnerSession:
-        argv = (sys.executable, str(Path(__file__).resolve()), "--distorted-worker", self._kind)
-        return RunnerSession(LocalTransport(), argv, label=f"{self._kind} {label}")
-
-
 def distorted(kind: str) -> Callable[[Subject, Path], Point]:
-    return lambda subject, work: measure_on(DistortedTarget(kind), subject, work)
+    return lambda subject, work: measure_on(SpinningTarget(kind), subject, work)
 
 
 class StruckSession(RunnerSession):
@@ -172,53 +146,13 @@ def on_a_slowed_device(subject: Subject, work: Path) -> Point:
         return measure_on(target, subject, work)
 
 
-def serve_distorted(kind: str) -> int:
-    """Be a runner: the worker's own engine and loop, and time burnt after every inference."""
-    spec = importlib.util.spec_from_file_location("worker_entry", WORKER / "__main__.py")
-    assert spec is not None and spec.loader is not None
-    entry = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(entry)
-    entry.load_package()
-    loop = importlib.import_module("worker.loop")
-    engine = importlib.import_module(f"worker.engine_{ENGINE}").ENGINE()
-    bare_bind, share, begin = engine.bind, EXTRA_SHARE[kind], time.perf_counter()
-
-    def bind(array: Any) -> Callable[[], Any]:
-        infer = bare_bind(array)
-
-        def call() -> None:
-            start = time.perf_counter()
-            infer()
-            end = time.perf_counter()
-            until = end + (end - start) * share(end - begin)
-            while time.perf_counter() < until:
-                pass
-
-        return call
-
-    engine.bind = bind
-    code: int = loop.Worker(engine).serve(sys.stdin, loop._own_stdout())
-    return code
-
-
-def _slow_now(_: float) -> float:
-    return SECOND_MODE if random.random() < SLOW_SHARE else 0.0
-
-
-# How much longer an inference takes, by the seconds since the worker started.
-EXTRA_SHARE: dict[str, Callable[[float], float]] = {
-    "drifting": lambda seconds: DRIFT_PER_S * seconds,
-    "bimodal": _slow_now,
-    "plain": lambda _: 0.0,
-}
-
 EXPERIMENTS = (
     Experiment(name="undisturbed", expected=Verdict.VALID, reason=None, measure=undisturbed),
     Experiment(
         name="the wrapped engine, no spinning",
         expected=Verdict.VALID,
         reason=None,
-        measure=distorted("plain"),
+        measure=distorted("slower"),
     ),
     Experiment(
         name="two endless loops a core beside it",
