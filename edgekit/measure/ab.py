@@ -91,7 +91,7 @@ def run_ab(
             hint="edgekit bench both there and edgekit compare their instruction counts",
         )
     target.prepare(asked.engine)
-    loads = [_load(target, subject, asked) for subject in (a, a, b)]
+    loads = [load_request(target, subject, asked) for subject in (a, a, b)]
     places = _places(target.info, asked)
     fewest, most = (asked.trios, asked.trios) if asked.trios else TRIOS
     trios: list[Trio] = []
@@ -165,7 +165,7 @@ def decide_ab(ratio: Interval, control: Interval, threshold: float) -> tuple[Cha
     return Change.SAME, words
 
 
-def _load(target: Target, subject: Subject, asked: AbOptions) -> Load:
+def load_request(target: Target, subject: Subject, asked: AbOptions) -> Load:
     kind = target.artifact_kind(asked.engine, asked.precision)
     artifact = subject.artifact(kind)
     check_batch(artifact, asked.batch_size)

@@ -243,6 +243,9 @@ def _between_points(old: Point, new: Point) -> Iterator[str]:
     for name, point in (("old", old), ("new", new)):
         if point.verdict not in (None, Verdict.VALID, Verdict.EMULATED):
             yield f"{name} is {point.verdict.value}: {point.reasons[0] if point.reasons else '-'}"
+    for name, before, after in zip(KEY_NAMES, _key(old), _key(new), strict=True):
+        if before != after:
+            yield f"{name} {before} -> {after}"
     settings = _settings(old), _settings(new)
     for name in sorted({*settings[0], *settings[1]}):
         pair = [one.get(name) or "-" for one in settings]
@@ -270,6 +273,9 @@ def _between_results(old: Result, new: Result) -> Iterator[str]:
     for name, before, after in (
         ("edgekit", old.edgekit_version, new.edgekit_version),
         ("serial", old.target.serial, new.target.serial),
+        ("SoC", old.target.soc, new.target.soc),
+        ("cores", len(old.target.cores), len(new.target.cores)),
+        ("emulated", old.target.emulated, new.target.emulated),
         ("system", old.target.os, new.target.os),
         ("kernel", old.target.kernel, new.target.kernel),
     ):

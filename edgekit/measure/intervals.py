@@ -41,7 +41,9 @@ def process_medians(point: Point) -> list[float]:
 
 def compared_latencies(point: Point) -> list[float]:
     """The lower quartile of each process of a point, ns: what ratios are taken of."""
-    return [percentile(run.samples_ns, COMPARED_PERCENTILE) for run in point.processes if run.samples_ns]
+    quartiles = [percentile(run.samples_ns, COMPARED_PERCENTILE) for run in point.processes if run.samples_ns]
+    # A ratio of nothing is none, whatever clock or hand wrote it.
+    return [quartile for quartile in quartiles if quartile > 0]
 
 
 def latency_interval(processes: Sequence[float]) -> Interval | None:

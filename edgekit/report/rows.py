@@ -7,6 +7,7 @@ from collections.abc import Iterable, Sequence
 import msgspec
 
 from edgekit.core.device import DeviceInfo
+from edgekit.core.energy import energy_per_inference_j
 from edgekit.core.measurement import Point, Result
 from edgekit.core.spec import ModelSpec, Platform, Precision, PublishedLatency
 from edgekit.core.stats import median, relative_spread, supported_percentile
@@ -54,6 +55,7 @@ class Row(msgspec.Struct, frozen=True, kw_only=True):
     samples: int
     cold_start_ms: float | None
     peak_memory_mb: float | None
+    energy_mj: float | None
     instructions: int | None
     copy_in_ms: float | None
     copy_out_ms: float | None
@@ -100,6 +102,7 @@ def _row(result: Result, point: Point, card: ModelSpec | None) -> Row:
     shown = published_latency(card, info, point)
     p90 = supported_percentile(samples, 90)
     count = point.instruction_count
+    joules = energy_per_inference_j(point)
     return Row(
         model=point.model,
         target=info.serial,
@@ -122,6 +125,7 @@ def _row(result: Result, point: Point, card: ModelSpec | None) -> Row:
         samples=len(point.samples_ns),
         cold_start_ms=None if info.emulated else cold_start_ms(point),
         peak_memory_mb=peak_memory_mb(point),
+        energy_mj=None if info.emulated or joules is None else joules * 1000,
         instructions=None if count is None else count.main_thread,
         copy_in_ms=_median_ms([ns for run in point.processes for ns in run.copy_in_ns]),
         copy_out_ms=_median_ms([ns for run in point.processes for ns in run.copy_out_ns]),

@@ -157,10 +157,17 @@ def test_another_device_or_model_is_refused_unless_asked_for() -> None:
     other = bench_of([3.0, 3.0, 3.0], soc="Another CPU")
     with pytest.raises(UsageError, match="another device"):
         compare(old, other, threshold=0.03)
-    assert len(compare(old, other, threshold=0.03, anyway=True)) == 1
+    [one] = compare(old, other, threshold=0.03, anyway=True)
+    assert "SoC Invented CPU -> Another CPU" in one.differences
     renamed = msgspec.structs.replace(old.points[0], model="PPLCNet_x0_5")
     with pytest.raises(UsageError, match="model PPLCNet_x1_0 and PPLCNet_x0_5"):
         compare(old, msgspec.structs.replace(old, points=(renamed,)), threshold=0.03)
+
+
+def test_samples_of_no_time_are_not_compared() -> None:
+    nothing = result(point(*[process((0, 0, 0))] * 3))
+    for old, new in ((nothing, bench_of([3.0, 3.0, 3.0])), (bench_of([3.0, 3.0, 3.0]), nothing)):
+        assert change_of(old, new) is Change.TOO_NOISY
 
 
 def test_decide_without_an_interval() -> None:

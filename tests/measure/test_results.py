@@ -14,7 +14,16 @@ import msgspec
 import pytest
 
 from edgekit.core.device import DeviceInfo
-from edgekit.core.measurement import InstructionCount, Point, PointError, ProcessRun, Result, Status, Verdict
+from edgekit.core.measurement import (
+    Environment,
+    InstructionCount,
+    Point,
+    PointError,
+    ProcessRun,
+    Result,
+    Status,
+    Verdict,
+)
 from edgekit.core.parity import Parity
 from edgekit.core.processes import ProcessWatch
 from edgekit.core.spec import Precision
@@ -22,6 +31,7 @@ from edgekit.errors import InputError, OutputError
 from edgekit.measure.environment import read_host_environment
 from edgekit.measure.host import host_info
 from edgekit.measure.results import default_path, load_result, save_result
+from edgekit.report.rows import result_rows
 from edgekit.report.schema import encode_schema, result_schema
 from edgekit.report.table import latency_table
 from tests.conftest import REPOSITORY
@@ -178,6 +188,16 @@ def test_emulated_targets_show_instructions_and_no_milliseconds() -> None:
     assert "58.58 M" in table
     assert "EMULATED" in table
     assert " ms" not in table
+
+
+def test_energy_is_shown_where_the_battery_tells_it() -> None:
+    drawing = Environment(battery_current_ua=-500_000, battery_voltage_uv=4_000_000, charging=False)
+    run = ProcessRun(samples_ns=(10_000_000,) * 3, warmup_runs=10, readings=(drawing, drawing))
+    table = latency_table(result(point("a", 1, processes=(run,)), point("a", 2)))
+    assert "Energy of an inference, mJ (whole device)" in table
+    assert "20.0" in table
+    assert "Energy" not in latency_table(result(point("a", 1)))
+    assert [row.energy_mj for row in result_rows([result(point("a", 1, processes=(run,)))])] == [20.0]
 
 
 def test_the_hosts_environment_is_read_and_gaps_are_named() -> None:
