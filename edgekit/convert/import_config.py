@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 
 import msgspec
 
@@ -11,6 +11,7 @@ from edgekit._files import read_bytes
 from edgekit.core.spec import ChannelOrder, Interpolation, Preprocess, ResizeBackend
 from edgekit.errors import InputError, ToolError
 from edgekit.vision.labels import load_labels
+from edgekit.zoo.registry import list_models
 
 # Deeper or longer is no configuration; PyYAML would spend minutes on aliases of aliases.
 MAX_CONFIG_BYTES = 4 << 20
@@ -61,6 +62,15 @@ class _PreProcess(msgspec.Struct):
 class _InferenceYml(msgspec.Struct):
     pre: _PreProcess | None = msgspec.field(name="PreProcess", default=None)
     post: _PostProcess | None = msgspec.field(name="PostProcess", default=None)
+
+
+def of_official_archive(path: Path) -> Configured:
+    """What the model card says of PaddleClas's `NAME_infer.tar`, which itself says nothing; else nothing."""
+    for card in list_models():
+        url = card.weights.inference_url
+        if url is not None and PurePosixPath(url).name == path.name:
+            return Configured(preprocess=card.preprocess, labels=load_labels(card.labels, card.num_classes))
+    return Configured()
 
 
 def read_configuration(path: Path) -> Configured:

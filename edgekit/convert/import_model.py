@@ -11,7 +11,7 @@ import msgspec
 import edgekit
 from edgekit import __version__, _process, errors
 from edgekit._files import output_error
-from edgekit.convert.import_config import Configured, read_configuration
+from edgekit.convert.import_config import Configured, of_official_archive, read_configuration
 from edgekit.convert.import_jobs import Answer, Job, OnnxJob, PirJob, ProgramJob, ScoresJob
 from edgekit.convert.import_source import Source, SourceKind, open_source
 from edgekit.convert.lite import TARGETS, Conversion, check_loadable
@@ -134,7 +134,7 @@ def _check_request(request: ImportRequest) -> None:
 
 def _configuration(request: ImportRequest, source: Source) -> Configured:
     path = request.preprocess or source.config
-    configured = Configured() if path is None else read_configuration(path)
+    configured = of_official_archive(request.path) if path is None else read_configuration(path)
     if request.labels is not None:
         configured = msgspec.structs.replace(configured, labels=load_labels(request.labels))
     return configured

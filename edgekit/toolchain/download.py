@@ -10,7 +10,6 @@ import logging
 import os
 import shutil
 import threading
-import time
 import urllib.parse
 import urllib.request
 from collections.abc import Callable
@@ -38,6 +37,7 @@ def download(
     sha256: str | None = None,
     progress: Progress | None = None,
     timeout_s: float = CONNECT_TIMEOUT_S,
+    stop: threading.Event | None = None,
 ) -> str:
     """Fetch a file; `destination` appears only when it is whole and has the wanted hash.
 
@@ -49,6 +49,7 @@ def download(
         sha256: Hex digest that it must have.
         progress: Told how far it is, from another thread.
         timeout_s: Until the server has answered, name resolution and all; later silence ends after 30 s.
+        stop: Set by another thread, it ends the download.
 
     Returns:
         Its SHA-256, hex.
@@ -63,7 +64,7 @@ def download(
         if local is not None:
             _copy(url, local, temporary)
         else:
-            _fetch(source, temporary, progress, timeout_s)
+            _fetch(source, temporary, progress, timeout_s, stop or threading.Event())
         digest = sha256_file(temporary)
         if sha256 is not None and digest != sha256:
             raise ToolError(
@@ -112,10 +113,12 @@ class _Unavailable(Exception):
         self.again = again
 
 
-def _fetch(url: str, temporary: Path, progress: Progress | None, timeout_s: float) -> None:
+def _fetch(
+    url: str, temporary: Path, progress: Progress | None, timeout_s: float, stop: threading.Event
+) -> None:
     for attempt in range(RETRIES + 1):
         try:
-            _attempt(url, temporary, progress, timeout_s)
+            _attempt(url, temporary, progress, timeout_s, stop)
             return
         except _Unavailable as error:
             if not error.again or attempt == RETRIES:
@@ -124,10 +127,12 @@ def _fetch(url: str, temporary: Path, progress: Progress | None, timeout_s: floa
                     hint="check network and proxy, or set EDGEKIT_MIRROR to a mirror or a directory",
                 ) from error
             logger.warning("downloading %s: %s; trying again", url, error.reason)
-            time.sleep(RETRY_PAUSE_S)
+            stop.wait(RETRY_PAUSE_S)
 
 
-def _attempt(url: str, temporary: Path, progress: Progress | None, timeout_s: float) -> None:
+def _attempt(
+    url: str, temporary: Path, progress: Progress | None, timeout_s: float, stop: threading.Event
+) -> None:
     """One transfer, in a thread: neither name resolution nor several addresses of a host obey a timeout."""
     transfer = _Transfer(url, temporary, progress, timeout_s)
     transfer.start()
@@ -136,6 +141,8 @@ def _attempt(url: str, temporary: Path, progress: Progress | None, timeout_s: fl
             raise _Unavailable(f"no answer within {timeout_s:g} s", again=False)
         while transfer.is_alive():
             transfer.join(0.5)
+            if stop.is_set():
+                raise ToolError(f"downloading {url}: stopped")
     finally:
         transfer.cancelled = True
     if transfer.error is not None:
@@ -170,8 +177,11 @@ class _Transfer(threading.Thread):
             status = 0 if error.response is None else error.response.status_code
             self.error = _Unavailable(f"the server answered {error}", again=status == 429 or status >= 500)
         except requests.RequestException as error:
-            # A break after the answer may pass; a host that does not answer is given up at once.
-            self.error = _Unavailable(_describe(error), again=self.answered.is_set())
+            # A connection that breaks may hold the next time; a host that takes none is given up at once.
+            broken = self.answered.is_set() or isinstance(_cause(error), ConnectionResetError)
+            self.error = _Unavailable(_describe(error), again=broken)
+        except ValueError as error:
+            self.error = _Unavailable(f"its answer makes no sense ({error})", again=False)
         except BaseException as error:
             self.error = error
         finally:
@@ -203,16 +213,21 @@ class _Transfer(threading.Thread):
         """Called by pooch at the end."""
 
 
-def _describe(error: BaseException) -> str:
-    """The cause that a person can act on, out of the layers that requests and urllib3 wrap around it."""
+def _cause(error: BaseException) -> BaseException:
+    """What requests and urllib3 have wrapped in their own."""
     cause: BaseException = error
     while True:
         inner = getattr(cause, "reason", None)
         if not isinstance(inner, BaseException):
             inner = next((arg for arg in cause.args if isinstance(arg, BaseException)), None)
         if inner is None:
-            break
+            return cause
         cause = inner
+
+
+def _describe(error: BaseException) -> str:
+    """The cause that a person can act on."""
+    cause = _cause(error)
     # urllib3 starts with the connection object: `HTTPSConnection(host=…, port=443): Failed to resolve …`.
     text = str(cause).partition("): ")[2] or str(cause)
-    return text or type(cause).__name__
+    return (text if text.isprintable() else ascii(text)) or type(cause).__name__

@@ -41,7 +41,7 @@ def build_network(spec: ModelSpec, num_classes: int | None = None) -> paddle.nn.
     if spec.network is None:
         raise InputError(
             f"building {spec.name}: its card has no [network]",
-            hint=f"take the official inference model: edgekit fetch {spec.name}",
+            hint=f"edgekit fetch {spec.name}, then edgekit import FILE --name {spec.name}",
         )
     family = spec.network.family
     if family not in FAMILIES:

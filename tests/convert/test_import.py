@@ -18,6 +18,7 @@ import onnx
 import pytest
 
 from edgekit.convert.manifest import load_manifest, verify_files
+from edgekit.zoo.registry import find_model
 from tests.conftest import RunCli
 from tests.convert.onnx_models import CLASSES, classifier
 
@@ -156,6 +157,41 @@ def test_a_legacy_tar_equals_the_export(x0_25: Path, tmp_path: Path, run_cli: Ru
     kept = run_cli(["import", "Net_infer.tar", "--name", "x", "-o", x0_25], cwd=tmp_path)
     assert kept.exit_code == 3
     assert "holds the export of PPLCNet_x0_25" in kept.stderr
+
+
+def test_an_official_archive_is_fetched_imported_measured_and_compared(
+    x0_25: Path, tmp_path: Path, run_cli: RunCli
+) -> None:
+    """The way of the networks that have no definition here, with another network under the name of one."""
+    name = "SwinTransformer_tiny_patch4_window7_224"
+    archive = f"{name}_infer.tar"
+    place = tmp_path / "mirror" / "paddle-imagenet-models-name.bj.bcebos.com" / "dygraph" / "inference"
+    place.mkdir(parents=True)
+    with tarfile.open(place / archive, "w") as tar:
+        for file in ("inference.pdmodel", "inference.pdiparams"):
+            tar.add(x0_25 / file, f"{name}_infer/{file}")
+    env = {"EDGEKIT_CACHE": str(tmp_path / "cache")}
+    offline = run_cli(["fetch", name, "--mirror", str(tmp_path / "none")], cwd=tmp_path, env=env)
+    assert offline.exit_code == 4
+    assert f"put the file there by hand: {tmp_path / 'cache' / 'weights' / archive}" in offline.stderr
+    fetched = run_cli(["fetch", name, "--mirror", str(tmp_path / "mirror")], cwd=tmp_path, env=env)
+    assert fetched.exit_code == 0, fetched.stderr
+    path = fetched.stdout.split()[0]
+    # opt and X2Paddle lie in the usual cache.
+    done = run_cli(["import", path, "--name", name, "--formats", "paddle,onnx"], cwd=tmp_path)
+    assert done.exit_code == 0, done.stderr
+    manifest = load_manifest(tmp_path / "models" / name)
+    assert manifest.preprocess == find_model(name).preprocess
+    assert manifest.labels is not None
+    quick = ["--warmup", "1", "--repeats", "3", "--min-secs", "0", "--processes", "1"]
+    done = run_cli(["bench", name, "--host", "--engine", "onnxruntime", *quick, "-o", "r.json"], cwd=tmp_path)
+    assert done.exit_code == 0, done.stderr
+    text = run_cli(["report", "r.json", "--published", "--format", "csv"], cwd=tmp_path).stdout
+    assert f"\n{name}," in text
+    shown = run_cli(["report", "r.json", "--published", "--format", "md"], cwd=tmp_path).stdout
+    lines = shown[shown.index("PP-HGNet beside") :].splitlines()
+    assert "published only" not in next(line for line in lines if "SwinTransformer_tiny" in line)
+    assert "published only" in next(line for line in lines if "SwinTransformer_base" in line)
 
 
 def test_free_sizes_have_to_be_said(tmp_path: Path, run_cli: RunCli) -> None:

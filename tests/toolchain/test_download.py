@@ -20,14 +20,16 @@ SHA256 = hashlib.sha256(CONTENT).hexdigest()
 
 
 class Handler(BaseHTTPRequestHandler):
-    """`/file` is whole, `/breaks/N` after N that broke off, `/busy/N` after N times 503."""
+    """`/file` is whole, `/breaks/N` after N that broke off, `/busy/N` after N times 503, `/drops/N` none."""
 
     asked: dict[str, int]
 
     def do_GET(self) -> None:
         self.asked[self.path] = self.asked.get(self.path, 0) + 1
         kind, _, count = self.path.strip("/").partition("/")
-        failing = kind in ("breaks", "busy") and self.asked[self.path] <= int(count)
+        failing = kind in ("breaks", "busy", "drops") and self.asked[self.path] <= int(count)
+        if kind == "drops" and failing:
+            return
         if kind == "missing" or (kind == "busy" and failing):
             self.send_error(404 if kind == "missing" else 503)
             return
@@ -68,13 +70,15 @@ def test_fetches_a_file_and_tells_how_far_it_is(server: Server, tmp_path: Path) 
     assert [received for received, _ in told] == sorted(received for received, _ in told)
 
 
-@pytest.mark.parametrize("path", ["/breaks/2", "/busy/2"])
+@pytest.mark.parametrize("path", ["/breaks/2", "/busy/2", "/drops/2"])
 def test_tries_again_where_that_may_help(server: Server, tmp_path: Path, path: str) -> None:
     assert download(server[0] + path, tmp_path / "file") == SHA256
     assert server[1][path] == 3
 
 
-@pytest.mark.parametrize(("path", "reason", "times"), [("/breaks/9", "", 3), ("/missing", "404", 1)])
+@pytest.mark.parametrize(
+    ("path", "reason", "times"), [("/breaks/9", "IncompleteRead", 3), ("/missing", "404", 1)]
+)
 def test_gives_up_and_leaves_nothing(
     server: Server, tmp_path: Path, path: str, reason: str, times: int
 ) -> None:

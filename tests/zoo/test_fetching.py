@@ -5,6 +5,10 @@ from __future__ import annotations
 import hashlib
 import io
 import json
+import os
+import signal
+import subprocess
+import sys
 import tarfile
 import threading
 import time
@@ -39,22 +43,23 @@ class Handler(BaseHTTPRequestHandler):
     def do_GET(self) -> None:
         self.asked.append(self.path)
         behaviour, _, rest = self.path.lstrip("/").partition("/")
-        if behaviour == "redirects":
+        if behaviour in ("redirects", "circles"):
             self.send_response(302)
-            self.send_header("Location", f"/good/{rest}")
+            self.send_header("Location", f"/{'good' if behaviour == 'redirects' else 'circles'}/{rest}")
             self.end_headers()
             return
         body = b"<html>log in first</html>" if behaviour == "wrong" else self.content
         self.send_response(200)
-        self.send_header("Content-Length", str(len(body)))
+        if behaviour != "hides":
+            self.send_header("Content-Length", "many" if behaviour == "babbles" else str(len(body)))
         self.end_headers()
-        if behaviour == "truncates":
+        if behaviour in ("truncates", "hides"):
             body = body[: len(body) // 3]
         try:
             for start in range(0, len(body), 1000):
                 self.wfile.write(body[start : start + 1000])
-                if behaviour == "stalls":
-                    time.sleep(0.05)
+                if behaviour in ("stalls", "crawls"):
+                    time.sleep(0.05 if behaviour == "stalls" else 5)
         except (BrokenPipeError, ConnectionResetError):
             pass
 
@@ -115,7 +120,14 @@ def test_what_comes_whole_is_kept_with_its_hash(
 
 
 @pytest.mark.parametrize(
-    ("behaviour", "said"), [("wrong", "no archive of a Paddle model"), ("truncates", "")]
+    ("behaviour", "said"),
+    [
+        ("wrong", "no archive of a Paddle model"),
+        ("truncates", "trying again"),
+        ("hides", "no archive of a Paddle model: unexpected end of data"),
+        ("babbles", "its answer makes no sense"),
+        ("circles", "Exceeded 30 redirects"),
+    ],
 )
 def test_what_is_not_the_file_leaves_nothing(
     server: tuple[str, type[Handler]],
@@ -143,6 +155,60 @@ def test_other_bytes_than_at_first_use_are_refused(
     assert code == 4
     assert "was seen at first use" in err
     assert kept(tmp_path) == {f"{NAME}_infer.tar.sha256"}
+
+
+def test_a_file_that_is_not_the_one_seen_at_first_use_is_named(
+    server: tuple[str, type[Handler]], tmp_path: Path, environment: dict[str, str], run_cli: RunCli
+) -> None:
+    address, _ = server
+    assert fetch(run_cli, tmp_path, environment, NAME, "--mirror", f"{address}/good")[0] == 0
+    path = tmp_path / "cache" / "weights" / f"{NAME}_infer.tar"
+    path.write_bytes(model_tar(b"changed"))
+    code, _, err = fetch(run_cli, tmp_path, environment, NAME, "--mirror", str(tmp_path / "nowhere"))
+    assert code == 4
+    assert f"{path} is not what was seen at first use" in err
+    assert f"accept what lies there now: rm {path}.sha256" in err
+    # Reachable again, what the publisher has takes its place.
+    assert fetch(run_cli, tmp_path, environment, NAME, "--mirror", f"{address}/good")[0] == 0
+    assert path.read_bytes() == model_tar()
+
+
+@pytest.mark.parametrize("how", [signal.SIGINT, signal.SIGKILL])
+def test_stopping_leaves_nothing_that_is_taken_for_the_file(
+    server: tuple[str, type[Handler]],
+    tmp_path: Path,
+    environment: dict[str, str],
+    run_cli: RunCli,
+    how: signal.Signals,
+) -> None:
+    address, handler = server
+    words = ["fetch", NAME, "PPLCNet_x0_5", "--what", "inference", "--mirror", f"{address}/crawls"]
+    running = subprocess.Popen(
+        [sys.executable, "-m", "edgekit", *words],
+        cwd=tmp_path, env={**os.environ, **environment}, stderr=subprocess.PIPE, text=True,
+    )  # fmt: skip
+    while len(handler.asked) < 2:
+        assert running.poll() is None
+        time.sleep(0.02)
+    asked_to_stop = time.monotonic()
+    running.send_signal(how)
+    running.communicate(timeout=60)
+    assert time.monotonic() - asked_to_stop < 4
+    assert running.returncode == (130 if how is signal.SIGINT else -how)
+    if how is signal.SIGINT:
+        assert kept(tmp_path) == set()
+    assert fetch(run_cli, tmp_path, environment, NAME, "PPLCNet_x0_5", "--mirror", f"{address}/good")[0] == 0
+    assert len(kept(tmp_path)) == 4
+
+
+def test_models_without_weights_are_fetched_as_inference_models(
+    server: tuple[str, type[Handler]], tmp_path: Path, environment: dict[str, str], run_cli: RunCli
+) -> None:
+    address, handler = server
+    words = ["fetch", "ResNeXt101_32x48d_wsl", "--mirror", f"{address}/good"]
+    done = run_cli(words, cwd=tmp_path, env=environment)
+    assert done.exit_code == 0, done.stderr
+    assert handler.asked == [f"/good/{HOST}/dygraph/inference/ResNeXt101_32x48d_wsl_infer.tar"]
 
 
 def test_directories_and_file_addresses(tmp_path: Path, environment: dict[str, str], run_cli: RunCli) -> None:

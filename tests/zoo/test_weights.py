@@ -305,7 +305,7 @@ def test_a_page_instead_of_weights_is_not_remembered(
 ) -> None:
     spec = find_model(SMALLEST)
     served(tmp_path, monkeypatch, spec, trained).write_text("<html>please log in</html>")
-    with pytest.raises(ToolError, match="no weight file"):
+    with pytest.raises(ToolError, match="what came is not the file"):
         find_pretrained(spec)
     assert [path.name for path in cache.iterdir() if not path.name.startswith(".")] == []
 

@@ -24,6 +24,7 @@ class FetchLine(msgspec.Struct, frozen=True, kw_only=True):
     sha256: str | None
     size_bytes: int | None
     error: str | None
+    hint: str | None
 
 
 @click.command()
@@ -31,9 +32,7 @@ class FetchLine(msgspec.Struct, frozen=True, kw_only=True):
 @click.option(
     "--what",
     type=WordList(("weights", "inference")),
-    default="weights",
-    show_default=True,
-    help="State dicts for `export`, or NAME_infer.tar for `import`.",
+    help="State dicts for `export`, NAME_infer.tar for `import`.  [default: weights, else inference]",
 )
 @click.option(
     "--mirror",
@@ -41,7 +40,7 @@ class FetchLine(msgspec.Struct, frozen=True, kw_only=True):
     help="Read https://HOST/PATH from URL/HOST/PATH or DIR/HOST/PATH.  [default: $EDGEKIT_MIRROR]",
 )
 @json_option
-def command(names: tuple[str, ...], what: tuple[str, ...], mirror: str | None, as_json: bool) -> None:
+def command(names: tuple[str, ...], what: tuple[str, ...] | None, mirror: str | None, as_json: bool) -> None:
     """Official weights and inference models into the cache, several at once.
 
     A file's hash is remembered at first use and checked ever after. Offline, the message names the file
@@ -52,8 +51,13 @@ def command(names: tuple[str, ...], what: tuple[str, ...], mirror: str | None, a
     from edgekit.zoo.registry import find_model
 
     specs = [find_model(name) for name in dict.fromkeys(names)]
+    jobs = [
+        (spec, kind)
+        for spec in specs
+        for kind in (map(fetching.What, what) if what else (fetching.usual(spec),))
+    ]
     with fetching.mirror(mirror), _progress() as show:
-        results = fetching.fetch(specs, [fetching.What(each) for each in what], show=show)
+        results = fetching.fetch(jobs, show=show)
     if as_json:
         echo_json(
             [
@@ -64,6 +68,7 @@ def command(names: tuple[str, ...], what: tuple[str, ...], mirror: str | None, a
                     sha256=each.sha256,
                     size_bytes=each.size_bytes,
                     error=None if each.error is None else each.error.message,
+                    hint=None if each.error is None else each.error.hint,
                 )
                 for each in results
             ]
