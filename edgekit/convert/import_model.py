@@ -3,38 +3,30 @@
 from __future__ import annotations
 
 import hashlib
-import sys
+import shutil
 from pathlib import Path
 
 import msgspec
 
-import edgekit
-from edgekit import __version__, _process, errors
+from edgekit import __version__
 from edgekit._files import output_error
 from edgekit.convert.import_config import Configured, of_official_archive, read_configuration
-from edgekit.convert.import_jobs import Answer, Job, OnnxJob, PirJob, ProgramJob, ScoresJob
-from edgekit.convert.import_source import Source, SourceKind, open_source
-from edgekit.convert.lite import TARGETS, Conversion, check_loadable
+from edgekit.convert.import_jobs import Answer
+from edgekit.convert.import_source import Source, SourceKind
+from edgekit.convert.import_steps import Built, Shaping, Signature, build_program, to_nb
+from edgekit.convert.lite import TARGETS
 from edgekit.convert.manifest import describe_file, encode, load_manifest, verify_files
 from edgekit.convert.nb import NbHeader
-from edgekit.convert.plan import choose_targets
+from edgekit.convert.plan import FORMATS, choose_targets
 from edgekit.convert.staging import commit, exclusive, staging_directory
-from edgekit.core.artifact import LABELS_NAME, MANIFEST_NAME, Artifact, ArtifactKind, Manifest, TensorSpec
+from edgekit.core.artifact import LABELS_NAME, MANIFEST_NAME, Artifact, ArtifactKind, Manifest
 from edgekit.core.spec import Preprocess
-from edgekit.errors import ConversionError, EdgekitError, InputError, UsageError
+from edgekit.errors import InputError, UsageError
 from edgekit.toolchain import x2paddle
 from edgekit.toolchain.component import Report
-from edgekit.toolchain.opt import Opt
 from edgekit.vision.labels import load_labels
 
-STEP_TIMEOUT_S = 600.0
-OPS_TIMEOUT_S = 60.0
-FORMATS = ("paddle", "onnx", "nb")
-_BOOTSTRAP = "import sys; sys.path[0] = sys.argv[1]; from edgekit.convert.import_worker import main; main()"
-_ENVIRONMENT = {"GLOG_minloglevel": "2", "OMP_NUM_THREADS": "1"}
 _PATTERN_OF_NAME = "letters, digits, dot, dash and underscore"
-
-Signature = tuple[tuple[TensorSpec, ...], tuple[TensorSpec, ...]]
 
 
 class ImportRequest(msgspec.Struct, frozen=True, kw_only=True):
@@ -47,7 +39,7 @@ class ImportRequest(msgspec.Struct, frozen=True, kw_only=True):
         labels: A file of labels; None takes those of an `inference.yml` beside the model.
         preprocess: TOML or PaddleClas's YAML; None takes an `inference.yml` beside the model.
         input_shape: Channels, height, width where the model leaves them free.
-        formats: Of `FORMATS`; the Paddle model is always made.
+        formats: Of `plan.FORMATS`; the Paddle model is always made.
         nb_targets: Of `lite.TARGETS`; None takes all that the opt here does not crash on.
         force: Import although nothing has changed, and over an exported model.
         install: Install opt and X2Paddle on the way where they are missing.
@@ -71,15 +63,6 @@ class Imported(msgspec.Struct, frozen=True, kw_only=True):
     directory: Path
     manifest: Manifest
     changed: bool
-
-
-class _Built(msgspec.Struct, frozen=True, kw_only=True):
-    """What the worker's steps gave."""
-
-    program: Answer
-    onnx: Signature | None
-    onnx_tool: tuple[str, str]
-    notes: tuple[str, ...]
 
 
 def import_model(request: ImportRequest, source: Source, *, progress: Report) -> Imported:
@@ -109,8 +92,18 @@ def import_model(request: ImportRequest, source: Source, *, progress: Report) ->
         progress(f"importing {source.origin} ({source.kind.value}) to {request.directory}")
         with staging_directory(request.directory) as staging:
             try:
-                built = _build(request, source, configured, staging, progress)
-                headers = _to_nb(request, opt, targets, staging, built.program)
+                built = build_program(
+                    source,
+                    _shaping(request, configured),
+                    staging,
+                    with_onnx="onnx" in request.formats,
+                    install=request.install,
+                    progress=progress,
+                )
+                headers = {}
+                if opt is not None:
+                    operators = built.program.operators
+                    headers = to_nb(request.path, request.name, opt, targets, staging, operators)
                 manifest = _manifest(request, source, configured, built, headers, staging)
                 manifest = msgspec.structs.replace(manifest, notes=(*notes, *manifest.notes), recipe=recipe)
                 (staging / MANIFEST_NAME).write_bytes(encode(manifest))
@@ -138,6 +131,11 @@ def _configuration(request: ImportRequest, source: Source) -> Configured:
     if request.labels is not None:
         configured = msgspec.structs.replace(configured, labels=load_labels(request.labels))
     return configured
+
+
+def _shaping(request: ImportRequest, configured: Configured) -> Shaping:
+    crop_size = None if configured.preprocess is None else configured.preprocess.crop_size
+    return Shaping(input_shape=request.input_shape, crop_size=crop_size)
 
 
 def _recipe(request: ImportRequest, source: Source, configured: Configured) -> dict[str, str]:
@@ -177,136 +175,11 @@ def _is_current(
     return previous.labels is None or (request.directory / previous.labels).is_file()
 
 
-def _build(
-    request: ImportRequest, source: Source, configured: Configured, staging: Path, progress: Report
-) -> _Built:
-    """Run the steps that the source needs, each in a process of its own."""
-    crop_size = None if configured.preprocess is None else configured.preprocess.crop_size
-    origin = str(source.origin)
-    scratch = staging / "scratch"
-    scratch.mkdir()
-    onnx = staging / ArtifactKind.ONNX.file_names[0]
-    model, params, notes = source.model, source.params, []
-    signature: Signature | None = None
-    tool = ("paddle2onnx", "")
-    converted = source.kind is not SourceKind.LEGACY
-    if source.kind is SourceKind.PIR:
-        assert params is not None
-        progress("converting PIR to ONNX (paddle2onnx)")
-        answer = run_step(PirJob(origin=origin, model=str(model), params=str(params), onnx=str(onnx)))
-        signature, tool, model = (
-            (answer.onnx_inputs, answer.onnx_outputs),
-            ("paddle2onnx", answer.tool_version),
-            onnx,
-        )
-    if converted:
-        site = x2paddle.require_x2paddle(install=request.install, progress=progress)
-        progress("converting ONNX to a Paddle program (X2Paddle)")
-        copy = str(onnx) if source.kind is SourceKind.ONNX else None
-        job = OnnxJob(
-            origin=origin, model=str(model), input_shape=request.input_shape, crop_size=crop_size,
-            x2paddle=str(site), scratch=str(scratch), copy=copy,
-        )  # fmt: skip
-        answer = run_step(job)
-        assert answer.program is not None
-        model, notes = Path(answer.program), [*answer.notes]
-        params = model.with_suffix(".pdiparams")
-        if copy is not None:
-            signature, tool = (answer.onnx_inputs, answer.onnx_outputs), ("import", __version__)
-    progress("checking the Paddle program" + ("" if converted else " and converting it to ONNX"))
-    with_onnx = "onnx" in request.formats and not converted
-    program = run_step(
-        ProgramJob(
-            origin=origin,
-            model=str(model),
-            params=str(params),
-            input_shape=request.input_shape,
-            crop_size=crop_size,
-            directory=str(staging),
-            converted=converted,
-            onnx=str(onnx) if with_onnx else None,
-        )
-    )
-    if with_onnx:
-        signature = (program.onnx_inputs, program.onnx_outputs)
-        tool = ("paddle2onnx", _installed("paddle2onnx"))
-    return _Built(program=program, onnx=signature, onnx_tool=tool, notes=(*notes, *program.notes))
-
-
-def _installed(distribution: str) -> str:
-    import importlib.metadata
-
-    return importlib.metadata.version(distribution)
-
-
-def run_step(job: Job) -> Answer:
-    """Run one step of the worker. Raises whatever it says, or ConversionError where it dies."""
-    root = Path(edgekit.__file__).parent.parent
-    done = _process.run(
-        [sys.executable, "-c", _BOOTSTRAP, root],
-        timeout_s=STEP_TIMEOUT_S,
-        env={**_ENVIRONMENT, "FLAGS_enable_pir_api": "1" if isinstance(job, ScoresJob) else "0"},
-        input_text=msgspec.json.encode(job).decode(),
-    )
-    _process.logger.info("%s", done.stderr.strip())
-    lines = done.stdout.strip().splitlines()
-    if not lines:
-        raise ConversionError(
-            f"importing {job.origin}: the converter died ({_process.describe_exit(done.exit_code)}): "
-            f"{' | '.join(done.tail(3).splitlines())[:400] or 'it said nothing'}",
-            hint="the model may be damaged; edgekit --verbose import shows all of what it said",
-        )
-    answer = msgspec.json.decode(lines[-1], type=Answer)
-    if answer.error is not None:
-        kind: type[EdgekitError] = getattr(errors, answer.error)
-        raise kind(answer.message, hint=answer.hint)
-    return answer
-
-
-def _to_nb(
-    request: ImportRequest, opt: Opt | None, targets: tuple[str, ...], staging: Path, program: Answer
-) -> dict[str, NbHeader]:
-    """Run opt for every target; operators that it does not know are named with their place."""
-    if opt is None:
-        return {}
-    model, params, _ = (staging / name for name in ArtifactKind.PADDLE.file_names)
-    headers: dict[str, NbHeader] = {}
-    for target in targets:
-        output = staging / TARGETS[target].file_names[0]
-        conversion = Conversion(opt, model, params, output, target=target, name=request.name)
-        try:
-            headers[target] = conversion.finish()
-        except ConversionError as error:
-            unknown = set(program.operators) - _known_to(opt, target.partition("_")[0])
-            if not unknown:
-                raise
-            places = "; ".join(program.operators[kind] for kind in sorted(unknown))
-            raise ConversionError(
-                f"importing {request.path}: opt {opt.version} has no operator "
-                f"{', '.join(sorted(unknown))} for {target}: {places}",
-                hint="replace the operator before the export, or leave .nb out: --formats paddle,onnx",
-            ) from error
-        finally:
-            conversion.cancel()
-        if target == "x86":
-            check_loadable(opt, output, request.name)
-    return headers
-
-
-def _known_to(opt: Opt, target: str) -> set[str]:
-    """Operators that opt has for a target or for any host, out of the table that it prints."""
-    words = [*opt.argv, "--print_supported_ops=true", f"--valid_targets={target}"]
-    printed = _process.run(words, timeout_s=OPS_TIMEOUT_S).stdout
-    return {"feed", "fetch"} | {
-        line.split()[0] for line in printed.splitlines() if line.split()[1:2] == ["Y"]
-    }
-
-
 def _manifest(
     request: ImportRequest,
     source: Source,
     configured: Configured,
-    built: _Built,
+    built: Built,
     headers: dict[str, NbHeader],
     staging: Path,
 ) -> Manifest:
@@ -356,7 +229,7 @@ def _preprocess(configured: Configured, program: Answer) -> tuple[Preprocess, tu
 
 
 def _artifacts(
-    source: Source, built: _Built, headers: dict[str, NbHeader], request: ImportRequest, staging: Path
+    source: Source, built: Built, headers: dict[str, NbHeader], request: ImportRequest, staging: Path
 ) -> dict[str, Artifact]:
     def entry(
         kind: ArtifactKind, tool: tuple[str, str], signature: Signature, parent: Artifact | None,
@@ -398,14 +271,9 @@ def _artifacts(
 
 
 def _drop_unlisted(staging: Path, artifacts: dict[str, Artifact]) -> None:
-    import shutil
-
     listed = {file.path for artifact in artifacts.values() for file in artifact.files} | {LABELS_NAME}
     for path in staging.iterdir():
         if path.is_dir():
             shutil.rmtree(path)
         elif path.name not in listed:
             path.unlink()
-
-
-__all__ = ["FORMATS", "ImportRequest", "Imported", "import_model", "open_source"]

@@ -7,8 +7,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from edgekit.convert.import_jobs import ScoresJob
-from edgekit.convert.import_model import run_step
 from edgekit.convert.import_source import Source, SourceKind
+from edgekit.convert.import_steps import run_step
 from edgekit.errors import InputError
 from edgekit.measure.reference import infer_batches
 from edgekit.measure.target import HostTarget, Subject
