@@ -128,7 +128,8 @@ class ProcessRun(msgspec.Struct, frozen=True, kw_only=True):
         warmup_runs: Inferences thrown away before.
         load_ns: From the start of loading the model to ready.
         first_run_ns: The first inference.
-        peak_memory_bytes: Peak resident memory of the process.
+        cold_start_ns: From starting the process to its first answer: libraries, model, first inference.
+        peak_memory_bytes: Peak resident memory of the process, with all that timing needs.
         cores_seen: Cores that the process's threads were observed on.
         cpu_ns: CPU time of all threads over the timed inferences.
         steady: The last two windows of the warm-up agreed; None where that was not looked at.
@@ -144,6 +145,7 @@ class ProcessRun(msgspec.Struct, frozen=True, kw_only=True):
     warmup_runs: int
     load_ns: int | None = None
     first_run_ns: int | None = None
+    cold_start_ns: int | None = None
     peak_memory_bytes: int | None = None
     cores_seen: tuple[int, ...] = ()
     cpu_ns: int | None = None
@@ -154,6 +156,19 @@ class ProcessRun(msgspec.Struct, frozen=True, kw_only=True):
     gpu_states: tuple[GpuState, ...] = ()
     copy_in_ns: tuple[int, ...] = ()
     copy_out_ns: tuple[int, ...] = ()
+
+
+class Startup(msgspec.Struct, frozen=True, kw_only=True):
+    """A fresh process that only starts and infers a few times: nothing is timed in it beside that.
+
+    Attributes:
+        cold_start_ns: As of a `ProcessRun`.
+        peak_memory_bytes: Peak resident memory of the process when it had inferred `inferences` times.
+    """
+
+    cold_start_ns: int
+    peak_memory_bytes: int | None
+    inferences: int
 
 
 class InstructionCount(msgspec.Struct, frozen=True, kw_only=True):
@@ -188,6 +203,9 @@ class Point(msgspec.Struct, frozen=True, kw_only=True):
     Attributes:
         requested_ci: The relative half-width of the 95 % interval that more processes were to reach.
         gpu: What computed, for GPU engines.
+        layer_precisions: How many of its convolutions and matrix products the engine computes in each
+            precision, by its own account; empty where it does not tell.
+        startup: Cold start and memory in a process of their own, before the others; None on emulated targets.
     """
 
     model: str
@@ -199,6 +217,7 @@ class Point(msgspec.Struct, frozen=True, kw_only=True):
     status: Status
     engine_version: str | None = None
     engine_options: dict[str, str] = {}
+    layer_precisions: dict[str, int] = {}
     effective_threads: int | None = None
     gpu: Gpu | None = None
     requested_cores: str | None = None
@@ -207,6 +226,7 @@ class Point(msgspec.Struct, frozen=True, kw_only=True):
     warmup: int | None = None
     requested_ci: float | None = None
     error: PointError | None = None
+    startup: Startup | None = None
     processes: tuple[ProcessRun, ...] = ()
     environment_before: Environment | None = None
     environment_after: Environment | None = None
@@ -225,6 +245,21 @@ class Point(msgspec.Struct, frozen=True, kw_only=True):
         """The median of the processes' medians: processes differ by more than their samples say."""
         medians = [median(process.samples_ns) for process in self.processes if process.samples_ns]
         return median(medians) if medians else None
+
+    @property
+    def cold_start_ns(self) -> float | None:
+        """The median over all fresh processes, from starting one to its first answer."""
+        starts = [] if self.startup is None else [self.startup.cold_start_ns]
+        starts += [one.cold_start_ns for one in self.processes if one.cold_start_ns is not None]
+        return median(starts) if starts else None
+
+    @property
+    def peak_memory_bytes(self) -> int | None:
+        """Of the process of its own; in older files of the largest of those that were timed."""
+        if self.startup is not None:
+            return self.startup.peak_memory_bytes
+        peaks = [one.peak_memory_bytes for one in self.processes if one.peak_memory_bytes is not None]
+        return max(peaks, default=None)
 
 
 class Result(msgspec.Struct, frozen=True, kw_only=True):

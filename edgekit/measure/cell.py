@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import contextlib
 import logging
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
 from datetime import datetime, timezone
 
 import msgspec
 
 from edgekit.core.artifact import Artifact
-from edgekit.core.measurement import CoreState, Environment, InstructionCount, PowerMode, ProcessRun
+from edgekit.core.measurement import CoreState, Environment, InstructionCount, PowerMode, ProcessRun, Startup
 from edgekit.core.parity import Parity
 from edgekit.core.spec import Precision
 from edgekit.errors import EdgekitError, UnsupportedError
@@ -19,6 +23,9 @@ from edgekit.measure.target import Subject, Target
 from edgekit.measure.warmup import seconds_ns, warm_up
 from edgekit.runners.protocol import ErrorCode, Load, Loaded, Ran, Run
 from edgekit.runners.session import RefusedError, RunnerSession
+
+# What a process infers before its memory is read: some engines settle with the second inference.
+STARTUP_RUNS = 10
 
 logger = logging.getLogger("edgekit")
 
@@ -92,6 +99,54 @@ def take_turn(
         UnsupportedError: The combination cannot be had here.
         RunnerError, DeviceError, DeviceLostError: It failed.
     """
+    started_at = datetime.now(timezone.utc).isoformat(timespec="milliseconds")
+    counted = target.counts_instructions
+    with _started(target, cell, artifact, counted=counted) as started:
+        gpu = started.loaded.gpu
+        uuid = None if gpu is None else gpu.uuid
+        run, ran = _measure(started.session, timing, mark=counted, gpu=uuid)
+        parity = None if reference is None else _check(started.session, cell, reference)
+    return Turn(
+        run=msgspec.structs.replace(
+            run,
+            load_ns=started.loaded.load_ns,
+            cold_start_ns=None if counted else started.cold_start_ns(run.first_run_ns),
+            started_at=started_at,
+        ),
+        loaded=started.loaded,
+        effective_threads=_effective_threads(started.loaded, ran),
+        parity=parity,
+        instruction_count=target.instruction_count() if counted else None,
+    )
+
+
+def measure_startup(target: Target, cell: Cell, artifact: Artifact) -> Startup:
+    """Cold start and peak memory of a cell, in a fresh process of their own; raises as `take_turn`."""
+    with _started(target, cell, artifact, counted=False) as started:
+        ran = started.session.run(Run(warmup=0, warmup_ns=0, repeats=STARTUP_RUNS - 1, min_ns=0))
+    cold_start_ns = started.cold_start_ns(ran.first_run_ns)
+    assert cold_start_ns is not None, "the first `run` of a session times its first inference"
+    return Startup(
+        cold_start_ns=cold_start_ns,
+        peak_memory_bytes=ran.peak_memory_bytes,
+        inferences=1 + ran.warmup_runs + len(ran.samples_ns),
+    )
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Started:
+    """A runner process with its model loaded, and how long that took from starting it, ns."""
+
+    session: RunnerSession
+    loaded: Loaded
+    ready_ns: int
+
+    def cold_start_ns(self, first_run_ns: int | None) -> int | None:
+        return None if first_run_ns is None else self.ready_ns + first_run_ns
+
+
+@contextlib.contextmanager
+def _started(target: Target, cell: Cell, artifact: Artifact, *, counted: bool) -> Iterator[_Started]:
     placed = target.place(cell.subject, artifact)
     request = Load(
         model=placed.model,
@@ -103,8 +158,7 @@ def take_turn(
         input_shape=(cell.batch_size, *cell.subject.input_shape),
         options=cell.options,
     )
-    started_at = datetime.now(timezone.utc).isoformat(timespec="milliseconds")
-    counted = target.counts_instructions
+    start_ns = time.perf_counter_ns()
     with target.session(cell.engine, cell.label, counted=counted) as session:
         try:
             loaded = session.load(request)
@@ -112,16 +166,7 @@ def take_turn(
             if error.code in _COMBINATIONS:
                 raise UnsupportedError(error.message, hint=error.hint) from error
             raise
-        uuid = None if loaded.gpu is None else loaded.gpu.uuid
-        run, ran = _measure(session, timing, mark=counted, gpu=uuid)
-        parity = None if reference is None else _check(session, cell, reference)
-    return Turn(
-        run=msgspec.structs.replace(run, load_ns=loaded.load_ns, started_at=started_at),
-        loaded=loaded,
-        effective_threads=_effective_threads(loaded, ran),
-        parity=parity,
-        instruction_count=target.instruction_count() if counted else None,
-    )
+        yield _Started(session=session, loaded=loaded, ready_ns=time.perf_counter_ns() - start_ns)
 
 
 def _measure(

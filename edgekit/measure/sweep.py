@@ -15,11 +15,12 @@ from edgekit.core.measurement import ArtifactRef, Environment, Point, PointError
 from edgekit.core.parity import Parity
 from edgekit.core.units import format_count, format_ms
 from edgekit.errors import DeviceLostError, EdgekitError, UnsupportedError
-from edgekit.measure.cell import Cell, Timing, Turn, check_batch, take_turn
+from edgekit.measure.cell import Cell, Timing, Turn, check_batch, measure_startup, take_turn
 from edgekit.measure.intervals import latency_interval, process_medians
 from edgekit.measure.reference import Reference
 from edgekit.measure.target import Subject, Target
 from edgekit.measure.verdicts import with_verdict
+from edgekit.runners.engines import on_gpu
 
 logger = logging.getLogger("edgekit")
 
@@ -92,6 +93,7 @@ class Sweep:
         self._show = show
         self._artifacts: dict[int, Artifact] = {}
         self._turns_done = 0
+        self._environment: Environment | None = None
         self._target_ci = target_ci
         self._spent_s = dict.fromkeys(range(len(self._cells)), 0.0)
         self.points = [_waiting(cell, requested_cores, timing, target_ci) for cell in self._cells]
@@ -108,11 +110,12 @@ class Sweep:
             self._plan(index)
         self._save(self.points)
         for group in self._models():
+            for index in group:
+                self._start(index)
             for turn in range(self._processes):
                 for index in group:
                     point = self.points[index]
-                    if self._stop is not None and self._stop.is_set():
-                        raise KeyboardInterrupt
+                    self._check_stop()
                     if point.status is Status.INTERRUPTED and len(point.processes) <= turn:
                         self._turn(index)
                     else:
@@ -126,8 +129,7 @@ class Sweep:
             if not waiting:
                 return
             for index in waiting:
-                if self._stop is not None and self._stop.is_set():
-                    raise KeyboardInterrupt
+                self._check_stop()
                 self._turn(index)
 
     def _is_enough(self, index: int, point: Point) -> bool:
@@ -177,16 +179,38 @@ class Sweep:
             earlier, artifact=point.artifact, status=Status.DONE if done else Status.INTERRUPTED, error=None
         )
 
+    def _start(self, index: int) -> None:
+        """Cold start and memory, in a process of their own; emulated ones are the emulator's."""
+        cell, point = self._cells[index], self.points[index]
+        if point.status is not Status.INTERRUPTED or point.startup or self._target.info.emulated:
+            return
+        self._check_stop()
+        label = f"{cell.label}, cold start"
+        self._show(Progress(done=self._turns_done, total=self._total(), label=label))
+        try:
+            startup = measure_startup(self._target, cell, self._artifacts[index])
+            self._replace(index, startup=startup)
+        except DeviceLostError as error:
+            self._end(index, error)
+            self._save(self.points)
+            raise
+        except EdgekitError as error:
+            self._end(index, error)
+
+    def _check_stop(self) -> None:
+        if self._stop is not None and self._stop.is_set():
+            raise KeyboardInterrupt
+
     def _turn(self, index: int) -> None:
         cell, point = self._cells[index], self.points[index]
-        total = max(len(self._cells) * self._processes, self._turns_done + 1)
+        total = self._total()
         self._show(Progress(done=self._turns_done, total=total, label=cell.label))
         if self._cooldown_s:
             time.sleep(self._cooldown_s)
         started = time.monotonic()
         try:
             if point.environment_before is None:
-                self._replace(index, environment_before=self._target.environment(cell.engine))
+                self._replace(index, environment_before=self._environment_before(cell.engine))
             reference = self._references(cell.subject)
             turn = take_turn(self._target, cell, self._artifacts[index], self._timing, reference)
             self._spent_s[index] += time.monotonic() - started
@@ -202,6 +226,17 @@ class Sweep:
         self._save(self.points)
         self._show(self._ended(index, total))
 
+    def _total(self) -> int:
+        return max(len(self._cells) * self._processes, self._turns_done + 1)
+
+    def _environment_before(self, engine: str) -> Environment:
+        """The circumstances now: those after the turn that has just ended, where one has."""
+        last = self._environment
+        if last is None or self._cooldown_s or (on_gpu(engine) and last.gpus is None):
+            return self._target.environment(engine)
+        # Who was busy then was busy beside another point.
+        return msgspec.structs.replace(last, busy_processes=None)
+
     def _ended(self, index: int, total: int) -> Progress:
         point, count = self.points[index], self.points[index].instruction_count
         return Progress(
@@ -214,6 +249,7 @@ class Sweep:
 
     def _add(self, index: int, turn: Turn, environment: Environment) -> None:
         point = self.points[index]
+        self._environment = environment
         run = msgspec.structs.replace(turn.run, reference_ns=environment.reference_ns)
         point = msgspec.structs.replace(point, processes=(*point.processes, run))
         self._replace(
@@ -222,6 +258,7 @@ class Sweep:
             processes=point.processes,
             engine_version=turn.loaded.engine_version,
             engine_options=turn.loaded.options,
+            layer_precisions=turn.loaded.layer_precisions,
             cores=turn.loaded.cores,
             effective_threads=_fewest(point.effective_threads, turn.effective_threads),
             gpu=turn.loaded.gpu,

@@ -83,7 +83,7 @@ class Target(Protocol):
         """What the last counted session took for one inference, once it is closed. Raises RunnerError."""
 
     def environment(self, engine: str) -> Environment:
-        """The circumstances now, as far as they matter to an engine."""
+        """The circumstances now that matter to an engine, and who has computed since the last time."""
 
     def close(self) -> None:
         """Release what is held."""
@@ -100,8 +100,8 @@ class HostTarget:
         self._info = host_info()
         self._install = install
         self._transport = LocalTransport()
-        self._watch = ProcessWatch()
         self._launchers: dict[str, Launcher] = {}
+        self._watch = ProcessWatch()
 
     @property
     def info(self) -> DeviceInfo:

@@ -152,19 +152,12 @@ def _median_ms(times_ns: Sequence[int]) -> float | None:
 
 
 def cold_start_ms(point: Point) -> float | None:
-    """Load and first inference: the median over the processes."""
-    starts = [
-        process.load_ns + process.first_run_ns
-        for process in point.processes
-        if process.load_ns is not None and process.first_run_ns is not None
-    ]
-    return median(starts) / NS_PER_MS if starts else None
+    """From starting a process to its first answer."""
+    return None if point.cold_start_ns is None else point.cold_start_ns / NS_PER_MS
 
 
 def peak_memory_mb(point: Point) -> float | None:
-    """The largest of the processes."""
-    peaks = [run.peak_memory_bytes for run in point.processes if run.peak_memory_bytes is not None]
-    return max(peaks) / BYTES_PER_MB if peaks else None
+    return None if point.peak_memory_bytes is None else point.peak_memory_bytes / BYTES_PER_MB
 
 
 def published_platform(info: DeviceInfo, engine: str) -> Platform:

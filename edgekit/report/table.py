@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 from edgekit.core.energy import energy_per_inference_j
 from edgekit.core.measurement import Point, Result, Status, Verdict
-from edgekit.core.stats import median
 from edgekit.core.units import format_count, format_ms
 from edgekit.runners.engines import option_variant
 
@@ -32,7 +31,7 @@ def latency_table(result: Result) -> str:
     else:
         blocks.append(_block(result, "Latency, ms (median)", _latency))
         if measured:
-            blocks.append(_block(result, "Cold start, ms (load + first inference)", _cold_start))
+            blocks.append(_block(result, "Cold start, ms (process start to first answer)", _cold_start))
             blocks.append(_block(result, "Peak memory, MB", _memory))
         if any(energy_per_inference_j(point) is not None for point in result.points):
             blocks.append(_block(result, "Energy of an inference, mJ (whole device)", _energy))
@@ -126,12 +125,8 @@ def _latency(point: Point) -> str:
 
 
 def _cold_start(point: Point) -> str:
-    starts = [
-        process.load_ns + process.first_run_ns
-        for process in point.processes
-        if process.load_ns is not None and process.first_run_ns is not None
-    ]
-    return _state(point) or (f"{median(starts) / 1e6:.0f}" if starts else MISSING)
+    start = point.cold_start_ns
+    return _state(point) or (MISSING if start is None else f"{start / 1e6:.0f}")
 
 
 def _energy(point: Point) -> str:
@@ -140,10 +135,8 @@ def _energy(point: Point) -> str:
 
 
 def _memory(point: Point) -> str:
-    peaks = [
-        process.peak_memory_bytes for process in point.processes if process.peak_memory_bytes is not None
-    ]
-    return _state(point) or (f"{max(peaks) / BYTES_PER_MB:.0f}" if peaks else MISSING)
+    peak = point.peak_memory_bytes
+    return _state(point) or (MISSING if peak is None else f"{peak / BYTES_PER_MB:.0f}")
 
 
 def _instructions(point: Point) -> str:
@@ -167,6 +160,12 @@ def _marks(point: Point) -> list[str]:
     return marks
 
 
+def _computed_in(layers: Mapping[str, int]) -> str:
+    """What an engine says that it computes in."""
+    counts = ", ".join(f"{count} in {name}" for name, count in layers.items())
+    return f"of its convolutions and matrix products {counts}"
+
+
 def _in_short(reasons: Sequence[str]) -> str:
     """The decisive reason, and where the others are: a table's note is one line."""
     if len(reasons) < 2:
@@ -183,6 +182,8 @@ def _notes(points: Sequence[Point]) -> list[str]:
         elif point.processes:
             where = f"{point.model}, {engine}, {precision}, {threads} thread{'s' * (threads != 1)}, bs{batch}"
             lines.extend(f"* {where}: {mark}" for mark in _marks(point))
+            if point.layer_precisions and (len(point.layer_precisions) > 1 or precision != "fp32"):
+                lines.append(f"{where}: {_computed_in(point.layer_precisions)}")
     checked = [point.parity for point in points if point.parity is not None]
     if checked:
         passed = sum(parity.passed for parity in checked)

@@ -149,7 +149,10 @@ ENGINES: dict[str, EngineSpec] = {
                 artifacts={**_ONNX, Precision.BF16: ArtifactKind.ONNX},
                 module="openvino",
                 install="pip install 'edgekit[openvino]'",
-                precision_options={Precision.BF16: {"arithmetic": "bf16"}},
+                precision_options={
+                    Precision.BF16: {"arithmetic": "bf16"},
+                    Precision.INT8: {"arithmetic": "int8"},
+                },
             ),
         ),
         EngineSpec(

@@ -15,8 +15,9 @@ Requests carry `op`; `load` comes first, once:
         "load_ns": 1, "requested_threads": 2, "effective_threads": 2, "cores": [4, 5],
         "inputs": [{"name", "dtype", "shape"}], "outputs": [the same; dynamic or unknown sizes are null, an
         unknown shape is empty],
-        "pid": 1, "options": {what took effect}, "gpu": {"name", "uuid", "compute_capability",
-        "cuda_version"} (null or absent where the engine computes on the CPU)}
+        "pid": 1, "options": {what took effect},
+        "layer_precisions": {"int8": 33 (layers computed in it; absent or empty where it does not tell)},
+        "gpu": {"name", "uuid", "compute_capability", "cuda_version"} (null or absent for engines on the CPU)}
 
     {"op": "run", "warmup": 10, "warmup_ns": 500000000, "repeats": 100, "min_ns": 1000000000,
      "max_ns": 60000000000, "seed": 0, "mark": false}
@@ -143,6 +144,7 @@ class Loaded(msgspec.Struct, frozen=True, kw_only=True):
     pid: int
     options: dict[str, str] = {}
     gpu: Gpu | None = None
+    layer_precisions: dict[str, int] = {}
 
 
 class Ran(msgspec.Struct, frozen=True, kw_only=True):

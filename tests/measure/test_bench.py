@@ -66,6 +66,7 @@ def test_a_sweep_measures_skips_and_records(
             assert point.error is not None
             assert "thread" in point.error.message
             assert point.processes == ()
+            assert point.startup is None
             continue
         assert point.status is Status.DONE
         assert point.artifact is not None
@@ -77,7 +78,14 @@ def test_a_sweep_measures_skips_and_records(
         assert point.environment_before is not None
         assert point.environment_after is not None
         assert len(point.processes) == 1
+        assert point.startup is not None
+        assert point.startup.inferences == 10
+        assert point.startup.peak_memory_bytes is not None
+        assert point.startup.peak_memory_bytes > 10_000_000
+        assert point.startup.cold_start_ns > 100_000_000, "no Python with an engine starts faster"
         for process in point.processes:
+            assert process.cold_start_ns is not None
+            assert process.cold_start_ns > (process.load_ns or 0) + (process.first_run_ns or 0)
             assert len(process.samples_ns) >= 12
             assert process.warmup_runs >= 2
             assert process.steady is not None

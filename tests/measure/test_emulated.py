@@ -23,7 +23,9 @@ def test_memory_and_cores_of_the_emulator_are_left_out(
     assert done.exit_code == 0, done.stderr
     (point,) = load_result(tmp_path / "r.json").points
     assert point.instruction_count is not None
+    assert point.startup is None
     (process,) = point.processes
+    assert process.cold_start_ns is None
     assert process.samples_ns
     assert process.peak_memory_bytes is None
     assert process.cores_seen == ()

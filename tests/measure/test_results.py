@@ -21,6 +21,7 @@ from edgekit.core.measurement import (
     PointError,
     ProcessRun,
     Result,
+    Startup,
     Status,
     Verdict,
 )
@@ -41,8 +42,7 @@ def point(model: str, threads: int, **changes: object) -> Point:
     run = ProcessRun(
         samples_ns=(1_000_000, 1_100_000, 5_000_000),
         warmup_runs=10,
-        load_ns=20_000_000,
-        first_run_ns=3_000_000,
+        cold_start_ns=23_000_000,
         peak_memory_bytes=81_000_000,
         steady=True,
     )
@@ -180,6 +180,36 @@ def test_the_table_marks_what_a_reader_must_know() -> None:
     assert "parity with paddle failed: relative error" in table
     assert "interrupted after 1 process(es)" in table
     assert "parity with paddle: 0 of 1 points passed" in table
+
+
+def test_cold_start_and_memory_are_those_of_fresh_processes() -> None:
+    runs = tuple(
+        ProcessRun(
+            samples_ns=(1,), warmup_runs=0, cold_start_ns=start * 1_000_000, peak_memory_bytes=90_000_000
+        )
+        for start in (300, 500)
+    )
+    own = Startup(cold_start_ns=400_000_000, peak_memory_bytes=70_000_000, inferences=10)
+    table = latency_table(result(point("a", 1, processes=runs, startup=own)))
+    cold, memory = (block.splitlines()[-1].split()[-1] for block in table.split("\n\n")[2:4])
+    assert (cold, memory) == ("400", "70")
+    older = point("a", 1, processes=runs)
+    assert older.peak_memory_bytes == 90_000_000, "files of before have no process for it alone"
+    assert point("a", 1, processes=(run,)).cold_start_ns is None
+
+
+def test_what_an_engine_computes_in_is_said() -> None:
+    shown = latency_table(
+        result(
+            point("a", 1, layer_precisions={"fp32": 33}),
+            point("b", 1, precision=Precision.INT8, layer_precisions={"int8": 30, "fp32": 3}),
+        )
+    )
+    assert (
+        "b, onnxruntime, int8, 1 thread, bs1: of its convolutions and matrix products 30 in int8, 3 in fp32"
+        in shown
+    )
+    assert "33 in fp32" not in shown, "as asked"
 
 
 def test_emulated_targets_show_instructions_and_no_milliseconds() -> None:

@@ -23,7 +23,7 @@ NASTY = "Own<script>|net"
 @pytest.fixture
 def files(tmp_path: Path) -> Path:
     """A host's result and an emulated device's."""
-    runs = [process(samples(3.0, seed=seed), load_ns=50_000_000, first_run_ns=9_000_000) for seed in range(3)]
+    runs = [process(samples(3.0, seed=seed), cold_start_ns=(159 + seed) * 1_000_000) for seed in range(3)]
     error = PointError(message="paddlelite runs 1 thread(s) here", exit_code=2)
     save_result(
         tmp_path / "host.json",
@@ -83,7 +83,7 @@ def test_csv_is_read_back(files: Path, run_cli: RunCli) -> None:
     rows = list(csv.DictReader(io.StringIO(report(run_cli, files, "--format", "csv"))))
     assert len(rows) == 5
     assert float(rows[0]["latency_ms"]) == pytest.approx(3.0, rel=0.01)
-    assert rows[0]["cold_start_ms"] == "59.0"
+    assert rows[0]["cold_start_ms"] == "160.0"
     assert rows[2]["status"] == "skipped"
     assert rows[2]["latency_ms"] == ""
     assert rows[3]["model"] == NASTY

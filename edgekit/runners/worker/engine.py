@@ -21,6 +21,8 @@ class Engine:
         self.options: Dict[str, str] = {}
         # Set by `load` where the engine computes on a GPU: what `gpu.describe_gpu` says of it.
         self.gpu: Optional[Dict[str, Any]] = None
+        # Set by `load` where the engine tells: precision -> how many of its layers are computed in it.
+        self.layer_precisions: Dict[str, int] = {}
 
     def prepare(self) -> str:
         """Import the engine and return its version. Raises ImportError."""

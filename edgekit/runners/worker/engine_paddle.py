@@ -44,7 +44,7 @@ class PaddleInference(Engine):
                 config.enable_mkldnn_int8()
         else:
             if self.options["onednn_int8"] == "on":
-                raise RefusedError("request", "option onednn_int8=on needs onednn=on")
+                raise RefusedError("unsupported", "int8 with onednn=off: its kernels are oneDNN's")
             config.disable_mkldnn()
         if config.use_gpu():
             raise RefusedError("runtime", "asked for the CPU, Paddle Inference says that it uses a GPU")

@@ -174,6 +174,7 @@ class Worker:
             "pid": os.getpid(),
             "options": self._engine.options,
             "gpu": self._engine.gpu,
+            "layer_precisions": self._engine.layer_precisions,
         }
 
     def _run(self, request: Dict[str, Any]) -> Dict[str, Any]:
