@@ -129,7 +129,7 @@ def measure_startup(target: Target, cell: Cell, artifact: Artifact) -> Startup:
     return Startup(
         cold_start_ns=cold_start_ns,
         peak_memory_bytes=ran.peak_memory_bytes,
-        inferences=1 + ran.warmup_runs + len(ran.samples_ns),
+        inferences=ran.warmup_runs + len(ran.samples_ns),
     )
 
 

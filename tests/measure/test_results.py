@@ -183,12 +183,8 @@ def test_the_table_marks_what_a_reader_must_know() -> None:
 
 
 def test_cold_start_and_memory_are_those_of_fresh_processes() -> None:
-    runs = tuple(
-        ProcessRun(
-            samples_ns=(1,), warmup_runs=0, cold_start_ns=start * 1_000_000, peak_memory_bytes=90_000_000
-        )
-        for start in (300, 500)
-    )
+    run = ProcessRun(samples_ns=(1,), warmup_runs=0, peak_memory_bytes=90_000_000)
+    runs = tuple(msgspec.structs.replace(run, cold_start_ns=start) for start in (300_000_000, 500_000_000))
     own = Startup(cold_start_ns=400_000_000, peak_memory_bytes=70_000_000, inferences=10)
     table = latency_table(result(point("a", 1, processes=runs, startup=own)))
     cold, memory = (block.splitlines()[-1].split()[-1] for block in table.split("\n\n")[2:4])

@@ -16,6 +16,12 @@ class PaddleGpu(PaddleInference):
 
     name = "paddle-gpu"
 
+    def prepare(self) -> str:
+        import paddle
+        import paddle.inference
+
+        return str(paddle.__version__)
+
     def load(
         self, model: str, params: Optional[str], threads: int, shape: Shape, options: Dict[str, str]
     ) -> None:
