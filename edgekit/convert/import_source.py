@@ -18,6 +18,15 @@ from edgekit.errors import InputError
 
 MAX_MEMBERS = 1000
 MAX_UNPACKED_BYTES = 4 << 30
+# Long names and extended headers: tarfile reads them into memory as large as they say they are.
+HEADER_TYPES = (
+    tarfile.GNUTYPE_LONGNAME,
+    tarfile.GNUTYPE_LONGLINK,
+    tarfile.XHDTYPE,
+    tarfile.XGLTYPE,
+    tarfile.SOLARIS_XHDTYPE,
+)
+MAX_HEADER_BYTES = 1 << 20
 CHUNK_BYTES = 1 << 20
 HINT = "give a directory with inference.pdmodel or inference.json and .pdiparams, an .onnx, or a tar of these"
 
@@ -75,9 +84,11 @@ def _unpack(path: Path, directory: Path) -> None:
     """Plain files only, inside the directory, and not more than a model can be."""
     members = unpacked = 0
     try:
-        with tarfile.open(path) as archive:
+        with tarfile.open(path, tarinfo=_Member) as archive:
             for member in archive:
                 members += 1
+                if members > MAX_MEMBERS:
+                    raise _refused(path, f"it has more than {MAX_MEMBERS} members")
                 where = PurePosixPath(member.name)
                 if where.is_absolute() or ".." in where.parts or "\0" in member.name:
                     raise _refused(path, f"its member {member.name!r} lies outside of it")
@@ -86,11 +97,8 @@ def _unpack(path: Path, directory: Path) -> None:
                 if not member.isfile():
                     raise _refused(path, f"its member {member.name!r} is no plain file (a link or device)")
                 unpacked += member.size
-                if members > MAX_MEMBERS or unpacked > MAX_UNPACKED_BYTES:
-                    raise _refused(
-                        path,
-                        f"it unpacks to more than {MAX_MEMBERS} files or {MAX_UNPACKED_BYTES >> 30} GiB",
-                    )
+                if unpacked > MAX_UNPACKED_BYTES:
+                    raise _refused(path, f"it unpacks to more than {MAX_UNPACKED_BYTES >> 30} GiB")
                 _copy(archive, member, directory.joinpath(*where.parts))
     except (tarfile.TarError, EOFError, ValueError) as error:
         raise _refused(path, f"it is damaged ({error})") from error
@@ -102,6 +110,16 @@ def _unpack(path: Path, directory: Path) -> None:
         raise _refused(path, f"it is damaged ({error})") from error
     if not members:
         raise _refused(path, "it is empty")
+
+
+class _Member(tarfile.TarInfo):
+    """A member whose headers are small; `_proc_member` is where tarfile reads those before a file."""
+
+    def _proc_member(self, archive: tarfile.TarFile) -> tarfile.TarInfo:
+        if self.type in HEADER_TYPES and not 0 <= self.size <= MAX_HEADER_BYTES:
+            raise tarfile.ReadError(f"a header of {self.size} bytes")
+        member: tarfile.TarInfo = super()._proc_member(archive)  # type: ignore[misc]
+        return member
 
 
 def _copy(archive: tarfile.TarFile, member: tarfile.TarInfo, target: Path) -> None:

@@ -48,7 +48,7 @@ def load_manifest(directory: Path) -> Manifest:
                 hint=f"upgrade edgekit, or make it again with this one: {redo}",
             )
         manifest = msgspec.json.decode(content, type=Manifest)
-    except (msgspec.DecodeError, UnicodeDecodeError) as error:
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
         raise InputError(f"reading the manifest {path}: it is damaged: {error}", hint=redo) from error
     _check(manifest, path, redo)
     return manifest

@@ -90,7 +90,7 @@ def read_card(path: Path) -> ModelSpec:
     content = read_bytes(path, "the model card", hint="edgekit models list")
     try:
         spec = msgspec.toml.decode(content, type=ModelSpec)
-    except (msgspec.DecodeError, UnicodeDecodeError) as error:
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
         raise InputError(
             f"reading the model card {path}: {error}",
             hint="compare it with what `edgekit models show PPLCNet_x1_0 --json` prints",

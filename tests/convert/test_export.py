@@ -24,6 +24,7 @@ from edgekit.core.artifact import ArtifactKind, Manifest
 from edgekit.errors import ConversionError
 from edgekit.zoo.registry import find_model
 from tests.conftest import RunCli
+from tests.convert.kills import kill_at_random_moments
 
 RANDOM = ["--weights", "random", "--no-verify"]
 QUICK = ["--formats", "paddle"]
@@ -370,22 +371,32 @@ def test_ctrl_c_leaves_the_old_state(copy: Path, tmp_path: Path) -> None:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("end", [signal.SIGINT, signal.SIGKILL])
-def test_an_export_may_be_ended_at_any_moment(
-    copy: Path, tmp_path: Path, run_cli: RunCli, end: signal.Signals
-) -> None:
-    source = random.Random(int(end))
+def test_ctrl_c_may_come_at_any_moment(copy: Path, tmp_path: Path, run_cli: RunCli) -> None:
+    source = random.Random(2)
+    # From 0.3 s: before, Python is still importing, and ends as it likes.
     codes = set()
     for _ in range(12):
-        # From 0.3 s: before, Python is still importing, and ends as it likes.
-        codes.add(interrupt_at(source.uniform(0.3, 3.5), end, tmp_path))
+        codes.add(interrupt_at(source.uniform(0.3, 3.5), signal.SIGINT, tmp_path))
         assert_old_or_new(copy)
-    assert codes <= {0, 130 if end is signal.SIGINT else -signal.SIGKILL}
-    result = run_cli(["export", MODEL, *RANDOM, "--num-classes", "7", "--force"], cwd=tmp_path)
+    assert codes <= {0, 130}
+    assert_goes_on(copy, tmp_path, run_cli)
+
+
+@pytest.mark.slow
+def test_an_export_may_be_killed_at_any_moment(copy: Path, tmp_path: Path, run_cli: RunCli) -> None:
+    """Old or new, never half: fifty SIGKILLs over the length of an export that changes a model."""
+    commands = [["export", MODEL, *RANDOM, "--num-classes", str(count), "--force"] for count in (7, 1000)]
+    kill_at_random_moments(commands, tmp_path, copy, lambda: assert_old_or_new(copy), seed=9)
+    assert_goes_on(copy, tmp_path, run_cli)
+
+
+def assert_goes_on(directory: Path, cwd: Path, run_cli: RunCli) -> None:
+    """The next export is whole, and nothing of the interrupted ones is left."""
+    result = run_cli(["export", MODEL, *RANDOM, "--num-classes", "7", "--force"], cwd=cwd)
     assert result.exit_code == 0, result.stderr
-    assert load_manifest(copy).num_classes == 7
-    verify_files(load_manifest(copy), copy)
-    assert {path.name for path in copy.iterdir() if path.name.startswith(".")} == {".export.lock"}
+    assert load_manifest(directory).num_classes == 7
+    verify_files(load_manifest(directory), directory)
+    assert {path.name for path in directory.iterdir() if path.name.startswith(".")} == {".export.lock"}
 
 
 @pytest.mark.slow

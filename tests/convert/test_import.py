@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
+import gzip
 import json
 import os
-import random
 import shutil
-import signal
 import subprocess
 import sys
 import tarfile
-import time
 from pathlib import Path
 
 import numpy as np
@@ -20,6 +18,7 @@ import pytest
 from edgekit.convert.manifest import load_manifest, verify_files
 from edgekit.zoo.registry import find_model
 from tests.conftest import RunCli
+from tests.convert.kills import kill_at_random_moments
 from tests.convert.onnx_models import CLASSES, classifier
 
 INFERENCE_YML = """
@@ -239,13 +238,39 @@ def test_dangerous_archives(tmp_path: Path, run_cli: RunCli) -> None:
         result = run_cli(["import", path, "--name", "mine"], cwd=tmp_path)
         assert result.exit_code == 3, result.stderr
         assert said in result.stderr
-    bomb = tarfile.TarInfo("inference.pdiparams")
-    bomb.size = 5 << 30
-    (tmp_path / "bomb.tar").write_bytes(bomb.tobuf())
-    result = run_cli(["import", "bomb.tar", "--name", "mine"], cwd=tmp_path)
-    assert result.exit_code == 3
-    assert "GiB" in result.stderr
-    assert {path.name for path in tmp_path.iterdir()} == {"bad.tar", "bomb.tar"}
+    assert {path.name for path in tmp_path.iterdir()} == {"bad.tar"}
+
+
+def zeros_behind(target: Path, header: tarfile.TarInfo, count_bytes: int) -> None:
+    """A small archive that unpacks to a header and that many zeros."""
+    with gzip.open(target, "wb") as file:
+        file.write(header.tobuf())
+        for _ in range(count_bytes >> 20):
+            file.write(bytes(1 << 20))
+
+
+def test_bombs(tmp_path: Path, run_cli: RunCli) -> None:
+    large = tarfile.TarInfo("inference.pdiparams")
+    large.size = 5 << 30
+    zeros_behind(tmp_path / "large.tar.gz", large, 1 << 20)
+    name = tarfile.TarInfo("././@LongLink")
+    name.type, name.size = tarfile.GNUTYPE_LONGNAME, 1 << 30
+    zeros_behind(tmp_path / "name.tar.gz", name, 200 << 20)
+    with tarfile.open(tmp_path / "many.tar.gz", "w:gz") as tar:
+        for number in range(1001):
+            directory = tarfile.TarInfo(f"d{number}")
+            directory.type = tarfile.DIRTYPE
+            tar.addfile(directory)
+    before = {path.name for path in tmp_path.iterdir()}
+    for path, said in (
+        ("large.tar.gz", "GiB"),
+        ("name.tar.gz", "a header of 1073741824 bytes"),
+        ("many.tar.gz", "more than 1000 members"),
+    ):
+        result = run_cli(["import", path, "--name", "mine"], cwd=tmp_path)
+        assert result.exit_code == 3, result.stderr
+        assert said in result.stderr
+    assert {path.name for path in tmp_path.iterdir()} == before
 
 
 def test_labels_and_preprocessing_that_do_not_fit(tmp_path: Path, run_cli: RunCli) -> None:
@@ -270,24 +295,19 @@ def test_an_import_may_be_killed_at_any_moment(tmp_path: Path, run_cli: RunCli) 
     old, new = tmp_path / "old.onnx", tmp_path / "new.onnx"
     classifier(old)
     classifier(new, activation="HardSwish")
-    words = ["--name", "mine", "--formats", "paddle,onnx", "--no-verify"]
-    assert run_cli(["import", old, *words], cwd=tmp_path).exit_code == 0
+    options = ["--name", "mine", "--formats", "paddle,onnx", "--no-verify", "--force"]
     directory = tmp_path / "models" / "mine"
-    moments = random.Random(11)
-    states = {str(old): onnx.load(old).SerializeToString(), str(new): onnx.load(new).SerializeToString()}
-    for turn in range(50):
-        path = new if turn % 2 == 0 else old
-        child = subprocess.Popen(
-            [sys.executable, "-m", "edgekit", "import", path, *words, "--force"],
-            cwd=tmp_path, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
-        )  # fmt: skip
-        time.sleep(moments.uniform(0.2, 7.0))
-        child.send_signal(signal.SIGKILL)
-        child.wait(60)
+    states = {str(path): onnx.load(path).SerializeToString() for path in (old, new)}
+
+    def check() -> None:
         manifest = load_manifest(directory)
         verify_files(manifest, directory)
         assert onnx.load(directory / "inference.onnx").SerializeToString() == states[manifest.source]
-    assert run_cli(["import", new, *words, "--force"], cwd=tmp_path).exit_code == 0
+
+    kill_at_random_moments(
+        [["import", old, *options], ["import", new, *options]], tmp_path, directory, check, seed=11
+    )
+    assert run_cli(["import", new, *options], cwd=tmp_path).exit_code == 0
     assert not [path for path in directory.iterdir() if path.name.startswith((".export-", ".pending"))]
     shutil.rmtree(directory)
     assert not [name for name in os.listdir(tmp_path / "models") if name != "mine"]
