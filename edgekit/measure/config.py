@@ -22,6 +22,7 @@ class BenchConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
     Attributes:
         models: NAMEs or artifact directories.
         device: Serials; excludes `host`.
+        target_ci: As on the command line: "1%".
         engine_option: NAME = "VALUE".
     """
 
@@ -41,6 +42,7 @@ class BenchConfig(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
     max_secs: Annotated[float, Meta(gt=0)] | None = None
     cooldown: Annotated[float, Meta(ge=0)] | None = None
     processes: Number | None = None
+    target_ci: str | None = None
     engine_option: dict[str, str] | None = None
     output: str | None = None
 
@@ -69,7 +71,7 @@ def to_words(config: BenchConfig) -> list[str]:
         values = _listed(getattr(config, name.replace("-", "_")))
         if values:
             words += [f"--{name}", ",".join(values)]
-    for name in ("warmup", "repeats", "min-secs", "max-secs", "cooldown", "processes", "output"):
+    for name in ("warmup", "repeats", "min-secs", "max-secs", "cooldown", "processes", "target-ci", "output"):
         value = getattr(config, name.replace("-", "_"))
         if value is not None:
             words += [f"--{name}", str(value)]
