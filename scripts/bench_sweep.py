@@ -13,7 +13,7 @@ import tempfile
 import time
 from pathlib import Path
 
-from edgekit.core.measurement import ProcessRun, Status
+from edgekit.core.measurement import Point, Status
 from edgekit.core.stats import median
 from edgekit.measure.results import load_result
 
@@ -23,18 +23,20 @@ THREADS = "1,2"
 LIMIT = 0.80
 
 
-def inside_s(run: ProcessRun) -> float:
-    """Seconds of a process within inferences; warm-up runs count as the median."""
-    typical = median(run.samples_ns)
-    return (sum(run.samples_ns) + run.warmup_runs * typical) / 1e9
+def inside_s(point: Point) -> float:
+    """Seconds of a point within inferences; those that were not timed count as the median."""
+    inside = sum(sum(run.samples_ns) + run.warmup_runs * median(run.samples_ns) for run in point.processes)
+    if point.startup is not None:
+        inside += point.startup.inferences * median(point.samples_ns)
+    return inside / 1e9
 
 
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--models", type=int, default=len(MODELS), help="the first N only")
+    parser.add_argument("--models", default=",".join(MODELS), help="fewer; several runs can be added up")
     parser.add_argument("--min-secs", type=float, default=None, help="of each process; default: bench's own")
     arguments = parser.parse_args()
-    models = MODELS[: arguments.models]
+    models = arguments.models.split(",")
     edgekit = [sys.executable, "-m", "edgekit"]
     with tempfile.TemporaryDirectory(prefix="edgekit-sweep-") as name:
         place = Path(name)
@@ -48,7 +50,7 @@ def main() -> int:
         subprocess.run(words, cwd=place, check=True, stdout=subprocess.DEVNULL)
         wall_s = time.monotonic() - started
         points = load_result(place / "sweep.json").points
-    inside = sum(inside_s(run) for point in points for run in point.processes)
+    inside = sum(inside_s(point) for point in points)
     statuses = {status.value: sum(point.status is status for point in points) for status in Status}
     share = inside / wall_s
     print(f"{len(points)} points {statuses}, {wall_s:.0f} s, inside inference {inside:.0f} s: {share:.1%}")
