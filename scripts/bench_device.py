@@ -143,9 +143,9 @@ def point_overhead(target: DeviceTarget, subject: Subject, rounds: int) -> float
     overheads = []
     for _ in range(rounds + 1):
         started = time.monotonic()
-        target.environment()
+        target.environment(ENGINE)
         take_turn(target, cell(subject), artifact, EMULATED_TIMING, None)
-        target.environment()
+        target.environment(ENGINE)
         point_s = time.monotonic() - started
         started = time.monotonic()
         argv = [find_adb(), "-s", target.info.serial, "shell", command]
