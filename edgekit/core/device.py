@@ -60,6 +60,7 @@ class DeviceInfo(msgspec.Struct, frozen=True, kw_only=True):
         emulated: True on the virtual device: its latency is not a phone's.
         temperatures_celsius: By zone.
         runtimes: What edgekit has pushed there, name to version.
+        libraries: Versions of the engines' packages and of what they rest on, on hosts.
     """
 
     serial: str
@@ -81,6 +82,7 @@ class DeviceInfo(msgspec.Struct, frozen=True, kw_only=True):
     battery: Battery | None = None
     emulated: bool = False
     runtimes: dict[str, str] = {}
+    libraries: dict[str, str] = {}
 
     @property
     def cores(self) -> tuple[int, ...]:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import importlib.metadata
 import os
 import platform
 import shutil
@@ -12,6 +14,7 @@ from edgekit.core.device import Cluster, DeviceInfo
 CPUINFO = Path("/proc/cpuinfo")
 OS_RELEASE = Path("/etc/os-release")
 CPU_ROOT = Path("/sys/devices/system/cpu")
+PACKAGES = ("paddlepaddle", "paddlepaddle-gpu", "onnxruntime", "onnxruntime-gpu", "openvino", "numpy")
 
 
 def host_info() -> DeviceInfo:
@@ -34,7 +37,17 @@ def host_info() -> DeviceInfo:
         features=tuple(sorted((cpu.get("flags") or cpu.get("Features") or "").split())),
         memory_bytes=os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES"),
         free_bytes=shutil.disk_usage(Path.cwd()).free,
+        libraries=_libraries(),
     )
+
+
+def _libraries() -> dict[str, str]:
+    """Packages by version; those that are not installed are left out."""
+    versions = {"python": platform.python_version(), "libc": " ".join(platform.libc_ver()).strip()}
+    for package in PACKAGES:
+        with contextlib.suppress(importlib.metadata.PackageNotFoundError):
+            versions[package] = importlib.metadata.version(package)
+    return versions
 
 
 def _cpuinfo() -> dict[str, str]:

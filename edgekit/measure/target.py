@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Protocol
@@ -97,15 +98,14 @@ class HostTarget:
     """
 
     def __init__(self, *, install: bool = True) -> None:
-        self._info = host_info()
         self._install = install
         self._transport = LocalTransport()
         self._launchers: dict[str, Launcher] = {}
         self._watch = ProcessWatch()
 
-    @property
+    @functools.cached_property
     def info(self) -> DeviceInfo:
-        return self._info
+        return host_info()
 
     def artifact_kind(self, engine: str, precision: Precision) -> ArtifactKind:
         return artifact_kind(engine, host_side(engine), precision)

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import importlib.metadata
 import json
 import os
+import platform
 import subprocess
 import sys
 import time
@@ -261,3 +263,5 @@ def test_the_host_is_described_as_devices_are() -> None:
     assert info.memory_bytes is not None
     assert info.memory_bytes > 100_000_000
     assert not info.emulated
+    assert info.libraries["python"] == platform.python_version()
+    assert info.libraries["onnxruntime"] == importlib.metadata.version("onnxruntime")
