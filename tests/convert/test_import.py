@@ -135,6 +135,56 @@ def test_a_pir_model(pir: Path, tmp_path: Path, run_cli: RunCli) -> None:
     assert manifest.artifacts["nb-arm"].parent_sha256 == manifest.artifacts["paddle"].sha256
 
 
+# With FLAGS_enable_pir_api=0: the legacy program that Paddle 2 wrote, and 3.1 still does.
+SAVE_LEGACY = """
+import sys, paddle
+class Net(paddle.nn.Layer):
+    def __init__(self):
+        super().__init__()
+        self.conv = paddle.nn.Conv2D(3, 8, 3, 2, 1)
+        self.act = paddle.nn.ReLU6()
+        self.pool = paddle.nn.AdaptiveAvgPool2D(1)
+        self.fc = paddle.nn.Linear(8, 5)
+    def forward(self, x):
+        x = self.fc(paddle.flatten(self.pool(self.act(self.conv(x))), 1))
+        if STRANGE:
+            x = paddle.erfinv(paddle.tanh(x))
+        return x
+net = Net()
+net.eval()
+spec = [paddle.static.InputSpec([None, 3, 32, 32], "float32", "x")]
+paddle.jit.save(paddle.jit.to_static(net, input_spec=spec, full_graph=True), sys.argv[1])
+"""
+
+
+def save_legacy(directory: Path, *, strange: bool) -> Path:
+    script = directory / "save.py"
+    script.write_text(f"STRANGE = {strange}\n{SAVE_LEGACY}")
+    subprocess.run(
+        [sys.executable, script, directory / "legacy" / "inference"],
+        check=True, capture_output=True, timeout=120, env={**os.environ, "FLAGS_enable_pir_api": "0"},
+    )  # fmt: skip
+    return directory / "legacy"
+
+
+def test_relu6_without_its_threshold_is_mended(tmp_path: Path, run_cli: RunCli) -> None:
+    """opt aborts on it (`No attributes called threshold found for relu6`)."""
+    result = run_cli(["import", save_legacy(tmp_path, strange=False), "--name", "mine"], cwd=tmp_path)
+    assert result.exit_code == 0, result.stderr
+    manifest = load_manifest(tmp_path / "models" / "mine")
+    assert "1 relu6 given their threshold of 6" in manifest.notes
+    assert "nb-arm" in manifest.artifacts
+    assert set(rungs(result.stderr).values()) == {"reference", "passed"}
+
+
+def test_an_operator_that_opt_lacks_is_named_with_its_place(tmp_path: Path, run_cli: RunCli) -> None:
+    result = run_cli(["import", save_legacy(tmp_path, strange=True), "--name", "mine"], cwd=tmp_path)
+    assert result.exit_code == 5, result.stderr
+    assert "no operator erfinv for arm: erfinv at " in result.stderr
+    assert "--formats paddle,onnx" in result.stderr
+    assert not list(tmp_path.glob("models/*"))
+
+
 def archive(directory: Path, target: Path) -> Path:
     """An official `NAME_infer.tar` of an exported model."""
     with tarfile.open(target, "w") as tar:
