@@ -53,6 +53,12 @@ class ProcessWatch:
         if before is None:
             return None
         limit = BUSY_SHARE * TICKS_PER_S * (now - before[0])
-        # What was not there before has started since.
-        busy = {key[1] for key, spent in ticks.items() if spent - before[1].get(key, 0) > limit}
+        # By number alone: the kernel's workers take the name of what they work at. What was not there before,
+        # or has less than was there under its number, has started since.
+        earlier = {number: spent for (number, _), spent in before[1].items()}
+        busy = set()
+        for (number, name), spent in ticks.items():
+            known = earlier.get(number, 0)
+            if (spent - known if spent >= known else spent) > limit:
+                busy.add(name)
         return tuple(sorted(busy - own))

@@ -30,3 +30,10 @@ def test_another_process_under_an_old_number_has_started_since() -> None:
     watch = ProcessWatch(clock=lambda: next(times))
     watch.look({(1, "before"): 5000})
     assert watch.look({(1, "after"): 20}) == ("after",)
+
+
+def test_a_process_that_takes_another_name_has_not_started_since() -> None:
+    times = iter((0.0, 1.0))
+    watch = ProcessWatch(clock=lambda: next(times))
+    watch.look({(1, "kworker/0:0-events"): 5000})
+    assert watch.look({(1, "kworker/0:0-writeback"): 5005}) == ()
