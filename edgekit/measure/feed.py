@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 from edgekit.core.spec import Preprocess
 from edgekit.errors import InputError
+from edgekit.vision.decode import Canvas
 from edgekit.vision.pictures import Picture, Unreadable, read_picture
 
 if TYPE_CHECKING:
@@ -48,6 +49,7 @@ class Feed:
         from edgekit.vision.preprocess import Preprocessor
 
         self._preprocessor = Preprocessor(parameters)
+        self._canvas = Canvas()
         self._shrink_to = self._preprocessor.shrink_to if reduced_decode else None
         self.shape = (batch_size, *self._preprocessor.shape)
         size_bytes = 4 * int(np.prod(self.shape))
@@ -75,7 +77,7 @@ class Feed:
                 unreadable.append(item)
                 continue
             try:
-                pixels = read_picture(item, shrink_to=self._shrink_to)
+                pixels = read_picture(item, shrink_to=self._shrink_to, canvas=self._canvas)
                 self._preprocessor.write(pixels, self.array[len(positions)], item.name)
             except InputError as error:
                 unreadable.append(Unreadable(name=item.name, error=error))

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 from edgekit._files import read_bytes
 from edgekit.errors import InputError
-from edgekit.vision.decode import NOT_A_PICTURE_HINT, decode, from_array
+from edgekit.vision.decode import NOT_A_PICTURE_HINT, Canvas, decode, from_array
 
 if TYPE_CHECKING:
     import numpy as np
@@ -48,8 +48,8 @@ class Unreadable:
     error: InputError
 
 
-def read_picture(picture: Picture, *, shrink_to: int | None = None) -> Pixels:
-    """Pixels of a picture, uint8[H,W,3] BGR; `shrink_to` as in `decode`.
+def read_picture(picture: Picture, *, shrink_to: int | None = None, canvas: Canvas | None = None) -> Pixels:
+    """Pixels of a picture, uint8[H,W,3] BGR; `shrink_to` and `canvas` as in `decode`.
 
     Raises:
         InputError: The file cannot be read or is no picture.
@@ -58,7 +58,7 @@ def read_picture(picture: Picture, *, shrink_to: int | None = None) -> Pixels:
     if isinstance(source, Path):
         source = read_bytes(source, "picture", hint=NOT_A_PICTURE_HINT)
     if isinstance(source, bytes):
-        return decode(source, picture.name, shrink_to=shrink_to)
+        return decode(source, picture.name, shrink_to=shrink_to, canvas=canvas)
     return from_array(source, picture.name)
 
 

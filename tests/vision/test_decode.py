@@ -13,7 +13,7 @@ import pytest
 from PIL import Image
 
 from edgekit.errors import InputError
-from edgekit.vision.decode import decode, from_array, jpeg_size
+from edgekit.vision.decode import Canvas, decode, from_array, jpeg_size
 
 # Red on the left, blue on the right; the top half of each is darker.
 RED, BLUE = (230, 20, 20), (20, 20, 230)
@@ -151,6 +151,40 @@ def test_a_decompression_bomb_is_refused_before_it_explodes() -> None:
     bomb = b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", header) + chunk(b"IDAT", body) + chunk(b"IEND", b"")
     with pytest.raises(InputError, match="more than 268 million pixels"):
         decode(bomb, "bomb.png")
+
+
+@pytest.mark.parametrize("mode", ["L", "RGB", "CMYK"])
+@pytest.mark.parametrize("orientation", [1, 3, 6])
+def test_a_canvas_gives_the_same_pixels(flag: Image.Image, mode: str, orientation: int) -> None:
+    exif = Image.Exif()
+    exif[0x0112] = orientation
+    noise = np.random.default_rng(0).integers(0, 255, (333, 211, 3), dtype=np.uint8)
+    canvas = Canvas()
+    for image in (Image.fromarray(noise), flag):  # the second, smaller one overwrites a part of the first
+        for options in ({}, {"progressive": True}, {"subsampling": 0}):
+            data = encode(image.convert(mode), "JPEG", exif=exif, **options)
+            drawn = canvas.decode(data)
+            assert drawn is not None
+            assert np.array_equal(drawn, decode(data, "test"))
+
+
+def test_a_canvas_is_used_again(flag: Image.Image) -> None:
+    canvas = Canvas()
+    first = decode(encode(flag, "JPEG"), "one", canvas=canvas)
+    again = decode(encode(flag.rotate(180), "JPEG"), "two", canvas=canvas)
+    assert np.shares_memory(first, again)
+    assert np.array_equal(first, again)
+
+
+def test_a_canvas_refuses_what_is_cut(flag: Image.Image) -> None:
+    noise = np.random.default_rng(0).integers(0, 255, (200, 200, 3), dtype=np.uint8)
+    exif = Image.Exif()
+    exif[0x010E] = "a thumbnail's end: \xff\xd9"
+    data = encode(Image.fromarray(noise), "JPEG", exif=exif)
+    for length in range(2, len(data) - 1, 499):
+        with pytest.raises(InputError, match="damaged"):
+            decode(data[:length], "cut.jpg", canvas=Canvas())
+    assert decode(encode(flag, "PNG"), "flag.png", canvas=Canvas()).shape == (60, 80, 3)
 
 
 def test_jpeg_size_is_read_from_the_header(flag: Image.Image) -> None:
