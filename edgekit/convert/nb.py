@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import re
 import struct
+from collections.abc import Iterator
 from pathlib import Path
 from typing import BinaryIO
 
@@ -54,6 +55,54 @@ def read_header(path: Path) -> NbHeader:
         raise InputError(f"reading {path}: {error.strerror or error}", hint="edgekit export NAME") from error
     except struct.error as error:
         raise _broken(path, "it ends too early") from error
+
+
+def read_operators(path: Path) -> tuple[str, ...]:
+    """The operators of a `.nb` file's program in the order of their execution, e.g. `conv2d`.
+
+    `feed` and `fetch` are left out: Paddle Lite runs none for them.
+
+    Raises:
+        InputError: As `read_header`; or its program is not readable.
+    """
+    topology = read_header(path).topology_bytes
+    program = path.read_bytes()[HEADER_BYTES : HEADER_BYTES + topology]
+    try:
+        (root,) = struct.unpack_from("<I", program, 0)
+        block = next(_elements(program, _field(program, root, 0)))
+        operators = _elements(program, _field(program, block, 3))
+        types = tuple(_text(program, _field(program, operator, 0)) for operator in operators)
+    except (struct.error, StopIteration, UnicodeDecodeError) as error:
+        raise _broken(path, "its program is not readable") from error
+    return tuple(one for one in types if one not in ("feed", "fetch"))
+
+
+# FlatBuffers, little-endian: a table begins with the distance back to its vtable, which holds its size, the
+# table's, and where in the table each field lies. Fields as numbered in lite/model_parser/flatbuffers/
+# framework.fbs: ProgramDesc.blocks 0, BlockDesc.ops 3, OpDesc.type 0. Fields here all point elsewhere.
+def _field(data: bytes, table: int, number: int) -> int:
+    (back,) = struct.unpack_from("<i", data, table)
+    vtable = table - back
+    (size,) = struct.unpack_from("<H", data, vtable)
+    at = 4 + 2 * number
+    (place,) = struct.unpack_from("<H", data, vtable + at) if at < size else (0,)
+    if not place:
+        raise struct.error("a field is missing")
+    (distance,) = struct.unpack_from("<I", data, table + place)
+    return int(table + place + distance)
+
+
+def _elements(data: bytes, vector: int) -> Iterator[int]:
+    (count,) = struct.unpack_from("<I", data, vector)
+    for index in range(count):
+        place = vector + 4 + 4 * index
+        (distance,) = struct.unpack_from("<I", data, place)
+        yield place + int(distance)
+
+
+def _text(data: bytes, string: int) -> str:
+    (length,) = struct.unpack_from("<I", data, string)
+    return data[string + 4 : string + 4 + length].decode()
 
 
 def clear_uninitialised(path: Path) -> None:

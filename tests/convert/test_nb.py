@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from edgekit.convert.nb import HEADER_BYTES, clear_uninitialised, read_header
+from edgekit.convert.nb import HEADER_BYTES, clear_uninitialised, read_header, read_operators
 from edgekit.errors import InputError
 
 
@@ -99,3 +99,17 @@ def test_opts_own_files(x0_25: Path) -> None:
         assert version_field.rstrip(b"\0").find(b"\0") == -1
         sizes[name] = header.topology_bytes
     assert sizes["inference.arm_fp16.nb"] != sizes["inference.arm.nb"]
+
+
+def test_operators_of_opts_own_files(x0_25: Path) -> None:
+    operators = read_operators(x0_25 / "inference.arm.nb")
+    # 13 depthwise layers, each followed by a pointwise one; then the stem, two SE blocks and the last one.
+    assert operators.count("depthwise_conv2d") == 13
+    assert operators.count("conv2d") == 13 + 1 + 2 * 2 + 1
+    assert operators[-2:] == ("fc", "softmax")
+    assert not {"feed", "fetch"} & set(operators)
+
+
+def test_a_program_that_is_none_is_refused(nb: Path) -> None:
+    with pytest.raises(InputError, match="program is not readable"):
+        read_operators(nb)
