@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import contextlib
 import logging
+import tempfile
 import threading
 from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
 
 from edgekit.core.artifact import Artifact, ArtifactKind
 from edgekit.core.device import DeviceInfo
@@ -22,7 +24,7 @@ from edgekit.runners.engines import artifact_kind, device_side
 from edgekit.runners.session import RunnerSession
 from edgekit.transports.connect import open_devices
 from edgekit.transports.interface import DeviceTransport
-from edgekit.virtual.counting import counting_argv, parse_counts
+from edgekit.virtual.counting import Stretch, counting_argv, parse_counts, parse_stretches
 
 logger = logging.getLogger("edgekit")
 
@@ -164,17 +166,27 @@ class DeviceTarget:
         if sent_bytes:
             logger.info("pushed %s to %s (%s)", what, self._info.serial, format_bytes(sent_bytes))
 
-    def session(self, engine: str, label: str, *, counted: bool = False) -> RunnerSession:
-        """A session with a fresh runner process; `counted` runs it under the instruction counter."""
+    def bundle_file(self, engine: str, name: str) -> Path:
+        """A file of the engine's bundle as it is here."""
+        self.prepare(engine)
+        return self._ready[engine].bundle.files[name]
+
+    def session(
+        self, engine: str, label: str, *, counted: bool = False, entries: str | None = None
+    ) -> RunnerSession:
+        """A session with a fresh runner process; `counted` runs it under the instruction counter.
+
+        Args:
+            entries: An `entry_list` for the counter.
+        """
         self.prepare(engine)
         packed = self._ready[engine]
         directory = f"{self._store.root}/{packed.directory}"
         argv: Sequence[str] = packed.bundle.argv(directory)
-        env = dict(packed.bundle.env(directory))
+        env = packed.bundle.env(directory)
         if counted:
-            argv = counting_argv(argv, self._counts_path)
-            # libgomp's threads would poll at barriers with plain loads, which count as work.
-            env["OMP_WAIT_POLICY"] = "passive"
+            argv = counting_argv(argv, self._counts_path, entries=self._send_entries(entries))
+            env = packed.bundle.counting_env(directory)
         return RunnerSession(
             self._transport,
             argv,
@@ -187,19 +199,40 @@ class DeviceTarget:
     def _counts_path(self) -> str:
         return f"{self._store.root}/run/counts"
 
+    def _send_entries(self, entries: str | None) -> str | None:
+        if entries is None:
+            return None
+        remote = f"{self._store.root}/run/entries"
+        with tempfile.TemporaryDirectory(prefix="edgekit-entries-") as directory:
+            local = Path(directory) / "entries"
+            local.write_text(entries)
+            self._transport.push(local, remote)
+        return remote
+
     def instruction_count(self) -> InstructionCount:
         """What the last counted session took for one inference.
 
         Raises:
             RunnerError: It marked none.
         """
+        return parse_counts(self._counts())
+
+    def stretches(self) -> tuple[Stretch, ...]:
+        """One inference of the last session that was counted with `entries`, cut at these.
+
+        Raises:
+            RunnerError: It marked no inference, or they differ.
+        """
+        return parse_stretches(self._counts())
+
+    def _counts(self) -> str:
         text = self._transport.read_text(self._counts_path)
         if text is None:
             raise RunnerError(
                 f"counting instructions on {self._info.serial}: the counter wrote nothing",
                 hint=f"edgekit virtual stop {self._info.serial}; edgekit virtual start",
             )
-        return parse_counts(text)
+        return text
 
     def environment(self, engine: str) -> Environment:
         return read_environment(self._transport, self._watch)

@@ -3,13 +3,15 @@
 A device that has the counter says so by the property `ro.edgekit.icount` and has `icount` among its
 programs: `icount OUT -- COMMAND...` runs a command (or a script that starts it) and writes to OUT how
 many instructions each of its threads had executed at every mark that the runner made (`run` with
-`"mark": true`, see edgekit.runners.protocol).
+`"mark": true`, see edgekit.runners.protocol); with `-e FILE` also at each entry of the functions that FILE
+lists (`entry_list`).
 """
 
 from __future__ import annotations
 
+import itertools
 import statistics
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 import msgspec
 
@@ -17,7 +19,15 @@ from edgekit.core.measurement import InstructionCount
 from edgekit.errors import RunnerError
 from edgekit.virtual.machine_files import ICOUNT_PROPERTY, VIRTUAL_PROPERTY
 
-__all__ = ["ICOUNT_PROPERTY", "VIRTUAL_PROPERTY", "counting_argv", "parse_counts"]
+__all__ = [
+    "ICOUNT_PROPERTY",
+    "VIRTUAL_PROPERTY",
+    "Stretch",
+    "counting_argv",
+    "entry_list",
+    "parse_counts",
+    "parse_stretches",
+]
 
 ICOUNT = "/system/bin/icount"
 
@@ -28,18 +38,47 @@ class _Snapshot(msgspec.Struct, frozen=True):
     pid: int
     threads: tuple[tuple[int, int], ...] = ()
     mark: int | None = None
+    entry: int | None = None
     thread: int = 0
 
 
-def counting_argv(argv: Sequence[str], output: str, *, blocks: bool = False) -> list[str]:
+class Stretch(msgspec.Struct, frozen=True, kw_only=True):
+    """What ran from one entry of a listed function to the next, or to the end of the inference.
+
+    Attributes:
+        entry: The function's offset in the library's file; None before the first entry.
+        main_thread: Instructions of the thread that entered it, without waiting.
+        total: Of all threads.
+    """
+
+    entry: int | None
+    main_thread: int
+    total: int
+
+
+def entry_list(library: str, offsets: Iterable[int]) -> str:
+    """The counter's list of functions.
+
+    Args:
+        library: File name of the library on the device.
+        offsets: Of the functions' first instructions in its file.
+    """
+    return "\n".join([library, *map(str, sorted(offsets))]) + "\n"
+
+
+def counting_argv(
+    argv: Sequence[str], output: str, *, blocks: bool = False, entries: str | None = None
+) -> list[str]:
     """The device command that runs `argv` under the counter.
 
     Args:
         argv: A device command.
         output: Device path for the counts; whatever is there is replaced.
         blocks: Also count every block of instructions, for attribution to functions.
+        entries: Device path of an `entry_list`: count at each entry of these functions as well.
     """
-    return [ICOUNT, *(["-b"] if blocks else []), output, "--", *argv]
+    options = [*(["-b"] if blocks else []), *(["-e", entries] if entries is not None else [])]
+    return [ICOUNT, *options, output, "--", *argv]
 
 
 def parse_counts(text: str) -> InstructionCount:
@@ -70,12 +109,42 @@ def parse_counts(text: str) -> InstructionCount:
     )
 
 
+def parse_stretches(text: str) -> tuple[Stretch, ...]:
+    """One inference cut at its entries, in order; each figure is the median over the marked inferences.
+
+    Raises:
+        RunnerError: As `parse_counts`; or the inferences did not enter the same functions.
+    """
+    parse_counts(text)
+    inferences: list[list[_Snapshot]] = []
+    for snapshot in _parse_lines(text):
+        if snapshot.mark is not None and not snapshot.mark % 2:
+            inferences.append([])
+        if snapshot.mark is not None or snapshot.entry is not None:
+            inferences[-1].append(snapshot)
+    entered = [tuple(one.entry for one in inference[1:-1]) for inference in inferences]
+    if len(set(entered)) != 1:
+        raise RunnerError("counting instructions: the inferences did not enter the same functions")
+    runs = [
+        [_difference(before, after) for before, after in itertools.pairwise(inference)]
+        for inference in inferences
+    ]
+    return tuple(
+        Stretch(
+            entry=entry,
+            main_thread=statistics.median_low(count.main_thread for count in counts),
+            total=statistics.median_low(count.total for count in counts),
+        )
+        for entry, counts in zip((None, *entered[0]), zip(*runs, strict=True), strict=True)
+    )
+
+
 def _parse_lines(text: str) -> list[_Snapshot]:
     try:
         return [
             msgspec.json.decode(line, type=_Snapshot)
             for line in text.splitlines()
-            if line.startswith(('{"mark"', '{"exit"'))
+            if line.startswith(('{"mark"', '{"exit"', '{"entry"'))
         ]
     except msgspec.DecodeError as error:
         raise RunnerError(f"counting instructions: the counter wrote something else: {error}") from error

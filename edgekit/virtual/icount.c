@@ -1,12 +1,15 @@
 /* Exact AArch64 instruction counts, a plug-in for qemu-user (TCG plug-in API 1, or 2 and later).
  *
  *   cc -O2 -shared -fPIC -DPLUGIN_API=1 -o libicount.so icount.c
- *   QEMU_PLUGIN=/abs/libicount.so,out=FILE[,blocks=on] qemu-aarch64 PROGRAM
+ *   QEMU_PLUGIN=/abs/libicount.so,out=FILE[,blocks=on][,entries=FILE] qemu-aarch64 PROGRAM
  *
  * FILE gets JSON lines, appended, so that several processes may share it:
  *   {"mark": 3, "pid": 7, "thread": 0, "threads": [[work, spinning], ...]}   at syscall(0xE5E5, 3)
  *   {"exit": 0, "pid": 7, "threads": [[work, spinning], ...]}                when the program ends
- * and with blocks=on, after `exit`, what ran between an even mark and the odd one after it (without
+ * with entries=FILE, whose first word is a library's file name and whose others are offsets in that file,
+ *   {"entry": offset, "pid": 7, "thread": 0, "threads": [[work, spinning], ...]}
+ * between an even mark and the odd one after it, each time that a block which begins there is about to run;
+ * with blocks=on, after `exit`, what ran between an even mark and the odd one after it (without
  * any mark: everything), for attribution to functions:
  *   {"block": address, "instructions": n, "count": times, "pid": 7}
  *   {"map": "/path", "start": address, "end": address, "offset": bytes, "pid": 7}
@@ -49,7 +52,7 @@ extern void *qemu_plugin_insn_haddr(const struct qemu_plugin_insn *);
 
 __attribute__((visibility("default"))) int qemu_plugin_version = PLUGIN_API;
 
-enum { MARK_SYSCALL = 0xE5E5, LOOP_MAX = 8, PAGE = 4096 };
+enum { MARK_SYSCALL = 0xE5E5, LOOP_MAX = 8, PAGE = 4096, MAX_PARTS = 16 };
 
 struct block {
     uint64_t address;
@@ -57,7 +60,15 @@ struct block {
     uint32_t instructions;
     bool spinning;
     uint64_t guest_base;
+    uint64_t offset; /* in the library, where it is an entry */
+    bool entry;
     struct block *next;
+};
+
+/* Where a part of the library with the entries lies in this process. */
+struct part {
+    uintptr_t start, end;
+    uint64_t offset;
 };
 
 struct thread {
@@ -71,7 +82,12 @@ static struct block *blocks;
 static struct thread *threads, **threads_end = &threads;
 static __thread struct thread *own;
 static FILE *out;
-static bool list_blocks, inside = true;
+static bool list_blocks, marked, inside = true;
+static char library[256];
+static uint64_t *entries;
+static size_t n_entries;
+static struct part parts[MAX_PARTS];
+static int n_parts;
 
 static bool is_acquire_load(uint32_t w)
 {
@@ -158,17 +174,64 @@ static struct thread *own_counts(void)
     return own;
 }
 
+static void report(const char *what, uint64_t label, bool with_thread);
+
 static void on_block(unsigned vcpu, void *data)
 {
     struct block *block = data;
     struct thread *counts = own ? own : own_counts();
     (void)vcpu;
+    if (block->entry && marked && inside)
+        report("entry", block->offset, true);
     if (block->spinning)
         counts->spinning += block->instructions;
     else
         counts->work += block->instructions;
     if (list_blocks && inside)
         __atomic_fetch_add(&block->count, 1, __ATOMIC_RELAXED);
+}
+
+static void find_parts(void)
+{
+    char line[4500], path[4096];
+    uint64_t start, end, offset;
+    FILE *maps = fopen("/proc/self/maps", "r");
+    n_parts = 0;
+    while (maps && n_parts < MAX_PARTS && fgets(line, sizeof line, maps)) {
+        if (sscanf(line, "%" SCNx64 "-%" SCNx64 " %*s %" SCNx64 " %*s %*s %4095[^\n]", &start, &end, &offset, path) != 4)
+            continue;
+        const char *name = strrchr(path, '/');
+        if (name && !strcmp(name + 1, library))
+            parts[n_parts++] = (struct part){start, end, offset};
+    }
+    if (maps)
+        fclose(maps);
+}
+
+static bool find_offset(uintptr_t host, uint64_t *offset)
+{
+    for (int i = 0; i < n_parts; i++)
+        if (host >= parts[i].start && host < parts[i].end) {
+            *offset = host - parts[i].start + parts[i].offset;
+            return true;
+        }
+    return false;
+}
+
+/* Whether a block begins at one of the entries. A block outside the library may be of one loaded since. */
+static bool is_entry(uintptr_t host, uint64_t *offset)
+{
+    if (!n_entries || !host)
+        return false;
+    if (!find_offset(host, offset)) {
+        find_parts();
+        if (!find_offset(host, offset))
+            return false;
+    }
+    for (size_t i = 0; i < n_entries; i++)
+        if (entries[i] == *offset)
+            return true;
+    return false;
 }
 
 static void on_translation(plugin_id id, struct qemu_plugin_tb *tb)
@@ -185,6 +248,7 @@ static void on_translation(plugin_id id, struct qemu_plugin_tb *tb)
     block->guest_base = (uintptr_t)host - block->address;
     block->spinning = host && host_end == host + n - 1 && is_spinning(host, host_end);
     pthread_mutex_lock(&lock);
+    block->entry = is_entry((uintptr_t)host, &block->offset);
     block->next = blocks;
     blocks = block;
     pthread_mutex_unlock(&lock);
@@ -218,13 +282,10 @@ static void on_syscall(plugin_id id, unsigned vcpu, int64_t number, uint64_t a1,
         return;
     own_counts();
     report("mark", a1, true);
-    if (list_blocks && !(a1 & 1)) {
-        static bool marked;
-        if (!marked) /* the first mark: what ran before is not of interest */
-            for (struct block *b = blocks; b; b = b->next)
-                b->count = 0;
-        marked = true;
-    }
+    if (list_blocks && !marked) /* the first mark: what ran before is not of interest */
+        for (struct block *b = blocks; b; b = b->next)
+            b->count = 0;
+    marked = true;
     inside = !(a1 & 1);
 }
 
@@ -271,6 +332,24 @@ static void on_exit_of_program(plugin_id id, void *data)
     pthread_mutex_unlock(&lock);
 }
 
+static bool read_entries(const char *path)
+{
+    FILE *file = fopen(path, "re");
+    uint64_t offset;
+    bool good = file && fscanf(file, "%255s", library) == 1;
+    while (good && fscanf(file, "%" SCNu64, &offset) == 1) {
+        uint64_t *more = realloc(entries, (n_entries + 1) * sizeof *entries);
+        good = more != NULL;
+        if (good) {
+            entries = more;
+            entries[n_entries++] = offset;
+        }
+    }
+    if (file)
+        fclose(file);
+    return good && n_entries;
+}
+
 __attribute__((visibility("default"))) int qemu_plugin_install(plugin_id id, const struct qemu_info *info, int argc,
                                                                char **argv)
 {
@@ -280,7 +359,9 @@ __attribute__((visibility("default"))) int qemu_plugin_install(plugin_id id, con
             out = fopen(argv[i] + 4, "ae");
         else if (!strcmp(argv[i], "blocks=on"))
             list_blocks = true;
-        else
+        else if (!strncmp(argv[i], "entries=", 8) && !read_entries(argv[i] + 8))
+            return fprintf(stderr, "icount: %s names no library and its entries\n", argv[i] + 8), -1;
+        else if (strncmp(argv[i], "entries=", 8))
             return fprintf(stderr, "icount: unknown argument %s\n", argv[i]), -1;
     }
     if (!out)

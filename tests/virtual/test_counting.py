@@ -9,7 +9,7 @@ import pytest
 
 from edgekit.core.measurement import InstructionCount
 from edgekit.errors import RunnerError
-from edgekit.virtual.counting import counting_argv, parse_counts
+from edgekit.virtual.counting import Stretch, counting_argv, entry_list, parse_counts, parse_stretches
 from tests.devices import AdbDevice
 from tests.virtual.conftest import PROBE
 
@@ -28,6 +28,34 @@ def test_parse_sums_threads_and_keeps_spinning_apart() -> None:
     assert parse_counts(TWO_THREADS) == InstructionCount(
         total=1800, main_thread=1000, spinning=9, inferences=2, spread=20 / 1800
     )
+
+
+# Invented: two inferences that enter the functions at 64 and 96, the second one with a helper at work.
+ENTRIES = """\
+{"mark": 0, "pid": 7, "thread": 0, "threads": [[100, 0], [0, 0]]}
+{"entry": 64, "pid": 7, "thread": 0, "threads": [[110, 0], [0, 0]]}
+{"entry": 96, "pid": 7, "thread": 0, "threads": [[310, 0], [190, 7]]}
+{"mark": 1, "pid": 7, "thread": 0, "threads": [[340, 0], [190, 7]]}
+{"mark": 2, "pid": 7, "thread": 0, "threads": [[400, 0], [190, 7]]}
+{"entry": 64, "pid": 7, "thread": 0, "threads": [[410, 0], [190, 7]]}
+{"entry": 96, "pid": 7, "thread": 0, "threads": [[610, 0], [382, 9]]}
+{"mark": 3, "pid": 7, "thread": 0, "threads": [[641, 0], [382, 9]]}
+{"exit": 0, "pid": 7, "threads": [[700, 0], [382, 9]]}
+"""
+
+
+def test_stretches_reach_from_entry_to_entry() -> None:
+    assert parse_stretches(ENTRIES) == (
+        Stretch(entry=None, main_thread=10, total=10),
+        Stretch(entry=64, main_thread=200, total=390),
+        Stretch(entry=96, main_thread=30, total=30),
+    )
+
+
+def test_inferences_that_enter_other_functions_have_no_stretches() -> None:
+    lines = ENTRIES.splitlines()
+    with pytest.raises(RunnerError, match="did not enter the same"):
+        parse_stretches("\n".join([*lines[:2], *lines[3:]]))
 
 
 @pytest.mark.parametrize(
@@ -94,6 +122,42 @@ def test_blocks_tell_where_the_instructions_went(device: AdbDevice) -> None:
     )
     assert counted == pytest.approx(10 * parse_counts(done.stdout).total, rel=1e-3)
     assert [line["map"] for line in _json_lines(done.stdout) if "map" in line] == [PROBE]
+
+
+def test_entries_cut_an_inference(device: AdbDevice) -> None:
+    """Blocks that run once a round, found by their own counts, are entered once a round."""
+    output, listing = "/data/local/tmp/counts-entries", "/data/local/tmp/entries"
+    command = " ".join(counting_argv([PROBE, "marks", "1"], output, blocks=True))
+    done = device.host.adb("-s", device.serial, "shell", f"{command} && cat {output}")
+    assert done.returncode == 0, done.stderr
+    lines = _json_lines(done.stdout)
+    once = {line["block"] for line in lines if "block" in line and line["count"] == 10}
+    offsets = {
+        block - line["start"] + line["offset"]
+        for line in lines
+        if "map" in line
+        for block in once
+        if line["start"] <= block < line["end"]
+    }
+    assert len(offsets) == len(once) > 0
+    text = entry_list(PROBE.rpartition("/")[2], offsets)
+    command = " ".join(counting_argv([PROBE, "marks", "1"], output, entries=listing))
+    done = device.host.adb(
+        "-s", device.serial, "shell", f"printf '{text}' > {listing} && {command} && cat {output}"
+    )
+    assert done.returncode == 0, done.stderr
+    stretches = parse_stretches(done.stdout)
+    assert {one.entry for one in stretches[1:]} == offsets
+    assert len(stretches) == 1 + len(offsets)
+    assert sum(one.total for one in stretches) == parse_counts(done.stdout).total
+    assert max(one.total for one in stretches) > 300_000
+
+
+def test_an_empty_list_of_entries_is_refused(device: AdbDevice) -> None:
+    command = " ".join(counting_argv([PROBE, "exit", "0"], "/data/local/tmp/none", entries="/dev/null"))
+    done = device.host.adb("-s", device.serial, "shell", command)
+    assert done.returncode != 0
+    assert "names no library" in done.stdout + done.stderr
 
 
 def _json_lines(text: str) -> list[dict[str, Any]]:
