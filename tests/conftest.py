@@ -14,6 +14,7 @@ import pytest
 from filelock import FileLock
 
 from edgekit.toolchain.cache import cache_directory
+from edgekit.toolchain.runtimes import AARCH64, find_runtime
 from tests.devices import AdbDevice, AdbHost, running_adb_server, running_virtual_device
 from tests.transports.sshd import Sshd, running_sshd
 
@@ -135,6 +136,13 @@ def virtual_device(adb_host: AdbHost) -> Iterator[AdbDevice]:
         return
     with running_virtual_device(adb_host) as device:
         yield device
+
+
+@pytest.fixture(scope="session")
+def paddlelite_runtime() -> None:
+    """For tests of Paddle Lite on devices: its library is no package of a registry."""
+    if find_runtime("paddlelite", AARCH64) is None:
+        pytest.skip("needs Paddle Lite's ARM library: edgekit toolchain install paddlelite-runtime")
 
 
 @pytest.fixture(autouse=True)

@@ -1,4 +1,4 @@
-"""`profile`: where the time of an inference goes, operator by operator, by ONNX Runtime's own profiler."""
+"""`profile` on this machine: where the time goes, operator by operator, by ONNX Runtime's own profiler."""
 
 from __future__ import annotations
 
@@ -10,14 +10,13 @@ import msgspec
 
 from edgekit.convert.manifest import verify_files
 from edgekit.core.artifact import ArtifactKind
+from edgekit.core.profile import Cost, Kind, Profile, Unit, shares
 from edgekit.core.stats import median
 from edgekit.errors import RunnerError, ToolError
 from edgekit.measure.inputs import seeded_inputs
 from edgekit.measure.target import Subject
 
 WARMUP_RUNS = 10
-# An operator gains from threads where it becomes at least this many times as fast; the rest is serial.
-GAINS_FROM = 1.1
 
 
 class NodeEvent(msgspec.Struct, frozen=True):
@@ -27,32 +26,6 @@ class NodeEvent(msgspec.Struct, frozen=True):
     name: str
     dur: int = 0
     args: dict[str, object] = {}
-
-
-class OperatorShare(msgspec.Struct, frozen=True, kw_only=True):
-    """All nodes of one kind.
-
-    Attributes:
-        us: Median over the inferences of their sum, microseconds, by number of threads.
-        share: Of the operators' whole time at the fewest threads.
-        serial: No number of threads made it faster by a tenth; None where one number was measured.
-    """
-
-    operator: str
-    nodes: int
-    us: dict[str, float]
-    share: float
-    serial: bool | None
-
-
-class Profile(msgspec.Struct, frozen=True, kw_only=True):
-    """The document of `profile --json`."""
-
-    model: str
-    engine: str
-    engine_version: str
-    repeats: int
-    operators: tuple[OperatorShare, ...]
 
 
 def profile_host(subject: Subject, *, threads: Sequence[int], repeats: int) -> Profile:
@@ -77,33 +50,19 @@ def profile_host(subject: Subject, *, threads: Sequence[int], repeats: int) -> P
     artifact = subject.artifact(ArtifactKind.ONNX)
     verify_files(subject.manifest, subject.directory, [ArtifactKind.ONNX])
     model = subject.directory / artifact.files[0].path
-    times: dict[str, dict[str, float]] = {}
-    nodes: dict[str, int] = {}
-    for number in dict.fromkeys(threads):
-        events = _profile(model, subject, number, repeats)
-        nodes, sums = _sum_up(events, repeats)
-        for operator, us in sums.items():
-            times.setdefault(operator, {})[str(number)] = us
-    first = str(threads[0])
-    whole = sum(us.get(first, 0.0) for us in times.values())
-    shares = [_share(operator, nodes.get(operator, 0), us, whole, first) for operator, us in times.items()]
+    costs = {
+        number: _sum_up(_profile(model, subject, number, repeats), repeats)
+        for number in dict.fromkeys(threads)
+    }
     return Profile(
         model=subject.manifest.name,
         engine="onnxruntime",
         engine_version=onnxruntime.__version__,
+        precision=artifact.kind.precision.value,
+        unit=Unit.MICROSECONDS,
         repeats=repeats,
-        operators=tuple(sorted(shares, key=lambda one: -one.share)),
-    )
-
-
-def _share(operator: str, nodes: int, us: dict[str, float], whole: float, first: str) -> OperatorShare:
-    fastest = min((value for number, value in us.items() if number != first), default=None)
-    return OperatorShare(
-        operator=operator,
-        nodes=nodes,
-        us=us,
-        share=us.get(first, 0.0) / whole if whole else 0.0,
-        serial=None if fastest is None else us.get(first, 0.0) < GAINS_FROM * fastest,
+        threads=tuple(costs),
+        operators=shares(costs),
     )
 
 
@@ -137,7 +96,7 @@ def _profile(model: Path, subject: Subject, threads: int, repeats: int) -> list[
     return kernels[WARMUP_RUNS * per_run :]
 
 
-def _sum_up(events: Sequence[NodeEvent], repeats: int) -> tuple[dict[str, int], dict[str, float]]:
+def _sum_up(events: Sequence[NodeEvent], repeats: int) -> dict[Kind, Cost]:
     """Nodes and median microseconds of one inference, by operator."""
     per_run = len(events) // repeats
     runs: list[dict[str, int]] = []
@@ -150,4 +109,7 @@ def _sum_up(events: Sequence[NodeEvent], repeats: int) -> tuple[dict[str, int], 
             if start == 0:
                 nodes[operator] = nodes.get(operator, 0) + 1
         runs.append(sums)
-    return nodes, {operator: median([run.get(operator, 0) for run in runs]) for operator in nodes}
+    return {
+        (operator, None): Cost(nodes=count, cost=median([run.get(operator, 0) for run in runs]))
+        for operator, count in nodes.items()
+    }

@@ -15,7 +15,7 @@ from edgekit.report.surroundings import surroundings
 from edgekit.report.tables import published_tables
 
 if TYPE_CHECKING:
-    pass
+    import jinja2
 
 TEMPLATE = Path(__file__).parent / "page.html.j2"
 MAX_ENVIRONMENTS = 50
@@ -27,21 +27,12 @@ def as_html(results: Sequence[Result], rows: Sequence[Row], *, published: bool) 
     Raises:
         ToolError: jinja2 or matplotlib is not installed.
     """
-    for module in ("jinja2", "matplotlib"):
-        if importlib.util.find_spec(module) is None:
-            raise ToolError(
-                f"making an HTML report: the package {module} is not installed",
-                hint="pip install 'edgekit[report]'",
-            )
-    import jinja2
+    template = load_template(TEMPLATE, "matplotlib")
 
     from edgekit.report.panels import MAX_PANELS, count_panels, sample_plots
     from edgekit.report.plots import accuracy_plot, scaling_plot
 
     plots = (accuracy_plot(rows), accuracy_plot(rows, emulated=True), scaling_plot(rows))
-    template = jinja2.Environment(autoescape=True, trim_blocks=True, lstrip_blocks=True).from_string(
-        TEMPLATE.read_text(encoding="utf-8")
-    )
     return template.render(
         summary=_summary(results, rows),
         tables=published_tables(rows, published=published),
@@ -52,6 +43,28 @@ def as_html(results: Sequence[Result], rows: Sequence[Row], *, published: bool) 
         surroundings=[surroundings(result) for result in results[:MAX_ENVIRONMENTS]],
         environments_left_out=max(0, len(results) - MAX_ENVIRONMENTS),
     )
+
+
+def load_template(path: Path, *packages: str) -> jinja2.Template:
+    """A page's template.
+
+    Args:
+        path: The `.j2` file.
+        packages: What the page needs beside jinja2.
+
+    Raises:
+        ToolError: One of the packages is not installed.
+    """
+    for module in ("jinja2", *packages):
+        if importlib.util.find_spec(module) is None:
+            raise ToolError(
+                f"making an HTML page: the package {module} is not installed",
+                hint="pip install 'edgekit[report]'",
+            )
+    import jinja2
+
+    environment = jinja2.Environment(autoescape=True, trim_blocks=True, lstrip_blocks=True)
+    return environment.from_string(path.read_text(encoding="utf-8"))
 
 
 def _summary(results: Sequence[Result], rows: Iterable[Row]) -> str:

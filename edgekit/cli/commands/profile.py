@@ -2,56 +2,111 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
 
-from edgekit.cli.options import IntList, echo_json, json_option
+from edgekit.cli.options import (
+    IntList,
+    adb_server_option,
+    echo_json,
+    json_option,
+    no_install_option,
+    note,
+)
 
 if TYPE_CHECKING:
-    from edgekit.measure.profile import Profile
+    from edgekit.core.profile import Profile
+    from edgekit.measure.target import Subject
+
+HOST_THREADS, DEVICE_THREADS = (1, 2), (1, 2, 4)
+DEFAULT_REPEATS = 50
 
 
 @click.command()
 @click.argument("name", metavar="NAME")
-@click.option("--threads", type=IntList(), default="1,2", show_default=True, help="One session each.")
-@click.option("--repeats", type=click.IntRange(1), default=50, show_default=True, help="Inferences.")
+@click.option("--device", "serial", metavar="SERIAL",
+              help="A virtual device: exact instructions of Paddle Lite.")  # fmt: skip
+@adb_server_option
+@click.option("--precision", type=click.Choice(("fp32", "fp16", "int8")), default="fp32", show_default=True,
+              help="Which artifact, on a device.")  # fmt: skip
+@click.option("--threads", type=IntList(), help="A session each.  [default: 1,2; on a device 1,2,4]")
+@click.option("--repeats", type=click.IntRange(1), metavar="NUMBER",
+              help="Inferences on this machine; a device's repeat exactly.  [default: 50]")  # fmt: skip
+@click.option("--html", "page", type=click.Path(path_type=Path, dir_okay=False), metavar="FILE",
+              help="Also write a page with a chart.")  # fmt: skip
+@no_install_option
 @json_option
-def command(name: str, threads: tuple[int, ...], repeats: int, as_json: bool) -> int:
-    """Show what each operator takes on this machine, by ONNX Runtime's own profiler.
+def command(
+    name: str,
+    serial: str | None,
+    adb_servers: tuple[str, ...],
+    precision: str,
+    threads: tuple[int, ...] | None,
+    repeats: int | None,
+    page: Path | None,
+    no_install: bool,
+    as_json: bool,
+) -> int:
+    """Show what each operator of the exported model NAME takes, and what it gains from threads.
 
-    The host only: shares of another processor's kernels differ. For devices, `edgekit bench --device` gives
-    the whole inference.
+    On this machine time, by ONNX Runtime's own profiler; on a virtual device the exact instructions of Paddle
+    Lite's kernels. Shares of another processor's kernels differ.
     """
     from edgekit.convert.manifest import find_artifacts
     from edgekit.measure.profile import profile_host
     from edgekit.measure.target import Subject
 
+    if serial is None and (adb_servers or precision != "fp32"):
+        raise click.UsageError("--adb-server and --precision are for --device")
+    if serial is not None and repeats is not None:
+        raise click.UsageError("--repeats is for this machine: a device's counts repeat exactly")
     directory, manifest = find_artifacts(name)
-    profile = profile_host(Subject(directory=directory, manifest=manifest), threads=threads, repeats=repeats)
+    subject = Subject(directory=directory, manifest=manifest)
+    if serial is None:
+        repeats = repeats or DEFAULT_REPEATS
+        profile = profile_host(subject, threads=threads or HOST_THREADS, repeats=repeats)
+    else:
+        profile = _on_device(
+            subject, serial, adb_servers, precision, threads or DEVICE_THREADS, install=not no_install
+        )
+    if page is not None:
+        _write_page(profile, page)
     if as_json:
         echo_json(profile)
     else:
-        click.echo(_render(profile, threads))
+        click.echo(_render(profile))
     return 0
 
 
-def _render(profile: Profile, threads: tuple[int, ...]) -> str:
-    from edgekit.report.formats import as_text
-    from edgekit.report.grid import Table
+def _on_device(
+    subject: Subject,
+    serial: str,
+    adb_servers: tuple[str, ...],
+    precision: str,
+    threads: tuple[int, ...],
+    *,
+    install: bool,
+) -> Profile:
+    from edgekit.core.spec import Precision
+    from edgekit.measure.device import opened_targets
+    from edgekit.measure.profile_device import profile_device
 
-    rows = [
-        (
-            one.operator,
-            str(one.nodes),
-            f"{one.share:.1%}",
-            *(f"{one.us[str(number)]:.0f}" if str(number) in one.us else "-" for number in threads),
-            "-" if one.serial is None else "serial" if one.serial else "gains",
-        )
-        for one in profile.operators
-    ]
-    columns = [f"us, {number} thread{'s' * (number != 1)}" for number in threads]
-    header = ("Operator", "nodes", "share", *columns, "threads")
-    engine = f"{profile.engine} {profile.engine_version}"
-    title = f"{profile.model} on this machine, {engine}, median of {profile.repeats}"
-    return as_text([Table(title=title, header=header, rows=tuple(rows))])
+    with opened_targets([serial], adb_servers, install=install) as targets:
+        return profile_device(targets[0], subject, precision=Precision(precision), threads=threads)
+
+
+def _write_page(profile: Profile, path: Path) -> None:
+    from edgekit._files import write_atomic
+    from edgekit.report.profile import profile_page
+
+    write_atomic(path, profile_page(profile).encode())
+    note(f"chart: {path}")
+
+
+def _render(profile: Profile) -> str:
+    from edgekit.report.formats import as_text
+    from edgekit.report.profile import profile_table
+
+    return as_text([profile_table(profile)])

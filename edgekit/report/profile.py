@@ -1,0 +1,128 @@
+"""A profile as a table, and as one self-contained HTML page of bars."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import msgspec
+
+from edgekit.core.profile import OperatorShare, Profile, Unit
+from edgekit.core.units import format_count
+from edgekit.report.canvas import COLOURS, Entry
+from edgekit.report.grid import MISSING, Table
+from edgekit.report.html import load_template
+
+TEMPLATE = Path(__file__).parent / "profile.html.j2"
+
+
+def profile_table(profile: Profile) -> Table:
+    """A row an operator and kernel: share, cost and gain at each number of threads."""
+    base, *more = profile.threads
+    header = (
+        "Operator",
+        "nodes",
+        "share",
+        *(f"{profile.unit.value}, {_threads(number)}" for number in profile.threads),
+        *(f"gain, {number}" for number in more),
+        *(("threads",) if more else ()),
+    )
+    rows = [
+        (
+            _name(one),
+            str(one.nodes) if one.nodes else MISSING,
+            f"{one.share:.1%}",
+            *(_cost(profile, one.costs[str(number)]) for number in profile.threads),
+            *(f"{one.gains[str(number)]:.2f}" for number in more),
+            *(("serial" if one.serial else "gains",) if more else ()),
+        )
+        for one in profile.operators
+    ]
+    whole = profile.whole(base)
+    rows.append(
+        (
+            "all",
+            str(sum(one.nodes for one in profile.operators)),
+            "100.0%",
+            *(_cost(profile, profile.whole(number)) for number in profile.threads),
+            *(f"{whole / profile.whole(number):.2f}" for number in more),
+            *(("",) if more else ()),
+        )
+    )
+    return Table(title=_title(profile), header=header, rows=tuple(rows), notes=_notes(profile))
+
+
+def profile_page(profile: Profile) -> str:
+    """The page; it fetches nothing.
+
+    Raises:
+        ToolError: jinja2 is not installed.
+    """
+    legend = [
+        Entry(sign="■", colour=COLOURS[index % len(COLOURS)], text=_threads(number))
+        for index, number in enumerate(profile.threads)
+    ]
+    longest = max((cost for one in profile.operators for cost in one.costs.values()), default=0.0)
+    return load_template(TEMPLATE).render(
+        table=profile_table(profile),
+        legend=legend,
+        unit=profile.unit.value,
+        groups=[_Group.of(profile, one, longest) for one in profile.operators],
+    )
+
+
+class _Bar(msgspec.Struct, frozen=True, kw_only=True):
+    percent: float
+    colour: str
+    text: str
+
+
+class _Group(msgspec.Struct, frozen=True, kw_only=True):
+    """The bars of one operator."""
+
+    name: str
+    serial: bool
+    bars: tuple[_Bar, ...]
+
+    @classmethod
+    def of(cls, profile: Profile, one: OperatorShare, longest: float) -> _Group:
+        bars = []
+        for index, number in enumerate(profile.threads):
+            cost = one.costs[str(number)]
+            gain = f"gain {one.gains[str(number)]:.2f}" if index else f"{one.share:.1%}"
+            percent = 100 * cost / longest if longest else 0.0
+            bars.append(
+                _Bar(
+                    percent=percent,
+                    colour=COLOURS[index % len(COLOURS)],
+                    text=f"{_cost(profile, cost)}, {gain}",
+                )
+            )
+        return cls(name=_name(one), serial=bool(one.serial), bars=tuple(bars))
+
+
+def _title(profile: Profile) -> str:
+    where = "on this machine" if profile.target is None else f"on {profile.target}, EMULATED"
+    engine = f"{profile.engine} {profile.engine_version}"
+    return f"{profile.model} {profile.precision} {where}, {engine}, median of {profile.repeats}"
+
+
+def _notes(profile: Profile) -> tuple[str, ...]:
+    notes = []
+    if profile.unit is Unit.INSTRUCTIONS:
+        notes.append("instructions of the main thread, which the others wait for: no time of a phone's")
+    if len(profile.threads) > 1:
+        shares = (f"{profile.serial_share(number):.1%} with {_threads(number)}" for number in profile.threads)
+        notes.append(f"serial operators take {', '.join(shares)}")
+    return tuple(notes)
+
+
+def _threads(number: int) -> str:
+    return f"{number} thread{'s' * (number != 1)}"
+
+
+def _name(one: OperatorShare) -> str:
+    return one.operator if one.kernel is None else f"{one.operator}: {one.kernel}"
+
+
+def _cost(profile: Profile, cost: float) -> str:
+    return f"{cost:.0f}" if profile.unit is Unit.MICROSECONDS else format_count(round(cost))
