@@ -12,7 +12,7 @@ import paddle
 from paddle import nn
 
 from edgekit.errors import InputError
-from edgekit.zoo.networks.pplcnet import scaled
+from edgekit.zoo.networks.layers import scaled
 
 # Width, depth, dropout.
 SIZES: dict[str, tuple[float, float, float]] = {"b0": (1.0, 1.0, 0.2), "b1": (1.0, 1.1, 0.2)}

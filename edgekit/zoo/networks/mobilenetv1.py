@@ -10,6 +10,7 @@ import paddle
 from paddle import nn
 
 from edgekit.errors import InputError
+from edgekit.zoo.networks.layers import ConvBN
 
 SCALES: dict[str, float] = {"x0_25": 0.25, "x0_5": 0.5, "x0_75": 0.75, "x1_0": 1.0}
 STEM_CHANNELS = 32
@@ -21,28 +22,13 @@ BLOCKS: tuple[tuple[int, int], ...] = (
 )  # fmt: skip
 
 
-class ConvBNAct(nn.Layer):  # type: ignore[misc]
-    """Convolution without bias, batch norm, rectifier."""
-
-    def __init__(self, inputs: int, outputs: int, kernel: int, stride: int = 1, groups: int = 1) -> None:
-        super().__init__()
-        self.conv = nn.Conv2D(
-            inputs, outputs, kernel, stride, padding=kernel // 2, groups=groups, bias_attr=False
-        )
-        self.bn = nn.BatchNorm2D(outputs)
-        self.relu = nn.ReLU()
-
-    def forward(self, x: paddle.Tensor) -> paddle.Tensor:
-        return self.relu(self.bn(self.conv(x)))
-
-
 class DepthwiseSeparable(nn.Layer):  # type: ignore[misc]
     """Depthwise convolution, pointwise convolution."""
 
     def __init__(self, inputs: int, outputs: int, stride: int) -> None:
         super().__init__()
-        self.depthwise_conv = ConvBNAct(inputs, inputs, 3, stride, groups=inputs)
-        self.pointwise_conv = ConvBNAct(inputs, outputs, 1)
+        self.depthwise_conv = ConvBN(inputs, inputs, 3, stride=stride, groups=inputs, act=nn.ReLU())
+        self.pointwise_conv = ConvBN(inputs, outputs, 1, act=nn.ReLU())
 
     def forward(self, x: paddle.Tensor) -> paddle.Tensor:
         return self.pointwise_conv(self.depthwise_conv(x))
@@ -54,7 +40,7 @@ class MobileNetV1(nn.Layer):  # type: ignore[misc]
     def __init__(self, scale: float, num_classes: int) -> None:
         super().__init__()
         channels = int(STEM_CHANNELS * scale)
-        self.conv = ConvBNAct(3, channels, 3, stride=2)
+        self.conv = ConvBN(3, channels, 3, stride=2, act=nn.ReLU())
         blocks = []
         for outputs, stride in BLOCKS:
             blocks.append(DepthwiseSeparable(channels, int(outputs * scale), stride))

@@ -10,6 +10,7 @@ import paddle
 from paddle import nn
 
 from edgekit.errors import InputError
+from edgekit.zoo.networks.layers import ModelZooConvBN as ConvBN
 
 SCALES: dict[str, float] = {"x0_25": 0.25, "x0_5": 0.5, "x0_75": 0.75, "x1_0": 1.0, "x1_5": 1.5, "x2_0": 2.0}
 STEM_CHANNELS = 32
@@ -20,20 +21,6 @@ STAGES: tuple[tuple[int, int, int, int], ...] = (
 )  # fmt: skip
 
 
-class ConvBN(nn.Layer):  # type: ignore[misc]
-    """Convolution without bias, batch norm."""
-
-    def __init__(self, inputs: int, outputs: int, kernel: int, stride: int = 1, groups: int = 1) -> None:
-        super().__init__()
-        self._conv = nn.Conv2D(
-            inputs, outputs, kernel, stride, padding=kernel // 2, groups=groups, bias_attr=False
-        )
-        self._batch_norm = nn.BatchNorm2D(outputs)
-
-    def forward(self, x: paddle.Tensor) -> paddle.Tensor:
-        return self._batch_norm(self._conv(x))
-
-
 class InvertedResidual(nn.Layer):  # type: ignore[misc]
     """Expansion, depthwise convolution, linear projection."""
 
@@ -41,7 +28,7 @@ class InvertedResidual(nn.Layer):  # type: ignore[misc]
         super().__init__()
         middle = inputs * expansion
         self._expand_conv = ConvBN(inputs, middle, 1)
-        self._bottleneck_conv = ConvBN(middle, middle, 3, stride, groups=middle)
+        self._bottleneck_conv = ConvBN(middle, middle, 3, stride=stride, groups=middle)
         self._linear_conv = ConvBN(middle, outputs, 1)
         self._shortcut = shortcut
         self._act = nn.ReLU6()

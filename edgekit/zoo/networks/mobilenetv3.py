@@ -11,13 +11,13 @@ import paddle
 from paddle import nn
 
 from edgekit.errors import InputError
-from edgekit.zoo.networks.pplcnet import scaled
+from edgekit.zoo.networks.layers import ConvBN, SqueezeExcite, scaled
 
 SCALES: dict[str, float] = {"x0_35": 0.35, "x0_5": 0.5, "x0_75": 0.75, "x1_0": 1.0, "x1_25": 1.25}
 STEM_CHANNELS = 16
 HEAD_CHANNELS = 1280
 DROPOUT = 0.2
-SE_REDUCTION = 4
+# Of the hard sigmoid: not the usual sixth; the published weights rely on it.
 SE_SLOPE = 0.2
 
 Block = tuple[int, int, int, bool, bool, int]
@@ -57,40 +57,6 @@ BLOCKS: dict[str, tuple[Block, ...]] = {
 SQUEEZE_CHANNELS = {"large": 960, "small": 576}
 
 
-class ConvBN(nn.Layer):  # type: ignore[misc]
-    """Convolution without bias, batch norm, and an activation or none."""
-
-    def __init__(
-        self, inputs: int, outputs: int, kernel: int, *, stride: int = 1, groups: int = 1,
-        act: nn.Layer | None = None,
-    ) -> None:  # fmt: skip
-        super().__init__()
-        self.conv = nn.Conv2D(
-            inputs, outputs, kernel, stride, padding=kernel // 2, groups=groups, bias_attr=False
-        )
-        self.bn = nn.BatchNorm2D(outputs)
-        self.act = act
-
-    def forward(self, x: paddle.Tensor) -> paddle.Tensor:
-        x = self.bn(self.conv(x))
-        return x if self.act is None else self.act(x)
-
-
-class SqueezeExcite(nn.Layer):  # type: ignore[misc]
-    """Channel attention; its hard sigmoid has slope 0.2, which the published weights rely on."""
-
-    def __init__(self, channels: int) -> None:
-        super().__init__()
-        self.avg_pool = nn.AdaptiveAvgPool2D(1)
-        self.conv1 = nn.Conv2D(channels, channels // SE_REDUCTION, 1)
-        self.relu = nn.ReLU()
-        self.conv2 = nn.Conv2D(channels // SE_REDUCTION, channels, 1)
-
-    def forward(self, x: paddle.Tensor) -> paddle.Tensor:
-        weight = self.conv2(self.relu(self.conv1(self.avg_pool(x))))
-        return x * nn.functional.hardsigmoid(weight, slope=SE_SLOPE, offset=0.5)
-
-
 class ResidualUnit(nn.Layer):  # type: ignore[misc]
     """Expansion, depthwise convolution, optionally channel attention, linear projection."""
 
@@ -101,7 +67,7 @@ class ResidualUnit(nn.Layer):  # type: ignore[misc]
         act = nn.Hardswish if hard_swish else nn.ReLU
         self.expand_conv = ConvBN(inputs, middle, 1, act=act())
         self.bottleneck_conv = ConvBN(middle, middle, kernel, stride=stride, groups=middle, act=act())
-        self.mid_se = SqueezeExcite(middle) if attention else None
+        self.mid_se = SqueezeExcite(middle, SE_SLOPE) if attention else None
         self.linear_conv = ConvBN(middle, outputs, 1)
         self._shortcut = stride == 1 and inputs == outputs
 

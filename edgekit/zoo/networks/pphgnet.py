@@ -12,6 +12,7 @@ import paddle
 from paddle import nn
 
 from edgekit.errors import InputError
+from edgekit.zoo.networks.layers import ConvBN
 
 HEAD_CHANNELS = 2048
 
@@ -51,24 +52,6 @@ SIZES: dict[str, Size] = {
 }
 
 
-class ConvBNAct(nn.Layer):  # type: ignore[misc]
-    """Convolution without bias, batch norm and, unless told otherwise, ReLU."""
-
-    def __init__(
-        self, inputs: int, outputs: int, kernel: int, stride: int = 1, groups: int = 1, relu: bool = True
-    ) -> None:
-        super().__init__()
-        self.conv = nn.Conv2D(
-            inputs, outputs, kernel, stride, padding=kernel // 2, groups=groups, bias_attr=False
-        )
-        self.bn = nn.BatchNorm2D(outputs)
-        self.act = nn.ReLU() if relu else None
-
-    def forward(self, x: paddle.Tensor) -> paddle.Tensor:
-        x = self.bn(self.conv(x))
-        return x if self.act is None else self.act(x)
-
-
 class EffectiveSqueezeExcite(nn.Layer):  # type: ignore[misc]
     """Channel attention by a single convolution (Lee and Park, "CenterMask", arXiv:1911.06667)."""
 
@@ -89,9 +72,9 @@ class HGBlock(nn.Layer):  # type: ignore[misc]
         super().__init__()
         self.residual = residual
         self.layers = nn.LayerList(
-            [ConvBNAct(inputs if index == 0 else mid, mid, 3) for index in range(layers)]
+            [ConvBN(inputs if index == 0 else mid, mid, 3, act=nn.ReLU()) for index in range(layers)]
         )
-        self.aggregation_conv = ConvBNAct(inputs + layers * mid, outputs, 1)
+        self.aggregation_conv = ConvBN(inputs + layers * mid, outputs, 1, act=nn.ReLU())
         self.att = EffectiveSqueezeExcite(outputs)
 
     def forward(self, x: paddle.Tensor) -> paddle.Tensor:
@@ -107,9 +90,7 @@ class HGStage(nn.Layer):  # type: ignore[misc]
 
     def __init__(self, inputs: int, stage: Stage, layers: int, downsample: bool) -> None:
         super().__init__()
-        self.downsample = (
-            ConvBNAct(inputs, inputs, 3, stride=2, groups=inputs, relu=False) if downsample else None
-        )
+        self.downsample = ConvBN(inputs, inputs, 3, stride=2, groups=inputs) if downsample else None
         self.blocks = nn.Sequential(
             *[
                 HGBlock(
@@ -137,7 +118,7 @@ class PPHGNet(nn.Layer):  # type: ignore[misc]
         widths = (3, *size.stem)
         self.stem = nn.Sequential(
             *[
-                ConvBNAct(widths[index], widths[index + 1], 3, stride=2 if index == 0 else 1)
+                ConvBN(widths[index], widths[index + 1], 3, stride=2 if index == 0 else 1, act=nn.ReLU())
                 for index in range(len(size.stem))
             ]
         )

@@ -10,6 +10,7 @@ import paddle
 from paddle import nn
 
 from edgekit.errors import InputError
+from edgekit.zoo.networks.layers import ConvBN, SqueezeExcite, scaled
 
 SCALES: dict[str, float] = {
     "x0_25": 0.25,
@@ -24,8 +25,7 @@ SCALES: dict[str, float] = {
 STEM_CHANNELS = 16
 HEAD_CHANNELS = 1280
 DROPOUT = 0.2
-CHANNEL_DIVISOR = 8
-SE_REDUCTION = 4
+SE_SLOPE = 0.1666667
 
 # Per stage the depthwise separable blocks: kernel size, output channels at x1_0, stride, SE module.
 STAGES: dict[str, tuple[tuple[int, int, int, bool], ...]] = {
@@ -37,51 +37,14 @@ STAGES: dict[str, tuple[tuple[int, int, int, bool], ...]] = {
 }
 
 
-def scaled(channels: int, scale: float) -> int:
-    """Channels at a width: the nearest multiple of eight, at least eight, at most 10 % under the width."""
-    exact = channels * scale
-    rounded = max(CHANNEL_DIVISOR, int(exact + CHANNEL_DIVISOR / 2) // CHANNEL_DIVISOR * CHANNEL_DIVISOR)
-    return rounded + CHANNEL_DIVISOR if rounded < 0.9 * exact else rounded
-
-
-class ConvBNAct(nn.Layer):  # type: ignore[misc]
-    """Convolution without bias, batch norm, hard swish."""
-
-    def __init__(self, inputs: int, outputs: int, kernel: int, stride: int = 1, groups: int = 1) -> None:
-        super().__init__()
-        self.conv = nn.Conv2D(
-            inputs, outputs, kernel, stride, padding=kernel // 2, groups=groups, bias_attr=False
-        )
-        self.bn = nn.BatchNorm2D(outputs)
-        self.act = nn.Hardswish()
-
-    def forward(self, x: paddle.Tensor) -> paddle.Tensor:
-        return self.act(self.bn(self.conv(x)))
-
-
-class SqueezeExcite(nn.Layer):  # type: ignore[misc]
-    """Channel attention with a hard sigmoid."""
-
-    def __init__(self, channels: int) -> None:
-        super().__init__()
-        self.avg_pool = nn.AdaptiveAvgPool2D(1)
-        self.conv1 = nn.Conv2D(channels, channels // SE_REDUCTION, 1)
-        self.relu = nn.ReLU()
-        self.conv2 = nn.Conv2D(channels // SE_REDUCTION, channels, 1)
-        self.hardsigmoid = nn.Hardsigmoid()
-
-    def forward(self, x: paddle.Tensor) -> paddle.Tensor:
-        return x * self.hardsigmoid(self.conv2(self.relu(self.conv1(self.avg_pool(x)))))
-
-
 class DepthwiseSeparable(nn.Layer):  # type: ignore[misc]
     """Depthwise convolution, optionally channel attention, pointwise convolution."""
 
     def __init__(self, inputs: int, outputs: int, kernel: int, stride: int, attention: bool) -> None:
         super().__init__()
-        self.dw_conv = ConvBNAct(inputs, inputs, kernel, stride, groups=inputs)
-        self.se = SqueezeExcite(inputs) if attention else None
-        self.pw_conv = ConvBNAct(inputs, outputs, 1)
+        self.dw_conv = ConvBN(inputs, inputs, kernel, stride=stride, groups=inputs, act=nn.Hardswish())
+        self.se = SqueezeExcite(inputs, SE_SLOPE) if attention else None
+        self.pw_conv = ConvBN(inputs, outputs, 1, act=nn.Hardswish())
 
     def forward(self, x: paddle.Tensor) -> paddle.Tensor:
         x = self.dw_conv(x)
@@ -96,7 +59,7 @@ class PPLCNet(nn.Layer):  # type: ignore[misc]
     def __init__(self, scale: float, num_classes: int) -> None:
         super().__init__()
         channels = scaled(STEM_CHANNELS, scale)
-        self.conv1 = ConvBNAct(3, channels, 3, stride=2)
+        self.conv1 = ConvBN(3, channels, 3, stride=2, act=nn.Hardswish())
         for stage, blocks in STAGES.items():
             layers = []
             for kernel, outputs, stride, attention in blocks:

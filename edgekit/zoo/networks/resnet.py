@@ -11,6 +11,7 @@ import paddle
 from paddle import nn
 
 from edgekit.errors import InputError
+from edgekit.zoo.networks.layers import ConvBN
 
 # Blocks of each stage, and whether they are bottlenecks.
 DEPTHS: dict[str, tuple[tuple[int, int, int, int], bool]] = {
@@ -24,29 +25,15 @@ EXPANSION = 4
 VD = "_vd"
 
 
-class ConvBN(nn.Layer):  # type: ignore[misc]
-    """Convolution without bias, batch norm, and a rectifier where `relu` says so.
+class PooledConvBN(ConvBN):
+    """Average pooling takes the stride, so that no pixel is left out (ResNet-D's shortcut)."""
 
-    With `pooled` average pooling takes the stride, so that no pixel is left out (ResNet-D's shortcut).
-    """
-
-    def __init__(
-        self, inputs: int, outputs: int, kernel: int, *, stride: int = 1, relu: bool = False,
-        pooled: bool = False,
-    ) -> None:  # fmt: skip
-        super().__init__()
-        self.avg_pool = nn.AvgPool2D(2, stride, ceil_mode=True) if pooled and stride > 1 else None
-        self.conv = nn.Conv2D(
-            inputs, outputs, kernel, 1 if pooled else stride, padding=kernel // 2, bias_attr=False
-        )
-        self.bn = nn.BatchNorm2D(outputs)
-        self.relu = nn.ReLU() if relu else None
+    def __init__(self, inputs: int, outputs: int, stride: int) -> None:
+        super().__init__(inputs, outputs, 1)
+        self.avg_pool = nn.AvgPool2D(2, stride, ceil_mode=True)
 
     def forward(self, x: paddle.Tensor) -> paddle.Tensor:
-        if self.avg_pool is not None:
-            x = self.avg_pool(x)
-        x = self.bn(self.conv(x))
-        return x if self.relu is None else self.relu(x)
+        return self.bn(self.conv(self.avg_pool(x)))
 
 
 class Block(nn.Layer):  # type: ignore[misc]
@@ -58,15 +45,19 @@ class Block(nn.Layer):  # type: ignore[misc]
         super().__init__()
         if bottleneck:
             outputs = width * EXPANSION
-            self.conv0 = ConvBN(inputs, width, 1, relu=True)
-            self.conv1 = ConvBN(width, width, 3, stride=stride, relu=True)
+            self.conv0 = ConvBN(inputs, width, 1, act=nn.ReLU())
+            self.conv1 = ConvBN(width, width, 3, stride=stride, act=nn.ReLU())
             self.conv2: ConvBN | None = ConvBN(width, outputs, 1)
         else:
             outputs = width
-            self.conv0 = ConvBN(inputs, width, 3, stride=stride, relu=True)
+            self.conv0 = ConvBN(inputs, width, 3, stride=stride, act=nn.ReLU())
             self.conv1 = ConvBN(width, width, 3)
             self.conv2 = None
-        self.short = ConvBN(inputs, outputs, 1, stride=stride, pooled=pooled) if project else None
+        self.short: ConvBN | None = None
+        if project and pooled and stride > 1:
+            self.short = PooledConvBN(inputs, outputs, stride)
+        elif project:
+            self.short = ConvBN(inputs, outputs, 1, stride=stride)
         self.relu = nn.ReLU()
 
     def forward(self, x: paddle.Tensor) -> paddle.Tensor:
@@ -84,7 +75,7 @@ class ResNet(nn.Layer):  # type: ignore[misc]
         stem = [(3, 32, 3, 2), (32, 32, 3, 1), (32, 64, 3, 1)] if vd else [(3, 64, 7, 2)]
         self.stem = nn.Sequential(
             *[
-                ConvBN(inputs, outputs, kernel, stride=stride, relu=True)
+                ConvBN(inputs, outputs, kernel, stride=stride, act=nn.ReLU())
                 for inputs, outputs, kernel, stride in stem
             ]
         )

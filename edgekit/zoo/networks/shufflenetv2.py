@@ -10,6 +10,7 @@ import paddle
 from paddle import nn
 
 from edgekit.errors import InputError
+from edgekit.zoo.networks.layers import ModelZooConvBN as ConvBN
 
 STEM_CHANNELS = 24
 REPEATS = (4, 8, 4)
@@ -24,24 +25,6 @@ WIDTHS: dict[str, tuple[int, int, int, int]] = {
 }
 
 
-class ConvBN(nn.Layer):  # type: ignore[misc]
-    """Convolution without bias, batch norm, and a rectifier unless `relu` is false."""
-
-    def __init__(
-        self, inputs: int, outputs: int, kernel: int, *, stride: int = 1, groups: int = 1, relu: bool = True
-    ) -> None:
-        super().__init__()
-        self._conv = nn.Conv2D(
-            inputs, outputs, kernel, stride, padding=kernel // 2, groups=groups, bias_attr=False
-        )
-        self._batch_norm = nn.BatchNorm2D(outputs)
-        self._relu = relu
-
-    def forward(self, x: paddle.Tensor) -> paddle.Tensor:
-        x = self._batch_norm(self._conv(x))
-        return nn.functional.relu(x) if self._relu else x
-
-
 class Unit(nn.Layer):  # type: ignore[misc]
     """Half of the channels pass, half are convolved, then both are shuffled."""
 
@@ -49,9 +32,9 @@ class Unit(nn.Layer):  # type: ignore[misc]
         super().__init__()
         half = channels // 2
         self._half = half
-        self._conv_pw = ConvBN(half, half, 1)
-        self._conv_dw = ConvBN(half, half, 3, groups=half, relu=False)
-        self._conv_linear = ConvBN(half, half, 1)
+        self._conv_pw = ConvBN(half, half, 1, act=nn.ReLU())
+        self._conv_dw = ConvBN(half, half, 3, groups=half)
+        self._conv_linear = ConvBN(half, half, 1, act=nn.ReLU())
 
     def forward(self, x: paddle.Tensor) -> paddle.Tensor:
         kept, y = paddle.split(x, [self._half, self._half], axis=1)
@@ -65,11 +48,11 @@ class DownUnit(nn.Layer):  # type: ignore[misc]
     def __init__(self, inputs: int, outputs: int) -> None:
         super().__init__()
         half = outputs // 2
-        self._conv_dw_1 = ConvBN(inputs, inputs, 3, stride=2, groups=inputs, relu=False)
-        self._conv_linear_1 = ConvBN(inputs, half, 1)
-        self._conv_pw_2 = ConvBN(inputs, half, 1)
-        self._conv_dw_2 = ConvBN(half, half, 3, stride=2, groups=half, relu=False)
-        self._conv_linear_2 = ConvBN(half, half, 1)
+        self._conv_dw_1 = ConvBN(inputs, inputs, 3, stride=2, groups=inputs)
+        self._conv_linear_1 = ConvBN(inputs, half, 1, act=nn.ReLU())
+        self._conv_pw_2 = ConvBN(inputs, half, 1, act=nn.ReLU())
+        self._conv_dw_2 = ConvBN(half, half, 3, stride=2, groups=half)
+        self._conv_linear_2 = ConvBN(half, half, 1, act=nn.ReLU())
 
     def forward(self, x: paddle.Tensor) -> paddle.Tensor:
         left = self._conv_linear_1(self._conv_dw_1(x))
@@ -89,7 +72,7 @@ class ShuffleNetV2(nn.Layer):  # type: ignore[misc]
 
     def __init__(self, widths: tuple[int, int, int, int], num_classes: int) -> None:
         super().__init__()
-        self._conv1 = ConvBN(3, STEM_CHANNELS, 3, stride=2)
+        self._conv1 = ConvBN(3, STEM_CHANNELS, 3, stride=2, act=nn.ReLU())
         self._max_pool = nn.MaxPool2D(kernel_size=3, stride=2, padding=1)
         self._units: list[str] = []
         channels = STEM_CHANNELS
@@ -99,7 +82,7 @@ class ShuffleNetV2(nn.Layer):  # type: ignore[misc]
                 self.add_sublayer(name, Unit(width) if index else DownUnit(channels, width))
                 self._units.append(name)
             channels = width
-        self._last_conv = ConvBN(channels, widths[3], 1)
+        self._last_conv = ConvBN(channels, widths[3], 1, act=nn.ReLU())
         self._pool2d_avg = nn.AdaptiveAvgPool2D(1)
         self._flatten = nn.Flatten()
         self._fc = nn.Linear(widths[3], num_classes)

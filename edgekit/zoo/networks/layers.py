@@ -1,0 +1,59 @@
+"""Layers that several families share; what they are called in a state dict is PaddleClas's."""
+
+from __future__ import annotations
+
+import paddle
+from paddle import nn
+
+CHANNEL_DIVISOR = 8
+SE_REDUCTION = 4
+
+
+def scaled(channels: int, scale: float) -> int:
+    """Channels at a width: the nearest multiple of eight, at least eight, at most 10 % under the width."""
+    exact = channels * scale
+    rounded = max(CHANNEL_DIVISOR, int(exact + CHANNEL_DIVISOR / 2) // CHANNEL_DIVISOR * CHANNEL_DIVISOR)
+    return rounded + CHANNEL_DIVISOR if rounded < 0.9 * exact else rounded
+
+
+class ConvBN(nn.Layer):  # type: ignore[misc]
+    """Convolution without bias that keeps the size over the stride, batch norm, an activation or none."""
+
+    # The names of the two in a state dict.
+    conv_name, norm_name = "conv", "bn"
+
+    def __init__(
+        self, inputs: int, outputs: int, kernel: int, *, stride: int = 1, groups: int = 1,
+        act: nn.Layer | None = None,
+    ) -> None:  # fmt: skip
+        super().__init__()
+        conv = nn.Conv2D(inputs, outputs, kernel, stride, padding=kernel // 2, groups=groups, bias_attr=False)
+        self.add_sublayer(self.conv_name, conv)
+        self.add_sublayer(self.norm_name, nn.BatchNorm2D(outputs))
+        self.act = act
+
+    def forward(self, x: paddle.Tensor) -> paddle.Tensor:
+        x = getattr(self, self.norm_name)(getattr(self, self.conv_name)(x))
+        return x if self.act is None else self.act(x)
+
+
+class ModelZooConvBN(ConvBN):
+    """The same as the families of PaddleClas's `model_zoo` call it."""
+
+    conv_name, norm_name = "_conv", "_batch_norm"
+
+
+class SqueezeExcite(nn.Layer):  # type: ignore[misc]
+    """Channel attention with a hard sigmoid of the given slope."""
+
+    def __init__(self, channels: int, slope: float) -> None:
+        super().__init__()
+        self.avg_pool = nn.AdaptiveAvgPool2D(1)
+        self.conv1 = nn.Conv2D(channels, channels // SE_REDUCTION, 1)
+        self.relu = nn.ReLU()
+        self.conv2 = nn.Conv2D(channels // SE_REDUCTION, channels, 1)
+        self.slope = slope
+
+    def forward(self, x: paddle.Tensor) -> paddle.Tensor:
+        weight = self.conv2(self.relu(self.conv1(self.avg_pool(x))))
+        return x * nn.functional.hardsigmoid(weight, slope=self.slope, offset=0.5)
