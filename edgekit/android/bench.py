@@ -13,7 +13,8 @@ import msgspec
 from edgekit import __version__
 from edgekit.android.package_manager import require_app_runtime, require_installed
 from edgekit.android.project import PACKAGE
-from edgekit.core.measurement import RESULT_SCHEMA_VERSION, Point, PowerMode, Result
+from edgekit.core.measurement import Point, PowerMode, Result
+from edgekit.core.result_versions import ResultFormatError, decode_result
 from edgekit.device.lock import held
 from edgekit.device.probe import probe
 from edgekit.device.store import store_root
@@ -171,15 +172,15 @@ def _collect(transport: Transport, run_id: str) -> Result | None:
         local = Path(work) / "result.json"
         transport.pull(f"{RESULTS}/{name}", local)
         try:
-            document = msgspec.json.decode(local.read_bytes(), type=Result)
-        except msgspec.DecodeError as error:
+            document = decode_result(local.read_bytes())
+        except ResultFormatError as error:
             raise RunnerError(
                 f"reading the app's result on {transport.serial}: {error}",
                 hint="build and install the app with this edgekit: edgekit apk build, edgekit apk install",
             ) from error
-    if document.schema_version != RESULT_SCHEMA_VERSION or document.run_id != run_id:
+    if document.run_id != run_id:
         raise RunnerError(
-            f"reading the app's result on {transport.serial}: it is of another version or run",
+            f"reading the app's result on {transport.serial}: it is of another run",
             hint="build and install the app with this edgekit: edgekit apk build, edgekit apk install",
         )
     return document

@@ -3,15 +3,24 @@
 from __future__ import annotations
 
 import enum
+from typing import Annotated
 
 import msgspec
+from msgspec import Meta
 
 from edgekit.core.device import DeviceInfo, Gpu
 from edgekit.core.parity import Parity
 from edgekit.core.spec import Precision
 from edgekit.core.stats import median
 
-RESULT_SCHEMA_VERSION = 1
+# Raised when a field is taken away or comes to mean something else; `result_versions` then learns the step.
+RESULT_SCHEMA_VERSION = 2
+
+Count = Annotated[int, Meta(ge=0)]
+Positive = Annotated[int, Meta(gt=0)]
+Timestamp = Annotated[
+    str, Meta(pattern=r"^\d{4}-(0[1-9]|1[0-2])-([0-2][1-9]|[123]0|31)T([01]\d|2[0-3]):[0-5]\d:[0-5]\d")
+]
 
 
 class Status(enum.Enum):
@@ -141,18 +150,18 @@ class ProcessRun(msgspec.Struct, frozen=True, kw_only=True):
         copy_out_ns: Copies of the output back.
     """
 
-    samples_ns: tuple[int, ...]
-    warmup_runs: int
-    load_ns: int | None = None
-    first_run_ns: int | None = None
-    cold_start_ns: int | None = None
-    peak_memory_bytes: int | None = None
+    samples_ns: tuple[Positive, ...]
+    warmup_runs: Count
+    load_ns: Count | None = None
+    first_run_ns: Count | None = None
+    cold_start_ns: Count | None = None
+    peak_memory_bytes: Count | None = None
     cores_seen: tuple[int, ...] = ()
-    cpu_ns: int | None = None
-    started_at: str | None = None
+    cpu_ns: Count | None = None
+    started_at: Timestamp | None = None
     steady: bool | None = None
     readings: tuple[Environment, ...] = ()
-    reference_ns: int | None = None
+    reference_ns: Positive | None = None
     gpu_states: tuple[GpuState, ...] = ()
     copy_in_ns: tuple[int, ...] = ()
     copy_out_ns: tuple[int, ...] = ()
@@ -182,10 +191,10 @@ class InstructionCount(msgspec.Struct, frozen=True, kw_only=True):
         spread: Largest minus smallest over the smallest.
     """
 
-    total: int
-    main_thread: int
-    spinning: int = 0
-    inferences: int = 1
+    total: Positive
+    main_thread: Positive
+    spinning: Count = 0
+    inferences: Positive = 1
     spread: float = 0.0
 
 
@@ -212,18 +221,18 @@ class Point(msgspec.Struct, frozen=True, kw_only=True):
     artifact: ArtifactRef | None
     engine: str
     precision: Precision
-    requested_threads: int
-    batch_size: int
+    requested_threads: Positive
+    batch_size: Positive
     status: Status
     engine_version: str | None = None
     engine_options: dict[str, str] = {}
     layer_precisions: dict[str, int] = {}
-    effective_threads: int | None = None
+    effective_threads: Count | None = None
     gpu: Gpu | None = None
     requested_cores: str | None = None
     cores: tuple[int, ...] = ()
     power_mode: PowerMode | None = None
-    warmup: int | None = None
+    warmup: Count | None = None
     requested_ci: float | None = None
     error: PointError | None = None
     startup: Startup | None = None
@@ -267,8 +276,8 @@ class Result(msgspec.Struct, frozen=True, kw_only=True):
 
     schema_version: int = RESULT_SCHEMA_VERSION
     run_id: str
-    started_at: str
-    ended_at: str | None
+    started_at: Timestamp
+    ended_at: Timestamp | None
     edgekit_version: str
     command: tuple[str, ...]
     target: DeviceInfo

@@ -9,7 +9,8 @@ from pathlib import Path
 import msgspec
 
 from edgekit._files import read_bytes, write_atomic
-from edgekit.core.measurement import RESULT_SCHEMA_VERSION, Result
+from edgekit.core.measurement import Result
+from edgekit.core.result_versions import NewerVersionError, ResultFormatError, decode_result
 from edgekit.errors import InputError
 
 RESULTS = Path("results")
@@ -31,26 +32,18 @@ def save_result(path: Path, result: Result) -> None:
     write_atomic(path, encode_result(result))
 
 
-class _Version(msgspec.Struct):
-    schema_version: int
-
-
 def load_result(path: Path) -> Result:
-    """Read a result file.
+    """Read a result file of this or an older version.
 
     Raises:
-        InputError: It is missing, no result file, damaged, or of a newer edgekit.
+        InputError: It is missing, no result file, damaged, or of a newer edgekit; with the place in it.
     """
     content = read_bytes(path, "the result file", hint="edgekit bench writes one")
     try:
-        version = msgspec.json.decode(content, type=_Version).schema_version
-        if version > RESULT_SCHEMA_VERSION:
-            raise InputError(
-                f"reading {path}: schema_version {version}, this edgekit reads {RESULT_SCHEMA_VERSION}",
-                hint="pip install --upgrade edgekit",
-            )
-        return msgspec.json.decode(content, type=Result)
-    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
+        return decode_result(content)
+    except NewerVersionError as error:
+        raise InputError(f"reading {path}: {error}", hint="pip install --upgrade edgekit") from error
+    except ResultFormatError as error:
         raise InputError(
             f"reading {path}: not a result file of edgekit bench: {error}",
             hint="edgekit bench … -o FILE writes one",

@@ -6,17 +6,21 @@ import importlib.metadata
 import json
 import os
 import platform
+import re
 import subprocess
 import sys
 import time
+from collections.abc import Iterator
 from datetime import datetime, timezone
 from pathlib import Path
+from typing import Any
 
 import msgspec
 import pytest
 
 from edgekit.core.device import DeviceInfo
 from edgekit.core.measurement import (
+    RESULT_SCHEMA_VERSION,
     Environment,
     InstructionCount,
     Point,
@@ -29,11 +33,12 @@ from edgekit.core.measurement import (
 )
 from edgekit.core.parity import Parity
 from edgekit.core.processes import ProcessWatch
+from edgekit.core.result_versions import UPGRADES, ResultFormatError, decode_result
 from edgekit.core.spec import Precision
 from edgekit.errors import InputError, OutputError
 from edgekit.measure.environment import read_host_environment
 from edgekit.measure.host import host_info
-from edgekit.measure.results import default_path, load_result, save_result
+from edgekit.measure.results import default_path, encode_result, load_result, save_result
 from edgekit.report.rows import result_rows
 from edgekit.report.schema import encode_schema, result_schema
 from edgekit.report.table import latency_table
@@ -265,3 +270,111 @@ def test_the_host_is_described_as_devices_are() -> None:
     assert not info.emulated
     assert info.libraries["python"] == platform.python_version()
     assert info.libraries["onnxruntime"] == importlib.metadata.version("onnxruntime")
+
+
+# Recorded by edgekit when its results were of version 1: PPLCNet_x0_25 with random weights on ONNX Runtime,
+# on a two-core Debian 12 server beside other work, and on the virtual Snapdragon 855.
+RECORDED = sorted((REPOSITORY / "tests" / "data" / "results").glob("version1_*.json"))
+APP = REPOSITORY / "tests" / "data" / "android" / "app_result.json"
+
+
+@pytest.mark.parametrize("path", [*RECORDED, APP], ids=lambda path: path.name)
+def test_an_older_version_is_brought_to_the_present_one(path: Path, tmp_path: Path) -> None:
+    older = json.loads(path.read_text())
+    assert older["schema_version"] == 1
+    assert '"max_frequency_khz"' in json.dumps(older["points"])
+    loaded = load_result(path)
+    assert loaded.schema_version == RESULT_SCHEMA_VERSION
+    assert [one.samples_ns for point in loaded.points for one in point.processes] == [
+        tuple(one["samples_ns"]) for point in older["points"] for one in point.get("processes", ())
+    ]
+    assert [cluster.max_frequency_khz for cluster in loaded.target.clusters] == [
+        cluster["max_frequency_khz"] for cluster in older["target"].get("clusters", ())
+    ]
+    cores = [
+        core
+        for point in loaded.points
+        for reading in (
+            point.environment_before,
+            point.environment_after,
+            *(one for run in point.processes for one in run.readings),
+        )
+        if reading is not None
+        for core in reading.cores
+    ]
+    assert cores
+    assert {core.max_frequency_khz for core in cores} == {None}
+    save_result(tmp_path / "now.json", loaded)
+    assert load_result(tmp_path / "now.json") == loaded
+
+
+def test_there_is_a_step_from_every_older_version() -> None:
+    assert sorted(UPGRADES) == list(range(1, RESULT_SCHEMA_VERSION))
+
+
+@pytest.mark.parametrize("version", [0, -1, RESULT_SCHEMA_VERSION + 1, 10**30])
+def test_other_versions_are_refused_by_the_field(version: int) -> None:
+    with pytest.raises(ResultFormatError, match=rf"schema_version {version}, .* at `\$\.schema_version`"):
+        decode_result(json.dumps({"schema_version": version, "points": 1}).encode())
+
+
+def leaves(value: object, path: str = "$") -> Iterator[tuple[str, dict[str, Any] | list[Any], str | int]]:
+    """Every value that holds no others: its JSON path, and where it stands."""
+    items = value.items() if isinstance(value, dict) else enumerate(value) if isinstance(value, list) else ()
+    for key, inner in items:
+        at = f"{path}[{key}]" if isinstance(value, list) else f"{path}.{key}"
+        if inner and isinstance(inner, dict | list):
+            yield from leaves(inner, at)
+        else:
+            assert isinstance(value, dict | list)
+            yield at, value, key
+
+
+@pytest.mark.parametrize("path", [*RECORDED, APP], ids=lambda path: path.name)
+@pytest.mark.parametrize("version", [1, RESULT_SCHEMA_VERSION])
+def test_every_field_of_another_type_is_refused_by_its_path(path: Path, version: int) -> None:
+    document = json.loads(path.read_text() if version == 1 else encode_result(load_result(path)))
+    checked = 0
+    for at, holder, key in list(leaves(document)):
+        # Keys of a map are no fields of the schema; what version 1 said there is left out on the way.
+        if "temperatures" in at or "runtimes" in at or "options" in at or (version == 1 and "max_freq" in at):
+            continue
+        right, holder[key] = holder[key], [["another type"]]
+        with pytest.raises(ResultFormatError) as caught:
+            decode_result(json.dumps(document).encode())
+        assert re.sub(r"\[\d+\]", "[...]", at) in re.sub(r"\[\d+\]", "[...]", str(caught.value))
+        holder[key] = right
+        checked += 1
+    assert checked > 100
+
+
+@pytest.mark.parametrize("path", RECORDED, ids=lambda path: path.name)
+def test_a_file_cut_anywhere_is_refused_with_the_place(path: Path) -> None:
+    content = path.read_bytes()
+    for end in range(1, len(content.rstrip()), 37):
+        with pytest.raises(ResultFormatError, match=r"- at `\$.*`$"):
+            decode_result(content[:end])
+
+
+@pytest.mark.parametrize("end", ["2", "?", "?, 3]}]}]}"])
+def test_the_place_of_a_cut_is_that_of_the_last_value(end: str) -> None:
+    points = '[{"model": "a"}, {"model": "b", "processes": [{"samples_ns": [1, '
+    text = f'{{"schema_version": 2, "points": {points}{end}'
+    with pytest.raises(ResultFormatError, match=r"`\$\.points\[1\]\.processes\[0\]\.samples_ns\[1\]`"):
+        decode_result(text.encode())
+
+
+@pytest.mark.parametrize(
+    ("change", "place"),
+    [
+        ({"requested_threads": 0}, "requested_threads"),
+        ({"batch_size": -1}, "batch_size"),
+        ({"processes": [{"samples_ns": [3, 0], "warmup_runs": 1}]}, "processes[0].samples_ns[1]"),
+        ({"processes": [{"samples_ns": [3], "warmup_runs": 1, "started_at": "2026-13-01T00"}]}, "started_at"),
+    ],
+)  # fmt: skip
+def test_figures_that_no_run_can_have_are_refused(change: dict[str, Any], place: str) -> None:
+    document = json.loads(encode_result(result(point("a", 1))))
+    document["points"][0] |= change
+    with pytest.raises(ResultFormatError, match=re.sub(r"\d", r"(\\d|\\.\\.\\.)", re.escape(place))):
+        decode_result(json.dumps(document).encode())

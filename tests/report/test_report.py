@@ -112,9 +112,9 @@ def test_complete_says_what_is_missing(tmp_path: Path, run_cli: RunCli) -> None:
 @pytest.mark.parametrize(
     ("damage", "said"),
     [
-        (lambda text: text[: len(text) // 2], "not a result file"),
+        (lambda text: text[: len(text) // 2], "truncated - at `$.points["),
         (lambda text: text.replace('"requested_threads": 1', '"requested_threads": "one"', 1), "$.points[0]"),
-        (lambda text: text.replace('"schema_version": 1', '"schema_version": 99'), "schema_version 99"),
+        (lambda text: text.replace('"schema_version": 2', '"schema_version": 99'), "schema_version 99"),
     ],
 )
 def test_damaged_files_are_refused_with_the_field(

@@ -1,0 +1,105 @@
+"""Reading result documents: older versions step by step; damaged ones are refused with the place."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import msgspec
+
+from edgekit.core.measurement import RESULT_SCHEMA_VERSION, Result
+
+Document = dict[str, Any]
+
+WORD = re.compile(r'"(?:[^"\\]|\\.)*"?|[\[\]{},:]|[^\s\[\]{},:"]+', re.DOTALL)
+MALFORMED = re.compile(r"\(byte (\d+)\)")
+
+
+class ResultFormatError(ValueError):
+    """Not a result document that this edgekit reads; the message ends with the JSON path."""
+
+
+class NewerVersionError(ResultFormatError):
+    """Written by a newer edgekit."""
+
+
+class _Version(msgspec.Struct):
+    schema_version: int
+
+
+def decode_result(content: bytes) -> Result:
+    """A document of the present or any older version.
+
+    Raises:
+        ResultFormatError: It is cut off, damaged, of other types, or of a version that is not known.
+    """
+    try:
+        version = msgspec.json.decode(content, type=_Version).schema_version
+        if version == RESULT_SCHEMA_VERSION:
+            return msgspec.json.decode(content, type=Result)
+        return msgspec.convert(_upgraded(msgspec.json.decode(content), version), Result)
+    except msgspec.ValidationError as error:
+        raise ResultFormatError(str(error)) from error
+    except (msgspec.DecodeError, UnicodeDecodeError) as error:
+        raise ResultFormatError(f"{error} - at `{_place(content, error)}`") from error
+    except RecursionError as error:
+        raise ResultFormatError("nested too deep") from error
+
+
+def _upgraded(document: Document, version: int) -> Document:
+    """The document in the present form; what a step does not understand is left for the check after it."""
+    known = f"this edgekit reads {min(UPGRADES)} to {RESULT_SCHEMA_VERSION} - at `$.schema_version`"
+    if version > RESULT_SCHEMA_VERSION:
+        raise NewerVersionError(f"schema_version {version}, {known}")
+    if version not in UPGRADES:
+        raise ResultFormatError(f"schema_version {version}, {known}")
+    for step in range(version, RESULT_SCHEMA_VERSION):
+        UPGRADES[step](document)
+        document["schema_version"] = step + 1
+    return document
+
+
+def _from_1(document: Document) -> None:
+    """Version 1 gave what a core can do as its `max_frequency_khz`, not what it might do at that moment."""
+    for environment in _environments(document):
+        for core in _dicts(environment.get("cores")):
+            core.pop("max_frequency_khz", None)
+
+
+UPGRADES: dict[int, Callable[[Document], None]] = {1: _from_1}
+"""By version, the step to the next; each changes the document that it is given."""
+
+
+def _environments(document: Document) -> Iterator[Document]:
+    for point in _dicts(document.get("points")):
+        yield from _dicts([point.get("environment_before"), point.get("environment_after")])
+        for process in _dicts(point.get("processes")):
+            yield from _dicts(process.get("readings"))
+
+
+def _dicts(values: object) -> Iterator[Document]:
+    """The objects of what should be an array of them."""
+    yield from (value for value in values if isinstance(value, dict)) if isinstance(values, list) else ()
+
+
+def _place(content: bytes, error: Exception) -> str:
+    """The JSON path at which text stops being JSON."""
+    found = MALFORMED.search(str(error))
+    end = error.start if isinstance(error, UnicodeDecodeError) else int(found[1]) if found else len(content)
+    path: list[str | int] = []
+    keys = ""
+    for word in WORD.findall(content[:end].decode(errors="replace")):
+        if word in "[{":
+            path.append(0 if word == "[" else "")
+        elif word in "]}":
+            del path[-1:]
+        elif word == ",":
+            if path and isinstance(path[-1], int):
+                path[-1] += 1
+        elif word == ":":
+            if path:
+                path[-1] = keys
+        else:
+            keys = word.strip('"')
+    return "$" + "".join(f"[{step}]" if isinstance(step, int) else f".{step}" * bool(step) for step in path)
