@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import shutil
 import sys
 from collections.abc import Callable
 from typing import Any, TypeVar
@@ -121,6 +123,13 @@ def echo_json(value: Any) -> None:
 def note(message: str) -> None:
     """A line for people, on stderr."""
     click.echo(message, err=True)
+
+
+def terminal_width() -> int | None:
+    """Characters that a line of a table may take; None where stdout is no terminal and `$COLUMNS` not set."""
+    if not sys.stdout.isatty() and not os.environ.get("COLUMNS"):
+        return None
+    return shutil.get_terminal_size().columns
 
 
 def is_interactive() -> bool:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterable
 from datetime import datetime
 from pathlib import Path
 
@@ -48,3 +49,50 @@ def load_result(path: Path) -> Result:
             f"reading {path}: not a result file of edgekit bench: {error}",
             hint="edgekit bench … -o FILE writes one",
         ) from error
+
+
+class _Outline(msgspec.Struct):
+    """As much of a JSON document as tells a bench's from another command's."""
+
+    points: msgspec.Raw | None = None
+
+
+class Found(msgspec.Struct, frozen=True, kw_only=True):
+    """Result files that were read, and documents of other commands that lie among them."""
+
+    results: dict[Path, Result]
+    others: tuple[Path, ...]
+
+
+def load_results(places: Iterable[Path]) -> Found:
+    """Read the files that are named, each once; of a directory every `*.json` that bench wrote, by name.
+
+    Raises:
+        InputError: As of `load_result`; or a directory has none.
+    """
+    results: dict[Path, Result] = {}
+    others = []
+    seen: set[Path] = set()
+    for place in places:
+        paths = sorted(place.glob("*.json")) if place.is_dir() else [place]
+        for path in paths:
+            if path.resolve() in seen:
+                continue
+            try:
+                results[path] = load_result(path)
+                seen.add(path.resolve())
+            except InputError:
+                if path is place or not _is_another(path):
+                    raise
+                others.append(path)
+        if seen.isdisjoint(path.resolve() for path in paths):
+            raise InputError(f"looking for result files in {place}: none in it", hint="edgekit bench")
+    return Found(results=results, others=tuple(others))
+
+
+def _is_another(path: Path) -> bool:
+    """Whether it is a whole JSON document without the points that every result has."""
+    try:
+        return msgspec.json.decode(read_bytes(path, "the result file"), type=_Outline).points is None
+    except (msgspec.DecodeError, UnicodeDecodeError):
+        return False

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import csv
 import io
+import re
 from collections.abc import Iterable, Sequence
 
 import msgspec
 
+from edgekit.report.columns import aligned, wrapped
 from edgekit.report.grid import Table
 from edgekit.report.rows import Row
 
@@ -21,13 +23,22 @@ class Report(msgspec.Struct, frozen=True, kw_only=True):
     rows: tuple[Row, ...]
 
 
-def as_text(tables: Iterable[Table]) -> str:
-    """Columns aligned with blanks."""
-    return "\n\n".join(_aligned(table) for table in tables)
+def as_text(tables: Iterable[Table], *, width: int | None = None) -> str:
+    """Columns aligned with blanks; what is wider than `width` characters goes on below."""
+    return "\n\n".join(
+        "\n".join(
+            [
+                wrapped(table.title, width),
+                aligned((table.header, *table.rows), width),
+                *(wrapped(note, width) for note in table.notes),
+            ]
+        )
+        for table in tables
+    )
 
 
 def as_markdown(tables: Iterable[Table]) -> str:
-    """GitHub's tables, one heading each; a bar inside a cell is escaped."""
+    """GitHub's tables, one heading each; what Markdown would take for its own is escaped."""
     return "\n\n".join(_markdown(table) for table in tables)
 
 
@@ -48,28 +59,22 @@ def as_json(rows: Sequence[Row]) -> str:
 
 def _field(value: object) -> object:
     """Words that a spreadsheet would take for a formula start with an apostrophe, as OWASP advises."""
-    if isinstance(value, str) and value[:1] in ("=", "+", "-", "@", "\t", "\r"):
+    if isinstance(value, str) and value[:1] in ("=", "+", "-", "@", "\t", "\r", "\n"):
         return f"'{value}"
     return value
 
 
-def _aligned(table: Table) -> str:
-    lines = [table.header, *table.rows]
-    widths = [max(len(line[column]) for line in lines) for column in range(len(table.header))]
-    rule = tuple("-" * width for width in widths)
-    text = [
-        "  ".join([line[0].ljust(widths[0]), *map(str.rjust, line[1:], widths[1:])]).rstrip()
-        for line in (table.header, rule, *table.rows)
-    ]
-    return "\n".join([table.title, *text, *table.notes])
-
-
 def _markdown(table: Table) -> str:
     def line(cells: Iterable[str]) -> str:
-        return "| " + " | ".join(cell.replace("|", "\\|").replace("\n", " ") for cell in cells) + " |"
+        return "| " + " | ".join(_escaped(cell) for cell in cells) + " |"
 
     rule = "|---|" + "---:|" * (len(table.header) - 1)
-    text = [f"### {table.title}", "", line(table.header), rule, *map(line, table.rows)]
+    text = [f"### {_escaped(table.title)}", "", line(table.header), rule, *map(line, table.rows)]
     if table.notes:
-        text += ["", *(f"- {note.replace(chr(10), ' ').replace('*', chr(92) + '*')}" for note in table.notes)]
+        text += ["", *(f"- {_escaped(note)}" for note in table.notes)]
     return "\n".join(text)
+
+
+def _escaped(words: str) -> str:
+    """As they stand, in one line; underscores within a word are no emphasis."""
+    return re.sub(r"([\\`*<>\[\]|~]|\b_(?!\w)|(?<!\w)_)", r"\\\1", " ".join(words.split()))

@@ -8,8 +8,11 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import msgspec
+
 from edgekit.core.measurement import Result
 from edgekit.errors import ToolError
+from edgekit.report.grid import MARK, Table
 from edgekit.report.rows import Row
 from edgekit.report.surroundings import surroundings
 from edgekit.report.tables import published_tables
@@ -19,6 +22,7 @@ if TYPE_CHECKING:
 
 TEMPLATE = Path(__file__).parent / "page.html.j2"
 MAX_ENVIRONMENTS = 50
+MAX_VERDICTS = 1000
 
 
 def as_html(results: Sequence[Result], rows: Sequence[Row], *, published: bool) -> str:
@@ -35,11 +39,12 @@ def as_html(results: Sequence[Result], rows: Sequence[Row], *, published: bool) 
     plots = (accuracy_plot(rows), accuracy_plot(rows, emulated=True), scaling_plot(rows))
     return template.render(
         summary=_summary(results, rows),
-        tables=published_tables(rows, published=published),
+        tables=[_briefly(table) for table in published_tables(rows, published=published)],
         plots=[plot for plot in plots if plot is not None],
         samples=sample_plots(results),
         samples_left_out=max(0, count_panels(results) - MAX_PANELS),
-        rows=rows,
+        verdicts=_verdicts(rows),
+        verdicts_left_out=max(0, len(rows) - MAX_VERDICTS),
         surroundings=[surroundings(result) for result in results[:MAX_ENVIRONMENTS]],
         environments_left_out=max(0, len(results) - MAX_ENVIRONMENTS),
     )
@@ -65,6 +70,21 @@ def load_template(path: Path, *packages: str) -> jinja2.Template:
 
     environment = jinja2.Environment(autoescape=True, trim_blocks=True, lstrip_blocks=True)
     return environment.from_string(path.read_text(encoding="utf-8"))
+
+
+def _briefly(table: Table) -> Table:
+    """The table with one note in the place of those that the page's verdicts say in full."""
+    notes = [note for note in table.notes if not note.startswith(MARK)]
+    if len(notes) < len(table.notes):
+        notes.insert(0, f"{MARK} not valid: the reasons stand under Verdicts")
+    return msgspec.structs.replace(table, notes=tuple(notes))
+
+
+def _verdicts(rows: Sequence[Row]) -> Sequence[Row]:
+    """All of them in their order; of too many those first that a reader must know about."""
+    if len(rows) <= MAX_VERDICTS:
+        return rows
+    return sorted(rows, key=lambda row: _word(row) in ("valid", "emulated"))[:MAX_VERDICTS]
 
 
 def _summary(results: Sequence[Result], rows: Iterable[Row]) -> str:

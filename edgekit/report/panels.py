@@ -10,6 +10,7 @@ from typing import Any
 
 import msgspec
 
+from edgekit.core.energy import energy_per_inference_j
 from edgekit.core.measurement import Point, ProcessRun, Result, Status
 from edgekit.core.stats import percentile
 from edgekit.core.units import NS_PER_MS
@@ -67,6 +68,9 @@ def _panel(point: Point) -> Plot:
         words.append(f"Above the axis: {above}.")
     if not readings:
         words.append("Neither frequency nor temperature could be read.")
+    joules = energy_per_inference_j(point)
+    if joules is not None:
+        words.append(f"Energy: {joules * 1000:.1f} mJ an inference, of the whole device.")
     if point.verdict is not None:
         words.append(f"Verdict: {point.verdict.value}.")
     return Plot(title=_title(point), text=" ".join(words), svg=svg(figure), legend=legend)
@@ -112,23 +116,28 @@ def _readings(runs: Sequence[ProcessRun]) -> list[_Reading]:
     """Of every process, spread evenly over its inferences; those of which nothing could be read left out."""
     found, start = [], 0
     for number, run in enumerate(runs):
-        span = len(run.samples_ns) / max(1, len(run.readings) - 1)
-        for index, reading in enumerate(run.readings):
-            khz = [
-                core.frequency_khz
-                for core in reading.cores
-                if core.frequency_khz is not None and (not run.cores_seen or core.core in run.cores_seen)
-            ]
-            one = _Reading(
-                process=number,
-                position=start + index * span,
-                mhz=max(khz) / 1000 if khz else None,
-                celsius=max(reading.temperatures_celsius.values(), default=None),
-            )
-            if one.mhz is not None or one.celsius is not None:
-                found.append(one)
+        moments = list(_moments(run))
+        span = len(run.samples_ns) / max(1, len(moments) - 1)
+        for index, (mhz, celsius) in enumerate(moments):
+            if mhz is not None or celsius is not None:
+                position = start + index * span
+                found.append(_Reading(process=number, position=position, mhz=mhz, celsius=celsius))
         start += len(run.samples_ns)
     return found
+
+
+def _moments(run: ProcessRun) -> Iterator[tuple[float | None, float | None]]:
+    """Frequency and temperature of what computed: the GPU, else the fastest of the cores in use."""
+    if run.gpu_states:
+        yield from ((state.sm_clock_mhz, state.temperature_celsius) for state in run.gpu_states)
+        return
+    for reading in run.readings:
+        khz = [
+            core.frequency_khz
+            for core in reading.cores
+            if core.frequency_khz is not None and (not run.cores_seen or core.core in run.cores_seen)
+        ]
+        yield max(khz) / 1000 if khz else None, max(reading.temperatures_celsius.values(), default=None)
 
 
 def _draw_readings(axes: Any, readings: Sequence[_Reading]) -> tuple[Entry, ...]:

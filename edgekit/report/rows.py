@@ -99,6 +99,8 @@ def _row(result: Result, point: Point, card: ModelSpec | None) -> Row:
     samples = [] if info.emulated else sorted(point.samples_ns)
     latency = None if info.emulated else point.latency_ns
     figures = card.published if card is not None else None
+    # What quantising costs is not published: edgekit eval measures it.
+    accuracy = None if point.precision is Precision.INT8 else figures
     shown = published_latency(card, info, point)
     p90 = supported_percentile(samples, 90)
     count = point.instruction_count
@@ -134,8 +136,8 @@ def _row(result: Result, point: Point, card: ModelSpec | None) -> Row:
         error=None if point.error is None else point.error.message,
         params_m=figures.params_m if figures else None,
         flops_m=figures.flops_m if figures else None,
-        top1=figures.top1 if figures else None,
-        top5=figures.top5 if figures else None,
+        top1=accuracy.top1 if accuracy else None,
+        top5=accuracy.top5 if accuracy else None,
         crop_size=None if card is None else card.preprocess.crop_size,
         resize_short=None if card is None else card.preprocess.resize_short,
         published_platform=None if shown is None else shown.platform.value,

@@ -43,11 +43,16 @@ def _readings(result: Result) -> Iterator[Environment]:
 def _facts(readings: Sequence[Environment]) -> Iterator[tuple[str, str]]:
     cores = [core for one in readings for core in one.cores]
     heat = [value for one in readings for value in one.temperatures_celsius.values()]
+    gpus = [gpu for one in readings for gpu in one.gpus or ()]
+    watts = [gpu.power_milliwatts / 1000 for gpu in gpus if gpu.power_milliwatts is not None]
     mhz = [core.frequency_khz / 1000 for core in cores if core.frequency_khz is not None]
     ranges: tuple[tuple[str, Iterable[float | None], str, str], ...] = (
         ("load", (one.load_1min for one in readings), "{:.1f}", ""),
         ("temperature", heat, "{:.0f}", " °C"),
         ("frequency", mhz, "{:.0f}", " MHz"),
+        ("GPU clock", (gpu.sm_clock_mhz for gpu in gpus), "{:.0f}", " MHz"),
+        ("GPU temperature", (gpu.temperature_celsius for gpu in gpus), "{:.0f}", " °C"),
+        ("GPU power", watts, "{:.0f}", " W"),
         ("battery", (one.battery_percent for one in readings), "{}", " %"),
     )  # fmt: skip
     for name, values, form, unit in ranges:
@@ -57,6 +62,8 @@ def _facts(readings: Sequence[Environment]) -> Iterator[tuple[str, str]]:
     if memory:
         yield "free memory", f"at least {format_bytes(min(memory))}"
     lists = (
+        ("GPU", (gpu.name for gpu in gpus)),
+        ("GPU held down by", (reason for gpu in gpus for reason in gpu.throttle_reasons or ())),
         ("governor", (core.governor for core in cores)),
         ("busy", (name for one in readings for name in one.busy_processes or ())),
         ("not readable", (name for one in readings for name in one.unreadable)),

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 
 from edgekit.core.energy import energy_per_inference_j
 from edgekit.core.measurement import Point, Result, Status, Verdict
 from edgekit.core.units import format_count, format_ms
+from edgekit.report.columns import GAP, row, split, wrapped
 from edgekit.runners.engines import option_variant
 
 Cell = Callable[[Point], str]
@@ -15,30 +16,36 @@ Key = tuple[str, str, int, int]
 MISSING = "-"
 # What computes something else has no latency worth showing.
 NO_PARITY = "no parity"
-GAP = "  "
 BYTES_PER_MB = 1_000_000
 
 
-def latency_table(result: Result) -> str:
+def latency_table(result: Result, *, width: int | None = None) -> str:
     """Latency, cold start and peak memory of every point, and why a point has none.
 
-    Emulated targets show instruction counts instead of milliseconds, and neither of the others.
+    Emulated targets show instruction counts instead of milliseconds, and neither of the others. Columns that
+    are together wider than `width` characters go on below.
     """
     blocks = [_heading(result)]
-    measured = any(point.processes for point in result.points)
-    if result.target.emulated:
-        blocks.append(_block(result, "Instructions of one inference", _instructions))
-    else:
-        blocks.append(_block(result, "Latency, ms (median)", _latency))
-        if measured:
-            blocks.append(_block(result, "Cold start, ms (process start to first answer)", _cold_start))
-            blocks.append(_block(result, "Peak memory, MB", _memory))
-        if any(energy_per_inference_j(point) is not None for point in result.points):
-            blocks.append(_block(result, "Energy of an inference, mJ (whole device)", _energy))
+    if not result.points:
+        return f"{blocks[0]}\n\nno points"
+    blocks += [_block(result, title, cell, width) for title, cell in _quantities(result)]
     notes = _notes(result.points)
     if notes:
-        blocks.append("\n".join(notes))
+        blocks.append("\n".join(wrapped(note, width) for note in notes))
     return "\n\n".join(blocks)
+
+
+def _quantities(result: Result) -> Iterator[tuple[str, Cell]]:
+    """What there is a block of, and what stands in its cells."""
+    if result.target.emulated:
+        yield "Instructions of one inference", _instructions
+        return
+    yield "Latency, ms (median)", _latency
+    if any(point.processes for point in result.points):
+        yield "Cold start, ms (process start to first answer)", _cold_start
+        yield "Peak memory, MB", _memory
+    if any(energy_per_inference_j(point) is not None for point in result.points):
+        yield "Energy of an inference, mJ (whole device)", _energy
 
 
 def _heading(result: Result) -> str:
@@ -56,22 +63,35 @@ def _key(point: Point) -> Key:
     return engine, point.precision.value, point.requested_threads, point.batch_size
 
 
-def _block(result: Result, title: str, cell: Cell) -> str:
+def _block(result: Result, title: str, cell: Cell, width: int | None) -> str:
     """One value of every point: rows are models, columns engines and their configurations."""
     keys = list(dict.fromkeys(_key(point) for point in result.points))
     models = list(dict.fromkeys(point.model for point in result.points))
     shown = {(point.model, _key(point)): cell(point) for point in result.points}
-    lines = [["Model", *(_configuration(key, keys) for key in keys)]]
-    lines += [[model, *(shown.get((model, key), MISSING) for key in keys)] for model in models]
-    widths = [max(len(line[column]) for line in lines) for column in range(len(keys) + 1)]
-    widths[1:] = _widened(widths[1:], [key[0] for key in keys])
-    engines = " " * widths[0] + "".join(
-        GAP + name.ljust(width) for name, width in _groups(widths[1:], [key[0] for key in keys])
+    columns = [["Model", *models]]
+    columns += [
+        [_configuration(key, keys), *(shown.get((model, key), MISSING) for model in models)] for key in keys
+    ]
+    first, *widths = (max(map(len, column)) for column in columns)
+    # A block may begin anywhere, so every column has room for its engine's name where the width is limited.
+    reserved = (
+        widths if width is None else [max(one, len(key[0])) for one, key in zip(widths, keys, strict=True)]
     )
-    rule = GAP.join("-" * width for width in widths)
-    return "\n".join(
-        [title, engines.rstrip(), _row(lines[0], widths), rule, *(_row(line, widths) for line in lines[1:])]
-    )
+    blocks = []
+    for chosen in split(first, reserved, width):
+        engines = [keys[number][0] for number in chosen]
+        wide = [first, *_widened([widths[number] for number in chosen], engines)]
+        names = "".join(GAP + name.ljust(room) for name, room in _groups(wide[1:], engines))
+        lines = list(zip(columns[0], *(columns[number + 1] for number in chosen), strict=True))
+        rule = GAP.join("-" * one for one in wide)
+        text = [
+            " " * first + names.rstrip(),
+            row(lines[0], wide),
+            rule,
+            *(row(line, wide) for line in lines[1:]),
+        ]
+        blocks.append("\n".join(text))
+    return f"{title}\n" + "\n\n".join(blocks)
 
 
 def _configuration(key: Key, keys: Sequence[Key]) -> str:
@@ -102,12 +122,6 @@ def _widened(widths: Sequence[int], engines: Sequence[str]) -> list[int]:
     for name, width in _groups(widths, engines):
         wider[engines.index(name)] += max(0, len(name) - width)
     return wider
-
-
-def _row(line: Sequence[str], widths: Sequence[int]) -> str:
-    cells = [line[0].ljust(widths[0])]
-    cells += [text.rjust(width) for text, width in zip(line[1:], widths[1:], strict=True)]
-    return GAP.join(cells).rstrip()
 
 
 def _state(point: Point) -> str | None:
@@ -147,7 +161,7 @@ def _instructions(point: Point) -> str:
 def _marks(point: Point) -> list[str]:
     """What a reader must know beside the number."""
     marks = []
-    if point.status is Status.INTERRUPTED:
+    if point.status is Status.INTERRUPTED and not any("interrupted" in reason for reason in point.reasons):
         marks.append(f"interrupted after {len(point.processes)} process(es)")
     if point.effective_threads is not None and point.effective_threads != point.requested_threads:
         marks.append(f"{point.requested_threads} threads asked, {point.effective_threads} took effect")

@@ -15,6 +15,7 @@ from datetime import datetime, timezone
 from pathlib import Path
 from typing import Any
 
+import jsonschema
 import msgspec
 import pytest
 
@@ -122,6 +123,26 @@ def test_default_names_say_when_and_where() -> None:
 def test_the_published_schema_is_current() -> None:
     published = (REPOSITORY / "docs" / "result.schema.json").read_bytes()
     assert published == encode_schema(), "run: python scripts/write_schema.py"
+
+
+def test_the_published_schema_takes_what_is_read_and_nothing_else() -> None:
+    check = jsonschema.Draft202012Validator(result_schema())
+    check.check_schema(result_schema())
+    document = json.loads(encode_result(load_result(RECORDED[0])))
+    check.validate(document)
+    for path, wrong in (
+        (("schema_version",), "2"),
+        (("points", 0, "requested_threads"), 0),
+        (("points", 0, "processes", 0, "samples_ns", 1), -5),
+        (("points", 0, "status"), "nearly"),
+        (("started_at",), "yesterday"),
+    ):
+        holder = document
+        for step in path[:-1]:
+            holder = holder[step]
+        right, holder[path[-1]] = holder[path[-1]], wrong
+        assert [tuple(error.absolute_path) for error in check.iter_errors(document)] == [path]
+        holder[path[-1]] = right
 
 
 def test_the_schema_names_every_field_that_is_written() -> None:

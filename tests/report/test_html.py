@@ -21,17 +21,19 @@ from edgekit.core.measurement import (
     Status,
     Verdict,
 )
-from edgekit.measure.results import save_result
+from edgekit.measure.results import load_result, save_result
 from edgekit.report.html import as_html
 from edgekit.report.rows import result_rows
 from edgekit.toolchain.cache import cache_directory
 from tests.browser import Browser, Tab, running_chromium
-from tests.conftest import RunCli
+from tests.conftest import REPOSITORY, RunCli
 from tests.measure.points import point, process, result, samples
 
 NASTY = "Own<script>alert(1)</script>|net_with_a_name_that_is_longer_than_a_phone_is_wide"
+RECORDED = REPOSITORY / "tests" / "data" / "results"
 SECTIONS = ("tables", "plots", "samples", "verdicts", "environment")
 PLOTS = ("Latency against accuracy", "Instructions against accuracy, EMULATED", "Thread scaling")
+PANELS = 12
 PHONE, DESK = 390, 1280
 # A4 at 96 pixels an inch, less Chromium's margins of a centimetre.
 PAPER = 718
@@ -85,6 +87,11 @@ def invented() -> list[Result]:
     return [result(*points, run_id="host-run"), result(*counted, run_id="virtual-run", **virtual)]
 
 
+def everything() -> list[Result]:
+    """The invented ones, and what was recorded on a server and on the virtual device."""
+    return [*invented(), *(load_result(path) for path in sorted(RECORDED.glob("version1_*.json")))]
+
+
 class Page(HTMLParser):
     """What a page refers to, and its words."""
 
@@ -105,7 +112,7 @@ class Page(HTMLParser):
 
 @pytest.fixture(scope="module")
 def text() -> str:
-    results = invented()
+    results = everything()
     return as_html(results, result_rows(results), published=True)
 
 
@@ -120,7 +127,7 @@ def test_it_stands_alone(text: str) -> None:
 
 def test_every_drawing_is_whole(text: str) -> None:
     drawings = re.findall(r"<svg.*?</svg>", text, re.DOTALL)
-    assert len(drawings) == len(PLOTS) + 10
+    assert len(drawings) == len(PLOTS) + PANELS
     ids = re.findall(r' id="([\w.-]+)"', text)
     for drawing in drawings:
         ET.fromstring(drawing)
@@ -130,7 +137,7 @@ def test_every_drawing_is_whole(text: str) -> None:
 
 
 def test_equal_results_make_equal_pages(text: str) -> None:
-    results = invented()
+    results = everything()
     assert as_html(results, result_rows(results), published=True) == text
 
 
@@ -225,7 +232,7 @@ def test_every_plot_can_be_read(browser: Browser, url: str, width: int, mobile: 
     drawn = browser.open(url, width=width, height=844, mobile=mobile).evaluate(DRAWN)
     titles = [one["title"] for one in drawn]
     assert titles[: len(PLOTS)] == list(PLOTS)
-    assert len(titles) == len(PLOTS) + 10
+    assert len(titles) == len(PLOTS) + PANELS
     for one in drawn:
         assert one["width"] > 300 and one["height"] > 120, one["title"]
         assert one["marks"] > 5 and one["texts"] > 5, one["title"]

