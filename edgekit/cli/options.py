@@ -54,6 +54,20 @@ class WordList(click.ParamType[tuple[str, ...]]):
         return words
 
 
+class InputShape(click.ParamType[tuple[int, int, int]]):
+    """`3,224,224` as channels, height, width."""
+
+    name = "C,H,W"
+
+    def convert(
+        self, value: Any, param: click.Parameter | None, ctx: click.Context | None
+    ) -> tuple[int, int, int]:
+        sizes = str(value).split(",")
+        if len(sizes) != 3 or not all(size.isdecimal() and int(size) > 0 for size in sizes):
+            self.fail(f"{value!r} is not channels, height, width like 3,224,224", param, ctx)
+        return int(sizes[0]), int(sizes[1]), int(sizes[2])
+
+
 class Percentage(click.ParamType[float]):
     """`3%` as 0.03, more than nothing; the sign is required, for 3 and 0.03 are both meant by somebody."""
 
@@ -75,6 +89,21 @@ class Percentage(click.ParamType[float]):
 def json_option(function: F) -> F:
     """`--json`: one JSON document on stdout instead of a table."""
     return click.option("--json", "as_json", is_flag=True, help="One JSON document on stdout.")(function)
+
+
+def artifact_options(function: F) -> F:
+    """`--formats` and `--nb-targets`: which artifacts of a model are made."""
+    formats = click.option(
+        "--formats",
+        type=WordList(("paddle", "onnx", "nb")),
+        default="paddle,onnx,nb",
+        show_default=True,
+        help="What to make; all of it from the Paddle model, which is always made.",
+    )
+    targets = click.option(
+        "--nb-targets", type=WordList(("arm", "arm_fp16", "x86")), help="Targets of .nb.  [default: all]"
+    )
+    return formats(targets(function))
 
 
 def no_install_option(function: F) -> F:

@@ -9,7 +9,8 @@ import click
 import msgspec
 
 from edgekit.cli.options import (
-    WordList,
+    InputShape,
+    artifact_options,
     echo_json,
     json_option,
     no_install_option,
@@ -20,20 +21,6 @@ if TYPE_CHECKING:
     from edgekit.convert.export import ExportOutcome
     from edgekit.core.artifact import Manifest
     from edgekit.measure.verify import Ladder
-
-
-class InputShape(click.ParamType):  # type: ignore[type-arg]
-    """`3,224,224` as channels, height, width."""
-
-    name = "C,H,W"
-
-    def convert(
-        self, value: object, param: click.Parameter | None, ctx: click.Context | None
-    ) -> tuple[int, int, int]:
-        sizes = str(value).split(",")
-        if len(sizes) != 3 or not all(size.isdecimal() and int(size) > 0 for size in sizes):
-            self.fail(f"{value!r} is not channels, height, width like 3,224,224", param, ctx)
-        return int(sizes[0]), int(sizes[1]), int(sizes[2])
 
 
 class ExportLine(msgspec.Struct, frozen=True, kw_only=True):
@@ -63,16 +50,7 @@ class ExportLine(msgspec.Struct, frozen=True, kw_only=True):
     "--labels", type=click.Path(exists=True, dir_okay=False, path_type=Path), help="One label a line."
 )
 @click.option("--input-shape", type=InputShape(), help="Channels, height, width.  [default: the card's]")
-@click.option(
-    "--formats",
-    type=WordList(("paddle", "onnx", "nb")),
-    default="paddle,onnx,nb",
-    show_default=True,
-    help="What to make; all of it from the Paddle model, which is always made.",
-)
-@click.option(
-    "--nb-targets", type=WordList(("arm", "arm_fp16", "x86")), help="Targets of .nb.  [default: all]"
-)
+@artifact_options
 @click.option(
     "-o",
     "--output",

@@ -6,8 +6,15 @@ from pathlib import Path
 
 import click
 
-from edgekit.cli.commands.export import ExportLine, InputShape
-from edgekit.cli.options import WordList, echo_json, json_option, no_install_option, note
+from edgekit.cli.commands.export import ExportLine
+from edgekit.cli.options import (
+    InputShape,
+    artifact_options,
+    echo_json,
+    json_option,
+    no_install_option,
+    note,
+)
 
 FILE = click.Path(exists=True, dir_okay=False, path_type=Path)
 
@@ -18,16 +25,7 @@ FILE = click.Path(exists=True, dir_okay=False, path_type=Path)
 @click.option("--labels", type=FILE, help="One label a line.  [default: those of inference.yml beside PATH]")
 @click.option("--preprocess", type=FILE, help="TOML, or PaddleClas's inference.yml.  [default: that one]")
 @click.option("--input-shape", type=InputShape(), help="Where the model leaves it free: 3,224,224.")
-@click.option(
-    "--formats",
-    type=WordList(("paddle", "onnx", "nb")),
-    default="paddle,onnx,nb",
-    show_default=True,
-    help="What to make; the Paddle model is always made.",
-)
-@click.option(
-    "--nb-targets", type=WordList(("arm", "arm_fp16", "x86")), help="Targets of .nb.  [default: all]"
-)
+@artifact_options
 @click.option(
     "-o",
     "--output",
