@@ -54,6 +54,7 @@ def main() -> int:
     parser.add_argument("log", type=Path, help="JSON lines, a try each; appended to")
     parser.add_argument("--model", default="PPLCNet_x1_0", help="NAME or its directory")
     parser.add_argument("--way", action="append", choices=WAYS, help="only this; repeatable")
+    parser.add_argument("--slowdown", type=float, action="append", help="as 0.03: only this; repeatable")
     parser.add_argument("--tries", type=int, default=20, help="tries of each kind altogether")
     parser.add_argument("--max-secs", type=float, default=240, help="no try is started after that")
     parser.add_argument("--summary", action="store_true", help="only say what the log holds")
@@ -63,6 +64,7 @@ def main() -> int:
         directory, _ = find_artifacts(asked.model)
         until = time.monotonic() + asked.max_secs
         kinds = [(way, slowdown) for way in asked.way or WAYS for slowdown in SLOWDOWNS[way]]
+        kinds = [kind for kind in kinds if kind[1] in (asked.slowdown or kind)]
         with tempfile.TemporaryDirectory() as work:
             while time.monotonic() < until:
                 way, slowdown = min(kinds, key=lambda kind: count(tries, *kind))
