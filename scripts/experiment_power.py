@@ -30,8 +30,14 @@ from edgekit.measure.intervals import Interval
 from edgekit.measure.results import load_result
 from edgekit.measure.target import HostTarget, Subject
 
-WAYS = ("ab", "compare")
-SLOWDOWNS = {"ab": (0.0, 0.03, 0.02), "compare": (0.0, 0.1, 0.05)}
+KINDS = (
+    ("ab", 0.0),
+    ("ab", 0.02),
+    ("ab", 0.03),
+    ("compare", 0.0),
+    ("compare", 0.05),
+    ("compare", 0.1),
+)
 
 
 class Try(msgspec.Struct, frozen=True, kw_only=True):
@@ -42,7 +48,7 @@ class Try(msgspec.Struct, frozen=True, kw_only=True):
     change: Change
     ratio: Interval | None
     control: Interval | None = None
-    machine_ratio: float | None = None
+    machine_ratio: Interval | None = None
     reason: str
     seconds: float
 
@@ -53,8 +59,7 @@ def main() -> int:
     )
     parser.add_argument("log", type=Path, help="JSON lines, a try each; appended to")
     parser.add_argument("--model", default="PPLCNet_x1_0", help="NAME or its directory")
-    parser.add_argument("--way", action="append", choices=WAYS, help="only this; repeatable")
-    parser.add_argument("--slowdown", type=float, action="append", help="as 0.03: only this; repeatable")
+    parser.add_argument("--only", action="append", metavar="KIND", help="as ab:0.03; repeatable")
     parser.add_argument("--tries", type=int, default=20, help="tries of each kind altogether")
     parser.add_argument("--max-secs", type=float, default=240, help="no try is started after that")
     parser.add_argument("--summary", action="store_true", help="only say what the log holds")
@@ -63,8 +68,7 @@ def main() -> int:
     if not asked.summary:
         directory, _ = find_artifacts(asked.model)
         until = time.monotonic() + asked.max_secs
-        kinds = [(way, slowdown) for way in asked.way or WAYS for slowdown in SLOWDOWNS[way]]
-        kinds = [kind for kind in kinds if kind[1] in (asked.slowdown or kind)]
+        kinds = [kind for kind in KINDS if not asked.only or f"{kind[0]}:{kind[1]:g}" in asked.only]
         with tempfile.TemporaryDirectory() as work:
             while time.monotonic() < until:
                 way, slowdown = min(kinds, key=lambda kind: count(tries, *kind))
@@ -115,11 +119,15 @@ def try_ab(slowdown: float, subjects: Sequence[Subject], work: Path) -> Try:
     )
 
 
+# Outputs that points are checked with, computed once for all tries.
+REFERENCES = References(HostTarget())
+
+
 def try_compare(slowdown: float, subjects: Sequence[Subject], work: Path) -> Try:
     paths = [work / "old.json", work / "new.json"]
     for one, path in zip(subjects, paths, strict=True):
         options = BenchOptions(engines=(ENGINE,), output=path)
-        bench(SpinningTarget(), [one], options, show=lambda _: None, references=References(HostTarget()))
+        bench(SpinningTarget(), [one], options, show=lambda _: None, references=REFERENCES)
     [found] = compare(load_result(paths[0]), load_result(paths[1]), threshold=DEFAULT_THRESHOLD)
     return Try(
         way="compare",
@@ -138,15 +146,14 @@ def summary(tries: Sequence[Try]) -> str:
         "|---|" * 8,
     ]
     rows[1] = "|" + "---|" * 8
-    for way in WAYS:
-        for slowdown in SLOWDOWNS[way]:
-            some = [one for one in tries if (one.way, one.slowdown) == (way, slowdown)]
-            if not some:
-                continue
-            told = [sum(one.change is change for one in some) for change in COLUMNS]
-            seconds = sum(one.seconds for one in some) / len(some)
-            cells = (way, f"{slowdown:.0%}", len(some), *told, f"{seconds:.0f}")
-            rows.append("| " + " | ".join(map(str, cells)) + " |")
+    for way, slowdown in KINDS:
+        some = [one for one in tries if (one.way, one.slowdown) == (way, slowdown)]
+        if not some:
+            continue
+        told = [sum(one.change is change for one in some) for change in COLUMNS]
+        seconds = sum(one.seconds for one in some) / len(some)
+        cells = (way, f"{slowdown:.0%}", len(some), *told, f"{seconds:.0f}")
+        rows.append("| " + " | ".join(map(str, cells)) + " |")
     return "\n".join(rows)
 
 

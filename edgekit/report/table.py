@@ -202,4 +202,8 @@ def _notes(points: Sequence[Point]) -> list[str]:
     if checked:
         passed = sum(parity.passed for parity in checked)
         lines.append(f"parity with {checked[0].reference}: {passed} of {len(checked)} points passed")
+    around = [one for point in points for one in (point.environment_before, point.environment_after) if one]
+    unreadable = dict.fromkeys(name for one in around for name in one.unreadable)
+    if unreadable:
+        lines.append(f"not readable here: {', '.join(unreadable)}")
     return list(dict.fromkeys(lines))

@@ -250,6 +250,9 @@ def test_energy_is_shown_where_the_battery_tells_it() -> None:
     table = latency_table(result(point("a", 1, processes=(run,)), point("a", 2)))
     assert "Energy of an inference, mJ (whole device)" in table
     assert "20.0" in table
+    around = Environment(unreadable=("battery", "battery current"))
+    unread = latency_table(result(*[point("a", 1, environment_before=around, environment_after=around)] * 2))
+    assert unread.count("not readable here: battery, battery current") == 1
     assert "Energy" not in latency_table(result(point("a", 1)))
     assert [row.energy_mj for row in result_rows([result(point("a", 1, processes=(run,)))])] == [20.0]
 
