@@ -14,7 +14,6 @@ from collections import deque
 from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
-from types import TracebackType
 from typing import TYPE_CHECKING
 
 from edgekit.core.artifact import Artifact
@@ -23,7 +22,7 @@ from edgekit.errors import RunnerError
 from edgekit.measure.feed import Feed, Item
 from edgekit.measure.target import Subject, Target
 from edgekit.runners.protocol import Load, Loaded
-from edgekit.runners.session import RunnerSession
+from edgekit.runners.session import Killable, RunnerSession
 from edgekit.vision.pictures import Unreadable
 
 if TYPE_CHECKING:
@@ -89,7 +88,7 @@ def fixed_batch(artifact: Artifact) -> int | None:
     return shape[0] if shape else None
 
 
-class Lane:
+class Lane(Killable):
     """A feed and the runners that read it; opened on entry, closed on exit.
 
     Args:
@@ -141,14 +140,6 @@ class Lane:
             self.kill()
             raise
         return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        if kind is None:
-            self.close()
-        else:
-            self.kill()
 
     def open(self) -> None:
         """Start the runners; they load while this process goes on to import and decode."""

@@ -7,6 +7,7 @@ import re
 import shutil
 import signal
 import tempfile
+from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
@@ -75,7 +76,27 @@ class _Envelope(msgspec.Struct, frozen=True):
     error: Refusal | None = None
 
 
-class RunnerSession:
+class Killable(ABC):
+    """A context that is closed where its block ends well, and killed where it fails."""
+
+    @abstractmethod
+    def close(self) -> object:
+        """End in good order."""
+
+    @abstractmethod
+    def kill(self) -> None:
+        """End at once."""
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if kind is None:
+            self.close()
+        else:
+            self.kill()
+
+
+class RunnerSession(Killable):
     """One runner process: opened on entry, closed on exit, killed where the block fails.
 
     Args:
@@ -108,14 +129,6 @@ class RunnerSession:
     def __enter__(self) -> RunnerSession:
         self.start()
         return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        if kind is None:
-            self.close()
-        else:
-            self.kill()
 
     def start(self) -> None:
         """Start the process; it answers nothing before `load`."""
