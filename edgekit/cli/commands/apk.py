@@ -18,6 +18,7 @@ from edgekit.cli.options import (
     echo_json,
     json_option,
     note,
+    terminal_width,
 )
 
 if TYPE_CHECKING:
@@ -218,7 +219,7 @@ def _show_results(results: Sequence[Result], paths: Sequence[Path], shell: Resul
     from edgekit.report.table import latency_table
 
     for result, path in zip(results, paths, strict=True):
-        click.echo(latency_table(result))
+        click.echo(latency_table(result, width=terminal_width()))
         if shell is not None:
             click.echo()
             _show_pairs(pair_up(result, shell))

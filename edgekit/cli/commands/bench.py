@@ -23,6 +23,7 @@ from edgekit.cli.options import (
     json_option,
     no_install_option,
     note,
+    terminal_width,
 )
 from edgekit.errors import INTERRUPTED_EXIT_CODE, UsageError
 
@@ -262,7 +263,7 @@ def _render(outcomes: Sequence[TargetOutcome], as_json: bool) -> int:
     if as_json and results:
         echo_json(results[0] if len(outcomes) == 1 else results)
     elif not as_json and results:
-        click.echo("\n\n".join(latency_table(result) for result in results))
+        click.echo("\n\n".join(latency_table(result, width=terminal_width()) for result in results))
     codes = [_tell(one) for one in outcomes]
     return next((code for code in codes if code), 0)
 
