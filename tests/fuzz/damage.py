@@ -9,6 +9,7 @@ import hashlib
 import json
 import os
 import random
+import re
 import shutil
 import subprocess
 import tempfile
@@ -171,21 +172,25 @@ def delete(data: bytearray, source: random.Random) -> bytearray:
     return data[:start] + data[start + source.randrange(1, 100) :]
 
 
-def change_number(data: bytearray, source: random.Random) -> bytearray:
-    """Digits of texts, where whole values matter more than bits."""
-    digits = [index for index, byte in enumerate(data) if 48 <= byte <= 57]
-    if not digits:
+# A scalar of JSON, TOML or YAML, and what may stand in its place.
+SCALAR = re.compile(rb'"[^"\n]*"(\s*:)?|-?\b\d+(?:\.\d+)?(?:[eE][+-]?\d+)?\b|\b(?:true|false|null)\b')
+ODD_VALUES = (
+    b"0", b"-1", b"1", b"2", b"0.0", b"65536", b"2147483648", b"18446744073709551616", b"1e308", b"1e999",
+    b"nan", b"null", b"true", b'""', b'"x"', b'"../x"', b'"\\u0000"', b"[]", b"[[]]", b"{}",
+)  # fmt: skip
+
+
+def change_value(data: bytearray, source: random.Random) -> bytearray:
+    """Another value in a text, which stays well-formed; in other files whatever looks like a value."""
+    scalars = [found for found in SCALAR.finditer(bytes(data)) if found[1] is None]  # a key has its colon
+    if not scalars:
         return flip_bits(data, source)
-    values = (b"-1", b"0", b"99999999999999999999", b"1e999", b"null", b'"x"', b"[]")
-    start = source.choice(digits)
-    end = start + 1
-    while source.random() < 0.5 and end < len(data) and 48 <= data[end] <= 57:
-        end += 1
-    return data[:start] + source.choice(values) + data[end:]
+    found = source.choice(scalars)
+    return data[: found.start()] + source.choice(ODD_VALUES) + data[found.end() :]
 
 
 DAMAGES: tuple[Callable[[bytearray, random.Random], bytearray], ...] = (
-    flip_bits, truncate, overwrite, repeat, delete, change_number,
+    flip_bits, truncate, overwrite, repeat, delete, change_value, change_value, change_value,
 )  # fmt: skip
 
 
