@@ -93,6 +93,7 @@ class Sweep:
         self._show = show
         self._artifacts: dict[int, Artifact] = {}
         self._turns_done = 0
+        # After the turn that has just ended; None where something else has run since.
         self._environment: Environment | None = None
         self._target_ci = target_ci
         self._spent_s = dict.fromkeys(range(len(self._cells)), 0.0)
@@ -185,6 +186,7 @@ class Sweep:
         if point.status is not Status.INTERRUPTED or point.startup or self._target.info.emulated:
             return
         self._check_stop()
+        self._environment = None
         label = f"{cell.label}, cold start"
         self._show(Progress(done=self._turns_done, total=self._total(), label=label))
         try:
@@ -211,6 +213,7 @@ class Sweep:
         try:
             if point.environment_before is None:
                 self._replace(index, environment_before=self._environment_before(cell.engine))
+            self._environment = None
             reference = self._references(cell.subject)
             turn = take_turn(self._target, cell, self._artifacts[index], self._timing, reference)
             self._spent_s[index] += time.monotonic() - started
