@@ -6,7 +6,8 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 
 from edgekit.core.energy import energy_per_inference_j
 from edgekit.core.measurement import Point, Result, Status, Verdict
-from edgekit.core.units import format_count, format_ms
+from edgekit.core.stats import median
+from edgekit.core.units import NS_PER_MS, format_count, format_ms
 from edgekit.report.columns import GAP, row, split, wrapped
 from edgekit.runners.engines import option_variant
 
@@ -46,6 +47,8 @@ def _quantities(result: Result) -> Iterator[tuple[str, Cell]]:
         yield "Peak memory, MB", _memory
     if any(energy_per_inference_j(point) is not None for point in result.points):
         yield "Energy of an inference, mJ (whole device)", _energy
+    if any(process.copy_in_ns for point in result.points for process in point.processes):
+        yield "Copies to the GPU / back, ms (not in the latency)", _copies
 
 
 def _heading(result: Result) -> str:
@@ -151,6 +154,13 @@ def _energy(point: Point) -> str:
 def _memory(point: Point) -> str:
     peak = point.peak_memory_bytes
     return _state(point) or (MISSING if peak is None else f"{peak / BYTES_PER_MB:.0f}")
+
+
+def _copies(point: Point) -> str:
+    there = [ns for process in point.processes for ns in process.copy_in_ns]
+    back = [ns for process in point.processes for ns in process.copy_out_ns]
+    shown = f"{median(there) / NS_PER_MS:.3f} / {median(back) / NS_PER_MS:.3f}" if there and back else MISSING
+    return _state(point) or shown
 
 
 def _instructions(point: Point) -> str:

@@ -255,6 +255,8 @@ def test_gpu_results_are_laid_out_as_the_v100_tables(tmp_path: Path, run_cli: Ru
     assert (hgnet[6], hgnet[8]) == ("1.77", "-")
     assert failed[5] == "failed"
     assert "failed: asked for TensorRT: invented" in text
+    shown = run_cli(["report", "gpu.json"], cwd=tmp_path).stdout
+    assert "0.051 / 0.009" in shown[shown.index("Copies to the GPU / back, ms") :]
     copies = table(text, "Copies to the GPU / back, not in the latency: Invented GPU")
     assert copies[1] == ["PPLCNet_x1_0", *["0.051 / 0.009"] * 6]
     # One of the two networks of PP-HGNet's comparison is another's.
