@@ -33,7 +33,7 @@ def cell(row: Row | None) -> str:
     """A point's figure, marked where its verdict is not `valid`; or why there is none."""
     if row is None:
         return MISSING
-    if row.status in ("skipped", "failed"):
+    if row.status in ("skipped", "failed") or (row.status == "interrupted" and not row.processes):
         return row.status
     if row.emulated:
         return MISSING if row.instructions is None else format_count(row.instructions)

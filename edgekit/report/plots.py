@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
@@ -14,6 +15,8 @@ from edgekit.report.rows import Row
 MAX_SERIES = 12
 HEIGHT = 190
 LEFT, BOTTOM = 34, 30
+MAX_TICKS = 6
+TICK_STEPS = ((1, 1.2, 1.5, 2, 2.5, 3, 4, 5, 6, 8), (1, 1.5, 2.5, 4, 6), (1, 2, 5), (1, 3), (1,))
 # Of a letter at the size TEXT, on average.
 LETTER = 0.58 * TEXT
 
@@ -127,20 +130,30 @@ def _draw_front(axes: Any, dots: Sequence[tuple[float, float, bool]]) -> None:
 
 def _scale(axes: Any, costs: Sequence[float], *, emulated: bool) -> None:
     """A logarithmic axis: networks of a family lie a factor apart."""
-    from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
+    from matplotlib.ticker import FixedLocator, FuncFormatter, NullLocator
 
-    low, high = min(costs), max(costs)
+    low, high = min(costs) / 1.3, max(costs) * 1.6
     axes.set_xscale("log")
-    axes.set_xlim(low / 1.3, high * 1.6)
-    wide = high / low > 8
-    axes.xaxis.set_major_locator(LogLocator(subs=(1, 2, 5) if wide else (1, 1.5, 2, 3, 4, 5, 6, 8)))
-    axes.xaxis.set_minor_formatter(NullFormatter())
-    axes.minorticks_off()
+    axes.set_xlim(low, high)
+    axes.xaxis.set_major_locator(FixedLocator(_ticks(low, high)))
+    axes.xaxis.set_minor_locator(NullLocator())
     axes.xaxis.set_major_formatter(
         FuncFormatter(lambda value, _: format_count(value) if emulated else f"{value:g}")
     )
     axes.margins(y=0.18)
     axes.grid(visible=True, color=FAINT, linewidth=0.3, alpha=0.5)
+
+
+def _ticks(low: float, high: float) -> list[float]:
+    """Round figures of a logarithmic axis: as many of them as there is room for."""
+    decades = range(math.floor(math.log10(low)), math.ceil(math.log10(high)))
+    ticks: list[float] = []
+    for steps in TICK_STEPS:
+        ticks = [step * 10.0**decade for decade in decades for step in steps]
+        ticks = [tick for tick in ticks if low <= tick <= high]
+        if len(ticks) <= MAX_TICKS:
+            break
+    return ticks
 
 
 def _label(axes: Any, series: Iterable[Dots]) -> None:

@@ -129,5 +129,12 @@ def test_tables_keep_to_the_terminal(width: int) -> None:
                 assert cell in text
 
 
+def test_a_point_that_was_never_begun_is_called_interrupted() -> None:
+    begun = point(process(samples(3.0)), status=Status.INTERRUPTED)
+    measured = result(begun, point(status=Status.INTERRUPTED, model="PPLCNet_x0_5"))
+    (table,) = published_tables(result_rows([measured]), published=False)
+    assert [line[-1] for line in table.rows] == ["3.00", "interrupted"]
+
+
 def test_a_result_without_points_says_so() -> None:
     assert latency_table(result()).endswith("no points")

@@ -185,6 +185,9 @@ DRAWN = """[...document.querySelectorAll('figure')].map(figure => {
   const texts = [...svg.querySelectorAll('text')];
   const sticksOut = box => box.left < frame.left - 1 || box.right > frame.right + 1
     || box.top < frame.top - 1 || box.bottom > frame.bottom + 1;
+  // Line boxes have room above and below their letters.
+  const overlap = (one, other) => one.left < other.right && other.left < one.right
+    && one.top + 3 < other.bottom && other.top + 3 < one.bottom;
   return {
     title: figure.querySelector('h3').textContent,
     label: figure.querySelector('[role=img]').getAttribute('aria-label'),
@@ -192,6 +195,8 @@ DRAWN = """[...document.querySelectorAll('figure')].map(figure => {
     marks: [...svg.querySelectorAll('path, use')].filter(one => one.getBoundingClientRect().width).length,
     texts: texts.length,
     pixels: Math.min(...texts.map(one => parseFloat(getComputedStyle(one).fontSize) * scale)),
+    covered: texts.filter(one => texts.some(other => one !== other
+      && overlap(one.getBoundingClientRect(), other.getBoundingClientRect()))).map(one => one.textContent),
     outside: texts.filter(one => sticksOut(one.getBoundingClientRect())).map(one => one.textContent),
   };
 })"""
@@ -238,7 +243,7 @@ def test_every_plot_can_be_read(browser: Browser, url: str, width: int, mobile: 
         assert one["marks"] > 5 and one["texts"] > 5, one["title"]
         assert one["label"].startswith(one["title"])
         assert one["pixels"] >= LEGIBLE_PIXELS, one["title"]
-        assert one["outside"] == [], one["title"]
+        assert (one["outside"], one["covered"]) == ([], []), one["title"]
 
 
 @pytest.mark.slow
