@@ -22,7 +22,7 @@ from pathlib import Path
 from edgekit.convert.manifest import find_artifacts
 from edgekit.core.spec import Precision
 from edgekit.core.stats import median
-from edgekit.measure.intervals import latency_interval
+from edgekit.measure.intervals import paired_interval
 from edgekit.measure.target import HostTarget, Subject
 from edgekit.runners.protocol import Load, Run
 
@@ -125,7 +125,7 @@ def ratio(
         first, second = (ours, theirs) if turn % 2 == 0 else (theirs, ours)
         one, two = first(), second()
         turns.append((one, two) if turn % 2 == 0 else (two, one))
-    interval = latency_interval([own / other for own, other in turns])
+    interval = paired_interval([own / other for own, other in turns])
     assert interval is not None, "two pairs are the fewest"
     holds = limits[0] <= interval.low and interval.high <= limits[1]
     print(
