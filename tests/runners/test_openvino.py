@@ -14,6 +14,9 @@ from edgekit.measure.host import host_info
 from edgekit.runners.engines import host_launcher, host_options
 from edgekit.runners.protocol import Load, Loaded
 from edgekit.runners.session import RunnerSession
+from edgekit.runners.worker.engine import Engine
+from edgekit.runners.worker.engine_onnxruntime import OnnxRuntime
+from edgekit.runners.worker.engine_openvino import OpenVino
 from edgekit.transports.local import LocalTransport
 from tests.convert.onnx_models import classifier
 
@@ -68,3 +71,19 @@ def test_a_float_model_is_computed_in_what_was_asked_for(float_model: Path) -> N
 def test_a_float_model_is_no_int8(float_model: Path) -> None:
     with pytest.raises(UnsupportedError, match=r"asked for int8: .* OpenVINO computes \d in fp32 here"):
         load(float_model, Precision.INT8)
+
+
+@pytest.mark.parametrize("kind", [OpenVino, OnnxRuntime])
+def test_engines_keep_the_input_that_they_read(kind: type[Engine], float_model: Path) -> None:
+    """They read it where it lies: once it was freed, benchmarks computed whatever had come there."""
+    picture = np.random.default_rng(1).standard_normal((1, 3, 32, 32)).astype(np.float32)
+    engine = kind()
+    engine.prepare()
+    engine.load(str(float_model), None, 1, [1, 3, 32, 32], {})
+    engine.bind(picture)()
+    expected = engine.output()
+    call = engine.bind(picture.copy())
+    others = [np.full_like(picture, np.nan) for _ in range(100)]
+    call()
+    np.testing.assert_array_equal(engine.output(), expected)
+    assert len(others) == 100

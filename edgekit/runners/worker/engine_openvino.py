@@ -25,6 +25,7 @@ class OpenVino(Engine):
         super().__init__()
         self._compiled: Any = None
         self._request: Any = None
+        self._input: Any = None
 
     def prepare(self) -> str:
         import openvino
@@ -85,6 +86,7 @@ class OpenVino(Engine):
             raise RefusedError(
                 "shape", "loaded for {}, given {}".format(format_shape(sizes), format_shape(array.shape))
             )
+        self._input = array  # the request reads it where it lies, and does not keep it
         self._request.set_input_tensor(openvino.Tensor(array, shared_memory=True))
         request = self._request
         # The public infer() builds a dictionary of copied outputs each time; this pair only computes.
