@@ -10,6 +10,9 @@ from edgekit.core.spec import Precision
 
 # Largest error relative to the reference output's range. int8 is judged by Top-1 agreement alone.
 MAX_RELATIVE_ERROR = {Precision.FP32: 1e-4, Precision.FP16: 1e-2, Precision.BF16: 5e-2, Precision.INT8: None}
+# int8 kernels against the float arithmetic that simulates them, on pictures of the kind that they were
+# calibrated for: 9e-4 was seen on PPLCNet_x1_0_doc_ori.
+MAX_SIMULATION_ERROR = 1e-2
 MIN_TOP1_AGREEMENT = {Precision.FP32: 1.0, Precision.FP16: 1.0, Precision.BF16: 0.9, Precision.INT8: 0.9}
 
 
@@ -39,7 +42,14 @@ class Parity(msgspec.Struct, frozen=True, kw_only=True):
 Rows = Sequence[Sequence[float]]
 
 
-def compare(outputs: Rows, reference: Rows, *, precision: Precision, reference_name: str) -> Parity:
+def compare(
+    outputs: Rows,
+    reference: Rows,
+    *,
+    precision: Precision,
+    reference_name: str,
+    tolerance: float | None = None,
+) -> Parity:
     """Judge outputs against a reference, row by row.
 
     Args:
@@ -47,6 +57,7 @@ def compare(outputs: Rows, reference: Rows, *, precision: Precision, reference_n
         reference: The same from the reference, float[N][C].
         precision: Decides the tolerance.
         reference_name: Stored with the result.
+        tolerance: Largest relative error; None takes that of the precision.
     """
     if len(outputs) != len(reference) or not len(reference):
         raise ValueError(f"parity of {len(outputs)} outputs against {len(reference)} references")
@@ -74,7 +85,8 @@ def compare(outputs: Rows, reference: Rows, *, precision: Precision, reference_n
     differ = len(reference) == 1 or any(
         any(float(a) != float(b) for a, b in zip(row, outputs[0], strict=True)) for row in outputs[1:]
     )
-    tolerance = MAX_RELATIVE_ERROR[precision]
+    if tolerance is None:
+        tolerance = MAX_RELATIVE_ERROR[precision]
     reason = None
     if worst is None:
         reason = "the output is not finite (NaN or infinity)"

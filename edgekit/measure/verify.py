@@ -13,7 +13,7 @@ from edgekit.convert.import_source import Source
 from edgekit.convert.manifest import load_manifest, verify_files, write_manifest
 from edgekit.convert.staging import exclusive
 from edgekit.core.artifact import Artifact, ArtifactKind, Manifest
-from edgekit.core.parity import Parity, compare
+from edgekit.core.parity import MAX_SIMULATION_ERROR, Parity, compare
 from edgekit.core.spec import ModelSpec
 from edgekit.errors import EdgekitError, InputError, ParityError, RunnerError, ToolError, UnsupportedError
 from edgekit.measure import dygraph
@@ -29,9 +29,14 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
+    from edgekit.vision.pictures import Picture
+
 SEEDED_INPUTS = 4
 DYGRAPH = "dygraph"
 SAMPLES = "samples"
+# The quantised program as Paddle's own training would compute it: float arithmetic that rounds like int8.
+SIMULATION = f"{ArtifactKind.PADDLE_INT8.value}-simulated"
+SIMULATION_OPTIONS = {"onednn": "off", "onednn_int8": "off"}
 # The host's ladder, bottom up; a rung is climbed where the model has the artifact.
 HOST_RUNGS = (
     (ArtifactKind.PADDLE, "paddle"),
@@ -55,7 +60,8 @@ class RungResult(msgspec.Struct, frozen=True, kw_only=True):
     """One rung.
 
     Attributes:
-        name: `dygraph`, an artifact's kind, `KIND@SERIAL` on a device, or `samples`.
+        name: `dygraph`, an artifact's kind, `paddle-int8-simulated`, `KIND@SERIAL` on a device, or
+            `samples`.
         engine: What computed it.
         reason: Why it failed or was skipped.
         hint: What to do about that.
@@ -89,12 +95,21 @@ class Ladder(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Rung(msgspec.Struct, frozen=True, kw_only=True):
-    """One rung to climb: an artifact on an engine of a target."""
+    """One rung to climb: an artifact on an engine of a target.
+
+    Attributes:
+        options: Of the engine, over those that the precision asks for.
+        below: The rung that it is compared with, where that was climbed; None is the ladder's reference.
+        tolerance: Largest relative error from `below` on pictures.
+    """
 
     name: str
     kind: ArtifactKind
     engine: str
     target: Target
+    options: dict[str, str] = {}
+    below: str | None = None
+    tolerance: float | None = None
 
 
 Show = Callable[[RungResult], None]
@@ -102,18 +117,34 @@ Show = Callable[[RungResult], None]
 
 def host_rungs(subject: Subject, target: HostTarget) -> list[Rung]:
     """The rungs of this machine for the artifacts that the model has."""
-    return [
+    rungs = [
         Rung(name=kind.value, kind=kind, engine=engine, target=target)
         for kind, engine in HOST_RUNGS
         if subject.manifest.artifact(kind) is not None
     ]
+    if subject.manifest.artifact(ArtifactKind.PADDLE_INT8) is not None:
+        kind, engine = ArtifactKind.PADDLE_INT8, "paddle"
+        rungs.append(
+            Rung(name=SIMULATION, kind=kind, engine=engine, target=target, options=SIMULATION_OPTIONS)
+        )
+    return rungs
 
 
 def device_rungs(subject: Subject, target: Target) -> list[Rung]:
-    """The rungs of a device for the artifacts that the model has."""
+    """The rungs of a device for the artifacts that the model has.
+
+    Paddle Lite's int8 stands on the simulation of the program that it was made of.
+    """
     sides = [(name, spec.device) for name, spec in ENGINES.items() if spec.device is not None]
     return [
-        Rung(name=f"{kind.value}@{target.info.serial}", kind=kind, engine=engine, target=target)
+        Rung(
+            name=f"{kind.value}@{target.info.serial}",
+            kind=kind,
+            engine=engine,
+            target=target,
+            below=SIMULATION if kind is ArtifactKind.NB_ARM_INT8 else None,
+            tolerance=MAX_SIMULATION_ERROR if kind is ArtifactKind.NB_ARM_INT8 else None,
+        )
         for engine, side in sides
         for kind in side.artifacts.values()
         if subject.manifest.artifact(kind) is not None
@@ -145,6 +176,7 @@ def verify_with_devices(
     engines: Sequence[str] | None = None,
     weights: Path | None = None,
     source: Source | None = None,
+    pictures: Sequence[Picture] = (),
 ) -> Ladder:
     """The same with the rungs of devices on top; `engines` chooses among these.
 
@@ -160,7 +192,7 @@ def verify_with_devices(
         if engines is None or rung.engine in engines
     ]
     rungs = [*host_rungs(subject, HostTarget(install=install)), *on_top]
-    ladder = verify(subject, spec, rungs, show=show, weights=weights, source=source)
+    ladder = verify(subject, spec, rungs, show=show, weights=weights, source=source, pictures=pictures)
     for target in devices:
         mine = [rung for rung in ladder.rungs if rung.name.endswith(f"@{target.info.serial}")]
         if all(rung.status is RungStatus.SKIPPED for rung in mine):
@@ -178,11 +210,13 @@ def verify(
     show: Show,
     weights: Path | None = None,
     source: Source | None = None,
+    pictures: Sequence[Picture] = (),
 ) -> Ladder:
     """Climb the ladder, show each rung, and record the results in the manifest.
 
-    Every rung computes the same inputs (seeded, and the card's sample pictures) and is compared with the
-    first one that can be computed. A rung that breaks does not stop the others.
+    Every rung computes the same inputs (seeded, `pictures`, and the card's sample pictures) and is compared
+    with the first one that can be computed, or with the one that it stands on. A rung that breaks does not
+    stop the others.
 
     Args:
         subject: The exported model.
@@ -191,6 +225,7 @@ def verify(
         show: Called with each rung when it is done.
         weights: The weight file of a model that was exported from one.
         source: The model that was imported, where it is at hand: the first rung then.
+        pictures: More inputs, preprocessed as the manifest says.
 
     Raises:
         InputError: An artifact's files are not those of the manifest.
@@ -198,7 +233,7 @@ def verify(
         OutputError: The manifest cannot be written.
     """
     verify_files(subject.manifest, subject.directory)
-    inputs = _inputs(subject, spec)
+    inputs = _inputs(subject, spec, pictures)
     climb = _Climb(subject, inputs, show)
     if spec is not None:
         climb.dygraph(spec, weights)
@@ -228,6 +263,7 @@ class _Climb:
         self._show = show
         self._results: list[RungResult] = []
         self._reference: tuple[str, NDArray[np.float32]] | None = None
+        self._outputs: dict[str, NDArray[np.float32]] = {}
 
     def dygraph(self, spec: ModelSpec, weights: Path | None) -> None:
         try:
@@ -256,7 +292,29 @@ class _Climb:
         except RunnerError as error:
             self._end(rung.name, rung.engine, RungStatus.FAILED, error)
         else:
+            self._compare(rung, outputs)
+            self._outputs[rung.name] = outputs
+
+    def _compare(self, rung: Rung, outputs: NDArray[np.float32]) -> None:
+        """Judge a rung by the one that it stands on: on everything by class, on pictures by its tolerance.
+
+        Noise drives activations beyond the ranges that pictures calibrated, where rounding is magnified.
+        """
+        below = None if rung.below is None else self._outputs.get(rung.below)
+        if rung.below is None or below is None:
             self._judge(rung.name, rung.engine, outputs, rung.kind)
+            return
+        precision = rung.kind.precision
+        parity = compare(outputs.tolist(), below.tolist(), precision=precision, reference_name=rung.below)
+        if parity.passed and len(outputs) > SEEDED_INPUTS:
+            parity = compare(
+                outputs[SEEDED_INPUTS:].tolist(),
+                below[SEEDED_INPUTS:].tolist(),
+                precision=precision,
+                reference_name=rung.below,
+                tolerance=rung.tolerance,
+            )
+        self._add(rung.name, rung.engine, parity)
 
     def samples(self, spec: ModelSpec) -> None:
         """The reference's answers on the card's pictures against the classes that they show."""
@@ -319,24 +377,28 @@ class _Climb:
         self._show(result)
 
 
-def _inputs(subject: Subject, spec: ModelSpec | None) -> NDArray[np.float32]:
-    """Seeded inputs, then the card's sample pictures: float32[N, C, H, W]."""
+def _inputs(subject: Subject, spec: ModelSpec | None, pictures: Sequence[Picture]) -> NDArray[np.float32]:
+    """Seeded inputs, the pictures, then the card's sample pictures: float32[N, C, H, W]."""
     import numpy
 
     inputs = seeded_inputs(SEEDED_INPUTS, subject.input_shape)
     preprocess = subject.manifest.preprocess
-    square = (3, preprocess.crop_size, preprocess.crop_size)
-    if spec is None or not spec.samples or subject.input_shape != square:
+    fits = subject.input_shape == (3, preprocess.crop_size, preprocess.crop_size)
+    if pictures and not fits:
+        raise InputError(
+            f"verifying {subject.manifest.name}: its inputs are no pictures of its preprocessing"
+        )
+    samples = spec.samples if spec is not None and fits else ()
+    if not pictures and not samples:
         return inputs
     from edgekit.vision.pictures import Picture, read_picture
     from edgekit.vision.preprocess import Preprocessor
 
     preprocessor = Preprocessor(preprocess)
-    pictures = [
-        preprocessor(read_picture(Picture(name=sample.file, source=Path(sample.file))))
-        for sample in spec.samples
-    ]
-    return numpy.concatenate([inputs, numpy.stack(pictures)])
+    shown = [*pictures, *(Picture(name=sample.file, source=Path(sample.file)) for sample in samples)]
+    return numpy.concatenate(
+        [inputs, numpy.stack([preprocessor(read_picture(picture)) for picture in shown])]
+    )
 
 
 def _outputs(
@@ -355,7 +417,7 @@ def _outputs(
                 params=placed.params,
                 sha256=artifact.files[0].sha256,
                 input_shape=(batch_size, *subject.input_shape),
-                options=rung.target.options(rung.engine, rung.kind.precision, {}),
+                options={**rung.target.options(rung.engine, rung.kind.precision, {}), **rung.options},
             )
         )
         return infer_batches(session, usable, batch_size)

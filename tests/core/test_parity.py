@@ -3,7 +3,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from edgekit.core.parity import Parity, compare
+from edgekit.core.parity import MAX_SIMULATION_ERROR, Parity, compare
 from edgekit.core.spec import Precision
 
 RNG = np.random.default_rng(7)
@@ -67,6 +67,21 @@ def test_int8_is_judged_by_top1() -> None:
     parity = judge(outputs, Precision.INT8)
     assert parity.top1_agreement == 0.75
     assert not parity.passed
+
+
+def test_a_tolerance_of_its_own_holds_int8_to_its_simulation() -> None:
+    outputs = REFERENCE.copy()
+    outputs[0, REFERENCE[0].argmin()] += 0.05 * (REFERENCE[0].max() - REFERENCE[0].min())
+    assert judge(outputs, Precision.INT8).passed
+    held = compare(
+        outputs,
+        REFERENCE,
+        precision=Precision.INT8,
+        reference_name="simulation",
+        tolerance=MAX_SIMULATION_ERROR,
+    )
+    assert not held.passed
+    assert "exceeds 1e-02" in (held.reason or "")
 
 
 def test_another_class_count_fails() -> None:

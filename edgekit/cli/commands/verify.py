@@ -21,6 +21,7 @@ from edgekit.cli.options import (
 if TYPE_CHECKING:
     from edgekit.measure.target import Target
     from edgekit.measure.verify import RungResult
+    from edgekit.vision.pictures import Picture
 
 
 @click.command()
@@ -30,6 +31,12 @@ if TYPE_CHECKING:
     type=click.Path(path_type=Path, dir_okay=False, exists=True),
     metavar="FILE",
     help="The .pdparams that NAME was exported from, where it was not official or random.",
+)
+@click.option(
+    "--pictures",
+    type=click.Path(path_type=Path, exists=True),
+    metavar="PATH",
+    help="A picture or a directory of them: more inputs to compare on.",
 )
 @device_option
 @adb_server_option
@@ -41,6 +48,7 @@ if TYPE_CHECKING:
 def command(
     name: str,
     weights: Path | None,
+    pictures: Path | None,
     devices: tuple[str, ...],
     adb_servers: tuple[str, ...],
     engines: tuple[str, ...] | None,
@@ -69,10 +77,24 @@ def command(
             show=(lambda _rung: None) if as_json else show_rung,
             engines=engines,
             weights=weights,
+            pictures=_pictures(pictures),
         )
     if as_json:
         echo_json(ladder)
     ladder.raise_for_failure()
+
+
+def _pictures(path: Path | None) -> list[Picture]:
+    """All pictures there; one that cannot be read is an error."""
+    if path is None:
+        return []
+    from edgekit.vision.pictures import Unreadable, find_pictures
+
+    found = find_pictures([path])
+    for item in found:
+        if isinstance(item, Unreadable):
+            raise item.error
+    return [item for item in found if not isinstance(item, Unreadable)]
 
 
 @contextlib.contextmanager
@@ -88,6 +110,8 @@ def _targets(devices: Sequence[str], adb_servers: Sequence[str], *, install: boo
 
 def show_rung(rung: RungResult, *, err: bool = False) -> None:
     """One rung as a line of the result."""
+    from edgekit.measure.verify import SIMULATION
+
     colors = {"passed": "green", "failed": "red", "skipped": "yellow", "reference": "cyan"}
     status = rung.status.value
     words = [click.style(f"{status:<10}", fg=colors[status]), f"{rung.name:<16}", f"{rung.engine:<12}"]
@@ -95,6 +119,8 @@ def show_rung(rung: RungResult, *, err: bool = False) -> None:
         error = rung.parity.max_relative_error
         words.append("error -      " if error is None else f"error {error:.1e}")
         words.append(f"Top-1 {rung.parity.top1_agreement:.0%} of {rung.parity.inputs}")
+        if rung.parity.reference == SIMULATION:
+            words.append(f"against {SIMULATION}")
     if rung.reason is not None:
         words.append(rung.reason.splitlines()[0])
     click.echo("  ".join(words).rstrip(), err=err)
