@@ -1,19 +1,27 @@
-"""How good `estimate` is: the shipped fit on the published Snapdragon 855 rows, and leave-one-out.
-
-With result files of counted PP-LCNet scales (edgekit bench --device VIRTUAL --threads 1,2,4) as arguments,
-prints the counts and fits of those as TOML for edgekit/measure/data.
+"""How good `estimate` is: the shipped fit on the published Snapdragon 855 rows, leave-one-out, and networks
+that it was not fitted on. scripts/count_networks.py makes the counts.
 """
 
 from __future__ import annotations
 
-import sys
-from pathlib import Path
-
 from edgekit.core.spec import Platform, Precision
 from edgekit.measure.estimate import estimate, known_count
-from edgekit.measure.results import load_result
-from edgekit.measure.soc_model import FitPoint, fit_points, load_counts, load_soc
+from edgekit.measure.soc_model import FitPoint, fit_points, load_soc
 from edgekit.zoo.registry import find_model
+
+# Paddle Lite v2.11, docs/performance/benchmark.md, ARMv8 CPU, Snapdragon 855: one thread on a big core, ms.
+PADDLE_LITE = {
+    ("MobileNetV1", Precision.FP32): 29.04,
+    ("MobileNetV2", Precision.FP32): 19.37,
+    ("MobileNetV3_large_x1_0", Precision.FP32): 15.59,
+    ("MobileNetV3_small_x1_0", Precision.FP32): 5.39,
+    ("ResNet50", Precision.FP32): 161.13,
+    ("MobileNetV1", Precision.INT8): 11.86,
+    ("MobileNetV2", Precision.INT8): 11.38,
+    ("MobileNetV3_large_x1_0", Precision.INT8): 8.88,
+    ("MobileNetV3_small_x1_0", Precision.INT8): 3.29,
+    ("ResNet50", Precision.INT8): 66.81,
+}
 
 
 def published(name: str, threads: int) -> float:
@@ -49,39 +57,25 @@ def show_shipped() -> None:
         print(f"| largest | {fit.threads} | | | {worst:.1%}, leave-one-out {left_out:.1%} |")
 
 
-def show_counted(paths: list[Path]) -> None:
-    sizes = {one.model: one.nb_mb for one in load_counts().networks}
-    counted: dict[str, dict[int, float]] = {}
-    for point in [point for path in paths for point in load_result(path).points]:
-        if point.instruction_count is not None:
-            millions = round(point.instruction_count.main_thread / 1e6, 3)
-            counted.setdefault(point.model, {})[point.requested_threads] = millions
-    for name, by_threads in counted.items():
-        size = sizes.get(name, 0.0)
-        words = ", ".join(f'"{threads}" = {millions}' for threads, millions in sorted(by_threads.items()))
-        print(
-            f'\n[[networks]]\nmodel = "{name}"\nprecision = "fp32"\nnb_mb = {size}\nmillions = {{ {words} }}'
-        )
-    points = [
-        FitPoint(
-            model=name,
-            threads=threads,
-            millions=value,
-            nb_mb=sizes[name],
-            latency_ms=published(name, threads),
-        )
-        for name, by_threads in counted.items()
-        if name in sizes
-        for threads, value in by_threads.items()
-    ]
-    for fit in fit_points(points):
-        print(f"\n[[fits]]\nthreads = {fit.threads}\nms_per_million = {fit.ms_per_million:.5f}")
-        print(f"ms_per_mb = {fit.ms_per_mb:.5f}\nleave_one_out_error = {fit.leave_one_out_error:.3f}")
-        print(f"millions = [{fit.millions[0]}, {fit.millions[1]}]")
+def show_unfitted() -> None:
+    """Networks that the model was not fitted on, one thread; what has no count yet is passed over."""
+    soc = load_soc("sd855")
+    print("\n| model | precision | published ms | estimated ms | error |\n|---|---|---:|---:|---:|")
+    errors: dict[Precision, list[float]] = {}
+    for (name, precision), truth in PADDLE_LITE.items():
+        count = known_count(name, precision)
+        if count is None:
+            continue
+        [one] = estimate(soc, count, [1]).estimates
+        error = one.latency_ms / truth - 1
+        errors.setdefault(precision, []).append(error)
+        print(f"| {name} | {precision.value} | {truth:.2f} | {one.latency_ms:.2f} | {error:+.1%} |")
+    for precision, found in errors.items():
+        sizes = [abs(error) for error in found]
+        mean, worst = sum(sizes) / len(sizes), max(sizes)
+        print(f"| {len(found)} networks | {precision.value} | | | mean {mean:.1%}, largest {worst:.1%} |")
 
 
 if __name__ == "__main__":
-    if len(sys.argv) > 1:
-        show_counted([Path(word) for word in sys.argv[1:]])
-    else:
-        show_shipped()
+    show_shipped()
+    show_unfitted()

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import contextlib
+import logging
 from collections.abc import Sequence
 from pathlib import Path
 
 import msgspec
 
-from edgekit.core.measurement import Point, Result, Status
+from edgekit.core.measurement import Point, Result, Status, Verdict
 from edgekit.core.spec import Precision
 from edgekit.errors import EdgekitError, InputError, RunnerError, UsageError
 from edgekit.measure.bench import BenchOptions, bench
@@ -20,8 +21,12 @@ from edgekit.runners.engines import artifact_kind, device_side
 from edgekit.virtual.soc import list_socs
 from edgekit.zoo.registry import find_model, model_names
 
+logger = logging.getLogger("edgekit")
+
 # How far outside the fitted range a network may be before that is said.
 RANGE_MARGIN = 1.25
+# A leave-one-out error from which on the fit itself is said to be poor.
+POOR_FIT = 0.2
 
 
 class Estimate(msgspec.Struct, frozen=True, kw_only=True):
@@ -100,6 +105,8 @@ def _estimate(soc: SocModel, count: NetworkCount, threads: int) -> Estimate:
     elif not _is_fitted(count.model, soc):
         error = max(error, soc.other_error)
         reasons.append("the network is not among those that it was fitted on")
+    if fit.leave_one_out_error > POOR_FIT:
+        reasons.append(f"the fit is poor: {fit.leave_one_out_error:.0%} off on a network left out")
     low, high = fit.millions
     if not low / RANGE_MARGIN <= millions <= high * RANGE_MARGIN:
         error *= 2
@@ -108,7 +115,7 @@ def _estimate(soc: SocModel, count: NetworkCount, threads: int) -> Estimate:
     return Estimate(
         threads=threads,
         latency_ms=latency,
-        low_ms=latency * (1 - error),
+        low_ms=latency / (1 + error),
         high_ms=latency * (1 + error),
         instructions_millions=millions,
         reasons=tuple(reasons),
@@ -198,6 +205,7 @@ def fit_results(results: Sequence[Result], name: str, *, virtual_soc: str | None
             f"--virtual-soc {virtual_soc}: no such chip", hint=f"one of {', '.join(list_socs())}"
         )
     points = [point for result in results for point in _fit_points(result)]
+    _warn_of_doubtful(results)
     target = results[0].target
     fits = fit_points(points)
     known_error = max(one.leave_one_out_error for one in fits)
@@ -213,6 +221,18 @@ def fit_results(results: Sequence[Result], name: str, *, virtual_soc: str | None
         other_precision_error=max(0.17, known_error),
         fits=fits,
     )
+
+
+def _warn_of_doubtful(results: Sequence[Result]) -> None:
+    doubtful = (Verdict.THROTTLED, Verdict.UNSTABLE)
+    names = [
+        f"{point.model} at {point.requested_threads} threads ({point.verdict.value})"
+        for result in results
+        for point in result.points
+        if point.engine == "paddlelite" and point.verdict in doubtful
+    ]
+    if names:
+        logger.warning("fitting: measure these again, they are not sure: %s", ", ".join(names))
 
 
 def _fit_points(result: Result) -> list[FitPoint]:

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import msgspec
 import pytest
 
 from edgekit.convert.manifest import load_manifest
+from edgekit.core.measurement import Result, Verdict
 from edgekit.core.spec import Platform, Precision
 from edgekit.errors import InputError, UsageError
 from edgekit.measure.estimate import count_network, estimate, fit_results, known_count
@@ -40,6 +42,25 @@ def test_estimates_meet_the_published_rows(scale: str, threads: int, limit: floa
     assert one.latency_ms == pytest.approx(published(f"PPLCNet_{scale}", threads), rel=limit)
     assert one.low_ms < one.latency_ms < one.high_ms
     assert one.reasons == ()
+
+
+@pytest.mark.parametrize(
+    ("name", "published_ms"),
+    [
+        ("MobileNetV1", 29.04),
+        ("MobileNetV2", 19.37),
+        ("MobileNetV3_large_x1_0", 15.59),
+        ("MobileNetV3_small_x1_0", 5.39),
+    ],
+)
+def test_unfitted_networks_are_met_at_one_thread(name: str, published_ms: float) -> None:
+    """Paddle Lite's own figures, v2.11: docs/performance/benchmark.md, ARMv8, Snapdragon 855."""
+    count = known_count(name, Precision.FP32)
+    assert count is not None
+    [one] = estimate(load_soc("sd855"), count, [1]).estimates
+    assert one.latency_ms == pytest.approx(published_ms, rel=0.10)
+    assert one.low_ms < published_ms < one.high_ms
+    assert "not among those" in one.reasons[0]
 
 
 @pytest.mark.parametrize("threads", [1, 2, 4])
@@ -84,7 +105,7 @@ def test_weights_make_no_difference_but_classes_do() -> None:
     assert four_classes is None or four_classes != thousand
 
 
-def phone(models: tuple[str, ...], slowness: float) -> object:
+def phone(models: tuple[str, ...], slowness: float) -> Result:
     points = []
     for name in models:
         count = known_count(name, Precision.FP32)
@@ -96,7 +117,7 @@ def phone(models: tuple[str, ...], slowness: float) -> object:
 
 def test_a_users_own_phone_is_fitted(tmp_path: Path, run_cli: RunCli) -> None:
     measured = phone(("PPLCNet_x0_25", "PPLCNet_x0_5", "PPLCNet_x1_0", "PPLCNet_x2_5"), 2.0)
-    save_result(tmp_path / "phone.json", measured)  # type: ignore[arg-type]
+    save_result(tmp_path / "phone.json", measured)
     fitted = run_cli(["estimate", "--fit", "phone.json", "-o", "mine.toml"], cwd=tmp_path)
     assert fitted.exit_code == 0, fitted.stderr
     model = load_soc(str(tmp_path / "mine.toml"))
@@ -108,9 +129,26 @@ def test_a_users_own_phone_is_fitted(tmp_path: Path, run_cli: RunCli) -> None:
     assert f"{0.4 * 195.843 + 0.2 * 26.123:.2f}" in shown.stdout
 
 
+def test_a_poor_fit_of_unsteady_points_says_so(tmp_path: Path, run_cli: RunCli) -> None:
+    models = ("PPLCNet_x0_25", "PPLCNet_x0_5", "PPLCNet_x1_0", "PPLCNet_x2_5")
+    measured = phone(models, 2.0)
+    slow = msgspec.structs.replace(
+        measured.points[1], processes=(process((90_000_000,) * 100),), verdict=Verdict.UNSTABLE
+    )
+    measured = msgspec.structs.replace(measured, points=(measured.points[0], slow, *measured.points[2:]))
+    save_result(tmp_path / "phone.json", measured)
+    fit = ["estimate", "PPLCNet_x2_0", "--fit", "phone.json", "--threads", "1", "--json"]
+    fitted = run_cli(fit, cwd=tmp_path)
+    assert fitted.exit_code == 0, fitted.stderr
+    assert "PPLCNet_x0_5 at 1 threads (unstable)" in fitted.stderr
+    [one] = json.loads(fitted.stdout)["estimates"]
+    assert 0 < one["low_ms"] < one["latency_ms"] < one["high_ms"]
+    assert any("the fit is poor" in reason for reason in one["reasons"])
+
+
 def test_a_fit_takes_no_phone_for_another(tmp_path: Path, run_cli: RunCli) -> None:
     measured = phone(("PPLCNet_x0_25", "PPLCNet_x0_5", "PPLCNet_x1_0"), 2.0)
-    save_result(tmp_path / "phone.json", measured)  # type: ignore[arg-type]
+    save_result(tmp_path / "phone.json", measured)
     fit = ["estimate", "--fit", "phone.json", "-o"]
     assert run_cli([*fit, "mine.toml"], cwd=tmp_path).exit_code == 0
     model = load_soc(str(tmp_path / "mine.toml"))
@@ -139,7 +177,7 @@ def test_counting_for_a_phone_without_a_virtual_twin_is_refused(x0_25: Path) -> 
 
 def test_too_few_networks_and_emulated_ones_are_refused() -> None:
     with pytest.raises(InputError, match="three networks"):
-        fit_results([phone(("PPLCNet_x0_25", "PPLCNet_x0_5"), 1.0)], "x")  # type: ignore[list-item]
+        fit_results([phone(("PPLCNet_x0_25", "PPLCNet_x0_5"), 1.0)], "x")
     with pytest.raises(InputError, match="emulated"):
         fit_results([result(emulated=True)], "x")
 

@@ -1,0 +1,126 @@
+"""Count networks of the zoo for edgekit/measure/data/counts.toml, as `edgekit estimate NAME --count` does.
+
+    scripts/count_networks.py --work DIR --precision fp32,int8 PPLCNet_x0_5 PPHGNet_tiny
+
+Each network is exported into DIR with random weights where it is not there yet, for int8 quantised on noise
+(values change no instruction of these kernels), counted on the virtual Snapdragon 855 with the Paddle Lite
+library that is installed, and its row is put into the data. Rows that are there are passed over.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+import tempfile
+from pathlib import Path
+
+import msgspec
+import numpy as np
+
+from edgekit.cli.options import note
+from edgekit.convert.export import export
+from edgekit.convert.manifest import load_manifest, write_manifest
+from edgekit.convert.plan import ExportRequest
+from edgekit.convert.quantize import Calibration, quantize
+from edgekit.core.artifact import ArtifactKind
+from edgekit.core.spec import Precision
+from edgekit.errors import EdgekitError
+from edgekit.measure.estimate import count_network, known_count
+from edgekit.measure.soc_model import COUNTS, NetworkCount, load_soc
+from edgekit.measure.sweep import Progress, describe
+from edgekit.measure.target import Subject
+from edgekit.zoo.registry import find_model
+
+CALIBRATION_INPUTS = 10
+
+
+def exported(name: str, work: Path) -> Subject:
+    directory = work / name
+    if not (directory / "manifest.json").exists():
+        request = ExportRequest(
+            spec=find_model(name),
+            directory=directory,
+            weights="random",
+            formats=("nb",),
+            nb_targets=("arm",),
+        )
+        [outcome] = export([request], progress=note)
+        if outcome.error is not None:
+            raise outcome.error
+    return Subject(directory=directory, manifest=load_manifest(directory))
+
+
+def quantized(subject: Subject) -> Subject:
+    if subject.manifest.artifact(ArtifactKind.NB_ARM_INT8) is not None:
+        return subject
+    directory, manifest = subject.directory, subject.manifest
+    shape = (CALIBRATION_INPUTS, *subject.input_shape)
+    with tempfile.TemporaryDirectory(prefix="edgekit-count-", dir=directory.parent) as name:
+        calibration = Path(name) / "noise.f32"
+        np.random.default_rng(0).standard_normal(shape, dtype=np.float32).tofile(calibration)
+        staging = Path(name) / "staging"
+        staging.mkdir()
+        made = quantize(
+            directory,
+            manifest,
+            Calibration(path=calibration, shape=shape),
+            staging,
+            formats=("nb",),
+            install=True,
+            progress=note,
+        )
+        for file in staging.iterdir():
+            file.replace(directory / file.name)
+    both = msgspec.structs.replace(manifest, artifacts={**manifest.artifacts, **made})
+    write_manifest(directory, both)
+    return Subject(directory=directory, manifest=both)
+
+
+def row(count: NetworkCount) -> str:
+    words = ", ".join(f'"{threads}" = {millions}' for threads, millions in count.millions.items())
+    return (
+        f'\n[[networks]]\nmodel = "{count.model}"\nprecision = "{count.precision}"\n'
+        f"nb_mb = {round(count.nb_mb, 3)}\nmillions = {{ {words} }}\n"
+    )
+
+
+def count_one(name: str, precision: Precision, threads: tuple[int, ...], work: Path) -> None:
+    subject = exported(name, work)
+    if precision is Precision.INT8:
+        subject = quantized(subject)
+
+    def show(step: Progress) -> None:
+        if step.instructions is not None:
+            note(describe(step))
+
+    count = count_network(
+        subject, load_soc("sd855"), precision=precision, threads=threads, work=work, show=show
+    )
+    with COUNTS.open("a") as file:
+        file.write(row(count))
+    sys.stdout.write(row(count))
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
+    parser.add_argument("names", nargs="+", metavar="NAME")
+    parser.add_argument("--work", type=Path, required=True, metavar="DIR")
+    parser.add_argument("--precision", default="fp32", metavar="WORD,...")
+    parser.add_argument("--threads", default="1,2,4", metavar="NUMBER,...")
+    asked = parser.parse_args()
+    threads = tuple(map(int, asked.threads.split(",")))
+    failed = 0
+    for precision in map(Precision, asked.precision.split(",")):
+        for name in asked.names:
+            if known_count(name, precision) is not None:
+                continue
+            try:
+                count_one(name, precision, threads, asked.work)
+            except EdgekitError as error:
+                failed += 1
+                note(f"error: {name} {precision.value}: {error.message}")
+    return 1 if failed else 0
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())
