@@ -83,7 +83,8 @@ def build_program(
     else:
         assert source.params is not None
         came = _Program(model=source.model, params=source.params)
-    progress("checking the Paddle program" + ("" if converted else " and converting it to ONNX"))
+    to_onnx = with_onnx and not converted
+    progress("checking the Paddle program" + (" and converting it to ONNX" if to_onnx else ""))
     made = run_step(
         ProgramJob(
             origin=str(source.origin),
@@ -93,11 +94,11 @@ def build_program(
             crop_size=shaping.crop_size,
             directory=str(staging),
             converted=converted,
-            onnx=str(onnx) if with_onnx and not converted else None,
+            onnx=str(onnx) if to_onnx else None,
         )
     )
     signature, tool = came.onnx, came.onnx_tool
-    if with_onnx and not converted:
+    if to_onnx:
         signature = (made.onnx_inputs, made.onnx_outputs)
         tool = (_PADDLE2ONNX, importlib.metadata.version(_PADDLE2ONNX))
     return Built(program=made, onnx=signature, onnx_tool=tool, notes=(*came.notes, *made.notes))

@@ -1,6 +1,7 @@
 """The import worker: one process for each step, as converters leave state behind and abort on bad models.
 
-A job comes as JSON on stdin, one answer goes to stdout (`edgekit.convert.import_jobs`).
+A job comes as JSON on stdin, answers go to stdout (`edgekit.convert.import_jobs`). The last one counts: what
+is to be said of a death is said before.
 """
 
 from __future__ import annotations
@@ -12,6 +13,7 @@ import os
 import shutil
 import signal
 import sys
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -29,6 +31,7 @@ ONLY_PICTURES = "edgekit imports classifiers: one picture float32[N,3,S,S] in, o
 BATCH_TOLERANCE = 1e-4
 
 Shape = tuple[int | None, ...]
+Say = Callable[[Answer], None]
 
 
 def main() -> None:
@@ -37,8 +40,13 @@ def main() -> None:
     answers = os.fdopen(os.dup(1), "wb")
     os.dup2(2, 1)
     job = msgspec.json.decode(sys.stdin.buffer.read(), type=Job)
+
+    def say(answer: Answer) -> None:
+        answers.write(msgspec.json.encode(answer) + b"\n")
+        answers.flush()
+
     try:
-        answer = _serve(job)
+        answer = _serve(job, say)
     except EdgekitError as error:
         answer = Answer(error=type(error).__name__, message=error.message, hint=error.hint)
     except OSError as error:
@@ -50,12 +58,11 @@ def main() -> None:
             message=f"importing {job.origin}: {type(error).__name__}: {lines[-1][:300]}",
             hint="edgekit --verbose import shows what the converter printed",
         )
-    answers.write(msgspec.json.encode(answer) + b"\n")
-    answers.flush()
+    say(answer)
     os._exit(0)
 
 
-def _serve(job: Job) -> Answer:
+def _serve(job: Job, say: Say) -> Answer:
     if isinstance(job, PirJob):
         onnx.convert(Path(job.model), Path(job.params), Path(job.onnx))
         inputs, outputs = onnx.read_signature(Path(job.onnx))
@@ -63,7 +70,7 @@ def _serve(job: Job) -> Answer:
         return Answer(onnx_inputs=inputs, onnx_outputs=outputs, tool_version=version)
     if isinstance(job, ScoresJob):
         return _scores(job)
-    return _from_onnx(job) if isinstance(job, OnnxJob) else _program(job)
+    return _from_onnx(job) if isinstance(job, OnnxJob) else _program(job, say)
 
 
 def _scores(job: ScoresJob) -> Answer:
@@ -188,7 +195,7 @@ def _shown(shape: Shape) -> str:
     return f"[{','.join('?' if size is None else str(size) for size in shape)}]"
 
 
-def _program(job: ProgramJob) -> Answer:
+def _program(job: ProgramJob, say: Say) -> Answer:
     model, prefix = Path(job.model), Path(job.directory) / PREFIX
     program = import_program.parse(model, job.origin)
     feeds, fetches = import_program.feeds_and_fetches(program, job.origin)
@@ -236,10 +243,23 @@ def _program(job: ProgramJob) -> Answer:
     )
     if job.onnx is None:
         return answer
+    unknown = set(answer.operators) - onnx.known_operators()
+    if unknown:
+        # paddle2onnx aborts on what it does not know: then this is the last that the parent hears.
+        say(_unknown_to_paddle2onnx({kind: answer.operators[kind] for kind in sorted(unknown)}, job.origin))
     target = Path(job.onnx)
     onnx.convert(prefix.with_suffix(".pdmodel"), prefix.with_suffix(".pdiparams"), target)
     onnx_inputs, onnx_outputs = onnx.read_signature(target)
     return msgspec.structs.replace(answer, onnx_inputs=onnx_inputs, onnx_outputs=onnx_outputs)
+
+
+def _unknown_to_paddle2onnx(places: dict[str, str], origin: str) -> Answer:
+    return Answer(
+        error=ConversionError.__name__,
+        message=f"importing {origin}: paddle2onnx has no operator {', '.join(places)}: "
+        f"{'; '.join(places.values())}",
+        hint="replace the operator before the export, or leave ONNX out: --formats paddle,nb",
+    )
 
 
 def _without_threshold(program: Any) -> int:

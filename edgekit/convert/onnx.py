@@ -62,6 +62,13 @@ def convert(model: Path, params: Path, onnx_file: Path) -> None:
     check(onnx_file)
 
 
+def known_operators() -> set[str]:
+    """Operators of legacy programs that paddle2onnx lists; it has a few more (`scale`)."""
+    from paddle2onnx import paddle2onnx_cpp2py_export
+
+    return {"feed", "fetch", *paddle2onnx_cpp2py_export.get_all_supported_operators()}
+
+
 def tidy(document: onnx.ModelProto) -> None:
     """Constants become initialisers, copies vanish, the batch dimension gets one name."""
     graph = document.graph

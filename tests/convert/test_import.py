@@ -177,11 +177,16 @@ def test_relu6_without_its_threshold_is_mended(tmp_path: Path, run_cli: RunCli) 
     assert set(rungs(result.stderr).values()) == {"reference", "passed"}
 
 
-def test_an_operator_that_opt_lacks_is_named_with_its_place(tmp_path: Path, run_cli: RunCli) -> None:
-    result = run_cli(["import", save_legacy(tmp_path, strange=True), "--name", "mine"], cwd=tmp_path)
-    assert result.exit_code == 5, result.stderr
-    assert "no operator erfinv for arm: erfinv at " in result.stderr
-    assert "--formats paddle,onnx" in result.stderr
+def test_an_operator_that_a_converter_lacks_is_named_with_its_place(tmp_path: Path, run_cli: RunCli) -> None:
+    words = ["import", save_legacy(tmp_path, strange=True), "--name", "mine"]
+    for formats, said, mended in (
+        ("paddle,onnx", "paddle2onnx has no operator erfinv: erfinv at ", "--formats paddle,nb"),
+        ("paddle,nb", "no operator erfinv for arm: erfinv at ", "--formats paddle,onnx"),
+    ):
+        result = run_cli([*words, "--formats", formats], cwd=tmp_path)
+        assert result.exit_code == 5, result.stderr
+        assert said in result.stderr
+        assert mended in result.stderr
     assert not list(tmp_path.glob("models/*"))
 
 
