@@ -88,9 +88,10 @@ class Ladder(msgspec.Struct, frozen=True, kw_only=True):
         """Raise ParityError naming the first rung that broke; nothing where all held."""
         for rung in self.rungs:
             if rung.status is RungStatus.FAILED:
+                mend = "quantize {} --calibration DIR" if "int8" in rung.name else "export {} --force"
                 raise ParityError(
                     f"model {self.name}: the rung {rung.name} ({rung.engine}) broke: {rung.reason}",
-                    hint=rung.hint or f"edgekit export {self.name} --force",
+                    hint=rung.hint or f"edgekit {mend.format(self.name)}",
                 )
 
 

@@ -14,7 +14,7 @@ from edgekit.core.spec import Platform, Precision
 from edgekit.errors import InputError, UsageError
 from edgekit.measure.estimate import count_network, estimate, fit_results, known_count
 from edgekit.measure.results import save_result
-from edgekit.measure.soc_model import FitPoint, NetworkCount, fit_points, load_soc
+from edgekit.measure.soc_model import FitPoint, NetworkCount, fit_points, load_counts, load_soc
 from edgekit.measure.target import Subject
 from edgekit.zoo.registry import find_model
 from tests.conftest import RunCli
@@ -127,6 +127,20 @@ def test_a_users_own_phone_is_fitted(tmp_path: Path, run_cli: RunCli) -> None:
     assert shown.exit_code == 0, shown.stderr
     assert "estimated" in shown.stdout
     assert f"{0.4 * 195.843 + 0.2 * 26.123:.2f}" in shown.stdout
+
+
+def test_what_was_not_counted_is_named(tmp_path: Path, run_cli: RunCli) -> None:
+    partly = next((one for one in load_counts().networks if "2" not in one.millions), None)
+    if partly is None:
+        pytest.skip("every network was counted at every number of threads")
+    asked = ["estimate", partly.model, "--precision", partly.precision]
+    shown = run_cli([*asked, "--json"], cwd=tmp_path)
+    assert shown.exit_code == 0, shown.stderr
+    assert [str(one["threads"]) for one in json.loads(shown.stdout)["estimates"]] == [*partly.millions]
+    assert "was not counted with 2" in shown.stderr
+    refused = run_cli([*asked, "--threads", "2"], cwd=tmp_path)
+    assert refused.exit_code == 3
+    assert "--count" in refused.stderr
 
 
 def test_a_poor_fit_of_unsteady_points_says_so(tmp_path: Path, run_cli: RunCli) -> None:

@@ -19,7 +19,8 @@ if TYPE_CHECKING:
 @click.command()
 @click.argument("name", required=False, metavar="[NAME]")
 @click.option("--soc", default="sd855", show_default=True, metavar="SOC", help="sd855, or a file of --fit.")
-@click.option("--threads", type=IntList(), default="1,2,4", show_default=True, help="Threads of the engine.")
+@click.option("--threads", type=IntList(),
+              help="Threads of the engine.  [default: all that SOC's model and the counts know]")  # fmt: skip
 @click.option("--precision", type=click.Choice(("fp32", "fp16", "int8")), default="fp32", show_default=True,
               help="Which artifact.")  # fmt: skip
 @click.option("--count", "count_now", is_flag=True,
@@ -35,7 +36,7 @@ if TYPE_CHECKING:
 def command(
     name: str | None,
     soc: str,
-    threads: tuple[int, ...],
+    threads: tuple[int, ...] | None,
     precision: str,
     count_now: bool,
     fit_files: tuple[Path, ...],
@@ -62,13 +63,23 @@ def command(
         model = msgspec.structs.replace(model, virtual_soc=virtual_soc)
     if name is None:
         return 0
-    count = _count(name, model, Precision(precision), threads, count_now=count_now, install=not no_install)
-    report = estimate(model, count, threads)
+    fitted = tuple(fit.threads for fit in model.fits)
+    count = _count(
+        name, model, Precision(precision), threads or fitted, count_now=count_now, install=not no_install
+    )
+    report = estimate(model, count, threads or _known(count, fitted))
     if as_json:
         echo_json(report)
     else:
         click.echo(_render(report, model))
     return 0
+
+
+def _known(count: NetworkCount, fitted: tuple[int, ...]) -> tuple[int, ...]:
+    missing = [str(threads) for threads in fitted if str(threads) not in count.millions]
+    if missing:
+        note(f"{count.model} was not counted with {' and '.join(missing)} threads: --count does that")
+    return tuple(threads for threads in fitted if str(threads) in count.millions)
 
 
 def _fit(files: tuple[Path, ...], output: Path | None, virtual_soc: str | None) -> SocModel:
