@@ -2,21 +2,15 @@
 
 from __future__ import annotations
 
-import mmap
-import os
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from edgekit.core.spec import Preprocess
 from edgekit.errors import InputError
+from edgekit.runners.shared import SharedArray
 from edgekit.vision.decode import Canvas
 from edgekit.vision.pictures import Picture, Unreadable, read_picture
-
-if TYPE_CHECKING:
-    import numpy as np
-    from numpy.typing import NDArray
 
 Item = Picture | Unreadable
 
@@ -44,29 +38,19 @@ class Feed:
     """
 
     def __init__(self, parameters: Preprocess, batch_size: int, *, reduced_decode: bool = False) -> None:
-        import numpy as np
-
         from edgekit.vision.preprocess import Preprocessor
 
         self._preprocessor = Preprocessor(parameters)
         self._canvas = Canvas()
         self._shrink_to = self._preprocessor.shrink_to if reduced_decode else None
         self.shape = (batch_size, *self._preprocessor.shape)
-        size_bytes = 4 * int(np.prod(self.shape))
-        # Not a file of /dev/shm: containers limit that to 64 MB, and SIGKILL would leave it behind.
-        self._handle = os.memfd_create("edgekit-feed")
-        try:
-            os.ftruncate(self._handle, size_bytes)
-            self._memory = mmap.mmap(self._handle, size_bytes)
-        except BaseException:
-            os.close(self._handle)
-            raise
-        self.array: NDArray[np.float32] = np.frombuffer(self._memory, np.float32).reshape(self.shape)
+        self._shared = SharedArray(self.shape)
+        self.array = self._shared.array
 
     @property
     def path(self) -> Path:
         """Where runners of this user find the batch, raw float32 in C order."""
-        return Path(f"/proc/{os.getpid()}/fd/{self._handle}")
+        return self._shared.path
 
     def fill(self, items: Sequence[Item]) -> Filled:
         """Decode and preprocess up to a batch of items; what is no picture is left out."""
@@ -87,4 +71,4 @@ class Feed:
 
     def close(self) -> None:
         """Give the memory back."""
-        os.close(self._handle)
+        self._shared.close()

@@ -114,12 +114,18 @@ class Run(msgspec.Struct, frozen=True, kw_only=True, tag_field="op", tag="run"):
     mark: bool = False
 
 
-class Infer(msgspec.Struct, frozen=True, kw_only=True, tag_field="op", tag="infer"):
-    """Run one file of inputs through the model."""
+class Infer(msgspec.Struct, frozen=True, kw_only=True, tag_field="op", tag="infer", omit_defaults=True):
+    """Run one file of inputs through the model.
+
+    Attributes:
+        skip: Numbers of the input that come before, and the file may go on after; None where it holds
+            this input alone. Only the host's worker takes it: elsewhere files are sent, not shared.
+    """
 
     input: str
     shape: tuple[int, ...]
     output: str
+    skip: int | None = None
 
 
 class ReadEnvironment(msgspec.Struct, frozen=True, kw_only=True, tag_field="op", tag="environment"):

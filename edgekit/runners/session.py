@@ -7,6 +7,7 @@ import re
 import shutil
 import signal
 import tempfile
+import threading
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -99,6 +100,9 @@ class Killable(ABC):
 class RunnerSession(Killable):
     """One runner process: opened on entry, closed on exit, killed where the block fails.
 
+    Threads may share it: a second one's request is sent while the first one's is served, so that the runner
+    goes on without a pause; a third waits until then.
+
     Args:
         transport: Where the runner runs.
         argv: The runner's command line over there.
@@ -125,6 +129,7 @@ class RunnerSession(Killable):
         self._process: RemoteProcess | None = None
         self._staging: Path | None = None
         self._model: str | None = None
+        self._sending, self._receiving = threading.Lock(), threading.Lock()
 
     def __enter__(self) -> RunnerSession:
         self.start()
@@ -189,22 +194,25 @@ class RunnerSession(Killable):
         return self.infer_file(path, tuple(inputs.shape), timeout_s=timeout_s)
 
     def infer_file(
-        self, path: Path, shape: tuple[int, ...], *, timeout_s: float = INFER_TIMEOUT_S
-    ) -> tuple[NDArray[np.float32], Inferred]:
+        self, path: Path, shape: tuple[int, ...], *, skip: int | None = None,
+        timeout_s: float = INFER_TIMEOUT_S,
+    ) -> tuple[NDArray[np.float32], Inferred]:  # fmt: skip
         """As `infer`, from a file of this machine: raw little-endian float32 in C order, of `shape`.
 
-        Where both sides share their files the runner reads it where it lies.
+        Where both sides share their files the runner reads it where it lies; `skip` then says how many
+        numbers of a longer file come before this input.
         """
         import numpy
 
         assert self._staging is not None, "the session is not started"
-        local_out = self._staging / "out.f32"
+        assert skip is None or self._scratch is None, "a part of a file is not sent"
+        local_out = self._staging / f"out.{threading.get_ident()}.f32"
         if self._scratch is None:
             remote_in, remote_out = str(path), str(local_out)
         else:
             remote_in, remote_out = f"{self._scratch}/in.f32", f"{self._scratch}/out.f32"
             self._transport.push(path, remote_in)
-        request = Infer(input=remote_in, shape=shape, output=remote_out)
+        request = Infer(input=remote_in, shape=shape, output=remote_out, skip=skip)
         answer = self._ask(request, Inferred, timeout_s)
         if self._scratch is not None:
             self._transport.pull(remote_out, local_out)
@@ -244,15 +252,41 @@ class RunnerSession(Killable):
         return "" if self._process is None else self._process.stderr_text()
 
     def _ask(self, request: Request, kind: type[Answer], timeout_s: float) -> Answer:
-        op = type(request).__struct_config__.tag
-        process = self._process
-        if process is None:
-            raise RunnerError(f"{self.label}: asked to {op}, but the runner has ended")
+        op = str(type(request).__struct_config__.tag)
+        with self._sending:
+            process = self._process
+            if process is None:
+                raise RunnerError(f"{self.label}: asked to {op}, but the runner has ended")
+            lost = self._send(process, request)
+            # Before another may send: answers come in the order of the requests.
+            self._receiving.acquire()
+        try:
+            if self._process is not process:
+                raise RunnerError(f"{self.label}: asked to {op}, but the runner has ended")
+            line = None if lost else self._receive(process, op, timeout_s)
+            if line is None:
+                raise self._crash(process, op)
+            return self._decode(line, op, kind)
+        finally:
+            self._receiving.release()
+
+    def _send(self, process: RemoteProcess, request: Request) -> bool:
+        """Whether the runner no longer reads."""
         try:
             process.write_line(msgspec.json.encode(request).decode())
-            line = process.read_line(timeout_s)
         except BrokenPipeError:
-            line = None
+            return True
+        except BaseException:
+            self.kill()
+            raise
+        return False
+
+    def _receive(self, process: RemoteProcess, op: str, timeout_s: float) -> str | None:
+        """The runner's answer; None where it has ended instead."""
+        try:
+            return process.read_line(timeout_s)
+        except BrokenPipeError:
+            return None
         except TimeoutError as error:
             self.kill()
             raise RunnerError(
@@ -261,9 +295,6 @@ class RunnerSession(Killable):
         except BaseException:
             self.kill()
             raise
-        if line is None:
-            raise self._crash(process, str(op))
-        return self._decode(line, str(op), kind)
 
     def _decode(self, line: str, op: str, kind: type[Answer]) -> Answer:
         try:

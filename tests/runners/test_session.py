@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 import time
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
@@ -13,6 +14,7 @@ from edgekit.errors import DeviceError, RunnerError, UnsupportedError
 from edgekit.runners.engines import host_launcher
 from edgekit.runners.protocol import ErrorCode, Load, Run
 from edgekit.runners.session import RefusedError, RunnerSession
+from edgekit.runners.shared import SharedArray
 from edgekit.transports.local import LocalTransport
 from tests.runners.cases import RUNNERS
 
@@ -135,3 +137,35 @@ def test_files_travel_to_a_far_side_with_files_of_its_own(tmp_path: Path, x0_25:
         assert outputs.shape == (1, 1000)
         assert sorted(file.name for file in scratch.iterdir()) == ["in.f32", "out.f32"]
     assert list(scratch.iterdir()) == []
+
+
+def test_threads_share_a_runner_and_each_gets_its_own_part_of_a_file(x0_25: Path) -> None:
+    launcher = host_launcher("onnxruntime")
+    path, _, _ = next(case for case in RUNNERS if case.name == "onnxruntime").paths(x0_25)
+    shared = SharedArray((6, 3, 224, 224))
+    shared.array[...] = np.random.default_rng(0).standard_normal(shared.array.shape)
+    size = shared.array[0].size
+    with RunnerSession(LocalTransport(), launcher.argv, env=launcher.env, label="onnxruntime") as session:
+        session.load(Load(model=path, input_shape=(1, 3, 224, 224)))
+        expected = [session.infer(row[None])[0] for row in shared.array]
+
+        def ask(row: int) -> bool:
+            found, _ = session.infer_file(shared.path, (1, 3, 224, 224), skip=row * size)
+            return np.array_equal(found, expected[row])
+
+        with ThreadPoolExecutor(3) as pool:
+            assert all(pool.map(ask, list(range(6)) * 5))
+        with pytest.raises(RefusedError, match="values"):
+            session.infer_file(shared.path, (2, 3, 224, 224), skip=5 * size)
+        with pytest.raises(RefusedError, match="values"):
+            session.infer_file(shared.path, (1, 3, 224, 224))
+    shared.close()
+
+
+def test_a_crash_is_told_to_all_that_wait() -> None:
+    script = "sys.stdin.readline(); time.sleep(0.3); os.abort()"
+    with session_with(script) as session, ThreadPoolExecutor(2) as pool:
+        asked = [pool.submit(session.run, Run(), timeout_s=30) for _ in range(2)]
+        for each in asked:
+            with pytest.raises(RunnerError, match=r"SIGABRT|has ended"):
+                each.result(30)

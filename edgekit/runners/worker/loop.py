@@ -213,13 +213,14 @@ class Worker:
             raise RefusedError(
                 "shape", "loaded for {}, given {}".format(format_shape(loaded), format_shape(shape))
             )
-        array = self._inputs.open(source)
-        if array.size != int(numpy.prod(shape)):
+        array, needed = self._inputs.open(source), int(numpy.prod(shape))
+        if request.get("skip") is not None:
+            skip = _integer(request, "skip", 0)
+            array = array[skip : skip + needed]
+        if array.size != needed:
             raise RefusedError(
                 "io",
-                "{} has {} values, {} needs {}".format(
-                    source, array.size, format_shape(shape), numpy.prod(shape)
-                ),
+                "{} has {} values, {} needs {}".format(source, array.size, format_shape(shape), needed),
             )
         call = self._engine.bind(array.reshape(shape).astype(numpy.float32, copy=False))
         latency = timing.time_call(call)
