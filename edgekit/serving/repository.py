@@ -12,9 +12,8 @@ import msgspec
 from edgekit._files import write_atomic
 from edgekit.convert.manifest import find_artifacts
 from edgekit.core.artifact import Manifest
-from edgekit.errors import InputError, UsageError
-from edgekit.runners.engines import artifact_kind, host_side
-from edgekit.serving.engine import ServedModel
+from edgekit.errors import UsageError
+from edgekit.serving.engine import ServedModel, served_artifact
 
 IMPLEMENTATION = "edgekit.serving.runtime.EdgekitRuntime"
 MEGABYTE = 1 << 20
@@ -48,17 +47,12 @@ def write_repository(
         InputError: A model is not exported, or not for this engine.
         OutputError: The directory cannot be written.
     """
-    kind = artifact_kind(served.engine, host_side(served.engine), served.precision)
     found = [find_artifacts(name) for name in names]
     taken = [manifest.name for _, manifest in found]
     if len(set(taken)) != len(taken):
         raise UsageError(f"serving {', '.join(taken)}: two models of one name")
     for _, manifest in found:
-        if manifest.artifact(kind) is None:
-            raise InputError(
-                f"serving {manifest.name}: it has no artifact {kind.value}",
-                hint=f"edgekit export {manifest.name}",
-            )
+        served_artifact(manifest, served)
     for source, manifest in found:
         target = directory / manifest.name
         _write(target / "model-settings.json", _model_settings(manifest, source, target, served))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import binascii
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -61,12 +62,13 @@ class EdgekitRuntime(MLModel):  # type: ignore[misc]
         if unknown:
             raise InferenceError(f"model {self.name} has no output {', '.join(sorted(unknown))}")
         if PROBABILITIES in wanted:
-            outputs.append(_tensor(PROBABILITIES, "FP32", rows.shape, rows.ravel().tolist()))
+            every = [value for row in rows for value in row.tolist()]
+            outputs.append(_tensor(PROBABILITIES, "FP32", (len(rows), len(rows[0])), every))
         return InferenceResponse(
             model_name=self.name, model_version=self.version, id=payload.id, outputs=outputs
         )
 
-    async def _probabilities(self, payload: InferenceRequest) -> NDArray[np.float32]:
+    async def _probabilities(self, payload: InferenceRequest) -> list[NDArray[np.float32]]:
         names = [given.name for given in payload.inputs]
         own = self._engine.manifest.inputs[0].name
         if len(names) != 1 or names[0] not in (IMAGE_INPUT, own):
@@ -85,7 +87,7 @@ class EdgekitRuntime(MLModel):  # type: ignore[misc]
         if not 1 <= count <= most:
             raise InferenceError(f"model {self.name} takes 1 to {most} pictures a request, not {count}")
 
-    def _outputs(self, rows: NDArray[np.float32]) -> list[ResponseOutput]:
+    def _outputs(self, rows: Sequence[NDArray[np.float32]]) -> list[ResponseOutput]:
         engine = self._engine
         answers = [to_prediction(row, "", top_k=engine.served.top_k, labels=engine.labels) for row in rows]
         shape = (len(answers), len(answers[0].class_ids))
@@ -102,7 +104,7 @@ class EdgekitRuntime(MLModel):  # type: ignore[misc]
 def _directory(settings: Any, uri: str) -> Path:
     """Relative to the file of settings, as MLServer has it."""
     source = getattr(settings, "_source", None)
-    return Path(uri) if source is None else Path(source).parent / uri
+    return Path(uri) if source is None else (Path(source).parent / uri).resolve()
 
 
 def _tensor(name: str, datatype: str, shape: tuple[int, ...], data: list[Any]) -> ResponseOutput:

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import errno
+import itertools
+import logging
 import socket
 from collections.abc import Awaitable, Callable, MutableMapping
 from pathlib import Path
 from typing import Any
 
-from edgekit.errors import OutputError, RunnerError, ToolError
+from edgekit.errors import EdgekitError, OutputError, RunnerError, ToolError, UsageError
 from edgekit.serving.repository import Listening
 
 Message = MutableMapping[str, Any]
@@ -67,33 +69,49 @@ class BodyLimit:
         await send({"type": "http.response.body", "body": body})
 
 
+def check_listening(listening: Listening) -> None:
+    """Whether the three ports can be had.
+
+    Raises:
+        UsageError: Two of them are the same.
+        OutputError: One is taken, or the host is none of this machine's.
+    """
+    ports = {
+        "--port": listening.http_port,
+        "--grpc-port": listening.grpc_port,
+        "--metrics-port": listening.metrics_port,
+    }
+    for (option, port), (other, same) in itertools.combinations(ports.items(), 2):
+        if port == same:
+            raise UsageError(f"listening on port {port}: {option} and {other} are the same")
+    for option, port in ports.items():
+        with socket.socket() as probe:
+            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            try:
+                probe.bind((listening.host, port))
+            except OSError as error:
+                taken = error.errno in (errno.EADDRINUSE, errno.EACCES)
+                reason = "in use" if error.errno == errno.EADDRINUSE else error.strerror or str(error)
+                raise OutputError(
+                    f"listening on {listening.host}:{port}: {reason}",
+                    hint=f"edgekit serve NAME {option} PORT, with a free one above 1023" if taken
+                    else "edgekit serve NAME --host 127.0.0.1, or another IPv4 address of this machine",
+                ) from error  # fmt: skip
+
+
 def serve(repository: Path, listening: Listening) -> None:
     """Serve a repository that `write_repository` wrote, until SIGINT or SIGTERM; what is in hand is answered.
 
     Raises:
         ToolError: MLServer is not installed.
-        OutputError: A port is taken.
-        RunnerError: A model did not load.
+        EdgekitError: A model did not load.
     """
     try:
-        import mlserver  # noqa: F401
+        from mlserver.utils import install_uvloop_event_loop
     except ImportError as error:
         raise ToolError(f"serving: {error}", hint="pip install 'edgekit[serve]'") from error
-    for port in (listening.http_port, listening.grpc_port, listening.metrics_port):
-        _check_free(listening.host, port)
+    install_uvloop_event_loop()  # as `mlserver start` does
     asyncio.run(_serve(repository, listening))
-
-
-def _check_free(host: str, port: int) -> None:
-    with socket.socket() as probe:
-        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        try:
-            probe.bind((host, port))
-        except OSError as error:
-            reason = "in use" if error.errno == errno.EADDRINUSE else error.strerror or str(error)
-            raise OutputError(
-                f"listening on {host}:{port}: {reason}", hint="--port, --grpc-port or --metrics-port"
-            ) from error
 
 
 async def _serve(repository: Path, listening: Listening) -> None:
@@ -103,20 +121,29 @@ async def _serve(repository: Path, listening: Listening) -> None:
     settings, models = await load_settings(str(repository))
     server = MLServer(settings)
     server._rest_server._app.add_middleware(BodyLimit, max_body_bytes=listening.max_body_bytes)
-    failures: list[str] = []
+    failures: list[Exception] = []
     load = server._model_registry.load
 
     async def load_or_remember(model: Any) -> Any:
         try:
             return await load(model)
         except Exception as error:
-            failures.append(f"{model.name}: {error}")
+            failures.append(error)
             raise
 
     server._model_registry.load = load_or_remember
+    logging.getLogger("mlserver").addFilter(_without_traceback)
     await server.start(models)
+    for failure in failures:
+        if isinstance(failure, EdgekitError):
+            raise failure
+        raise RunnerError(f"serving {', '.join(model.name for model in models)}: {failure}") from failure
     for model in models:
-        if not failures:
-            await server._model_registry.unload(model.name)
-    if failures:
-        raise RunnerError(f"serving {'; '.join(failures)}", hint="edgekit verify NAME")
+        await server._model_registry.unload(model.name)
+
+
+def _without_traceback(record: logging.LogRecord) -> bool:
+    """MLServer logs why a model did not load; ours are told as errors, without the way there."""
+    if record.exc_info and isinstance(record.exc_info[1], EdgekitError):
+        record.exc_info = None
+    return True

@@ -146,7 +146,7 @@ def test_threads_share_a_runner_and_each_gets_its_own_part_of_a_file(x0_25: Path
     shared.array[...] = np.random.default_rng(0).standard_normal(shared.array.shape)
     size = shared.array[0].size
     with RunnerSession(LocalTransport(), launcher.argv, env=launcher.env, label="onnxruntime") as session:
-        session.load(Load(model=path, input_shape=(1, 3, 224, 224)))
+        session.load(Load(model=str(path), input_shape=(1, 3, 224, 224)))
         expected = [session.infer(row[None])[0] for row in shared.array]
 
         def ask(row: int) -> bool:

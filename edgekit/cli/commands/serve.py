@@ -27,7 +27,7 @@ from edgekit.cli.options import note
     "--max-batch", type=click.IntRange(1), default=8, show_default=True, help="Computed together at most."
 )
 @click.option(
-    "--max-wait", type=click.FloatRange(0), default=2.0, show_default=True, metavar="MS",
+    "--max-wait", type=click.FloatRange(0), default=0.0, show_default=True, metavar="MS",
     help="How long a picture waits for others to be computed with.",
 )  # fmt: skip
 @click.option("--top-k", type=click.IntRange(1), default=5, show_default=True, help="Classes in an answer.")
@@ -56,7 +56,7 @@ def command(
     from edgekit.core.spec import Precision
     from edgekit.serving.engine import ServedModel
     from edgekit.serving.repository import MEGABYTE, Listening, write_repository
-    from edgekit.serving.server import serve
+    from edgekit.serving.server import check_listening, serve
 
     listening = Listening(
         host=host,
@@ -77,6 +77,7 @@ def command(
         write_repository(names, settings_only, listening, served)
         click.echo(f"mlserver start {settings_only}")
         return
+    check_listening(listening)
     with contextlib.ExitStack() as stack:
         directory = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="edgekit-serve-")))
         models = write_repository(names, directory, listening, served)
