@@ -9,11 +9,12 @@ import msgspec
 
 from edgekit import _process
 from edgekit._files import locked, output_error, read_bytes, write_atomic
-from edgekit.errors import InputError, ToolError
+from edgekit.errors import InputError, ToolError, UsageError
 from edgekit.training import data
 from edgekit.training.checkpoint import CHECKPOINT_FILE
 from edgekit.training.loop import REPORT_FILE, Say, train
 from edgekit.training.settings import SETTINGS_FILE, TrainReport, TrainSettings
+from edgekit.vision.lists import HINT
 from edgekit.zoo.build import require_paddle
 from edgekit.zoo.registry import find_model
 
@@ -27,7 +28,10 @@ def count_classes(train_list: Path, val_list: Path) -> int:
     """One more than the highest class of both lists. Raises InputError for a bad or empty list."""
     examples = (*data.load_examples(train_list), *data.load_examples(val_list))
     if not examples:
-        raise InputError(f"counting the classes of {train_list}: the list is empty")
+        raise InputError(
+            f"counting the classes of {train_list}: the list is empty",
+            hint=HINT,
+        )
     return 1 + max(example.label for example in examples)
 
 
@@ -41,10 +45,16 @@ def start(settings: TrainSettings, *, processes: int, resume: bool, say: Say) ->
         say: Told how it goes.
 
     Raises:
+        UsageError: The warm-up is longer than the run.
         InputError: As `train`; also where the output holds a run and `resume` is not set.
         ToolError: Paddle is missing, or a process failed.
     """
     find_model(settings.model)
+    if settings.warmup_epochs > settings.epochs:
+        raise UsageError(
+            f"training {settings.epochs} epochs: the warm-up alone takes {settings.warmup_epochs:g}",
+            hint="--warmup-epochs N, a tenth of --epochs or less",
+        )
     require_paddle(f"training {settings.model}")
     output = Path(settings.output)
     if not resume and (output / CHECKPOINT_FILE).exists():

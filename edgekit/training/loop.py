@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+import warnings
 from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -19,6 +20,7 @@ from edgekit.training.logs import Log
 from edgekit.training.replicas import Replicas
 from edgekit.training.schedule import learning_rate
 from edgekit.training.settings import EpochReport, TrainReport, TrainSettings, peak_rate
+from edgekit.vision.lists import HINT
 from edgekit.zoo.build import build_network
 from edgekit.zoo.registry import find_model
 from edgekit.zoo.weights import CLASSIFIERS, RANDOM, build_with_weights
@@ -49,7 +51,10 @@ def train(settings: TrainSettings, *, resume: bool, say: Say) -> TrainReport:
         ToolError: The GPU asked for is not there.
         OutputError: The output cannot be written.
     """
-    return _Run(settings, say).run(resume)
+    with warnings.catch_warnings():
+        # For Paddle's developers: a compiler cache that is missing, batch norm that is in training mode.
+        warnings.filterwarnings("ignore", category=UserWarning, module=r"paddle\.")
+        return _Run(settings, say).run(resume)
 
 
 def model_preprocess(spec: ModelSpec, input_size: int | None) -> Preprocess:
@@ -123,7 +128,10 @@ class _Run:
             (settings.val_list, self.val_examples),
         ):
             if not examples:
-                raise InputError(f"training {settings.model}: the list {path} is empty")
+                raise InputError(
+                    f"training {settings.model}: the list {path} is empty",
+                    hint=HINT,
+                )
         self.network, source = starting_network(self.spec, settings)
         self.say(f"weights: {source}")
         self.trained = self.together.wrap(self.network)

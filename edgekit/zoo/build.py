@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import warnings
 from typing import TYPE_CHECKING
 
 from edgekit.core.spec import ModelSpec
@@ -59,7 +60,9 @@ def build_network(spec: ModelSpec, num_classes: int | None = None) -> paddle.nn.
 def require_paddle(action: str) -> None:
     """Raise the ToolError that says how to get Paddle, where it is missing."""
     try:
-        import paddle  # noqa: F401
+        with warnings.catch_warnings():
+            warnings.filterwarnings("ignore", message="No ccache found")
+            import paddle  # noqa: F401
     except ImportError as error:
         raise ToolError(
             f"{action}: paddlepaddle cannot be imported ({error})", hint="pip install 'edgekit[paddle]'"

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import click
 import cv2
+import numpy as np
 import pytest
 
 from edgekit.cli.root import root
@@ -88,3 +89,54 @@ def test_the_prediction_of_the_cpp_page_runs(run_cli: RunCli, exported: Path, tm
     result = run_cli(words, cwd=tmp_path)
     assert result.exit_code == 0, result.stderr
     assert json.loads(result.stdout)["label_names"][0] == "0"
+
+
+def run_page(run_cli: RunCli, name: str, directory: Path) -> list[list[str]]:
+    """Run a page's commands as they stand there, in order; which ones. Those that download are left out."""
+    run = [words for words in commands(REPOSITORY / "docs" / name) if "pretrained" not in words]
+    for words in run:
+        done = run_cli(words, cwd=directory, timeout_s=600)
+        assert done.exit_code == 0, f"edgekit {shlex.join(words)}\n{done.stderr}"
+    return run
+
+
+@pytest.mark.slow
+def test_the_training_page_runs(run_cli: RunCli, tmp_path: Path) -> None:
+    lines = []
+    for label, folder in enumerate(("cats", "dogs")):
+        (tmp_path / "data" / folder).mkdir(parents=True)
+        for index in range(4):
+            picture = np.ascontiguousarray(np.rot90(render_page(index), label))
+            assert cv2.imwrite(str(tmp_path / "data" / folder / f"{index}.jpg"), picture)
+            lines.append(f"{folder}/{index}.jpg {label}\n")
+    (tmp_path / "data" / "train_list.txt").write_text("".join(lines[::2]))
+    (tmp_path / "data" / "val_list.txt").write_text("".join(lines[1::2]))
+    (tmp_path / "labels.txt").write_text("cat\ndog\n")
+    run = run_page(run_cli, "training.md", tmp_path)
+    assert [words[0] for words in run] == ["train", "export", "eval"]
+
+
+@pytest.mark.slow
+def test_the_int8_page_runs(run_cli: RunCli, exported: Path, tmp_path: Path) -> None:
+    shutil.copytree(exported / "PPLCNet_x1_0_doc_ori", tmp_path / "models" / "PPLCNet_x1_0_doc_ori")
+    for folder, first in (("pages", 0), ("others", 40)):
+        (tmp_path / folder).mkdir()
+        for index in range(first, first + 40):
+            picture = np.ascontiguousarray(np.rot90(render_page(index), index % 4))
+            assert cv2.imwrite(str(tmp_path / folder / f"{index}.png"), picture)
+    assert cv2.imwrite(str(tmp_path / "page.png"), render_page(0))
+    run = run_page(run_cli, "int8.md", tmp_path)
+    assert [words[0] for words in run] == ["quantize", "predict", "bench"]
+
+
+@pytest.mark.slow
+def test_the_page_on_own_models_runs(run_cli: RunCli, exported: Path, tmp_path: Path) -> None:
+    if not (exported / "PPLCNet_x0_25" / "inference.x86.nb").exists():
+        pytest.skip("opt here makes no x86 .nb")
+    (tmp_path / "my_model").mkdir()
+    for suffix in ("pdmodel", "pdiparams"):
+        shutil.copy(exported / "PPLCNet_x0_25" / f"inference.{suffix}", tmp_path / "my_model")
+    (tmp_path / "labels.txt").write_text("".join(f"class {index}\n" for index in range(1000)))
+    assert cv2.imwrite(str(tmp_path / "photo.jpg"), render_page(0))
+    run = run_page(run_cli, "own-model.md", tmp_path)
+    assert [words[0] for words in run][:3] == ["import", "predict", "bench"]

@@ -130,5 +130,7 @@ def test_what_cannot_be_trained_is_refused(run_cli: RunCli, digits: Path, tmp_pa
         [*base, "--train-list", tmp_path / "broken.txt", "-o", tmp_path / "missing"], cwd=tmp_path
     )
     assert missing.exit_code == 3 and "nothing.png" in missing.stderr
+    short = run_cli([*base, "--warmup-epochs", "5", "--epochs", "3", "-o", tmp_path / "short"], cwd=tmp_path)
+    assert short.exit_code == 2 and "--warmup-epochs" in short.stderr
     narrow = run_cli([*base, "--num-classes", "5", "-o", tmp_path / "narrow"], cwd=tmp_path)
     assert narrow.exit_code == 3 and "5 classes" in narrow.stderr
