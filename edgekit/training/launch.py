@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import shutil
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 import msgspec
 
-from edgekit import _process
+from edgekit import _process, errors
 from edgekit._files import locked, output_error, read_bytes, write_atomic
-from edgekit.errors import InputError, ToolError, UsageError
+from edgekit.errors import EdgekitError, InputError, ToolError, UsageError
 from edgekit.training import data
 from edgekit.training.checkpoint import CHECKPOINT_FILE
 from edgekit.training.loop import REPORT_FILE, Say, train
@@ -47,7 +49,7 @@ def start(settings: TrainSettings, *, processes: int, resume: bool, say: Say) ->
     Raises:
         UsageError: The warm-up is longer than the run.
         InputError: As `train`; also where the output holds a run and `resume` is not set.
-        ToolError: Paddle is missing, or a process failed.
+        ToolError: Paddle is missing, or a process failed without saying why.
     """
     find_model(settings.model)
     if settings.warmup_epochs > settings.epochs:
@@ -83,8 +85,9 @@ def _start_several(
     )
     report = output / REPORT_FILE
     report.unlink(missing_ok=True)
+    shutil.rmtree(output / WORKER_LOGS, ignore_errors=True)
     child = _process.LineChild(
-        [sys.executable, "-m", "paddle.distributed.launch", *places, "--log_dir", output / WORKER_LOGS,
+        [sys.executable, "-m", "edgekit.training.launcher", *places, "--log_dir", output / WORKER_LOGS,
          Path(__file__).with_name("worker.py"), output / SETTINGS_FILE, *(["--resume"] if resume else [])],
         stderr_path=output / LOG_FILE,
     )  # fmt: skip
@@ -101,21 +104,47 @@ def _start_several(
             ) from error
         raise
     if code != 0 or not report.is_file():
-        raise ToolError(
+        raise _first_error(output) or ToolError(
             f"training in {processes} processes: {_process.describe_exit(code)}; {_last_words(output)}",
             hint=f"the whole story is in {output / WORKER_LOGS}",
         )
     return msgspec.json.decode(read_bytes(report, "the training report"), type=TrainReport)
 
 
+class WorkerError(msgspec.Struct, frozen=True, kw_only=True):
+    """An error of ours as a worker's log holds it, a line of JSON behind `ERROR_PREFIX`.
+
+    Attributes:
+        kind: Its class in `edgekit.errors`.
+    """
+
+    kind: str
+    message: str
+    hint: str | None
+
+
 # How a worker marks what is for people, among what Paddle prints.
 WORKER_PREFIX = "edgekit: "
+ERROR_PREFIX = "edgekit-error: "
+
+
+def _worker_lines(output: Path) -> Iterator[str]:
+    """Lines of all workers' logs, the last ones first."""
+    for log in sorted((output / WORKER_LOGS).glob("workerlog.*")):
+        yield from reversed(log.read_text(errors="replace").splitlines())
+
+
+def _first_error(output: Path) -> EdgekitError | None:
+    """The error that ended a worker, as it was raised there."""
+    for line in _worker_lines(output):
+        if line.startswith(ERROR_PREFIX):
+            told = msgspec.json.decode(line.removeprefix(ERROR_PREFIX), type=WorkerError)
+            error: EdgekitError = getattr(errors, told.kind)(told.message, hint=told.hint)
+            return error
+    return None
 
 
 def _last_words(output: Path) -> str:
     """The last error line of any worker."""
-    for log in sorted((output / WORKER_LOGS).glob("workerlog.*")):
-        for line in reversed(log.read_text(errors="replace").splitlines()):
-            if "rror" in line:
-                return line.removeprefix(WORKER_PREFIX).strip()
-    return "no process said why"
+    lines = (line.strip() for line in _worker_lines(output) if "rror" in line)
+    return next(lines, "no process said why")

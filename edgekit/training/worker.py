@@ -5,8 +5,11 @@ from __future__ import annotations
 import sys
 from pathlib import Path
 
+import msgspec
+
 from edgekit.errors import EdgekitError
-from edgekit.training.launch import WORKER_PREFIX
+from edgekit.training.launch import ERROR_PREFIX, WORKER_PREFIX, WorkerError
+from edgekit.training.launcher import end_with_parent
 from edgekit.training.loop import train
 from edgekit.training.settings import read_settings
 
@@ -18,10 +21,12 @@ def _say(line: str) -> None:
 
 def main(arguments: list[str]) -> int:
     """Take part in the run that the settings file describes; the exit code of what went wrong."""
+    end_with_parent()
     try:
         train(read_settings(Path(arguments[0])), resume="--resume" in arguments[1:], say=_say)
     except EdgekitError as error:
-        _say(f"error: {error.message}")
+        told = WorkerError(kind=type(error).__name__, message=error.message, hint=error.hint)
+        sys.stdout.write(f"{ERROR_PREFIX}{msgspec.json.encode(told).decode()}\n")
         return error.exit_code
     return 0
 

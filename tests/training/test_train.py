@@ -98,6 +98,34 @@ def test_two_processes_end_with_equal_replicas(run_cli: RunCli, digits: Path, tm
     assert report["processes"] == 2
     assert report["replica_spread"] == 0.0
     assert (tmp_path / "two" / "best_model.pdparams").is_file()
+    refused = run_cli(
+        [*few(digits, tmp_path / "two"), "--epochs", "3", "--processes", "2", "--resume"], cwd=tmp_path
+    )
+    assert refused.exit_code == 3
+    assert "epochs 2, now 3" in refused.stderr and "hint: resume with the same options" in refused.stderr
+
+
+@pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGINT])
+def test_nothing_trains_on_when_the_command_has_ended(digits: Path, tmp_path: Path, number: int) -> None:
+    output = tmp_path / "two"
+    arguments = [*few(digits, output), "--epochs", "500", "--processes", "2"]
+    child = subprocess.Popen([sys.executable, "-m", "edgekit", *arguments], stderr=subprocess.DEVNULL)
+    deadline = time.monotonic() + 120
+    while not (output / "checkpoint.pdstates").is_file() and time.monotonic() < deadline:
+        time.sleep(0.1)
+    assert processes_of(output)
+    os.kill(child.pid, number)
+    child.wait(30)
+    deadline = time.monotonic() + 30
+    while processes_of(output) and time.monotonic() < deadline:
+        time.sleep(0.1)
+    assert not processes_of(output)
+
+
+def processes_of(output: Path) -> list[str]:
+    """Who has a run's settings on its command line."""
+    done = subprocess.run(["pgrep", "-f", str(output / "settings.json")], capture_output=True, text=True)
+    return done.stdout.split()
 
 
 def test_fine_tuning_begins_the_last_layer_anew(run_cli: RunCli, digits: Path, tmp_path: Path) -> None:
