@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import argparse
 import asyncio
+import gc
 import json
 import os
 import signal
@@ -164,6 +165,9 @@ async def load(
 ) -> Observed:
     """All clients at once; `rate` in requests a second."""
     seen = Observed()
+    # Pauses of the clients' own would be taken for the service's.
+    gc.collect()
+    gc.freeze()
     interval_s = None if rate is None else CLIENTS / rate
     before, begin = cpu_times_s(server), time.monotonic()
     await asyncio.gather(

@@ -39,9 +39,9 @@ if TYPE_CHECKING:
     Answer = asyncio.Future[Rows]
 
 
-# Inferences of each batch size when a model is loaded; sizes within a twentieth of the quickest are as good.
-TRIALS = 5
-NEARLY = 1.05
+# Inferences of each batch size when a model is loaded; a size is as good where it is this near to the best.
+ROUNDS = 8
+NEARLY = 1.02
 
 
 class ServedModel(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -62,7 +62,7 @@ class ServedModel(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
     max_batch: int = 8
     max_wait_ms: float = 0.0
     top_k: int = 5
-    decode_threads: int = 2
+    decode_threads: int = 1
 
 
 def served_artifact(manifest: Manifest, served: ServedModel) -> Artifact:
@@ -154,9 +154,9 @@ class BatchingEngine:
         if self._fixed_batch:
             return self.served.max_batch
         sizes = [1 << power for power in range(self.served.max_batch.bit_length())]
-        each_ns = {
-            size: min(self._infer(session, 0, size)[1] for _ in range(TRIALS)) / size for size in sizes
-        }
+        # In rounds, so that what else goes on here disturbs all sizes alike.
+        rounds = [[self._infer(session, 0, size)[1] / size for size in sizes] for _ in range(ROUNDS)]
+        each_ns = dict(zip(sizes, map(min, zip(*rounds, strict=True)), strict=True))
         least_ns = min(each_ns.values())
         return max(size for size, spent_ns in each_ns.items() if spent_ns <= NEARLY * least_ns)
 

@@ -63,7 +63,7 @@ def start(command: list[str], ports: tuple[int, int, int], log: Path, cwd: Path)
     with log.open("wb") as file:
         child = subprocess.Popen(command, stdout=file, stderr=file, cwd=cwd)
     service = Service(child, *ports, log)
-    deadline = time.monotonic() + 60
+    deadline = time.monotonic() + 120
     while time.monotonic() < deadline and child.poll() is None:
         try:
             service.get(f"/v2/models/{MODEL}/ready")

@@ -30,6 +30,8 @@ from edgekit.cli.options import note
     "--max-wait", type=click.FloatRange(0), default=0.0, show_default=True, metavar="MS",
     help="How long a picture waits for others to be computed with.",
 )  # fmt: skip
+@click.option("--decode-threads", type=click.IntRange(1), default=1, show_default=True,
+              help="Decode and preprocess, for each model.")  # fmt: skip
 @click.option("--top-k", type=click.IntRange(1), default=5, show_default=True, help="Classes in an answer.")
 @click.option("--max-body", type=click.IntRange(1), default=32, show_default=True, metavar="MB",
               help="Largest request.")  # fmt: skip
@@ -48,6 +50,7 @@ def command(
     threads: int,
     max_batch: int,
     max_wait: float,
+    decode_threads: int,
     top_k: int,
     max_body: int,
     settings_only: Path | None,
@@ -72,6 +75,7 @@ def command(
         max_batch=max_batch,
         max_wait_ms=max_wait,
         top_k=top_k,
+        decode_threads=decode_threads,
     )
     if settings_only is not None:
         write_repository(names, settings_only, listening, served)
