@@ -51,6 +51,7 @@ def test_estimates_meet_the_published_rows(scale: str, threads: int, limit: floa
         ("MobileNetV2", 19.37),
         ("MobileNetV3_large_x1_0", 15.59),
         ("MobileNetV3_small_x1_0", 5.39),
+        ("ResNet50", 161.13),
     ],
 )
 def test_unfitted_networks_are_met_at_one_thread(name: str, published_ms: float) -> None:
