@@ -83,7 +83,7 @@ def run_ab(
     """Measure B against A.
 
     Raises:
-        UsageError: An emulated target, whose time means nothing.
+        UsageError: An emulated target, whose time means nothing, or a single trio.
         EdgekitError: An artifact is missing, or a runner failed.
     """
     if target.info.emulated:
@@ -91,20 +91,22 @@ def run_ab(
             f"--ab on {target.info.serial}: time on an emulated device means nothing",
             hint="edgekit bench both there and edgekit compare their instruction counts",
         )
+    if asked.trios == 1:
+        raise UsageError("--ab --processes 1: one trio of processes has no interval", hint="leave it out")
     target.prepare(asked.engine)
     loads = [load_request(target, subject, asked) for subject in (a, a, b)]
-    places = _places(target.info, asked)
+    places = place_trios(target.info, asked)
     fewest, most = (asked.trios, asked.trios) if asked.trios else TRIOS
     trios: list[Trio] = []
     while len(trios) < most and not (len(trios) >= fewest and _is_known(trios, asked.threshold)):
         cores = places[len(trios) % len(places)]
         bound = [msgspec.structs.replace(load, cores=cores) for load in loads]
         trios.append(_trio(target, bound, asked.engine, ORDERS[len(trios) % len(ORDERS)]))
-        show(f"[{len(trios)}/{fewest} to {most}] B over A {trios[-1].ratio - 1:+.1%}")
+        show(f"[{len(trios)} of {fewest} to {most}] B over A {trios[-1].ratio - 1:+.1%}")
     ratio = paired_interval([trio.ratio for trio in trios])
     control = paired_interval([trio.control for trio in trios])
-    if ratio is None or control is None:
-        raise UsageError("--ab needs at least two trios of processes", hint="--processes 8")
+    assert ratio is not None
+    assert control is not None
     change, reason = decide_ab(ratio, control, asked.threshold)
     return AbReport(
         a=a.manifest.name,
@@ -131,7 +133,7 @@ class Trio(msgspec.Struct, frozen=True, kw_only=True):
     control: float
 
 
-def _places(info: DeviceInfo, asked: AbOptions) -> list[tuple[int, ...] | None]:
+def place_trios(info: DeviceInfo, asked: AbOptions) -> list[tuple[int, ...] | None]:
     """The cores of each trio in turn.
 
     Processes that are free to move settle on a core each, and cores differ by more than what is looked for.
