@@ -1,11 +1,11 @@
 """Does recording the environment change what is measured?
 
-In fresh processes, blocks of as many inferences as a bench makes at least take turns: with the readings that
-`bench` makes (this machine's around the whole, the runner's own around the timed inferences), and without.
-Prints the median over pairs of blocks of the ratio of their medians, with its interval over processes; exits
-1 where that does not lie within the limit.
+In fresh processes, blocks of 20 inferences (a bench times 100 at least) take turns: with the readings that
+the runner makes just before and just after them, and without. What edgekit itself reads is read before the
+process starts and after it has ended. Prints the median over pairs of blocks of the ratio of their medians,
+with its interval over processes; exits 1 where that does not lie within the limit.
 
-    .venv/bin/python scripts/bench_environment.py --processes 8 --pairs 25
+    .venv/bin/python scripts/bench_environment.py --processes 8 --pairs 60
 """
 
 from __future__ import annotations
@@ -14,11 +14,8 @@ import argparse
 import sys
 
 from edgekit.convert.manifest import find_artifacts
-from edgekit.core.processes import ProcessWatch
 from edgekit.core.stats import median
 from edgekit.measure.ab import AbOptions, load_request
-from edgekit.measure.cell import Timing
-from edgekit.measure.environment import read_host_environment
 from edgekit.measure.intervals import paired_interval
 from edgekit.measure.target import HostTarget, Subject
 from edgekit.runners.protocol import Run
@@ -26,15 +23,14 @@ from edgekit.runners.session import RunnerSession
 
 ENGINE = "onnxruntime"
 LIMIT = 0.005
-INFERENCES = Run(warmup=0, warmup_ns=0, repeats=Timing().repeats, min_ns=0)
-WARM_UP = Run(warmup=0, warmup_ns=0, repeats=Timing().warmup, min_ns=0)
+INFERENCES = Run(warmup=0, warmup_ns=0, repeats=20, min_ns=0)
 
 
 def main() -> int:
     parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
     parser.add_argument("model", nargs="?", default="PPLCNet_x1_0", help="NAME or its directory")
     parser.add_argument("--processes", type=int, default=8)
-    parser.add_argument("--pairs", type=int, default=25, help="of blocks, in each process")
+    parser.add_argument("--pairs", type=int, default=60, help="of blocks, in each process")
     asked = parser.parse_args()
     directory, manifest = find_artifacts(asked.model)
     subject = Subject(directory=directory, manifest=manifest)
@@ -56,20 +52,13 @@ def main() -> int:
 
 def pair(session: RunnerSession, *, recorded_first: bool) -> float:
     """The median with the environment recorded over that without."""
-    watch = ProcessWatch()
-    read_host_environment(watch)
     medians = {}
     for recorded in (recorded_first, not recorded_first):
         if recorded:
-            read_host_environment(watch)
-        session.run(WARM_UP)
+            session.environment()
+        medians[recorded] = median(session.run(INFERENCES).samples_ns)
         if recorded:
             session.environment()
-        samples = session.run(INFERENCES).samples_ns
-        if recorded:
-            session.environment()
-            read_host_environment(watch)
-        medians[recorded] = median(samples)
     return medians[True] / medians[False]
 
 

@@ -173,7 +173,7 @@ EXPERIMENTS = (
         measure=distorted("bimodal"),
     ),
     Experiment(
-        name="virtual device, undisturbed",
+        name="virtual device, left alone",
         expected=Verdict.EMULATED,
         reason=None,
         measure=on_a_steady_device,
