@@ -10,6 +10,7 @@ Sides take turns; ratios are the medians over rounds, with the best round beside
 from __future__ import annotations
 
 import argparse
+import contextlib
 import json
 import os
 import statistics
@@ -43,19 +44,25 @@ class Side:
     """A child that predicts whole directories on request."""
 
     def __init__(self, words: Sequence[str]) -> None:
+        self._said = tempfile.TemporaryFile()  # noqa: SIM115 (lives as long as the child)
         self._child = subprocess.Popen(
-            words, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True
+            words, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=self._said, text=True
         )
+        self._line()
+
+    def _line(self) -> str:
         assert self._child.stdout is not None
-        if self._child.stdout.readline().strip() != "ready":
-            raise SystemExit(f"{words[0]} {words[1]} did not start")
+        line = self._child.stdout.readline()
+        if not line:
+            self._said.seek(0)
+            raise SystemExit(f"{self._child.args} ended:\n{self._said.read().decode()[-2000:]}")
+        return line
 
     def predict(self, directory: Path) -> dict:
         assert self._child.stdin is not None
-        assert self._child.stdout is not None
         self._child.stdin.write(f"{directory}\n")
         self._child.stdin.flush()
-        return json.loads(self._child.stdout.readline())
+        return json.loads(self._line())
 
     def close(self) -> None:
         self._child.communicate(timeout=LINES_TIMEOUT_S)
@@ -81,9 +88,10 @@ def tree_cpu_s() -> float:
     """CPU seconds of this process (ended threads too) and of its children, by the kernel's counters."""
     total = 0
     for task in Path("/proc/self/task").iterdir():
-        for pid in (task / "children").read_text().split():
-            for thread in Path(f"/proc/{pid}/task").iterdir():
-                total += int((thread / "schedstat").read_text().split()[0])
+        with contextlib.suppress(FileNotFoundError, ProcessLookupError):  # a thread that has just ended
+            for pid in (task / "children").read_text().split():
+                for thread in Path(f"/proc/{pid}/task").iterdir():
+                    total += int((thread / "schedstat").read_text().split()[0])
     return time.process_time() + total / 1e9
 
 
