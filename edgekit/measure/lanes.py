@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import itertools
+import os
 import queue
 import threading
 from collections import deque
@@ -96,6 +97,7 @@ class Lane(Killable):
         routes: What computes; every batch goes through all of them.
         threads: Of each runner.
         batch_size: The runners are loaded for this; smaller batches are padded.
+        core: The core that this lane has to itself, for its runners too; None leaves that to the kernel.
         reduced_decode: As in `Feed`.
     """
 
@@ -106,11 +108,13 @@ class Lane(Killable):
         *,
         threads: int,
         batch_size: int,
+        core: int | None = None,
         reduced_decode: bool = False,
     ) -> None:
         self._subject = subject
         self._routes = tuple(routes)
         self._batch_size = batch_size
+        self._core = core
         self._reduced_decode = reduced_decode
         self._requests = tuple(self._request(route, threads) for route in self._routes)
         self._sessions = tuple(
@@ -130,6 +134,7 @@ class Lane(Killable):
             sha256=route.artifact.files[0].sha256,
             threads=threads,
             input_shape=(self._batch_size, *self._subject.input_shape),
+            cores=None if self._core is None else (self._core,),
             options=dict(route.options),
         )
 
@@ -146,6 +151,11 @@ class Lane(Killable):
         for session, request in zip(self._sessions, self._requests, strict=True):
             session.start()
             self._loading.append(_in_background(session, request))
+
+    def take_core(self) -> None:
+        """Move the calling thread to this lane's core."""
+        if self._core is not None:
+            os.sched_setaffinity(0, {self._core})
 
     def score(self, items: Sequence[Item]) -> Scored:
         """Take one batch through.
@@ -240,13 +250,27 @@ def open_lanes(
     batch_size: int,
     reduced_decode: bool = False,
 ) -> Iterator[list[Lane]]:
-    """As many lanes as workers, all started at once and ended together."""
+    """As many lanes as workers, all started at once and ended together.
+
+    A lane and its runner take turns. Left to itself the kernel wakes the one on the core where another lane
+    computes while the other's falls idle, so each lane has its core where there are enough of them.
+    """
+    cores: Sequence[int | None] = sorted(os.sched_getaffinity(0))
+    if threads > 1 or not 1 < workers <= len(cores):
+        cores = [None] * workers
     with contextlib.ExitStack() as stack:
         yield [
             stack.enter_context(
-                Lane(subject, routes, threads=threads, batch_size=batch_size, reduced_decode=reduced_decode)
+                Lane(
+                    subject,
+                    routes,
+                    threads=threads,
+                    batch_size=batch_size,
+                    core=core,
+                    reduced_decode=reduced_decode,
+                )
             )
-            for _ in range(workers)
+            for core in cores[:workers]
         ]
 
 
@@ -273,6 +297,7 @@ def score_batches(lanes: Sequence[Lane], batches: Iterable[Sequence[Item]]) -> G
     def score(batch: Sequence[Item]) -> Scored:
         lane = free.get()
         try:
+            lane.take_core()
             return lane.score(batch)
         finally:
             free.put(lane)

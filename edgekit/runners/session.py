@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import contextlib
+import math
+import os
 import re
 import shutil
 import signal
@@ -206,20 +208,21 @@ class RunnerSession(Killable):
 
         assert self._staging is not None, "the session is not started"
         assert skip is None or self._scratch is None, "a part of a file is not sent"
-        local_out = self._staging / f"out.{threading.get_ident()}.f32"
         if self._scratch is None:
-            remote_in, remote_out = str(path), str(local_out)
+            # Memory of this process, because a file costs 0.3 ms.
+            with os.fdopen(os.memfd_create("edgekit-output"), "rb", buffering=0) as output:
+                shared = f"/proc/{os.getpid()}/fd/{output.fileno()}"
+                request = Infer(input=str(path), shape=shape, output=shared, skip=skip)
+                answer = self._ask(request, Inferred, timeout_s)
+                values = numpy.frombuffer(bytearray(output.read()), dtype="<f4")
         else:
+            local_out = self._staging / "out.f32"
             remote_in, remote_out = f"{self._scratch}/in.f32", f"{self._scratch}/out.f32"
             self._transport.push(path, remote_in)
-        request = Infer(input=remote_in, shape=shape, output=remote_out, skip=skip)
-        answer = self._ask(request, Inferred, timeout_s)
-        if self._scratch is not None:
+            answer = self._ask(Infer(input=remote_in, shape=shape, output=remote_out), Inferred, timeout_s)
             self._transport.pull(remote_out, local_out)
-        values = numpy.fromfile(local_out, dtype="<f4")
-        # A rename onto a file that is there makes ext4 write it to disk at once: 3.5 ms instead of 0.1.
-        local_out.unlink()
-        if values.size != numpy.prod(answer.shape):
+            values = numpy.fromfile(local_out, dtype="<f4")
+        if values.size != math.prod(answer.shape):
             self.kill()
             raise RunnerError(f"{self.label}: wrote {values.size} values for an output of {answer.shape}")
         return values.reshape(answer.shape).astype(numpy.float32, copy=False), answer
