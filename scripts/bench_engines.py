@@ -100,7 +100,7 @@ def benchmark_app_median(model: Path, seconds: float) -> float:
     """What OpenVINO's own tool says, ns."""
     words = [
         *(Path(sys.executable).with_name("benchmark_app"), "-m", model, "-d", "CPU", "-api", "sync"),
-        *("-hint", "none", "-nstreams", "1", "-nthreads", "1", "-infer_precision", "f32"),
+        *("-hint", "none", "-nstreams", "1", "-nthreads", "1", "-infer_precision", "f32", "-pin", "NO"),
         *("-shape", "[1,3,224,224]", "-t", str(max(1, round(seconds * 2)))),
     ]
     done = subprocess.run(words, check=True, capture_output=True, text=True)

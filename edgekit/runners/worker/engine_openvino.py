@@ -1,5 +1,6 @@
 """OpenVINO on the CPU, reading ONNX."""
 
+import functools
 from typing import Any, Callable, Dict, List, Optional
 
 from .engine import Engine, Shape, format_shape, only_input, take_options, tensor
@@ -80,6 +81,7 @@ class OpenVino(Engine):
 
     def bind(self, array: Any) -> Callable[[], Any]:
         import openvino
+        from openvino import _pyopenvino
 
         sizes = list(self._compiled.inputs[0].shape)
         if sizes != list(array.shape):
@@ -88,15 +90,9 @@ class OpenVino(Engine):
             )
         self._input = array  # the request reads it where it lies, and does not keep it
         self._request.set_input_tensor(openvino.Tensor(array, shared_memory=True))
-        request = self._request
-        # The public infer() builds a dictionary of copied outputs each time; this pair only computes.
-        start, wait = request.start_async, request.wait
-
-        def infer() -> None:
-            start()
-            wait()
-
-        return infer
+        # The method below the public infer(), which copies the outputs each time; start_async() and wait()
+        # compute on a thread of their own, which has to wake up.
+        return functools.partial(_pyopenvino.InferRequest.infer, self._request, {}, True, False)
 
     def output(self) -> Any:
         return self._request.get_output_tensor(0).data.copy()
