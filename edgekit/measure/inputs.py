@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -12,6 +13,7 @@ COARSE = 8
 GRAIN = 0.25
 
 
+@functools.lru_cache(maxsize=4)
 def seeded_inputs(count: int, shape: tuple[int, ...], *, first: int = 0) -> NDArray[np.float32]:
     """Pseudo-random pictures, smooth as pictures are, with some grain; the same on every machine.
 
@@ -23,7 +25,8 @@ def seeded_inputs(count: int, shape: tuple[int, ...], *, first: int = 0) -> NDAr
         first: Number of the first; input i depends on its number alone.
 
     Returns:
-        float32[count, C, H, W], mean about 0 and deviation about 1, as ImageNet-normalised pictures.
+        float32[count, C, H, W], mean about 0 and deviation about 1, as ImageNet-normalised pictures;
+        read-only, because the last ones are kept: every process of a sweep computes them.
     """
     import numpy
 
@@ -35,4 +38,5 @@ def seeded_inputs(count: int, shape: tuple[int, ...], *, first: int = 0) -> NDAr
         rows = numpy.arange(height) * COARSE // height
         columns = numpy.arange(width) * COARSE // width
         batch[index] = patches[:, rows][:, :, columns] + GRAIN * random.standard_normal(shape)
+    batch.setflags(write=False)
     return batch
