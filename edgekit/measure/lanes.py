@@ -152,18 +152,15 @@ class Lane(Killable):
             session.start()
             self._loading.append(_in_background(session, request))
 
-    def take_core(self) -> None:
-        """Move the calling thread to this lane's core."""
-        if self._core is not None:
-            os.sched_setaffinity(0, {self._core})
-
     def score(self, items: Sequence[Item]) -> Scored:
-        """Take one batch through.
+        """Take one batch through, on the lane's core where it has one: the calling thread stays there.
 
         Raises:
             RunnerError, UnsupportedError, DeviceError, DeviceLostError: A runner refused or failed; or its
                 output is not finite.
         """
+        if self._core is not None:
+            os.sched_setaffinity(0, {self._core})
         if self._ended:
             raise RunnerError(
                 f"predicting with {self._subject.manifest.name}: its runners have ended",
@@ -297,7 +294,6 @@ def score_batches(lanes: Sequence[Lane], batches: Iterable[Sequence[Item]]) -> G
     def score(batch: Sequence[Item]) -> Scored:
         lane = free.get()
         try:
-            lane.take_core()
             return lane.score(batch)
         finally:
             free.put(lane)

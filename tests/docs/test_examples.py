@@ -27,8 +27,9 @@ def commands(document: Path) -> list[list[str]]:
     found = []
     for block in FENCE.findall(document.read_text()):
         for line in block.replace("\\\n", " ").splitlines():
-            words = shlex.split(line.removeprefix("$ "), comments=True)
-            if words and words[0] == "edgekit":
+            command = line.removeprefix("$ ")
+            if command.startswith("edgekit "):
+                words = shlex.split(command, comments=True)
                 end = next((at for at, word in enumerate(words) if word in ENDS), len(words))
                 found.append(words[1:end])
     return found

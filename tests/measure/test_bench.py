@@ -82,7 +82,7 @@ def test_a_sweep_measures_skips_and_records(
         assert point.startup.inferences == 10
         assert point.startup.peak_memory_bytes is not None
         assert point.startup.peak_memory_bytes > 10_000_000
-        assert point.startup.cold_start_ns > 100_000_000, "no Python with an engine starts faster"
+        assert point.startup.cold_start_ns > 20_000_000, "no Python with an engine starts faster"
         for process in point.processes:
             assert process.cold_start_ns is not None
             assert process.cold_start_ns > (process.load_ns or 0) + (process.first_run_ns or 0)

@@ -15,7 +15,7 @@ from edgekit.runners.protocol import EXIT_CODES, MARK_SYSCALL, PROTOCOL_VERSION
 from edgekit.runners.worker import loop, refusal, timing
 
 SOURCES = sorted(WORKER.glob("*.py"))
-ALLOWED = {"numpy", "onnxruntime", "openvino", "paddle", "paddlelite"}
+ALLOWED = {"numpy", "onnxruntime", "openvino", "paddle", "paddlelite", "tensorrt"}
 
 
 @pytest.mark.parametrize("source", SOURCES, ids=lambda path: path.name)
