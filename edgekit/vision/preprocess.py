@@ -88,11 +88,7 @@ class Preprocessor:
             out: float32[3,crop_size,crop_size], contiguous; is overwritten.
             name: What to call the picture in errors.
         """
-        import numpy as np
-
-        cropped = self.resize_and_crop(pixels, name)
-        # Given memory: OpenCV takes four times as long where it has to come by its own.
-        planes = self._cv2.split(cropped, tuple(np.empty(self.shape, np.uint8)))
+        planes = self._cv2.split(self.resize_and_crop(pixels, name))
         for channel, (plane, table) in enumerate(zip(self._planes, self._tables, strict=True)):
             self._cv2.LUT(planes[plane], table, dst=out[channel])
 
