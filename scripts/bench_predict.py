@@ -40,6 +40,8 @@ LIMITS = {
     "cold start, seconds (best of rounds)": (0.5, "most"),
 }
 LINES_TIMEOUT_S = 600
+# OpenMP's threads go on spinning for 0.2 s after the last inference of a side with two.
+SETTLE_S = 0.5
 
 
 class Side:
@@ -179,6 +181,7 @@ def take_turns(sides: dict[str, Side], directory: Path, rounds: int) -> dict[str
     results: dict[str, list[dict]] = {name: [] for name in sides}
     for _ in range(rounds):
         for name, side in sides.items():
+            time.sleep(SETTLE_S)
             results[name].append(side.predict(directory))
     return results
 
