@@ -149,10 +149,7 @@ def paddlelite_runtime() -> None:
 def _attached(request: pytest.FixtureRequest) -> None:
     """The shared device is attached at the start of each test: some tests end the adb server."""
     if "virtual_device" in request.fixturenames:
-        device: AdbDevice = request.getfixturevalue("virtual_device")
-        if f"{device.serial}\tdevice" not in device.host.adb("devices").stdout:
-            device.host.start()
-            device.reconnect()
+        request.getfixturevalue("virtual_device").attach()
 
 
 @pytest.fixture(scope="session")

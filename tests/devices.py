@@ -68,6 +68,12 @@ class AdbDevice:
         """`edgekit virtual fault SERIAL ...`."""
         edgekit(["virtual", "fault", self.serial, *arguments], env=self.environment)
 
+    def attach(self) -> None:
+        """Bring the device back if a test before ended the adb server or cut the device off."""
+        if f"{self.serial}\tdevice" not in self.host.adb("devices").stdout:
+            self.host.start()
+            self.reconnect()
+
     def reconnect(self, timeout_s: float = 15.0) -> None:
         """Bring the device back after a fault: disconnect, connect, wait until it answers."""
         deadline = time.monotonic() + timeout_s

@@ -14,7 +14,6 @@ from edgekit.toolchain.apt import fetch_packages
 from edgekit.toolchain.cache import cache_directory
 from edgekit.toolchain.compilers import Compiler, cxx_compiler
 from edgekit.toolchain.component import Report
-from edgekit.toolchain.elf import read_elf
 from edgekit.toolchain.native import (
     C_FLAGS,
     COMPILE_FLAGS,
@@ -23,6 +22,8 @@ from edgekit.toolchain.native import (
     LINK_FLAGS,
     SOURCES,
     host_onnxruntime,
+    is_whole,
+    put_library,
 )
 from edgekit.toolchain.runtimes import X86_64, Runtime
 
@@ -44,12 +45,12 @@ def build_classifier(*, progress: Report, force: bool = False) -> Path:
     stb = _stb_directory(progress)
     place = cache_directory("native") / f"classify-{X86_64}-{_build_id(compiler, runtime, stb)}"
     program = place / PROGRAM
-    if program.is_file() and not force:
+    if is_whole(program) and not force:
         return program
     try:
         place.parent.mkdir(parents=True, exist_ok=True)
         with locked(place.with_suffix(".lock"), PROGRAM):
-            if not program.is_file() or force:
+            if not is_whole(program) or force:
                 progress(f"building {PROGRAM} with {compiler.name}")
                 _build(place, compiler, runtime, stb)
     except OSError as error:
@@ -94,8 +95,7 @@ def _build(place: Path, compiler: Compiler, runtime: Runtime, stb: Path) -> None
             objects.append(str(output))
         link = [*compiler.link, *LINK_FLAGS, *objects, "-ldl", "-lm", *compiler.link_last]
         _call([*link, "-o", str(new / PROGRAM)], compiler, work)
-        name = read_elf(runtime.library_path).soname or runtime.library
-        (new / name).symlink_to(runtime.library_path)
+        put_library(runtime, new)
         if place.exists():
             place.rename(work / "old")
         new.rename(place)

@@ -67,13 +67,13 @@ def build_runner(engine: str, target: str, *, progress: Report, force: bool = Fa
     runtime = _runtime(engine, target)
     compiler = c_compiler(target) if engine == "onnxruntime" else cxx_compiler(target, progress=progress)
     runner = _planned(engine, target, compiler, runtime)
-    if runner.path.is_file() and not force:
+    if is_whole(runner.path) and not force:
         return runner
     directory = runner.path.parent
     try:
         directory.parent.mkdir(parents=True, exist_ok=True)
         with locked(directory.with_suffix(".lock"), f"the {engine} runner for {target}"):
-            if not runner.path.is_file() or force:
+            if not is_whole(runner.path) or force:
                 progress(f"building the {engine} runner for {target} with {compiler.name}")
                 _build(runner, compiler, runtime)
     except OSError as error:
@@ -91,6 +91,20 @@ def _planned(engine: str, target: str, compiler: Compiler, runtime: Runtime | No
         build_id=build_id,
         compiler=compiler.name,
     )
+
+
+def is_whole(program: Path) -> bool:
+    """Whether a built program is there, and each file that a link beside it names."""
+    return program.is_file() and all(path.is_file() for path in program.parent.iterdir())
+
+
+def put_library(runtime: Runtime, directory: Path) -> None:
+    """Put a library beside the program that loads it, by the name that it is loaded by.
+
+    It is copied: the environment that it came from may be gone when the program is used again.
+    """
+    name = read_elf(runtime.library_path).soname or runtime.library
+    shutil.copyfile(runtime.library_path, directory / name)
 
 
 def _check_names(engine: str, target: str) -> None:
@@ -167,8 +181,7 @@ def _build(runner: NativeRunner, compiler: Compiler, runtime: Runtime | None) ->
         objects.append(_compile(SOURCES / ENGINES[runner.engine], work, runner, compiler, runtime))
         _link(objects, new / runner.path.name, runner, compiler, runtime)
         if runner.target == X86_64 and runtime is not None:
-            name = read_elf(runtime.library_path).soname or runtime.library
-            (new / name).symlink_to(runtime.library_path)
+            put_library(runtime, new)
         if place.exists():
             place.rename(work / "old")
         new.rename(place)

@@ -84,6 +84,17 @@ def test_builds_are_equal_byte_for_byte(tmp_path: Path, monkeypatch: pytest.Monk
     assert len(contents) == 1
 
 
+def test_a_runner_whose_library_went_is_built_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The cache outlives the environment that a library came from; earlier versions linked to it."""
+    monkeypatch.setenv("EDGEKIT_CACHE", str(tmp_path))
+    library = build_runner("onnxruntime", "x86_64", progress=print).path.parent / "libonnxruntime.so.1"
+    assert not library.is_symlink()
+    library.unlink()
+    library.symlink_to(tmp_path / "gone.so")
+    assert build_runner("onnxruntime", "x86_64", progress=print).path.is_file()
+    assert library.is_file()
+
+
 def test_missing_runtimes_are_errors_with_remedies(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("EDGEKIT_CACHE", str(tmp_path))
     with pytest.raises(ToolError, match="not installed") as refused:

@@ -36,6 +36,7 @@ def probe_program(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="session")
 def device(virtual_device: AdbDevice, probe_program: Path) -> AdbDevice:
     """The shared device with the test program on it."""
+    virtual_device.attach()  # fixtures of a session come before those of each test
     pushed = virtual_device.host.adb("-s", virtual_device.serial, "push", str(probe_program), PROBE)
     assert pushed.returncode == 0, pushed.stderr
     return virtual_device
