@@ -21,6 +21,7 @@ import msgspec
 
 from edgekit.convert import import_program, onnx, paddle
 from edgekit.convert.import_jobs import Answer, Job, OnnxJob, PirJob, ProgramJob, ScoresJob
+from edgekit.convert.import_pir import unknown_operators
 from edgekit.core.artifact import TensorSpec
 from edgekit.errors import ConversionError, EdgekitError, InputError, OutputError
 
@@ -64,6 +65,10 @@ def main() -> None:
 
 def _serve(job: Job, say: Say) -> Answer:
     if isinstance(job, PirJob):
+        unknown = unknown_operators(Path(job.model), onnx.known_operators(pir=True))
+        if unknown:
+            # paddle2onnx aborts on what it does not know: then this is the last that the parent hears.
+            say(_unknown_to_paddle2onnx(unknown, job.origin, "replace the operator before the export"))
         onnx.convert(Path(job.model), Path(job.params), Path(job.onnx))
         inputs, outputs = onnx.read_signature(Path(job.onnx))
         version = importlib.metadata.version("paddle2onnx")
@@ -245,20 +250,22 @@ def _program(job: ProgramJob, say: Say) -> Answer:
         return answer
     unknown = set(answer.operators) - onnx.known_operators()
     if unknown:
-        # paddle2onnx aborts on what it does not know: then this is the last that the parent hears.
-        say(_unknown_to_paddle2onnx({kind: answer.operators[kind] for kind in sorted(unknown)}, job.origin))
+        # As in `_serve`.
+        places = {kind: answer.operators[kind] for kind in sorted(unknown)}
+        hint = "replace the operator before the export, or leave ONNX out: --formats paddle,nb"
+        say(_unknown_to_paddle2onnx(places, job.origin, hint))
     target = Path(job.onnx)
     onnx.convert(prefix.with_suffix(".pdmodel"), prefix.with_suffix(".pdiparams"), target)
     onnx_inputs, onnx_outputs = onnx.read_signature(target)
     return msgspec.structs.replace(answer, onnx_inputs=onnx_inputs, onnx_outputs=onnx_outputs)
 
 
-def _unknown_to_paddle2onnx(places: dict[str, str], origin: str) -> Answer:
+def _unknown_to_paddle2onnx(places: dict[str, str], origin: str, hint: str) -> Answer:
     return Answer(
         error=ConversionError.__name__,
         message=f"importing {origin}: paddle2onnx has no operator {', '.join(places)}: "
         f"{'; '.join(places.values())}",
-        hint="replace the operator before the export, or leave ONNX out: --formats paddle,nb",
+        hint=hint,
     )
 
 

@@ -29,10 +29,7 @@ def convert(model: Path, params: Path, onnx_file: Path) -> None:
         ConversionError: paddle2onnx failed, or ONNX's checker rejects what it wrote.
         ToolError: It is not installed.
     """
-    if importlib.util.find_spec("paddle2onnx") is None:
-        raise ToolError(
-            "converting to ONNX: paddle2onnx is not installed", hint="pip install 'edgekit[paddle]'"
-        )
+    _require_paddle2onnx()
     import onnx
     import paddle2onnx
 
@@ -62,11 +59,25 @@ def convert(model: Path, params: Path, onnx_file: Path) -> None:
     check(onnx_file)
 
 
-def known_operators() -> set[str]:
-    """Operators of legacy programs that paddle2onnx lists; it has a few more (`scale`)."""
-    from paddle2onnx import paddle2onnx_cpp2py_export
+def _require_paddle2onnx() -> None:
+    if importlib.util.find_spec("paddle2onnx") is None:
+        raise ToolError(
+            "converting to ONNX: paddle2onnx is not installed", hint="pip install 'edgekit[paddle]'"
+        )
 
-    return {"feed", "fetch", *paddle2onnx_cpp2py_export.get_all_supported_operators()}
+
+def known_operators(*, pir: bool = False) -> set[str]:
+    """Operators that paddle2onnx lists, of legacy programs (it has a few more: `scale`) or of PIR.
+
+    Raises:
+        ToolError: It is not installed.
+    """
+    _require_paddle2onnx()
+    from paddle2onnx import paddle2onnx_cpp2py_export as converter
+
+    if pir:
+        return {*converter.get_all_supported_operators_pir()}
+    return {"feed", "fetch", *converter.get_all_supported_operators()}
 
 
 def tidy(document: onnx.ModelProto) -> None:

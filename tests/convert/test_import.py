@@ -135,6 +135,16 @@ def test_a_pir_model(pir: Path, tmp_path: Path, run_cli: RunCli) -> None:
     assert manifest.artifacts["nb-arm"].parent_sha256 == manifest.artifacts["paddle"].sha256
 
 
+def test_an_operator_of_a_pir_model_that_paddle2onnx_lacks_is_named(tmp_path: Path, run_cli: RunCli) -> None:
+    script = tmp_path / "save.py"
+    script.write_text(SAVE_PIR.replace("self.act(self.norm", "paddle.lgamma(self.norm"))
+    subprocess.run([sys.executable, script, tmp_path / "net" / "inference"], check=True, timeout=120)
+    result = run_cli(["import", "net", "--name", "mine"], cwd=tmp_path)
+    assert result.exit_code == 5, result.stderr
+    assert "importing net: paddle2onnx has no operator lgamma: lgamma at " in result.stderr
+    assert not list(tmp_path.glob("models/*"))
+
+
 # With FLAGS_enable_pir_api=0: the legacy program that Paddle 2 wrote, and 3.1 still does.
 SAVE_LEGACY = """
 import sys, paddle
