@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import os
 import re
 import subprocess
 import sys
@@ -119,12 +120,18 @@ def bare_median(model: Path, seconds: float) -> float:
 def ratio(
     what: str, ours: Callable[[], float], theirs: Callable[[], float], pairs: int, limits: Sequence[float]
 ) -> bool:
-    """Measure in turns, print the ratio, and say whether it holds its limits."""
+    """Measure in turns, print the ratio, and say whether it holds its limits.
+
+    Both sides of a pair inherit the same core: cores differ by more than what is looked for.
+    """
     turns = []
+    cores = os.sched_getaffinity(0)
     for turn in range(pairs):
+        os.sched_setaffinity(0, {sorted(cores)[turn // 2 % len(cores)]})
         first, second = (ours, theirs) if turn % 2 == 0 else (theirs, ours)
         one, two = first(), second()
         turns.append((one, two) if turn % 2 == 0 else (two, one))
+    os.sched_setaffinity(0, cores)
     interval = paired_interval([own / other for own, other in turns])
     assert interval is not None, "two pairs are the fewest"
     holds = limits[0] <= interval.low and interval.high <= limits[1]

@@ -24,8 +24,11 @@ LIMIT = 0.80
 
 
 def inside_s(point: Point) -> float:
-    """Seconds of a point within inferences; those that were not timed count as the median."""
-    inside = sum(sum(run.samples_ns) + run.warmup_runs * median(run.samples_ns) for run in point.processes)
+    """Seconds of a point within inferences; those of which no time is kept count as the median."""
+    inside = 0.0
+    for run in point.processes:
+        first_ns = run.first_run_ns or 0
+        inside += sum(run.samples_ns) + first_ns + (run.warmup_runs - (first_ns > 0)) * median(run.samples_ns)
     if point.startup is not None:
         inside += point.startup.inferences * median(point.samples_ns)
     return inside / 1e9

@@ -219,13 +219,14 @@ def resolve_cores(info: DeviceInfo, asked: str | None) -> tuple[int, ...] | None
 def timing_for(info: DeviceInfo, options: BenchOptions) -> Timing:
     """The target's defaults with what was asked. Raises UsageError."""
     default = EMULATED_TIMING if info.emulated else Timing()
+    max_s = default.max_s if options.max_s is None else options.max_s
     timing = Timing(
         warmup=default.warmup if options.warmup is None else options.warmup,
         warmup_s=default.warmup_s,
         until_steady=default.until_steady,
         repeats=default.repeats if options.repeats is None else options.repeats,
-        min_s=default.min_s if options.min_s is None else options.min_s,
-        max_s=default.max_s if options.max_s is None else options.max_s,
+        min_s=min(default.min_s, max_s) if options.min_s is None else options.min_s,
+        max_s=max_s,
     )
     if timing.max_s < timing.min_s:
         raise UsageError(

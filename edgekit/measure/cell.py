@@ -49,7 +49,7 @@ class Timing(msgspec.Struct, frozen=True, kw_only=True):
     warmup_s: float = 0.5
     until_steady: bool = True
     repeats: int = 100
-    min_s: float = 1.0
+    min_s: float = 2.0
     max_s: float = 60.0
 
 

@@ -291,4 +291,5 @@ def test_emulated_devices_run_few_inferences() -> None:
     assert (timing.warmup, timing.repeats, timing.min_s) == (2, 3, 0)
     asked = timing_for(emulated, BenchOptions(engines=("paddlelite",), repeats=7))
     assert asked.repeats == 7
-    assert timing_for(PHONE, BenchOptions(engines=("paddlelite",))).min_s == 1
+    assert timing_for(PHONE, BenchOptions(engines=("paddlelite",))).min_s == 2
+    assert timing_for(PHONE, BenchOptions(engines=("paddlelite",), max_s=0.5)).min_s == 0.5

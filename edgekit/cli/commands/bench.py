@@ -52,7 +52,7 @@ PRECISIONS = ("fp32", "fp16", "bf16", "int8")
 @click.option("--warmup", type=click.IntRange(0), help="Fewest warm-up runs; 0 measures cold.  [default: 10]")
 @click.option("--repeats", type=click.IntRange(1), help="Fewest timed runs of each process.  [default: 100]")
 @click.option(
-    "--min-secs", type=click.FloatRange(0), help="Fewest timed seconds of each process.  [default: 1]"
+    "--min-secs", type=click.FloatRange(0), help="Fewest timed seconds of each process.  [default: 2]"
 )
 @click.option("--max-secs", type=click.FloatRange(0, min_open=True),
               help="Most timed seconds of each process.  [default: 60]")  # fmt: skip
