@@ -106,6 +106,22 @@ def artifact_options(function: F) -> F:
     return formats(targets(function))
 
 
+def lane_options(function: F) -> F:
+    """`--threads`, `--batch-size` and `--workers`: how pictures are taken through the runners."""
+    threads = click.option(
+        "--threads", type=click.IntRange(1), default=1, show_default=True, help="Of each worker."
+    )
+    batch_size = click.option(
+        "--batch-size",
+        type=click.IntRange(1),
+        help="Pictures an inference.  [default: 8, or the artifact's own]",
+    )
+    workers = click.option(
+        "--workers", type=click.IntRange(1), help="Side by side.  [default: as many as cores allow]"
+    )
+    return threads(batch_size(workers(function)))
+
+
 def no_install_option(function: F) -> F:
     """`--no-install`: a missing component is an error instead of being installed on the way."""
     return click.option(

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import threading
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 
 import msgspec
 
@@ -189,9 +190,14 @@ class Sweep:
         self._environment = None
         label = f"{cell.label}, cold start"
         self._show(Progress(done=self._turns_done, total=self._total(), label=label))
+        with self._ending(index):
+            self._replace(index, startup=measure_startup(self._target, cell, self._artifacts[index]))
+
+    @contextlib.contextmanager
+    def _ending(self, index: int) -> Iterator[None]:
+        """An error ends the point; one that takes the target away ends the sweep, with the points saved."""
         try:
-            startup = measure_startup(self._target, cell, self._artifacts[index])
-            self._replace(index, startup=startup)
+            yield
         except DeviceLostError as error:
             self._end(index, error)
             self._save(self.points)
@@ -210,7 +216,7 @@ class Sweep:
         if self._cooldown_s:
             time.sleep(self._cooldown_s)
         started = time.monotonic()
-        try:
+        with self._ending(index):
             if point.environment_before is None:
                 self._replace(index, environment_before=self._environment_before(cell.engine))
             self._environment = None
@@ -218,12 +224,6 @@ class Sweep:
             turn = take_turn(self._target, cell, self._artifacts[index], self._timing, reference)
             self._spent_s[index] += time.monotonic() - started
             self._add(index, turn, self._target.environment(cell.engine))
-        except DeviceLostError as error:
-            self._end(index, error)
-            self._save(self.points)
-            raise
-        except EdgekitError as error:
-            self._end(index, error)
         self.points[index] = with_verdict(self.points[index], emulated=self._target.info.emulated)
         self._turns_done += 1
         self._save(self.points)

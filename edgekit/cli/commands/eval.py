@@ -14,6 +14,7 @@ from edgekit.cli.options import (
     echo_json,
     is_interactive,
     json_option,
+    lane_options,
     no_install_option,
     note,
 )
@@ -38,11 +39,7 @@ LINE_INTERVAL_S = 30.0
               help="One or several.  [default: onnxruntime; on a device paddlelite]")  # fmt: skip
 @click.option("--precision", "precisions", type=WordList(PRECISIONS), default="fp32", show_default=True,
               help="Which artifacts, with every engine.")  # fmt: skip
-@click.option("--threads", type=click.IntRange(1), default=1, show_default=True, help="Of each worker.")
-@click.option(
-    "--batch-size", type=click.IntRange(1), help="Pictures an inference.  [default: 8, or the artifact's own]"
-)
-@click.option("--workers", type=click.IntRange(1), help="Side by side.  [default: as many as cores allow]")
+@lane_options
 @click.option("--restart", is_flag=True, help="Begin again instead of going on from an interrupted run.")
 @click.option("-o", "--output", type=click.Path(path_type=Path, dir_okay=False), metavar="FILE",
               help="The result file.  [default: results/eval-NAME.json]")  # fmt: skip

@@ -20,7 +20,7 @@ from edgekit.cli.options import (
 if TYPE_CHECKING:
     from edgekit.convert.export import ExportOutcome
     from edgekit.core.artifact import Manifest
-    from edgekit.measure.verify import Ladder
+    from edgekit.measure.ladder import Ladder
 
 
 class ExportLine(msgspec.Struct, frozen=True, kw_only=True):

@@ -14,6 +14,7 @@ from edgekit.cli.options import (
     echo_json,
     is_interactive,
     json_option,
+    lane_options,
     no_install_option,
     note,
 )
@@ -37,11 +38,7 @@ PROGRESS_INTERVAL_S = 0.5
     "--precision", type=click.Choice(["fp32", "fp16", "int8"]), default="fp32", show_default=True,
     help="Which of the model's artifacts.",
 )  # fmt: skip
-@click.option("--threads", type=click.IntRange(1), default=1, show_default=True, help="Of each worker.")
-@click.option(
-    "--batch-size", type=click.IntRange(1), help="Pictures an inference.  [default: 8, or the artifact's own]"
-)
-@click.option("--workers", type=click.IntRange(1), help="Side by side.  [default: as many as cores allow]")
+@lane_options
 @click.option("--top-k", type=click.IntRange(1), default=5, show_default=True, help="Classes a picture.")
 @click.option("--threshold", type=click.FloatRange(0, 1), help="Leave out classes that are less likely.")
 @click.option(

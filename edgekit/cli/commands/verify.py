@@ -20,7 +20,7 @@ from edgekit.cli.options import (
 
 if TYPE_CHECKING:
     from edgekit.measure.target import Target
-    from edgekit.measure.verify import RungResult
+    from edgekit.measure.ladder import RungResult
     from edgekit.vision.pictures import Picture
 
 
@@ -110,7 +110,7 @@ def _targets(devices: Sequence[str], adb_servers: Sequence[str], *, install: boo
 
 def show_rung(rung: RungResult, *, err: bool = False) -> None:
     """One rung as a line of the result."""
-    from edgekit.measure.verify import SIMULATION
+    from edgekit.measure.ladder import SIMULATION
 
     colors = {"passed": "green", "failed": "red", "skipped": "yellow", "reference": "cyan"}
     status = rung.status.value
