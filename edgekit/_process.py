@@ -23,6 +23,8 @@ from edgekit.errors import ToolError
 logger = logging.getLogger("edgekit.process")
 
 KILL_GRACE_S = 2.0
+# What a pipe holds: a larger buffer would be mapped and unmapped for every line.
+PIPE_BYTES = 1 << 16
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -251,7 +253,7 @@ class LineChild:
                 return line.decode(errors="replace")
             if not self._selector.select(max(0.0, deadline - time.monotonic())):
                 raise TimeoutError(f"no line from {self.argv[0]} within {timeout_s:g} s")
-            data = os.read(self._stdout.fileno(), 1 << 20)
+            data = os.read(self._stdout.fileno(), PIPE_BYTES)
             if not data:
                 return None
             self._buffer += data

@@ -87,7 +87,7 @@ class EdgeKit:
             reduced_decode=reduced_decode,
         )
         subject = Subject(directory=directory, manifest=manifest)
-        self._predictor = Predictor(HostTarget(install=install), subject, settings)
+        self._predictor = Predictor(HostTarget(install=install, huge_pages=True), subject, settings)
         self._end = weakref.finalize(self, self._predictor.close)
 
     def predict(self, sources: Source | Iterable[Source]) -> Iterator[list[dict[str, Any]]]:

@@ -19,6 +19,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import cv2
@@ -116,18 +117,13 @@ def write_pictures(directory: Path, count: int, size: tuple[int, int], seed: int
         assert cv2.imwrite(str(directory / f"{index:04d}.jpg"), picture, [cv2.IMWRITE_JPEG_QUALITY, 88])
 
 
-def parts_alone(model: Path, pictures: Path, rounds: int, engine: str) -> tuple[float, float]:
-    """CPU seconds a picture of decoding with preprocessing, and of inference at batch 8: best of rounds."""
+def decoding_alone_s(model: Path, pictures: Path, rounds: int) -> float:
+    """CPU seconds a picture of decoding with preprocessing: best of rounds."""
     from edgekit.convert.manifest import find_artifacts
-    from edgekit.core.spec import Precision
     from edgekit.measure.feed import Feed
-    from edgekit.measure.lanes import plan_route
-    from edgekit.measure.target import HostTarget, Subject
-    from edgekit.runners.protocol import Load, Run
     from edgekit.vision.pictures import find_pictures
 
-    directory, manifest = find_artifacts(model)
-    subject = Subject(directory=directory, manifest=manifest)
+    _, manifest = find_artifacts(model)
     items = find_pictures([pictures])
     feed = Feed(manifest.preprocess, 8)
     decoding = []
@@ -136,17 +132,32 @@ def parts_alone(model: Path, pictures: Path, rounds: int, engine: str) -> tuple[
         for start in range(0, len(items), 8):
             feed.fill(items[start : start + 8])
         decoding.append((time.thread_time() - started) / len(items))
+    return min(decoding)
+
+
+def inference_s(model: Path, engine: str, rounds: int, cores: Sequence[int]) -> float:
+    """CPU seconds a picture of inference as lanes do it, on every core at once: best of rounds."""
+    from edgekit.convert.manifest import find_artifacts
+    from edgekit.core.spec import Precision
+    from edgekit.measure.lanes import AT_ONCE, plan_route
+    from edgekit.measure.target import HostTarget, Subject
+    from edgekit.runners.protocol import Load, Run
+
+    directory, manifest = find_artifacts(model)
+    subject = Subject(directory=directory, manifest=manifest)
     target = HostTarget()
-    route = plan_route(target, subject, engine, Precision.FP32)
-    inferring = []
-    with target.session(engine, "inference alone") as session:
-        placed = target.place(subject, route.artifact)
-        load = Load(model=placed.model, params=placed.params, input_shape=(8, *subject.input_shape))
-        session.load(load)
+    placed = target.place(subject, plan_route(target, subject, engine, Precision.FP32).artifact)
+    request = Run(warmup=8, warmup_ns=0, repeats=60, min_ns=0)
+    with contextlib.ExitStack() as stack, ThreadPoolExecutor(len(cores)) as pool:
+        sessions = [stack.enter_context(target.session(engine, f"core {core}")) for core in cores]
+        for session, core in zip(sessions, cores, strict=True):
+            shape = (AT_ONCE, *subject.input_shape)
+            session.load(Load(model=placed.model, params=placed.params, input_shape=shape, cores=(core,)))
+        taken = []
         for _ in range(rounds):
-            ran = session.run(Run(warmup=2, warmup_ns=0, repeats=15, min_ns=0))
-            inferring.append((ran.cpu_ns or 0) / 1e9 / len(ran.samples_ns) / 8)
-    return min(decoding), min(inferring)
+            runs = list(pool.map(lambda session: session.run(request), sessions))
+            taken.append(statistics.mean((run.cpu_ns or 0) / len(run.samples_ns) for run in runs))
+    return min(taken) / 1e9 / AT_ONCE
 
 
 def cold_start_s(model: Path, picture: Path, rounds: int) -> list[float]:
@@ -200,11 +211,12 @@ def measure(options: argparse.Namespace, scratch: Path) -> dict[str, float]:
     write_pictures(scratch / "pictures", options.pictures, SIZE, 0)
     write_pictures(scratch / "photos", options.photos, PHOTO, 10_000)
     own = [sys.executable, __file__, "--side", str(model), "--engine", options.engine]
-    cores = len(os.sched_getaffinity(0))
+    cores = sorted(os.sched_getaffinity(0))
+    lanes = str(len(cores))
     sides = {
-        "ours": Side([*own, "--batch-size", "8", "--workers", str(cores)]),
+        "ours": Side([*own, "--batch-size", "8", "--workers", lanes]),
         "ours, one thread": Side([*own, "--batch-size", "8", "--workers", "1"]),
-        "ours, reduced": Side([*own, "--batch-size", "8", "--workers", str(cores), "--reduced-decode"]),
+        "ours, reduced": Side([*own, "--batch-size", "8", "--workers", lanes, "--reduced-decode"]),
     }
     if options.paddleclas_python:
         half = paddleclas_words(options.paddleclas_python, model)
@@ -228,12 +240,15 @@ def measure(options: argparse.Namespace, scratch: Path) -> dict[str, float]:
         figures.update(
             compare_answers(options.paddleclas_python, model.parent, scratch / "pictures", options.engine)
         )
-    decode_s, infer_s = parts_alone(model, scratch / "pictures", options.rounds, options.engine)
+    decode_s = decoding_alone_s(model, scratch / "pictures", options.rounds)
+    infer_s = inference_s(model, options.engine, options.rounds, cores[:1])
+    beside_s = inference_s(model, options.engine, options.rounds, cores)
     rate = max(len(run["answers"]) / run["wall_s"] for run in results["ours"])
     print(
-        f"alone, CPU a picture: decode and preprocess {decode_s * 1e3:.2f} ms, infer {infer_s * 1e3:.2f} ms"
+        f"alone, CPU a picture: decode and preprocess {decode_s * 1e3:.2f} ms, infer {infer_s * 1e3:.2f} ms, "
+        f"on {len(cores)} cores at once {beside_s * 1e3:.2f} ms: {beside_s / infer_s:.2f} times"
     )
-    figures["share of what the parts allow"] = rate * (decode_s + infer_s) / cores
+    figures["share of what the parts allow"] = rate * (decode_s + infer_s) / len(cores)
     cold = cold_start_s(model, scratch / "pictures" / "0000.jpg", options.rounds + 2)
     print(f"cold start: median {statistics.median(cold):.3f} s, best {min(cold):.3f} s")
     figures["cold start, seconds (best of rounds)"] = min(cold)

@@ -51,7 +51,7 @@ def one_target(device: str | None, adb_servers: Sequence[str], *, install: bool)
             raise click.UsageError("--adb-server is for --device")
         from edgekit.measure.target import HostTarget
 
-        with contextlib.closing(HostTarget(install=install)) as host:
+        with contextlib.closing(HostTarget(install=install, huge_pages=True)) as host:
             yield host
         return
     from edgekit.measure.device import opened_targets

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import itertools
+import math
 import os
 import queue
 import threading
@@ -29,6 +30,9 @@ from edgekit.vision.pictures import Unreadable
 if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
+
+AT_ONCE = 4
+CACHED_WEIGHTS = 40 << 20
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -96,7 +100,7 @@ class Lane(Killable):
         subject: The model.
         routes: What computes; every batch goes through all of them.
         threads: Of each runner.
-        batch_size: The runners are loaded for this; smaller batches are padded.
+        batch_size: Pictures that a batch holds at most.
         core: The core that this lane has to itself, for its runners too; None leaves that to the kernel.
         reduced_decode: As in `Feed`.
     """
@@ -116,24 +120,30 @@ class Lane(Killable):
         self._batch_size = batch_size
         self._core = core
         self._reduced_decode = reduced_decode
-        self._requests = tuple(self._request(route, threads) for route in self._routes)
         self._sessions = tuple(
             route.target.session(route.engine, f"{route.name} on {subject.manifest.name}")
             for route in self._routes
+        )
+        self._at_once = tuple(
+            _pictures_at_once(route, batch_size) if session.shares_files and threads == 1 else None
+            for route, session in zip(self._routes, self._sessions, strict=True)
+        )
+        self._requests = tuple(
+            self._request(route, threads, at_once or batch_size)
+            for route, at_once in zip(self._routes, self._at_once, strict=True)
         )
         self._loading: list[Future[Loaded]] = []
         self._feed: Feed | None = None
         self._ended = False
 
-    def _request(self, route: Route, threads: int) -> Load:
-        route.target.prepare(route.engine)
+    def _request(self, route: Route, threads: int, pictures: int) -> Load:
         placed = route.target.place(self._subject, route.artifact)
         return Load(
             model=placed.model,
             params=placed.params,
             sha256=route.artifact.files[0].sha256,
             threads=threads,
-            input_shape=(self._batch_size, *self._subject.input_shape),
+            input_shape=(pictures, *self._subject.input_shape),
             cores=None if self._core is None else (self._core,),
             options=dict(route.options),
         )
@@ -151,6 +161,11 @@ class Lane(Killable):
         for session, request in zip(self._sessions, self._requests, strict=True):
             session.start()
             self._loading.append(_in_background(session, request))
+
+    @property
+    def piece(self) -> int | None:
+        """The part of a batch that costs no more than its share; None where every batch costs a whole one."""
+        return None if None in self._at_once else self._at_once[0]
 
     def score(self, items: Sequence[Item]) -> Scored:
         """Take one batch through, on the lane's core where it has one: the calling thread stays there.
@@ -192,8 +207,12 @@ class Lane(Killable):
         from edgekit.vision.topk import softmax
 
         assert self._feed is not None
-        session = self._sessions[index]
-        values, inferred = session.infer_file(self._feed.path, self._feed.shape)
+        session, at_once = self._sessions[index], self._at_once[index]
+        if at_once is None:  # a runner that computes all places, whatever lies in them
+            values, inferred = session.infer_file(self._feed.path, self._feed.shape)
+        else:
+            shape = (-(-count // at_once) * at_once, *self._feed.shape[1:])
+            values, inferred = session.infer_file(self._feed.path, shape, skip=0, at_once=at_once)
         rows = values.reshape(len(values), -1)[:count]
         if not np.isfinite(rows).all():
             raise RunnerError(
@@ -222,6 +241,18 @@ class Lane(Killable):
         if self._feed is not None:
             self._feed.close()
             self._feed = None
+
+
+def _pictures_at_once(route: Route, batch_size: int) -> int | None:
+    """How many pictures of a batch a core infers at a time; None is all of them.
+
+    A few at a time keep what passes between layers in the core's cache; weights that do not stay there are
+    better read once a batch.
+    """
+    size_bytes = sum(file.size_bytes for file in route.artifact.files)
+    if size_bytes > CACHED_WEIGHTS or fixed_batch(route.artifact) is not None:
+        return None
+    return math.gcd(batch_size, AT_ONCE)
 
 
 def _in_background(session: RunnerSession, request: Load) -> Future[Loaded]:
@@ -281,7 +312,8 @@ def batched(items: Iterable[Item], size: int) -> Iterator[Sequence[Item]]:
 def score_batches(lanes: Sequence[Lane], batches: Iterable[Sequence[Item]]) -> Generator[Scored, None, None]:
     """Take batches through lanes, in order; batches are asked for only a little ahead of their use.
 
-    With one lane nothing is done ahead: a batch is decoded when its result is asked for.
+    With one lane nothing is done ahead: a batch is decoded when its result is asked for. Several share the
+    last batch out among them.
     """
     if len(lanes) == 1:
         for batch in batches:
@@ -299,13 +331,43 @@ def score_batches(lanes: Sequence[Lane], batches: Iterable[Sequence[Item]]) -> G
             free.put(lane)
 
     pool = ThreadPoolExecutor(len(lanes), thread_name_prefix="lane")
-    pending: deque[Future[Scored]] = deque()
+    pending: deque[list[Future[Scored]]] = deque()
     try:
-        for batch in batches:
-            pending.append(pool.submit(score, batch))
+        for batch, last in _with_last(batches):
+            size = lanes[0].piece if last else None
+            pieces = batched(batch, size) if size else [batch]
+            pending.append([pool.submit(score, piece) for piece in pieces])
             if len(pending) > 2 * len(lanes):
-                yield pending.popleft().result()
+                yield _joined(pending.popleft())
         while pending:
-            yield pending.popleft().result()
+            yield _joined(pending.popleft())
     finally:
         pool.shutdown(cancel_futures=True)
+
+
+def _with_last(batches: Iterable[Sequence[Item]]) -> Iterator[tuple[Sequence[Item], bool]]:
+    """Each batch, and whether it is the last."""
+    ahead, behind = itertools.tee(batches)
+    next(ahead, None)
+    for batch, following in itertools.zip_longest(behind, ahead):
+        yield batch, following is None
+
+
+def _joined(pieces: Sequence[Future[Scored]]) -> Scored:
+    """One batch again of what became of its pieces."""
+    import numpy as np
+
+    parts = [piece.result() for piece in pieces]
+    if len(parts) == 1:
+        return parts[0]
+    starts = itertools.accumulate((len(part.items) for part in parts[:-1]), initial=0)
+    scored = [part for part in parts if part.scores]
+    return Scored(
+        items=tuple(itertools.chain.from_iterable(part.items for part in parts)),
+        positions=tuple(
+            start + position for start, part in zip(starts, parts, strict=True) for position in part.positions
+        ),
+        unreadable=tuple(itertools.chain.from_iterable(part.unreadable for part in parts)),
+        scores=tuple(np.concatenate(rows) for rows in zip(*(part.scores for part in scored), strict=True)),
+        latency_ns=tuple(map(sum, zip(*(part.latency_ns for part in scored), strict=True))),
+    )

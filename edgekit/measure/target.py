@@ -17,6 +17,7 @@ from edgekit.core.spec import Precision
 from edgekit.errors import InputError, UnsupportedError
 from edgekit.measure.environment import read_host_environment
 from edgekit.measure.host import host_info
+from edgekit.runners import engines
 from edgekit.runners.engines import Launcher, artifact_kind, host_launcher, host_options, host_side, on_gpu
 from edgekit.runners.session import RunnerSession
 from edgekit.transports.local import LocalTransport
@@ -95,10 +96,13 @@ class HostTarget:
 
     Args:
         install: Whether what an engine needs may be installed on the way.
+        huge_pages: Let the engines' memory come in huge pages (`edgekit.runners.engines.huge_pages`); a bench
+            measures engines as programs have them.
     """
 
-    def __init__(self, *, install: bool = True) -> None:
+    def __init__(self, *, install: bool = True, huge_pages: bool = False) -> None:
         self._install = install
+        self._env = engines.huge_pages() if huge_pages else {}
         self._transport = LocalTransport()
         self._launchers: dict[str, Launcher] = {}
         self._watch = ProcessWatch()
@@ -135,7 +139,7 @@ class HostTarget:
             raise UnsupportedError(f"{label}: instructions are counted on the virtual device only")
         self.prepare(engine)
         launcher = self._launchers[engine]
-        return RunnerSession(self._transport, launcher.argv, env=launcher.env, label=label)
+        return RunnerSession(self._transport, launcher.argv, env={**self._env, **launcher.env}, label=label)
 
     def instruction_count(self) -> InstructionCount:
         raise UnsupportedError("counting instructions: the virtual device only does that")

@@ -120,12 +120,15 @@ class Infer(msgspec.Struct, frozen=True, kw_only=True, tag_field="op", tag="infe
     Attributes:
         skip: Numbers of the input that come before, and the file may go on after; None where it holds
             this input alone. Only the host's worker takes it: elsewhere files are sent, not shared.
+        at_once: Pictures an inference, a part of the input each; None takes all at once. Only the host's
+            worker takes it.
     """
 
     input: str
     shape: tuple[int, ...]
     output: str
     skip: int | None = None
+    at_once: int | None = None
 
 
 class ReadEnvironment(msgspec.Struct, frozen=True, kw_only=True, tag_field="op", tag="environment"):

@@ -11,7 +11,7 @@ import signal
 import tempfile
 import threading
 from abc import ABC, abstractmethod
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, TypeVar
@@ -132,6 +132,13 @@ class RunnerSession(Killable):
         self._staging: Path | None = None
         self._model: str | None = None
         self._sending, self._receiving = threading.Lock(), threading.Lock()
+        # Memory that outputs come in, as files; as many as inferences have been asked for at once.
+        self._outputs: list[int] = []
+
+    @property
+    def shares_files(self) -> bool:
+        """Whether the runner reads this machine's files where they lie."""
+        return self._scratch is None
 
     def __enter__(self) -> RunnerSession:
         self.start()
@@ -196,25 +203,25 @@ class RunnerSession(Killable):
         return self.infer_file(path, tuple(inputs.shape), timeout_s=timeout_s)
 
     def infer_file(
-        self, path: Path, shape: tuple[int, ...], *, skip: int | None = None,
+        self, path: Path, shape: tuple[int, ...], *, skip: int | None = None, at_once: int | None = None,
         timeout_s: float = INFER_TIMEOUT_S,
     ) -> tuple[NDArray[np.float32], Inferred]:  # fmt: skip
         """As `infer`, from a file of this machine: raw little-endian float32 in C order, of `shape`.
 
         Where both sides share their files the runner reads it where it lies; `skip` then says how many
-        numbers of a longer file come before this input.
+        numbers of a longer file come before this input, and `at_once` how many rows are inferred at a time.
         """
         import numpy
 
         assert self._staging is not None, "the session is not started"
-        assert skip is None or self._scratch is None, "a part of a file is not sent"
-        if self._scratch is None:
-            # Memory of this process, because a file costs 0.3 ms.
-            with os.fdopen(os.memfd_create("edgekit-output"), "rb", buffering=0) as output:
-                shared = f"/proc/{os.getpid()}/fd/{output.fileno()}"
-                request = Infer(input=str(path), shape=shape, output=shared, skip=skip)
+        assert self.shares_files or (skip is None and at_once is None), "a part of a file is not sent"
+        if self.shares_files:
+            with self._shared_output() as output:
+                shared = f"/proc/{os.getpid()}/fd/{output}"
+                request = Infer(input=str(path), shape=shape, output=shared, skip=skip, at_once=at_once)
                 answer = self._ask(request, Inferred, timeout_s)
-                values = numpy.frombuffer(bytearray(output.read()), dtype="<f4")
+                values = numpy.empty(os.fstat(output).st_size // 4, "<f4")
+                os.preadv(output, [values.data], 0)
         else:
             local_out = self._staging / "out.f32"
             remote_in, remote_out = f"{self._scratch}/in.f32", f"{self._scratch}/out.f32"
@@ -226,6 +233,21 @@ class RunnerSession(Killable):
             self.kill()
             raise RunnerError(f"{self.label}: wrote {values.size} values for an output of {answer.shape}")
         return values.reshape(answer.shape).astype(numpy.float32, copy=False), answer
+
+    @contextlib.contextmanager
+    def _shared_output(self) -> Iterator[int]:
+        """Memory of this process as a file, because one on a disk costs 0.3 ms; kept: the runner maps it."""
+        try:
+            handle = self._outputs.pop()
+        except IndexError:
+            handle = os.memfd_create("edgekit-output")
+        try:
+            yield handle
+        finally:
+            if self._process is None:
+                os.close(handle)
+            else:
+                self._outputs.append(handle)
 
     def environment(self) -> EnvironmentRead:
         """Frequencies, temperatures and load over there, by the runner; raises as `load` does."""
@@ -335,6 +357,8 @@ class RunnerSession(Killable):
         return "edgekit --verbose … shows the command; edgekit export NAME --force makes the artifact again"
 
     def _clean_up(self) -> None:
+        while self._outputs:
+            os.close(self._outputs.pop())
         if self._staging is not None:
             shutil.rmtree(self._staging, ignore_errors=True)
             self._staging = None

@@ -19,7 +19,7 @@ from edgekit.convert.manifest import load_manifest
 from edgekit.core.artifact import Artifact, Manifest
 from edgekit.core.spec import Precision
 from edgekit.errors import InputError, RunnerError
-from edgekit.runners.engines import artifact_kind, host_launcher, host_options, host_side
+from edgekit.runners.engines import artifact_kind, host_launcher, host_options, host_side, huge_pages
 from edgekit.runners.protocol import Load
 from edgekit.runners.session import RunnerSession
 from edgekit.runners.shared import SharedArray
@@ -165,7 +165,10 @@ class BatchingEngine:
         artifact = served_artifact(manifest, served)
         launcher = host_launcher(served.engine)
         session = RunnerSession(
-            LocalTransport(), launcher.argv, env=launcher.env, label=f"{served.engine} on {manifest.name}"
+            LocalTransport(),
+            launcher.argv,
+            env={**huge_pages(), **launcher.env},
+            label=f"{served.engine} on {manifest.name}",
         )
         files = [str(self._directory / file.path) for file in artifact.files]
         session.start()

@@ -75,8 +75,8 @@ class Canvas:
         count = 3 * size[0] * size[1]
         if count > self._pixels.size:
             self._pixels = np.empty(count, np.uint8)
-        os.ftruncate(self._file, 0)
         os.pwrite(self._file, data, 0)
+        os.ftruncate(self._file, len(data))
         cv2 = load_cv2()
         place = self._pixels[:count].reshape(size[1], size[0], 3)
         try:

@@ -81,8 +81,9 @@ def to_prediction(
         threshold: Classes with a lower probability are left out.
         labels: Name of every class, in order.
     """
-    classes = [int(index) for index in top_classes(row, top_k)]
-    scores = [float(row[index]) for index in classes]
+    best = top_classes(row, top_k)
+    classes: list[int] = best.tolist()
+    scores: list[float] = row[best].tolist()
     if threshold is not None:
         classes = [index for index, score in zip(classes, scores, strict=True) if score >= threshold]
         scores = scores[: len(classes)]

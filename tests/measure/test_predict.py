@@ -12,9 +12,10 @@ import numpy as np
 import pytest
 
 from edgekit.convert.manifest import find_artifacts
+from edgekit.core.spec import Precision
 from edgekit.errors import InputError, RunnerError, UnsupportedError, UsageError
 from edgekit.measure.feed import Feed
-from edgekit.measure.lanes import score_batches
+from edgekit.measure.lanes import Lane, open_lanes, plan_route, score_batches
 from edgekit.measure.predict import Predictor, Settings, share_out
 from edgekit.measure.target import HostTarget, Subject
 from edgekit.vision.pictures import Picture, find_pictures, iterate_pictures
@@ -199,6 +200,26 @@ def test_several_lanes_look_only_a_little_ahead() -> None:
     assert [next(results) for _ in range(3)] == [(0,), (1,), (2,)]
     results.close()
     assert len(taken) < 10
+
+
+def test_the_last_batch_is_shared_out_and_comes_back_whole(
+    subject: Subject, photos: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    items = find_pictures([photos])[-7:] + find_pictures([photos / "a" / "broken.jpg"])
+    route = plan_route(HostTarget(), subject, "onnxruntime", Precision.FP32)
+    found = []
+    sizes: list[int] = []
+    score = Lane.score
+    monkeypatch.setattr(Lane, "score", lambda lane, batch: (sizes.append(len(batch)), score(lane, batch))[1])
+    for workers in (1, 2):
+        with open_lanes(subject, [route], workers=workers, threads=1, batch_size=8) as lanes:
+            found += score_batches(lanes, [items])
+    assert sizes == [8, 4, 4]
+    whole, joined = found
+    assert (joined.items, joined.positions) == (whole.items, whole.positions)
+    assert [each.name for each in joined.unreadable] == [each.name for each in whole.unreadable]
+    assert len(joined.positions) == 7
+    np.testing.assert_allclose(joined.scores[0], whole.scores[0], atol=1e-6)
 
 
 def test_a_damaged_model_is_a_named_error(run_cli, exported: Path, photos: Path, tmp_path: Path) -> None:

@@ -159,6 +159,39 @@ def test_infer_gives_the_models_answer(loaded: Conversation, tmp_path: Path, ref
     assert [path.name for path in tmp_path.iterdir() if "out" in path.name] == ["out.f32"]
 
 
+def test_infer_reads_and_writes_files_that_are_rewritten(
+    loaded: Conversation, tmp_path: Path, reference: np.ndarray
+) -> None:
+    """As lanes do: the same memory for every batch, with timed runs on other inputs between."""
+    source, target = tmp_path / "in.f32", tmp_path / "out.f32"
+    inputs = seeded_inputs(2, (3, 224, 224))
+    for order in ([0, 1], [1, 0], [0, 0], [1, 1]):
+        with source.open("r+b" if source.exists() else "wb") as file:
+            file.write(inputs[order].tobytes())
+        assert loaded.ask("infer", input=str(source), shape=SHAPE, output=str(target))["ok"]
+        outputs = np.fromfile(target, "<f4").reshape(2, 1000)
+        assert np.abs(outputs - reference[order]).max() / np.ptp(reference) < 1e-4
+        if order == [1, 0]:
+            assert loaded.ask("run", repeats=1, warmup=0, warmup_ns=0, min_ns=0)["ok"]
+
+
+def test_infer_takes_a_part_of_a_file_a_picture_at_a_time(
+    talk: Conversation, case: RunnerCase, x0_25: Path, tmp_path: Path, reference: np.ndarray
+) -> None:
+    if case.name.startswith("native"):
+        pytest.skip("only the host's worker shares files")
+    source, target = tmp_path / "in.f32", tmp_path / "out.f32"
+    inputs = seeded_inputs(2, (3, 224, 224))
+    np.concatenate([inputs[1], inputs[0], inputs[1]]).tofile(source)
+    assert talk.load(x0_25, input_shape=[1, 3, 224, 224])["ok"]
+    words = {"input": str(source), "shape": SHAPE, "output": str(target), "skip": inputs[0].size}
+    answer = talk.ask("infer", **words, at_once=1)
+    assert (answer["ok"], answer["shape"]) == (True, [2, 1000])
+    outputs = np.fromfile(target, "<f4").reshape(2, 1000)
+    assert np.abs(outputs - reference).max() / np.ptp(reference) < 1e-4
+    assert talk.refused(talk.ask("infer", **words, at_once=0)) == "request"
+
+
 def test_infer_refuses_bad_files_and_shapes(loaded: Conversation, tmp_path: Path) -> None:
     source, target = tmp_path / "in.f32", tmp_path / "out.f32"
     seeded_inputs(2, (3, 224, 224)).tofile(source)

@@ -19,8 +19,8 @@ from edgekit.cli.options import (
 )
 
 if TYPE_CHECKING:
-    from edgekit.measure.target import Target
     from edgekit.measure.ladder import RungResult
+    from edgekit.measure.target import Target
     from edgekit.vision.pictures import Picture
 
 

@@ -20,6 +20,7 @@ class OnnxRuntime(Engine):
         super().__init__()
         self._session: Any = None
         self._binding: Any = None
+        self._names = ("", "")
         self._pool_threads = 0
 
     def prepare(self) -> str:
@@ -56,6 +57,8 @@ class OnnxRuntime(Engine):
             )
         self._session = session
         only_input(self.inputs(), shape)
+        self._binding = session.io_binding()
+        self._names = (session.get_inputs()[0].name, session.get_outputs()[0].name)
 
     def inputs(self) -> List[Dict[str, Any]]:
         return [
@@ -73,11 +76,11 @@ class OnnxRuntime(Engine):
         return 1 + self._pool_threads
 
     def bind(self, array: Any) -> Callable[[], Any]:
-        binding = self._session.io_binding()
-        binding.bind_cpu_input(self._session.get_inputs()[0].name, array)
-        binding.bind_output(self._session.get_outputs()[0].name, "cpu")
-        self._binding = binding
-        return functools.partial(self._session.run_with_iobinding, binding)
+        source, result = self._names
+        self._binding.bind_cpu_input(source, array)
+        # Anew, because the last run's result is bound by now, with its shape.
+        self._binding.bind_output(result, "cpu")
+        return functools.partial(self._session.run_with_iobinding, self._binding)
 
     def output(self) -> Any:
         return self._binding.copy_outputs_to_cpu()[0]

@@ -2,7 +2,7 @@
 
 import functools
 import sys
-from typing import Any, Callable, Dict, List, Optional
+from typing import Any, Callable, Dict, List, Optional, Tuple
 
 from .engine import Engine, Shape, format_shape, only_input, take_options, tensor
 from .refusal import RefusedError
@@ -28,6 +28,7 @@ class OpenVino(Engine):
         self._compiled: Any = None
         self._request: Any = None
         self._input: Any = None
+        self._shape: Tuple[int, ...] = ()
 
     def prepare(self) -> str:
         # Its converter from other frameworks, and what that reports home with: a third of the import.
@@ -74,6 +75,7 @@ class OpenVino(Engine):
                 ),
             )
         self._request = self._compiled.create_infer_request()
+        self._shape = tuple(shape)
 
     def inputs(self) -> List[Dict[str, Any]]:
         return _describe(self._compiled.inputs)
@@ -88,10 +90,10 @@ class OpenVino(Engine):
         import openvino
         from openvino import _pyopenvino
 
-        sizes = list(self._compiled.inputs[0].shape)
-        if sizes != list(array.shape):
+        if array.shape != self._shape:
             raise RefusedError(
-                "shape", "loaded for {}, given {}".format(format_shape(sizes), format_shape(array.shape))
+                "shape",
+                "loaded for {}, given {}".format(format_shape(self._shape), format_shape(array.shape)),
             )
         self._input = array  # the request reads it where it lies, and does not keep it
         self._request.set_input_tensor(openvino.Tensor(array, shared_memory=True))
