@@ -102,6 +102,8 @@ def benchmark_app_median(model: Path, seconds: float) -> float:
     words = [
         *(Path(sys.executable).with_name("benchmark_app"), "-m", model, "-d", "CPU", "-api", "sync"),
         *("-hint", "none", "-nstreams", "1", "-nthreads", "1", "-infer_precision", "f32", "-pin", "NO"),
+        # It would give pictures to the model as bytes: another model.
+        *("-ip", "f32"),
         *("-shape", "[1,3,224,224]", "-t", str(max(1, round(seconds * 2)))),
     ]
     done = subprocess.run(words, check=True, capture_output=True, text=True)

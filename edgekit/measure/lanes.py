@@ -23,6 +23,7 @@ from edgekit.core.spec import Precision
 from edgekit.errors import RunnerError
 from edgekit.measure.feed import Feed, Item
 from edgekit.measure.target import Subject, Target
+from edgekit.runners.engines import on_gpu
 from edgekit.runners.protocol import Load, Loaded
 from edgekit.runners.session import Killable, RunnerSession
 from edgekit.vision.pictures import Unreadable
@@ -250,7 +251,7 @@ def _pictures_at_once(route: Route, batch_size: int) -> int | None:
     better read once a batch.
     """
     size_bytes = sum(file.size_bytes for file in route.artifact.files)
-    if size_bytes > CACHED_WEIGHTS or fixed_batch(route.artifact) is not None:
+    if size_bytes > CACHED_WEIGHTS or fixed_batch(route.artifact) is not None or on_gpu(route.engine):
         return None
     return math.gcd(batch_size, AT_ONCE)
 
