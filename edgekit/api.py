@@ -37,7 +37,7 @@ class EdgeKit:
         name: Name of a model below `root`, or the path of an artifact directory.
         engine: A host engine: `onnxruntime`, `paddle`, `openvino`, `paddlelite`.
         precision: `fp32`, `fp16` or `int8`.
-        batch_size: Pictures an inference.
+        batch_size: Pictures a batch.
         threads: Threads of each worker.
         workers: Processes side by side; with more than one, batches are computed a little ahead.
         top_k: At most so many classes a picture.

@@ -114,7 +114,7 @@ def lane_options(function: F) -> F:
     batch_size = click.option(
         "--batch-size",
         type=click.IntRange(1),
-        help="Pictures an inference.  [default: 8, or the artifact's own]",
+        help="Pictures a batch.  [default: 8, or the artifact's own]",
     )
     workers = click.option(
         "--workers", type=click.IntRange(1), help="Side by side.  [default: as many as cores allow]"

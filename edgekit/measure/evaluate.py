@@ -49,7 +49,7 @@ class Plan(msgspec.Struct, frozen=True, kw_only=True):
         engines: Host engines, or device engines with a device.
         precisions: Every engine at each of them.
         threads: Of each runner.
-        batch_size: Pictures an inference; None takes 8, or what the artifacts were made for.
+        batch_size: Pictures a batch; None takes 8, or what the artifacts were made for.
         workers: Pictures are decoded and inferred on so many lanes.
         restart: Begin again where a journal would let it go on.
     """

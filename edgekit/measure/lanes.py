@@ -32,6 +32,9 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
+# Pictures that a core infers at a time where an artifact is no larger than that. Beside another busy core
+# ONNX Runtime takes 6 to 8 % less for PPLCNet_x1_0 (12 MB) in fours than in eights, 2 % more for ResNet34
+# (87 MB).
 AT_ONCE = 4
 CACHED_WEIGHTS = 40 << 20
 

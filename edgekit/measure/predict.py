@@ -30,7 +30,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
 
     Attributes:
         threads: Of each runner.
-        batch_size: Pictures an inference; None takes 8, or what the artifact was made for.
+        batch_size: Pictures a batch; None takes 8, or what the artifact was made for.
         workers: Runners side by side, each with a thread of this process that decodes for it.
         top_k: At most so many classes a picture.
         threshold: Classes with a lower probability are left out.
