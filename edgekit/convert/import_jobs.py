@@ -2,9 +2,19 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import msgspec
 
 from edgekit.core.artifact import TensorSpec
+
+PLACES_SHOWN = 3
+
+
+def name_places(places: Sequence[str]) -> str:
+    """The first places in a graph, and how many more there are, for messages."""
+    more = len(places) - PLACES_SHOWN
+    return "; ".join(places[:PLACES_SHOWN]) + (f" and {more} more" if more > 0 else "")
 
 
 class PirJob(msgspec.Struct, frozen=True, kw_only=True, tag="pir"):

@@ -6,6 +6,7 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from edgekit.convert.import_jobs import name_places
 from edgekit.errors import ConversionError, InputError, ToolError
 
 if TYPE_CHECKING:
@@ -15,7 +16,6 @@ if TYPE_CHECKING:
 NEWEST_OPSET = 15
 # These would take away the batch norms and biases whose pattern opt's own fusions look for.
 _KEPT_APART = ["ConvBNFusion", "ConvMulFusion", "ConvAddFusion", "MatMulAddFusion"]
-PLACES_SHOWN = 3
 
 
 def load(path: Path, origin: str) -> onnx.ModelProto:
@@ -234,11 +234,12 @@ def _refuse_unknown(document: onnx.ModelProto, operators: Any, origin: str) -> N
 
 
 def _places(nodes: list[Any]) -> str:
-    shown = "; ".join(
-        f"{node.op_type} {node.name or '(unnamed)'} ({', '.join(node.input)} -> {', '.join(node.output)})"
-        for node in nodes[:PLACES_SHOWN]
+    return name_places(
+        [
+            f"{node.op_type} {node.name or '(unnamed)'} ({', '.join(node.input)} -> {', '.join(node.output)})"
+            for node in nodes
+        ]
     )
-    return shown + (f" and {len(nodes) - PLACES_SHOWN} more" if len(nodes) > PLACES_SHOWN else "")
 
 
 def _first_line(error: BaseException) -> str:

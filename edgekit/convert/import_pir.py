@@ -6,6 +6,8 @@ import json
 from pathlib import Path
 from typing import Any
 
+from edgekit.convert.import_jobs import name_places
+
 # paddle2onnx registers these of PIR's names under those of legacy programs.
 _LEGACY_NAMES = {
     "add": "elementwise_add",
@@ -64,10 +66,7 @@ def unknown_operators(model: Path, known: set[str]) -> dict[str, str]:
                 unknown.setdefault(name, []).append(_place(name, index, operator))
     except (OSError, ValueError, LookupError, TypeError, AttributeError):
         return {}
-    return {
-        name: "; ".join(places[:3]) + (f" and {len(places) - 3} more" if len(places) > 3 else "")
-        for name, places in sorted(unknown.items())
-    }
+    return {name: name_places(places) for name, places in sorted(unknown.items())}
 
 
 def _name(operator: dict[str, Any]) -> str | None:

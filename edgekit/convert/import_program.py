@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from edgekit._files import read_bytes
+from edgekit.convert.import_jobs import name_places
 from edgekit.errors import InputError
 
 HINT = "edgekit imports classifiers: one picture float32[N,3,S,S] in, one row of scores for each out"
@@ -184,4 +185,4 @@ def places_of(program: Any, operators: set[str]) -> str:
         for index, op in enumerate(program.blocks[0].ops)
         if op.type in operators
     ]
-    return "; ".join(found[:3]) + (f" and {len(found) - 3} more" if len(found) > 3 else "")
+    return name_places(found)

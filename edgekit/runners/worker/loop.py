@@ -182,7 +182,6 @@ class Worker:
         }
 
     def _run(self, request: Dict[str, Any]) -> Dict[str, Any]:
-
         shape = self._loaded_shape("run")
         warmup = _integer(request, "warmup", 0, default=10)
         warmup_ns = _integer(request, "warmup_ns", 0, default=500000000)
