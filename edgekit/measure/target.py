@@ -17,7 +17,6 @@ from edgekit.core.spec import Precision
 from edgekit.errors import InputError, UnsupportedError
 from edgekit.measure.environment import read_host_environment
 from edgekit.measure.host import host_info
-from edgekit.runners import engines
 from edgekit.runners.engines import Launcher, artifact_kind, host_launcher, host_options, host_side, on_gpu
 from edgekit.runners.session import RunnerSession
 from edgekit.transports.local import LocalTransport
@@ -96,13 +95,12 @@ class HostTarget:
 
     Args:
         install: Whether what an engine needs may be installed on the way.
-        huge_pages: Let the engines' memory come in huge pages (`edgekit.runners.engines.huge_pages`); a bench
-            measures engines as programs have them.
+        huge_pages: As `edgekit.runners.engines.host_launcher`; a bench measures engines without.
     """
 
     def __init__(self, *, install: bool = True, huge_pages: bool = False) -> None:
         self._install = install
-        self._env = engines.huge_pages() if huge_pages else {}
+        self._huge_pages = huge_pages
         self._transport = LocalTransport()
         self._launchers: dict[str, Launcher] = {}
         self._watch = ProcessWatch()
@@ -122,7 +120,9 @@ class HostTarget:
 
     def prepare(self, engine: str) -> None:
         if engine not in self._launchers:
-            self._launchers[engine] = host_launcher(engine, install=self._install)
+            self._launchers[engine] = host_launcher(
+                engine, install=self._install, huge_pages=self._huge_pages
+            )
 
     def place(self, subject: Subject, artifact: Artifact) -> Placed:
         paths = [subject.directory.absolute() / file.path for file in artifact.files]
@@ -139,7 +139,7 @@ class HostTarget:
             raise UnsupportedError(f"{label}: instructions are counted on the virtual device only")
         self.prepare(engine)
         launcher = self._launchers[engine]
-        return RunnerSession(self._transport, launcher.argv, env={**self._env, **launcher.env}, label=label)
+        return RunnerSession(self._transport, launcher.argv, env=launcher.env, label=label)
 
     def instruction_count(self) -> InstructionCount:
         raise UnsupportedError("counting instructions: the virtual device only does that")

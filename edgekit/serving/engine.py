@@ -19,7 +19,7 @@ from edgekit.convert.manifest import load_manifest
 from edgekit.core.artifact import Artifact, Manifest
 from edgekit.core.spec import Precision
 from edgekit.errors import InputError, RunnerError
-from edgekit.runners.engines import artifact_kind, host_launcher, host_options, host_side, huge_pages
+from edgekit.runners.engines import artifact_kind, host_launcher, host_options, host_side
 from edgekit.runners.protocol import Load
 from edgekit.runners.session import RunnerSession
 from edgekit.runners.shared import SharedArray
@@ -163,12 +163,9 @@ class BatchingEngine:
     def _open(self) -> RunnerSession:
         served, manifest = self.served, self.manifest
         artifact = served_artifact(manifest, served)
-        launcher = host_launcher(served.engine)
+        launcher = host_launcher(served.engine, huge_pages=True)
         session = RunnerSession(
-            LocalTransport(),
-            launcher.argv,
-            env={**huge_pages(), **launcher.env},
-            label=f"{served.engine} on {manifest.name}",
+            LocalTransport(), launcher.argv, env=launcher.env, label=f"{served.engine} on {manifest.name}"
         )
         files = [str(self._directory / file.path) for file in artifact.files]
         session.start()
