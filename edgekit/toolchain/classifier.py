@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 import hashlib
-import shutil
-import tempfile
 from pathlib import Path
 
 from edgekit import __version__, _process
-from edgekit._files import locked, output_error, sha256_file
+from edgekit._files import sha256_file
 from edgekit.errors import ToolError
 from edgekit.toolchain.apt import fetch_packages
 from edgekit.toolchain.cache import cache_directory
@@ -21,8 +19,8 @@ from edgekit.toolchain.native import (
     CXX_FLAGS,
     LINK_FLAGS,
     SOURCES,
+    build_once,
     host_onnxruntime,
-    is_whole,
     put_library,
 )
 from edgekit.toolchain.runtimes import X86_64, Runtime
@@ -45,16 +43,23 @@ def build_classifier(*, progress: Report, force: bool = False) -> Path:
     stb = _stb_directory(progress)
     place = cache_directory("native") / f"classify-{X86_64}-{_build_id(compiler, runtime, stb)}"
     program = place / PROGRAM
-    if is_whole(program) and not force:
-        return program
-    try:
-        place.parent.mkdir(parents=True, exist_ok=True)
-        with locked(place.with_suffix(".lock"), PROGRAM):
-            if not is_whole(program) or force:
-                progress(f"building {PROGRAM} with {compiler.name}")
-                _build(place, compiler, runtime, stb)
-    except OSError as error:
-        raise output_error(place, error) from error
+
+    def build(work: Path, new: Path) -> None:
+        progress(f"building {PROGRAM} with {compiler.name}")
+        objects = []
+        for source in _sources():
+            output = work / f"{source.stem}.o"
+            cxx = source.suffix == ".cc"
+            words = [*(compiler.cxx if cxx else compiler.c), *COMPILE_FLAGS, *(CXX_FLAGS if cxx else C_FLAGS)]
+            _call(
+                [*words, "-isystem", str(stb), "-c", source.name, "-o", str(output)], compiler, source.parent
+            )
+            objects.append(str(output))
+        link = [*compiler.link, *LINK_FLAGS, *objects, "-ldl", "-lm", *compiler.link_last]
+        _call([*link, "-o", str(new / PROGRAM)], compiler, work)
+        put_library(runtime, new)
+
+    build_once(program, PROGRAM, build, force=force)
     return program
 
 
@@ -77,30 +82,6 @@ def _build_id(compiler: Compiler, runtime: Runtime, stb: Path) -> str:
     for part in (__version__, compiler.name, flags, runtime.version, runtime.sha256):
         digest.update(f"{part!r}\n".encode())
     return digest.hexdigest()[:16]
-
-
-def _build(place: Path, compiler: Compiler, runtime: Runtime, stb: Path) -> None:
-    work = Path(tempfile.mkdtemp(prefix=f".{place.name}.", dir=place.parent))
-    try:
-        new = work / "new"
-        new.mkdir()
-        objects = []
-        for source in _sources():
-            output = work / f"{source.stem}.o"
-            cxx = source.suffix == ".cc"
-            words = [*(compiler.cxx if cxx else compiler.c), *COMPILE_FLAGS, *(CXX_FLAGS if cxx else C_FLAGS)]
-            _call(
-                [*words, "-isystem", str(stb), "-c", source.name, "-o", str(output)], compiler, source.parent
-            )
-            objects.append(str(output))
-        link = [*compiler.link, *LINK_FLAGS, *objects, "-ldl", "-lm", *compiler.link_last]
-        _call([*link, "-o", str(new / PROGRAM)], compiler, work)
-        put_library(runtime, new)
-        if place.exists():
-            place.rename(work / "old")
-        new.rename(place)
-    finally:
-        shutil.rmtree(work, ignore_errors=True)
 
 
 def _call(argv: list[str], compiler: Compiler, cwd: Path) -> None:

@@ -11,6 +11,7 @@ import importlib.util
 import os
 import shutil
 import tempfile
+from collections.abc import Callable
 from pathlib import Path
 
 import msgspec
@@ -67,17 +68,16 @@ def build_runner(engine: str, target: str, *, progress: Report, force: bool = Fa
     runtime = _runtime(engine, target)
     compiler = c_compiler(target) if engine == "onnxruntime" else cxx_compiler(target, progress=progress)
     runner = _planned(engine, target, compiler, runtime)
-    if is_whole(runner.path) and not force:
-        return runner
-    directory = runner.path.parent
-    try:
-        directory.parent.mkdir(parents=True, exist_ok=True)
-        with locked(directory.with_suffix(".lock"), f"the {engine} runner for {target}"):
-            if not is_whole(runner.path) or force:
-                progress(f"building the {engine} runner for {target} with {compiler.name}")
-                _build(runner, compiler, runtime)
-    except OSError as error:
-        raise output_error(directory, error) from error
+
+    def build(work: Path, new: Path) -> None:
+        progress(f"building the {engine} runner for {target} with {compiler.name}")
+        objects = [_compile(SOURCES / f"{name}.c", work, runner, compiler, None) for name in CORE]
+        objects.append(_compile(SOURCES / ENGINES[engine], work, runner, compiler, runtime))
+        _link(objects, new / runner.path.name, runner, compiler, runtime)
+        if target == X86_64 and runtime is not None:
+            put_library(runtime, new)
+
+    build_once(runner.path, f"the {engine} runner for {target}", build, force=force)
     return runner
 
 
@@ -93,7 +93,41 @@ def _planned(engine: str, target: str, compiler: Compiler, runtime: Runtime | No
     )
 
 
-def is_whole(program: Path) -> bool:
+def build_once(program: Path, what: str, build: Callable[[Path, Path], None], *, force: bool) -> None:
+    """Build a program into the directory that it has to itself, unless it is there; old or new, never half.
+
+    Args:
+        program: Where it comes to lie.
+        what: What errors call it.
+        build: Called with a directory for what is thrown away and the one that is kept.
+        force: Build it anew.
+
+    Raises:
+        OutputError: The cache cannot be written.
+    """
+    if _is_whole(program) and not force:
+        return
+    place = program.parent
+    try:
+        place.parent.mkdir(parents=True, exist_ok=True)
+        with locked(place.with_suffix(".lock"), what):
+            if _is_whole(program) and not force:
+                return
+            work = Path(tempfile.mkdtemp(prefix=f".{place.name}.", dir=place.parent))
+            try:
+                new = work / "new"
+                new.mkdir()
+                build(work, new)
+                if place.exists():
+                    place.rename(work / "old")
+                new.rename(place)
+            finally:
+                shutil.rmtree(work, ignore_errors=True)
+    except OSError as error:
+        raise output_error(place, error) from error
+
+
+def _is_whole(program: Path) -> bool:
     """Whether a built program is there, and each file that a link beside it names."""
     return program.is_file() and all(path.is_file() for path in program.parent.iterdir())
 
@@ -169,24 +203,6 @@ def _build_id(engine: str, target: str, compiler: Compiler, runtime: Runtime | N
     for part in (engine, target, __version__, compiler.name, flags, library):
         digest.update(f"{part!r}\n".encode())
     return digest.hexdigest()[:16]
-
-
-def _build(runner: NativeRunner, compiler: Compiler, runtime: Runtime | None) -> None:
-    place = runner.path.parent
-    work = Path(tempfile.mkdtemp(prefix=f".{place.name}.", dir=place.parent))
-    try:
-        new = work / "new"
-        new.mkdir()
-        objects = [_compile(SOURCES / f"{name}.c", work, runner, compiler, None) for name in CORE]
-        objects.append(_compile(SOURCES / ENGINES[runner.engine], work, runner, compiler, runtime))
-        _link(objects, new / runner.path.name, runner, compiler, runtime)
-        if runner.target == X86_64 and runtime is not None:
-            put_library(runtime, new)
-        if place.exists():
-            place.rename(work / "old")
-        new.rename(place)
-    finally:
-        shutil.rmtree(work, ignore_errors=True)
 
 
 def _compile(
