@@ -9,6 +9,7 @@ import pytest
 
 from edgekit import _process
 from edgekit.errors import ToolError
+from tests.processes import alive
 
 
 def test_output_and_exit_code_are_kept() -> None:
@@ -32,16 +33,9 @@ def test_a_hang_is_killed_with_its_children(tmp_path: Path) -> None:
     assert time.monotonic() - started < 10
     grandchild = int(pid_file.read_text())
     deadline = time.monotonic() + 5
-    while _alive(grandchild) and time.monotonic() < deadline:
+    while alive(grandchild) and time.monotonic() < deadline:
         time.sleep(0.05)
-    assert not _alive(grandchild)
-
-
-def _alive(pid: int) -> bool:
-    try:
-        return "Z" not in Path(f"/proc/{pid}/stat").read_text().split(") ")[1].split()[0]
-    except OSError:
-        return False
+    assert not alive(grandchild)
 
 
 def test_lines_go_in_and_out(tmp_path: Path) -> None:

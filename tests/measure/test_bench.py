@@ -20,6 +20,7 @@ from edgekit.errors import UsageError
 from edgekit.measure.bench import BenchOptions, resolve_cores, timing_for
 from edgekit.measure.results import load_result
 from tests.conftest import RunCli
+from tests.processes import alive
 
 QUICK = ["--warmup", "2", "--repeats", "12", "--min-secs", "0", "--processes", "2"]
 
@@ -246,10 +247,7 @@ def _ended(pid: int) -> bool:
     """Whether a process ends within 20 s; runners end when their input does."""
     deadline = time.monotonic() + 20
     while time.monotonic() < deadline:
-        try:
-            if "\nState:\tZ" in Path(f"/proc/{pid}/status").read_text():
-                return True
-        except OSError:
+        if not alive(pid):
             return True
         time.sleep(0.05)
     return False

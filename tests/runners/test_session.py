@@ -16,6 +16,7 @@ from edgekit.runners.protocol import ErrorCode, Load, Run
 from edgekit.runners.session import RefusedError, RunnerSession
 from edgekit.runners.shared import SharedArray
 from edgekit.transports.local import LocalTransport
+from tests.processes import alive
 from tests.runners.cases import RUNNERS
 
 LOAD = Load(model="/models/net.onnx", input_shape=(1, 3, 8, 8))
@@ -64,16 +65,9 @@ def test_a_hanging_runner_is_killed_with_all_that_it_started(tmp_path: Path) -> 
         with pytest.raises(RunnerError, match="has ended"):
             session.environment()
     deadline = time.monotonic() + 5
-    while any(_alive(pid) for pid in pids.read_text().split()) and time.monotonic() < deadline:
+    while any(alive(int(pid)) for pid in pids.read_text().split()) and time.monotonic() < deadline:
         time.sleep(0.05)
-    assert not any(_alive(pid) for pid in pids.read_text().split())
-
-
-def _alive(pid: str) -> bool:
-    try:
-        return "\nState:\tZ" not in Path(f"/proc/{pid}/status").read_text()
-    except OSError:
-        return False
+    assert not any(alive(int(pid)) for pid in pids.read_text().split())
 
 
 @pytest.mark.parametrize(

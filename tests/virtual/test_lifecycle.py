@@ -20,6 +20,7 @@ from edgekit.virtual.sandbox import descendants
 from edgekit.virtual.state import Instance, find_instance, list_instances
 from tests.conftest import RunCli
 from tests.devices import AdbDevice, AdbHost
+from tests.processes import alive
 from tests.virtual.conftest import PROBE
 
 
@@ -84,7 +85,7 @@ def test_a_device_that_crashed_is_started_afresh(adb_host: AdbHost) -> None:
     assert instance.pid is not None
     os.kill(instance.pid, signal.SIGKILL)
     deadline = time.monotonic() + 5
-    while any(_alive(pid) for pid in family):
+    while any(alive(pid) for pid in family):
         assert time.monotonic() < deadline, "process 1 outlived its parent"
         time.sleep(0.02)
     assert not find_instance("crash").running
@@ -93,13 +94,6 @@ def test_a_device_that_crashed_is_started_afresh(adb_host: AdbHost) -> None:
     again = lifecycle.start(serial="crash")
     assert again.pid != instance.pid
     assert _state(adb_host, again) == "device"
-
-
-def _alive(pid: int) -> bool:
-    try:
-        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
-    except OSError:
-        return False
 
 
 def test_it_survives_the_end_of_the_adb_server(adb_host: AdbHost) -> None:
@@ -182,7 +176,7 @@ def test_without_namespaces_it_runs_on_proot(adb_host: AdbHost, probe_program: P
     assert len(family) >= 3
     lifecycle.stop("proot")
     client.wait(10)
-    assert not [pid for pid in family if _alive(pid)]
+    assert not [pid for pid in family if alive(pid)]
 
 
 def test_a_storage_limit_needs_namespaces() -> None:
