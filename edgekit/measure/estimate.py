@@ -155,7 +155,7 @@ def count_network(
         )
     kind = artifact_kind(soc.engine, device_side(soc.engine), precision)
     artifact = subject.artifact(kind)
-    instance = lifecycle.start(soc=soc.virtual_soc, serial=f"count-{soc.name}-{subject.manifest.name}")
+    instance = lifecycle.start(soc=soc.virtual_soc)
     try:
         options = BenchOptions(
             engines=(soc.engine,),
