@@ -165,7 +165,9 @@ def decide_ab(ratio: Interval, control: Interval, threshold: float) -> tuple[Cha
         return Change.SLOWER, words
     if ratio.high < 1 and ratio.estimate < 1 - threshold / 2:
         return Change.FASTER, words
-    return Change.SAME, words
+    if ratio.is_within(threshold):
+        return Change.SAME, words
+    return Change.TOO_NOISY, f"B against A is known to ±{ratio.relative_half_width:.1%}: more --processes"
 
 
 def load_request(target: Target, subject: Subject, asked: AbOptions) -> Load:

@@ -11,9 +11,12 @@ import msgspec
 from edgekit.core.device import DeviceInfo
 from edgekit.core.measurement import Point, Result, Status, Verdict
 from edgekit.errors import UsageError
-from edgekit.measure.intervals import Interval, compared_latencies, ratio_interval
+from edgekit.measure.intervals import Interval, compared_latencies, process_medians, ratio_interval
 
 DEFAULT_THRESHOLD = 0.03
+# Raised as the result file's.
+COMPARISON_SCHEMA_VERSION = 1
+ANYWAY = "--anyway compares them all the same"
 
 Key = tuple[str, str, str, int, int]
 KEY_NAMES = ("model", "engine", "precision", "threads", "batch")
@@ -51,6 +54,38 @@ class Comparison(msgspec.Struct, frozen=True, kw_only=True):
     differences: tuple[str, ...]
 
 
+class ComparisonReport(msgspec.Struct, frozen=True, kw_only=True):
+    """The document of `compare --json`.
+
+    Attributes:
+        old, new: The runs' ids.
+        not_compared: Points of either side without a counterpart, and why.
+        failed: Points of the new result that failed where the old one measured them.
+    """
+
+    schema_version: int = COMPARISON_SCHEMA_VERSION
+    old: str
+    new: str
+    threshold: float
+    points: tuple[Comparison, ...]
+    not_compared: tuple[str, ...]
+    failed: tuple[str, ...]
+
+
+def compare_results(
+    old: Result, new: Result, *, threshold: float, anyway: bool = False
+) -> ComparisonReport:
+    """Everything that two results say of each other; arguments and errors as of `compare`."""
+    return ComparisonReport(
+        old=old.run_id,
+        new=new.run_id,
+        threshold=threshold,
+        points=tuple(compare(old, new, threshold=threshold, anyway=anyway)),
+        not_compared=tuple(left_out(old, new, anyway=anyway)),
+        failed=tuple(broken(old, new)),
+    )
+
+
 def compare(old: Result, new: Result, *, threshold: float, anyway: bool = False) -> list[Comparison]:
     """Every point that both results have.
 
@@ -63,11 +98,13 @@ def compare(old: Result, new: Result, *, threshold: float, anyway: bool = False)
     What has no counterpart is left out; `left_out` names it.
 
     Raises:
-        UsageError: Another device, or no point in common.
+        UsageError: Another device or GPU, or no point in common.
     """
+    pairs = list(_pairs(old, new, anyway=anyway))
     if not anyway:
         _check_device(old, new)
-    pairs = list(_pairs(old, new, anyway=anyway))
+        for pair in pairs:
+            _check_gpu(*pair)
     around = tuple(_between_results(old, new))
     emulated = old.target.emulated or new.target.emulated
     return [_compare(*pair, threshold, around, emulated=emulated) for pair in pairs]
@@ -79,14 +116,24 @@ def _check_device(old: Result, new: Result) -> None:
         raise UsageError(
             f"comparing {a.soc or a.serial} ({len(a.cores)} cores) with {b.soc or b.serial} "
             f"({len(b.cores)} cores): another device",
-            hint="--anyway compares them all the same",
+            hint=ANYWAY,
         )
 
 
 def _machine(info: DeviceInfo) -> tuple[object, ...]:
     """What makes two devices the same: a host's name (its `model`) and a phone's serial may differ."""
     local = info.transport == "local"
-    return info.soc, local, info.emulated, info.cores, None if local else info.model
+    clusters = tuple((cluster.cores, cluster.part) for cluster in info.clusters)
+    return info.soc, info.abi, local, info.emulated, clusters, None if local else info.model
+
+
+def _check_gpu(old: Point, new: Point) -> None:
+    names = [None if point.gpu is None else point.gpu.name for point in (old, new)]
+    if names[0] != names[1]:
+        raise UsageError(
+            f"comparing {new.model} on {names[0]} with {names[1]}: another GPU",
+            hint=ANYWAY,
+        )
 
 
 def _key(point: Point) -> Key:
@@ -115,7 +162,7 @@ def _pairs(old: Result, new: Result, *, anyway: bool) -> Iterator[tuple[Point, P
         differing = ", ".join(f"{name} {a or '-'} and {b or '-'}" for name, a, b in pairs if a != b)
         raise UsageError(
             f"comparing two results: no point in common ({differing})",
-            hint="--anyway compares them all the same",
+            hint=ANYWAY,
         )
 
 
@@ -132,16 +179,25 @@ def _common(olds: Sequence[Point], news: Sequence[Point]) -> Iterator[tuple[Poin
         yield from zip(*sides, strict=False)
 
 
-def left_out(old: Result, new: Result) -> list[str]:
+def left_out(old: Result, new: Result, *, anyway: bool = False) -> list[str]:
     """The points of either side that `compare` says nothing of, and why, for people."""
-    olds, news = _measured(old.points), _measured(new.points)
-    paired = {id(point) for pair in _common(olds, news) for point in pair}
+    paired = {id(point) for pair in _pairs(old, new, anyway=anyway) for point in pair}
     return [
         f"{point.model}, {_configuration(point)}: {name} "
         + ("has it alone" if point.status is Status.DONE else f"has it {point.status.value}")
         for name, result in (("OLD", old), ("NEW", new))
         for point in result.points
         if id(point) not in paired
+    ]
+
+
+def broken(old: Result, new: Result) -> list[str]:
+    """The points that failed in the new result and were measured in the old one, for people."""
+    measured = {_key(point) for point in _measured(old.points)}
+    return [
+        f"{point.model}, {_configuration(point)}"
+        for point in new.points
+        if point.status is Status.FAILED and _key(point) in measured
     ]
 
 
@@ -163,10 +219,13 @@ def _compare(
         ratio = None if exact is None else Interval(estimate=exact, low=exact, high=exact)
     else:
         ratio = ratio_interval(compared_latencies(old), compared_latencies(new))
-    if emulated and exact is None:
+    if not emulated:
+        medians = ratio_interval(process_medians(old), process_medians(new))
+        change, reason = reconcile(decide(ratio, machine, threshold), decide(medians, machine, threshold))
+    elif exact is None:
         change, reason = Change.TOO_NOISY, "no exact instruction counts on a side"
     else:
-        change, reason = decide(ratio, None if emulated else machine, threshold)
+        change, reason = decide(ratio, None, threshold)
     return Comparison(
         model=new.model,
         configuration=_configuration(new),
@@ -199,10 +258,22 @@ def decide(ratio: Interval | None, machine: Interval | None, threshold: float) -
     if faster is Change.SLOWER:
         return Change.FASTER, f"{ratio.estimate - 1:+.1%}"
     if Change.TOO_NOISY not in (slower, faster):
-        return Change.SAME, f"{ratio.estimate - 1:+.1%}, within {threshold:.0%}"
+        return Change.SAME, f"{ratio.estimate - 1:+.1%}, within {threshold:.1%}"
     if abs(drift - 1) > threshold / 2:
         return Change.TOO_NOISY, f"the machine itself changed by {drift - 1:+.1%}"
     return Change.TOO_NOISY, f"the interval is ±{ratio.relative_half_width:.1%}: more --processes"
+
+
+def reconcile(quartiles: tuple[Change, str], medians: tuple[Change, str]) -> tuple[Change, str]:
+    """What lower quartiles say, unless medians, which people read, say a change that these do not.
+
+    An inference that has become slower in most cases and not in the fastest quarter is no noise; nor can it be
+    told from other work that came and went.
+    """
+    told = {Change.SLOWER, Change.FASTER}
+    if medians[0] not in told or quartiles[0] in (medians[0], Change.TOO_NOISY):
+        return quartiles
+    return Change.TOO_NOISY, f"the lower quartile changed by {quartiles[1]}; the median by {medians[1]}"
 
 
 def _inverse(ratio: Interval) -> Interval:
@@ -254,7 +325,7 @@ def _between_points(old: Point, new: Point) -> Iterator[str]:
     for name in ("engine_version", "effective_threads", "cores"):
         before, after = getattr(old, name), getattr(new, name)
         if before != after:
-            yield f"{name.replace('_', ' ')} {before} -> {after}"
+            yield f"{name.replace('_', ' ')} {_shown(before)} -> {_shown(after)}"
     a, b = old.environment_before, new.environment_before
     if a is None or b is None:
         return
@@ -278,6 +349,22 @@ def _between_results(old: Result, new: Result) -> Iterator[str]:
         ("emulated", old.target.emulated, new.target.emulated),
         ("system", old.target.os, new.target.os),
         ("kernel", old.target.kernel, new.target.kernel),
+        ("microcode", old.target.microcode, new.target.microcode),
+        *_libraries(old.target, new.target),
     ):
         if before != after:
-            yield f"{name} {before} -> {after}"
+            yield f"{name} {_shown(before)} -> {_shown(after)}"
+    features = set(old.target.features), set(new.target.features)
+    if features[0] != features[1]:
+        changes = [f"-{name}" for name in sorted(features[0] - features[1])]
+        changes += [f"+{name}" for name in sorted(features[1] - features[0])]
+        yield f"CPU features {' '.join(changes)}"
+
+
+def _shown(value: object) -> str:
+    return "-" if value is None else str(value)
+
+
+def _libraries(old: DeviceInfo, new: DeviceInfo) -> Iterator[tuple[str, str | None, str | None]]:
+    for name in sorted({*old.libraries, *new.libraries}):
+        yield name, old.libraries.get(name), new.libraries.get(name)

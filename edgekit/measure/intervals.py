@@ -33,6 +33,10 @@ class Interval(msgspec.Struct, frozen=True, kw_only=True):
     def relative_half_width(self) -> float:
         return (self.high - self.low) / 2 / self.estimate if self.estimate else math.inf
 
+    def is_within(self, threshold: float) -> bool:
+        """Whether a ratio lies within the threshold of 1 in either direction, interval and all."""
+        return self.low >= 1 / (1 + threshold) and self.high <= 1 + threshold
+
 
 def process_medians(point: Point) -> list[float]:
     """The median of each process of a point, ns: the unit of every interval."""
@@ -41,9 +45,7 @@ def process_medians(point: Point) -> list[float]:
 
 def compared_latencies(point: Point) -> list[float]:
     """The lower quartile of each process of a point, ns: what ratios are taken of."""
-    quartiles = [percentile(run.samples_ns, COMPARED_PERCENTILE) for run in point.processes if run.samples_ns]
-    # A ratio of nothing is none, whatever clock or hand wrote it.
-    return [quartile for quartile in quartiles if quartile > 0]
+    return [percentile(run.samples_ns, COMPARED_PERCENTILE) for run in point.processes if run.samples_ns]
 
 
 def latency_interval(processes: Sequence[float]) -> Interval | None:
@@ -66,7 +68,9 @@ def paired_interval(ratios: Sequence[float]) -> Interval | None:
 
 def ratio_interval(old: Sequence[float], new: Sequence[float]) -> Interval | None:
     """New over old, of processes that were measured apart; None with fewer than two on either side."""
-    return _interval([old, new], _trimmed_mean) if min(len(old), len(new)) > 1 else None
+    # A ratio of nothing is none, whatever clock or hand wrote it.
+    sides = [[value for value in side if value > 0] for side in (old, new)]
+    return _interval(sides, _trimmed_mean) if min(map(len, sides)) > 1 else None
 
 
 def _trimmed_mean(rows: Any, axis: int = 0) -> Any:

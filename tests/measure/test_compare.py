@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import json
 import random
 from pathlib import Path
 
 import msgspec
 import pytest
 
+from edgekit.core.device import Gpu
 from edgekit.core.measurement import InstructionCount, PowerMode, Result, Status, Verdict
 from edgekit.errors import UsageError
 from edgekit.measure.ab import decide_ab
@@ -109,8 +111,8 @@ def test_differences_are_told() -> None:
     old, new = bench_of([3.0, 3.0, 3.0]), bench_of([3.0, 3.0, 3.0], kernel="6.9")
     changed = msgspec.structs.replace(new.points[0], engine_version="1.99")
     [one] = compare(old, msgspec.structs.replace(new, points=(changed,)), threshold=0.03)
-    assert "engine version None -> 1.99" in one.differences
-    assert "kernel None -> 6.9" in one.differences
+    assert "engine version - -> 1.99" in one.differences
+    assert "kernel - -> 6.9" in one.differences
 
 
 def test_settings_may_differ_and_are_told() -> None:
@@ -170,6 +172,36 @@ def test_samples_of_no_time_are_not_compared() -> None:
         assert change_of(old, new) is Change.TOO_NOISY
 
 
+def test_a_slower_median_over_the_same_quartile_is_not_the_same() -> None:
+    def of(share_slower: float) -> Result:
+        count = round(100 * share_slower)
+        times = tuple([3_000_000] * (100 - count) + [4_200_000] * count)
+        return result(point(*[process(times)] * 5))
+
+    [one] = compare(of(0.0), of(0.72), threshold=0.03)
+    assert one.change is Change.TOO_NOISY
+    assert one.reason == "the lower quartile changed by +0.0%, within 3.0%; the median by +40.0%"
+    assert change_of(of(0.72), of(0.0)) is Change.TOO_NOISY
+    assert change_of(of(0.0), of(0.9)) is Change.SLOWER
+
+
+def test_another_gpu_is_another_device() -> None:
+    def on(name: str) -> Result:
+        gpu = Gpu(name=name, uuid="GPU-1", compute_capability="7.0", cuda_version="12.4")
+        return result(point(*[process(samples(3.0))] * 3, gpu=gpu))
+
+    with pytest.raises(UsageError, match="on Tesla V100 with NVIDIA H200: another GPU"):
+        compare(on("Tesla V100"), on("NVIDIA H200"), threshold=0.03)
+    assert len(compare(on("Tesla V100"), on("NVIDIA H200"), threshold=0.03, anyway=True)) == 1
+
+
+def test_other_libraries_and_cpu_features_are_told() -> None:
+    old = bench_of([3.0, 3.0, 3.0], libraries={"onnxruntime": "1.20", "numpy": "2.0"}, features=("avx2",))
+    new = bench_of([3.0, 3.0, 3.0], libraries={"onnxruntime": "1.20"}, features=("avx2", "avx512f"))
+    [one] = compare(old, new, threshold=0.03)
+    assert one.differences == ("numpy 2.0 -> -", "CPU features +avx512f")
+
+
 def test_decide_without_an_interval() -> None:
     assert decide(None, None, 0.03)[0] is Change.TOO_NOISY
 
@@ -180,6 +212,8 @@ def test_decide_without_an_interval() -> None:
         ((1.03, 1.022, 1.038), (1.0, 0.995, 1.006), Change.SLOWER),
         ((0.97, 0.962, 0.978), (1.0, 0.995, 1.006), Change.FASTER),
         ((1.005, 1.001, 1.009), (1.0, 0.995, 1.006), Change.SAME),
+        ((1.05, 0.99, 1.12), (1.0, 0.995, 1.006), Change.TOO_NOISY),
+        ((1.0, 0.75, 1.3), (1.0, 0.995, 1.006), Change.TOO_NOISY),
         ((1.03, 1.022, 1.038), (1.0, 0.98, 1.02), Change.TOO_NOISY),
         ((1.03, 1.022, 1.038), (0.98, 0.975, 0.985), Change.TOO_NOISY),
     ],
@@ -200,3 +234,21 @@ def test_the_command_ends_with_9_on_a_regression(tmp_path: Path, run_cli: RunCli
     assert "1 of 1 points are slower by more than 3.0%" in slower.stderr
     assert run_cli(["compare", "old.json", "new.json", "--fail-above", "30%"], cwd=tmp_path).exit_code == 0
     assert run_cli(["compare", "old.json", "new.json", "--fail-above", "30"], cwd=tmp_path).exit_code == 2
+
+
+def test_a_point_that_fails_now_ends_with_9_and_is_in_the_json(tmp_path: Path, run_cli: RunCli) -> None:
+    old = bench_of([3.0, 3.01, 2.99])
+    other = msgspec.structs.replace(old.points[0], model="PPLCNet_x0_5")
+    save_result(tmp_path / "old.json", msgspec.structs.replace(old, points=(*old.points, other)))
+    failed = msgspec.structs.replace(other, status=Status.FAILED, processes=())
+    save_result(tmp_path / "new.json", msgspec.structs.replace(old, points=(*old.points, failed)))
+    done = run_cli(["compare", "old.json", "new.json", "--json"], cwd=tmp_path)
+    assert done.exit_code == 9
+    assert "1 of its points failed: PPLCNet_x0_5, onnxruntime fp32" in done.stderr
+    report = json.loads(done.stdout)
+    assert [one["change"] for one in report["points"]] == ["same"]
+    assert len(report["failed"]) == 1
+    assert report["not_compared"] == [
+        "PPLCNet_x0_5, onnxruntime fp32, 1 thread(s), bs1: OLD has it alone",
+        "PPLCNet_x0_5, onnxruntime fp32, 1 thread(s), bs1: NEW has it failed",
+    ]

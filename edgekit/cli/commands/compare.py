@@ -14,6 +14,8 @@ from edgekit.errors import GateError
 if TYPE_CHECKING:
     from edgekit.measure.compare import Comparison
 
+MEASURE = "ms: medians; change: of the processes' lower quartiles, which other work disturbs least"
+
 
 @click.command()
 @click.argument("old", type=click.Path(path_type=Path))
@@ -24,16 +26,16 @@ if TYPE_CHECKING:
 @json_option
 def command(old: Path, new: Path, fail_above: float, anyway: bool, as_json: bool) -> int:
     """Compare the result file NEW with OLD, point by point, and say what differs between them."""
-    from edgekit.measure.compare import Change, compare, left_out
+    from edgekit.measure.compare import Change, compare_results
     from edgekit.measure.results import load_result
 
-    before, after = load_result(old), load_result(new)
-    found = compare(before, after, threshold=fail_above, anyway=anyway)
+    report = compare_results(load_result(old), load_result(new), threshold=fail_above, anyway=anyway)
+    found = report.points
     if as_json:
-        echo_json(found)
+        echo_json(report)
     else:
         click.echo(_render(found))
-    for one_sided in [] if anyway else left_out(before, after):
+    for one_sided in report.not_compared:
         note(f"not compared: {one_sided}")
     noisy = [one for one in found if one.change is Change.TOO_NOISY]
     if noisy:
@@ -44,6 +46,11 @@ def command(old: Path, new: Path, fail_above: float, anyway: bool, as_json: bool
             f"comparing {new} with {old}: {len(slower)} of {len(found)} points are slower by more than "
             f"{fail_above:.1%}; {slower[0].model} by {slower[0].reason}",
             hint="edgekit profile NAME shows where the time goes",
+        )
+    if report.failed:
+        raise GateError(
+            f"comparing {new} with {old}: {len(report.failed)} of its points failed: {report.failed[0]}",
+            hint=f"edgekit report {new} says why",
         )
     return 0
 
@@ -72,4 +79,7 @@ def _render(found: Sequence[Comparison]) -> str:
         )
     header = ("Point", "old ms", "new ms", "change", "95 % interval", "machine", "instructions", "verdict")
     notes = dict.fromkeys(f"differs: {difference}" for one in found for difference in one.differences)
-    return as_text([Table(title="New against old", header=header, rows=tuple(rows), notes=tuple(notes))])
+    measured = () if all(one.old_ms is None for one in found) else (MEASURE,)
+    return as_text(
+        [Table(title="New against old", header=header, rows=tuple(rows), notes=(*measured, *notes))]
+    )
