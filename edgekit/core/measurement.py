@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import enum
+from datetime import datetime, timezone
 from typing import Annotated
 
 import msgspec
@@ -16,11 +17,21 @@ from edgekit.core.stats import median
 # Raised when a field is taken away or comes to mean something else; `result_versions` then learns the step.
 RESULT_SCHEMA_VERSION = 2
 
-Count = Annotated[int, Meta(ge=0)]
-Positive = Annotated[int, Meta(gt=0)]
+LARGEST = 2**63 - 1
+Count = Annotated[int, Meta(ge=0, le=LARGEST)]
+Positive = Annotated[int, Meta(gt=0, le=LARGEST)]
 Timestamp = Annotated[
-    str, Meta(pattern=r"^\d{4}-(0[1-9]|1[0-2])-([0-2][1-9]|[123]0|31)T([01]\d|2[0-3]):[0-5]\d:[0-5]\d")
+    str,
+    Meta(
+        pattern=r"^\d{4}-(0[1-9]|1[0-2])-([0-2][1-9]|[123]0|31)T([01]\d|2[0-3]):[0-5]\d:[0-5]\d"
+        r"(\.\d+)?(Z|[+-]\d\d:\d\d)$"
+    ),
 ]
+
+
+def now() -> str:
+    """This moment as a `Timestamp`."""
+    return datetime.now(timezone.utc).isoformat(timespec="milliseconds")
 
 
 class Status(enum.Enum):
@@ -71,11 +82,11 @@ class CoreState(msgspec.Struct, frozen=True, kw_only=True):
         throttle_count: Times that it was throttled since boot (x86 only).
     """
 
-    core: int
-    frequency_khz: int | None = None
-    max_frequency_khz: int | None = None
+    core: Count
+    frequency_khz: Count | None = None
+    max_frequency_khz: Count | None = None
     governor: str | None = None
-    throttle_count: int | None = None
+    throttle_count: Count | None = None
 
 
 class GpuState(msgspec.Struct, frozen=True, kw_only=True):
@@ -104,6 +115,7 @@ class Environment(msgspec.Struct, frozen=True, kw_only=True):
     """The circumstances at one moment; what cannot be read is None.
 
     Attributes:
+        read_at: When.
         load_1min: The system's load average over a minute.
         steal_ticks: Time that a hypervisor took from this machine since boot, in clock ticks.
         charging: Whether the battery is on its charger.
@@ -113,18 +125,19 @@ class Environment(msgspec.Struct, frozen=True, kw_only=True):
         gpus: This machine's, for points of GPU engines; None where NVML cannot be asked.
     """
 
+    read_at: Timestamp | None = None
     cores: tuple[CoreState, ...] = ()
     temperatures_celsius: dict[str, float] = {}
     load_1min: float | None = None
-    steal_ticks: int | None = None
+    steal_ticks: Count | None = None
     battery_percent: int | None = None
     battery_current_ua: int | None = None
     battery_voltage_uv: int | None = None
     charging: bool | None = None
     screen_on: bool | None = None
-    memory_available_bytes: int | None = None
+    memory_available_bytes: Count | None = None
     busy_processes: tuple[str, ...] | None = None
-    reference_ns: int | None = None
+    reference_ns: Positive | None = None
     gpus: tuple[GpuState, ...] | None = None
     unreadable: tuple[str, ...] = ()
 
@@ -156,15 +169,15 @@ class ProcessRun(msgspec.Struct, frozen=True, kw_only=True):
     first_run_ns: Count | None = None
     cold_start_ns: Count | None = None
     peak_memory_bytes: Count | None = None
-    cores_seen: tuple[int, ...] = ()
+    cores_seen: tuple[Count, ...] = ()
     cpu_ns: Count | None = None
     started_at: Timestamp | None = None
     steady: bool | None = None
     readings: tuple[Environment, ...] = ()
     reference_ns: Positive | None = None
     gpu_states: tuple[GpuState, ...] = ()
-    copy_in_ns: tuple[int, ...] = ()
-    copy_out_ns: tuple[int, ...] = ()
+    copy_in_ns: tuple[Count, ...] = ()
+    copy_out_ns: tuple[Count, ...] = ()
 
 
 class Startup(msgspec.Struct, frozen=True, kw_only=True):
@@ -175,9 +188,9 @@ class Startup(msgspec.Struct, frozen=True, kw_only=True):
         peak_memory_bytes: Peak resident memory of the process when it had inferred `inferences` times.
     """
 
-    cold_start_ns: int
-    peak_memory_bytes: int | None
-    inferences: int
+    cold_start_ns: Count
+    peak_memory_bytes: Count | None
+    inferences: Count
 
 
 class InstructionCount(msgspec.Struct, frozen=True, kw_only=True):
@@ -210,6 +223,7 @@ class Point(msgspec.Struct, frozen=True, kw_only=True):
     """One cell of a sweep.
 
     Attributes:
+        requested_repeats: The fewest timed inferences of each process; None in files that do not say.
         requested_ci: The relative half-width of the 95 % interval that more processes were to reach.
         gpu: What computed, for GPU engines.
         layer_precisions: How many of its convolutions and matrix products the engine computes in each
@@ -230,10 +244,11 @@ class Point(msgspec.Struct, frozen=True, kw_only=True):
     effective_threads: Count | None = None
     gpu: Gpu | None = None
     requested_cores: str | None = None
-    cores: tuple[int, ...] = ()
+    cores: tuple[Count, ...] = ()
     power_mode: PowerMode | None = None
     warmup: Count | None = None
-    requested_ci: float | None = None
+    requested_repeats: Positive | None = None
+    requested_ci: Annotated[float, Meta(gt=0)] | None = None
     error: PointError | None = None
     startup: Startup | None = None
     processes: tuple[ProcessRun, ...] = ()

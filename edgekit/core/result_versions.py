@@ -40,11 +40,16 @@ def decode_result(content: bytes) -> Result:
             return msgspec.json.decode(content, type=Result)
         return msgspec.convert(_upgraded(msgspec.json.decode(content), version), Result)
     except msgspec.ValidationError as error:
-        raise ResultFormatError(str(error)) from error
+        raise ResultFormatError(_with_place(str(error))) from error
     except (msgspec.DecodeError, UnicodeDecodeError) as error:
         raise ResultFormatError(f"{error} - at `{_place(content, error)}`") from error
     except RecursionError as error:
-        raise ResultFormatError("nested too deep") from error
+        raise ResultFormatError(_with_place("nested too deep")) from error
+
+
+def _with_place(message: str) -> str:
+    """The message with the path of the whole document where it names none."""
+    return message if message.endswith("`") and " - at `$" in message else f"{message} - at `$`"
 
 
 def _upgraded(document: Document, version: int) -> Document:

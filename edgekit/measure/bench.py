@@ -12,7 +12,7 @@ import msgspec
 
 from edgekit import __version__
 from edgekit.core.device import DeviceInfo
-from edgekit.core.measurement import Point, PointError, PowerMode, Result, Status
+from edgekit.core.measurement import Point, PointError, PowerMode, Result, Status, now
 from edgekit.core.spec import Precision
 from edgekit.errors import DeviceLostError, ToolError, UnsupportedError, UsageError
 from edgekit.measure.cell import Cell, Timing
@@ -139,7 +139,7 @@ def bench(
     result = msgspec.structs.replace(
         document,
         points=tuple(sweep.points),
-        ended_at=datetime.now(timezone.utc).isoformat(timespec="milliseconds"),
+        ended_at=now(),
     )
     save_result(path, result)
     return Outcome(result=result, path=path, interrupted=interrupted, error=_first_error(result.points))

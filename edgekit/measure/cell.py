@@ -7,12 +7,19 @@ import logging
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass
-from datetime import datetime, timezone
 
 import msgspec
 
 from edgekit.core.artifact import Artifact
-from edgekit.core.measurement import CoreState, Environment, InstructionCount, PowerMode, ProcessRun, Startup
+from edgekit.core.measurement import (
+    CoreState,
+    Environment,
+    InstructionCount,
+    PowerMode,
+    ProcessRun,
+    Startup,
+    now,
+)
 from edgekit.core.parity import Parity
 from edgekit.core.spec import Precision
 from edgekit.errors import EdgekitError, UnsupportedError
@@ -99,7 +106,7 @@ def take_turn(
         UnsupportedError: The combination cannot be had here.
         RunnerError, DeviceError, DeviceLostError: It failed.
     """
-    started_at = datetime.now(timezone.utc).isoformat(timespec="milliseconds")
+    started_at = now()
     counted = target.counts_instructions
     with _started(target, cell, artifact, counted=counted) as started:
         gpu = started.loaded.gpu

@@ -6,14 +6,17 @@ from typing import Any
 
 import msgspec
 
-from edgekit.core.measurement import Result
+from edgekit.core.measurement import RESULT_SCHEMA_VERSION, Result
 
 DIALECT = "https://json-schema.org/draft/2020-12/schema"
 
 
 def result_schema() -> dict[str, Any]:
-    """JSON Schema (draft 2020-12) of what `bench` writes."""
+    """JSON Schema (draft 2020-12) of what `bench` writes: this version, which every document names."""
     schema = msgspec.json.schema(Result)
+    result = schema["$defs"]["Result"]
+    result["properties"]["schema_version"] = {"const": RESULT_SCHEMA_VERSION}
+    result["required"].insert(0, "schema_version")
     return {"$schema": DIALECT, "title": "Result file of edgekit bench", **schema}
 
 

@@ -92,7 +92,7 @@ def test_a_result_comes_back_as_it_was_saved(tmp_path: Path) -> None:
 def test_what_is_no_result_is_refused_by_name(tmp_path: Path, content: bytes) -> None:
     path = tmp_path / "result.json"
     path.write_bytes(content)
-    with pytest.raises(InputError, match="result.json") as caught:  # noqa: RUF043
+    with pytest.raises(InputError, match=r"result\.json.* - at `\$") as caught:
         load_result(path)
     assert caught.value.hint
 
@@ -130,8 +130,11 @@ def test_the_published_schema_takes_what_is_read_and_nothing_else() -> None:
     check.check_schema(result_schema())
     document = json.loads(encode_result(load_result(RECORDED[0])))
     check.validate(document)
+    unnamed = {key: value for key, value in document.items() if key != "schema_version"}
+    assert not check.is_valid(unnamed)
     for path, wrong in (
         (("schema_version",), "2"),
+        (("schema_version",), 99),
         (("points", 0, "requested_threads"), 0),
         (("points", 0, "processes", 0, "samples_ns", 1), -5),
         (("points", 0, "status"), "nearly"),
@@ -394,7 +397,13 @@ def test_the_place_of_a_cut_is_that_of_the_last_value(end: str) -> None:
         ({"requested_threads": 0}, "requested_threads"),
         ({"batch_size": -1}, "batch_size"),
         ({"processes": [{"samples_ns": [3, 0], "warmup_runs": 1}]}, "processes[0].samples_ns[1]"),
+        ({"processes": [{"samples_ns": [3, 10**320], "warmup_runs": 1}]}, "processes[0].samples_ns[1]"),
         ({"processes": [{"samples_ns": [3], "warmup_runs": 1, "started_at": "2026-13-01T00"}]}, "started_at"),
+        ({"processes": [{"samples_ns": [3], "warmup_runs": 1, "started_at": "2026-11-01T00:00:00 or so"}]},
+         "started_at"),
+        ({"startup": {"cold_start_ns": -5, "peak_memory_bytes": 1, "inferences": 1}},
+         "startup.cold_start_ns"),
+        ({"environment_before": {"cores": [{"core": -1}]}}, "environment_before.cores[0].core"),
     ],
 )  # fmt: skip
 def test_figures_that_no_run_can_have_are_refused(change: dict[str, Any], place: str) -> None:
