@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 
 from edgekit.core.device import DeviceInfo
-from edgekit.core.measurement import CoreState, Environment
+from edgekit.core.measurement import CoreState, Environment, now
 from edgekit.core.processes import ProcessWatch, parse_ticks
 from edgekit.device import parse
 from edgekit.errors import DeviceError
@@ -153,21 +153,27 @@ def describe_environment(
     battery = parse.parse_battery(sections.get("battery", ""), sections.get("power", ""))
     screen = parse.parse_screen(sections.get("screen", ""))
     load = parse.parse_load(sections.get("load", ""))
+    steal = parse.parse_steal(sections.get("stat", ""))
     unreadable = [
         name
         for name, missing in (
             ("core frequencies", all(core.current_khz is None for core in cores)),
+            ("frequency limits", all(core.limit_khz is None for core in cores)),
+            ("governors", all(core.governor is None for core in cores)),
             ("throttle counts", all(core.throttle_count is None for core in cores)),
             ("temperatures", not temperatures),
             ("battery", battery is None),
             ("battery current", battery is None or battery.current_ua is None),
+            ("battery voltage", battery is None or battery.voltage_uv is None),
             ("screen", screen is None),
             ("load", load is None),
+            ("steal time", steal is None),
             ("processes", "processes" in sections and not sections["processes"].strip()),
         )
         if missing
     ]
     return Environment(
+        read_at=now(),
         cores=tuple(
             CoreState(
                 core=core.core,
@@ -180,7 +186,7 @@ def describe_environment(
         ),
         temperatures_celsius=temperatures,
         load_1min=load,
-        steal_ticks=parse.parse_steal(sections.get("stat", "")),
+        steal_ticks=steal,
         battery_percent=battery.level_percent if battery else None,
         battery_current_ua=battery.current_ua if battery else None,
         battery_voltage_uv=battery.voltage_uv if battery else None,

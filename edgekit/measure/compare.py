@@ -72,9 +72,7 @@ class ComparisonReport(msgspec.Struct, frozen=True, kw_only=True):
     failed: tuple[str, ...]
 
 
-def compare_results(
-    old: Result, new: Result, *, threshold: float, anyway: bool = False
-) -> ComparisonReport:
+def compare_results(old: Result, new: Result, *, threshold: float, anyway: bool = False) -> ComparisonReport:
     """Everything that two results say of each other; arguments and errors as of `compare`."""
     return ComparisonReport(
         old=old.run_id,
@@ -267,8 +265,8 @@ def decide(ratio: Interval | None, machine: Interval | None, threshold: float) -
 def reconcile(quartiles: tuple[Change, str], medians: tuple[Change, str]) -> tuple[Change, str]:
     """What lower quartiles say, unless medians, which people read, say a change that these do not.
 
-    An inference that has become slower in most cases and not in the fastest quarter is no noise; nor can it be
-    told from other work that came and went.
+    What has become slower in most inferences and not in the fastest quarter is no noise, and cannot be told
+    from other work that came and went.
     """
     told = {Change.SLOWER, Change.FASTER}
     if medians[0] not in told or quartiles[0] in (medians[0], Change.TOO_NOISY):

@@ -7,8 +7,8 @@ import os
 import time
 from pathlib import Path
 
-from edgekit.core.measurement import CoreState, Environment
-from edgekit.core.processes import ProcessWatch, parse_ticks
+from edgekit.core.measurement import CoreState, Environment, now
+from edgekit.core.processes import ProcessWatch, Spent, parse_ticks
 from edgekit.device.parse import CHARGING
 from edgekit.measure.gpu import GpuReading, read_gpus
 
@@ -41,16 +41,20 @@ def read_host_environment(watch: ProcessWatch, *, gpu: bool = False) -> Environm
         name
         for name, missing in (
             ("core frequencies", all(core.frequency_khz is None for core in cores)),
+            ("frequency limits", all(core.max_frequency_khz is None for core in cores)),
+            ("governors", all(core.governor is None for core in cores)),
             ("throttle counts", all(core.throttle_count is None for core in cores)),
             ("temperatures", not temperatures),
             ("battery", battery is None),
             ("battery current", battery is None or _integer(battery / "current_now") is None),
+            ("battery voltage", battery is None or _integer(battery / "voltage_now") is None),
             ("load", load is None),
             ("steal time", steal is None),
         )
         if missing
     ]
     return Environment(
+        read_at=now(),
         cores=cores,
         temperatures_celsius=temperatures,
         load_1min=load,
@@ -149,7 +153,7 @@ def _memory_available() -> int | None:
     return None
 
 
-def _process_ticks() -> dict[tuple[int, str], int]:
+def _process_ticks() -> dict[tuple[int, str], Spent]:
     texts = (_text(entry / "stat") for entry in PROC.glob("[0-9]*"))
     ticks = parse_ticks("\n".join(text for text in texts if text is not None))
     own = os.getpid()

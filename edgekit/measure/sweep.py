@@ -296,6 +296,7 @@ def _waiting(cell: Cell, requested_cores: str | None, timing: Timing, target_ci:
         requested_cores=requested_cores,
         power_mode=cell.power_mode,
         warmup=timing.warmup,
+        requested_repeats=timing.repeats,
         requested_ci=target_ci,
         status=Status.INTERRUPTED,
     )

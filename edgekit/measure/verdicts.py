@@ -7,12 +7,13 @@ they catch what they are for.
 from __future__ import annotations
 
 import statistics
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from datetime import datetime
 
 import msgspec
 
-from edgekit.core.measurement import Environment, GpuState, Point, ProcessRun, Status, Verdict
+from edgekit.core.measurement import CoreState, Environment, GpuState, Point, ProcessRun, Status, Verdict
+from edgekit.core.parity import Parity
 from edgekit.core.processes import TICKS_PER_S
 from edgekit.core.stats import SAMPLES_FOR_PERCENTILE, median, percentile, relative_spread
 from edgekit.measure.intervals import latency_interval, process_medians
@@ -67,69 +68,94 @@ def with_verdict(point: Point, *, emulated: bool) -> Point:
     return msgspec.structs.replace(point, verdict=judged.verdict, reasons=judged.reasons)
 
 
-def _unverified(point: Point) -> Iterator[str]:
-    if point.parity is None:
+def unverified(parity: Parity | None, *, asked: int, took: int | None) -> Iterator[str]:
+    """Why what ran may not be what was asked, in words with the remedy.
+
+    Args:
+        parity: Of its outputs; None where they were not checked.
+        asked: Threads asked for.
+        took: Threads that took effect; None where that is not known.
+    """
+    if parity is None:
         yield "parity was not checked: edgekit toolchain list shows what the reference needs"
-    elif not point.parity.passed:
-        yield f"parity with {point.parity.reference} failed ({point.parity.reason}): edgekit verify"
-    asked, took = point.requested_threads, point.effective_threads
+    elif not parity.passed:
+        yield f"parity with {parity.reference} failed ({parity.reason}): edgekit verify"
     if took is None and asked > 1:
         yield f"{asked} threads asked; how many took effect is not known"
     elif took is not None and took != asked:
         yield f"{asked} threads asked, {took} took effect: ask for {took}, or free more --cores"
 
 
+def _unverified(point: Point) -> Iterator[str]:
+    return unverified(point.parity, asked=point.requested_threads, took=point.effective_threads)
+
+
 def _throttled(point: Point, *, emulated: bool) -> Iterator[str]:
-    before, after = point.environment_before, point.environment_after
+    readings = _readings(point)
     # An emulator's threads run on the host's cores, whose numbers say nothing about the device's.
-    used = (
-        set()
-        if emulated
-        else {core for run in point.processes for core in run.cores_seen} or set(point.cores)
-    )
-    drops = [drop for run in point.processes for drop in _frequency_drops(run.readings, used)]
-    if before is not None and after is not None:
-        drops += _limit_drops(before, after, used)
-        counted = {core.core: core.throttle_count for core in before.cores}
-        for core in after.cores:
-            earlier = counted.get(core.core)
-            if earlier is not None and core.throttle_count is not None and core.throttle_count > earlier:
-                drops.append(f"core {core.core} throttled {core.throttle_count - earlier} times")
-                break
-        drops += _temperature_rises(before, after)
+    used = set() if emulated else {core for run in point.processes for core in _cores_of(run, point)}
+    drops = _frequency_drops(point, emulated=emulated)
+    drops += _falls(((one, used) for one in readings), lambda core: core.max_frequency_khz, "was limited")
+    drops += _throttle_counts(readings)
+    drops += _temperature_rises(readings)
     drops += [drop for run in point.processes for drop in _gpu_drops(run.gpu_states)]
     if drops:
         yield f"{drops[0]}: let it cool (--cooldown 30), bind fewer threads, take it off its charger"
 
 
-def _frequency_drops(readings: Sequence[Environment], used: set[int]) -> list[str]:
-    """Cores that computed at the first and the last reading of a process, and ran slower at the last."""
-    if len(readings) < 2:
-        return []
-    first = {core.core: core.frequency_khz for core in readings[0].cores}
-    drops = []
-    for core in readings[-1].cores:
-        earlier, now = first.get(core.core), core.frequency_khz
-        if (
-            (not used or core.core in used)
-            and earlier
-            and now is not None
-            and now < earlier * (1 - FREQUENCY_DROP)
-        ):
-            drops.append(f"core {core.core} fell from {earlier // 1000} to {now // 1000} MHz")
-    return drops
+def _readings(point: Point) -> list[Environment]:
+    """Every reading of a point in order: before it, in its processes, and after it."""
+    within = [reading for run in point.processes for reading in run.readings]
+    return [one for one in (point.environment_before, *within, point.environment_after) if one is not None]
 
 
-def _limit_drops(before: Environment, after: Environment, used: set[int]) -> list[str]:
-    """Cores whose highest allowed frequency was lowered: what thermal drivers do to idle cores as well."""
-    first = {core.core: core.max_frequency_khz for core in before.cores}
+def _cores_of(run: ProcessRun, point: Point) -> set[int]:
+    """The cores that a process computed on; empty where they are not known."""
+    return set(run.cores_seen) or set(point.cores)
+
+
+def _frequency_drops(point: Point, *, emulated: bool) -> list[str]:
+    """Cores that computed whenever they were read, and ran slower than before in this point."""
+    at_work = (
+        (reading, set() if emulated else _cores_of(run, point))
+        for run in point.processes
+        for reading in run.readings
+    )
+    return _falls(at_work, lambda core: core.frequency_khz, "fell")
+
+
+def _falls(
+    readings: Iterable[tuple[Environment, set[int]]], read: Callable[[CoreState], int | None], verb: str
+) -> list[str]:
+    """Cores of which something in kHz is at a reading less than the most that it was.
+
+    Args:
+        readings: Each with the cores that count in it; none named, all count.
+        read: What is compared.
+        verb: What the core did.
+    """
+    most: dict[int, int] = {}
+    falls = []
+    for reading, used in readings:
+        for core in reading.cores:
+            now = read(core)
+            if not now or (used and core.core not in used):
+                continue
+            most[core.core] = max(now, most.get(core.core, now))
+            if now < most[core.core] * (1 - FREQUENCY_DROP):
+                falls.append(f"core {core.core} {verb} from {most[core.core] // 1000} to {now // 1000} MHz")
+    return falls
+
+
+def _throttle_counts(readings: Sequence[Environment]) -> list[str]:
+    """Cores that the kernel counted as throttled between the first reading and the last."""
+    counted = {core.core: core.throttle_count for core in readings[0].cores} if readings else {}
     return [
-        f"core {core.core} was limited from {earlier // 1000} to {core.max_frequency_khz // 1000} MHz"
-        for core in after.cores
-        if (earlier := first.get(core.core))
-        and core.max_frequency_khz is not None
-        and core.max_frequency_khz < earlier * (1 - FREQUENCY_DROP)
-        and (not used or core.core in used)
+        f"core {core.core} throttled {core.throttle_count - earlier} times"
+        for core in (readings[-1].cores if readings else ())
+        if core.throttle_count is not None
+        and (earlier := counted.get(core.core)) is not None
+        and core.throttle_count > earlier
     ]
 
 
@@ -147,12 +173,14 @@ def _gpu_drops(states: Sequence[GpuState]) -> list[str]:
     return drops
 
 
-def _temperature_rises(before: Environment, after: Environment) -> list[str]:
-    return [
-        f"{zone} rose from {before.temperatures_celsius[zone]:.0f} to {now:.0f} °C"
-        for zone, now in after.temperatures_celsius.items()
-        if now - before.temperatures_celsius.get(zone, now) > TEMPERATURE_RISE_CELSIUS
-    ]
+def _temperature_rises(readings: Sequence[Environment]) -> list[str]:
+    """Zones that were at some reading hotter than at the first that has them."""
+    first: dict[str, float] = {}
+    for reading in readings:
+        for zone, now in reading.temperatures_celsius.items():
+            if now - first.setdefault(zone, now) > TEMPERATURE_RISE_CELSIUS:
+                return [f"{zone} rose from {first[zone]:.0f} to {now:.0f} °C"]
+    return []
 
 
 def _unstable(point: Point, *, emulated: bool) -> Iterator[str]:
@@ -163,15 +191,25 @@ def _unstable(point: Point, *, emulated: bool) -> Iterator[str]:
         if count is not None and count.spread > INSTRUCTION_SPREAD:
             yield f"instruction counts of the inferences differ by {count.spread:.1%}: --warmup 3"
         return
-    samples, needed = point.samples_ns, SAMPLES_FOR_PERCENTILE[90]
-    if len(samples) < needed:
-        yield f"{len(samples)} samples, p90 needs {needed}: --repeats {needed}"
+    yield from _too_few(point)
     if any(run.steady is False for run in point.processes):
         yield "never became steady while warming up: end other work, or a longer --warmup"
+    elif any(run.steady is None for run in point.processes):
+        yield "whether it was warm was not looked at: leave --warmup 0 out"
     yield from _width(point)
     yield from _circumstances(point)
     yield from _shapes(point.processes)
     yield from _between(point)
+
+
+def _too_few(point: Point) -> Iterator[str]:
+    """Whether there are as many inferences as were asked for, and as a p90 needs."""
+    total, needed = len(point.samples_ns), SAMPLES_FOR_PERCENTILE[90]
+    fewest = min(len(run.samples_ns) for run in point.processes)
+    if point.requested_repeats is not None and fewest < point.requested_repeats:
+        yield f"{fewest} of the {point.requested_repeats} inferences asked: a longer --max-secs"
+    elif total < needed:
+        yield f"{total} samples, p90 needs {needed}: --repeats {needed}"
 
 
 def _width(point: Point) -> Iterator[str]:
@@ -189,26 +227,30 @@ def _width(point: Point) -> Iterator[str]:
 
 
 def _circumstances(point: Point) -> Iterator[str]:
-    around = [one for one in (point.environment_before, point.environment_after) if one is not None]
-    busy = sorted({name for one in around for name in one.busy_processes or ()})
+    before, after = point.environment_before, point.environment_after
+    if before is not None and after is not None:
+        yield from disturbances(before, after)
+
+
+def disturbances(before: Environment, after: Environment) -> Iterator[str]:
+    """What else used the machine between two readings, in words with the remedy."""
+    busy = sorted({*(before.busy_processes or ()), *(after.busy_processes or ())})
     if busy:
         yield f"other processes were busy ({', '.join(busy[:3])}): end them and measure again"
-    stolen = _stolen_share(point)
+    stolen = _stolen_share(before, after)
     if stolen is not None and stolen > STOLEN:
         yield f"the hypervisor took {stolen:.0%} of this machine's time: measure on dedicated cores"
 
 
-def _stolen_share(point: Point) -> float | None:
+def _stolen_share(before: Environment, after: Environment) -> float | None:
     """Steal ticks over the ticks that all cores had between the two readings."""
-    before, after = point.environment_before, point.environment_after
-    starts = [run.started_at for run in point.processes if run.started_at is not None]
-    if before is None or after is None or not starts or not after.cores:
+    if before.steal_ticks is None or after.steal_ticks is None or not after.cores:
         return None
-    if before.steal_ticks is None or after.steal_ticks is None:
+    if before.read_at is None or after.read_at is None:
         return None
-    span_s = (datetime.fromisoformat(starts[-1]) - datetime.fromisoformat(starts[0])).total_seconds()
-    span_s += sum(point.processes[-1].samples_ns) / 1e9
-    return (after.steal_ticks - before.steal_ticks) / (TICKS_PER_S * span_s * len(after.cores))
+    span = datetime.fromisoformat(after.read_at) - datetime.fromisoformat(before.read_at)
+    available = TICKS_PER_S * span.total_seconds() * len(after.cores)
+    return (after.steal_ticks - before.steal_ticks) / available if available > 0 else None
 
 
 def _shapes(processes: Sequence[ProcessRun]) -> Iterator[str]:
@@ -230,7 +272,10 @@ def _shapes(processes: Sequence[ProcessRun]) -> Iterator[str]:
 def _between(point: Point) -> Iterator[str]:
     """Whether processes agree; where an interval over them was asked for, that says it better."""
     medians = process_medians(point)
-    if point.requested_ci is not None or len(medians) < 2:
+    if point.requested_ci is not None:
+        return
+    if len(medians) < 2:
+        yield "of one process alone, how much they differ is not known: --processes 5"
         return
     spread = statistics.stdev(medians) / median(medians)
     if spread > SPREAD_BETWEEN:

@@ -8,7 +8,16 @@ from typing import Any
 import msgspec
 import pytest
 
-from edgekit.core.measurement import CoreState, GpuState, InstructionCount, Point, Status, Verdict
+from edgekit.core.measurement import (
+    CoreState,
+    Environment,
+    GpuState,
+    InstructionCount,
+    Point,
+    ProcessRun,
+    Status,
+    Verdict,
+)
 from edgekit.measure.verdicts import judge
 from tests.measure.points import MS, QUIET, point, process, samples
 
@@ -98,6 +107,7 @@ def test_a_wide_spread_is_unstable() -> None:
         ({"requested_threads": 4, "effective_threads": 2}, Verdict.UNVERIFIED, "4 threads asked, 2 took"),
         ({"requested_threads": 4, "effective_threads": None}, Verdict.UNVERIFIED, "is not known"),
         ({"status": Status.INTERRUPTED}, Verdict.UNSTABLE, "--resume"),
+        ({"requested_repeats": 5000}, Verdict.UNSTABLE, "200 of the 5000 inferences asked"),
         ({"requested_ci": 0.0001}, Verdict.UNSTABLE, "asked: a longer --max-secs"),
     ],
 )
@@ -107,19 +117,26 @@ def test_what_the_point_says_of_itself(changes: dict[str, Any], verdict: Verdict
     assert why in judged[1]
 
 
+def test_what_was_not_looked_at_is_not_valid() -> None:
+    assert "of one process alone" in verdict_of(point(process(samples())))[1]
+    cold = point(*(process(samples(seed=seed), steady=None) for seed in range(3)))
+    assert "whether it was warm" in verdict_of(cold)[1]
+
+
 def test_busy_processes_are_named() -> None:
     busy = msgspec.structs.replace(QUIET, busy_processes=("backup",))
     assert "backup" in verdict_of(quiet_point(environment_after=busy))[1]
 
 
 def test_stolen_time_is_told() -> None:
-    before = msgspec.structs.replace(QUIET, steal_ticks=1000)
-    after = msgspec.structs.replace(QUIET, steal_ticks=1100)
-    started = ("2026-11-23T12:00:00+00:00", "2026-11-23T12:00:09+00:00")
-    runs = [process(samples(3.0, count=330, seed=n), started_at=at) for n, at in enumerate(started)]
+    def read(at: str, ticks: int) -> Environment:
+        return msgspec.structs.replace(QUIET, steal_ticks=ticks, read_at=f"2026-11-23T12:00:{at}+00:00")
+
     # 100 ticks of 2 cores over 10 s: 5 %.
-    one = point(*runs, environment_before=before, environment_after=after)
+    one = quiet_point(environment_before=read("00.000", 1000), environment_after=read("10.000", 1100))
     assert "the hypervisor took 5%" in verdict_of(one)[1]
+    one = quiet_point(environment_before=read("00.000", 1000), environment_after=read("59.000", 1100))
+    assert verdict_of(one)[0] is Verdict.VALID
 
 
 def frequencies(*khz: int, count: int | None = None) -> Any:
@@ -138,6 +155,35 @@ def test_a_frequency_drop_under_load_is_throttling() -> None:
     assert (
         verdict_of(point(*[process(samples(), readings=readings, cores_seen=(0,))] * 3))[0] is Verdict.VALID
     )
+
+
+def test_a_drop_between_processes_is_throttling() -> None:
+    def run(*khz: int, core: int = 0) -> ProcessRun:
+        return process(samples(), readings=[frequencies(*khz)] * 2, cores_seen=(core,))
+
+    fast, slow = run(2_841_000, 2_841_000), run(2_614_000, 2_841_000)
+    assert "core 0 fell from 2841 to 2614 MHz" in verdict_of(point(fast, fast, slow))[1]
+    # A governor that is slow to rise is none, and a process on another core lets the first one rest.
+    assert verdict_of(point(slow, fast, fast))[0] is Verdict.VALID
+    elsewhere = run(300_000, 2_841_000, core=1)
+    assert verdict_of(point(fast, elsewhere, fast))[0] is Verdict.VALID
+
+
+def test_a_limit_or_heat_in_the_middle_is_throttling() -> None:
+    def reading(limit_khz: int, celsius: float) -> Environment:
+        core = CoreState(core=0, max_frequency_khz=limit_khz)
+        return msgspec.structs.replace(QUIET, cores=(core,), temperatures_celsius={"cpu": celsius})
+
+    def middle(one: Environment) -> Point:
+        around = reading(2_841_000, 40.0)
+        runs = [process(samples(), readings=(each, each)) for each in (around, one, around)]
+        return point(*runs, environment_before=around, environment_after=around)
+
+    assert verdict_of(middle(reading(2_841_000, 50.0)))[0] is Verdict.VALID
+    limited = verdict_of(middle(reading(2_000_000, 50.0)))
+    assert limited[0] is Verdict.THROTTLED
+    assert "core 0 was limited from 2841 to 2000 MHz" in limited[1]
+    assert "cpu rose from 40 to 85 °C" in verdict_of(middle(reading(2_841_000, 85.0)))[1]
 
 
 def test_throttle_counters_and_heat_are_throttling() -> None:
