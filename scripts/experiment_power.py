@@ -24,9 +24,10 @@ from spinning_worker import ENGINE, SLOWER, SpinningTarget
 
 from edgekit.convert.manifest import find_artifacts
 from edgekit.measure.ab import AbOptions, run_ab
-from edgekit.measure.bench import BenchOptions, References, bench
+from edgekit.measure.bench import BenchOptions, bench
 from edgekit.measure.compare import DEFAULT_THRESHOLD, Change, compare
 from edgekit.measure.intervals import Interval
+from edgekit.measure.reference import References
 from edgekit.measure.results import load_result
 from edgekit.measure.target import HostTarget, Subject
 
@@ -38,6 +39,10 @@ KINDS = (
     ("compare", 0.05),
     ("compare", 0.1),
 )
+
+
+# Outputs that points are checked with, computed once for all tries.
+REFERENCES = References(HostTarget())
 
 
 class Try(msgspec.Struct, frozen=True, kw_only=True):
@@ -107,7 +112,9 @@ def subject(directory: Path, work: Path, slowdown: float) -> Subject:
 
 
 def try_ab(slowdown: float, subjects: Sequence[Subject], work: Path) -> Try:
-    report = run_ab(SpinningTarget(), *subjects, AbOptions(engine=ENGINE), show=lambda _: None)
+    report = run_ab(
+        SpinningTarget(), *subjects, AbOptions(engine=ENGINE), references=REFERENCES, show=lambda _: None
+    )
     return Try(
         way="ab",
         slowdown=slowdown,
@@ -117,10 +124,6 @@ def try_ab(slowdown: float, subjects: Sequence[Subject], work: Path) -> Try:
         reason=report.reason,
         seconds=0,
     )
-
-
-# Outputs that points are checked with, computed once for all tries.
-REFERENCES = References(HostTarget())
 
 
 def try_compare(slowdown: float, subjects: Sequence[Subject], work: Path) -> Try:

@@ -21,8 +21,9 @@ from spinning_worker import DRIFT_PER_S, ENGINE, SECOND_MODE, SLOW_SHARE, Spinni
 
 from edgekit.convert.manifest import find_artifacts
 from edgekit.core.measurement import Point, Verdict
-from edgekit.measure.bench import BenchOptions, References, bench
+from edgekit.measure.bench import BenchOptions, bench
 from edgekit.measure.device import Bundles, DeviceTarget
+from edgekit.measure.reference import References
 from edgekit.measure.target import HostTarget, Subject, Target
 from edgekit.runners.protocol import Ran, Run
 from edgekit.runners.session import RunnerSession

@@ -25,6 +25,7 @@ def bench_ab(ctx: click.Context) -> int:
     from edgekit.core.spec import Precision
     from edgekit.measure.ab import AbOptions, run_ab
     from edgekit.measure.bench import resolve_cores
+    from edgekit.measure.reference import References
     from edgekit.measure.target import HostTarget
 
     asked = ctx.params
@@ -48,7 +49,7 @@ def bench_ab(ctx: click.Context) -> int:
             options=_parse_engine_options(asked["engine_options"]),
             trios=asked["processes"],
         )
-        report = run_ab(target, a, b, options, show=note)
+        report = run_ab(target, a, b, options, references=References(target), show=note)
     if asked["as_json"]:
         echo_json(report)
     else:
@@ -64,6 +65,8 @@ def _render(report: AbReport) -> str:
         (name, f"{one.estimate - 1:+.2%}", f"{one.low - 1:+.2%} to {one.high - 1:+.2%}")
         for name, one in (("B over A", report.ratio), ("A over A (control)", report.control))
     )
-    title = f"A {report.a} {report.a_ms:.2f} ms, B {report.b} {report.b_ms:.2f} ms"
-    notes = (f"B is {report.change.value}: {report.reason}",)
+    title = ", ".join(
+        f"{name} {side.model} {side.median_ms:.2f} ms" for name, side in (("A", report.a), ("B", report.b))
+    )
+    notes = (f"B is {report.change.value}: {report.reason}", *report.doubts)
     return as_text([Table(title=title, header=("", "change", "95 % interval"), rows=rows, notes=notes)])

@@ -12,17 +12,25 @@ from collections.abc import Callable, Sequence
 import msgspec
 
 from edgekit.convert.manifest import verify_files
+from edgekit.core.artifact import Artifact
 from edgekit.core.device import DeviceInfo
+from edgekit.core.measurement import ArtifactRef, Environment
+from edgekit.core.parity import Parity
 from edgekit.core.spec import Precision
 from edgekit.core.stats import mean, median, percentile
 from edgekit.errors import UsageError
-from edgekit.measure.cell import check_batch
-from edgekit.measure.compare import DEFAULT_THRESHOLD, Change
+from edgekit.measure.cell import check_batch, check_parity, effective_threads, reference_to
+from edgekit.measure.compare import DEFAULT_THRESHOLD, Change, reconcile
 from edgekit.measure.intervals import COMPARED_PERCENTILE, Interval, paired_interval
+from edgekit.measure.reference import References
 from edgekit.measure.target import Subject, Target
-from edgekit.runners.protocol import Load, Run
+from edgekit.measure.verdicts import disturbances, unverified
+from edgekit.runners.engines import check_engine_options
+from edgekit.runners.protocol import Load, Loaded, Ran, Run
 from edgekit.runners.session import RunnerSession
 
+# Raised as the result file's.
+AB_SCHEMA_VERSION = 1
 # Fresh trios until the control is known well enough: fewest and most.
 TRIOS = (8, 24)
 BLOCKS = 12
@@ -52,38 +60,70 @@ class AbOptions(msgspec.Struct, frozen=True, kw_only=True):
     threshold: float = DEFAULT_THRESHOLD
 
 
-class AbReport(msgspec.Struct, frozen=True, kw_only=True):
-    """What came out.
+class AbSide(msgspec.Struct, frozen=True, kw_only=True):
+    """One of the two models.
 
     Attributes:
-        a_ms, b_ms: Medians.
-        cores: What each trio was bound to.
-        ratio: B over A.
-        control: A over A, measured beside it: what noise alone does.
-        ratios, controls: One a trio.
+        median_ms: Of the trios' medians.
+        effective_threads: The fewest that took effect; None where that is not known.
+        parity: Of its outputs with the reference; None where they were not checked.
     """
 
-    a: str
-    b: str
-    a_ms: float
-    b_ms: float
+    model: str
+    artifact: ArtifactRef
+    median_ms: float
+    effective_threads: int | None
+    parity: Parity | None
+
+
+class AbReport(msgspec.Struct, frozen=True, kw_only=True):
+    """What came out: the document of `bench --ab --json`.
+
+    Attributes:
+        cores: What each trio was bound to.
+        ratio: B over A, of lower quartiles.
+        control: A over A, measured beside it: what noise alone does.
+        median_ratio: B over A, of medians.
+        ratios, controls: One a trio.
+        doubts: What speaks against the figures, with the remedy.
+    """
+
+    schema_version: int = AB_SCHEMA_VERSION
+    a: AbSide
+    b: AbSide
+    engine: str
+    engine_version: str
+    engine_options: dict[str, str]
+    precision: Precision
+    threads: int
+    batch_size: int
     cores: tuple[tuple[int, ...] | None, ...]
     ratio: Interval
     control: Interval
+    median_ratio: Interval
     ratios: tuple[float, ...]
     controls: tuple[float, ...]
     threshold: float
     change: Change
     reason: str
+    environment_before: Environment
+    environment_after: Environment
+    doubts: tuple[str, ...]
 
 
 def run_ab(
-    target: Target, a: Subject, b: Subject, asked: AbOptions, *, show: Callable[[str], None]
+    target: Target,
+    a: Subject,
+    b: Subject,
+    asked: AbOptions,
+    *,
+    references: References,
+    show: Callable[[str], None],
 ) -> AbReport:
     """Measure B against A.
 
     Raises:
-        UsageError: An emulated target, whose time means nothing, or a single trio.
+        UsageError: An emulated target, a single trio, or an option of another engine.
         EdgekitError: An artifact is missing, or a runner failed.
     """
     if target.info.emulated:
@@ -93,8 +133,76 @@ def run_ab(
         )
     if asked.trios == 1:
         raise UsageError("--ab --processes 1: one trio of processes has no interval", hint="leave it out")
+    check_engine_options(asked.options, [asked.engine])
     target.prepare(asked.engine)
     loads = [load_request(target, subject, asked) for subject in (a, a, b)]
+    before = target.environment(asked.engine)
+    trios = _trios(target, loads, asked, show)
+    after = target.environment(asked.engine)
+    sides = (_side(target, a, trios, 0, asked, references), _side(target, b, trios, 2, asked, references))
+    ratio, control, medians = (
+        _interval([getattr(trio, name) for trio in trios]) for name in ("ratio", "control", "median_ratio")
+    )
+    change, reason = reconcile(
+        decide_ab(ratio, control, asked.threshold), decide_ab(medians, control, asked.threshold)
+    )
+    return AbReport(
+        a=sides[0],
+        b=sides[1],
+        engine=asked.engine,
+        engine_version=trios[0].loaded.engine_version,
+        engine_options=trios[0].loaded.options,
+        precision=asked.precision,
+        threads=asked.threads,
+        batch_size=asked.batch_size,
+        cores=tuple(trio.cores for trio in trios),
+        ratio=ratio,
+        control=control,
+        median_ratio=medians,
+        ratios=tuple(trio.ratio for trio in trios),
+        controls=tuple(trio.control for trio in trios),
+        threshold=asked.threshold,
+        change=change,
+        reason=reason,
+        environment_before=before,
+        environment_after=after,
+        doubts=(
+            *(
+                f"{name}: {doubt}"
+                for name, side in zip("AB", sides, strict=True)
+                for doubt in unverified(side.parity, asked=asked.threads, took=side.effective_threads)
+            ),
+            *disturbances(before, after),
+        ),
+    )
+
+
+class Trio(msgspec.Struct, frozen=True, kw_only=True):
+    """What three processes on the same cores gave.
+
+    Attributes:
+        medians_ns: Of A, A again and B.
+        ratio: B over both A, of lower quartiles.
+        control: A again over A, of lower quartiles.
+        threads: How many took effect in each; None where that is not known.
+    """
+
+    cores: tuple[int, ...] | None
+    loaded: Loaded
+    medians_ns: tuple[float, ...]
+    ratio: float
+    control: float
+    threads: tuple[int | None, ...]
+
+    @property
+    def median_ratio(self) -> float:
+        return self.medians_ns[2] / mean(self.medians_ns[:2])
+
+
+def _trios(
+    target: Target, loads: Sequence[Load], asked: AbOptions, show: Callable[[str], None]
+) -> list[Trio]:
+    """Trios until the control is known well enough, or as many as were asked."""
     places = place_trios(target.info, asked)
     fewest, most = (asked.trios, asked.trios) if asked.trios else TRIOS
     trios: list[Trio] = []
@@ -103,34 +211,39 @@ def run_ab(
         bound = [msgspec.structs.replace(load, cores=cores) for load in loads]
         trios.append(_trio(target, bound, asked.engine, ORDERS[len(trios) % len(ORDERS)]))
         show(f"[{len(trios)} of {fewest} to {most}] B over A {trios[-1].ratio - 1:+.1%}")
-    ratio = paired_interval([trio.ratio for trio in trios])
-    control = paired_interval([trio.control for trio in trios])
-    assert ratio is not None
-    assert control is not None
-    change, reason = decide_ab(ratio, control, asked.threshold)
-    return AbReport(
-        a=a.manifest.name,
-        b=b.manifest.name,
-        a_ms=median([trio.a_ns for trio in trios]) / 1e6,
-        b_ms=median([trio.b_ns for trio in trios]) / 1e6,
-        cores=tuple(places[index % len(places)] for index in range(len(trios))),
-        ratio=ratio,
-        control=control,
-        ratios=tuple(trio.ratio for trio in trios),
-        controls=tuple(trio.control for trio in trios),
-        threshold=asked.threshold,
-        change=change,
-        reason=reason,
+    return trios
+
+
+def _side(
+    target: Target,
+    subject: Subject,
+    trios: Sequence[Trio],
+    index: int,
+    asked: AbOptions,
+    references: References,
+) -> AbSide:
+    """What is known of one model, its outputs checked in a process of their own."""
+    label = f"{asked.engine} on {subject.manifest.name}"
+    reference = references(subject)
+    parity = None
+    if reference is not None:
+        with target.session(asked.engine, label) as session:
+            session.load(load_request(target, subject, asked))
+            parity = check_parity(session, subject, asked.precision, asked.batch_size, reference, label=label)
+    took = [count for trio in trios if (count := trio.threads[index]) is not None]
+    return AbSide(
+        model=subject.manifest.name,
+        artifact=reference_to(_artifact(target, subject, asked)),
+        median_ms=median([trio.medians_ns[index] for trio in trios]) / 1e6,
+        effective_threads=min(took, default=None),
+        parity=parity,
     )
 
 
-class Trio(msgspec.Struct, frozen=True, kw_only=True):
-    """What three processes gave: medians of A and B in ns, B over both A, and A over A."""
-
-    a_ns: float
-    b_ns: float
-    ratio: float
-    control: float
+def _interval(ratios: Sequence[float]) -> Interval:
+    interval = paired_interval(ratios)
+    assert interval is not None, "there are at least two trios"
+    return interval
 
 
 def place_trios(info: DeviceInfo, asked: AbOptions) -> list[tuple[int, ...] | None]:
@@ -171,10 +284,9 @@ def decide_ab(ratio: Interval, control: Interval, threshold: float) -> tuple[Cha
 
 
 def load_request(target: Target, subject: Subject, asked: AbOptions) -> Load:
-    kind = target.artifact_kind(asked.engine, asked.precision)
-    artifact = subject.artifact(kind)
+    artifact = _artifact(target, subject, asked)
     check_batch(artifact, asked.batch_size)
-    verify_files(subject.manifest, subject.directory, [kind])
+    verify_files(subject.manifest, subject.directory, [artifact.kind])
     placed = target.place(subject, artifact)
     return Load(
         model=placed.model,
@@ -186,28 +298,38 @@ def load_request(target: Target, subject: Subject, asked: AbOptions) -> Load:
     )
 
 
+def _artifact(target: Target, subject: Subject, asked: AbOptions) -> Artifact:
+    return subject.artifact(target.artifact_kind(asked.engine, asked.precision))
+
+
 def _trio(target: Target, loads: Sequence[Load], engine: str, starts: Sequence[int]) -> Trio:
     """A, A and B in processes that are started in the order given and take turns."""
     with contextlib.ExitStack() as stack:
         sessions: dict[int, RunnerSession] = {}
+        loaded: dict[int, Loaded] = {}
         for index in starts:
             sessions[index] = target.session(engine, f"{engine} on {loads[index].model}")
-            stack.enter_context(sessions[index]).load(loads[index])
+            loaded[index] = stack.enter_context(sessions[index]).load(loads[index])
             _block(sessions[index], warmup=WARMUP_RUNS)
         samples: list[list[int]] = [[], [], []]
+        threads: list[list[int | None]] = [[], [], []]
         for number in range(BLOCKS):
             for index in ORDERS[number % len(ORDERS)]:
                 # The first inferences after the others' turn find cold caches: they are thrown away.
-                samples[index].extend(_block(sessions[index], warmup=3))
+                ran = _block(sessions[index], warmup=3)
+                samples[index].extend(ran.samples_ns)
+                threads[index].append(effective_threads(loaded[index], ran))
     first, again, other = (percentile(times, COMPARED_PERCENTILE) for times in samples)
     return Trio(
-        a_ns=median([*samples[0], *samples[1]]),
-        b_ns=median(samples[2]),
+        cores=loads[0].cores,
+        loaded=loaded[0],
+        medians_ns=tuple(map(median, samples)),
         ratio=other / mean((first, again)),
         control=again / first,
+        # A block is too short for a look at every thread; the most that one saw.
+        threads=tuple(max((count for count in each if count is not None), default=None) for each in threads),
     )
 
 
-def _block(session: RunnerSession, *, warmup: int) -> tuple[int, ...]:
-    request = Run(warmup=warmup, warmup_ns=0, repeats=BLOCK_RUNS, min_ns=0, max_ns=BLOCK_LIMIT_NS)
-    return session.run(request).samples_ns
+def _block(session: RunnerSession, *, warmup: int) -> Ran:
+    return session.run(Run(warmup=warmup, warmup_ns=0, repeats=BLOCK_RUNS, min_ns=0, max_ns=BLOCK_LIMIT_NS))

@@ -14,13 +14,13 @@ from edgekit import __version__
 from edgekit.core.device import DeviceInfo
 from edgekit.core.measurement import Point, PointError, PowerMode, Result, Status, now
 from edgekit.core.spec import Precision
-from edgekit.errors import DeviceLostError, ToolError, UnsupportedError, UsageError
+from edgekit.errors import DeviceLostError, UnsupportedError, UsageError
 from edgekit.measure.cell import Cell, Timing
-from edgekit.measure.reference import REFERENCE_ENGINE, Reference
+from edgekit.measure.reference import References
 from edgekit.measure.results import default_path, load_result, save_result
 from edgekit.measure.sweep import ShowProgress, Sweep, logger
 from edgekit.measure.target import HostTarget, Subject, Target
-from edgekit.runners.engines import ENGINES
+from edgekit.runners.engines import check_engine_options
 
 # On the emulated device an inference takes a second: enough runs to see that it repeats.
 EMULATED_TIMING = Timing(warmup=2, warmup_s=0.0, until_steady=False, repeats=3, min_s=0.0, max_s=600.0)
@@ -105,7 +105,7 @@ def bench(
     """
     if not subjects:
         raise UsageError("nothing to measure: no model is exported", hint="edgekit export PPLCNet_x0_25")
-    _check_engine_options(options)
+    check_engine_options(options.engine_options, options.engines)
     if options.target_ci is not None and target.info.emulated:
         raise UsageError(
             f"--target-ci on {target.info.serial}: instructions are counted there, without interval",
@@ -234,50 +234,6 @@ def timing_for(info: DeviceInfo, options: BenchOptions) -> Timing:
             hint=f"--min-secs {timing.max_s:g}",
         )
     return timing
-
-
-def _check_engine_options(options: BenchOptions) -> None:
-    for name in options.engine_options:
-        owners = [engine for engine, spec in ENGINES.items() if spec.host and name in spec.host.options]
-        if not set(owners) & set(options.engines):
-            raise UsageError(
-                f"--engine-option {name}: none of {', '.join(options.engines)} has it",
-                hint=f"it belongs to {', '.join(owners)}" if owners else None,
-            )
-
-
-class References:
-    """Reference outputs by model, computed when the first point of a model asks.
-
-    Args:
-        host: Where they are computed.
-    """
-
-    def __init__(self, host: HostTarget) -> None:
-        self._host = host
-        self._known: dict[Path, Reference] = {}
-        self._available: bool | None = None
-        self._guard = threading.Lock()
-
-    def __call__(self, subject: Subject) -> Reference | None:
-        with self._guard:
-            if self._available is None:
-                self._available = self._prepare()
-            if not self._available:
-                return None
-            if subject.directory not in self._known:
-                self._known[subject.directory] = Reference(self._host, subject)
-            return self._known[subject.directory]
-
-    def _prepare(self) -> bool:
-        try:
-            self._host.prepare(REFERENCE_ENGINE)
-        except ToolError as error:
-            logger.warning(
-                "parity is not checked, points stay unverified: %s (%s)", error.message, error.hint
-            )
-            return False
-        return True
 
 
 def _first_error(points: Sequence[Point]) -> PointError | None:

@@ -12,6 +12,7 @@ import msgspec
 
 from edgekit.core.artifact import Artifact
 from edgekit.core.measurement import (
+    ArtifactRef,
     CoreState,
     Environment,
     InstructionCount,
@@ -121,7 +122,7 @@ def take_turn(
             started_at=started_at,
         ),
         loaded=started.loaded,
-        effective_threads=_effective_threads(started.loaded, ran),
+        effective_threads=effective_threads(started.loaded, ran),
         parity=parity,
         instruction_count=target.instruction_count() if counted else None,
     )
@@ -229,18 +230,41 @@ def _reading(session: RunnerSession) -> Environment:
 
 
 def _check(session: RunnerSession, cell: Cell, reference: Reference) -> Parity | None:
-    """None where the reference itself cannot be had: that is not the point's failure."""
-    count = input_count(cell.precision, cell.batch_size)
-    inputs = seeded_inputs(count, cell.subject.input_shape)
-    outputs = infer_batches(session, inputs, cell.batch_size)
+    return check_parity(session, cell.subject, cell.precision, cell.batch_size, reference, label=cell.label)
+
+
+def check_parity(
+    session: RunnerSession,
+    subject: Subject,
+    precision: Precision,
+    batch_size: int,
+    reference: Reference,
+    *,
+    label: str,
+) -> Parity | None:
+    """A runner's outputs against the reference's; None where the reference itself cannot be had."""
+    count = input_count(precision, batch_size)
+    inputs = seeded_inputs(count, subject.input_shape)
+    outputs = infer_batches(session, inputs, batch_size)
     try:
-        return reference.parity(outputs, cell.precision)
+        return reference.parity(outputs, precision)
     except EdgekitError as error:
-        logger.warning("parity of %s is not checked: %s", cell.label, error.message)
+        logger.warning("parity of %s is not checked: %s", label, error.message)
         return None
 
 
-def _effective_threads(loaded: Loaded, ran: Ran) -> int | None:
+def reference_to(artifact: Artifact) -> ArtifactRef:
+    """What a result says of the artifact that ran."""
+    return ArtifactRef(
+        kind=artifact.kind.value,
+        format=artifact.kind.format,
+        sha256=artifact.sha256,
+        converter=artifact.tool,
+        converter_version=artifact.tool_version,
+    )
+
+
+def effective_threads(loaded: Loaded, ran: Ran) -> int | None:
     """The engine's own answer, or fewer where fewer were seen computing.
 
     More can be seen: OpenVINO's caller waits beside its workers.

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import logging
 import threading
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from edgekit.core.artifact import ArtifactKind
 from edgekit.core.parity import Parity, compare
 from edgekit.core.spec import Precision
+from edgekit.errors import ToolError
 from edgekit.measure.inputs import seeded_inputs
 from edgekit.measure.target import HostTarget, Subject
 from edgekit.runners.protocol import Load
@@ -16,6 +19,8 @@ from edgekit.runners.session import RunnerSession
 if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
+
+logger = logging.getLogger("edgekit")
 
 REFERENCE_ENGINE = "paddle"
 # Two inputs are the fewest that show a constant output; int8 needs more for a share of Top-1 to mean much.
@@ -86,3 +91,37 @@ class Reference:
                 )
             )
             return infer_batches(session, seeded_inputs(count, subject.input_shape), 1)
+
+
+class References:
+    """Reference outputs by model, computed when the first point of a model asks.
+
+    Args:
+        host: Where they are computed.
+    """
+
+    def __init__(self, host: HostTarget) -> None:
+        self._host = host
+        self._known: dict[Path, Reference] = {}
+        self._available: bool | None = None
+        self._guard = threading.Lock()
+
+    def __call__(self, subject: Subject) -> Reference | None:
+        with self._guard:
+            if self._available is None:
+                self._available = self._prepare()
+            if not self._available:
+                return None
+            if subject.directory not in self._known:
+                self._known[subject.directory] = Reference(self._host, subject)
+            return self._known[subject.directory]
+
+    def _prepare(self) -> bool:
+        try:
+            self._host.prepare(REFERENCE_ENGINE)
+        except ToolError as error:
+            logger.warning(
+                "parity is not checked, points stay unverified: %s (%s)", error.message, error.hint
+            )
+            return False
+        return True

@@ -10,7 +10,8 @@ import msgspec
 
 from edgekit.core.measurement import PointError
 from edgekit.errors import EdgekitError, UsageError
-from edgekit.measure.bench import BenchOptions, Outcome, References, bench
+from edgekit.measure.bench import BenchOptions, Outcome, bench
+from edgekit.measure.reference import References
 from edgekit.measure.sweep import Progress, ShowProgress
 from edgekit.measure.target import HostTarget, Subject, Target
 

@@ -12,11 +12,11 @@ import msgspec
 
 from edgekit.convert.manifest import verify_files
 from edgekit.core.artifact import Artifact
-from edgekit.core.measurement import ArtifactRef, Environment, Point, PointError, Status
+from edgekit.core.measurement import Environment, Point, PointError, Status
 from edgekit.core.parity import Parity
 from edgekit.core.units import format_count, format_ms
 from edgekit.errors import DeviceLostError, EdgekitError, UnsupportedError
-from edgekit.measure.cell import Cell, Timing, Turn, check_batch, measure_startup, take_turn
+from edgekit.measure.cell import Cell, Timing, Turn, check_batch, measure_startup, reference_to, take_turn
 from edgekit.measure.intervals import latency_interval, process_medians
 from edgekit.measure.reference import Reference
 from edgekit.measure.target import Subject, Target
@@ -164,7 +164,7 @@ class Sweep:
             self._end(index, error)
             return
         self._artifacts[index] = artifact
-        self._replace(index, artifact=_reference_to(artifact))
+        self._replace(index, artifact=reference_to(artifact))
         self._take_up(index)
 
     def _take_up(self, index: int) -> None:
@@ -312,16 +312,6 @@ def _identity(point: Point) -> tuple[object, ...]:
         point.batch_size,
         point.power_mode,
         point.requested_cores,
-    )
-
-
-def _reference_to(artifact: Artifact) -> ArtifactRef:
-    return ArtifactRef(
-        kind=artifact.kind.value,
-        format=artifact.kind.format,
-        sha256=artifact.sha256,
-        converter=artifact.tool,
-        converter_version=artifact.tool_version,
     )
 
 

@@ -11,7 +11,7 @@ import importlib.util
 import logging
 import os
 import sys
-from collections.abc import Mapping
+from collections.abc import Collection, Iterable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -331,3 +331,14 @@ def _opt_python(name: str, side: HostSide, install: bool, progress: Report | Non
             hint="install one of Python 3.6 to 3.10 and run: edgekit toolchain install opt",
         )
     return found.python
+
+
+def check_engine_options(options: Iterable[str], engines: Collection[str]) -> None:
+    """Raises UsageError for an option that none of the engines has."""
+    for name in options:
+        owners = [engine for engine, spec in ENGINES.items() if spec.host and name in spec.host.options]
+        if not set(owners) & set(engines):
+            raise UsageError(
+                f"--engine-option {name}: none of {', '.join(engines)} has it",
+                hint=f"it belongs to {', '.join(owners)}" if owners else None,
+            )

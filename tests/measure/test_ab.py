@@ -21,7 +21,12 @@ def test_a_model_against_itself(run_cli: RunCli, x0_25: Path, tmp_path: Path) ->
     assert report["ratio"]["low"] <= report["ratio"]["estimate"] <= report["ratio"]["high"]
     # The same bytes: anything else is a mistake, whatever the machine does meanwhile.
     assert 0.5 < report["ratio"]["estimate"] < 2
-    assert report["a_ms"] == pytest.approx(report["b_ms"], rel=1)
+    a, b = report["a"], report["b"]
+    assert a["median_ms"] == pytest.approx(b["median_ms"], rel=1)
+    assert a["artifact"]["sha256"] == b["artifact"]["sha256"]
+    assert a["parity"]["passed"]
+    assert a["effective_threads"] == b["effective_threads"] == report["threads"] == 1
+    assert report["environment_after"]["read_at"] > report["environment_before"]["read_at"]
     assert done.stderr.count("B over A") == 3
 
 
@@ -31,6 +36,7 @@ def test_a_model_against_itself(run_cli: RunCli, x0_25: Path, tmp_path: Path) ->
         (["--processes", "1"], "one trio of processes has no interval"),
         (["--threads", "1,2"], "takes one engine"),
         (["--target-ci", "1%"], "does not go with --target-ci"),
+        (["--engine", "onnxruntime", "--engine-option", "onednn=off"], "none of onnxruntime has it"),
         (["--device", "S"], "does not go with --devices"),
     ],
 )
