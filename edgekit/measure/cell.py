@@ -114,12 +114,16 @@ def take_turn(
         uuid = None if gpu is None else gpu.uuid
         run, ran = _measure(started.session, timing, mark=counted, gpu=uuid)
         parity = None if reference is None else _check(started.session, cell, reference)
+        # Hosts run it themselves, beside the process.
+        beside = counted or target.info.emulated or target.info.transport == "local"
+        reference_ns = None if beside else started.session.reference_ns()
     return Turn(
         run=msgspec.structs.replace(
             run,
             load_ns=started.loaded.load_ns,
             cold_start_ns=None if counted else started.cold_start_ns(run.first_run_ns),
             started_at=started_at,
+            reference_ns=reference_ns,
         ),
         loaded=started.loaded,
         effective_threads=effective_threads(started.loaded, ran),

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import os
 import time
 from pathlib import Path
@@ -11,6 +10,7 @@ from edgekit.core.measurement import CoreState, Environment, now
 from edgekit.core.processes import ProcessWatch, Spent, parse_ticks
 from edgekit.device.parse import CHARGING
 from edgekit.measure.gpu import GpuReading, read_gpus
+from edgekit.runners.worker.process import reference_workload
 
 CPU_ROOT = Path("/sys/devices/system/cpu")
 THERMAL_ROOT = Path("/sys/class/thermal")
@@ -18,7 +18,6 @@ BATTERY_ROOT = Path("/sys/class/power_supply")
 PROC = Path("/proc")
 # How long other processes are watched before the first reading.
 WATCH_S = 0.25
-REFERENCE_RUNS = 21
 
 
 def read_host_environment(watch: ProcessWatch, *, gpu: bool = False) -> Environment:
@@ -65,24 +64,10 @@ def read_host_environment(watch: ProcessWatch, *, gpu: bool = False) -> Environm
         charging=CHARGING.get(_text(battery / "status") or "") if battery else None,
         memory_available_bytes=_memory_available(),
         busy_processes=watch.look(_process_ticks()),
-        reference_ns=_reference_ns(),
+        reference_ns=reference_workload()[0],
         gpus=graphics.gpus,
         unreadable=(*unreadable, *graphics.unreadable),
     )
-
-
-def _reference_ns() -> int:
-    """The median time of a fixed piece of work, hashing and copying 2 MB; about 40 ms altogether.
-
-    It never changes: results compare it across edgekit's versions.
-    """
-    block = bytes(range(256)) * 8192
-    times = []
-    for _ in range(REFERENCE_RUNS):
-        start = time.perf_counter_ns()
-        hashlib.sha256(bytearray(block)).digest()
-        times.append(time.perf_counter_ns() - start)
-    return sorted(times)[REFERENCE_RUNS // 2]
 
 
 def _text(path: Path) -> str | None:

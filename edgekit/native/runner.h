@@ -13,6 +13,7 @@ bool serve_load(const json_value *request, json_text *answer, failure *why);
 bool serve_run(const json_value *request, json_text *answer, failure *why);
 bool serve_infer(const json_value *request, json_text *answer, failure *why);
 bool serve_environment(json_text *answer);
+bool serve_reference(json_text *answer, failure *why);
 
 /* What load leaves for the others. */
 typedef struct {

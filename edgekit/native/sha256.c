@@ -47,26 +47,18 @@ static void compress(uint32_t state[8], const unsigned char *block)
         state[i] += v[i];
 }
 
-bool sha256_file(FILE *file, char hex[SHA256_HEX_SIZE])
+static const uint32_t START[8] = {0x6a09e667, 0xbb67ae85, 0x3c6ef372, 0xa54ff53a,
+                                  0x510e527f, 0x9b05688c, 0x1f83d9ab, 0x5be0cd19};
+
+/* The last bytes of a message of `total`, its padding, and the digest. */
+static void finish(uint32_t state[8], const unsigned char *bytes, size_t size, uint64_t total,
+                   char hex[SHA256_HEX_SIZE])
 {
-    uint32_t state[8] = {0x6a09e667, 0xbb67ae85, 0x3c6ef372, 0xa54ff53a,
-                         0x510e527f, 0x9b05688c, 0x1f83d9ab, 0x5be0cd19};
-    static unsigned char buffer[1 << 16];
     unsigned char tail[2 * BLOCK] = {0};
-    uint64_t total = 0;
-    size_t got;
-    while ((got = fread(buffer, 1, sizeof buffer, file)) == sizeof buffer) {
-        for (size_t at = 0; at < got; at += BLOCK)
-            compress(state, buffer + at);
-        total += got;
-    }
-    if (ferror(file))
-        return false;
-    total += got;
-    size_t whole = got / BLOCK * BLOCK, rest = got - whole;
+    size_t whole = size / BLOCK * BLOCK, rest = size - whole;
     for (size_t at = 0; at < whole; at += BLOCK)
-        compress(state, buffer + at);
-    memcpy(tail, buffer + whole, rest);
+        compress(state, bytes + at);
+    memcpy(tail, bytes + whole, rest);
     tail[rest] = 0x80;
     size_t length = rest + 9 <= BLOCK ? BLOCK : 2 * BLOCK;
     for (int i = 0; i < 8; i++)
@@ -75,5 +67,29 @@ bool sha256_file(FILE *file, char hex[SHA256_HEX_SIZE])
         compress(state, tail + at);
     for (int i = 0; i < 8; i++)
         sprintf(hex + 8 * i, "%08x", state[i]);
+}
+
+bool sha256_file(FILE *file, char hex[SHA256_HEX_SIZE])
+{
+    uint32_t state[8];
+    static unsigned char buffer[1 << 16];
+    uint64_t total = 0;
+    size_t got;
+    memcpy(state, START, sizeof state);
+    while ((got = fread(buffer, 1, sizeof buffer, file)) == sizeof buffer) {
+        for (size_t at = 0; at < got; at += BLOCK)
+            compress(state, buffer + at);
+        total += got;
+    }
+    if (ferror(file))
+        return false;
+    finish(state, buffer, got, total + got, hex);
     return true;
+}
+
+void sha256_bytes(const unsigned char *bytes, size_t size, char hex[SHA256_HEX_SIZE])
+{
+    uint32_t state[8];
+    memcpy(state, START, sizeof state);
+    finish(state, bytes, size, size, hex);
 }

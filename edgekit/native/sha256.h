@@ -9,5 +9,7 @@ enum { SHA256_HEX_SIZE = 65 };
 
 /* The hex digest of what is left to read of a file; false where reading failed. */
 bool sha256_file(FILE *file, char hex[SHA256_HEX_SIZE]);
+/* The hex digest of bytes in memory. */
+void sha256_bytes(const unsigned char *bytes, size_t size, char hex[SHA256_HEX_SIZE]);
 
 #endif

@@ -43,6 +43,11 @@ Requests carry `op`; `load` comes first, once:
         "battery_percent": 87, "battery_current_ua": -312000, "battery_voltage_uv": 4123000,
         "charging": false} (the last four null or absent where there is no battery)
 
+    {"op": "reference"}
+    -> {"ok": true, "op": "reference", "reference_ns": 1, "sha256": "…"}
+
+  A fixed workload: the median of 21 times of copying and hashing 2 MB (the bytes 0 to 255 again and again).
+
 A request that cannot be served is answered, and the runner goes on reading:
 
     {"ok": false, "op": "run", "error": {"code": "shape", "message": "…"}}
@@ -135,7 +140,11 @@ class ReadEnvironment(msgspec.Struct, frozen=True, kw_only=True, tag_field="op",
     """Read frequencies and temperatures."""
 
 
-Request = Load | Run | Infer | ReadEnvironment
+class RunReference(msgspec.Struct, frozen=True, kw_only=True, tag_field="op", tag="reference"):
+    """Time the fixed workload."""
+
+
+Request = Load | Run | Infer | ReadEnvironment | RunReference
 
 
 class Loaded(msgspec.Struct, frozen=True, kw_only=True):
@@ -197,6 +206,13 @@ class EnvironmentRead(msgspec.Struct, frozen=True, kw_only=True):
     battery_current_ua: int | None = None
     battery_voltage_uv: int | None = None
     charging: bool | None = None
+
+
+class ReferenceRan(msgspec.Struct, frozen=True, kw_only=True):
+    """Answer to `reference`."""
+
+    reference_ns: int
+    sha256: str
 
 
 class Refusal(msgspec.Struct, frozen=True, kw_only=True):

@@ -29,9 +29,11 @@ from edgekit.runners.protocol import (
     Loaded,
     Ran,
     ReadEnvironment,
+    ReferenceRan,
     Refusal,
     Request,
     Run,
+    RunReference,
 )
 from edgekit.transports.interface import RemoteProcess, Transport
 
@@ -42,6 +44,7 @@ if TYPE_CHECKING:
 LOAD_TIMEOUT_S = 180.0
 INFER_TIMEOUT_S = 120.0
 ENVIRONMENT_TIMEOUT_S = 30.0
+REFERENCE_TIMEOUT_S = 120.0
 # Beyond what a `run` was asked to take: binding the input, the first inference, warm-up by count.
 RUN_MARGIN_S = 120.0
 CLOSE_TIMEOUT_S = 10.0
@@ -58,7 +61,7 @@ _HINTS = {
     ErrorCode.SHAPE: "edgekit export NAME --input-shape … makes an artifact for it",
 }
 
-Answer = TypeVar("Answer", Loaded, Ran, Inferred, EnvironmentRead)
+Answer = TypeVar("Answer", Loaded, Ran, Inferred, EnvironmentRead, ReferenceRan)
 
 
 class RefusedError(RunnerError):
@@ -252,6 +255,10 @@ class RunnerSession(Killable):
     def environment(self) -> EnvironmentRead:
         """Frequencies, temperatures and load over there, by the runner; raises as `load` does."""
         return self._ask(ReadEnvironment(), EnvironmentRead, ENVIRONMENT_TIMEOUT_S)
+
+    def reference_ns(self) -> int:
+        """What a fixed workload takes over there now, ns; raises as `load` does."""
+        return self._ask(RunReference(), ReferenceRan, REFERENCE_TIMEOUT_S).reference_ns
 
     def close(self) -> int:
         """End the conversation; the runner's exit code (0, or that of the first refusal)."""

@@ -26,7 +26,7 @@ from edgekit.toolchain.elf import read_elf
 from edgekit.toolchain.runtimes import AARCH64, ANDROID, TARGETS, X86_64, Runtime, find_runtime
 
 SOURCES = Path(__file__).parent.parent / "native"
-CORE = ("main", "json", "sha256", "failure", "machine", "request", "load", "run", "environment")
+CORE = ("main", "json", "sha256", "failure", "machine", "request", "load", "run", "environment", "reference")
 ENGINES = {"onnxruntime": "engine_onnxruntime.c", "paddlelite": "engine_paddlelite.cc"}
 """Engine -> its backend; CMakeLists.txt builds the same."""
 COMPILE_FLAGS = ("-O2", "-Wall", "-Wextra", "-D_GNU_SOURCE", "-fPIE")

@@ -216,6 +216,13 @@ def test_environment_needs_no_model(talk: Conversation) -> None:
     assert talk.child.close() == 0
 
 
+def test_the_fixed_workload_is_the_same_everywhere(talk: Conversation) -> None:
+    answer = talk.ask("reference")
+    assert answer["reference_ns"] > 0
+    assert answer["sha256"] == hashlib.sha256(bytes(range(256)) * 8192).hexdigest()
+    assert talk.child.close() == 0
+
+
 @pytest.mark.parametrize(
     "line",
     [

@@ -90,6 +90,7 @@ class Worker:
             "run": self._run,
             "infer": self._infer,
             "environment": self._environment,
+            "reference": self._reference,
         }
 
     def serve(self, requests: IO[str], answers: IO[str]) -> int:
@@ -275,6 +276,10 @@ class Worker:
             "load_1min": process.load_1min(),
             **process.battery(),
         }
+
+    def _reference(self, request: Dict[str, Any]) -> Dict[str, Any]:
+        reference_ns, digest = process.reference_workload()
+        return {"reference_ns": reference_ns, "sha256": digest}
 
     def _loaded_shape(self, op: str) -> List[int]:
         if self._shape is None:
