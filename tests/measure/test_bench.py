@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import shutil
 import signal
@@ -13,12 +14,15 @@ from pathlib import Path
 import msgspec
 import pytest
 
+from edgekit.convert.manifest import find_artifacts
 from edgekit.core.artifact import MANIFEST_NAME
 from edgekit.core.device import Cluster, DeviceInfo
-from edgekit.core.measurement import Result, Status, Verdict
+from edgekit.core.measurement import Environment, Result, Status, Verdict
 from edgekit.errors import UsageError
 from edgekit.measure.bench import BenchOptions, resolve_cores, timing_for
+from edgekit.measure.bench import bench as run_bench
 from edgekit.measure.results import load_result
+from edgekit.measure.target import HostTarget, Subject
 from tests.conftest import RunCli
 from tests.processes import alive
 
@@ -35,6 +39,30 @@ def bench(run_cli: RunCli, cwd: Path, *arguments: str | Path) -> tuple[int, str,
     output = cwd / "out.json"
     done = run_cli(["bench", "--host", *QUICK, "-o", output, *arguments], cwd=cwd)
     return done.exit_code, done.stdout, done.stderr, load_result(output) if output.exists() else None
+
+
+class Elsewhere(HostTarget):
+    """This machine as a device that runs no fixed workload of its own: its runner does."""
+
+    @property
+    def info(self) -> DeviceInfo:
+        return msgspec.structs.replace(super().info, transport="ssh")
+
+    def environment(self, engine: str) -> Environment:
+        return msgspec.structs.replace(super().environment(engine), reference_ns=None)
+
+
+def test_the_fixed_workload_of_a_device_is_its_runners(x0_25: Path, tmp_path: Path) -> None:
+    directory, manifest = find_artifacts(str(x0_25))
+    options = BenchOptions(
+        engines=("onnxruntime",), processes=2, repeats=12, min_s=0.0, output=tmp_path / "out.json"
+    )
+    with contextlib.closing(Elsewhere()) as target:
+        subject = Subject(directory=directory, manifest=manifest)
+        done = run_bench(target, [subject], options, show=lambda _: None)
+    [point] = done.result.points
+    assert len(point.processes) == 2
+    assert all((run.reference_ns or 0) > 100_000 for run in point.processes)
 
 
 def test_a_sweep_measures_skips_and_records(
