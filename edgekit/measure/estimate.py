@@ -9,6 +9,7 @@ from pathlib import Path
 
 import msgspec
 
+from edgekit.core.device import DeviceInfo
 from edgekit.core.measurement import Point, Result, Status, Verdict
 from edgekit.core.spec import Precision
 from edgekit.errors import EdgekitError, InputError, RunnerError, UsageError
@@ -198,14 +199,19 @@ def fit_results(results: Sequence[Result], name: str, *, virtual_soc: str | None
 
     Raises:
         UsageError: There is no such virtual SoC.
-        InputError: Emulated results, or too few networks.
+        InputError: Results that are no one phone's in one setting, or too few networks.
     """
     if virtual_soc is not None and virtual_soc not in list_socs():
         raise UsageError(
             f"--virtual-soc {virtual_soc}: no such chip", hint=f"one of {', '.join(list_socs())}"
         )
-    points = [point for result in results for point in _fit_points(result)]
-    _warn_of_doubtful(results)
+    _require_one_phone(results)
+    measured = [point for result in results for point in result.points if _is_usable(point)]
+    verified = [point for point in measured if point.verdict is not Verdict.UNVERIFIED]
+    _warn_of("left out, they are unverified", Verdict.UNVERIFIED, of=measured)
+    _warn_of("measure these again, they are not sure", Verdict.THROTTLED, Verdict.UNSTABLE, of=verified)
+    setting = _only_setting(verified)
+    points = _fit_points(verified)
     target = results[0].target
     fits = fit_points(points)
     known_error = max(one.leave_one_out_error for one in fits)
@@ -215,7 +221,7 @@ def fit_results(results: Sequence[Result], name: str, *, virtual_soc: str | None
         virtual_soc=virtual_soc,
         engine="paddlelite",
         precision="fp32",
-        source=", ".join(result.run_id for result in results),
+        source=", ".join([*(result.run_id for result in results), *setting]),
         fitted_on=tuple(dict.fromkeys(point.model for point in points)),
         other_error=max(0.10, known_error),
         other_precision_error=max(0.17, known_error),
@@ -223,39 +229,79 @@ def fit_results(results: Sequence[Result], name: str, *, virtual_soc: str | None
     )
 
 
-def _warn_of_doubtful(results: Sequence[Result]) -> None:
-    doubtful = (Verdict.THROTTLED, Verdict.UNSTABLE)
-    names = [
-        f"{point.model} at {point.requested_threads} threads ({point.verdict.value})"
-        for result in results
-        for point in result.points
-        if point.engine == "paddlelite" and point.verdict in doubtful
-    ]
-    if names:
-        logger.warning("fitting: measure these again, they are not sure: %s", ", ".join(names))
-
-
-def _fit_points(result: Result) -> list[FitPoint]:
-    if result.target.emulated:
+def _require_one_phone(results: Sequence[Result]) -> None:
+    for result in results:
+        target = result.target
+        if target.emulated:
+            raise InputError(
+                f"fitting to {result.run_id}: measured on an emulated device, which has no milliseconds",
+                hint="edgekit bench … --device PHONE",
+            )
+        if target.transport == "local":
+            raise InputError(
+                f"fitting to {result.run_id}: measured on a host ({target.soc or target.serial}), no device",
+                hint="edgekit bench … --device PHONE",
+            )
+    phones = dict.fromkeys(_phone(result.target) for result in results)
+    if len(phones) > 1:
         raise InputError(
-            f"fitting to {result.run_id}: it was measured on an emulated device, which has no milliseconds",
-            hint="edgekit bench … --device PHONE",
+            f"fitting to results of {len(phones)} devices, {' and '.join(phones)}: a model is one device's",
+            hint="edgekit estimate --fit FILE -o NAME.toml  for each",
         )
-    points = []
-    for point in result.points:
+
+
+def _phone(target: DeviceInfo) -> str:
+    """What equal phones have in common, by whatever way they are attached."""
+    return f"{target.model} ({target.soc})" if target.model and target.soc else target.serial
+
+
+def _is_usable(point: Point) -> bool:
+    asked = (point.engine, point.precision, point.batch_size)
+    return point.status is Status.DONE and asked == ("paddlelite", Precision.FP32, 1)
+
+
+def _warn_of(what: str, *verdicts: Verdict, of: Sequence[Point]) -> None:
+    named = [
+        f"{point.model} at {point.requested_threads} threads "
+        f"({point.verdict.value}: {'; '.join(point.reasons)})"
+        for point in of
+        if point.verdict in verdicts
+    ]
+    if named:
+        logger.warning("fitting: %s: %s", what, ", ".join(named))
+
+
+def _only_setting(points: Sequence[Point]) -> tuple[str, ...]:
+    """Power mode and cores as they were asked for; raises InputError where points differ in them."""
+    settings = {_setting(point) for point in points}
+    if len(settings) > 1:
+        named = sorted(" ".join(setting) or "none asked for" for setting in settings)
+        raise InputError(
+            f"fitting to points of several power modes or cores ({', '.join(named)}): a model is of one",
+            hint="edgekit bench … --device PHONE --power-mode HIGH",
+        )
+    return settings.pop() if settings else ()
+
+
+def _setting(point: Point) -> tuple[str, ...]:
+    mode = () if point.power_mode is None else (f"--power-mode {point.power_mode.value}",)
+    return mode if point.requested_cores is None else (*mode, f"--cores {point.requested_cores}")
+
+
+def _fit_points(points: Sequence[Point]) -> list[FitPoint]:
+    """The points whose networks were counted; those of one network have one name."""
+    made = []
+    for point in points:
         count = known_count(point.model, point.precision)
         millions = None if count is None else count.millions.get(str(point.requested_threads))
-        usable = point.status is Status.DONE and (point.engine, point.batch_size) == ("paddlelite", 1)
-        if not usable or count is None or millions is None or point.latency_ns is None:
-            continue
-        if point.precision is Precision.FP32:
-            points.append(
+        if count is not None and millions is not None and point.latency_ns is not None:
+            made.append(
                 FitPoint(
-                    model=point.model,
+                    model=count.model,
                     threads=point.requested_threads,
                     millions=millions,
                     nb_mb=count.nb_mb,
                     latency_ms=point.latency_ns / 1e6,
                 )
             )
-    return points
+    return made

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 
 import msgspec
@@ -87,7 +87,11 @@ class Counts(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
 
 
 class FitPoint(msgspec.Struct, frozen=True, kw_only=True):
-    """A measured or published latency beside the network's count."""
+    """A measured or published latency beside the network's count.
+
+    Attributes:
+        model: The network's name in the counts: several points may be of one.
+    """
 
     model: str
     threads: int
@@ -129,12 +133,13 @@ def fit_points(points: Sequence[FitPoint]) -> tuple[Fit, ...]:
     by_threads: dict[int, list[FitPoint]] = {}
     for point in points:
         by_threads.setdefault(point.threads, []).append(point)
-    enough = {threads: group for threads, group in by_threads.items() if len(group) >= FEWEST_NETWORKS}
+    networks = {threads: len({point.model for point in group}) for threads, group in by_threads.items()}
+    enough = {threads: group for threads, group in by_threads.items() if networks[threads] >= FEWEST_NETWORKS}
     if not enough:
-        seen: Mapping[int, int] = {threads: len(group) for threads, group in by_threads.items()}
+        most = max(networks.values(), default=0)
         raise InputError(
-            f"fitting: three networks at one number of threads are needed, {max(seen.values(), default=0)} "
-            "are there whose instructions are known",
+            f"fitting: three networks at one number of threads are needed, {most} are there whose "
+            "instructions are known",
             hint="edgekit bench PPLCNet_x0_25 PPLCNet_x0_5 PPLCNet_x1_0 PPLCNet_x2_0 --threads 1,2,4",
         )
     return tuple(_fit(threads, group) for threads, group in sorted(enough.items()))
@@ -143,9 +148,13 @@ def fit_points(points: Sequence[FitPoint]) -> tuple[Fit, ...]:
 def _fit(threads: int, points: Sequence[FitPoint]) -> Fit:
     per_million, per_mb = _solve(points)
     errors = []
-    for index, left_out in enumerate(points):
-        a, b = _solve([*points[:index], *points[index + 1 :]])
-        errors.append(abs((a * left_out.millions + b * left_out.nb_mb) / left_out.latency_ms - 1))
+    for network in {point.model for point in points}:
+        a, b = _solve([point for point in points if point.model != network])
+        errors += [
+            abs((a * point.millions + b * point.nb_mb) / point.latency_ms - 1)
+            for point in points
+            if point.model == network
+        ]
     millions = [point.millions for point in points]
     return Fit(
         threads=threads,

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from typing import Any
 
 import msgspec
 import pytest
 
 from edgekit.convert.manifest import load_manifest
-from edgekit.core.measurement import Result, Verdict
+from edgekit.core.measurement import Point, PowerMode, Result, Verdict
 from edgekit.core.spec import Platform, Precision
 from edgekit.errors import InputError, UsageError
 from edgekit.measure.estimate import count_network, estimate, fit_results, known_count
@@ -20,6 +21,7 @@ from edgekit.zoo.registry import find_model
 from tests.conftest import RunCli
 from tests.measure.points import point, process, result
 
+FOUR = ("PPLCNet_x0_25", "PPLCNet_x0_5", "PPLCNet_x1_0", "PPLCNet_x2_5")
 SCALES = ("x0_25", "x0_35", "x0_5", "x0_75", "x1_0", "x1_5", "x2_0", "x2_5")
 
 
@@ -106,18 +108,20 @@ def test_weights_make_no_difference_but_classes_do() -> None:
     assert four_classes is None or four_classes != thousand
 
 
-def phone(models: tuple[str, ...], slowness: float) -> Result:
-    points = []
-    for name in models:
-        count = known_count(name, Precision.FP32)
-        assert count is not None
-        latency_ns = round(slowness * (0.2 * count.millions["1"] + 0.1 * count.nb_mb) * 1e6)
-        points.append(point(process((latency_ns,) * 100), model=name, engine="paddlelite"))
-    return result(*points, serial="phone", transport="adb", soc="SM1")
+def measured_point(name: str, slowness: float, **changes: Any) -> Point:
+    count = known_count(name, Precision.FP32)
+    assert count is not None
+    latency_ns = round(slowness * (0.2 * count.millions["1"] + 0.1 * count.nb_mb) * 1e6)
+    return point(process((latency_ns,) * 100), model=name, engine="paddlelite", **changes)
+
+
+def phone(models: tuple[str, ...], slowness: float, **target: Any) -> Result:
+    points = [measured_point(name, slowness) for name in models]
+    return result(*points, **{"serial": "phone", "transport": "adb", "soc": "SM1", "model": "One", **target})
 
 
 def test_a_users_own_phone_is_fitted(tmp_path: Path, run_cli: RunCli) -> None:
-    measured = phone(("PPLCNet_x0_25", "PPLCNet_x0_5", "PPLCNet_x1_0", "PPLCNet_x2_5"), 2.0)
+    measured = phone(FOUR, 2.0)
     save_result(tmp_path / "phone.json", measured)
     fitted = run_cli(["estimate", "--fit", "phone.json", "-o", "mine.toml"], cwd=tmp_path)
     assert fitted.exit_code == 0, fitted.stderr
@@ -145,17 +149,19 @@ def test_what_was_not_counted_is_named(tmp_path: Path, run_cli: RunCli) -> None:
 
 
 def test_a_poor_fit_of_unsteady_points_says_so(tmp_path: Path, run_cli: RunCli) -> None:
-    models = ("PPLCNet_x0_25", "PPLCNet_x0_5", "PPLCNet_x1_0", "PPLCNet_x2_5")
-    measured = phone(models, 2.0)
+    measured = phone(FOUR, 2.0)
     slow = msgspec.structs.replace(
-        measured.points[1], processes=(process((90_000_000,) * 100),), verdict=Verdict.UNSTABLE
+        measured.points[1],
+        processes=(process((90_000_000,) * 100),),
+        verdict=Verdict.UNSTABLE,
+        reasons=("drifts",),
     )
     measured = msgspec.structs.replace(measured, points=(measured.points[0], slow, *measured.points[2:]))
     save_result(tmp_path / "phone.json", measured)
     fit = ["estimate", "PPLCNet_x2_0", "--fit", "phone.json", "--threads", "1", "--json"]
     fitted = run_cli(fit, cwd=tmp_path)
     assert fitted.exit_code == 0, fitted.stderr
-    assert "PPLCNet_x0_5 at 1 threads (unstable)" in fitted.stderr
+    assert "not sure: PPLCNet_x0_5 at 1 threads (unstable: drifts)" in fitted.stderr
     [one] = json.loads(fitted.stdout)["estimates"]
     assert 0 < one["low_ms"] < one["latency_ms"] < one["high_ms"]
     assert any("the fit is poor" in reason for reason in one["reasons"])
@@ -195,6 +201,54 @@ def test_too_few_networks_and_emulated_ones_are_refused() -> None:
         fit_results([phone(("PPLCNet_x0_25", "PPLCNet_x0_5"), 1.0)], "x")
     with pytest.raises(InputError, match="emulated"):
         fit_results([result(emulated=True)], "x")
+    same = ("PPLCNet_x1_0", "PPLCNet_x1_0", "PPLCNet_x1_0_ssld")
+    with pytest.raises(InputError, match=r"three networks .* 1 are there"):
+        fit_results([phone(same, 1.0)], "x")
+
+
+def test_a_fit_is_of_one_phone() -> None:
+    with pytest.raises(InputError, match="on a host"):
+        fit_results([phone(FOUR, 1.0, transport="local")], "x")
+    with pytest.raises(InputError, match=r"2 devices, One \(SM1\) and Two \(SM1\)"):
+        fit_results([phone(FOUR, 1.0), phone(FOUR, 9.0, model="Two")], "x")
+    assert fit_results([phone(FOUR[:2], 1.0), phone(FOUR[2:], 1.0, serial="10.0.0.7:5555")], "x").fits
+
+
+@pytest.mark.parametrize("changes", [{"power_mode": PowerMode.LOW}, {"requested_cores": "little"}])
+def test_a_fit_is_of_one_setting(changes: dict[str, Any]) -> None:
+    slow = [measured_point(name, 4.0, **changes) for name in FOUR]
+    both = msgspec.structs.replace(phone(FOUR, 1.0), points=(*phone(FOUR, 1.0).points, *slow))
+    with pytest.raises(InputError, match="several power modes or cores"):
+        fit_results([both], "x")
+    alone = fit_results([msgspec.structs.replace(both, points=tuple(slow))], "x")
+    assert alone.fit(1).ms_per_million == pytest.approx(0.8)
+    assert alone.source.startswith("run, --")
+
+
+def test_unverified_points_are_left_out_and_named(caplog: pytest.LogCaptureFixture) -> None:
+    wrong = measured_point(
+        "PPLCNet_x1_5", 9.0, verdict=Verdict.UNVERIFIED, reasons=("4 threads asked, 1 took effect",)
+    )
+    mixed = msgspec.structs.replace(phone(FOUR, 1.0), points=(*phone(FOUR, 1.0).points, wrong))
+    model = fit_results([mixed], "x")
+    assert model.fitted_on == FOUR
+    assert model.fit(1).leave_one_out_error == pytest.approx(0, abs=1e-6)
+    assert (
+        "left out, they are unverified: PPLCNet_x1_5 at 1 threads (unverified: 4 threads asked" in caplog.text
+    )
+
+
+def test_a_network_measured_twice_is_left_out_twice() -> None:
+    """Were its other point kept, the fit would have seen what it is to foretell."""
+    odd = [
+        FitPoint(model="Odd", threads=1, millions=100, nb_mb=10, latency_ms=ms) for ms in (40.0, 40.0, 40.0)
+    ]
+    regular = [
+        FitPoint(model=name, threads=1, millions=millions, nb_mb=10, latency_ms=0.2 * millions)
+        for name, millions in (("A", 50.0), ("B", 100.0), ("C", 200.0))
+    ]
+    [fit] = fit_points([*odd, *regular])
+    assert fit.leave_one_out_error >= 0.5
 
 
 def test_unknown_names_threads_and_socs(tmp_path: Path, run_cli: RunCli) -> None:
