@@ -19,8 +19,9 @@ class Fit(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True)
     """`ms = ms_per_million * millions + ms_per_mb * MB` at one number of threads.
 
     Attributes:
-        leave_one_out_error: The largest relative error of a network that the fit was made without.
+        leave_one_out_error: The largest `ratio_error` of a network that the fit was made without.
         millions: Range of the instructions that it was fitted on.
+        nb_mb: Range of the sizes of the `.nb`, MB of a million bytes.
     """
 
     threads: int
@@ -28,6 +29,7 @@ class Fit(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True)
     ms_per_mb: float
     leave_one_out_error: float
     millions: tuple[float, float]
+    nb_mb: tuple[float, float]
 
 
 class SocModel(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -37,7 +39,7 @@ class SocModel(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
         virtual_soc: The virtual device's name for it, under whose identity instructions are counted; None
             where there is none that stands for it.
         source: Where the milliseconds come from that it was fitted to.
-        other_error: Relative error of networks that it was not fitted on.
+        other_error: `ratio_error` of networks that it was not fitted on.
         other_precision_error: The same at another precision.
     """
 
@@ -124,6 +126,14 @@ def load_counts() -> Counts:
     return msgspec.toml.decode(COUNTS.read_bytes(), type=Counts)
 
 
+def ratio_error(estimated: float, truth: float) -> float:
+    """By how much the larger of the two exceeds the smaller, relative to the smaller.
+
+    An error of `e` at most says that the truth lies between `estimated / (1 + e)` and `estimated * (1 + e)`.
+    """
+    return max(estimated / truth, truth / estimated) - 1
+
+
 def fit_points(points: Sequence[FitPoint]) -> tuple[Fit, ...]:
     """A fit for every number of threads, by non-negative least squares of the relative error.
 
@@ -151,17 +161,18 @@ def _fit(threads: int, points: Sequence[FitPoint]) -> Fit:
     for network in {point.model for point in points}:
         a, b = _solve([point for point in points if point.model != network])
         errors += [
-            abs((a * point.millions + b * point.nb_mb) / point.latency_ms - 1)
+            ratio_error(a * point.millions + b * point.nb_mb, point.latency_ms)
             for point in points
             if point.model == network
         ]
-    millions = [point.millions for point in points]
+    millions, nb_mb = [point.millions for point in points], [point.nb_mb for point in points]
     return Fit(
         threads=threads,
         ms_per_million=per_million,
         ms_per_mb=per_mb,
         leave_one_out_error=max(errors),
         millions=(min(millions), max(millions)),
+        nb_mb=(min(nb_mb), max(nb_mb)),
     )
 
 
