@@ -48,7 +48,7 @@ def show_shipped() -> None:
             print(f"| {name} | {fit.threads} | {truth:.2f} | {one.latency_ms:.2f} | {errors[-1]:+.1%} |")
             points.append(
                 FitPoint(
-                    model=name, threads=fit.threads, millions=millions, nb_mb=count.nb_mb, latency_ms=truth
+                    network=name, threads=fit.threads, millions=millions, nb_mb=count.nb_mb, latency_ms=truth
                 )
             )
         [again] = fit_points(points)

@@ -9,9 +9,11 @@ from pathlib import Path
 
 import msgspec
 
+from edgekit.convert.manifest import DEFAULT_ROOT, find_artifacts
+from edgekit.core.artifact import MANIFEST_NAME
 from edgekit.core.device import DeviceInfo
 from edgekit.core.measurement import Point, Result, Status, Verdict
-from edgekit.core.spec import Precision
+from edgekit.core.spec import ModelSpec, Precision
 from edgekit.errors import EdgekitError, InputError, RunnerError, UsageError
 from edgekit.measure.bench import BenchOptions, bench
 from edgekit.measure.device import opened_targets
@@ -20,7 +22,7 @@ from edgekit.measure.sweep import ShowProgress
 from edgekit.measure.target import Subject
 from edgekit.runners.engines import artifact_kind, device_side
 from edgekit.virtual.soc import list_socs
-from edgekit.zoo.registry import find_model, model_names
+from edgekit.zoo.registry import find_model, list_models, model_names
 
 logger = logging.getLogger("edgekit")
 
@@ -42,9 +44,10 @@ class Estimate(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class EstimateReport(msgspec.Struct, frozen=True, kw_only=True):
-    """The document of `estimate --json`."""
+    """The document of `estimate --json`; `network` as of `NetworkCount`."""
 
     model: str
+    network: str | None
     soc: str
     precision: str
     estimated: bool = True
@@ -53,25 +56,59 @@ class EstimateReport(msgspec.Struct, frozen=True, kw_only=True):
     estimates: tuple[Estimate, ...]
 
 
-def known_count(name: str, precision: Precision) -> NetworkCount | None:
-    """The shipped count of a model of the zoo; weights make no difference, the network does."""
+def exported(name: str) -> Subject | None:
+    """The artifacts at a path or of a name; None for a name under which nothing is exported here.
+
+    Raises:
+        InputError: There are none at the path, or their manifest cannot be read.
+    """
+    try:
+        directory, manifest = find_artifacts(name)
+    except InputError:
+        places = (DEFAULT_ROOT / name, Path(name))
+        if Path(name).name != name or any((place / MANIFEST_NAME).exists() for place in places):
+            raise
+        return None
+    return Subject(directory=directory, manifest=manifest)
+
+
+def known_count(asked: str | Subject, precision: Precision) -> NetworkCount | None:
+    """The shipped count of a network of the zoo; weights make no difference, input and classes do.
+
+    Args:
+        asked: A model of the zoo as its card says, or artifacts.
+    """
+    name, model = (asked, asked) if isinstance(asked, str) else (asked.manifest.name, _zoo_model(asked))
     counts = load_counts()
-    found = {(one.model, one.precision): one for one in counts.networks}
-    twins = [name]
-    if name in model_names():
-        card = find_model(name)
-        cards = [find_model(other) for other in model_names()]
-        twins += [
-            other.name
-            for other in cards
-            if other.network is not None
-            and (other.network, other.num_classes) == (card.network, card.num_classes)
-        ]
-    for twin in twins:
-        if (twin, precision.value) in found:
-            one = found[twin, precision.value]
-            return one if one.runtime else msgspec.structs.replace(one, runtime=counts.runtime)
+    for one in counts.networks:
+        if one.precision == precision.value and one.model in _twins(model):
+            runtime = one.runtime or counts.runtime
+            return msgspec.structs.replace(one, model=name, network=one.model, runtime=runtime)
     return None
+
+
+def _zoo_model(subject: Subject) -> str | None:
+    """The model of the zoo that artifacts were exported as, with the input and the classes of its card."""
+    manifest = subject.manifest
+    if manifest.model not in model_names():
+        return None
+    card = find_model(manifest.model)
+    as_card = (subject.input_shape, manifest.num_classes) == (card.input_shape, card.num_classes)
+    return card.name if as_card else None
+
+
+def _twins(model: str | None) -> tuple[str | None, ...]:
+    """The models of the zoo that compute the same as this one with other weights, itself included."""
+    if model not in model_names():
+        return (model,)
+    card = find_model(model)
+    if card.network is None:
+        return (model,)
+    return tuple(one.name for one in list_models() if _computes(one) == _computes(card))
+
+
+def _computes(card: ModelSpec) -> tuple[object, ...]:
+    return card.network, card.input_shape, card.num_classes
 
 
 def estimate(soc: SocModel, count: NetworkCount, threads: Sequence[int]) -> EstimateReport:
@@ -83,6 +120,7 @@ def estimate(soc: SocModel, count: NetworkCount, threads: Sequence[int]) -> Esti
     """
     return EstimateReport(
         model=count.model,
+        network=count.network,
         soc=soc.name,
         precision=count.precision,
         source=soc.source,
@@ -97,13 +135,13 @@ def _estimate(soc: SocModel, count: NetworkCount, threads: int) -> Estimate:
     if millions is None:
         raise InputError(
             f"estimating {count.model} at {threads} threads: it was counted at {', '.join(count.millions)}",
-            hint=f"edgekit estimate {count.model} --count --threads {threads}",
+            hint=f"--count --threads {threads}  counts it",
         )
     error, reasons = fit.leave_one_out_error, []
     if count.precision != soc.precision:
         error = max(error, soc.other_precision_error)
         reasons.append(f"{count.precision}: fitted on {soc.precision}; less sure")
-    elif not _is_fitted(count.model, soc):
+    elif count.network not in soc.fitted_on:
         error = max(error, soc.other_error)
         reasons.append("the network is not among those that it was fitted on")
     if fit.leave_one_out_error > POOR_FIT:
@@ -135,10 +173,6 @@ def _far_from(fit: Fit, millions: float, nb_mb: float) -> list[str]:
     if nb_mb > high * RANGE_MARGIN:
         far.append(f"{low:g} to {high:g} MB")
     return far
-
-
-def _is_fitted(name: str, soc: SocModel) -> bool:
-    return name in soc.fitted_on
 
 
 def count_network(
@@ -185,8 +219,10 @@ def count_network(
             lifecycle.stop(instance.config.serial)
     if outcome.interrupted:
         raise KeyboardInterrupt
+    known = known_count(subject, precision)
     return NetworkCount(
         model=subject.manifest.name,
+        network=None if known is None else known.network,
         precision=precision.value,
         nb_mb=artifact.files[0].size_bytes / 1e6,
         millions={str(point.requested_threads): _millions(point) for point in outcome.result.points},
@@ -236,7 +272,7 @@ def fit_results(results: Sequence[Result], name: str, *, virtual_soc: str | None
         engine="paddlelite",
         precision="fp32",
         source=", ".join([*(result.run_id for result in results), *setting]),
-        fitted_on=tuple(dict.fromkeys(point.model for point in points)),
+        fitted_on=tuple(dict.fromkeys(point.network for point in points)),
         other_error=max(0.10, known_error),
         other_precision_error=max(0.17, known_error),
         fits=fits,
@@ -303,19 +339,39 @@ def _setting(point: Point) -> tuple[str, ...]:
 
 
 def _fit_points(points: Sequence[Point]) -> list[FitPoint]:
-    """The points whose networks were counted; those of one network have one name."""
-    made = []
+    """The points of networks that were counted; what else there is, and what is taken on trust, is named."""
+    made, unknown, trusted = [], [], []
     for point in points:
-        count = known_count(point.model, point.precision)
+        subject = _measured(point)
+        count = known_count(subject or point.model, point.precision)
         millions = None if count is None else count.millions.get(str(point.requested_threads))
-        if count is not None and millions is not None and point.latency_ns is not None:
-            made.append(
-                FitPoint(
-                    model=count.model,
-                    threads=point.requested_threads,
-                    millions=millions,
-                    nb_mb=count.nb_mb,
-                    latency_ms=point.latency_ns / 1e6,
-                )
+        if count is None or count.network is None or millions is None or point.latency_ns is None:
+            unknown.append(point.model)
+            continue
+        if subject is None:
+            trusted.append(point.model)
+        made.append(
+            FitPoint(
+                network=count.network,
+                threads=point.requested_threads,
+                millions=millions,
+                nb_mb=count.nb_mb,
+                latency_ms=point.latency_ns / 1e6,
             )
+        )
+    for what, models in (
+        ("left out, instructions are not known", unknown),
+        ("taken for the zoo's at the input and classes of their cards, by name", trusted),
+    ):
+        if models:
+            logger.warning("fitting: %s: %s", what, ", ".join(dict.fromkeys(models)))
     return made
+
+
+def _measured(point: Point) -> Subject | None:
+    """The artifacts that a point was measured on, where they are still exported here."""
+    subject = exported(point.model)
+    if subject is None or point.artifact is None:
+        return None
+    artifact = subject.manifest.artifacts.get(point.artifact.kind)
+    return subject if artifact is not None and artifact.sha256 == point.artifact.sha256 else None

@@ -70,11 +70,15 @@ class NetworkCount(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fie
     """Instructions of one network.
 
     Attributes:
+        model: What the estimate is asked for.
+        network: The model of the shipped counts that has this network, at this input and with these classes;
+            None where none is known to. Fits name their networks by it.
         nb_mb: Size of the `.nb`, MB of a million bytes.
         millions: Of the longest thread, by number of threads.
     """
 
     model: str
+    network: str | None = None
     precision: str
     nb_mb: float
     millions: dict[str, float]
@@ -92,10 +96,10 @@ class FitPoint(msgspec.Struct, frozen=True, kw_only=True):
     """A measured or published latency beside the network's count.
 
     Attributes:
-        model: The network's name in the counts: several points may be of one.
+        network: As of `NetworkCount`: several points may be of one.
     """
 
-    model: str
+    network: str
     threads: int
     millions: float
     nb_mb: float
@@ -143,7 +147,7 @@ def fit_points(points: Sequence[FitPoint]) -> tuple[Fit, ...]:
     by_threads: dict[int, list[FitPoint]] = {}
     for point in points:
         by_threads.setdefault(point.threads, []).append(point)
-    networks = {threads: len({point.model for point in group}) for threads, group in by_threads.items()}
+    networks = {threads: len({point.network for point in group}) for threads, group in by_threads.items()}
     enough = {threads: group for threads, group in by_threads.items() if networks[threads] >= FEWEST_NETWORKS}
     if not enough:
         most = max(networks.values(), default=0)
@@ -158,12 +162,12 @@ def fit_points(points: Sequence[FitPoint]) -> tuple[Fit, ...]:
 def _fit(threads: int, points: Sequence[FitPoint]) -> Fit:
     per_million, per_mb = _solve(points)
     errors = []
-    for network in {point.model for point in points}:
-        a, b = _solve([point for point in points if point.model != network])
+    for network in {point.network for point in points}:
+        a, b = _solve([point for point in points if point.network != network])
         errors += [
             ratio_error(a * point.millions + b * point.nb_mb, point.latency_ms)
             for point in points
-            if point.model == network
+            if point.network == network
         ]
     millions, nb_mb = [point.millions for point in points], [point.nb_mb for point in points]
     return Fit(

@@ -9,9 +9,10 @@ from typing import Any
 import msgspec
 import pytest
 
-from edgekit.convert.manifest import load_manifest
-from edgekit.core.measurement import Point, PowerMode, Result, Verdict
-from edgekit.core.spec import Platform, Precision
+from edgekit.convert.manifest import load_manifest, write_manifest
+from edgekit.core.artifact import Artifact, ArtifactFile, ArtifactKind, Manifest, TensorSpec
+from edgekit.core.measurement import ArtifactRef, Point, PowerMode, Result, Verdict
+from edgekit.core.spec import Platform, Precision, Preprocess
 from edgekit.errors import InputError, UsageError
 from edgekit.measure.estimate import count_network, estimate, fit_results, known_count
 from edgekit.measure.results import save_result
@@ -74,7 +75,7 @@ def test_leave_one_out_is_what_the_data_say(threads: int) -> None:
         assert count is not None
         points.append(
             FitPoint(
-                model=count.model,
+                network=count.model,
                 threads=threads,
                 millions=count.millions[str(threads)],
                 nb_mb=count.nb_mb,
@@ -118,9 +119,9 @@ def test_far_from_what_was_fitted_the_interval_is_twice_as_wide(
 
 def test_the_interval_holds_what_the_fit_has_not_seen() -> None:
     """A network that was underestimated lies further above its estimate than the estimate below it."""
-    slow = FitPoint(model="Slow", threads=1, millions=100, nb_mb=10, latency_ms=60.0)
+    slow = FitPoint(network="Slow", threads=1, millions=100, nb_mb=10, latency_ms=60.0)
     others = [
-        FitPoint(model=name, threads=1, millions=millions, nb_mb=10, latency_ms=0.2 * millions)
+        FitPoint(network=name, threads=1, millions=millions, nb_mb=10, latency_ms=0.2 * millions)
         for name, millions in (("A", 50.0), ("B", 100.0), ("C", 200.0))
     ]
     [blind], [whole] = fit_points(others), fit_points([*others, slow])
@@ -129,10 +130,70 @@ def test_the_interval_holds_what_the_fit_has_not_seen() -> None:
 
 
 def test_weights_make_no_difference_but_classes_do() -> None:
-    assert known_count("PPLCNet_x0_5_ssld", Precision.FP32) == known_count("PPLCNet_x0_5", Precision.FP32)
+    ssld, plain = (known_count(name, Precision.FP32) for name in ("PPLCNet_x0_5_ssld", "PPLCNet_x0_5"))
+    assert ssld is not None and plain is not None
+    assert (ssld.model, ssld.network) == ("PPLCNet_x0_5_ssld", "PPLCNet_x0_5")
+    assert msgspec.structs.replace(ssld, model=plain.model) == plain
     four_classes = known_count("PPLCNet_x1_0_doc_ori", Precision.FP32)
-    thousand = known_count("PPLCNet_x1_0", Precision.FP32)
-    assert four_classes is None or four_classes != thousand
+    assert four_classes is not None and four_classes.network == "PPLCNet_x1_0_doc_ori"
+
+
+def write_artifacts(
+    directory: Path, *, side: int | None = 224, classes: int = 1000, sha256: str = ""
+) -> None:
+    """An invented manifest of PPLCNet_x0_25, as an export with this input and these classes leaves it."""
+    inputs = (TensorSpec(name="x", dtype="float32", shape=(None, 3, side, side)),)
+    nb = Artifact(
+        kind=ArtifactKind.NB_ARM,
+        files=(ArtifactFile(path="inference.arm.nb", sha256=sha256, size_bytes=6_159_518),),
+        tool="paddle_lite_opt", tool_version="2.12", parent_sha256=None, inputs=inputs, outputs=(),
+    )  # fmt: skip
+    manifest = Manifest(
+        edgekit_version="0", name=directory.name, model="PPLCNet_x0_25", source="random (seed 0)",
+        source_sha256=None, num_classes=classes, output_activation="softmax", preprocess=Preprocess(),
+        labels=None, inputs=inputs, outputs=(), artifacts={"nb-arm": nb},
+    )  # fmt: skip
+    directory.mkdir(parents=True)
+    write_manifest(directory, manifest)
+
+
+@pytest.mark.parametrize("changes", [{"side": 448}, {"classes": 10}])
+def test_another_input_or_other_classes_are_another_network(
+    tmp_path: Path, run_cli: RunCli, changes: dict[str, int]
+) -> None:
+    write_artifacts(tmp_path / "models/PPLCNet_x0_25", **changes)
+    refused = run_cli(["estimate", "PPLCNet_x0_25"], cwd=tmp_path)
+    assert (refused.exit_code, refused.stdout) == (3, "")
+    assert "--count" in refused.stderr
+
+
+@pytest.mark.parametrize("asked", ["Mine", "models/Mine"])
+def test_a_path_or_a_name_of_ones_own_is_the_network_that_was_exported(
+    tmp_path: Path, run_cli: RunCli, asked: str
+) -> None:
+    write_artifacts(tmp_path / "models/Mine", side=None)
+    shown = run_cli(["estimate", asked, "--json"], cwd=tmp_path)
+    assert shown.exit_code == 0, shown.stderr
+    report = json.loads(shown.stdout)
+    assert (report["model"], report["network"]) == ("Mine", "PPLCNet_x0_25")
+    assert [one["reasons"] for one in report["estimates"]] == [[], [], []]
+    missing = run_cli(["estimate", "models/PPLCNet_x0_25"], cwd=tmp_path)
+    assert missing.exit_code == 3
+    assert "no models/PPLCNet_x0_25/manifest.json" in missing.stderr
+
+
+def test_a_damaged_manifest_is_not_passed_over(tmp_path: Path, run_cli: RunCli) -> None:
+    write_artifacts(tmp_path / "models/PPLCNet_x0_25")
+    (tmp_path / "models/PPLCNet_x0_25/manifest.json").write_text("{")
+    refused = run_cli(["estimate", "PPLCNet_x0_25"], cwd=tmp_path)
+    assert refused.exit_code == 3
+    assert "damaged" in refused.stderr
+
+
+def test_a_model_keeps_the_name_that_was_asked_for(tmp_path: Path, run_cli: RunCli) -> None:
+    shown = run_cli(["estimate", "PPLCNet_x1_0_ssld"], cwd=tmp_path)
+    assert shown.stdout.startswith("PPLCNet_x1_0_ssld fp32")
+    assert "counted on PPLCNet_x1_0, the same network" in shown.stdout
 
 
 def measured_point(name: str, slowness: float, **changes: Any) -> Point:
@@ -265,13 +326,30 @@ def test_unverified_points_are_left_out_and_named(caplog: pytest.LogCaptureFixtu
     )
 
 
+def test_what_was_measured_is_told_by_its_hash(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    nb = ArtifactRef(kind="nb-arm", format="nb", sha256="b" * 64, converter="opt", converter_version="2.12")
+    others = phone(FOUR[1:], 1.0)
+    measured = msgspec.structs.replace(
+        others, points=(*others.points, measured_point(FOUR[0], 1.0, artifact=nb))
+    )
+    assert fit_results([measured], "x").fitted_on == (*FOUR[1:], FOUR[0])
+    assert f"by name: {', '.join([*FOUR[1:], FOUR[0]])}" in caplog.text
+    caplog.clear()
+    write_artifacts(tmp_path / "models" / FOUR[0], side=448, sha256="b" * 64)
+    assert fit_results([measured], "x").fitted_on == FOUR[1:]
+    assert f"instructions are not known: {FOUR[0]}" in caplog.text
+
+
 def test_a_network_measured_twice_is_left_out_twice() -> None:
     """Were its other point kept, the fit would have seen what it is to foretell."""
     odd = [
-        FitPoint(model="Odd", threads=1, millions=100, nb_mb=10, latency_ms=ms) for ms in (40.0, 40.0, 40.0)
+        FitPoint(network="Odd", threads=1, millions=100, nb_mb=10, latency_ms=ms) for ms in (40.0, 40.0, 40.0)
     ]
     regular = [
-        FitPoint(model=name, threads=1, millions=millions, nb_mb=10, latency_ms=0.2 * millions)
+        FitPoint(network=name, threads=1, millions=millions, nb_mb=10, latency_ms=0.2 * millions)
         for name, millions in (("A", 50.0), ("B", 100.0), ("C", 200.0))
     ]
     [fit] = fit_points([*odd, *regular])

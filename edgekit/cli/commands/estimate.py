@@ -109,12 +109,12 @@ def _count(
 ) -> NetworkCount:
     from edgekit.convert.manifest import find_artifacts
     from edgekit.errors import InputError
-    from edgekit.measure.estimate import count_network, known_count
+    from edgekit.measure.estimate import count_network, exported, known_count
     from edgekit.measure.sweep import Progress, describe
     from edgekit.measure.target import Subject
 
     if not count_now:
-        known = known_count(name, precision)
+        known = known_count(exported(name) or name, precision)
         if known is None:
             raise InputError(
                 f"estimating {name} at {precision.value}: its instructions are not known",
@@ -154,6 +154,8 @@ def _render(report: EstimateReport, soc: SocModel) -> str:
     )
     reasons = dict.fromkeys(reason for one in report.estimates for reason in one.reasons)
     title = f"{report.model} {report.precision} on {soc.title}, Paddle Lite: estimated"
+    if report.network not in (None, report.model):
+        reasons[f"counted on {report.network}, the same network"] = None
     notes = (*reasons, f"counted with {report.runtime}", f"fitted to {report.source}")
     header = ("Threads", "estimated ms", "interval", "instructions")
     return as_text([Table(title=title, header=header, rows=rows, notes=notes)])
