@@ -87,7 +87,7 @@ def shares(costs: Mapping[int, Mapping[Kind, Cost]]) -> tuple[OperatorShare, ...
     """Put the costs at several numbers of threads side by side.
 
     Args:
-        costs: By number of threads, the fewest first asked for as the base of shares and gains.
+        costs: By number of threads; the first, the fewest, is the base of shares and gains.
     """
     base = next(iter(costs.values()))
     whole = sum(one.cost for one in base.values())

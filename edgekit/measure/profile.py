@@ -51,8 +51,7 @@ def profile_host(subject: Subject, *, threads: Sequence[int], repeats: int) -> P
     verify_files(subject.manifest, subject.directory, [ArtifactKind.ONNX])
     model = subject.directory / artifact.files[0].path
     costs = {
-        number: _sum_up(_profile(model, subject, number, repeats), repeats)
-        for number in dict.fromkeys(threads)
+        number: _sum_up(_profile(model, subject, number, repeats), repeats) for number in sorted(set(threads))
     }
     return Profile(
         model=subject.manifest.name,

@@ -55,7 +55,7 @@ def profile_device(
     placed = target.place(subject, artifact)
     costs: dict[int, dict[Kind, Cost]] = {}
     version = ""
-    for number in dict.fromkeys(threads):
+    for number in sorted(set(threads)):
         label = f"profiling {name} ({precision.value}, {number} threads)"
         with target.session(ENGINE, label, counted=True, entries=entries) as session:
             loaded = session.load(
