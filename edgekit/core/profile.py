@@ -3,10 +3,15 @@
 from __future__ import annotations
 
 import enum
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 import msgspec
 
+from edgekit.core.device import DeviceInfo
+from edgekit.core.measurement import Environment
+from edgekit.core.stats import median
+
+PROFILE_SCHEMA_VERSION = 1
 # An operator gains from threads where it becomes at least this many times as cheap; the rest is serial.
 GAINS_FROM = 1.1
 
@@ -18,96 +23,138 @@ class Unit(enum.Enum):
     INSTRUCTIONS = "instructions"
 
 
+class Scaling(enum.Enum):
+    """Whether some number of threads makes an operator cheaper by a tenth, whichever processes are compared.
+
+    UNCLEAR where processes disagree, and for SERIAL where other work kept the cores busy.
+    """
+
+    GAINS = "gains"
+    SERIAL = "serial"
+    UNCLEAR = "unclear"
+
+
 class OperatorShare(msgspec.Struct, frozen=True, kw_only=True):
     """All nodes of one kind.
 
     Attributes:
         operator: As the model's program calls it.
         kernel: What computed it, where that is known and several can.
-        costs: Of one inference, all these nodes together, by number of threads.
+        processes: Costs of one inference, all these nodes together, in each process, by number of threads.
+        costs: The medians of these.
         share: Of all costs at the fewest threads.
         gains: How many times the cost at the fewest threads is the cost at each other number.
-        serial: No number of threads made it cheaper by a tenth; None where one number was measured.
+        scaling: None where one number of threads was measured.
     """
 
     operator: str
     kernel: str | None = None
     nodes: int
+    processes: dict[str, tuple[float, ...]]
     costs: dict[str, float]
     share: float
     gains: dict[str, float] = {}
-    serial: bool | None
+    scaling: Scaling | None
+
+    def spread(self, threads: int) -> float:
+        """Half of the range over the processes, relative to their median."""
+        costs, middle = self.processes[str(threads)], self.costs[str(threads)]
+        return (max(costs) - min(costs)) / 2 / middle if middle else 0.0
 
 
 class Profile(msgspec.Struct, frozen=True, kw_only=True):
     """The document of `profile --json`.
 
     Attributes:
-        target: Serial of the device; None for this machine.
-        unit: Microseconds are medians over the inferences; instructions are those of the main thread, which
-            the others wait for.
-        repeats: Inferences that were measured at each number of threads.
+        unit: Microseconds are medians over the inferences of a process; instructions are those of the main
+            thread, which the others wait for.
+        processes: Fresh ones at each number of threads.
+        repeats: Inferences of each process that were measured.
         operators: The costliest first.
+        environment_before: This machine's; None on a device, whose counts repeat exactly.
+        environment_after: The same; who was busy at any time in between is in it.
+        reasons: What the figures are in doubt for.
     """
 
+    schema_version: int = PROFILE_SCHEMA_VERSION
     model: str
-    target: str | None = None
+    target: DeviceInfo
+    artifact_sha256: str
     engine: str
     engine_version: str
     precision: str
     unit: Unit
+    processes: int
     repeats: int
     threads: tuple[int, ...]
     operators: tuple[OperatorShare, ...]
+    environment_before: Environment | None = None
+    environment_after: Environment | None = None
+    reasons: tuple[str, ...] = ()
 
     def whole(self, threads: int) -> float:
         """The cost of one inference."""
         return sum(one.costs[str(threads)] for one in self.operators)
 
-    def serial_share(self, threads: int) -> float | None:
-        """The share of what gains nothing from threads; None where one number of threads was measured."""
-        if len(self.threads) == 1:
-            return None
-        serial = sum(one.costs[str(threads)] for one in self.operators if one.serial)
-        return serial / self.whole(threads) if self.whole(threads) else 0.0
+    def share_of(self, scaling: Scaling, threads: int) -> float:
+        """The share of the operators that scale so."""
+        part = sum(one.costs[str(threads)] for one in self.operators if one.scaling is scaling)
+        return part / self.whole(threads) if self.whole(threads) else 0.0
 
 
 class Cost(msgspec.Struct, frozen=True, kw_only=True):
-    """What the nodes of one kind cost at one number of threads."""
+    """What the nodes of one kind cost at one number of threads, in each process."""
 
     nodes: int
-    cost: float
+    processes: tuple[float, ...]
 
 
 Kind = tuple[str, str | None]
 """Operator and kernel."""
 
+NOTHING = Cost(nodes=0, processes=(0.0,))
 
-def shares(costs: Mapping[int, Mapping[Kind, Cost]]) -> tuple[OperatorShare, ...]:
+
+def shares(costs: Mapping[int, Mapping[Kind, Cost]], *, disturbed: bool = False) -> tuple[OperatorShare, ...]:
     """Put the costs at several numbers of threads side by side.
 
     Args:
         costs: By number of threads; the first, the fewest, is the base of shares and gains.
+        disturbed: Other work kept the cores busy, which takes from many threads what it does not from one.
     """
-    base = next(iter(costs.values()))
-    whole = sum(one.cost for one in base.values())
     kinds = dict.fromkeys(kind for by_kind in costs.values() for kind in by_kind)
+    base = next(iter(costs.values()))
+    whole = sum(median(one.processes) for one in base.values())
     listed = []
     for kind in kinds:
-        found = {number: by_kind[kind] for number, by_kind in costs.items() if kind in by_kind}
-        by_threads = {str(number): found[number].cost if number in found else 0.0 for number in costs}
-        first, *others = by_threads.values()
-        gains = {number: first / cost if cost else 1.0 for number, cost in list(by_threads.items())[1:]}
+        found = {number: by_kind.get(kind, NOTHING) for number, by_kind in costs.items()}
+        medians = {str(number): median(one.processes) for number, one in found.items()}
+        first, *others = found.values()
         operator, kernel = kind
         listed.append(
             OperatorShare(
                 operator=operator,
                 kernel=kernel,
-                nodes=next(iter(found.values())).nodes,
-                costs=by_threads,
-                share=first / whole if whole else 0.0,
-                gains=gains,
-                serial=max(gains.values()) < GAINS_FROM if others else None,
+                nodes=max(one.nodes for one in found.values()),
+                processes={str(number): one.processes for number, one in found.items()},
+                costs=medians,
+                share=median(first.processes) / whole if whole else 0.0,
+                gains={
+                    number: _gain(median(first.processes), cost) for number, cost in list(medians.items())[1:]
+                },
+                scaling=_scaling(first, others, disturbed=disturbed) if others else None,
             )
         )
     return tuple(sorted(listed, key=lambda one: -one.share))
+
+
+def _gain(before: float, after: float) -> float:
+    return before / after if after else 1.0
+
+
+def _scaling(first: Cost, others: Sequence[Cost], *, disturbed: bool) -> Scaling:
+    if any(_gain(min(first.processes), max(one.processes)) >= GAINS_FROM for one in others):
+        return Scaling.GAINS
+    if disturbed or any(_gain(max(first.processes), min(one.processes)) >= GAINS_FROM for one in others):
+        return Scaling.UNCLEAR
+    return Scaling.SERIAL

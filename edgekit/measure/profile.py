@@ -2,21 +2,41 @@
 
 from __future__ import annotations
 
+import importlib.util
+import logging
+import os
+import sys
 import tempfile
+import time
 from collections.abc import Sequence
 from pathlib import Path
 
 import msgspec
 
+import edgekit
+from edgekit import _process
 from edgekit.convert.manifest import verify_files
 from edgekit.core.artifact import ArtifactKind
+from edgekit.core.measurement import Environment
+from edgekit.core.processes import TICKS_PER_S, ProcessWatch
 from edgekit.core.profile import Cost, Kind, Profile, Unit, shares
 from edgekit.core.stats import median
-from edgekit.errors import RunnerError, ToolError
-from edgekit.measure.inputs import seeded_inputs
+from edgekit.errors import RunnerError, ToolError, UsageError
+from edgekit.measure.environment import read_host_environment
+from edgekit.measure.host import host_info
+from edgekit.measure.profile_worker import ProfileAnswer, ProfileJob
 from edgekit.measure.target import Subject
+from edgekit.measure.verdicts import STOLEN
 
+logger = logging.getLogger("edgekit")
+
+DEFAULT_THREADS = (1, 2, 4)
 WARMUP_RUNS = 10
+PROCESSES = 3
+# 60 inferences of the largest network with one thread.
+WORKER_TIMEOUT_S = 1800.0
+# Not `-m`: that would put the user's directory first on the path (see convert.worker_client).
+_BOOTSTRAP = "import sys; sys.path[0] = sys.argv[1]; from edgekit.measure.profile_worker import main; main()"
 
 
 class NodeEvent(msgspec.Struct, frozen=True):
@@ -28,70 +48,133 @@ class NodeEvent(msgspec.Struct, frozen=True):
     args: dict[str, object] = {}
 
 
-def profile_host(subject: Subject, *, threads: Sequence[int], repeats: int) -> Profile:
-    """Profile the float ONNX artifact on this machine.
+class _Profiled(msgspec.Struct, frozen=True, kw_only=True):
+    """One process: nodes and microseconds of one inference, by operator."""
+
+    engine_version: str
+    costs: dict[Kind, Cost]
+
+
+def profile_host(subject: Subject, *, threads: Sequence[int] | None, repeats: int) -> Profile:
+    """Profile the float ONNX artifact on this machine, in several fresh processes for each number of threads.
 
     Args:
-        threads: Numbers of threads, one session each, one after the other.
-        repeats: Inferences that are profiled.
+        threads: None takes those of `DEFAULT_THREADS` that there are cores for.
+        repeats: Inferences of each process that are profiled.
 
     Raises:
+        UsageError: More threads than cores that this process may use.
         ToolError: ONNX Runtime is not installed.
         InputError: The artifact is missing or damaged.
-        RunnerError: The profiler wrote nothing usable.
+        RunnerError: A process failed, took other threads, or its profile is not usable.
     """
-    try:
-        import onnxruntime
-    except ImportError as error:
+    name = subject.manifest.name
+    numbers = _available(name, threads)
+    if importlib.util.find_spec("onnxruntime") is None:
         raise ToolError(
-            f"profiling {subject.manifest.name}: the package onnxruntime is not installed",
+            f"profiling {name}: the package onnxruntime is not installed",
             hint="pip install 'edgekit[onnxruntime]'",
-        ) from error
+        )
     artifact = subject.artifact(ArtifactKind.ONNX)
     verify_files(subject.manifest, subject.directory, [ArtifactKind.ONNX])
-    model = subject.directory / artifact.files[0].path
-    costs = {
-        number: _sum_up(_profile(model, subject, number, repeats), repeats) for number in sorted(set(threads))
-    }
+    watch, started = ProcessWatch(), time.monotonic()
+    readings = [read_host_environment(watch)]
+    profiled: dict[int, list[_Profiled]] = {number: [] for number in numbers}
+    # In turns: what changes on the machine meanwhile changes for all of them.
+    for turn in range(PROCESSES):
+        logger.info("profiling %s: processes %d of %d", name, turn + 1, PROCESSES)
+        for number in numbers:
+            profiled[number].append(_profile(subject, number, repeats))
+            readings.append(read_host_environment(watch))
+    busy = sorted({process for reading in readings for process in reading.busy_processes or ()})
+    after = msgspec.structs.replace(readings[-1], busy_processes=tuple(busy))
+    reasons = _disturbances(readings[0], after, time.monotonic() - started)
+    costs = {number: _side_by_side([one.costs for one in runs]) for number, runs in profiled.items()}
     return Profile(
-        model=subject.manifest.name,
+        model=name,
+        target=host_info(),
+        artifact_sha256=artifact.sha256,
         engine="onnxruntime",
-        engine_version=onnxruntime.__version__,
+        engine_version=profiled[numbers[0]][0].engine_version,
         precision=artifact.kind.precision.value,
         unit=Unit.MICROSECONDS,
+        processes=PROCESSES,
         repeats=repeats,
-        threads=tuple(costs),
-        operators=shares(costs),
+        threads=tuple(numbers),
+        operators=shares(costs, disturbed=bool(reasons)),
+        environment_before=readings[0],
+        environment_after=after,
+        reasons=reasons,
     )
 
 
-def _profile(model: Path, subject: Subject, threads: int, repeats: int) -> list[NodeEvent]:
-    """The node events of `repeats` inferences after the warm-up, in order."""
-    import onnxruntime
+def _available(name: str, threads: Sequence[int] | None) -> list[int]:
+    """The numbers of threads, the fewest first."""
+    cores = len(os.sched_getaffinity(0))
+    if threads is None:
+        return [number for number in DEFAULT_THREADS if number <= cores]
+    numbers = sorted(set(threads))
+    if numbers[-1] > cores:
+        fitting = [str(number) for number in numbers if number <= cores] or ["1"]
+        raise UsageError(
+            f"profiling {name} with {numbers[-1]} threads: this process may use {cores} core(s)",
+            hint=f"--threads {','.join(fitting)}",
+        )
+    return numbers
 
+
+def _disturbances(before: Environment, after: Environment, span_s: float) -> tuple[str, ...]:
+    """What other work there was on the machine, with the remedy."""
+    found = []
+    if after.busy_processes:
+        named = ", ".join(after.busy_processes[:3])
+        found.append(f"other processes were busy ({named}): end them and profile again")
+    if before.steal_ticks is not None and after.steal_ticks is not None and after.cores:
+        stolen = (after.steal_ticks - before.steal_ticks) / (TICKS_PER_S * span_s * len(after.cores))
+        if stolen > STOLEN:
+            found.append(
+                f"the hypervisor took {stolen:.0%} of this machine's time: profile on dedicated cores"
+            )
+    return tuple(found)
+
+
+def _profile(subject: Subject, threads: int, repeats: int) -> _Profiled:
+    """`repeats` inferences after the warm-up, in a process of their own."""
+    label = f"profiling {subject.manifest.name} with {threads} thread(s)"
     with tempfile.TemporaryDirectory(prefix="edgekit-profile-") as directory:
-        settings = onnxruntime.SessionOptions()
-        settings.intra_op_num_threads = threads
-        settings.inter_op_num_threads = 1
-        settings.enable_profiling = True
-        settings.profile_file_prefix = str(Path(directory) / "ort")
-        session = onnxruntime.InferenceSession(model, settings, providers=["CPUExecutionProvider"])
-        feed = {session.get_inputs()[0].name: seeded_inputs(1, subject.input_shape)[:1]}
-        for _ in range(WARMUP_RUNS + repeats):
-            session.run(None, feed)
-        content = Path(session.end_profiling()).read_bytes()
+        place, written = Path(directory) / "job.json", Path(directory) / "answer.json"
+        job = ProfileJob(
+            model=str((subject.directory / subject.artifact(ArtifactKind.ONNX).main_file).absolute()),
+            input_shape=subject.input_shape,
+            threads=threads,
+            runs=WARMUP_RUNS + repeats,
+            directory=directory,
+            answer=str(written),
+        )
+        place.write_bytes(msgspec.json.encode(job))
+        root = Path(edgekit.__file__).parent.parent
+        done = _process.run([sys.executable, "-c", _BOOTSTRAP, root, place], timeout_s=WORKER_TIMEOUT_S)
+        if not done.ok or not written.exists():
+            raise RunnerError(f"{label}: {_process.describe_exit(done.exit_code)}: {done.tail(3)}")
+        answer = msgspec.json.decode(written.read_bytes(), type=ProfileAnswer)
+        content = Path(answer.events).read_bytes()
+    if answer.effective_threads != threads:
+        raise RunnerError(f"{label}: ONNX Runtime took {answer.effective_threads}")
+    return _Profiled(
+        engine_version=answer.engine_version, costs=_sum_up(_kernels(content, label, repeats), repeats)
+    )
+
+
+def _kernels(content: bytes, label: str, repeats: int) -> list[NodeEvent]:
+    """The node events of the inferences after the warm-up, in order."""
     try:
         events = msgspec.json.decode(content, type=list[NodeEvent])
     except msgspec.MsgspecError as error:
-        raise RunnerError(
-            f"profiling {subject.manifest.name}: the profile is not readable: {error}"
-        ) from error
+        raise RunnerError(f"{label}: the profile is not readable: {error}") from error
     kernels = [event for event in events if event.cat == "Node" and event.name.endswith("_kernel_time")]
     per_run, rest = divmod(len(kernels), WARMUP_RUNS + repeats)
     if rest or not per_run:
-        raise RunnerError(
-            f"profiling {subject.manifest.name}: {len(kernels)} kernels in {WARMUP_RUNS + repeats} inferences"
-        )
+        raise RunnerError(f"{label}: {len(kernels)} kernels in {WARMUP_RUNS + repeats} inferences")
     return kernels[WARMUP_RUNS * per_run :]
 
 
@@ -109,6 +192,14 @@ def _sum_up(events: Sequence[NodeEvent], repeats: int) -> dict[Kind, Cost]:
                 nodes[operator] = nodes.get(operator, 0) + 1
         runs.append(sums)
     return {
-        (operator, None): Cost(nodes=count, cost=median([run.get(operator, 0) for run in runs]))
+        (operator, None): Cost(nodes=count, processes=(median([run.get(operator, 0) for run in runs]),))
         for operator, count in nodes.items()
+    }
+
+
+def _side_by_side(runs: Sequence[dict[Kind, Cost]]) -> dict[Kind, Cost]:
+    """The costs of several processes, which run the same operators."""
+    return {
+        kind: Cost(nodes=cost.nodes, processes=tuple(run[kind].processes[0] for run in runs))
+        for kind, cost in runs[0].items()
     }

@@ -39,7 +39,7 @@ def profile_device(
         UnsupportedError: The device counts no instructions.
         InputError: The artifact is missing or damaged.
         ToolError: Paddle Lite's library is missing, or has no type information.
-        RunnerError: The counting failed.
+        RunnerError: The counting failed, or other threads took effect.
     """
     name, serial = subject.manifest.name, target.info.serial
     if not target.counts_instructions:
@@ -77,15 +77,19 @@ def profile_device(
                     mark=True,
                 )
             )
+        if loaded.effective_threads not in (None, number):
+            raise RunnerError(f"{label}: {loaded.effective_threads} took effect")
         version = loaded.engine_version
         costs[number] = _sum_up(target.stretches(), kernels, operators, name)
     return Profile(
         model=name,
-        target=serial,
+        target=target.info,
+        artifact_sha256=artifact.sha256,
         engine=ENGINE,
         engine_version=version,
         precision=precision.value,
         unit=Unit.INSTRUCTIONS,
+        processes=1,
         repeats=EMULATED_TIMING.repeats,
         threads=tuple(costs),
         operators=shares(costs),
@@ -108,8 +112,8 @@ def _sum_up(
         raise RunnerError(
             f"profiling {name}: its program has {len(operators)} operators, {len(nodes) - 1} kernels ran"
         )
-    summed: dict[Kind, Cost] = {OUTSIDE: Cost(nodes=0, cost=nodes[0][1])}
+    summed: dict[Kind, tuple[int, int]] = {OUTSIDE: (0, nodes[0][1])}
     for operator, (kernel_name, instructions) in zip(operators, nodes[1:], strict=True):
-        before = summed.get((operator, kernel_name), Cost(nodes=0, cost=0))
-        summed[operator, kernel_name] = Cost(nodes=before.nodes + 1, cost=before.cost + instructions)
-    return summed
+        count, cost = summed.get((operator, kernel_name), (0, 0))
+        summed[operator, kernel_name] = (count + 1, cost + instructions)
+    return {kind: Cost(nodes=count, processes=(cost,)) for kind, (count, cost) in summed.items()}

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import msgspec
 
-from edgekit.core.profile import OperatorShare, Profile, Unit
+from edgekit.core.profile import OperatorShare, Profile, Scaling, Unit
 from edgekit.core.units import format_count
 from edgekit.report.canvas import COLOURS, Entry
 from edgekit.report.grid import MISSING, Table
@@ -31,9 +31,9 @@ def profile_table(profile: Profile) -> Table:
             _name(one),
             str(one.nodes) if one.nodes else MISSING,
             f"{one.share:.1%}",
-            *(_cost(profile, one.costs[str(number)]) for number in profile.threads),
+            *(_spread_cost(profile, one, number) for number in profile.threads),
             *(f"{one.gains[str(number)]:.2f}" for number in more),
-            *(("serial" if one.serial else "gains",) if more else ()),
+            *(() if one.scaling is None else (one.scaling.value,)),
         )
         for one in profile.operators
     ]
@@ -80,7 +80,7 @@ class _Group(msgspec.Struct, frozen=True, kw_only=True):
     """The bars of one operator."""
 
     name: str
-    serial: bool
+    remark: str
     bars: tuple[_Bar, ...]
 
     @classmethod
@@ -94,26 +94,39 @@ class _Group(msgspec.Struct, frozen=True, kw_only=True):
                 _Bar(
                     percent=percent,
                     colour=COLOURS[index % len(COLOURS)],
-                    text=f"{_cost(profile, cost)}, {gain}",
+                    text=f"{_spread_cost(profile, one, number)}, {gain}",
                 )
             )
-        return cls(name=_name(one), serial=bool(one.serial), bars=tuple(bars))
+        remark = "" if one.scaling in (None, Scaling.GAINS) else one.scaling.value
+        return cls(name=_name(one), remark=remark, bars=tuple(bars))
 
 
 def _title(profile: Profile) -> str:
-    where = "on this machine" if profile.target is None else f"on {profile.target}, EMULATED"
+    local = profile.target.transport == "local"
+    where = "on this machine" if local else f"on {profile.target.serial}, EMULATED"
     engine = f"{profile.engine} {profile.engine_version}"
-    return f"{profile.model} {profile.precision} {where}, {engine}, median of {profile.repeats}"
+    each = f" in each of {profile.processes} processes" if profile.processes > 1 else ""
+    return f"{profile.model} {profile.precision} {where}, {engine}, median of {profile.repeats}{each}"
 
 
 def _notes(profile: Profile) -> tuple[str, ...]:
-    notes = []
+    notes = [*profile.reasons]
     if profile.unit is Unit.INSTRUCTIONS:
         notes.append("instructions of the main thread, which the others wait for: no time of a phone's")
     if len(profile.threads) > 1:
-        shares = (f"{profile.serial_share(number):.1%} with {_threads(number)}" for number in profile.threads)
-        notes.append(f"serial operators take {', '.join(shares)}")
+        notes.append(_share_note(profile, Scaling.SERIAL))
+    if any(one.scaling is Scaling.UNCLEAR for one in profile.operators):
+        notes.append(
+            f"{_share_note(profile, Scaling.UNCLEAR)}: whether these gain from threads cannot be told"
+        )
     return tuple(notes)
+
+
+def _share_note(profile: Profile, scaling: Scaling) -> str:
+    shares = (
+        f"{profile.share_of(scaling, number):.1%} with {_threads(number)}" for number in profile.threads
+    )
+    return f"{scaling.value} operators take {', '.join(shares)}"
 
 
 def _threads(number: int) -> str:
@@ -122,6 +135,11 @@ def _threads(number: int) -> str:
 
 def _name(one: OperatorShare) -> str:
     return one.operator if one.kernel is None else f"{one.operator}: {one.kernel}"
+
+
+def _spread_cost(profile: Profile, one: OperatorShare, threads: int) -> str:
+    spread = f" ±{one.spread(threads):.0%}" if profile.processes > 1 else ""
+    return f"{_cost(profile, one.costs[str(threads)])}{spread}"
 
 
 def _cost(profile: Profile, cost: float) -> str:

@@ -3,11 +3,16 @@
 from __future__ import annotations
 
 import json
+import os
+import subprocess
+from collections.abc import Iterator
 from pathlib import Path
 
 import onnx
+import onnxruntime
 import pytest
 
+from edgekit.convert.manifest import load_manifest
 from tests.conftest import RunCli
 
 
@@ -23,7 +28,50 @@ def test_every_operator_of_the_model_is_there(x0_25: Path, tmp_path: Path, run_c
     assert profile["threads"] == [1, 2]
     assert list(found["Conv"]["costs"]) == ["1", "2"]
     assert list(found["Conv"]["gains"]) == ["2"]
+    assert [len(costs) for costs in found["Conv"]["processes"].values()] == [3, 3]
+    manifest = load_manifest(x0_25)
+    assert profile["schema_version"] == 1
+    assert profile["artifact_sha256"] == manifest.artifacts["onnx"].sha256
+    assert profile["engine_version"] == onnxruntime.__version__
+    assert profile["target"]["transport"] == "local"
+    assert profile["environment_before"]["cores"]
     assert list(tmp_path.iterdir()) == []
+
+
+@pytest.fixture
+def one_core() -> Iterator[None]:
+    allowed = os.sched_getaffinity(0)
+    os.sched_setaffinity(0, {min(allowed)})
+    yield
+    os.sched_setaffinity(0, allowed)
+
+
+@pytest.mark.usefixtures("one_core")
+def test_no_more_threads_than_cores(x0_25: Path, tmp_path: Path, run_cli: RunCli) -> None:
+    refused = run_cli(["profile", x0_25, "--threads", "1,2"], cwd=tmp_path)
+    assert (refused.exit_code, refused.stdout) == (2, "")
+    assert "2 threads: this process may use 1 core(s)" in refused.stderr
+    assert "--threads 1" in refused.stderr
+    done = run_cli(["profile", x0_25, "--repeats", "3", "--json"], cwd=tmp_path)
+    assert done.exit_code == 0, done.stderr
+    assert json.loads(done.stdout)["threads"] == [1]
+
+
+def test_other_work_on_the_machine_is_said(x0_25: Path, tmp_path: Path, run_cli: RunCli) -> None:
+    spinner = tmp_path / "!spinner"
+    spinner.symlink_to("/bin/sh")
+    busy = subprocess.Popen([spinner, "-c", "while :; do :; done"])
+    try:
+        done = run_cli(["profile", x0_25, "--threads", "1,2", "--repeats", "5", "--json"], cwd=tmp_path)
+    finally:
+        busy.kill()
+        busy.wait()
+    assert done.exit_code == 0, done.stderr
+    profile = json.loads(done.stdout)
+    assert "!spinner" in profile["environment_after"]["busy_processes"]
+    assert "other processes were busy (!spinner" in profile["reasons"][0]
+    assert profile["reasons"][0] in done.stderr
+    assert {one["scaling"] for one in profile["operators"]} <= {"gains", "unclear"}
 
 
 def test_a_table_for_people(x0_25: Path, tmp_path: Path, run_cli: RunCli) -> None:

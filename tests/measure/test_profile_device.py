@@ -34,9 +34,9 @@ def test_operators_add_up_to_the_inference(
     kernels = {(one["operator"], one["kernel"]): one for one in profile["operators"]}
     depthwise = kernels["depthwise_conv2d", "DepthwiseConv fp32"]
     assert depthwise["gains"]["2"] > 1.5
-    assert not depthwise["serial"]
+    assert depthwise["scaling"] == "gains"
     reshapes = [one for one in profile["operators"] if one["operator"] == "reshape2"]
-    assert [one["serial"] for one in reshapes] == [True]
+    assert [one["scaling"] for one in reshapes] == ["serial"]
     assert "depthwise_conv2d: DepthwiseConv fp32" in page.read_text()
 
     counted = run_cli(

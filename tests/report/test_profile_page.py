@@ -3,47 +3,89 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from typing import Any
 
 import pytest
 
-from edgekit.core.profile import Cost, Profile, Unit, shares
+from edgekit.core.device import DeviceInfo
+from edgekit.core.profile import Cost, Profile, Scaling, Unit, shares
 from edgekit.report.profile import profile_page, profile_table
 from edgekit.toolchain.cache import cache_directory
 from tests.browser import Browser, running_chromium
 
+
+def cost(nodes: int, *processes: float) -> Cost:
+    return Cost(nodes=nodes, processes=processes)
+
+
 CONV, POOL = ("conv2d", "GemmLikeConv fp32"), ("pool2d", "PoolCompute fp32")
 # Invented: a convolution that gains from threads, and pooling that does not.
 COSTS = {
-    1: {POOL: Cost(nodes=2, cost=1_000_000), CONV: Cost(nodes=9, cost=3_000_000)},
-    2: {POOL: Cost(nodes=2, cost=1_000_000), CONV: Cost(nodes=9, cost=1_500_000)},
-    4: {POOL: Cost(nodes=2, cost=950_000), CONV: Cost(nodes=9, cost=750_000)},
+    1: {POOL: cost(2, 1_000_000), CONV: cost(9, 3_000_000)},
+    2: {POOL: cost(2, 1_000_000), CONV: cost(9, 1_500_000)},
+    4: {POOL: cost(2, 950_000), CONV: cost(9, 750_000)},
 }
 
 
-def profile(threads: tuple[int, ...] = (1, 2, 4)) -> Profile:
-    return Profile(
-        model="PPLCNet_x0_5", target="virtual-1", engine="paddlelite", engine_version="2.12",
-        precision="fp32", unit=Unit.INSTRUCTIONS, repeats=3, threads=threads,
-        operators=shares({number: COSTS[number] for number in threads}),
-    )  # fmt: skip
+def profile(threads: tuple[int, ...] = (1, 2, 4), **changes: Any) -> Profile:
+    return Profile(**{
+        "model": "PPLCNet_x0_5", "artifact_sha256": "a" * 64,
+        "engine": "paddlelite", "engine_version": "2.12",
+        "target": DeviceInfo(serial="virtual-1", state="device", transport="adb", emulated=True),
+        "precision": "fp32", "unit": Unit.INSTRUCTIONS, "processes": 1, "repeats": 3, "threads": threads,
+        "operators": shares({number: COSTS[number] for number in threads}), **changes,
+    })  # fmt: skip
 
 
 def test_shares_and_gains() -> None:
     convolution, pooling = profile().operators
     assert (convolution.operator, convolution.nodes, convolution.share) == ("conv2d", 9, 0.75)
-    assert (convolution.gains, convolution.serial) == ({"2": 2.0, "4": 4.0}, False)
-    assert (pooling.share, pooling.serial) == (0.25, True)
-    assert profile().serial_share(1) == 0.25
-    assert profile().serial_share(4) == pytest.approx(0.95 / 1.7)
-    assert [one.serial for one in profile((1,)).operators] == [None, None]
-    assert profile((1,)).serial_share(1) is None
+    assert (convolution.gains, convolution.scaling) == ({"2": 2.0, "4": 4.0}, Scaling.GAINS)
+    assert (pooling.share, pooling.scaling) == (0.25, Scaling.SERIAL)
+    assert profile().share_of(Scaling.SERIAL, 1) == 0.25
+    assert profile().share_of(Scaling.SERIAL, 4) == pytest.approx(0.95 / 1.7)
+    assert [one.scaling for one in profile((1,)).operators] == [None, None]
+    assert "serial" not in str(profile_table(profile((1,))).notes)
+
+
+@pytest.mark.parametrize(
+    ("one", "two", "disturbed", "scaling"),
+    [
+        ((100.0, 102.0, 98.0), (80.0, 85.0, 88.0), False, Scaling.GAINS),
+        ((100.0, 102.0, 98.0), (80.0, 85.0, 95.0), False, Scaling.UNCLEAR),
+        ((100.0, 102.0, 98.0), (99.0, 97.0, 101.0), False, Scaling.SERIAL),
+        ((100.0, 102.0, 98.0), (99.0, 97.0, 101.0), True, Scaling.UNCLEAR),
+        ((100.0, 102.0, 98.0), (340.0, 350.0, 345.0), True, Scaling.UNCLEAR),
+        ((100.0, 102.0, 98.0), (50.0, 55.0, 60.0), True, Scaling.GAINS),
+    ],
+)
+def test_what_threads_do_is_said_where_the_processes_agree(
+    one: tuple[float, ...], two: tuple[float, ...], disturbed: bool, scaling: Scaling
+) -> None:
+    [conv] = shares({1: {CONV: cost(9, *one)}, 2: {CONV: cost(9, *two)}}, disturbed=disturbed)
+    assert conv.scaling is scaling
+    assert conv.processes == {"1": one, "2": two}
+    assert conv.costs["1"] == 100.0
+    assert conv.spread(1) == pytest.approx(0.02)
 
 
 def test_an_operator_that_only_some_threads_run_costs_nothing_elsewhere() -> None:
-    costs = {1: {POOL: Cost(nodes=1, cost=10.0)}, 2: {CONV: Cost(nodes=1, cost=5.0)}}
-    by_name = {one.operator: one for one in shares(costs)}
+    by_name = {one.operator: one for one in shares({1: {POOL: cost(1, 10)}, 2: {CONV: cost(1, 5)}})}
     assert by_name["conv2d"].costs == {"1": 0.0, "2": 5.0}
     assert by_name["pool2d"].costs == {"1": 10.0, "2": 0.0}
+
+
+def test_processes_and_doubts_are_in_the_table() -> None:
+    costs = {1: {CONV: cost(9, 100, 96, 104)}, 2: {CONV: cost(9, 100, 90, 80)}}
+    doubtful = profile(
+        (1, 2), unit=Unit.MICROSECONDS, processes=3, operators=shares(costs), reasons=("others were busy",)
+    )
+    table = profile_table(doubtful)
+    assert table.rows[0][3:] == ("100 ±4%", "90 ±11%", "1.11", "unclear")
+    assert "median of 3 in each of 3 processes" in table.title
+    assert table.notes[0] == "others were busy"
+    assert "unclear operators take 100.0% with 1 thread" in table.notes[-1]
+    assert '<span class="remark">unclear</span>' in profile_page(doubtful)
 
 
 def test_the_table() -> None:

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from edgekit.core.profile import Profile
     from edgekit.measure.target import Subject
 
-HOST_THREADS, DEVICE_THREADS = (1, 2), (1, 2, 4)
+DEVICE_THREADS = (1, 2, 4)
 DEFAULT_REPEATS = 50
 
 
@@ -31,9 +31,10 @@ DEFAULT_REPEATS = 50
 @adb_server_option
 @click.option("--precision", type=click.Choice(("fp32", "fp16", "int8")), default="fp32", show_default=True,
               help="Which artifact, on a device.")  # fmt: skip
-@click.option("--threads", type=IntList(), help="A session each.  [default: 1,2; on a device 1,2,4]")
+@click.option("--threads", type=IntList(),
+              help="Processes for each.  [default: 1,2,4, as far as this machine has cores]")  # fmt: skip
 @click.option("--repeats", type=click.IntRange(1), metavar="NUMBER",
-              help="Inferences on this machine; a device's repeat exactly.  [default: 50]")  # fmt: skip
+              help="Inferences of a process; a device's repeat exactly.  [default: 50]")  # fmt: skip
 @click.option("--html", "page", type=click.Path(path_type=Path, dir_okay=False), metavar="FILE",
               help="Also write a page with a chart.")  # fmt: skip
 @no_install_option
@@ -66,11 +67,13 @@ def command(
     subject = Subject(directory=directory, manifest=manifest)
     if serial is None:
         repeats = repeats or DEFAULT_REPEATS
-        profile = profile_host(subject, threads=threads or HOST_THREADS, repeats=repeats)
+        profile = profile_host(subject, threads=threads, repeats=repeats)
     else:
         profile = _on_device(
             subject, serial, adb_servers, precision, threads or DEVICE_THREADS, install=not no_install
         )
+    for reason in profile.reasons:
+        note(reason)
     if page is not None:
         _write_page(profile, page)
     if as_json:
