@@ -10,7 +10,7 @@ from pathlib import Path
 import msgspec
 
 from edgekit.convert.manifest import DEFAULT_ROOT, find_artifacts
-from edgekit.core.artifact import MANIFEST_NAME
+from edgekit.core.artifact import MANIFEST_NAME, ArtifactKind
 from edgekit.core.device import DeviceInfo
 from edgekit.core.measurement import Point, Result, Status, Verdict
 from edgekit.core.spec import ModelSpec, Precision
@@ -85,6 +85,23 @@ def known_count(asked: str | Subject, precision: Precision) -> NetworkCount | No
             runtime = one.runtime or counts.runtime
             return msgspec.structs.replace(one, model=name, network=one.model, runtime=runtime)
     return None
+
+
+def counting_commands(name: str, subject: Subject | None, precision: Precision) -> str:
+    """What to run to have a model counted, from what there is of it here on.
+
+    Raises:
+        InputError: Nothing is exported under the name, and the zoo has no such model.
+    """
+    commands = []
+    if subject is None and find_model(name).network is not None:
+        commands = [f"edgekit export {name}"]
+    elif subject is None:
+        commands = [f"edgekit fetch {name}", f"edgekit import ARCHIVE --name {name}"]
+    has_int8 = subject is not None and subject.manifest.artifact(ArtifactKind.NB_ARM_INT8) is not None
+    if precision is Precision.INT8 and not has_int8:
+        commands.append(f"edgekit quantize {name}")
+    return "; ".join([*commands, f"edgekit estimate {name} --precision {precision.value} --count"])
 
 
 def _zoo_model(subject: Subject) -> str | None:

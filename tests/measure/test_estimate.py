@@ -269,6 +269,28 @@ def test_a_fit_takes_no_phone_for_another(tmp_path: Path, run_cli: RunCli) -> No
     assert not (tmp_path / "never.toml").exists()
 
 
+@pytest.mark.parametrize(
+    ("name", "precision", "commands"),
+    [
+        ("PPLCNet_x0_25", "fp32", "edgekit export NAME"),
+        ("PPHGNet_small", "int8", "edgekit export NAME; edgekit quantize NAME"),
+        (
+            "SwinTransformer_tiny_patch4_window7_224",
+            "fp32",
+            "edgekit fetch NAME; edgekit import ARCHIVE --name NAME",
+        ),
+    ],
+)
+def test_the_hint_makes_what_is_to_be_counted(
+    tmp_path: Path, run_cli: RunCli, name: str, precision: str, commands: str
+) -> None:
+    """By the zoo's definition of the network, or from the official archive where it has none."""
+    refused = run_cli(["estimate", name, "--precision", precision, "--count"], cwd=tmp_path)
+    assert refused.exit_code == 3
+    hint = f"hint: {commands}; edgekit estimate NAME --precision {precision} --count"
+    assert refused.stderr.splitlines()[-1] == hint.replace("NAME", name)
+
+
 @pytest.mark.slow
 def test_counting_for_a_phone_without_a_virtual_twin_is_refused(x0_25: Path) -> None:
     soc = msgspec.structs.replace(load_soc("sd855"), virtual_soc=None)
@@ -357,9 +379,9 @@ def test_a_network_measured_twice_is_left_out_twice() -> None:
 
 
 def test_unknown_names_threads_and_socs(tmp_path: Path, run_cli: RunCli) -> None:
-    unknown = run_cli(["estimate", "MyOwnNet"], cwd=tmp_path)
+    unknown = run_cli(["estimate", "PPLCNet_x0_26"], cwd=tmp_path)
     assert unknown.exit_code == 3
-    assert "--count" in unknown.stderr
+    assert "did you mean PPLCNet_x0_25" in unknown.stderr
     assert run_cli(["estimate", "PPLCNet_x0_5", "--threads", "3"], cwd=tmp_path).exit_code == 2
     with pytest.raises(UsageError, match="no such model"):
         load_soc("sd999")

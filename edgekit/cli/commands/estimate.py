@@ -107,21 +107,21 @@ def _count(
     count_now: bool,
     install: bool,
 ) -> NetworkCount:
-    from edgekit.convert.manifest import find_artifacts
     from edgekit.errors import InputError
-    from edgekit.measure.estimate import count_network, exported, known_count
+    from edgekit.measure.estimate import count_network, counting_commands, exported, known_count
     from edgekit.measure.sweep import Progress, describe
-    from edgekit.measure.target import Subject
 
+    subject = exported(name)
     if not count_now:
-        known = known_count(exported(name) or name, precision)
-        if known is None:
-            raise InputError(
-                f"estimating {name} at {precision.value}: its instructions are not known",
-                hint=f"edgekit estimate {name} --precision {precision.value} --count",
-            )
-        return known
-    directory, manifest = find_artifacts(name)
+        known = known_count(subject or name, precision)
+        if known is not None:
+            return known
+    if subject is None or not count_now:
+        why = "nothing is exported here to count" if count_now else "its instructions are not known"
+        raise InputError(
+            f"estimating {name} at {precision.value}: {why}",
+            hint=counting_commands(name, subject, precision),
+        )
 
     def show(step: Progress) -> None:
         if step.instructions is not None:
@@ -129,7 +129,7 @@ def _count(
 
     with tempfile.TemporaryDirectory(prefix="edgekit-count-") as work:
         return count_network(
-            Subject(directory=directory, manifest=manifest),
+            subject,
             soc,
             precision=precision,
             threads=threads,
