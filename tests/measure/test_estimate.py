@@ -14,7 +14,8 @@ from edgekit.core.artifact import Artifact, ArtifactFile, ArtifactKind, Manifest
 from edgekit.core.measurement import ArtifactRef, Point, PowerMode, Result, Verdict
 from edgekit.core.spec import Platform, Precision, Preprocess
 from edgekit.errors import InputError, UsageError
-from edgekit.measure.estimate import count_network, estimate, fit_results, known_count
+from edgekit.measure.estimate import count_network, estimate, known_count
+from edgekit.measure.fit import fit_results
 from edgekit.measure.results import save_result
 from edgekit.measure.soc_model import FitPoint, NetworkCount, fit_points, load_counts, load_soc
 from edgekit.measure.target import Subject

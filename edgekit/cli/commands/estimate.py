@@ -86,7 +86,7 @@ def _fit(files: tuple[Path, ...], output: Path | None, virtual_soc: str | None) 
     import msgspec
 
     from edgekit._files import write_atomic
-    from edgekit.measure.estimate import fit_results
+    from edgekit.measure.fit import fit_results
     from edgekit.measure.results import load_result
     from edgekit.measure.toml_text import encode_toml
 
