@@ -7,7 +7,6 @@ import logging
 import os
 import sys
 import tempfile
-import time
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -17,8 +16,7 @@ import edgekit
 from edgekit import _process
 from edgekit.convert.manifest import verify_files
 from edgekit.core.artifact import ArtifactKind
-from edgekit.core.measurement import Environment
-from edgekit.core.processes import TICKS_PER_S, ProcessWatch
+from edgekit.core.processes import ProcessWatch
 from edgekit.core.profile import Cost, Kind, Profile, Unit, shares
 from edgekit.core.stats import median
 from edgekit.errors import RunnerError, ToolError, UsageError
@@ -26,7 +24,7 @@ from edgekit.measure.environment import read_host_environment
 from edgekit.measure.host import host_info
 from edgekit.measure.profile_worker import ProfileAnswer, ProfileJob
 from edgekit.measure.target import Subject
-from edgekit.measure.verdicts import STOLEN
+from edgekit.measure.verdicts import disturbances
 
 logger = logging.getLogger("edgekit")
 
@@ -77,7 +75,7 @@ def profile_host(subject: Subject, *, threads: Sequence[int] | None, repeats: in
         )
     artifact = subject.artifact(ArtifactKind.ONNX)
     verify_files(subject.manifest, subject.directory, [ArtifactKind.ONNX])
-    watch, started = ProcessWatch(), time.monotonic()
+    watch = ProcessWatch()
     readings = [read_host_environment(watch)]
     profiled: dict[int, list[_Profiled]] = {number: [] for number in numbers}
     # In turns: what changes on the machine meanwhile changes for all of them.
@@ -88,7 +86,7 @@ def profile_host(subject: Subject, *, threads: Sequence[int] | None, repeats: in
             readings.append(read_host_environment(watch))
     busy = sorted({process for reading in readings for process in reading.busy_processes or ()})
     after = msgspec.structs.replace(readings[-1], busy_processes=tuple(busy))
-    reasons = _disturbances(readings[0], after, time.monotonic() - started)
+    reasons = tuple(disturbances(readings[0], after))
     costs = {number: _side_by_side([one.costs for one in runs]) for number, runs in profiled.items()}
     return Profile(
         model=name,
@@ -121,21 +119,6 @@ def _available(name: str, threads: Sequence[int] | None) -> list[int]:
             hint=f"--threads {','.join(fitting)}",
         )
     return numbers
-
-
-def _disturbances(before: Environment, after: Environment, span_s: float) -> tuple[str, ...]:
-    """What other work there was on the machine, with the remedy."""
-    found = []
-    if after.busy_processes:
-        named = ", ".join(after.busy_processes[:3])
-        found.append(f"other processes were busy ({named}): end them and profile again")
-    if before.steal_ticks is not None and after.steal_ticks is not None and after.cores:
-        stolen = (after.steal_ticks - before.steal_ticks) / (TICKS_PER_S * span_s * len(after.cores))
-        if stolen > STOLEN:
-            found.append(
-                f"the hypervisor took {stolen:.0%} of this machine's time: profile on dedicated cores"
-            )
-    return tuple(found)
 
 
 def _profile(subject: Subject, threads: int, repeats: int) -> _Profiled:
