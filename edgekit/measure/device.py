@@ -28,6 +28,9 @@ from edgekit.virtual.counting import Stretch, counting_argv, parse_counts, parse
 
 logger = logging.getLogger("edgekit")
 
+# An emulated and counted inference of the largest network takes minutes where others take a second.
+COUNTING_PATIENCE = 10.0
+
 
 class Bundles:
     """Runner bundles by engine, assembled and hashed once for all devices of a command.
@@ -193,6 +196,7 @@ class DeviceTarget:
             env=env,
             scratch=f"{self._store.root}/run",
             label=f"{label} on {self._info.serial}",
+            patience=COUNTING_PATIENCE if counted else 1.0,
         )
 
     @property

@@ -115,6 +115,7 @@ class RunnerSession(Killable):
         scratch: Directory over there for input and output files; None where both sides share their
             files, as on the host.
         label: What errors call it, e.g. `onnxruntime on PPLCNet_x0_5`.
+        patience: How many times longer than usual answers may take, where a machine is emulated and counted.
     """
 
     def __init__(
@@ -125,8 +126,10 @@ class RunnerSession(Killable):
         env: Mapping[str, str] | None = None,
         scratch: str | None = None,
         label: str,
+        patience: float = 1.0,
     ) -> None:
         self.label = label
+        self._patience = patience
         self._transport = transport
         self._argv = tuple(argv)
         self._env = dict(env or {})
@@ -285,6 +288,7 @@ class RunnerSession(Killable):
 
     def _ask(self, request: Request, kind: type[Answer], timeout_s: float) -> Answer:
         op = str(type(request).__struct_config__.tag)
+        timeout_s *= self._patience
         with self._sending:
             process = self._process
             if process is None:

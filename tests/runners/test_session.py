@@ -22,10 +22,11 @@ from tests.runners.cases import RUNNERS
 LOAD = Load(model="/models/net.onnx", input_shape=(1, 3, 8, 8))
 
 
-def session_with(script: str) -> RunnerSession:
+def session_with(script: str, *, patience: float = 1.0) -> RunnerSession:
     """A session with a program of our own; `request` is the line that it has read."""
     program = f"import os, signal, sys, time\nrequest = sys.stdin.readline()\n{script}\n"
-    return RunnerSession(LocalTransport(), [sys.executable, "-c", program], label="fake on net")
+    argv = [sys.executable, "-c", program]
+    return RunnerSession(LocalTransport(), argv, label="fake on net", patience=patience)
 
 
 def test_a_crash_names_signal_artifact_and_last_words() -> None:
@@ -68,6 +69,14 @@ def test_a_hanging_runner_is_killed_with_all_that_it_started(tmp_path: Path) -> 
     while any(alive(int(pid)) for pid in pids.read_text().split()) and time.monotonic() < deadline:
         time.sleep(0.05)
     assert not any(alive(int(pid)) for pid in pids.read_text().split())
+
+
+def test_an_emulated_runner_is_given_more_time() -> None:
+    with (
+        session_with("time.sleep(300)", patience=3.0) as session,
+        pytest.raises(RunnerError, match="no answer to load within 0.6 s"),
+    ):
+        session.load(LOAD, timeout_s=0.2)
 
 
 @pytest.mark.parametrize(

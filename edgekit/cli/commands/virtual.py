@@ -111,10 +111,13 @@ def list_devices(as_json: bool) -> None:
         return
     if not instances:
         note("no virtual device; edgekit virtual start makes one")
+    width = max((len(instance.config.serial) for instance in instances), default=0)
     for instance in instances:
         config = instance.config
         state = "running" if instance.ready else "starting" if instance.running else "crashed"
-        click.echo(f"{config.address:<18}{config.serial:<14}{config.soc:<8}{config.backend.value:<8}{state}")
+        click.echo(
+            f"{config.address:<18}{config.serial:<{width}}  {config.soc:<8}{config.backend.value:<8}{state}"
+        )
 
 
 @command.command("socs")
