@@ -74,7 +74,7 @@ def test_a_hanging_runner_is_killed_with_all_that_it_started(tmp_path: Path) -> 
 def test_an_emulated_runner_is_given_more_time() -> None:
     with (
         session_with("time.sleep(300)", patience=3.0) as session,
-        pytest.raises(RunnerError, match="no answer to load within 0.6 s"),
+        pytest.raises(RunnerError, match=r"no answer to load within 0\.6 s"),
     ):
         session.load(LOAD, timeout_s=0.2)
 
