@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from edgekit.core.spec import ModelSpec
 from edgekit.errors import InputError, ToolError
+from edgekit.zoo.registry import how_to_import
 
 if TYPE_CHECKING:
     import paddle
@@ -42,7 +43,7 @@ def build_network(spec: ModelSpec, num_classes: int | None = None) -> paddle.nn.
     if spec.network is None:
         raise InputError(
             f"building {spec.name}: its card has no [network]",
-            hint=f"edgekit fetch {spec.name}, then edgekit import FILE --name {spec.name}",
+            hint=how_to_import(spec.name),
         )
     family = spec.network.family
     if family not in FAMILIES:

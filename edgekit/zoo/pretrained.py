@@ -20,6 +20,7 @@ from edgekit.errors import EdgekitError, InputError, ToolError
 from edgekit.toolchain.cache import cache_directory
 from edgekit.toolchain.download import Progress
 from edgekit.zoo.pinned import fetch_pinned
+from edgekit.zoo.registry import how_to_import
 from edgekit.zoo.state_file import read_pdparams
 
 logger = logging.getLogger("edgekit")
@@ -42,7 +43,9 @@ def weights_path(spec: ModelSpec) -> Path:
         return cache_directory("weights") / PurePosixPath(weights.package_file).name
     raise InputError(
         f"finding weights of {spec.name}: its card names no official ones",
-        hint="--weights FILE.pdparams, or --weights random",
+        hint=how_to_import(spec.name)
+        if spec.network is None
+        else "--weights FILE.pdparams, or --weights random",
     )
 
 

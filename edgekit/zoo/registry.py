@@ -104,3 +104,8 @@ def read_card(path: Path) -> ModelSpec:
         ),
         labels=str(labels) if labels.is_file() else spec.labels,
     )
+
+
+def how_to_import(name: str) -> str:
+    """The commands that bring in a model whose network is known by its official archive alone."""
+    return f"edgekit fetch {name}, then edgekit import FILE --name {name}"

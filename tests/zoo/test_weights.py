@@ -347,5 +347,9 @@ def test_weights_out_of_a_wheel(monkeypatch: pytest.MonkeyPatch, cache: Path) ->
 
 def test_a_card_without_official_weights() -> None:
     spec = msgspec.structs.replace(find_model(SMALLEST), weights=type(find_model(SMALLEST).weights)())
-    with pytest.raises(InputError, match="names no official ones"):
+    with pytest.raises(InputError, match="names no official ones") as caught:
         find_pretrained(spec)
+    assert "--weights random" in (caught.value.hint or "")
+    with pytest.raises(InputError) as caught:
+        find_pretrained(msgspec.structs.replace(spec, network=None))
+    assert caught.value.hint == f"edgekit fetch {SMALLEST}, then edgekit import FILE --name {SMALLEST}"
