@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.util
+from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -39,7 +40,8 @@ def convert(model: Path, params: Path, onnx_file: Path) -> None:
             str(params),
             str(onnx_file),
             opset_version=OPSET_VERSION,
-            auto_upgrade_opset=False,
+            # A newer one where an operator needs it, 17 for `x[...] = y`; it aborts otherwise.
+            auto_upgrade_opset=True,
             enable_onnx_checker=True,
             optimize_tool="None",
         )
@@ -67,7 +69,7 @@ def _require_paddle2onnx() -> None:
 
 
 def known_operators(*, pir: bool = False) -> set[str]:
-    """Operators that paddle2onnx lists, of legacy programs (it has a few more: `scale`) or of PIR.
+    """Operators that paddle2onnx has, of legacy programs (it does not list all of them) or of PIR.
 
     Raises:
         ToolError: It is not installed.
@@ -77,13 +79,14 @@ def known_operators(*, pir: bool = False) -> set[str]:
 
     if pir:
         return {*converter.get_all_supported_operators_pir()}
-    return {"feed", "fetch", *converter.get_all_supported_operators()}
+    return {"feed", "fetch", "scale", *converter.get_all_supported_operators()}
 
 
 def tidy(document: onnx.ModelProto) -> None:
     """Constants become initialisers, copies vanish, the batch dimension gets one name."""
     graph = document.graph
-    outputs = {value.name for value in graph.output}
+    branches = [branch for node in graph.node for branch in _branches(node)]
+    outputs = {value.name for one in (graph, *branches) for value in one.output}
     renamed: dict[str, str] = {}
     kept = []
     for node in graph.node:
@@ -94,12 +97,13 @@ def tidy(document: onnx.ModelProto) -> None:
         elif node.op_type == "Identity" and node.output[0] not in outputs:
             renamed[node.output[0]] = renamed.get(node.input[0], node.input[0])
         else:
-            for index, name in enumerate(node.input):
-                node.input[index] = renamed.get(name, name)
+            for each in _nodes(node):
+                for index, name in enumerate(each.input):
+                    each.input[index] = renamed.get(name, name)
             kept.append(node)
     del graph.node[:]
     graph.node.extend(kept)
-    used = {name for node in kept for name in node.input} | outputs
+    used = {name for node in kept for each in _nodes(node) for name in each.input} | outputs
     unused = [tensor for tensor in graph.initializer if tensor.name not in used]
     for tensor in unused:
         graph.initializer.remove(tensor)
@@ -107,6 +111,22 @@ def tidy(document: onnx.ModelProto) -> None:
         first = value.type.tensor_type.shape.dim[0]
         if first.HasField("dim_param"):
             first.dim_param = BATCH
+
+
+def _branches(node: onnx.NodeProto) -> Iterator[onnx.GraphProto]:
+    """The graphs inside a node, e.g. both of an `If`, and those inside their nodes."""
+    for attribute in node.attribute:
+        for graph in (*([attribute.g] if attribute.HasField("g") else []), *attribute.graphs):
+            yield graph
+            for inner in graph.node:
+                yield from _branches(inner)
+
+
+def _nodes(node: onnx.NodeProto) -> Iterator[onnx.NodeProto]:
+    """A node and those of the graphs inside it, which read what lies around them."""
+    yield node
+    for graph in _branches(node):
+        yield from graph.node
 
 
 def check(path: Path) -> None:

@@ -13,9 +13,11 @@ from pathlib import Path
 
 import numpy as np
 import onnx
+import onnxruntime
 import pytest
 
 from edgekit.convert.manifest import load_manifest, verify_files
+from edgekit.convert.onnx import tidy
 from edgekit.zoo.registry import find_model
 from tests.conftest import RunCli
 from tests.convert.kills import kill_at_random_moments
@@ -148,6 +150,9 @@ def test_an_operator_of_a_pir_model_that_paddle2onnx_lacks_is_named(tmp_path: Pa
 # With FLAGS_enable_pir_api=0: the legacy program that Paddle 2 wrote, and 3.1 still does.
 SAVE_LEGACY = """
 import sys, paddle
+def change(x):
+    CHANGE
+    return x
 class Net(paddle.nn.Layer):
     def __init__(self):
         super().__init__()
@@ -157,8 +162,7 @@ class Net(paddle.nn.Layer):
         self.fc = paddle.nn.Linear(8, 5)
     def forward(self, x):
         x = self.fc(paddle.flatten(self.pool(self.act(self.conv(x))), 1))
-        if STRANGE:
-            x = paddle.erfinv(paddle.tanh(x))
+        x = change(x)
         return x
 net = Net()
 net.eval()
@@ -167,9 +171,10 @@ paddle.jit.save(paddle.jit.to_static(net, input_spec=spec, full_graph=True), sys
 """
 
 
-def save_legacy(directory: Path, *, strange: bool) -> Path:
+def save_legacy(directory: Path, change: str = "pass") -> Path:
+    """A small network whose scores go through a statement more."""
     script = directory / "save.py"
-    script.write_text(f"STRANGE = {strange}\n{SAVE_LEGACY}")
+    script.write_text(SAVE_LEGACY.replace("CHANGE", change))
     subprocess.run(
         [sys.executable, script, directory / "legacy" / "inference"],
         check=True, capture_output=True, timeout=120, env={**os.environ, "FLAGS_enable_pir_api": "0"},
@@ -179,7 +184,7 @@ def save_legacy(directory: Path, *, strange: bool) -> Path:
 
 def test_relu6_without_its_threshold_is_mended(tmp_path: Path, run_cli: RunCli) -> None:
     """opt aborts on it (`No attributes called threshold found for relu6`)."""
-    result = run_cli(["import", save_legacy(tmp_path, strange=False), "--name", "mine"], cwd=tmp_path)
+    result = run_cli(["import", save_legacy(tmp_path), "--name", "mine"], cwd=tmp_path)
     assert result.exit_code == 0, result.stderr
     manifest = load_manifest(tmp_path / "models" / "mine")
     assert "1 relu6 given their threshold of 6" in manifest.notes
@@ -188,7 +193,7 @@ def test_relu6_without_its_threshold_is_mended(tmp_path: Path, run_cli: RunCli) 
 
 
 def test_an_operator_that_a_converter_lacks_is_named_with_its_place(tmp_path: Path, run_cli: RunCli) -> None:
-    words = ["import", save_legacy(tmp_path, strange=True), "--name", "mine"]
+    words = ["import", save_legacy(tmp_path, "x = paddle.erfinv(paddle.tanh(x))"), "--name", "mine"]
     for formats, said, mended in (
         ("paddle,onnx", "paddle2onnx has no operator erfinv: erfinv at ", "--formats paddle,nb"),
         ("paddle,nb", "no operator erfinv for arm: erfinv at ", "--formats paddle,onnx"),
@@ -198,6 +203,45 @@ def test_an_operator_that_a_converter_lacks_is_named_with_its_place(tmp_path: Pa
         assert said in result.stderr
         assert mended in result.stderr
     assert not list(tmp_path.glob("models/*"))
+
+
+def test_an_operator_that_needs_a_newer_opset_has_it(tmp_path: Path, run_cli: RunCli) -> None:
+    """paddle2onnx aborts on it below opset 17; an `.nb` it cannot be, and that is said."""
+    own = save_legacy(tmp_path, "x[:, 0:2] = 1.0")
+    result = run_cli(["import", own, "--name", "mine", "--formats", "paddle,onnx"], cwd=tmp_path)
+    assert result.exit_code == 0, result.stderr
+    assert set(rungs(result.stderr).values()) == {"reference", "passed"}
+    document = onnx.load(tmp_path / "models" / "mine" / "inference.onnx")
+    assert [one.version for one in document.opset_import] == [17]
+    refused = run_cli(["import", own, "--name", "other"], cwd=tmp_path)
+    assert refused.exit_code == 5
+    assert "has no operator set_value for arm: set_value at " in refused.stderr
+
+
+def test_what_branches_read_stays_in_a_tidied_model(tmp_path: Path) -> None:
+    """Constants and copies that stand outside of an `If` and are read inside alone."""
+    make, number = onnx.helper, onnx.TensorProto.FLOAT
+    constant = make.make_node("Constant", [], ["one"], value=make.make_tensor("one", number, [1], [1.0]))
+    copy = make.make_node("Identity", ["x"], ["copied"])
+    value = make.make_tensor_value_info("z", number, None)
+    branches = [
+        make.make_graph([make.make_node(kind, ["copied", "one"], ["z"])], kind, [], [value])
+        for kind in ("Add", "Sub")
+    ]
+    choice = make.make_node("If", ["which"], ["y"], then_branch=branches[0], else_branch=branches[1])
+    inputs = [
+        make.make_tensor_value_info("which", onnx.TensorProto.BOOL, [1]),
+        make.make_tensor_value_info("x", number, ["n"]),
+    ]
+    outputs = [make.make_tensor_value_info("y", number, ["n"])]
+    graph = make.make_graph([constant, copy, choice], "net", inputs, outputs)
+    document = make.make_model(graph, opset_imports=[make.make_opsetid("", 14)], ir_version=8)
+    tidy(document)
+    assert [node.op_type for node in document.graph.node] == ["If"]
+    onnx.save(document, tmp_path / "net.onnx")
+    session = onnxruntime.InferenceSession(tmp_path / "net.onnx")
+    feed = {"which": np.array([True]), "x": np.array([2.0], np.float32)}
+    assert session.run(None, feed)[0].tolist() == [3.0]
 
 
 def archive(directory: Path, target: Path) -> Path:
