@@ -231,6 +231,7 @@ def test_the_command_ends_with_9_on_a_regression(tmp_path: Path, run_cli: RunCli
     slower = run_cli(["compare", "old.json", "new.json"], cwd=tmp_path)
     assert slower.exit_code == 9
     assert "slower (+13.3%)" in slower.stdout
+    assert "its drift is not known" not in slower.stdout
     assert "1 of 1 points are slower by more than 3.0%" in slower.stderr
     assert run_cli(["compare", "old.json", "new.json", "--fail-above", "30%"], cwd=tmp_path).exit_code == 0
     assert run_cli(["compare", "old.json", "new.json", "--fail-above", "30"], cwd=tmp_path).exit_code == 2
@@ -252,3 +253,10 @@ def test_a_point_that_fails_now_ends_with_9_and_is_in_the_json(tmp_path: Path, r
         "PPLCNet_x0_5, onnxruntime fp32, 1 thread(s), bs1: OLD has it alone",
         "PPLCNet_x0_5, onnxruntime fp32, 1 thread(s), bs1: NEW has it failed",
     ]
+
+
+def test_a_drift_that_nothing_tells_is_said_to_be_unknown(tmp_path: Path, run_cli: RunCli) -> None:
+    save_result(tmp_path / "old.json", result(point(*[process(samples(3.0))] * 3)))
+    done = run_cli(["compare", "old.json", "old.json"], cwd=tmp_path)
+    assert done.exit_code == 0
+    assert "machine -: no fixed workload ran beside both, so its drift is not known" in done.stdout

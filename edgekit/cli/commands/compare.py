@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from edgekit.measure.compare import Comparison
 
 MEASURE = "ms: medians; change: of the processes' lower quartiles, which other work disturbs least"
+NO_DRIFT = "machine -: no fixed workload ran beside both, so its drift is not known"
 
 
 @click.command()
@@ -79,7 +80,10 @@ def _render(found: Sequence[Comparison]) -> str:
         )
     header = ("Point", "old ms", "new ms", "change", "95 % interval", "machine", "instructions", "verdict")
     notes = dict.fromkeys(f"differs: {difference}" for one in found for difference in one.differences)
-    measured = () if all(one.old_ms is None for one in found) else (MEASURE,)
+    timed = [one for one in found if one.old_ms is not None]
+    measured = (MEASURE,) if timed else ()
+    if any(one.machine_ratio is None for one in timed):
+        measured = (*measured, NO_DRIFT)
     return as_text(
         [Table(title="New against old", header=header, rows=tuple(rows), notes=(*measured, *notes))]
     )
