@@ -202,7 +202,7 @@ def _notes(points: Sequence[Point]) -> list[str]:
     for point in points:
         engine, precision, threads, batch = _key(point)
         if point.error is not None:
-            lines.append(f"{point.status.value}: {point.error.message.splitlines()[0]}")
+            lines.append(": ".join([point.status.value, *point.error.message.splitlines()[:1]]))
         elif point.processes:
             where = f"{point.model}, {engine}, {precision}, {threads} thread{'s' * (threads != 1)}, bs{batch}"
             lines.extend(f"* {where}: {mark}" for mark in _marks(point))

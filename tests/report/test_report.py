@@ -158,6 +158,14 @@ def test_a_result_of_nothing_is_no_error(tmp_path: Path, run_cli: RunCli, form: 
     assert done.stdout.strip()
 
 
+@pytest.mark.parametrize("form", ["table", "md", "csv", "json", "html"])
+def test_an_error_without_words_is_shown(tmp_path: Path, run_cli: RunCli, form: str) -> None:
+    save_result(tmp_path / "mute.json", result(point(status=Status.FAILED, error=PointError(message=""))))
+    done = run_cli(["report", "mute.json", "--format", form], cwd=tmp_path)
+    assert (done.exit_code, done.stderr) == (0, "")
+    assert "failed" in done.stdout
+
+
 def test_a_file_is_written_whole(files: Path, run_cli: RunCli) -> None:
     assert report(run_cli, files, "--format", "csv", "-o", "out.csv") == ""
     assert (files / "out.csv").read_text().count("\n") == 6
