@@ -8,6 +8,8 @@ from edgekit.core.units import format_count
 from edgekit.report.rows import Row
 
 MISSING = "-"
+# What computes something else has no latency worth showing.
+NO_PARITY = "no parity"
 MARK = "*"
 PLATFORM_NAMES = {"intel-cpu": "Intel CPU", "v100": "V100", "sd855": "Snapdragon 855"}
 FIGURES = {
@@ -35,6 +37,8 @@ def cell(row: Row | None) -> str:
         return MISSING
     if row.status in ("skipped", "failed") or (row.status == "interrupted" and not row.processes):
         return row.status
+    if row.parity == "failed":
+        return NO_PARITY
     if row.emulated:
         return MISSING if row.instructions is None else format_count(row.instructions)
     if row.latency_ms is None:

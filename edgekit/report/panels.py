@@ -28,7 +28,10 @@ FREQUENCY_COLOUR, TEMPERATURE_COLOUR = COLOURS[0], COLOURS[1]
 
 
 def sample_plots(results: Sequence[Result]) -> list[Plot]:
-    """A plot a measured point, the first `MAX_PANELS`; none of emulated targets, whose time means nothing."""
+    """A plot a measured point, the first `MAX_PANELS`.
+
+    None of emulated targets, whose time means nothing, nor of points that compute something else.
+    """
     return [_panel(point) for point in _points(results)[:MAX_PANELS]]
 
 
@@ -43,7 +46,8 @@ def _points(results: Sequence[Result]) -> list[Point]:
 
 def _timed(result: Result) -> Iterator[Point]:
     for point in result.points:
-        if point.status in (Status.DONE, Status.INTERRUPTED) and point.samples_ns:
+        same = point.parity is None or point.parity.passed
+        if same and point.status in (Status.DONE, Status.INTERRUPTED) and point.samples_ns:
             yield point
 
 

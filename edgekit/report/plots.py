@@ -7,6 +7,8 @@ from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
+import msgspec
+
 from edgekit.core.stats import median
 from edgekit.core.units import format_count
 from edgekit.report.canvas import FAINT, INK, TEXT, WIDTH, Plot, add_axes, key, legend, new_figure, svg
@@ -20,8 +22,14 @@ TICK_STEPS = ((1, 1.2, 1.5, 2, 2.5, 3, 4, 5, 6, 8), (1, 1.5, 2.5, 4, 6), (1, 2, 
 # Of a letter at the size TEXT, on average.
 LETTER = 0.58 * TEXT
 
-Dots = dict[str, tuple[float, float, bool]]
-"""Model to cost, Top-1 and whether every figure in it is valid."""
+
+class Dot(msgspec.Struct, frozen=True, kw_only=True):
+    """What one model costs in one series, and whether every figure in it is valid."""
+
+    model: str
+    cost: float
+    top1: float
+    valid: bool
 
 
 def accuracy_plot(rows: Iterable[Row], *, emulated: bool = False) -> Plot | None:
@@ -33,28 +41,25 @@ def accuracy_plot(rows: Iterable[Row], *, emulated: bool = False) -> Plot | None
     if not found:
         return None
     shown = dict(list(found.items())[:MAX_SERIES])
-    series = {name: _dots(models, emulated=emulated) for name, models in shown.items()}
+    series = {name: _dots(models) for name, models in shown.items()}
+    every = [dot for dots in series.values() for dot in dots]
     figure = new_figure(HEIGHT)
     axes = add_axes(figure, left=LEFT, right=10, bottom=BOTTOM, top=8)
     for number, dots in enumerate(series.values()):
-        colour, marker = key(number)
-        for cost, top1, valid in dots.values():
-            axes.plot(
-                cost, top1, marker, color=colour, markersize=5, markeredgewidth=1, linestyle="none",
-                markerfacecolor=colour if valid else "none",
-            )  # fmt: skip
-    _draw_front(axes, [dot for dots in series.values() for dot in dots.values()])
-    _scale(axes, [dot[0] for dots in series.values() for dot in dots.values()], emulated=emulated)
+        for dot in dots:
+            _draw_dot(axes, dot.cost, dot.top1, number, valid=dot.valid)
+    _draw_front(axes, [dot for dot in every if dot.valid])
+    _scale(axes, [dot.cost for dot in every], emulated=emulated)
     unit = "instructions of one inference" if emulated else "latency, ms"
     axes.set_xlabel(unit, fontsize=TEXT, color=INK)
     axes.set_ylabel("published Top-1, %", fontsize=TEXT, color=INK)
-    _label(axes, series.values())
+    _label(axes, every)
     measured = "instructions (emulated, no time)" if emulated else "latency"
     return Plot(
         title="Instructions against accuracy, EMULATED" if emulated else "Latency against accuracy",
         text=f"Published Top-1 against measured {measured} of one picture; up and to the left is better. No "
-        "point is both cheaper and more accurate than those on the dashed line. Hollow: the verdict is not "
-        "valid." + _left_out(len(found), "series"),
+        "valid point is both cheaper and more accurate than those on the dashed line. Hollow: the verdict is "
+        "not valid." + _left_out(len(found), "series"),
         svg=svg(figure),
         legend=legend(series),
     )
@@ -62,12 +67,11 @@ def accuracy_plot(rows: Iterable[Row], *, emulated: bool = False) -> Plot | None
 
 def scaling_plot(rows: Iterable[Row]) -> Plot | None:
     """Speed-up over the fewest threads measured, a line a model and engine."""
-    found: dict[str, dict[int, list[float]]] = defaultdict(lambda: defaultdict(list))
+    found: dict[str, dict[int, list[Row]]] = defaultdict(lambda: defaultdict(list))
     for row in rows:
-        cost = _cost(row, emulated=row.emulated)
-        if cost is not None and row.batch_size == 1:
+        if _cost(row, emulated=row.emulated) is not None and row.batch_size == 1:
             name = f"{row.model}, {_series(row)}" + (", emulated: instructions" if row.emulated else "")
-            found[name][row.requested_threads].append(cost)
+            found[name][row.requested_threads].append(row)
     scaled = {name: line for name, line in found.items() if len(line) > 1}
     if not scaled:
         return None
@@ -77,18 +81,20 @@ def scaling_plot(rows: Iterable[Row]) -> Plot | None:
     axes = add_axes(figure, left=LEFT, right=10, bottom=BOTTOM, top=8)
     axes.plot(counts, [number / counts[0] for number in counts], ":", color=FAINT, linewidth=0.8)
     for number, line in enumerate(lines.values()):
-        colour, marker = key(number)
         threads = sorted(line)
-        speed = [median(line[threads[0]]) / median(line[one]) for one in threads]
-        axes.plot(threads, speed, marker=marker, markersize=5, color=colour, linewidth=1)
+        costs = [_median_cost(line[one]) for one in threads]
+        speeds = [costs[0] / cost for cost in costs]
+        axes.plot(threads, speeds, color=key(number)[0], linewidth=1)
+        for one, speed in zip(threads, speeds, strict=True):
+            _draw_dot(axes, one, speed, number, valid=_all_valid(line[threads[0]]) and _all_valid(line[one]))
     axes.set_xticks(counts)
     axes.grid(visible=True, color=FAINT, linewidth=0.3, alpha=0.5)
     axes.set_xlabel("threads", fontsize=TEXT, color=INK)
     axes.set_ylabel("times as fast", fontsize=TEXT, color=INK)
     return Plot(
         title="Thread scaling",
-        text="How many times as fast as with the fewest threads measured. Dotted: as many times as threads."
-        + _left_out(len(scaled), "lines"),
+        text="How many times as fast as with the fewest threads measured. Dotted: as many times as threads. "
+        "Hollow: a verdict is not valid." + _left_out(len(scaled), "lines"),
         svg=svg(figure),
         legend=legend(lines),
     )
@@ -100,6 +106,28 @@ def _cost(row: Row, *, emulated: bool) -> float | None:
     return row.instructions if emulated else row.latency_ms
 
 
+def _median_cost(rows: Sequence[Row]) -> float:
+    return median([cost for row in rows if (cost := _cost(row, emulated=row.emulated)) is not None])
+
+
+def _all_valid(rows: Iterable[Row]) -> bool:
+    return all(row.verdict in (None, "valid", "emulated") for row in rows)
+
+
+def _draw_dot(axes: Any, x: float, y: float, number: int, *, valid: bool) -> None:
+    """The `number`th series' marker, hollow where not valid."""
+    colour, marker = key(number)
+    axes.plot(
+        x,
+        y,
+        marker,
+        color=colour,
+        markersize=5,
+        markeredgewidth=1,
+        markerfacecolor=colour if valid else "none",
+    )
+
+
 def _series(row: Row) -> str:
     return " ".join(filter(None, (row.engine, row.precision, row.power_mode, row.cores)))
 
@@ -108,24 +136,23 @@ def _threads(row: Row) -> str:
     return f"{row.requested_threads} thread{'s' * (row.requested_threads != 1)}"
 
 
-def _dots(models: Mapping[str, Sequence[Row]], *, emulated: bool) -> Dots:
+def _dots(models: Mapping[str, Sequence[Row]]) -> list[Dot]:
     """A dot a model: the median over its runs."""
-    dots = {}
+    dots = []
     for model, rows in models.items():
-        costs = [cost for row in rows if (cost := _cost(row, emulated=emulated)) is not None]
-        good = all(row.verdict in (None, "valid", "emulated") for row in rows)
         assert rows[0].top1 is not None
-        dots[model] = (median(costs), rows[0].top1, good)
+        dots.append(Dot(model=model, cost=_median_cost(rows), top1=rows[0].top1, valid=_all_valid(rows)))
     return dots
 
 
-def _draw_front(axes: Any, dots: Sequence[tuple[float, float, bool]]) -> None:
-    front: list[tuple[float, float]] = []
-    for cost, top1, _ in sorted(dots, key=lambda dot: (dot[0], -dot[1])):
-        if not front or top1 > front[-1][1]:
-            front.append((cost, top1))
+def _draw_front(axes: Any, dots: Sequence[Dot]) -> None:
+    front: list[Dot] = []
+    for dot in sorted(dots, key=lambda dot: (dot.cost, -dot.top1)):
+        if not front or dot.top1 > front[-1].top1:
+            front.append(dot)
     if len(front) > 1:
-        axes.plot(*zip(*front, strict=True), "--", color=FAINT, linewidth=0.8, zorder=0)
+        costs, shares = [dot.cost for dot in front], [dot.top1 for dot in front]
+        axes.plot(costs, shares, "--", color=FAINT, linewidth=0.8, zorder=0)
 
 
 def _scale(axes: Any, costs: Sequence[float], *, emulated: bool) -> None:
@@ -156,15 +183,14 @@ def _ticks(low: float, high: float) -> list[float]:
     return ticks
 
 
-def _label(axes: Any, series: Iterable[Dots]) -> None:
+def _label(axes: Any, every: Sequence[Dot]) -> None:
     """Each model's name once, beside a dot of it, where it covers no other dot or name."""
     axes.autoscale_view()
     points = 72 / axes.figure.dpi
     dots: list[tuple[str, float, float]] = []
-    for one in series:
-        for model, (cost, top1, _) in one.items():
-            x, y = axes.transData.transform((cost, top1)) * points
-            dots.append((model, x, y))
+    for dot in every:
+        x, y = axes.transData.transform((dot.cost, dot.top1)) * points
+        dots.append((dot.model, x, y))
     taken = [(x - 3, y - 3, x + 3, y + 3) for _, x, y in dots]
     for model, x, y in {model: (model, x, y) for model, x, y in dots}.values():
         width = len(model) * LETTER

@@ -28,6 +28,8 @@ class Row(msgspec.Struct, frozen=True, kw_only=True):
         p90_ms: Over all samples, where there are enough of them.
         spread: Half the distance between p10 and p90 over the median.
         instructions: Of one inference, its longest thread; emulated targets only.
+        parity: Whether it computes what its reference does, `passed` or `failed`; where it failed, no
+            measured figure is shown.
         copy_in_ms: Median copy of the input to a GPU, which no latency holds; copy_out_ms of the output back.
         crop_size: Side of the pictures, pixels; resize_short the length of the short side before the crop.
         platform: The kind of machine of the publications that this one is laid out as.
@@ -59,6 +61,7 @@ class Row(msgspec.Struct, frozen=True, kw_only=True):
     instructions: int | None
     copy_in_ms: float | None
     copy_out_ms: float | None
+    parity: str | None
     verdict: str | None
     reasons: str
     error: str | None
@@ -74,6 +77,13 @@ class Row(msgspec.Struct, frozen=True, kw_only=True):
     artifact_sha256: str | None
     run_id: str
     started_at: str
+
+
+# What says nothing of a network that computes something else.
+MEASURED = (
+    "latency_ms", "p90_ms", "spread", "cold_start_ms", "peak_memory_mb", "energy_mj", "instructions",
+    "copy_in_ms", "copy_out_ms",
+)  # fmt: skip
 
 
 def result_rows(results: Iterable[Result]) -> list[Row]:
@@ -105,7 +115,7 @@ def _row(result: Result, point: Point, card: ModelSpec | None) -> Row:
     p90 = supported_percentile(samples, 90)
     count = point.instruction_count
     joules = energy_per_inference_j(point)
-    return Row(
+    row = Row(
         model=point.model,
         target=info.serial,
         machine=machine_name(info) if point.gpu is None else point.gpu.name,
@@ -131,6 +141,7 @@ def _row(result: Result, point: Point, card: ModelSpec | None) -> Row:
         instructions=None if count is None else count.main_thread,
         copy_in_ms=_median_ms([ns for run in point.processes for ns in run.copy_in_ns]),
         copy_out_ms=_median_ms([ns for run in point.processes for ns in run.copy_out_ns]),
+        parity=None if point.parity is None else "passed" if point.parity.passed else "failed",
         verdict=None if point.verdict is None else point.verdict.value,
         reasons="; ".join(point.reasons),
         error=None if point.error is None else point.error.message,
@@ -147,6 +158,7 @@ def _row(result: Result, point: Point, card: ModelSpec | None) -> Row:
         run_id=result.run_id,
         started_at=result.started_at,
     )
+    return msgspec.structs.replace(row, **dict.fromkeys(MEASURED)) if row.parity == "failed" else row
 
 
 def _median_ms(times_ns: Sequence[int]) -> float | None:

@@ -9,14 +9,12 @@ from edgekit.core.measurement import Point, Result, Status, Verdict
 from edgekit.core.stats import median
 from edgekit.core.units import NS_PER_MS, format_count, format_ms
 from edgekit.report.columns import GAP, row, split, wrapped
+from edgekit.report.grid import MISSING, NO_PARITY
 from edgekit.runners.engines import option_variant
 
 Cell = Callable[[Point], str]
 Key = tuple[str, str, int, int]
 
-MISSING = "-"
-# What computes something else has no latency worth showing.
-NO_PARITY = "no parity"
 BYTES_PER_MB = 1_000_000
 
 

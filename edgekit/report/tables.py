@@ -112,7 +112,7 @@ def _platform(rows: Sequence[Row]) -> str:
 
 def _title(rows: Sequence[Row]) -> str:
     # A point that did not run does not know the GPU nor the engine's version.
-    row = next((row for row in rows if row.latency_ms is not None), rows[0])
+    row = next((row for row in rows if row.processes), rows[0])
     place = row.machine if row.target in (row.machine, "host") else f"{row.target}, {row.machine}"
     words = [place, f"{row.engine} {row.engine_version or ''}".strip()]
     words += [] if _on_gpu(row) else [row.precision]

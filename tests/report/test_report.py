@@ -12,6 +12,7 @@ import pytest
 
 from edgekit.core.device import Gpu
 from edgekit.core.measurement import InstructionCount, PointError, ProcessRun, Status, Verdict
+from edgekit.core.parity import Parity
 from edgekit.core.spec import Precision
 from edgekit.measure.results import save_result
 from tests.conftest import RunCli
@@ -156,6 +157,25 @@ def test_a_result_of_nothing_is_no_error(tmp_path: Path, run_cli: RunCli, form: 
     done = run_cli(["report", "none.json", "--format", form], cwd=tmp_path)
     assert (done.exit_code, done.stderr) == (0, "")
     assert done.stdout.strip()
+
+
+def test_what_computes_something_else_has_no_latency(tmp_path: Path, run_cli: RunCli) -> None:
+    failed = Parity(reference="paddle", max_relative_error=0.5, top1_agreement=0.0, inputs=4,
+                    outputs_differ=True, passed=False, reason="error 0.5")  # fmt: skip
+    wrong = point(process(samples(1.0)), model="PPLCNet_x2_0", parity=failed, verdict=Verdict.UNVERIFIED)
+    right = point(process(samples(3.0)), verdict=Verdict.VALID)
+    save_result(tmp_path / "parity.json", result(wrong, right))
+    for form in ("table", "md", "html"):
+        text = run_cli(["report", "parity.json", "--format", form], cwd=tmp_path).stdout
+        assert "no parity" in text, form
+        assert not re.search(r"\b1\.00\b", text), form
+    plots = text[text.index('id="plots"') : text.index('id="verdicts"')]
+    assert "PPLCNet_x1_0" in plots
+    assert "PPLCNet_x2_0" not in plots
+    text = run_cli(["report", "parity.json", "--format", "csv"], cwd=tmp_path).stdout
+    rows = list(csv.DictReader(io.StringIO(text)))
+    assert [row["parity"] for row in rows] == ["failed", "passed"]
+    assert [bool(row["latency_ms"]) for row in rows] == [False, True]
 
 
 @pytest.mark.parametrize("form", ["table", "md", "csv", "json", "html"])
