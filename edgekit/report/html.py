@@ -13,6 +13,7 @@ import msgspec
 from edgekit.core.measurement import Result
 from edgekit.errors import ToolError
 from edgekit.report.grid import MARK, Table
+from edgekit.report.names import point_names
 from edgekit.report.rows import Row
 from edgekit.report.surroundings import surroundings
 from edgekit.report.tables import published_tables
@@ -36,14 +37,15 @@ def as_html(results: Sequence[Result], rows: Sequence[Row], *, published: bool) 
     from edgekit.report.panels import MAX_PANELS, count_panels, sample_plots
     from edgekit.report.plots import accuracy_plot, scaling_plot
 
+    names = point_names(rows)
     plots = (accuracy_plot(rows), accuracy_plot(rows, emulated=True), scaling_plot(rows))
     return template.render(
         summary=_summary(results, rows),
         tables=[_briefly(table) for table in published_tables(rows, published=published)],
         plots=[plot for plot in plots if plot is not None],
-        samples=sample_plots(results),
+        samples=sample_plots(results, names),
         samples_left_out=max(0, count_panels(results) - MAX_PANELS),
-        verdicts=_verdicts(rows),
+        verdicts=_verdicts(rows, names),
         verdicts_left_out=max(0, len(rows) - MAX_VERDICTS),
         surroundings=[surroundings(result) for result in results[:MAX_ENVIRONMENTS]],
         environments_left_out=max(0, len(results) - MAX_ENVIRONMENTS),
@@ -80,11 +82,12 @@ def _briefly(table: Table) -> Table:
     return msgspec.structs.replace(table, notes=tuple(notes))
 
 
-def _verdicts(rows: Sequence[Row]) -> Sequence[Row]:
+def _verdicts(rows: Sequence[Row], names: Sequence[str]) -> list[tuple[str, Row]]:
     """All of them in their order; of too many those first that a reader must know about."""
-    if len(rows) <= MAX_VERDICTS:
-        return rows
-    return sorted(rows, key=lambda row: _word(row) in ("valid", "emulated"))[:MAX_VERDICTS]
+    named = list(zip(names, rows, strict=True))
+    if len(named) > MAX_VERDICTS:
+        named.sort(key=lambda one: _word(one[1]) in ("valid", "emulated"))
+    return named[:MAX_VERDICTS]
 
 
 def _summary(results: Sequence[Result], rows: Iterable[Row]) -> str:

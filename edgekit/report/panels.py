@@ -15,7 +15,6 @@ from edgekit.core.measurement import Point, ProcessRun, Result, Status
 from edgekit.core.stats import percentile
 from edgekit.core.units import NS_PER_MS
 from edgekit.report.canvas import COLOURS, FAINT, INK, TEXT, WIDTH, Entry, Plot, add_axes, new_figure, svg
-from edgekit.report.rows import engine_name
 
 MAX_PANELS = 12
 MAX_DOTS = 400
@@ -27,31 +26,37 @@ SHOWN_PERCENTILE = 99
 FREQUENCY_COLOUR, TEMPERATURE_COLOUR = COLOURS[0], COLOURS[1]
 
 
-def sample_plots(results: Sequence[Result]) -> list[Plot]:
+def sample_plots(results: Sequence[Result], names: Sequence[str]) -> list[Plot]:
     """A plot a measured point, the first `MAX_PANELS`.
 
     None of emulated targets, whose time means nothing, nor of points that compute something else.
+
+    Args:
+        results: What was measured.
+        names: Of all their points.
     """
-    return [_panel(point) for point in _points(results)[:MAX_PANELS]]
+    return [_panel(point, name) for point, name in _points(results, names)[:MAX_PANELS]]
 
 
 def count_panels(results: Sequence[Result]) -> int:
     """How many points there would be a plot of."""
-    return len(_points(results))
+    return sum(_is_timed(result, point) for result in results for point in result.points)
 
 
-def _points(results: Sequence[Result]) -> list[Point]:
-    return [point for result in results if not result.target.emulated for point in _timed(result)]
+def _points(results: Sequence[Result], names: Sequence[str]) -> list[tuple[Point, str]]:
+    every = [(result, point) for result in results for point in result.points]
+    return [
+        (point, name) for (result, point), name in zip(every, names, strict=True) if _is_timed(result, point)
+    ]
 
 
-def _timed(result: Result) -> Iterator[Point]:
-    for point in result.points:
-        same = point.parity is None or point.parity.passed
-        if same and point.status in (Status.DONE, Status.INTERRUPTED) and point.samples_ns:
-            yield point
+def _is_timed(result: Result, point: Point) -> bool:
+    ended = point.status in (Status.DONE, Status.INTERRUPTED)
+    same = point.parity is None or point.parity.passed
+    return not result.target.emulated and ended and same and any(run.samples_ns for run in point.processes)
 
 
-def _panel(point: Point) -> Plot:
+def _panel(point: Point, name: str) -> Plot:
     runs = [run for run in point.processes if run.samples_ns]
     readings = _readings(runs)
     height = HEIGHT + (STRIP if readings else 0)
@@ -77,7 +82,7 @@ def _panel(point: Point) -> Plot:
         words.append(f"Energy: {joules * 1000:.1f} mJ an inference, of the whole device.")
     if point.verdict is not None:
         words.append(f"Verdict: {point.verdict.value}.")
-    return Plot(title=_title(point), text=" ".join(words), svg=svg(figure), legend=legend)
+    return Plot(title=name, text=" ".join(words), svg=svg(figure), legend=legend)
 
 
 def _draw_samples(axes: Any, runs: Sequence[ProcessRun]) -> tuple[int, int]:
@@ -171,8 +176,3 @@ def _draw_readings(axes: Any, readings: Sequence[_Reading]) -> tuple[Entry, ...]
         one.set_yticklabels([f"{tick:.0f}" for tick in one.get_yticks()])
         legend.append(Entry(sign=sign, colour=colour, text=text))
     return tuple(legend)
-
-
-def _title(point: Point) -> str:
-    threads = f"{point.requested_threads} thread{'s' * (point.requested_threads != 1)}"
-    return f"{point.model}, {engine_name(point)} {point.precision.value}, {threads}, bs{point.batch_size}"

@@ -12,6 +12,8 @@ import msgspec
 from edgekit.core.stats import median
 from edgekit.core.units import format_count
 from edgekit.report.canvas import FAINT, INK, TEXT, WIDTH, Plot, add_axes, key, legend, new_figure, svg
+from edgekit.report.grid import threads_words
+from edgekit.report.names import series_names
 from edgekit.report.rows import Row
 
 MAX_SERIES = 12
@@ -34,14 +36,17 @@ class Dot(msgspec.Struct, frozen=True, kw_only=True):
 
 def accuracy_plot(rows: Iterable[Row], *, emulated: bool = False) -> Plot | None:
     """Published Top-1 against what one picture costs: milliseconds, or instructions on emulated targets."""
+    shown = [
+        row
+        for row in rows
+        if row.batch_size == 1 and row.top1 is not None and _cost(row, emulated=emulated) is not None
+    ]
     found: dict[str, dict[str, list[Row]]] = defaultdict(lambda: defaultdict(list))
-    for row in rows:
-        if row.batch_size == 1 and row.top1 is not None and _cost(row, emulated=emulated) is not None:
-            found[f"{_series(row)}, {_threads(row)}"][row.model].append(row)
+    for row, name in zip(shown, series_names(shown), strict=True):
+        found[f"{name}, {threads_words(row.requested_threads)}"][row.model].append(row)
     if not found:
         return None
-    shown = dict(list(found.items())[:MAX_SERIES])
-    series = {name: _dots(models) for name, models in shown.items()}
+    series = {name: _dots(models) for name, models in list(found.items())[:MAX_SERIES]}
     every = [dot for dots in series.values() for dot in dots]
     figure = new_figure(HEIGHT)
     axes = add_axes(figure, left=LEFT, right=10, bottom=BOTTOM, top=8)
@@ -67,11 +72,11 @@ def accuracy_plot(rows: Iterable[Row], *, emulated: bool = False) -> Plot | None
 
 def scaling_plot(rows: Iterable[Row]) -> Plot | None:
     """Speed-up over the fewest threads measured, a line a model and engine."""
+    shown = [row for row in rows if row.batch_size == 1 and _cost(row, emulated=row.emulated) is not None]
     found: dict[str, dict[int, list[Row]]] = defaultdict(lambda: defaultdict(list))
-    for row in rows:
-        if _cost(row, emulated=row.emulated) is not None and row.batch_size == 1:
-            name = f"{row.model}, {_series(row)}" + (", emulated: instructions" if row.emulated else "")
-            found[name][row.requested_threads].append(row)
+    for row, series in zip(shown, series_names(shown), strict=True):
+        name = f"{row.model}, {series}" + (", emulated: instructions" if row.emulated else "")
+        found[name][row.requested_threads].append(row)
     scaled = {name: line for name, line in found.items() if len(line) > 1}
     if not scaled:
         return None
@@ -126,14 +131,6 @@ def _draw_dot(axes: Any, x: float, y: float, number: int, *, valid: bool) -> Non
         markeredgewidth=1,
         markerfacecolor=colour if valid else "none",
     )
-
-
-def _series(row: Row) -> str:
-    return " ".join(filter(None, (row.engine, row.precision, row.power_mode, row.cores)))
-
-
-def _threads(row: Row) -> str:
-    return f"{row.requested_threads} thread{'s' * (row.requested_threads != 1)}"
 
 
 def _dots(models: Mapping[str, Sequence[Row]]) -> list[Dot]:

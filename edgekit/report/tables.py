@@ -11,6 +11,7 @@ from collections.abc import Sequence
 from edgekit.core.spec import Platform
 from edgekit.report.comparisons import comparison_tables
 from edgekit.report.grid import FIGURES, MARK, MISSING, PLATFORM_NAMES, Table, cell, number, threads_words
+from edgekit.report.names import place
 from edgekit.report.rows import Row
 
 CPU_FIGURES = ("params_m", "flops_m", "top1", "top5")
@@ -113,8 +114,7 @@ def _platform(rows: Sequence[Row]) -> str:
 def _title(rows: Sequence[Row]) -> str:
     # A point that did not run does not know the GPU nor the engine's version.
     row = next((row for row in rows if row.processes), rows[0])
-    place = row.machine if row.target in (row.machine, "host") else f"{row.target}, {row.machine}"
-    words = [place, f"{row.engine} {row.engine_version or ''}".strip()]
+    words = [place(row), f"{row.engine} {row.engine_version or ''}".strip()]
     words += [] if _on_gpu(row) else [row.precision]
     if row.power_mode:
         words.append(f"power mode {row.power_mode}")

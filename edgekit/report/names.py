@@ -1,0 +1,51 @@
+"""What points and series of points are called, so that no two that differ are called the same."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
+
+from edgekit.report.grid import threads_words
+from edgekit.report.rows import Row
+
+
+def place(row: Row) -> str:
+    """What computed and, where that is a device, which one: `A1, SM8150`."""
+    return row.machine if row.target in (row.machine, "host") else f"{row.target}, {row.machine}"
+
+
+def series_names(rows: Sequence[Row]) -> list[str]:
+    """What each row has in common with other models, threads and batches: `paddlelite fp32, A1, SM8150`.
+
+    Machines and engines' versions are named where there are several of them.
+    """
+    several_places = len({place(row) for row in rows}) > 1
+    versions = {(row.engine, row.engine_version) for row in rows if row.engine_version is not None}
+    several_versions = {
+        engine for engine, count in Counter(engine for engine, _ in versions).items() if count > 1
+    }
+    names = []
+    for row in rows:
+        version = row.engine_version if row.engine in several_versions else None
+        words = [" ".join(filter(None, (row.engine, version, row.precision)))]
+        words += [f"power mode {row.power_mode}"] if row.power_mode else []
+        words += [f"cores {row.cores}"] if row.cores else []
+        words += [place(row)] if several_places else []
+        names.append(", ".join(words))
+    return names
+
+
+def point_names(rows: Sequence[Row]) -> list[str]:
+    """What each row is called among these: `PPLCNet_x1_0, paddlelite fp32, 1 thread, bs1`.
+
+    When it was measured follows where that alone tells it from another.
+    """
+    names = [
+        f"{row.model}, {series}, {threads_words(row.requested_threads)}, bs{row.batch_size}"
+        for row, series in zip(rows, series_names(rows), strict=True)
+    ]
+    counts = Counter(names)
+    return [
+        f"{name} ({row.started_at[:16]})" if counts[name] > 1 else name
+        for row, name in zip(rows, names, strict=True)
+    ]
