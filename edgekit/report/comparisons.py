@@ -7,7 +7,17 @@ from collections.abc import Sequence
 import msgspec
 
 from edgekit.core.spec import ModelSpec, Platform, PublishedLatency
-from edgekit.report.grid import FIGURES, MARK, MISSING, PLATFORM_NAMES, Table, cell, number, threads_words
+from edgekit.report.grid import (
+    FIGURES,
+    MARK,
+    MISSING,
+    PLATFORM_NAMES,
+    Table,
+    cell,
+    elsewhere,
+    number,
+    threads_words,
+)
 from edgekit.report.rows import Row
 from edgekit.zoo.registry import list_models
 
@@ -137,10 +147,10 @@ def _published(card: ModelSpec, platform: Platform) -> PublishedLatency | None:
 
 
 def _notes(comparison: Comparison, rows: Sequence[Row]) -> tuple[str, ...]:
-    machines = ", ".join(dict.fromkeys(row.machine for row in rows))
-    notes = [f"published: {comparison.circumstances}", f"measured: {machines}"]
-    if any(row.platform != comparison.platform.value for row in rows):
-        notes.append("measured on another kind of machine than published: compare the order, not the ms")
+    machines = ", ".join(dict.fromkeys(row.machine for row in rows if row.processes))
+    notes = [f"published: {comparison.circumstances}", f"measured: {machines or 'nothing'}"]
+    if note := elsewhere(rows, comparison.platform.value):
+        notes.append(note)
     if any(row.verdict not in (None, "valid") for row in rows):
         notes.append(f"{MARK} not valid: the reasons stand with the tables above")
     return tuple(notes)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 import msgspec
 
 from edgekit.core.units import format_count
@@ -12,6 +14,9 @@ MISSING = "-"
 NO_PARITY = "no parity"
 MARK = "*"
 PLATFORM_NAMES = {"intel-cpu": "Intel CPU", "v100": "V100", "sd855": "Snapdragon 855"}
+# What machines of the publications' kinds call themselves, in part: CPU, GPU, and a phone's ro.soc.model or,
+# before Android 12, ro.board.platform.
+MACHINE_WORDS = {"intel-cpu": ("intel",), "v100": ("v100",), "sd855": ("sm8150", "msmnile", "snapdragon 855")}
 FIGURES = {
     "params_m": "Params(M)",
     "flops_m": "FLOPs(M)",
@@ -44,6 +49,17 @@ def cell(row: Row | None) -> str:
     if row.latency_ms is None:
         return MISSING
     return f"{row.latency_ms:.2f}" + (MARK if row.verdict not in (None, "valid") else "")
+
+
+def elsewhere(rows: Iterable[Row], platform: str) -> str | None:
+    """What must be said where any of these was measured on another machine than was published; else None."""
+    words = MACHINE_WORDS[platform]
+    machines = [row.machine for row in rows if row.processes and not row.emulated]
+    others = [name for name in machines if not any(word in name.lower() for word in words)]
+    if not others:
+        return None
+    named = ", ".join(dict.fromkeys(others))
+    return f"measured on {named}, published for {PLATFORM_NAMES[platform]}: compare the order, not the ms"
 
 
 def number(value: float | None, digits: int | None = None) -> str:

@@ -10,12 +10,22 @@ from collections.abc import Sequence
 
 from edgekit.core.spec import Platform
 from edgekit.report.comparisons import comparison_tables
-from edgekit.report.grid import FIGURES, MARK, MISSING, PLATFORM_NAMES, Table, cell, number, threads_words
+from edgekit.report.grid import (
+    FIGURES,
+    MARK,
+    MISSING,
+    PLATFORM_NAMES,
+    Table,
+    cell,
+    elsewhere,
+    number,
+    threads_words,
+)
 from edgekit.report.names import place
 from edgekit.report.rows import Row
 
 CPU_FIGURES = ("params_m", "flops_m", "top1", "top5")
-GPU_FIGURES = ("crop_size", "resize_short", "top1", "top5")
+GPU_FIGURES = ("crop_size", "resize_short", *CPU_FIGURES)
 
 Configuration = tuple[str, int, int]
 
@@ -36,8 +46,8 @@ def published_tables(rows: Sequence[Row], *, published: bool) -> list[Table]:
     tables = []
     for group in groups.values():
         tables.append(_table(group, published=published))
-        if any(row.copy_in_ms is not None for row in group):
-            tables.append(_copies(group))
+        if copied := [row for row in group if row.copy_in_ms is not None]:
+            tables.append(_copies(copied))
     return [*tables, *comparison_tables(rows)] if published else tables
 
 
@@ -45,7 +55,9 @@ def _table(rows: Sequence[Row], *, published: bool) -> Table:
     first = rows[0]
     configurations = list(dict.fromkeys(_configuration(row) for row in rows))
     found = {(row.model, _configuration(row)): row for row in rows}
-    models = {row.model: row for row in rows}
+    models: dict[str, list[Row]] = {}
+    for one in rows:
+        models.setdefault(one.model, []).append(one)
     figures = [
         name
         for name in (GPU_FIGURES if _on_gpu(first) else CPU_FIGURES)
@@ -58,8 +70,8 @@ def _table(rows: Sequence[Row], *, published: bool) -> Table:
         if configuration in printed:
             header.append(f"published({_platform(rows)}, ms)")
     lines = []
-    for model, any_row in models.items():
-        line = [model, *(number(getattr(any_row, name)) for name in figures)]
+    for model, own in models.items():
+        line = [model, *(number(_first(own, name)) for name in figures)]
         for configuration in configurations:
             row = found.get((model, configuration))
             line.append(cell(row))
@@ -67,6 +79,11 @@ def _table(rows: Sequence[Row], *, published: bool) -> Table:
                 line.append(MISSING if row is None else number(row.published_ms, 2))
         lines.append(tuple(line))
     return Table(title=_title(rows), header=tuple(header), rows=tuple(lines), notes=_notes(rows, published))
+
+
+def _first(rows: Sequence[Row], name: str) -> float | None:
+    """A figure of the model's, from the first of its rows that has it: int8 has no published accuracy."""
+    return next((value for row in rows if (value := getattr(row, name)) is not None), None)
 
 
 def _copies(rows: Sequence[Row]) -> Table:
@@ -136,5 +153,8 @@ def _notes(rows: Sequence[Row], published: bool) -> tuple[str, ...]:
     if rows[0].emulated:
         notes.append("emulated: instructions of one inference's longest thread, no time of a phone's")
     if published:
-        notes += [f"published: {row.published_source}" for row in rows if row.published_source]
+        beside = [row for row in rows if row.published_platform is not None]
+        notes += [f"published: {row.published_source}" for row in beside]
+        if beside and (note := elsewhere(beside, str(beside[0].published_platform))):
+            notes.append(note)
     return tuple(dict.fromkeys(notes))

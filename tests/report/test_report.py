@@ -15,6 +15,8 @@ from edgekit.core.measurement import InstructionCount, PointError, ProcessRun, S
 from edgekit.core.parity import Parity
 from edgekit.core.spec import Precision
 from edgekit.measure.results import save_result
+from edgekit.report.rows import result_rows
+from edgekit.report.tables import published_tables
 from tests.conftest import RunCli
 from tests.measure.points import point, process, result, samples
 
@@ -246,8 +248,34 @@ def test_a_comparison_says_where_it_was_measured(compared: Path, run_cli: RunCli
     own = text[text.index("PP-HGNet beside") :]
     assert "published: NVIDIA Tesla V100 with TensorRT in FP32" in own
     assert "measured: Invented CPU" in own
-    assert "another kind of machine than published" in own
+    assert "measured on Invented CPU, published for V100: compare the order, not the ms" in own
     assert "beside other networks" not in run_cli(["report", "two.json"], cwd=compared).stdout
+
+
+@pytest.mark.parametrize(
+    ("engine", "machine", "fields", "said"),
+    [
+        ("onnxruntime", {"soc": "Intel(R) Xeon(R) Processor"}, {}, False),
+        ("onnxruntime", {"soc": "AMD EPYC 7B13"}, {}, True),
+        ("paddlelite", {"serial": "A1", "transport": "adb", "soc": "SM8150"}, {}, False),
+        ("paddlelite", {"serial": "A1", "transport": "adb", "soc": "SM4350"}, {}, True),
+        ("paddle-gpu", {}, {"gpu": "Tesla V100-SXM2-32GB"}, False),
+        ("paddle-gpu", {"soc": "Intel(R) Xeon(R) Processor"}, {"gpu": "NVIDIA H200"}, True),
+    ],
+)
+def test_other_machines_than_published_are_named(
+    engine: str, machine: dict[str, str], fields: dict[str, str], said: bool
+) -> None:
+    """Invented sample data on machines by the names that they give themselves."""
+    gpus = {
+        name: Gpu(name=value, uuid="GPU-0", compute_capability="7.0", cuda_version="12.4")
+        for name, value in fields.items()
+    }
+    rows = result_rows([result(point(process(samples(3.0)), engine=engine, **gpus), **machine)])
+    (table,) = published_tables(rows, published=True)
+    assert any("compare the order, not the ms" in note for note in table.notes) == said
+    (table,) = published_tables(rows, published=False)
+    assert not table.notes
 
 
 def test_gpu_results_are_laid_out_as_the_v100_tables(tmp_path: Path, run_cli: RunCli) -> None:
@@ -266,22 +294,27 @@ def test_gpu_results_are_laid_out_as_the_v100_tables(tmp_path: Path, run_cli: Ru
     ]
     error = PointError(message="asked for TensorRT: invented")
     points.append(point(model="ResNet50", status=Status.FAILED, engine="paddle-tensorrt", error=error))
+    points.append(
+        point(precision=Precision.INT8, status=Status.SKIPPED, engine="paddle-tensorrt", error=error)
+    )
     save_result(tmp_path / "gpu.json", result(*points))
     text = run_cli(["report", "gpu.json", "--published", "--format", "md"], cwd=tmp_path).stdout
     header, lcnet, hgnet, failed = table(text, "Invented GPU, paddle-tensorrt invented (")
     # PaddleClas, PP-LCNet_en.md, "Inference speed based on V100 GPU", and PP-HGNet_en.md, section 1.3.
     assert header == [
-        "Model", "Crop Size", "Resize Short Size", "Top-1 Acc(%)", "Top-5 Acc(%)",
+        "Model", "Crop Size", "Resize Short Size", "Params(M)", "FLOPs(M)", "Top-1 Acc(%)", "Top-5 Acc(%)",
         "FP32 Batch Size=1 (ms)", "published(V100, ms)", "FP32 Batch Size=4 (ms)", "published(V100, ms)",
         "FP32 Batch Size=8 (ms)", "published(V100, ms)",
         "FP16 Batch Size=1 (ms)", "FP16 Batch Size=4 (ms)", "FP16 Batch Size=8 (ms)",
+        "INT8 Batch Size=1 (ms)",
     ]  # fmt: skip
-    assert lcnet[1:5] == ["224", "256", "71.32", "90.03"]
-    assert lcnet[6:11:2] == ["0.73", "1.64", "2.53"]
-    assert [round(float(cell)) for cell in (lcnet[5], lcnet[7], lcnet[9], *lcnet[11:])] == [1, 4, 8, 1, 4, 8]
+    assert lcnet[1:7] == ["224", "256", "2.96", "160.81", "71.32", "90.03"]
+    assert lcnet[8:13:2] == ["0.73", "1.64", "2.53"]
+    assert [round(float(cell)) for cell in (*lcnet[7:12:2], *lcnet[13:16])] == [1, 4, 8, 1, 4, 8]
+    assert lcnet[16] == "skipped"
     assert hgnet[1:3] == ["224", "232"]
-    assert (hgnet[6], hgnet[8]) == ("1.77", "-")
-    assert failed[5] == "failed"
+    assert (hgnet[8], hgnet[10]) == ("1.77", "-")
+    assert failed[7] == "failed"
     assert "failed: asked for TensorRT: invented" in text
     shown = run_cli(["report", "gpu.json"], cwd=tmp_path).stdout
     assert "0.051 / 0.009" in shown[shown.index("Copies to the GPU / back, ms") :]
@@ -289,7 +322,9 @@ def test_gpu_results_are_laid_out_as_the_v100_tables(tmp_path: Path, run_cli: Ru
     assert copies[1] == ["PPLCNet_x1_0", *["0.051 / 0.009"] * 6]
     # One of the two networks of PP-HGNet's comparison is another's.
     assert "PP-HGNet beside other networks" in text
-    assert "another kind of machine" not in text[text.index("PP-HGNet beside") :]
+    said = "measured on Invented GPU, published for V100: compare the order, not the ms"
+    assert said in text[: text.index("PP-HGNet beside")]
+    assert said in text[text.index("PP-HGNet beside") :]
     text = run_cli(["report", "gpu.json", "--format", "csv"], cwd=tmp_path).stdout
     row = next(csv.DictReader(io.StringIO(text)))
     assert (row["machine"], row["copy_in_ms"], row["platform"]) == ("Invented GPU", "0.051", "v100")
