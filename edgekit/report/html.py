@@ -14,6 +14,8 @@ from edgekit.core.measurement import Result
 from edgekit.errors import ToolError
 from edgekit.report.grid import MARK, Table
 from edgekit.report.names import point_names
+from edgekit.report.panels import sample_plots
+from edgekit.report.plots import accuracy_plot, scaling_plots
 from edgekit.report.rows import Row
 from edgekit.report.surroundings import surroundings
 from edgekit.report.tables import published_tables
@@ -33,18 +35,17 @@ def as_html(results: Sequence[Result], rows: Sequence[Row], *, published: bool) 
         ToolError: jinja2 or matplotlib is not installed.
     """
     template = load_template(TEMPLATE, "matplotlib")
-
-    from edgekit.report.panels import MAX_PANELS, count_panels, sample_plots
-    from edgekit.report.plots import accuracy_plot, scaling_plot
-
     names = point_names(rows)
-    plots = (accuracy_plot(rows), accuracy_plot(rows, emulated=True), scaling_plot(rows))
+    samples, samples_left_out = sample_plots(results, names)
+    scaling, scaling_left_out = scaling_plots(rows)
+    accuracy = (accuracy_plot(rows), accuracy_plot(rows, emulated=True))
     return template.render(
         summary=_summary(results, rows),
         tables=[_briefly(table) for table in published_tables(rows, published=published)],
-        plots=[plot for plot in plots if plot is not None],
-        samples=sample_plots(results, names),
-        samples_left_out=max(0, count_panels(results) - MAX_PANELS),
+        plots=[*(plot for plot in accuracy if plot is not None), *scaling],
+        plots_left_out=scaling_left_out,
+        samples=samples,
+        samples_left_out=samples_left_out,
         verdicts=_verdicts(rows, names),
         verdicts_left_out=max(0, len(rows) - MAX_VERDICTS),
         surroundings=[surroundings(result) for result in results[:MAX_ENVIRONMENTS]],

@@ -5,29 +5,35 @@ What the runner read of frequency and temperature stands below, on the same axis
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Sequence
 from typing import Any
 
 import msgspec
+import numpy
 
 from edgekit.core.energy import energy_per_inference_j
-from edgekit.core.measurement import Point, ProcessRun, Result, Status
-from edgekit.core.stats import percentile
+from edgekit.core.measurement import Point, ProcessRun, Result, Status, Verdict
 from edgekit.core.units import NS_PER_MS
 from edgekit.report.canvas import COLOURS, FAINT, INK, TEXT, WIDTH, Entry, Plot, add_axes, new_figure, svg
 
-MAX_PANELS = 12
+# Eight models by four engines by two thread counts: an ordinary sweep is shown whole.
+WHOLE_PANELS = 64
+# Of more points, as many as a page of hundreds of files has the time and the room for.
+FEW_PANELS = 12
 MAX_DOTS = 400
 HEIGHT = 138
 STRIP = 50
 LEFT, RIGHT, BOTTOM, TOP = 36, 26, 28, 14
+# Right of the samples, the share of their width that the boxes take.
+BOXES = 1 / 3
 # Above this share of a process's samples the axis ends: a single interruption would flatten all the rest.
 SHOWN_PERCENTILE = 99
 FREQUENCY_COLOUR, TEMPERATURE_COLOUR = COLOURS[0], COLOURS[1]
 
 
-def sample_plots(results: Sequence[Result], names: Sequence[str]) -> list[Plot]:
-    """A plot a measured point, the first `MAX_PANELS`.
+def sample_plots(results: Sequence[Result], names: Sequence[str]) -> tuple[list[Plot], int]:
+    """A plot a measured point, those that are not valid first, and how many are too many for a page.
 
     None of emulated targets, whose time means nothing, nor of points that compute something else.
 
@@ -35,19 +41,13 @@ def sample_plots(results: Sequence[Result], names: Sequence[str]) -> list[Plot]:
         results: What was measured.
         names: Of all their points.
     """
-    return [_panel(point, name) for point, name in _points(results, names)[:MAX_PANELS]]
-
-
-def count_panels(results: Sequence[Result]) -> int:
-    """How many points there would be a plot of."""
-    return sum(_is_timed(result, point) for result in results for point in result.points)
-
-
-def _points(results: Sequence[Result], names: Sequence[str]) -> list[tuple[Point, str]]:
     every = [(result, point) for result in results for point in result.points]
-    return [
+    timed = [
         (point, name) for (result, point), name in zip(every, names, strict=True) if _is_timed(result, point)
     ]
+    timed.sort(key=lambda one: one[0].verdict is Verdict.VALID)
+    shown = timed if len(timed) <= WHOLE_PANELS else timed[:FEW_PANELS]
+    return [_panel(*one) for one in shown], len(timed) - len(shown)
 
 
 def _is_timed(result: Result, point: Point) -> bool:
@@ -61,17 +61,16 @@ def _panel(point: Point, name: str) -> Plot:
     readings = _readings(runs)
     height = HEIGHT + (STRIP if readings else 0)
     figure = new_figure(height)
-    axes = add_axes(figure, left=LEFT, right=RIGHT, bottom=BOTTOM + (STRIP if readings else 0), top=TOP)
+    axes = add_axes(figure, left=LEFT, right=RIGHT, bottom=BOTTOM + height - HEIGHT, top=TOP)
     total, above = _draw_samples(axes, runs)
     figure.text(2 / WIDTH, 1 - (TEXT + 1) / height, "ms", fontsize=TEXT, color=INK)
     legend: tuple[Entry, ...] = ()
-    lowest = axes
     if readings:
-        lowest = add_axes(figure, left=LEFT, right=RIGHT, bottom=BOTTOM, top=height - BOTTOM - STRIP + 8)
-        legend = _draw_readings(lowest, readings)
-        lowest.set(xlim=axes.get_xlim(), xticks=axes.get_xticks())
+        below = add_axes(figure, left=LEFT, right=RIGHT, bottom=BOTTOM, top=height - BOTTOM - STRIP + 8)
+        legend = _draw_readings(below, readings)
+        below.set(xlim=axes.get_xlim(), xticks=axes.get_xticks())
         axes.tick_params(labelbottom=False)
-    lowest.set_xlabel("inferences in order, a colour a process", fontsize=TEXT, color=INK, loc="left")
+    figure.text(LEFT / WIDTH, 6 / height, "inferences in order, a colour a process", fontsize=TEXT, color=INK)
     words = [f"{len(runs)} process{'es' * (len(runs) != 1)}, {total} samples."]
     if above:
         words.append(f"Above the axis: {above}.")
@@ -87,29 +86,28 @@ def _panel(point: Point, name: str) -> Plot:
 
 def _draw_samples(axes: Any, runs: Sequence[ProcessRun]) -> tuple[int, int]:
     """Every process's samples one after the other, its box beside them; samples, and those above the axis."""
-    total = sum(len(run.samples_ns) for run in runs)
-    ordered = [sorted(run.samples_ns) for run in runs]
-    top = max(percentile(samples, SHOWN_PERCENTILE) for samples in ordered) * 1.03 / NS_PER_MS
-    bottom = min(samples[0] for samples in ordered) * 0.98 / NS_PER_MS
-    step, start = max(1, total // MAX_DOTS), 0
-    gap = total / 3 / (len(runs) + 1)
-    for number, (run, samples) in enumerate(zip(runs, ordered, strict=True)):
-        colour = COLOURS[number % len(COLOURS)]
-        stop = start + len(run.samples_ns)
-        values = [ns / NS_PER_MS for ns in run.samples_ns[::step]]
-        axes.plot(range(start, stop, step), values, linewidth=0.6, color=colour)
-        x = total + gap * (number + 1)
-        low, q1, middle, q3, high = (percentile(samples, rank) / NS_PER_MS for rank in (10, 25, 50, 75, 90))
-        axes.plot((x, x), (low, high), color=colour, linewidth=0.8)
-        axes.plot((x, x), (q1, q3), color=colour, linewidth=5, solid_capstyle="butt")
-        axes.plot(x, middle, "_", color=INK, markersize=7, markeredgewidth=1)
-        start = stop
+    series = [numpy.array(run.samples_ns) / NS_PER_MS for run in runs]
+    total = sum(map(len, series))
+    bottom = min(float(values.min()) for values in series) * 0.98
+    top = max(
+        max(float(numpy.percentile(values, SHOWN_PERCENTILE)) for values in series) * 1.03, bottom * 1.01
+    )
+    colours = [COLOURS[number % len(COLOURS)] for number in range(len(runs))]
+    step, start = math.ceil(total / MAX_DOTS), 0
+    for values, colour in zip(series, colours, strict=True):
+        axes.plot(range(start, start + len(values), step), values[::step], color=colour, linewidth=0.6)
+        start += len(values)
     axes.axvline(total, color=FAINT, linewidth=0.6)
-    axes.set_xlim(-total / 100, total * 4 / 3)
-    axes.set_ylim(bottom, max(top, bottom * 1.01))
+    beside = [total * (1 + BOXES * (number + 1) / (len(runs) + 1)) for number in range(len(runs))]
+    p10, q1, middle, q3, p90 = numpy.transpose(
+        [numpy.percentile(values, (10, 25, 50, 75, 90)) for values in series]
+    )
+    axes.vlines(beside, p10, p90, colors=colours, linewidth=0.8)
+    axes.vlines(beside, q1, q3, colors=colours, linewidth=5)
+    axes.plot(beside, middle, "_", color=INK, markersize=7, markeredgewidth=1)
+    axes.set(xlim=(-total / 100, total * (1 + BOXES)), ylim=(bottom, top), xticks=[0, total // 2, total])
     axes.locator_params(axis="y", nbins=4)
-    axes.set_xticks([0, total // 2, total])
-    return total, sum(ns / NS_PER_MS > top for run in runs for ns in run.samples_ns)
+    return total, sum(int((values > top).sum()) for values in series)
 
 
 class _Reading(msgspec.Struct, frozen=True, kw_only=True):
@@ -170,9 +168,9 @@ def _draw_readings(axes: Any, readings: Sequence[_Reading]) -> tuple[Entry, ...]
             one.plot(*zip(*line, strict=True), marker="o" if one is axes else "s", markersize=2.5,
                      linewidth=0.8, color=colour)  # fmt: skip
         low, high = min(value[2] for value in known), max(value[2] for value in known)
-        room = max(high - low, high * 0.02) * 0.3
-        one.set_ylim(low - room, high + room)
-        one.set_yticks([low] if high - low < high * 0.02 else [low, high])
-        one.set_yticklabels([f"{tick:.0f}" for tick in one.get_yticks()])
+        room = max(high - low, high * 0.02, 1) * 0.3
+        ticks = [low] if high - low < high * 0.02 else [low, high]
+        one.set(ylim=(low - room, high + room), yticks=ticks)
+        one.set_yticklabels([f"{tick:.0f}" for tick in ticks])
         legend.append(Entry(sign=sign, colour=colour, text=text))
     return tuple(legend)

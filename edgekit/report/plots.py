@@ -11,18 +11,45 @@ import msgspec
 
 from edgekit.core.stats import median
 from edgekit.core.units import format_count
-from edgekit.report.canvas import FAINT, INK, TEXT, WIDTH, Plot, add_axes, key, legend, new_figure, svg
+from edgekit.report.canvas import (
+    COLOURS,
+    FAINT,
+    INK,
+    MARKERS,
+    POINTS_PER_INCH,
+    TEXT,
+    WIDTH,
+    Plot,
+    add_axes,
+    key,
+    legend,
+    new_figure,
+    svg,
+)
 from edgekit.report.grid import threads_words
 from edgekit.report.names import series_names
 from edgekit.report.rows import Row
 
-MAX_SERIES = 12
+# As many as there are keys to tell them apart by.
+MAX_SERIES = len(COLOURS) * len(MARKERS)
+# More would hide each other, as they mostly lie on one another.
+MAX_LINES = 12
+# One takes about 30 ms.
+MAX_SCALING_PLOTS = 16
 HEIGHT = 190
-LEFT, BOTTOM = 34, 30
+LEFT, RIGHT, BOTTOM, TOP = 38, 10, 30, 8
 MAX_TICKS = 6
 TICK_STEPS = ((1, 1.2, 1.5, 2, 2.5, 3, 4, 5, 6, 8), (1, 1.5, 2.5, 4, 6), (1, 2, 5), (1, 3), (1,))
 # Of a letter at the size TEXT, on average.
 LETTER = 0.58 * TEXT
+
+# Beside a dot: the share of the name's width that is left of it, and how far right and above the name begins.
+CORNERS = ((0, 5, -3), (1, -5, -3), (0, -3, 5), (0, -3, -12), (1, 3, 5), (1, 3, -12))
+
+Box = tuple[float, float, float, float]
+"""Left, bottom, right and top."""
+Line = dict[int, list[Row]]
+"""Threads to the rows measured with so many."""
 
 
 class Dot(msgspec.Struct, frozen=True, kw_only=True):
@@ -48,61 +75,94 @@ def accuracy_plot(rows: Iterable[Row], *, emulated: bool = False) -> Plot | None
         return None
     series = {name: _dots(models) for name, models in list(found.items())[:MAX_SERIES]}
     every = [dot for dots in series.values() for dot in dots]
-    figure = new_figure(HEIGHT)
-    axes = add_axes(figure, left=LEFT, right=10, bottom=BOTTOM, top=8)
-    for number, dots in enumerate(series.values()):
-        for dot in dots:
-            _draw_dot(axes, dot.cost, dot.top1, number, valid=dot.valid)
-    _draw_front(axes, [dot for dot in every if dot.valid])
-    _scale(axes, [dot.cost for dot in every], emulated=emulated)
     unit = "instructions of one inference" if emulated else "latency, ms"
-    axes.set_xlabel(unit, fontsize=TEXT, color=INK)
-    axes.set_ylabel("published Top-1, %", fontsize=TEXT, color=INK)
-    _label(axes, every)
+    axes = _axes(below=unit, beside="published Top-1, %")
+    _scale(axes, every, emulated=emulated)
+    _draw_front(axes, [dot for dot in every if dot.valid])
+    for number, dots in enumerate(series.values()):
+        _draw_dots(axes, [(dot.cost, dot.top1, dot.valid) for dot in dots], number)
+    unnamed = _label(axes, every)
     measured = "instructions (emulated, no time)" if emulated else "latency"
+    words = [
+        f"Published Top-1 against measured {measured} of one picture; up and to the left is better.",
+        "No valid point is both cheaper and more accurate than those on the dashed line.",
+        "Hollow: the verdict is not valid.",
+    ]
+    if unnamed:
+        words.append(f"Without room for their names: {', '.join(unnamed)}.")
+    if len(found) > MAX_SERIES:
+        words.append(f"The first {MAX_SERIES} of {len(found)} series: name fewer files for others.")
     return Plot(
         title="Instructions against accuracy, EMULATED" if emulated else "Latency against accuracy",
-        text=f"Published Top-1 against measured {measured} of one picture; up and to the left is better. No "
-        "valid point is both cheaper and more accurate than those on the dashed line. Hollow: the verdict is "
-        "not valid." + _left_out(len(found), "series"),
-        svg=svg(figure),
+        text=" ".join(words),
+        svg=svg(axes.figure),
         legend=legend(series),
     )
 
 
-def scaling_plot(rows: Iterable[Row]) -> Plot | None:
-    """Speed-up over the fewest threads measured, a line a model and engine."""
-    shown = [row for row in rows if row.batch_size == 1 and _cost(row, emulated=row.emulated) is not None]
-    found: dict[str, dict[int, list[Row]]] = defaultdict(lambda: defaultdict(list))
-    for row, series in zip(shown, series_names(shown), strict=True):
-        name = f"{row.model}, {series}" + (", emulated: instructions" if row.emulated else "")
-        found[name][row.requested_threads].append(row)
-    scaled = {name: line for name, line in found.items() if len(line) > 1}
-    if not scaled:
-        return None
-    lines = dict(list(scaled.items())[:MAX_SERIES])
+def scaling_plots(rows: Iterable[Row]) -> tuple[list[Plot], int]:
+    """Speed-up over the fewest threads measured, a line a model; of many lines a plot an engine.
+
+    Returns:
+        The plots, and how many are too many for a page.
+    """
+    usable = [row for row in rows if row.batch_size == 1 and _cost(row, emulated=row.emulated) is not None]
+    found: dict[str, dict[str, Line]] = defaultdict(lambda: defaultdict(lambda: defaultdict(list)))
+    for row, name in zip(usable, series_names(usable), strict=True):
+        series = name + (", emulated: instructions" if row.emulated else "")
+        found[series][row.model][row.requested_threads].append(row)
+    scaled = {
+        series: {model: line for model, line in models.items() if len(line) > 1}
+        for series, models in found.items()
+    }
+    together = {
+        f"{model}, {series}": line for series, models in scaled.items() for model, line in models.items()
+    }
+    if len(together) <= MAX_LINES:
+        return [_scaling_plot("Thread scaling", together)] if together else [], 0
+    parts = [
+        (f"Thread scaling, {series}", dict(part))
+        for series, models in scaled.items()
+        for part in _parts(list(models.items()))
+    ]
+    shown = parts[:MAX_SCALING_PLOTS]
+    return [_scaling_plot(*part) for part in shown], len(parts) - len(shown)
+
+
+def _parts(lines: Sequence[tuple[str, Line]]) -> list[Sequence[tuple[str, Line]]]:
+    """At most `MAX_LINES` in each, and about as many."""
+    count = math.ceil(len(lines) / MAX_LINES)
+    size = math.ceil(len(lines) / max(1, count))
+    return [lines[number * size : (number + 1) * size] for number in range(count)]
+
+
+def _scaling_plot(title: str, lines: Mapping[str, Line]) -> Plot:
     counts = sorted({number for line in lines.values() for number in line})
-    figure = new_figure(HEIGHT)
-    axes = add_axes(figure, left=LEFT, right=10, bottom=BOTTOM, top=8)
-    axes.plot(counts, [number / counts[0] for number in counts], ":", color=FAINT, linewidth=0.8)
-    for number, line in enumerate(lines.values()):
-        threads = sorted(line)
-        costs = [_median_cost(line[one]) for one in threads]
-        speeds = [costs[0] / cost for cost in costs]
-        axes.plot(threads, speeds, color=key(number)[0], linewidth=1)
-        for one, speed in zip(threads, speeds, strict=True):
-            _draw_dot(axes, one, speed, number, valid=_all_valid(line[threads[0]]) and _all_valid(line[one]))
+    axes = _axes(below="threads", beside="times as fast")
     axes.set_xticks(counts)
-    axes.grid(visible=True, color=FAINT, linewidth=0.3, alpha=0.5)
-    axes.set_xlabel("threads", fontsize=TEXT, color=INK)
-    axes.set_ylabel("times as fast", fontsize=TEXT, color=INK)
+    for number, line in enumerate(lines.values()):
+        speeds = _speeds(line)
+        axes.plot(*zip(*speeds.items(), strict=True), color=key(number)[0], linewidth=1)
+        first = _all_valid(line[min(line)])
+        dots = [(count, speed, first and _all_valid(line[count])) for count, speed in speeds.items()]
+        _draw_dots(axes, dots, number)
+    # The dotted line would flatten the others, were the axis long enough for it.
+    axes.set_ylim(axes.get_ylim())
+    ideal = [count / counts[0] for count in counts]
+    axes.plot(counts, ideal, ":", color=FAINT, linewidth=0.8, zorder=1)
     return Plot(
-        title="Thread scaling",
+        title=title,
         text="How many times as fast as with the fewest threads measured. Dotted: as many times as threads. "
-        "Hollow: a verdict is not valid." + _left_out(len(scaled), "lines"),
-        svg=svg(figure),
+        "Hollow: a verdict is not valid.",
+        svg=svg(axes.figure),
         legend=legend(lines),
     )
+
+
+def _speeds(line: Line) -> dict[int, float]:
+    """Threads to how many times as fast, in order."""
+    costs = {count: _median_cost(line[count]) for count in sorted(line)}
+    return {count: costs[min(costs)] / cost for count, cost in costs.items()}
 
 
 def _cost(row: Row, *, emulated: bool) -> float | None:
@@ -119,20 +179,6 @@ def _all_valid(rows: Iterable[Row]) -> bool:
     return all(row.verdict in (None, "valid", "emulated") for row in rows)
 
 
-def _draw_dot(axes: Any, x: float, y: float, number: int, *, valid: bool) -> None:
-    """The `number`th series' marker, hollow where not valid."""
-    colour, marker = key(number)
-    axes.plot(
-        x,
-        y,
-        marker,
-        color=colour,
-        markersize=5,
-        markeredgewidth=1,
-        markerfacecolor=colour if valid else "none",
-    )
-
-
 def _dots(models: Mapping[str, Sequence[Row]]) -> list[Dot]:
     """A dot a model: the median over its runs."""
     dots = []
@@ -142,6 +188,47 @@ def _dots(models: Mapping[str, Sequence[Row]]) -> list[Dot]:
     return dots
 
 
+def _axes(*, below: str, beside: str) -> Any:
+    """The axes of a new figure, with titles and a grid."""
+    axes = add_axes(new_figure(HEIGHT), left=LEFT, right=RIGHT, bottom=BOTTOM, top=TOP)
+    axes.grid(visible=True, color=FAINT, linewidth=0.3, alpha=0.5)
+    axes.locator_params(axis="y", nbins=MAX_TICKS)
+    axes.set_xlabel(below, fontsize=TEXT, color=INK)
+    axes.set_ylabel(beside, fontsize=TEXT, color=INK)
+    return axes
+
+
+def _scale(axes: Any, dots: Sequence[Dot], *, emulated: bool) -> None:
+    """Cost on a logarithmic axis: networks of a family lie a factor apart."""
+    from matplotlib.ticker import FixedLocator, FuncFormatter, NullLocator
+
+    costs, shares = [dot.cost for dot in dots], [dot.top1 for dot in dots]
+    left, right = min(costs) / 1.3, max(costs) * 1.6
+    room = max((max(shares) - min(shares)) * 0.18, 1.5)
+    axes.set(xscale="log", xlim=(left, right), ylim=(min(shares) - room, max(shares) + room))
+    axes.xaxis.set_major_locator(FixedLocator(_cost_ticks(left, right)))
+    axes.xaxis.set_minor_locator(NullLocator())
+    axes.xaxis.set_major_formatter(
+        FuncFormatter(lambda value, _: format_count(value) if emulated else f"{value:g}")
+    )
+
+
+def _draw_dots(axes: Any, dots: Iterable[tuple[float, float, bool]], number: int) -> None:
+    """The `number`th series' markers at these places, hollow where not valid."""
+    colour, marker = key(number)
+    for valid in (True, False):
+        places = [(x, y) for x, y, own in dots if own is valid]
+        if places:
+            axes.plot(
+                *zip(*places, strict=True),
+                marker,
+                color=colour,
+                markersize=5,
+                markeredgewidth=1,
+                markerfacecolor=colour if valid else "none",
+            )
+
+
 def _draw_front(axes: Any, dots: Sequence[Dot]) -> None:
     front: list[Dot] = []
     for dot in sorted(dots, key=lambda dot: (dot.cost, -dot.top1)):
@@ -149,69 +236,53 @@ def _draw_front(axes: Any, dots: Sequence[Dot]) -> None:
             front.append(dot)
     if len(front) > 1:
         costs, shares = [dot.cost for dot in front], [dot.top1 for dot in front]
-        axes.plot(costs, shares, "--", color=FAINT, linewidth=0.8, zorder=0)
+        axes.plot(costs, shares, "--", color=FAINT, linewidth=0.8)
 
 
-def _scale(axes: Any, costs: Sequence[float], *, emulated: bool) -> None:
-    """A logarithmic axis: networks of a family lie a factor apart."""
-    from matplotlib.ticker import FixedLocator, FuncFormatter, NullLocator
-
-    low, high = min(costs) / 1.3, max(costs) * 1.6
-    axes.set_xscale("log")
-    axes.set_xlim(low, high)
-    axes.xaxis.set_major_locator(FixedLocator(_ticks(low, high)))
-    axes.xaxis.set_minor_locator(NullLocator())
-    axes.xaxis.set_major_formatter(
-        FuncFormatter(lambda value, _: format_count(value) if emulated else f"{value:g}")
-    )
-    axes.margins(y=0.18)
-    axes.grid(visible=True, color=FAINT, linewidth=0.3, alpha=0.5)
-
-
-def _ticks(low: float, high: float) -> list[float]:
+def _cost_ticks(low: float, high: float) -> list[float]:
     """Round figures of a logarithmic axis: as many of them as there is room for."""
     decades = range(math.floor(math.log10(low)), math.ceil(math.log10(high)))
-    ticks: list[float] = []
+    found: list[float] = []
     for steps in TICK_STEPS:
-        ticks = [step * 10.0**decade for decade in decades for step in steps]
-        ticks = [tick for tick in ticks if low <= tick <= high]
-        if len(ticks) <= MAX_TICKS:
+        found = [step * 10.0**decade for decade in decades for step in steps]
+        found = [tick for tick in found if low <= tick <= high]
+        if len(found) <= MAX_TICKS:
             break
-    return ticks
+    return found
 
 
-def _label(axes: Any, every: Sequence[Dot]) -> None:
-    """Each model's name once, beside a dot of it, where it covers no other dot or name."""
-    axes.autoscale_view()
-    points = 72 / axes.figure.dpi
-    dots: list[tuple[str, float, float]] = []
-    for dot in every:
-        x, y = axes.transData.transform((dot.cost, dot.top1)) * points
-        dots.append((dot.model, x, y))
-    taken = [(x - 3, y - 3, x + 3, y + 3) for _, x, y in dots]
-    for model, x, y in {model: (model, x, y) for model, x, y in dots}.values():
+def _label(axes: Any, dots: Sequence[Dot]) -> list[str]:
+    """Each model's name once, beside a dot of it, where it covers no other dot or name.
+
+    Returns:
+        Models beside none of whose dots there is room.
+    """
+    pixels = axes.transData.transform([(dot.cost, dot.top1) for dot in dots])
+    places: dict[str, list[tuple[float, float]]] = defaultdict(list)
+    for dot, (x, y) in zip(dots, pixels * (POINTS_PER_INCH / axes.figure.dpi), strict=True):
+        places[dot.model].append((x, y))
+    taken = [(x - 3, y - 3, x + 3, y + 3) for own in places.values() for x, y in own]
+    unnamed = []
+    for model, own in places.items():
         width = len(model) * LETTER
-        beside = (
-            (x + 5, y - 3),
-            (x - 5 - width, y - 3),
-            (x - 3, y + 5),
-            (x - 3, y - 12),
-            (x + 3 - width, y + 5),
-        )
-        for left, bottom in beside:
-            box = (left, bottom, left + width, bottom + TEXT)
-            inside = left >= LEFT and box[2] <= WIDTH and bottom >= BOTTOM and box[3] <= HEIGHT
-            if inside and not any(_overlap(box, other) for other in taken):
-                taken.append(box)
-                axes.figure.text(left / WIDTH, bottom / HEIGHT, model, fontsize=TEXT, color=INK)
-                break
+        # At the height of its own dots first: above or below them it might be another's name.
+        boxes = (box for corner in CORNERS for x, y in own if (box := _box(x, y, width, corner)) is not None)
+        free = (box for box in boxes if not any(_overlap(box, other) for other in taken))
+        if (box := next(free, None)) is None:
+            unnamed.append(model)
+            continue
+        taken.append(box)
+        axes.figure.text(box[0] / WIDTH, (box[1] + 1) / HEIGHT, model, fontsize=TEXT, color=INK)
+    return unnamed
 
 
-def _overlap(one: tuple[float, ...], other: tuple[float, ...]) -> bool:
+def _box(x: float, y: float, width: float, corner: tuple[float, float, float]) -> Box | None:
+    """Where a name of that width stands beside a dot; None where that is not within the axes."""
+    share, right, above = corner
+    left, bottom = x + right - share * width, y + above
+    inside = left >= LEFT and left + width <= WIDTH and bottom >= BOTTOM and bottom + TEXT <= HEIGHT
+    return (left, bottom, left + width, bottom + TEXT) if inside else None
+
+
+def _overlap(one: Box, other: Box) -> bool:
     return one[0] < other[2] and other[0] < one[2] and one[1] < other[3] and other[1] < one[3]
-
-
-def _left_out(count: int, what: str) -> str:
-    if count <= MAX_SERIES:
-        return ""
-    return f" The first {MAX_SERIES} of {count} {what}: name fewer files for others."

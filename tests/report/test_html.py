@@ -33,6 +33,7 @@ NASTY = "Own<script>alert(1)</script>|net_with_a_name_that_is_longer_than_a_phon
 RECORDED = REPOSITORY / "tests" / "data" / "results"
 SECTIONS = ("tables", "plots", "samples", "verdicts", "environment")
 PLOTS = ("Latency against accuracy", "Instructions against accuracy, EMULATED", "Thread scaling")
+# Of all points that have a time to show.
 PANELS = 12
 PHONE, DESK = 390, 1280
 # A4 at 96 pixels an inch, less Chromium's margins of a centimetre.

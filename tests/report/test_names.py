@@ -8,7 +8,7 @@ import pytest
 from edgekit.core.measurement import Point, PowerMode, Result, Verdict
 from edgekit.report.html import as_html
 from edgekit.report.names import point_names
-from edgekit.report.plots import accuracy_plot, scaling_plot
+from edgekit.report.plots import accuracy_plot, scaling_plots
 from edgekit.report.rows import result_rows
 from tests.measure.points import point, process, result, samples
 from tests.report.test_html import Page
@@ -30,8 +30,8 @@ def phones() -> list[Result]:
 
 def test_two_phones_are_two_series() -> None:
     rows = result_rows(phones())
-    accuracy, scaling = accuracy_plot(rows), scaling_plot(rows)
-    assert accuracy is not None and scaling is not None
+    accuracy, ((scaling,), _) = accuracy_plot(rows), scaling_plots(rows)
+    assert accuracy is not None
     assert [entry.text for entry in accuracy.legend] == [
         "paddlelite fp32, A1, SM8150, 1 thread",
         "paddlelite fp32, A1, SM8150, 2 threads",

@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import re
 
-from edgekit.core.measurement import Point, Verdict
+import msgspec
+
+from edgekit.core.measurement import Point, Result, Verdict
 from edgekit.report.canvas import FAINT, Plot
-from edgekit.report.plots import accuracy_plot
+from edgekit.report.html import as_html
+from edgekit.report.plots import accuracy_plot, scaling_plots
 from edgekit.report.rows import result_rows
 from tests.measure.points import point, process, result, samples
 
@@ -24,6 +27,11 @@ def front(plot: Plot) -> int:
     return len(re.findall("[ML]", line))
 
 
+def hollow(plot: Plot) -> int:
+    """How many dots have no filling."""
+    return len(re.findall(r'<use [^>]*style="fill-opacity: 0;', plot.svg))
+
+
 def test_only_valid_points_decide_what_no_other_beats() -> None:
     points = [timed(model, ms) for model, ms in zip(MODELS, (1, 2, 3, 4), strict=True)]
     plot = accuracy_plot(result_rows([result(*points)]))
@@ -33,3 +41,74 @@ def test_only_valid_points_decide_what_no_other_beats() -> None:
     plot = accuracy_plot(result_rows([result(*points, fast)]))
     assert plot is not None
     assert front(plot) == 4
+    assert hollow(plot) == 1
+
+
+def test_thread_scaling_is_hollow_where_a_verdict_is_not_valid() -> None:
+    points = [timed("PPLCNet_x1_0", 4), timed("PPLCNet_x1_0", 2, requested_threads=2)]
+    for verdict, count in ((Verdict.VALID, 0), (Verdict.UNSTABLE, 1)):
+        last = timed("PPLCNet_x1_0", 1, requested_threads=4, verdict=verdict)
+        (plot,), _ = scaling_plots(result_rows([result(*points, last)]))
+        assert hollow(plot) == count
+
+
+ZOO = (*MODELS, "PPLCNet_x0_35", "PPLCNet_x0_75", "PPLCNet_x1_5", "PPLCNet_x2_5")
+ENGINES = ("paddle", "onnxruntime", "openvino", "paddlelite")
+
+
+def sweep(*, count: int = 64, verdict: Verdict = Verdict.VALID) -> Result:
+    """Eight models by four engines by two thread counts, `count` samples a point."""
+    return result(*(
+        point(
+            process(samples((model + 1) * (engine + 2) / threads**0.7, count=count)),
+            model=ZOO[model], engine=ENGINES[engine], requested_threads=threads, effective_threads=threads,
+            verdict=verdict,
+        )
+        for engine in range(4) for model in range(8) for threads in (1, 2)
+    ))  # fmt: skip
+
+
+def test_a_sweep_is_shown_whole() -> None:
+    rows = result_rows([sweep()])
+    accuracy, (scaling, _) = accuracy_plot(rows), scaling_plots(rows)
+    assert accuracy is not None
+    assert len(accuracy.legend) == 8
+    named = re.findall("<text[^>]*>(PPLCNet[^<]*)</text>", accuracy.svg)
+    unnamed = accuracy.text.partition("Without room for their names: ")[2].rstrip(".").split(", ")
+    assert len(named) >= 7
+    assert sorted(filter(None, [*named, *unnamed])) == sorted(ZOO)
+    assert [plot.title for plot in scaling] == [f"Thread scaling, {engine} fp32" for engine in ENGINES]
+    assert all([entry.text for entry in plot.legend] == list(ZOO) for plot in scaling)
+    page = as_html([sweep()], rows, published=False)
+    assert page.count("<figure>") == 1 + 4 + 64
+    assert "name fewer files" not in page
+
+
+def test_models_without_room_for_their_names_are_listed() -> None:
+    longest = [timed(model, 3 + number / 1000) for number, model in enumerate(ZOO * 2)]
+    crowded = [msgspec.structs.replace(row, top1=70 + number / 1000, model=f"{row.model}_{number:050}")
+               for number, row in enumerate(result_rows([result(*longest)]))]  # fmt: skip
+    plot = accuracy_plot(crowded)
+    assert plot is not None
+    unnamed = plot.text.partition("Without room for their names: ")[2]
+    assert unnamed
+    assert all((row.model in plot.svg) != (row.model in unnamed) for row in crowded)
+
+
+def test_a_page_of_many_files_is_small_and_shows_the_doubtful_first() -> None:
+    many = [msgspec.structs.replace(sweep(count=400), run_id=f"run-{number}") for number in range(10)]
+    doubtful = msgspec.structs.replace(sweep(verdict=Verdict.UNSTABLE), run_id="doubtful")
+    results = [*many, msgspec.structs.replace(doubtful, points=doubtful.points[:5])]
+    page = as_html(results, result_rows(results), published=True)
+    shown = page[page.index('id="samples"') : page.index('id="verdicts"')]
+    assert len(page) < 3_000_000
+    assert re.findall(r"Verdict: (\w+)\.</figcaption>", shown) == 5 * ["unstable"] + 7 * ["valid"]
+    assert f"{10 * 64 + 5 - 12} more points do not fit on this page" in shown
+
+
+def test_of_many_machines_some_have_their_scaling_drawn() -> None:
+    results = [result(timed("PPLCNet_x1_0", 2), timed("PPLCNet_x1_0", 1, requested_threads=2),
+                      soc=f"Invented CPU {number}") for number in range(20)]  # fmt: skip
+    page = as_html(results, result_rows(results), published=False)
+    assert page.count("<h3>Thread scaling") == 16
+    assert "4 more plots of thread scaling" in page
