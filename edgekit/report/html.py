@@ -36,7 +36,7 @@ def as_html(results: Sequence[Result], rows: Sequence[Row], *, published: bool) 
     """
     template = load_template(TEMPLATE, "matplotlib")
     names = point_names(rows)
-    samples, samples_left_out = sample_plots(results, names)
+    samples, samples_left_out = sample_plots(results, rows, names)
     scaling, scaling_left_out = scaling_plots(rows)
     accuracy = (accuracy_plot(rows), accuracy_plot(rows, emulated=True))
     return template.render(

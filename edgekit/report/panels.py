@@ -10,12 +10,12 @@ from collections.abc import Iterator, Sequence
 from typing import Any
 
 import msgspec
-import numpy
 
-from edgekit.core.energy import energy_per_inference_j
-from edgekit.core.measurement import Point, ProcessRun, Result, Status, Verdict
+from edgekit.core.measurement import Point, ProcessRun, Result
 from edgekit.core.units import NS_PER_MS
 from edgekit.report.canvas import COLOURS, FAINT, INK, TEXT, WIDTH, Entry, Plot, add_axes, new_figure, svg
+from edgekit.report.rows import Row
+from edgekit.report.timings import ordered, percentile
 
 # Eight models by four engines by two thread counts: an ordinary sweep is shown whole.
 WHOLE_PANELS = 64
@@ -32,37 +32,32 @@ SHOWN_PERCENTILE = 99
 FREQUENCY_COLOUR, TEMPERATURE_COLOUR = COLOURS[0], COLOURS[1]
 
 
-def sample_plots(results: Sequence[Result], names: Sequence[str]) -> tuple[list[Plot], int]:
-    """A plot a measured point, those that are not valid first, and how many are too many for a page.
+def sample_plots(
+    results: Sequence[Result], rows: Sequence[Row], names: Sequence[str]
+) -> tuple[list[Plot], int]:
+    """A plot a point that has a latency to show, and how many are too many for a page.
 
-    None of emulated targets, whose time means nothing, nor of points that compute something else.
+    Those that are not valid come first.
 
     Args:
         results: What was measured.
-        names: Of all their points.
+        rows: All their points.
+        names: What these are called.
     """
-    every = [(result, point) for result in results for point in result.points]
-    timed = [
-        (point, name) for (result, point), name in zip(every, names, strict=True) if _is_timed(result, point)
-    ]
-    timed.sort(key=lambda one: one[0].verdict is Verdict.VALID)
+    points = [point for result in results for point in result.points]
+    timed = [one for one in zip(points, rows, names, strict=True) if one[1].latency_ms is not None]
+    timed.sort(key=lambda one: one[1].verdict == "valid")
     shown = timed if len(timed) <= WHOLE_PANELS else timed[:FEW_PANELS]
     return [_panel(*one) for one in shown], len(timed) - len(shown)
 
 
-def _is_timed(result: Result, point: Point) -> bool:
-    ended = point.status in (Status.DONE, Status.INTERRUPTED)
-    same = point.parity is None or point.parity.passed
-    return not result.target.emulated and ended and same and any(run.samples_ns for run in point.processes)
-
-
-def _panel(point: Point, name: str) -> Plot:
+def _panel(point: Point, row: Row, name: str) -> Plot:
     runs = [run for run in point.processes if run.samples_ns]
     readings = _readings(runs)
     height = HEIGHT + (STRIP if readings else 0)
     figure = new_figure(height)
     axes = add_axes(figure, left=LEFT, right=RIGHT, bottom=BOTTOM + height - HEIGHT, top=TOP)
-    total, above = _draw_samples(axes, runs)
+    above = _draw_samples(axes, runs)
     figure.text(2 / WIDTH, 1 - (TEXT + 1) / height, "ms", fontsize=TEXT, color=INK)
     legend: tuple[Entry, ...] = ()
     if readings:
@@ -71,27 +66,25 @@ def _panel(point: Point, name: str) -> Plot:
         below.set(xlim=axes.get_xlim(), xticks=axes.get_xticks())
         axes.tick_params(labelbottom=False)
     figure.text(LEFT / WIDTH, 6 / height, "inferences in order, a colour a process", fontsize=TEXT, color=INK)
-    words = [f"{len(runs)} process{'es' * (len(runs) != 1)}, {total} samples."]
+    words = [f"{len(runs)} process{'es' * (len(runs) != 1)}, {row.samples} samples."]
     if above:
         words.append(f"Above the axis: {above}.")
     if not readings:
         words.append("Neither frequency nor temperature could be read.")
-    joules = energy_per_inference_j(point)
-    if joules is not None:
-        words.append(f"Energy: {joules * 1000:.1f} mJ an inference, of the whole device.")
-    if point.verdict is not None:
-        words.append(f"Verdict: {point.verdict.value}.")
+    if row.energy_mj is not None:
+        words.append(f"Energy: {row.energy_mj:.1f} mJ an inference, of the whole device.")
+    if row.verdict is not None:
+        words.append(f"Verdict: {row.verdict}.")
     return Plot(title=name, text=" ".join(words), svg=svg(figure), legend=legend)
 
 
-def _draw_samples(axes: Any, runs: Sequence[ProcessRun]) -> tuple[int, int]:
-    """Every process's samples one after the other, its box beside them; samples, and those above the axis."""
-    series = [numpy.array(run.samples_ns) / NS_PER_MS for run in runs]
+def _draw_samples(axes: Any, runs: Sequence[ProcessRun]) -> int:
+    """Every process's samples one after the other, its box beside them; how many lie above the axis."""
+    series = [[ns / NS_PER_MS for ns in run.samples_ns] for run in runs]
+    rising = [ordered(values) for values in series]
     total = sum(map(len, series))
-    bottom = min(float(values.min()) for values in series) * 0.98
-    top = max(
-        max(float(numpy.percentile(values, SHOWN_PERCENTILE)) for values in series) * 1.03, bottom * 1.01
-    )
+    bottom = min(float(values[0]) for values in rising) * 0.98
+    top = max(max(percentile(values, SHOWN_PERCENTILE) for values in rising) * 1.03, bottom * 1.01)
     colours = [COLOURS[number % len(COLOURS)] for number in range(len(runs))]
     step, start = math.ceil(total / MAX_DOTS), 0
     for values, colour in zip(series, colours, strict=True):
@@ -99,15 +92,15 @@ def _draw_samples(axes: Any, runs: Sequence[ProcessRun]) -> tuple[int, int]:
         start += len(values)
     axes.axvline(total, color=FAINT, linewidth=0.6)
     beside = [total * (1 + BOXES * (number + 1) / (len(runs) + 1)) for number in range(len(runs))]
-    p10, q1, middle, q3, p90 = numpy.transpose(
-        [numpy.percentile(values, (10, 25, 50, 75, 90)) for values in series]
+    p10, q1, middle, q3, p90 = (
+        [percentile(values, rank) for values in rising] for rank in (10, 25, 50, 75, 90)
     )
     axes.vlines(beside, p10, p90, colors=colours, linewidth=0.8)
     axes.vlines(beside, q1, q3, colors=colours, linewidth=5)
     axes.plot(beside, middle, "_", color=INK, markersize=7, markeredgewidth=1)
     axes.set(xlim=(-total / 100, total * (1 + BOXES)), ylim=(bottom, top), xticks=[0, total // 2, total])
     axes.locator_params(axis="y", nbins=4)
-    return total, sum(int((values > top).sum()) for values in series)
+    return sum(int((values > top).sum()) for values in rising)
 
 
 class _Reading(msgspec.Struct, frozen=True, kw_only=True):

@@ -7,11 +7,11 @@ from collections.abc import Iterable, Sequence
 import msgspec
 
 from edgekit.core.device import DeviceInfo
-from edgekit.core.energy import energy_per_inference_j
 from edgekit.core.measurement import Point, Result
 from edgekit.core.spec import ModelSpec, Platform, Precision, PublishedLatency
-from edgekit.core.stats import median, relative_spread, supported_percentile
+from edgekit.core.stats import median
 from edgekit.core.units import NS_PER_MS
+from edgekit.report.timings import Timings, energy_j, timings
 from edgekit.runners.engines import on_gpu, option_variant
 from edgekit.zoo.registry import list_models
 
@@ -105,16 +105,13 @@ def machine_name(info: DeviceInfo) -> str:
 
 def _row(result: Result, point: Point, card: ModelSpec | None) -> Row:
     info = result.target
-    # Sorted once: what follows sorts again, which costs little then.
-    samples = [] if info.emulated else sorted(point.samples_ns)
-    latency = None if info.emulated else point.latency_ns
+    times = Timings() if info.emulated else timings(point)
     figures = card.published if card is not None else None
     # What quantising costs is not published: edgekit eval measures it.
     accuracy = None if point.precision is Precision.INT8 else figures
     shown = published_latency(card, info, point)
-    p90 = supported_percentile(samples, 90)
     count = point.instruction_count
-    joules = energy_per_inference_j(point)
+    joules = energy_j(point)
     row = Row(
         model=point.model,
         target=info.serial,
@@ -130,11 +127,11 @@ def _row(result: Result, point: Point, card: ModelSpec | None) -> Row:
         power_mode=None if point.power_mode is None else point.power_mode.value,
         cores=point.requested_cores,
         status=point.status.value,
-        latency_ms=None if latency is None else latency / NS_PER_MS,
-        p90_ms=None if p90 is None else p90 / NS_PER_MS,
-        spread=relative_spread(samples) if samples else None,
+        latency_ms=_ms(times.latency_ns),
+        p90_ms=_ms(times.p90_ns),
+        spread=times.spread,
         processes=len(point.processes),
-        samples=len(point.samples_ns),
+        samples=sum(len(run.samples_ns) for run in point.processes),
         cold_start_ms=None if info.emulated else cold_start_ms(point),
         peak_memory_mb=peak_memory_mb(point),
         energy_mj=None if info.emulated or joules is None else joules * 1000,
@@ -161,13 +158,17 @@ def _row(result: Result, point: Point, card: ModelSpec | None) -> Row:
     return msgspec.structs.replace(row, **dict.fromkeys(MEASURED)) if row.parity == "failed" else row
 
 
+def _ms(ns: float | None) -> float | None:
+    return None if ns is None else ns / NS_PER_MS
+
+
 def _median_ms(times_ns: Sequence[int]) -> float | None:
     return median(times_ns) / NS_PER_MS if times_ns else None
 
 
 def cold_start_ms(point: Point) -> float | None:
     """From starting a process to its first answer."""
-    return None if point.cold_start_ns is None else point.cold_start_ns / NS_PER_MS
+    return _ms(point.cold_start_ns)
 
 
 def peak_memory_mb(point: Point) -> float | None:

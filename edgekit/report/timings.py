@@ -1,0 +1,81 @@
+"""Figures of a point's samples, for reports over hundreds of files.
+
+They are those of `Point.latency_ns` and `core.stats`, which sort in Python at every call; numpy sorts once.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Sequence
+
+import msgspec
+import numpy
+import numpy.typing
+
+from edgekit.core.energy import energy_per_inference_j
+from edgekit.core.measurement import Point
+from edgekit.core.stats import SAMPLES_FOR_PERCENTILE, median
+
+Ordered = numpy.typing.NDArray[numpy.float64]
+
+
+class Timings(msgspec.Struct, frozen=True, kw_only=True):
+    """What the samples of a point come to.
+
+    Attributes:
+        latency_ns: As `Point.latency_ns`.
+        p90_ns: Over all samples; None where they are too few to show it.
+        spread: Half the distance between p10 and p90 over the median, of all samples.
+    """
+
+    latency_ns: float | None = None
+    p90_ns: float | None = None
+    spread: float | None = None
+
+
+def timings(point: Point) -> Timings:
+    """All figures of a point; None without samples."""
+    runs = list(_ordered(point))
+    if not runs:
+        return Timings()
+    every = numpy.sort(numpy.concatenate(runs))
+    p10, middle, p90 = (percentile(every, rank) for rank in (10, 50, 90))
+    return Timings(
+        latency_ns=median([percentile(run, 50) for run in runs]),
+        p90_ns=p90 if len(every) >= SAMPLES_FOR_PERCENTILE[90] else None,
+        spread=(p90 - p10) / 2 / middle,
+    )
+
+
+def latency_ns(point: Point) -> float | None:
+    """The median of the processes' medians."""
+    medians = [percentile(run, 50) for run in _ordered(point)]
+    return median(medians) if medians else None
+
+
+def energy_j(point: Point) -> float | None:
+    """As `energy_per_inference_j`, which sorts the samples whether or not a battery was read."""
+    readings = (reading for run in point.processes for reading in run.readings)
+    if all(reading.battery_current_ua is None for reading in readings):
+        return None
+    return energy_per_inference_j(point)
+
+
+def _ordered(point: Point) -> Iterator[Ordered]:
+    """The samples of each process that has any, in ns and rising."""
+    for run in point.processes:
+        if run.samples_ns:
+            yield ordered(run.samples_ns)
+
+
+def ordered(samples: Sequence[float]) -> Ordered:
+    """The samples rising."""
+    return numpy.sort(numpy.fromiter(samples, float, len(samples)))
+
+
+def percentile(rising: Ordered, rank: float) -> float:
+    """As `core.stats.percentile`, of samples that rise."""
+    position = (len(rising) - 1) * rank / 100
+    low = math.floor(position)
+    here, there = float(rising[low]), float(rising[min(low + 1, len(rising) - 1)])
+    return here + (there - here) * (position - low)
