@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 
 import msgspec
 
 from edgekit.core.measurement import Environment, Result
+from edgekit.core.processes import TICKS_PER_S
 from edgekit.core.units import format_bytes
 from edgekit.report.rows import machine_name
 
@@ -27,10 +28,16 @@ def surroundings(result: Result) -> Surroundings:
         machine=("EMULATED " if target.emulated else "") + machine_name(target),
         facts=(
             ("system", ", ".join(filter(None, (target.os, target.kernel, f"{len(target.cores)} cores")))),
+            *_libraries(target.libraries),
             ("measured", f"{result.started_at[:16].replace('T', ' ')} by edgekit {result.edgekit_version}"),
             *_facts(list(_readings(result))),
         ),
     )
+
+
+def _libraries(versions: Mapping[str, str]) -> Iterator[tuple[str, str]]:
+    if versions:
+        yield "libraries", ", ".join(f"{name} {version}" for name, version in versions.items())
 
 
 def _readings(result: Result) -> Iterator[Environment]:
@@ -46,6 +53,10 @@ def _facts(readings: Sequence[Environment]) -> Iterator[tuple[str, str]]:
     gpus = [gpu for one in readings for gpu in one.gpus or ()]
     watts = [gpu.power_milliwatts / 1000 for gpu in gpus if gpu.power_milliwatts is not None]
     mhz = [core.frequency_khz / 1000 for core in cores if core.frequency_khz is not None]
+    currents = [one.battery_current_ua for one in readings]
+    milliamperes = [value / 1000 for value in currents if value is not None]
+    voltages = [one.battery_voltage_uv for one in readings]
+    volts = [value / 1_000_000 for value in voltages if value is not None]
     ranges: tuple[tuple[str, Iterable[float | None], str, str], ...] = (
         ("load", (one.load_1min for one in readings), "{:.1f}", ""),
         ("temperature", heat, "{:.0f}", " °C"),
@@ -54,16 +65,20 @@ def _facts(readings: Sequence[Environment]) -> Iterator[tuple[str, str]]:
         ("GPU temperature", (gpu.temperature_celsius for gpu in gpus), "{:.0f}", " °C"),
         ("GPU power", watts, "{:.0f}", " W"),
         ("battery", (one.battery_percent for one in readings), "{}", " %"),
+        ("battery current", milliamperes, "{:.0f}", " mA"),
+        ("battery voltage", volts, "{:.2f}", " V"),
     )  # fmt: skip
     for name, values, form, unit in ranges:
         if text := _range(values, form):
             yield name, text + unit
+    yield from _counted(readings)
     memory = [one.memory_available_bytes for one in readings if one.memory_available_bytes is not None]
     if memory:
         yield "free memory", f"at least {format_bytes(min(memory))}"
     lists = (
         ("GPU", (gpu.name for gpu in gpus)),
         ("GPU held down by", (reason for gpu in gpus for reason in gpu.throttle_reasons or ())),
+        ("charger", ({True: "on", False: "off", None: None}[one.charging] for one in readings)),
         ("governor", (core.governor for core in cores)),
         ("busy", (name for one in readings for name in one.busy_processes or ())),
         ("not readable", (name for one in readings for name in one.unreadable)),
@@ -71,6 +86,22 @@ def _facts(readings: Sequence[Environment]) -> Iterator[tuple[str, str]]:
     for name, found in lists:
         if words := sorted({word for word in found if word}):
             yield name, ", ".join(words)
+
+
+def _counted(readings: Sequence[Environment]) -> Iterator[tuple[str, str]]:
+    """What the kernel counts since boot, by how much it rose from the first reading to the last."""
+    ticks = [one.steal_ticks for one in readings if one.steal_ticks is not None]
+    if ticks:
+        yield "steal time", f"{(max(ticks) - min(ticks)) / TICKS_PER_S:.1f} s"
+    throttled: dict[int, list[int]] = {}
+    for core in (core for one in readings for core in one.cores):
+        if core.throttle_count is not None:
+            throttled.setdefault(core.core, []).append(core.throttle_count)
+    if throttled:
+        yield (
+            "throttled",
+            f"{sum(max(counts) - min(counts) for counts in throttled.values())} times, all cores",
+        )
 
 
 def _range(values: Iterable[float | None], form: str) -> str:
