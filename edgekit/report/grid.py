@@ -22,6 +22,8 @@ FIGURES = {
     "flops_m": "FLOPs(M)",
     "top1": "Top-1 Acc(%)",
     "top5": "Top-5 Acc(%)",
+    "measured_top1": "Top-1 measured(%)",
+    "measured_top5": "Top-5 measured(%)",
     "crop_size": "Crop Size",
     "resize_short": "Resize Short Size",
 }

@@ -11,6 +11,7 @@ from edgekit.core.measurement import Point, Result
 from edgekit.core.spec import ModelSpec, Platform, Precision, PublishedLatency
 from edgekit.core.stats import median
 from edgekit.core.units import NS_PER_MS
+from edgekit.report.accuracy import MeasuredAccuracy, find_accuracy
 from edgekit.report.timings import Timings, energy_j, timings
 from edgekit.runners.engines import on_gpu, option_variant
 from edgekit.zoo.registry import list_models
@@ -31,6 +32,9 @@ class Row(msgspec.Struct, frozen=True, kw_only=True):
         parity: Whether it computes what its reference does, `passed` or `failed`; where it failed, no
             measured figure is shown.
         copy_in_ms: Median copy of the input to a GPU, which no latency holds; copy_out_ms of the output back.
+        top1: Published, per cent, as top5; of the float network, so None for int8.
+        measured_top1: By `edgekit eval`, per cent, as measured_top5; on so many `measured_pictures`.
+        measured_source: Which engine and which list that was.
         crop_size: Side of the pictures, pixels; resize_short the length of the short side before the crop.
         platform: The kind of machine of the publications that this one is laid out as.
         published_ms: What the publication says for this configuration on `published_platform`.
@@ -69,6 +73,10 @@ class Row(msgspec.Struct, frozen=True, kw_only=True):
     flops_m: float | None
     top1: float | None
     top5: float | None
+    measured_top1: float | None
+    measured_top5: float | None
+    measured_pictures: int | None
+    measured_source: str | None
     crop_size: int | None
     resize_short: int | None
     published_platform: str | None
@@ -86,10 +94,14 @@ MEASURED = (
 )  # fmt: skip
 
 
-def result_rows(results: Iterable[Result]) -> list[Row]:
-    """Every point of every result, in their order."""
+def result_rows(results: Iterable[Result], accuracies: Sequence[MeasuredAccuracy] = ()) -> list[Row]:
+    """Every point of every result, in their order, with what `accuracies` has of the artifacts."""
     cards = {card.name: card for card in list_models()}
-    return [_row(result, point, cards.get(point.model)) for result in results for point in result.points]
+    return [
+        _row(result, point, cards.get(point.model), find_accuracy(point, accuracies))
+        for result in results
+        for point in result.points
+    ]
 
 
 def engine_name(point: Point) -> str:
@@ -103,11 +115,11 @@ def machine_name(info: DeviceInfo) -> str:
     return info.soc or info.model or info.serial
 
 
-def _row(result: Result, point: Point, card: ModelSpec | None) -> Row:
+def _row(result: Result, point: Point, card: ModelSpec | None, measured: MeasuredAccuracy | None) -> Row:
     info = result.target
     times = Timings() if info.emulated else timings(point)
     figures = card.published if card is not None else None
-    # What quantising costs is not published: edgekit eval measures it.
+    # What quantising costs is not published.
     accuracy = None if point.precision is Precision.INT8 else figures
     shown = published_latency(card, info, point)
     count = point.instruction_count
@@ -146,6 +158,10 @@ def _row(result: Result, point: Point, card: ModelSpec | None) -> Row:
         flops_m=figures.flops_m if figures else None,
         top1=accuracy.top1 if accuracy else None,
         top5=accuracy.top5 if accuracy else None,
+        measured_top1=measured.top1 if measured else None,
+        measured_top5=measured.top5 if measured else None,
+        measured_pictures=measured.pictures if measured else None,
+        measured_source=f"{measured.engine} on {measured.list_path}" if measured else None,
         crop_size=None if card is None else card.preprocess.crop_size,
         resize_short=None if card is None else card.preprocess.resize_short,
         published_platform=None if shown is None else shown.platform.value,

@@ -25,6 +25,7 @@ from edgekit.report.names import place
 from edgekit.report.rows import Row
 
 CPU_FIGURES = ("params_m", "flops_m", "top1", "top5")
+MEASURED_FIGURES = ("measured_top1", "measured_top5")
 GPU_FIGURES = ("crop_size", "resize_short", *CPU_FIGURES)
 
 Configuration = tuple[str, int, int]
@@ -63,7 +64,8 @@ def _table(rows: Sequence[Row], *, published: bool) -> Table:
         for name in (GPU_FIGURES if _on_gpu(first) else CPU_FIGURES)
         if any(getattr(row, name) is not None for row in rows)
     ]
-    header = ["Model", *(FIGURES[name] for name in figures)]
+    accuracies = _accuracies(rows)
+    header = ["Model", *(FIGURES[name] for name in figures), *accuracies]
     printed = {_configuration(row) for row in rows if published and row.published_ms is not None}
     for configuration in configurations:
         header.append(_column(first, configuration, configurations))
@@ -72,6 +74,8 @@ def _table(rows: Sequence[Row], *, published: bool) -> Table:
     lines = []
     for model, own in models.items():
         line = [model, *(number(_first(own, name)) for name in figures)]
+        for name, precision in accuracies.values():
+            line.append(number(_first([row for row in own if row.precision == precision], name), 2))
         for configuration in configurations:
             row = found.get((model, configuration))
             line.append(cell(row))
@@ -84,6 +88,17 @@ def _table(rows: Sequence[Row], *, published: bool) -> Table:
 def _first(rows: Sequence[Row], name: str) -> float | None:
     """A figure of the model's, from the first of its rows that has it: int8 has no published accuracy."""
     return next((value for row in rows if (value := getattr(row, name)) is not None), None)
+
+
+def _accuracies(rows: Sequence[Row]) -> dict[str, tuple[str, str]]:
+    """Columns of measured accuracy, of which each precision has its own: the figure and the precision."""
+    precisions = list(dict.fromkeys(row.precision for row in rows))
+    return {
+        f"{FIGURES[name]}{f' {precision.upper()}' * (len(precisions) > 1)}": (name, precision)
+        for precision in precisions
+        for name in MEASURED_FIGURES
+        if any(row.precision == precision and getattr(row, name) is not None for row in rows)
+    }
 
 
 def _copies(rows: Sequence[Row]) -> Table:
@@ -150,6 +165,12 @@ def _notes(rows: Sequence[Row], published: bool) -> tuple[str, ...]:
             notes.append(f"{where}: interrupted after {row.processes} process(es)")
         elif row.verdict not in (None, "valid", "emulated"):
             notes.append(f"{MARK} {where}: {row.verdict}: {row.reasons}")
+    notes += [
+        f"accuracy of {row.model} {row.precision}: measured by {row.measured_source}, "
+        f"{row.measured_pictures} pictures"
+        for row in rows
+        if row.measured_source is not None
+    ]
     if rows[0].emulated:
         notes.append("emulated: instructions of one inference's longest thread, no time of a phone's")
     if published:

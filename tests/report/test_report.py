@@ -143,7 +143,7 @@ def test_directories_stand_for_their_results(files: Path, run_cli: RunCli) -> No
     (files / "eval.json").write_text('{"schema_version": 1, "top1": 0.5}')
     other = run_cli(["report", ".", "--format", "csv"], cwd=files)
     assert (other.exit_code, other.stdout) == (0, whole.stdout)
-    assert other.stderr == "eval.json is no result of bench: left out\n"
+    assert other.stderr == "eval.json is no result of bench or eval: left out\n"
     assert "not a result file of edgekit bench" in run_cli(["report", "eval.json"], cwd=files).stderr
     (files / "cut.json").write_bytes((files / "host.json").read_bytes()[:-300])
     cut = run_cli(["report", "."], cwd=files)

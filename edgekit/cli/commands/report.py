@@ -13,6 +13,8 @@ from edgekit.errors import InputError
 
 if TYPE_CHECKING:
     from edgekit.core.measurement import Result
+    from edgekit.measure.tally import EvalResult
+    from edgekit.report.accuracy import MeasuredAccuracy
 
 FORMATS = ("table", "csv", "md", "json", "html")
 
@@ -28,25 +30,82 @@ FORMATS = ("table", "csv", "md", "json", "html")
 def command(files: tuple[Path, ...], form: str, published: bool, complete: bool, output: Path | None) -> int:
     """Show result FILEs of bench in the layout of the published tables.
 
-    A DIR stands for every result of bench in it. A table goes on below where it is wider than the terminal.
+    Accuracy that result FILEs of eval have of the same artifacts stands beside the published one. A DIR is
+    every result in it. A table goes on below where it is wider than the terminal.
     """
     from edgekit._files import write_atomic
-    from edgekit.measure.results import load_results
 
-    found = load_results(files)
-    for path in found.others:
-        note(f"{path} is no result of bench: left out")
-    text = _render(tuple(found.results.values()), form, published=published)
+    results, evaluations = _load(files)
+    if evaluations and form == "table" and not published:
+        note("accuracy is shown with --published or another --format")
+    accuracies = [one for evaluation in evaluations for one in _accuracies(evaluation)]
+    text = _render(tuple(results.values()), accuracies, form, published=published)
     if output is None:
         click.echo(text)
     else:
         write_atomic(output, text.encode() + b"\n")
     if complete:
-        _check_complete(found.results)
+        _check_complete(results)
     return 0
 
 
-def _render(results: Sequence[Result], form: str, *, published: bool) -> str:
+def _load(files: Sequence[Path]) -> tuple[dict[Path, Result], list[EvalResult]]:
+    """Results of bench and of eval, named or in directories; other documents there are told of."""
+    from edgekit.measure.results import load_results
+
+    evaluations = {path: one for path in files if path.is_file() and (one := _read_evaluation(path))}
+    found = load_results([path for path in files if path not in evaluations])
+    for path in found.others:
+        if one := _read_evaluation(path):
+            evaluations[path] = one
+        else:
+            note(f"{path} is no result of bench or eval: left out")
+    if not found.results:
+        raise InputError(
+            f"reading {', '.join(map(str, evaluations))}: no result of bench among them", hint="edgekit bench"
+        )
+    return found.results, list(evaluations.values())
+
+
+def _read_evaluation(path: Path) -> EvalResult | None:
+    """The document of eval at `path`; None where there is another."""
+    import msgspec
+
+    from edgekit._files import read_bytes
+    from edgekit.measure.tally import EVAL_SCHEMA_VERSION, EvalResult
+
+    content = read_bytes(path, "the result file")
+    # A result of bench is large, and read again.
+    if b'"disagreements_path"' not in content:
+        return None
+    try:
+        result = msgspec.json.decode(content, type=EvalResult)
+    except (msgspec.DecodeError, UnicodeDecodeError):
+        return None
+    return result if result.schema_version == EVAL_SCHEMA_VERSION else None
+
+
+def _accuracies(result: EvalResult) -> list[MeasuredAccuracy]:
+    from edgekit.report.accuracy import MeasuredAccuracy
+
+    return [
+        MeasuredAccuracy(
+            model=result.model,
+            engine=route.engine,
+            precision=route.precision,
+            artifact_sha256=route.artifact.sha256,
+            top1=100 * route.top1.share,
+            top5=100 * route.top5.share,
+            pictures=result.pictures,
+            list_path=result.list_path,
+        )
+        for route in result.routes
+    ]
+
+
+def _render(
+    results: Sequence[Result], accuracies: Sequence[MeasuredAccuracy], form: str, *, published: bool
+) -> str:
     from edgekit.report.formats import as_csv, as_json, as_markdown, as_text
     from edgekit.report.rows import result_rows
     from edgekit.report.table import latency_table
@@ -54,7 +113,7 @@ def _render(results: Sequence[Result], form: str, *, published: bool) -> str:
 
     if form == "table" and not published:
         return "\n\n".join(latency_table(result, width=terminal_width()) for result in results)
-    rows = result_rows(results)
+    rows = result_rows(results, accuracies)
     if form == "csv":
         return as_csv(rows)
     if form == "json":

@@ -1,0 +1,44 @@
+"""Accuracy that `edgekit eval` measured, and which point it is of."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import msgspec
+
+from edgekit.core.measurement import Point
+from edgekit.core.spec import Precision
+
+
+class MeasuredAccuracy(msgspec.Struct, frozen=True, kw_only=True):
+    """What one engine reached with one artifact.
+
+    Attributes:
+        artifact_sha256: Of the artifact's files, as in results of bench.
+        top1: Share of pictures whose best class is right, per cent.
+        top5: Share of pictures whose class is among the five best, per cent.
+        pictures: Those that could be read.
+        list_path: The labelled list that they are of.
+    """
+
+    model: str
+    engine: str
+    precision: Precision
+    artifact_sha256: str
+    top1: float
+    top5: float
+    pictures: int
+    list_path: str
+
+
+def find_accuracy(point: Point, measured: Sequence[MeasuredAccuracy]) -> MeasuredAccuracy | None:
+    """The last one of the artifact that the point ran, by its engine where that was evaluated.
+
+    A point that never ran knows no artifact: then of its model and precision.
+    """
+    if point.artifact is None:
+        own = [one for one in measured if (one.model, one.precision) == (point.model, point.precision)]
+    else:
+        own = [one for one in measured if one.artifact_sha256 == point.artifact.sha256]
+    by_its_engine = [one for one in own if one.engine == point.engine]
+    return next(reversed(by_its_engine or own), None)

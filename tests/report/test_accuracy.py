@@ -1,0 +1,118 @@
+"""Accuracy that eval measured reaches the points that ran the same artifact, and is called measured."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+from pathlib import Path
+
+import msgspec
+import pytest
+
+from edgekit.core.accuracy import wilson
+from edgekit.core.measurement import ArtifactRef, Verdict
+from edgekit.core.spec import Precision
+from edgekit.measure.results import save_result
+from edgekit.measure.tally import EVAL_SCHEMA_VERSION, EvalResult, RouteScore, write_result
+from tests.conftest import RunCli
+from tests.measure.points import point, process, result, samples
+
+FLOAT, INT8 = "a" * 64, "b" * 64
+
+
+def artifact(sha256: str) -> ArtifactRef:
+    return ArtifactRef(
+        kind="onnx", format="onnx", sha256=sha256, converter="paddle2onnx", converter_version="2"
+    )
+
+
+def score(engine: str, precision: Precision, sha256: str, hits: int) -> RouteScore:
+    return RouteScore(
+        engine=engine, precision=precision, artifact=artifact(sha256),
+        top1=wilson(hits, 1000), top5=wilson(hits + 100, 1000),
+    )  # fmt: skip
+
+
+def evaluation(*routes: RouteScore) -> EvalResult:
+    """Invented scores on a list of a thousand pictures."""
+    return EvalResult(
+        schema_version=EVAL_SCHEMA_VERSION, edgekit_version="0", started_at="2026-11-23T12:00:00+00:00",
+        ended_at="2026-11-23T12:01:00+00:00", model="PPLCNet_x1_0", target="host", list_path="val.txt",
+        list_sha256="c" * 64, data="pictures", threads=1, batch_size=8, skipped=(), pictures=1000,
+        unreadable=0, first_error=None, disagreements=0, confusion_path="c.csv",
+        disagreements_path="d.csv", routes=routes,
+    )  # fmt: skip
+
+
+@pytest.fixture
+def files(tmp_path: Path) -> Path:
+    runs = process(samples(3.0))
+    points = [
+        point(runs, precision=precision, artifact=artifact(sha256), verdict=Verdict.VALID, model=model)
+        for precision, sha256, model in (
+            (Precision.FP32, FLOAT, "PPLCNet_x1_0"),
+            (Precision.INT8, INT8, "PPLCNet_x1_0"),
+            (Precision.INT8, "d" * 64, "PPLCNet_x0_5"),
+        )
+    ]
+    save_result(tmp_path / "host.json", result(*points))
+    routes = (
+        score("onnxruntime", Precision.FP32, FLOAT, 700),
+        score("onnxruntime", Precision.INT8, INT8, 690),
+        score("openvino", Precision.INT8, INT8, 650),
+    )
+    write_result(evaluation(*routes), tmp_path / "eval.json")
+    return tmp_path
+
+
+@pytest.mark.parametrize("places", [["host.json", "eval.json"], ["eval.json", "host.json"], ["."]])
+def test_it_stands_beside_the_published_as_measured(files: Path, run_cli: RunCli, places: list[str]) -> None:
+    done = run_cli(["report", *places, "--format", "md"], cwd=files)
+    assert (done.exit_code, done.stderr) == (0, "")
+    tables = done.stdout.split("### ")[1:]
+    lines = [[cell.strip() for cell in line.strip("|").split("|")]
+             for table in tables for line in table.splitlines() if line.startswith("| ")]  # fmt: skip
+    measured = ["Top-1 measured(%)", "Top-5 measured(%)"]
+    assert lines[0][3:7] == ["Top-1 Acc(%)", "Top-5 Acc(%)", *measured]
+    assert lines[1][3:7] == ["71.32", "90.03", "70.00", "80.00"]
+    assert lines[2][3:5] == measured
+    assert [line[3:5] for line in lines[3:]] == [["69.00", "79.00"], ["-", "-"]]
+    assert "accuracy of PPLCNet_x1_0 int8: measured by onnxruntime on val.txt, 1000 pictures" in done.stdout
+
+
+def test_every_precision_of_a_gpu_has_its_own(files: Path, run_cli: RunCli) -> None:
+    points = [
+        point(process(samples(1.0)), precision=precision, artifact=artifact(sha256), engine="paddle-gpu")
+        for precision, sha256 in ((Precision.FP32, FLOAT), (Precision.INT8, INT8))
+    ]
+    save_result(files / "gpu.json", result(*points))
+    text = run_cli(["report", "gpu.json", "eval.json", "--format", "md"], cwd=files).stdout
+    header, _, line = [row for row in text.splitlines() if row.startswith("|")]
+    cells = dict(zip(header.split(" | "), line.split(" | "), strict=True))
+    assert cells["Top-1 Acc(%)"] == "71.32"
+    assert (cells["Top-1 measured(%) FP32"], cells["Top-1 measured(%) INT8"]) == ("70.00", "65.00")
+
+
+def test_rows_say_on_what(files: Path, run_cli: RunCli) -> None:
+    text = run_cli(["report", ".", "--format", "csv"], cwd=files).stdout
+    rows = list(csv.DictReader(io.StringIO(text)))
+    assert [row["top1"] for row in rows] == ["71.32", "", ""]
+    assert [row["measured_top1"] for row in rows] == ["70.0", "69.0", ""]
+    assert [row["measured_pictures"] for row in rows] == ["1000", "1000", ""]
+    assert rows[1]["measured_source"] == "onnxruntime on val.txt"
+
+
+def test_a_plain_table_says_where_accuracy_is(files: Path, run_cli: RunCli) -> None:
+    done = run_cli(["report", "."], cwd=files)
+    assert (done.exit_code, done.stderr) == (0, "accuracy is shown with --published or another --format\n")
+
+
+def test_an_evaluation_alone_is_no_report(files: Path, run_cli: RunCli) -> None:
+    done = run_cli(["report", "eval.json"], cwd=files)
+    assert (done.exit_code, done.stdout) == (3, "")
+    assert "no result of bench among them" in done.stderr
+    newer = json.loads((files / "eval.json").read_text()) | {"schema_version": EVAL_SCHEMA_VERSION + 1}
+    (files / "eval.json").write_bytes(msgspec.json.encode(newer))
+    done = run_cli(["report", "."], cwd=files)
+    assert done.stderr == "eval.json is no result of bench or eval: left out\n"
