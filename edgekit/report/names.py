@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Sequence
 
+from edgekit.core.spec import Platform
 from edgekit.report.grid import threads_words
 from edgekit.report.rows import Row
 
@@ -14,12 +15,17 @@ def place(row: Row) -> str:
     return row.machine if row.target in (row.machine, "host") else f"{row.target}, {row.machine}"
 
 
+def _knows_place(row: Row) -> bool:
+    """A point of a GPU engine that did not run does not know which GPU it is of."""
+    return bool(row.processes) or row.platform != Platform.V100.value
+
+
 def series_names(rows: Sequence[Row]) -> list[str]:
     """What each row has in common with other models, threads and batches: `paddlelite fp32, A1, SM8150`.
 
     Machines and engines' versions are named where there are several of them.
     """
-    several_places = len({place(row) for row in rows}) > 1
+    several_places = len({place(row) for row in rows if _knows_place(row)}) > 1
     versions = {(row.engine, row.engine_version) for row in rows if row.engine_version is not None}
     several_versions = {
         engine for engine, count in Counter(engine for engine, _ in versions).items() if count > 1
@@ -30,7 +36,7 @@ def series_names(rows: Sequence[Row]) -> list[str]:
         words = [" ".join(filter(None, (row.engine, version, row.precision)))]
         words += [f"power mode {row.power_mode}"] if row.power_mode else []
         words += [f"cores {row.cores}"] if row.cores else []
-        words += [place(row)] if several_places else []
+        words += [place(row)] if several_places and _knows_place(row) else []
         names.append(", ".join(words))
     return names
 

@@ -5,7 +5,9 @@ from __future__ import annotations
 import msgspec
 import pytest
 
-from edgekit.core.measurement import Point, PowerMode, Result, Verdict
+from edgekit.core.device import Gpu
+from edgekit.core.measurement import Point, PowerMode, Result, Status, Verdict
+from edgekit.core.spec import Precision
 from edgekit.report.html import as_html
 from edgekit.report.names import point_names
 from edgekit.report.plots import accuracy_plot, scaling_plots
@@ -69,6 +71,16 @@ def test_points_of_one_machine_are_told_apart(
 ) -> None:
     rows = result_rows([result(*(timed(3, **one) for one in changes))])
     assert point_names(rows) == [f"PPLCNet_x1_0, paddlelite fp32, {name}" for name in names]
+
+
+def test_what_did_not_run_on_a_gpu_is_no_other_machine() -> None:
+    gpu = Gpu(name="Invented GPU", uuid="GPU-0", compute_capability="7.0", cuda_version="12.4")
+    ran = timed(1, engine="paddle-gpu", gpu=gpu)
+    skipped = point(engine="paddle-gpu", precision=Precision.INT8, status=Status.SKIPPED)
+    assert point_names(result_rows([result(ran, skipped)])) == [
+        "PPLCNet_x1_0, paddle-gpu fp32, 1 thread, bs1",
+        "PPLCNet_x1_0, paddle-gpu int8, 1 thread, bs1",
+    ]
 
 
 def test_versions_and_runs_are_named_where_they_differ() -> None:
