@@ -147,7 +147,7 @@ def _estimate(soc: SocModel, count: NetworkCount, threads: int) -> Estimate:
     if millions is None:
         raise InputError(
             f"estimating {count.model} at {threads} threads: it was counted at {', '.join(count.millions)}",
-            hint=f"--count --threads {threads}  counts it",
+            hint=f"edgekit estimate {count.model} --precision {count.precision} --count --threads {threads}",
         )
     error, reasons = fit.leave_one_out_error, []
     if count.precision != soc.precision:

@@ -17,9 +17,9 @@ from edgekit.errors import InputError, UsageError
 from edgekit.measure.estimate import count_network, estimate, known_count
 from edgekit.measure.fit import fit_results
 from edgekit.measure.results import save_result
-from edgekit.measure.soc_model import FitPoint, NetworkCount, fit_points, load_counts, load_soc
+from edgekit.measure.soc_model import FitPoint, NetworkCount, fit_points, load_soc
 from edgekit.measure.target import Subject
-from edgekit.zoo.registry import find_model
+from edgekit.zoo.registry import find_model, list_models
 from tests.conftest import RunCli
 from tests.measure.points import point, process, result
 
@@ -223,18 +223,22 @@ def test_a_users_own_phone_is_fitted(tmp_path: Path, run_cli: RunCli) -> None:
     assert f"{0.4 * 195.843 + 0.2 * 26.123:.2f}" in shown.stdout
 
 
-def test_what_was_not_counted_is_named(tmp_path: Path, run_cli: RunCli) -> None:
-    partly = next((one for one in load_counts().networks if "4" not in one.millions), None)
-    if partly is None:
-        pytest.skip("every network was counted at every number of threads")
-    asked = ["estimate", partly.model, "--precision", partly.precision]
-    shown = run_cli([*asked, "--json"], cwd=tmp_path)
-    assert shown.exit_code == 0, shown.stderr
-    assert [str(one["threads"]) for one in json.loads(shown.stdout)["estimates"]] == [*partly.millions]
-    assert "was not counted with 4" in shown.stderr
-    refused = run_cli([*asked, "--threads", "4"], cwd=tmp_path)
-    assert refused.exit_code == 3
-    assert "--count" in refused.stderr
+def test_what_was_not_counted_is_named() -> None:
+    count = known_count("ResNet50", Precision.FP32)
+    assert count is not None
+    partly = msgspec.structs.replace(count, millions={"1": count.millions["1"]})
+    with pytest.raises(InputError, match="ResNet50 at 4 threads: it was counted at 1") as caught:
+        estimate(load_soc("sd855"), partly, [1, 4])
+    assert caught.value.hint == "edgekit estimate ResNet50 --precision fp32 --count --threads 4"
+
+
+@pytest.mark.parametrize("precision", [Precision.FP32, Precision.INT8])
+def test_every_network_of_the_zoo_is_counted(precision: Precision) -> None:
+    """But those that come as official archives alone."""
+    for card in list_models():
+        count = known_count(card.name, precision)
+        assert (count is None) is (card.network is None), card.name
+        assert count is None or set(count.millions) == {"1", "2", "4"}
 
 
 def test_a_poor_fit_of_unsteady_points_says_so(tmp_path: Path, run_cli: RunCli) -> None:

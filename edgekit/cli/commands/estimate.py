@@ -63,23 +63,14 @@ def command(
         model = msgspec.structs.replace(model, virtual_soc=virtual_soc)
     if name is None:
         return 0
-    fitted = tuple(fit.threads for fit in model.fits)
-    count = _count(
-        name, model, Precision(precision), threads or fitted, count_now=count_now, install=not no_install
-    )
-    report = estimate(model, count, threads or _known(count, fitted))
+    threads = threads or tuple(fit.threads for fit in model.fits)
+    count = _count(name, model, Precision(precision), threads, count_now=count_now, install=not no_install)
+    report = estimate(model, count, threads)
     if as_json:
         echo_json(report)
     else:
         click.echo(_render(report, model))
     return 0
-
-
-def _known(count: NetworkCount, fitted: tuple[int, ...]) -> tuple[int, ...]:
-    missing = [str(threads) for threads in fitted if str(threads) not in count.millions]
-    if missing:
-        note(f"{count.model} was not counted with {' and '.join(missing)} threads: --count does that")
-    return tuple(threads for threads in fitted if str(threads) in count.millions)
 
 
 def _fit(files: tuple[Path, ...], output: Path | None, virtual_soc: str | None) -> SocModel:
