@@ -5,7 +5,7 @@ the runner makes just before and just after them, and without. What edgekit itse
 process starts and after it has ended. Prints the median over pairs of blocks of the ratio of their medians,
 with its interval over processes; exits 1 where that does not lie within the limit.
 
-    .venv/bin/python scripts/bench_environment.py --processes 8 --pairs 60
+    .venv/bin/python scripts/bench_environment.py --processes 16 --pairs 60
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ INFERENCES = Run(warmup=0, warmup_ns=0, repeats=20, min_ns=0)
 def main() -> int:
     parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
     parser.add_argument("model", nargs="?", default="PPLCNet_x1_0", help="NAME or its directory")
-    parser.add_argument("--processes", type=int, default=8)
+    parser.add_argument("--processes", type=int, default=16)
     parser.add_argument("--pairs", type=int, default=60, help="of blocks, in each process")
     asked = parser.parse_args()
     directory, manifest = find_artifacts(asked.model)
