@@ -13,6 +13,7 @@ from edgekit.core.measurement import RESULT_SCHEMA_VERSION, Result
 Document = dict[str, Any]
 
 WORD = re.compile(r'"(?:[^"\\]|\\.)*"?|[\[\]{},:]|[^\s\[\]{},:"]+', re.DOTALL)
+VERSION = re.compile(rb'\s*\{\s*"schema_version":\s*(\d{1,9})\s*,')
 MALFORMED = re.compile(r"\(byte (\d+)\)")
 
 
@@ -35,9 +36,9 @@ def decode_result(content: bytes) -> Result:
         ResultFormatError: It is cut off, damaged, of other types, or of a version that is not known.
     """
     try:
-        version = msgspec.json.decode(content, type=_Version).schema_version
+        version = _version(content)
         if version == RESULT_SCHEMA_VERSION:
-            return msgspec.json.decode(content, type=Result)
+            return _present(content)
         return msgspec.convert(_upgraded(msgspec.json.decode(content), version), Result)
     except msgspec.ValidationError as error:
         raise ResultFormatError(_with_place(str(error))) from error
@@ -45,6 +46,21 @@ def decode_result(content: bytes) -> Result:
         raise ResultFormatError(f"{error} - at `{_place(content, error)}`") from error
     except RecursionError as error:
         raise ResultFormatError(_with_place("nested too deep")) from error
+
+
+def _version(content: bytes) -> int:
+    """The document's version, without reading all of it where it stands first, as `bench` writes it."""
+    first = VERSION.match(content)
+    return int(first[1]) if first else msgspec.json.decode(content, type=_Version).schema_version
+
+
+def _present(content: bytes) -> Result:
+    try:
+        return msgspec.json.decode(content, type=Result)
+    except msgspec.ValidationError:
+        # Of a document that is cut as well, the cut is told.
+        msgspec.json.decode(content, type=_Version)
+        raise
 
 
 def _with_place(message: str) -> str:
