@@ -25,7 +25,7 @@ DRIFT = 0.05
 # pyperf's limit for a standard deviation over the mean.
 SPREAD_WITHIN = 0.10
 # Standard deviation of the medians of processes that ran one after the other: of five on two virtual cores
-# with nobody else at work 2.4 and 3.8 %, in the middle of two sessions.
+# with nobody else at work 2.4 and 3.8 %, in the middle of two series.
 SPREAD_BETWEEN = 0.05
 MODE_DISTANCE = 0.03
 MODE_SHARE = 0.10
@@ -91,22 +91,19 @@ def _unverified(point: Point) -> Iterator[str]:
 
 
 def _throttled(point: Point, *, emulated: bool) -> Iterator[str]:
-    readings = _readings(point)
+    around = [one for one in (point.environment_before, point.environment_after) if one is not None]
+    at_work = [reading for run in point.processes for reading in run.readings]
     # An emulator's threads run on the host's cores, whose numbers say nothing about the device's.
     used = set() if emulated else {core for run in point.processes for core in _cores_of(run, point)}
     drops = _frequency_drops(point, emulated=emulated)
-    drops += _falls(((one, used) for one in readings), lambda core: core.max_frequency_khz, "was limited")
-    drops += _throttle_counts(readings)
-    drops += _temperature_rises(readings)
+    limits = ((one, used) for one in (*around[:1], *at_work, *around[1:]))
+    drops += _falls(limits, lambda core: core.max_frequency_khz, "was limited")
+    drops += _throttle_counts(around)
+    # A core that computes is hotter than one that rests: like is compared with like.
+    drops += [*_temperature_rises(at_work), *_temperature_rises(around)]
     drops += [drop for run in point.processes for drop in _gpu_drops(run.gpu_states)]
     if drops:
         yield f"{drops[0]}: let it cool (--cooldown 30), bind fewer threads, take it off its charger"
-
-
-def _readings(point: Point) -> list[Environment]:
-    """Every reading of a point in order: before it, in its processes, and after it."""
-    within = [reading for run in point.processes for reading in run.readings]
-    return [one for one in (point.environment_before, *within, point.environment_after) if one is not None]
 
 
 def _cores_of(run: ProcessRun, point: Point) -> set[int]:

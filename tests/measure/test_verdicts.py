@@ -184,6 +184,10 @@ def test_a_limit_or_heat_in_the_middle_is_throttling() -> None:
     assert limited[0] is Verdict.THROTTLED
     assert "core 0 was limited from 2841 to 2000 MHz" in limited[1]
     assert "cpu rose from 40 to 85 °C" in verdict_of(middle(reading(2_841_000, 85.0)))[1]
+    # Work itself heats a core at once.
+    busy, rest = reading(2_841_000, 70.0), reading(2_841_000, 45.0)
+    runs = [process(samples(), readings=(busy, busy))] * 3
+    assert verdict_of(point(*runs, environment_before=rest, environment_after=rest))[0] is Verdict.VALID
 
 
 def test_throttle_counters_and_heat_are_throttling() -> None:
