@@ -6,6 +6,7 @@ import contextlib
 import errno
 import hashlib
 import os
+import shutil
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
@@ -89,6 +90,24 @@ def write_atomic(path: Path, content: bytes | str) -> None:
     data = content.encode() if isinstance(content, str) else content
     with atomic_file(path) as temporary:
         temporary.write_bytes(data)
+
+
+@contextlib.contextmanager
+def new_directory(place: Path) -> Iterator[Path]:
+    """An empty directory that takes the place of `place` where the block ends well; old or new, never half.
+
+    What lies beside it is thrown away at the end.
+    """
+    work = Path(tempfile.mkdtemp(prefix=f".{place.name}.", dir=place.parent))
+    try:
+        new = work / "new"
+        new.mkdir()
+        yield new
+        if place.exists():
+            place.rename(work / "old")
+        new.rename(place)
+    finally:
+        shutil.rmtree(work, ignore_errors=True)
 
 
 def remove_stale_parts(directory: Path) -> None:

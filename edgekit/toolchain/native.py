@@ -10,14 +10,13 @@ import hashlib
 import importlib.util
 import os
 import shutil
-import tempfile
 from collections.abc import Callable
 from pathlib import Path
 
 import msgspec
 
 from edgekit import __version__, _process
-from edgekit._files import locked, output_error, sha256_file
+from edgekit._files import locked, new_directory, output_error, sha256_file
 from edgekit.errors import ToolError, UsageError
 from edgekit.toolchain.cache import cache_directory
 from edgekit.toolchain.compilers import Compiler, c_compiler, cxx_compiler
@@ -113,16 +112,8 @@ def build_once(program: Path, what: str, build: Callable[[Path, Path], None], *,
         with locked(place.with_suffix(".lock"), what):
             if _is_whole(program) and not force:
                 return
-            work = Path(tempfile.mkdtemp(prefix=f".{place.name}.", dir=place.parent))
-            try:
-                new = work / "new"
-                new.mkdir()
-                build(work, new)
-                if place.exists():
-                    place.rename(work / "old")
-                new.rename(place)
-            finally:
-                shutil.rmtree(work, ignore_errors=True)
+            with new_directory(place) as new:
+                build(new.parent, new)
     except OSError as error:
         raise output_error(place, error) from error
 

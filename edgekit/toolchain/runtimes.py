@@ -7,12 +7,11 @@ marker is written last and says what it is. `onnxruntime_runtime` and `paddlelit
 from __future__ import annotations
 
 import shutil
-import tempfile
 from pathlib import Path
 
 import msgspec
 
-from edgekit._files import locked, output_error, sha256_file, write_atomic
+from edgekit._files import locked, new_directory, output_error, sha256_file, write_atomic
 from edgekit.errors import ToolError
 from edgekit.toolchain.cache import cache_directory
 from edgekit.toolchain.component import Found
@@ -116,19 +115,14 @@ def store(runtime: Runtime, files: dict[str, Path]) -> Runtime:
     place = runtime_directory(runtime.engine, runtime.target)
     try:
         place.parent.mkdir(parents=True, exist_ok=True)
-        with locked(place.with_suffix(".lock"), f"the {runtime.engine} runtime for {runtime.target}"):
-            work = Path(tempfile.mkdtemp(prefix=f".{place.name}.", dir=place.parent))
-            try:
-                new = work / "new"
-                for name, file in files.items():
-                    (new / name).parent.mkdir(parents=True, exist_ok=True)
-                    shutil.copyfile(file, new / name)
-                write_atomic(new / MARKER, msgspec.json.encode(runtime))
-                if place.exists():
-                    place.rename(work / "old")
-                new.rename(place)
-            finally:
-                shutil.rmtree(work, ignore_errors=True)
+        with (
+            locked(place.with_suffix(".lock"), f"the {runtime.engine} runtime for {runtime.target}"),
+            new_directory(place) as new,
+        ):
+            for name, file in files.items():
+                (new / name).parent.mkdir(parents=True, exist_ok=True)
+                shutil.copyfile(file, new / name)
+            write_atomic(new / MARKER, msgspec.json.encode(runtime))
     except OSError as error:
         raise output_error(place, error) from error
     return msgspec.structs.replace(runtime, directory=str(place))
