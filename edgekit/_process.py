@@ -13,6 +13,7 @@ import selectors
 import shlex
 import signal
 import subprocess
+import sys
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -45,6 +46,15 @@ class Completed:
         """The last non-empty lines of stderr, or of stdout where stderr is empty, for error messages."""
         text = self.stderr.strip() or self.stdout.strip()
         return "\n".join(text.splitlines()[-lines:])
+
+
+def own_worker(module: str) -> list[str | Path]:
+    """The command line that runs `main` of one of edgekit's modules in a Python like this one.
+
+    Not `-m`: that would put the user's directory, and a paddle.py in it, before everything installed.
+    """
+    code = f"import sys; sys.path[0] = sys.argv[1]; from {module} import main; main()"
+    return [sys.executable, "-c", code, Path(__file__).parent.parent]
 
 
 def child_environment(extra: Mapping[str, str | None] | None = None) -> dict[str, str]:

@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 import importlib.metadata
-import sys
 from pathlib import Path
 
 import msgspec
 
-import edgekit
 from edgekit import __version__, _process, errors
 from edgekit.convert.import_jobs import Answer, Job, OnnxJob, PirJob, ProgramJob, ScoresJob
 from edgekit.convert.import_source import Source, SourceKind
@@ -23,7 +21,7 @@ from edgekit.toolchain.opt import Opt
 STEP_TIMEOUT_S = 600.0
 OPS_TIMEOUT_S = 60.0
 _PADDLE2ONNX = "paddle2onnx"
-_BOOTSTRAP = "import sys; sys.path[0] = sys.argv[1]; from edgekit.convert.import_worker import main; main()"
+WORKER = "edgekit.convert.import_worker"
 _ENVIRONMENT = {"GLOG_minloglevel": "2", "OMP_NUM_THREADS": "1"}
 
 Signature = tuple[tuple[TensorSpec, ...], tuple[TensorSpec, ...]]
@@ -147,9 +145,8 @@ def _from_onnx(
 
 def run_step(job: Job) -> Answer:
     """Run one step of the worker. Raises whatever it says, or ConversionError where it dies."""
-    root = Path(edgekit.__file__).parent.parent
     done = _process.run(
-        [sys.executable, "-c", _BOOTSTRAP, root],
+        _process.own_worker(WORKER),
         timeout_s=STEP_TIMEOUT_S,
         env={**_ENVIRONMENT, "FLAGS_enable_pir_api": "1" if isinstance(job, ScoresJob) else "0"},
         input_text=msgspec.json.encode(job).decode(),

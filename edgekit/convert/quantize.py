@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 import importlib.metadata
-import sys
 from collections.abc import Sequence
 from pathlib import Path
 
 import msgspec
 
-import edgekit
 from edgekit import _process
 from edgekit.convert.lite import Conversion
 from edgekit.convert.manifest import describe_file
@@ -23,8 +21,7 @@ FORMATS = ("onnx", "nb")
 NB_TARGETS = ("arm",)
 # 1,000 pictures take Paddle ten minutes; a hang takes for ever.
 WORKER_TIMEOUT_S = 1800.0
-# Not `-m`: that would put the user's directory first on the path (see worker_client).
-_BOOTSTRAP = "import sys; sys.path[0] = sys.argv[1]; from edgekit.convert.quantize_worker import main; main()"
+WORKER = "edgekit.convert.quantize_worker"
 _ENVIRONMENT = {"FLAGS_enable_pir_api": "0", "GLOG_minloglevel": "2"}
 _REFUSED = {
     "x86": "Paddle Lite's x86 kernels compute NaN or zeros from quantised models, without an error",
@@ -154,9 +151,8 @@ def _run_worker(
     )
     job_path = staging / "job.json"
     job_path.write_bytes(msgspec.json.encode(job))
-    root = Path(edgekit.__file__).parent.parent
     done = _process.run(
-        [sys.executable, "-c", _BOOTSTRAP, root, job_path], timeout_s=WORKER_TIMEOUT_S, env=_ENVIRONMENT
+        [*_process.own_worker(WORKER), job_path], timeout_s=WORKER_TIMEOUT_S, env=_ENVIRONMENT
     )
     job_path.unlink()
     missing = [output for output in outputs if not Path(output).is_file() or not Path(output).stat().st_size]

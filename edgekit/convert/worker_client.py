@@ -4,14 +4,12 @@ from __future__ import annotations
 
 import contextlib
 import logging
-import sys
 import tempfile
 from pathlib import Path
 from types import TracebackType
 
 import msgspec
 
-import edgekit
 from edgekit import _process, errors
 from edgekit.convert.jobs import BuildJob, Event, JobFailed, JobFinished, OnnxBuilt, PaddleBuilt, StageStarted
 from edgekit.errors import ConversionError, EdgekitError
@@ -20,8 +18,7 @@ logger = logging.getLogger("edgekit.process")
 
 # Building, writing and converting the largest network takes 20 s.
 EVENT_TIMEOUT_S = 600.0
-# Not `-m`: that would put the user's directory, and a paddle.py in it, before everything installed.
-_BOOTSTRAP = "import sys; sys.path[0] = sys.argv[1]; from edgekit.convert.worker import main; main()"
+WORKER = "edgekit.convert.worker"
 _ENVIRONMENT = {
     # Without it Paddle writes PIR programs, which opt cannot read.
     "FLAGS_enable_pir_api": "0",
@@ -53,9 +50,8 @@ class ExportWorker:
         """Give it a job; `next_event` until `JobFinished` follows."""
         if self._child is None:
             scratch = Path(self._scratch.enter_context(tempfile.TemporaryDirectory(prefix="edgekit-export-")))
-            root = Path(edgekit.__file__).parent.parent
             self._child = _process.LineChild(
-                [sys.executable, "-c", _BOOTSTRAP, root],
+                _process.own_worker(WORKER),
                 stderr_path=scratch / "worker.log",
                 env=_ENVIRONMENT,
             )

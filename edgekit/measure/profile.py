@@ -5,14 +5,12 @@ from __future__ import annotations
 import importlib.util
 import logging
 import os
-import sys
 import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 
 import msgspec
 
-import edgekit
 from edgekit import _process
 from edgekit.convert.manifest import verify_files
 from edgekit.core.artifact import ArtifactKind
@@ -33,8 +31,7 @@ WARMUP_RUNS = 10
 PROCESSES = 3
 # 60 inferences of the largest network with one thread.
 WORKER_TIMEOUT_S = 1800.0
-# Not `-m`: that would put the user's directory first on the path (see convert.worker_client).
-_BOOTSTRAP = "import sys; sys.path[0] = sys.argv[1]; from edgekit.measure.profile_worker import main; main()"
+WORKER = "edgekit.measure.profile_worker"
 
 
 class NodeEvent(msgspec.Struct, frozen=True):
@@ -135,8 +132,7 @@ def _profile(subject: Subject, threads: int, repeats: int) -> _Profiled:
             answer=str(written),
         )
         place.write_bytes(msgspec.json.encode(job))
-        root = Path(edgekit.__file__).parent.parent
-        done = _process.run([sys.executable, "-c", _BOOTSTRAP, root, place], timeout_s=WORKER_TIMEOUT_S)
+        done = _process.run([*_process.own_worker(WORKER), place], timeout_s=WORKER_TIMEOUT_S)
         if not done.ok or not written.exists():
             raise RunnerError(f"{label}: {_process.describe_exit(done.exit_code)}: {done.tail(3)}")
         answer = msgspec.json.decode(written.read_bytes(), type=ProfileAnswer)
