@@ -74,9 +74,9 @@ def known_count(asked: str | Subject, precision: Precision) -> NetworkCount | No
         asked: A model of the zoo as its card says, or artifacts.
     """
     name, model = (asked, asked) if isinstance(asked, str) else (asked.manifest.name, _zoo_model(asked))
-    counts = load_counts()
+    counts, twins = load_counts(), _twins(model)
     for one in counts.networks:
-        if one.precision == precision.value and one.model in _twins(model):
+        if one.precision == precision.value and one.model in twins:
             runtime = one.runtime or counts.runtime
             return msgspec.structs.replace(one, model=name, network=one.model, runtime=runtime)
     return None
