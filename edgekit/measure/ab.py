@@ -139,10 +139,13 @@ def run_ab(
     before = target.environment(asked.engine)
     trios = _trios(target, loads, asked, show)
     after = target.environment(asked.engine)
-    sides = (_side(target, a, trios, 0, asked, references), _side(target, b, trios, 2, asked, references))
-    ratio, control, medians = (
-        _interval([getattr(trio, name) for trio in trios]) for name in ("ratio", "control", "median_ratio")
-    )
+    sides = [
+        _side(target, subject, loads[index], trios, index, asked, references)
+        for subject, index in ((a, 0), (b, 2))
+    ]
+    ratios, controls = tuple(trio.ratio for trio in trios), tuple(trio.control for trio in trios)
+    ratio, control = _interval(ratios), _interval(controls)
+    medians = _interval([trio.median_ratio for trio in trios])
     change, reason = reconcile(
         decide_ab(ratio, control, asked.threshold), decide_ab(medians, control, asked.threshold)
     )
@@ -159,8 +162,8 @@ def run_ab(
         ratio=ratio,
         control=control,
         median_ratio=medians,
-        ratios=tuple(trio.ratio for trio in trios),
-        controls=tuple(trio.control for trio in trios),
+        ratios=ratios,
+        controls=controls,
         threshold=asked.threshold,
         change=change,
         reason=reason,
@@ -217,6 +220,7 @@ def _trios(
 def _side(
     target: Target,
     subject: Subject,
+    load: Load,
     trios: Sequence[Trio],
     index: int,
     asked: AbOptions,
@@ -228,7 +232,7 @@ def _side(
     parity = None
     if reference is not None:
         with target.session(asked.engine, label) as session:
-            session.load(load_request(target, subject, asked))
+            session.load(load)
             parity = check_parity(session, subject, asked.precision, asked.batch_size, reference, label=label)
     took = [count for trio in trios if (count := trio.threads[index]) is not None]
     return AbSide(
