@@ -253,9 +253,8 @@ class Sweep:
     def _add(self, index: int, turn: Turn, environment: Environment) -> None:
         point = self.points[index]
         self._environment = environment
-        run = turn.run
-        if environment.reference_ns is not None:
-            run = msgspec.structs.replace(run, reference_ns=environment.reference_ns)
+        reference_ns = turn.run.reference_ns or environment.reference_ns
+        run = msgspec.structs.replace(turn.run, reference_ns=reference_ns)
         point = msgspec.structs.replace(point, processes=(*point.processes, run))
         self._replace(
             index,

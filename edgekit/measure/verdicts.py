@@ -94,8 +94,10 @@ def _throttled(point: Point, *, emulated: bool) -> Iterator[str]:
     around = [one for one in (point.environment_before, point.environment_after) if one is not None]
     at_work = [reading for run in point.processes for reading in run.readings]
     # An emulator's threads run on the host's cores, whose numbers say nothing about the device's.
-    used = set() if emulated else {core for run in point.processes for core in _cores_of(run, point)}
-    drops = _frequency_drops(point, emulated=emulated)
+    cores = [set() if emulated else _cores_of(run, point) for run in point.processes]
+    speeds = ((one, own) for run, own in zip(point.processes, cores, strict=True) for one in run.readings)
+    drops = _falls(speeds, lambda core: core.frequency_khz, "fell")
+    used = set().union(*cores)
     limits = ((one, used) for one in (*around[:1], *at_work, *around[1:]))
     drops += _falls(limits, lambda core: core.max_frequency_khz, "was limited")
     drops += _throttle_counts(around)
@@ -109,16 +111,6 @@ def _throttled(point: Point, *, emulated: bool) -> Iterator[str]:
 def _cores_of(run: ProcessRun, point: Point) -> set[int]:
     """The cores that a process computed on; empty where they are not known."""
     return set(run.cores_seen) or set(point.cores)
-
-
-def _frequency_drops(point: Point, *, emulated: bool) -> list[str]:
-    """Cores that computed whenever they were read, and ran slower than before in this point."""
-    at_work = (
-        (reading, set() if emulated else _cores_of(run, point))
-        for run in point.processes
-        for reading in run.readings
-    )
-    return _falls(at_work, lambda core: core.frequency_khz, "fell")
 
 
 def _falls(
