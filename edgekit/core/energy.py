@@ -20,9 +20,9 @@ def energy_per_inference_j(point: Point) -> float | None:
     """
     readings = [reading for run in point.processes for reading in run.readings]
     powers = [_watts(reading) for reading in readings]
-    latency_ns = point.latency_ns
     known = [power for power in powers if power is not None]
-    if latency_ns is None or not known or len(known) < len(powers):
+    # Most points have no battery: their samples are not sorted for nothing.
+    if not known or len(known) < len(powers) or (latency_ns := point.latency_ns) is None:
         return None
     watts = median(known)
     return watts * latency_ns / 1e9 if watts >= LEAST_WATTS else None

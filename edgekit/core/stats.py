@@ -4,6 +4,16 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from typing import Any, Protocol
+
+
+class Rising(Protocol):
+    """What a list and an array have in common."""
+
+    def __len__(self) -> int: ...
+
+    def __getitem__(self, index: int, /) -> Any: ...
+
 
 # Samples that a percentile needs before it may be shown: MLPerf's early stopping at confidence 0.99.
 SAMPLES_FOR_PERCENTILE = {50: 11, 90: 64, 95: 130, 99: 662}
@@ -25,10 +35,15 @@ def percentile(samples: Sequence[float], rank: float) -> float:
     ordered = sorted(samples)
     if not ordered:
         raise ValueError("percentile of no samples")
-    position = (len(ordered) - 1) * rank / 100
+    return rising_percentile(ordered, rank)
+
+
+def rising_percentile(rising: Rising, rank: float) -> float:
+    """The same of one sample or more that rise already, in a list or an array."""
+    position = (len(rising) - 1) * rank / 100
     low = math.floor(position)
-    high = min(low + 1, len(ordered) - 1)
-    return ordered[low] + (ordered[high] - ordered[low]) * (position - low)
+    here, there = float(rising[low]), float(rising[min(low + 1, len(rising) - 1)])
+    return here + (there - here) * (position - low)
 
 
 def supported_percentile(samples: Sequence[float], rank: int) -> float | None:

@@ -12,10 +12,11 @@ from typing import Any
 import msgspec
 
 from edgekit.core.measurement import Point, ProcessRun, Result
+from edgekit.core.stats import rising_percentile
 from edgekit.core.units import NS_PER_MS
 from edgekit.report.canvas import COLOURS, FAINT, INK, TEXT, WIDTH, Entry, Plot, add_axes, new_figure, svg
 from edgekit.report.rows import Row
-from edgekit.report.timings import ordered, percentile
+from edgekit.report.timings import ordered
 
 # Eight models by four engines by two thread counts: an ordinary sweep is shown whole.
 WHOLE_PANELS = 64
@@ -84,7 +85,7 @@ def _draw_samples(axes: Any, runs: Sequence[ProcessRun]) -> int:
     rising = [ordered(values) for values in series]
     total = sum(map(len, series))
     bottom = min(float(values[0]) for values in rising) * 0.98
-    top = max(max(percentile(values, SHOWN_PERCENTILE) for values in rising) * 1.03, bottom * 1.01)
+    top = max(max(rising_percentile(values, SHOWN_PERCENTILE) for values in rising) * 1.03, bottom * 1.01)
     colours = [COLOURS[number % len(COLOURS)] for number in range(len(runs))]
     step, start = math.ceil(total / MAX_DOTS), 0
     for values, colour in zip(series, colours, strict=True):
@@ -93,7 +94,7 @@ def _draw_samples(axes: Any, runs: Sequence[ProcessRun]) -> int:
     axes.axvline(total, color=FAINT, linewidth=0.6)
     beside = [total * (1 + BOXES * (number + 1) / (len(runs) + 1)) for number in range(len(runs))]
     p10, q1, middle, q3, p90 = (
-        [percentile(values, rank) for values in rising] for rank in (10, 25, 50, 75, 90)
+        [rising_percentile(values, rank) for values in rising] for rank in (10, 25, 50, 75, 90)
     )
     axes.vlines(beside, p10, p90, colors=colours, linewidth=0.8)
     axes.vlines(beside, q1, q3, colors=colours, linewidth=5)

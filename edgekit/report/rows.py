@@ -7,12 +7,13 @@ from collections.abc import Iterable, Sequence
 import msgspec
 
 from edgekit.core.device import DeviceInfo
+from edgekit.core.energy import energy_per_inference_j
 from edgekit.core.measurement import Point, Result
 from edgekit.core.spec import ModelSpec, Platform, Precision, PublishedLatency
 from edgekit.core.stats import median
 from edgekit.core.units import NS_PER_MS
 from edgekit.report.accuracy import MeasuredAccuracy, find_accuracy
-from edgekit.report.timings import Timings, energy_j, timings
+from edgekit.report.timings import Timings, timings
 from edgekit.runners.engines import on_gpu, option_variant
 from edgekit.zoo.registry import list_models
 
@@ -123,7 +124,7 @@ def _row(result: Result, point: Point, card: ModelSpec | None, measured: Measure
     accuracy = None if point.precision is Precision.INT8 else figures
     shown = published_latency(card, info, point)
     count = point.instruction_count
-    joules = energy_j(point)
+    joules = energy_per_inference_j(point)
     row = Row(
         model=point.model,
         target=info.serial,

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 
+from edgekit.core.energy import energy_per_inference_j
 from edgekit.core.measurement import Point, Result, Status, Verdict
 from edgekit.core.stats import median
 from edgekit.core.units import NS_PER_MS, format_count, format_ms
 from edgekit.report.columns import GAP, row, split, wrapped
 from edgekit.report.grid import MISSING, NO_PARITY
-from edgekit.report.timings import energy_j, latency_ns
+from edgekit.report.timings import latency_ns
 from edgekit.runners.engines import option_variant
 
 Cell = Callable[[Point], str]
@@ -43,7 +44,7 @@ def _quantities(result: Result) -> Iterator[tuple[str, Cell]]:
     if any(point.processes for point in result.points):
         yield "Cold start, ms (process start to first answer)", _cold_start
         yield "Peak memory, MB", _memory
-    if any(energy_j(point) is not None for point in result.points):
+    if any(energy_per_inference_j(point) is not None for point in result.points):
         yield "Energy of an inference, mJ (whole device)", _energy
     if any(process.copy_in_ns for point in result.points for process in point.processes):
         yield "Copies to the GPU / back, ms (not in the latency)", _copies
@@ -145,7 +146,7 @@ def _cold_start(point: Point) -> str:
 
 
 def _energy(point: Point) -> str:
-    joules = energy_j(point)
+    joules = energy_per_inference_j(point)
     return MISSING if _state(point) is not None or joules is None else f"{joules * 1000:.1f}"
 
 

@@ -5,16 +5,14 @@ They are those of `Point.latency_ns` and `core.stats`, which sort in Python at e
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterator, Sequence
 
 import msgspec
 import numpy
 import numpy.typing
 
-from edgekit.core.energy import energy_per_inference_j
 from edgekit.core.measurement import Point
-from edgekit.core.stats import SAMPLES_FOR_PERCENTILE, median
+from edgekit.core.stats import SAMPLES_FOR_PERCENTILE, median, rising_percentile
 
 Ordered = numpy.typing.NDArray[numpy.float64]
 
@@ -39,9 +37,9 @@ def timings(point: Point) -> Timings:
     if not runs:
         return Timings()
     every = numpy.sort(numpy.concatenate(runs))
-    p10, middle, p90 = (percentile(every, rank) for rank in (10, 50, 90))
+    p10, middle, p90 = (rising_percentile(every, rank) for rank in (10, 50, 90))
     return Timings(
-        latency_ns=median([percentile(run, 50) for run in runs]),
+        latency_ns=median([rising_percentile(run, 50) for run in runs]),
         p90_ns=p90 if len(every) >= SAMPLES_FOR_PERCENTILE[90] else None,
         spread=(p90 - p10) / 2 / middle,
     )
@@ -49,16 +47,8 @@ def timings(point: Point) -> Timings:
 
 def latency_ns(point: Point) -> float | None:
     """The median of the processes' medians."""
-    medians = [percentile(run, 50) for run in _ordered(point)]
+    medians = [rising_percentile(run, 50) for run in _ordered(point)]
     return median(medians) if medians else None
-
-
-def energy_j(point: Point) -> float | None:
-    """As `energy_per_inference_j`, which sorts the samples whether or not a battery was read."""
-    readings = (reading for run in point.processes for reading in run.readings)
-    if all(reading.battery_current_ua is None for reading in readings):
-        return None
-    return energy_per_inference_j(point)
 
 
 def _ordered(point: Point) -> Iterator[Ordered]:
@@ -71,11 +61,3 @@ def _ordered(point: Point) -> Iterator[Ordered]:
 def ordered(samples: Sequence[float]) -> Ordered:
     """The samples rising."""
     return numpy.sort(numpy.fromiter(samples, float, len(samples)))
-
-
-def percentile(rising: Ordered, rank: float) -> float:
-    """As `core.stats.percentile`, of samples that rise."""
-    position = (len(rising) - 1) * rank / 100
-    low = math.floor(position)
-    here, there = float(rising[low]), float(rising[min(low + 1, len(rising) - 1)])
-    return here + (there - here) * (position - low)
