@@ -30,6 +30,9 @@ def read_host_environment(watch: ProcessWatch, *, gpu: bool = False) -> Environm
     cores = _cores()
     temperatures = _temperatures()
     battery = _battery()
+    current, voltage = (
+        None if battery is None else _integer(battery / name) for name in ("current_now", "voltage_now")
+    )
     load = _load_1min()
     steal = _steal_ticks()
     graphics = read_gpus() if gpu else GpuReading()
@@ -45,8 +48,8 @@ def read_host_environment(watch: ProcessWatch, *, gpu: bool = False) -> Environm
             ("throttle counts", all(core.throttle_count is None for core in cores)),
             ("temperatures", not temperatures),
             ("battery", battery is None),
-            ("battery current", battery is None or _integer(battery / "current_now") is None),
-            ("battery voltage", battery is None or _integer(battery / "voltage_now") is None),
+            ("battery current", current is None),
+            ("battery voltage", voltage is None),
             ("load", load is None),
             ("steal time", steal is None),
         )
@@ -59,8 +62,8 @@ def read_host_environment(watch: ProcessWatch, *, gpu: bool = False) -> Environm
         load_1min=load,
         steal_ticks=steal,
         battery_percent=_integer(battery / "capacity") if battery else None,
-        battery_current_ua=_integer(battery / "current_now") if battery else None,
-        battery_voltage_uv=_integer(battery / "voltage_now") if battery else None,
+        battery_current_ua=current,
+        battery_voltage_uv=voltage,
         charging=CHARGING.get(_text(battery / "status") or "") if battery else None,
         memory_available_bytes=_memory_available(),
         busy_processes=watch.look(_process_ticks()),
