@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING, Any
 from edgekit.convert.manifest import DEFAULT_ROOT, find_artifacts
 from edgekit.core.spec import Precision
 from edgekit.errors import UsageError
-from edgekit.measure.predict import DEFAULT_ENGINE, DEFAULT_TOP_K, Predictor, Settings
-from edgekit.measure.target import HostTarget, Subject
+from edgekit.predict.predict import DEFAULT_ENGINE, DEFAULT_TOP_K, Predictor, Settings
+from edgekit.targets.target import HostTarget, Subject
 from edgekit.vision.pictures import iterate_pictures
 
 if TYPE_CHECKING:

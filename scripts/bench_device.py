@@ -22,18 +22,18 @@ from pathlib import Path
 import msgspec
 
 from edgekit._files import sha256_file
+from edgekit.bench.bench import EMULATED_TIMING, BenchOptions
+from edgekit.bench.cell import Cell, take_turn
+from edgekit.bench.several import bench_all
 from edgekit.convert.manifest import load_manifest
 from edgekit.core.artifact import Artifact, ArtifactFile, ArtifactKind
 from edgekit.core.spec import Precision
 from edgekit.device.push import Model, PackedBundle, push_to
 from edgekit.device.store import DeviceStore
-from edgekit.measure.bench import EMULATED_TIMING, BenchOptions
-from edgekit.measure.cell import Cell, take_turn
-from edgekit.measure.device import Bundles, DeviceTarget
-from edgekit.measure.several import bench_all
-from edgekit.measure.target import Subject
 from edgekit.runners.protocol import Load, Run
-from edgekit.toolchain.bundle import assemble
+from edgekit.targets.device import Bundles, DeviceTarget
+from edgekit.targets.target import Subject
+from edgekit.toolchain.build.bundle import assemble
 from edgekit.transports.adb import AdbTransport
 from edgekit.transports.adb_server import find_adb, parse_server
 from edgekit.virtual.lifecycle import start, stop

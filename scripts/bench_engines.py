@@ -23,9 +23,9 @@ from pathlib import Path
 from edgekit.convert.manifest import find_artifacts
 from edgekit.core.spec import Precision
 from edgekit.core.stats import median
-from edgekit.measure.intervals import paired_interval
-from edgekit.measure.target import HostTarget, Subject
+from edgekit.judge.intervals import paired_interval
 from edgekit.runners.protocol import Load, Run
+from edgekit.targets.target import HostTarget, Subject
 
 MODEL = "PPLCNet_x1_0"
 FROM_PIR, FROM_ONNX = "from_pir", "from_onnx"

@@ -13,13 +13,13 @@ from __future__ import annotations
 import argparse
 import sys
 
+from edgekit.bench.ab import AbOptions, load_request
 from edgekit.convert.manifest import find_artifacts
 from edgekit.core.stats import median
-from edgekit.measure.ab import AbOptions, load_request
-from edgekit.measure.intervals import paired_interval
-from edgekit.measure.target import HostTarget, Subject
+from edgekit.judge.intervals import paired_interval
 from edgekit.runners.protocol import Run
 from edgekit.runners.session import RunnerSession
+from edgekit.targets.target import HostTarget, Subject
 
 ENGINE = "onnxruntime"
 LIMIT = 0.005

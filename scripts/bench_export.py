@@ -94,7 +94,7 @@ def edgekit(directory: Path, models: tuple[str, ...], weights: str) -> float:
 
 def measure(rounds: int, scratch: Path) -> dict[str, Any]:
     """All figures, medians over rounds in which every variant has its turn."""
-    from edgekit.toolchain.opt import require_opt
+    from edgekit.toolchain.opt.install import require_opt
 
     opt = require_opt(install=True, progress=lambda line: print(line, file=sys.stderr)).argv
     edgekit(scratch / "warm", (MODEL,), "pretrained")  # weights and file caches

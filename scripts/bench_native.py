@@ -16,7 +16,7 @@ import tempfile
 from pathlib import Path
 
 from edgekit.runners.protocol import PROTOCOL_VERSION
-from edgekit.toolchain.native import C_FLAGS, COMPILE_FLAGS, CORE, LINK_FLAGS, SOURCES
+from edgekit.toolchain.build.native import C_FLAGS, COMPILE_FLAGS, CORE, LINK_FLAGS, SOURCES
 
 LIMIT_NS = 1000
 IDLE_ENGINE = Path(__file__).parent.parent / "tests" / "native" / "engine_idle.c"

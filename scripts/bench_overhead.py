@@ -22,10 +22,10 @@ from pathlib import Path
 
 from edgekit.convert.manifest import find_artifacts
 from edgekit.core.spec import Precision
-from edgekit.measure.target import HostTarget, Subject
 from edgekit.runners.protocol import Load, Run
 from edgekit.runners.session import RunnerSession
 from edgekit.runners.worker import timing
+from edgekit.targets.target import HostTarget, Subject
 
 MODEL = "PPLCNet_x0_25"
 OVERHEAD_LIMIT = 0.001

@@ -120,7 +120,7 @@ def write_pictures(directory: Path, count: int, size: tuple[int, int], seed: int
 def decoding_alone_s(model: Path, pictures: Path, rounds: int) -> float:
     """CPU seconds a picture of decoding with preprocessing: best of rounds."""
     from edgekit.convert.manifest import find_artifacts
-    from edgekit.measure.feed import Feed
+    from edgekit.predict.feed import Feed
     from edgekit.vision.pictures import find_pictures
 
     _, manifest = find_artifacts(model)
@@ -139,9 +139,9 @@ def inference_s(model: Path, engine: str, rounds: int, cores: Sequence[int]) -> 
     """CPU seconds a picture of inference as lanes do it, on every core at once: best of rounds."""
     from edgekit.convert.manifest import find_artifacts
     from edgekit.core.spec import Precision
-    from edgekit.measure.lanes import AT_ONCE, plan_route
-    from edgekit.measure.target import HostTarget, Subject
+    from edgekit.predict.lanes import AT_ONCE, plan_route
     from edgekit.runners.protocol import Load, Run
+    from edgekit.targets.target import HostTarget, Subject
 
     directory, manifest = find_artifacts(model)
     subject = Subject(directory=directory, manifest=manifest)

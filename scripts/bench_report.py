@@ -14,8 +14,8 @@ from random import Random
 
 import msgspec
 
+from edgekit.bench.results import load_result, save_result
 from edgekit.core.measurement import ProcessRun, Result
-from edgekit.measure.results import load_result, save_result
 
 FILES = 500
 ROUNDS = 3

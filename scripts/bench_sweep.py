@@ -13,9 +13,9 @@ import tempfile
 import time
 from pathlib import Path
 
+from edgekit.bench.results import load_result
 from edgekit.core.measurement import Point, Status
 from edgekit.core.stats import median
-from edgekit.measure.results import load_result
 
 MODELS = tuple(f"PPLCNet_x{scale}" for scale in ("0_25", "0_35", "0_5", "0_75", "1_0", "1_5", "2_0", "2_5"))
 ENGINES = ("paddle", "onnxruntime", "openvino", "paddlelite")

@@ -1,4 +1,4 @@
-"""Count networks of the zoo for edgekit/measure/data/counts.toml, as `edgekit estimate NAME --count` does.
+"""Count networks of the zoo for edgekit/estimate/data/counts.toml, as `edgekit estimate NAME --count` does.
 
     scripts/count_networks.py --work DIR --precision fp32,int8 PPLCNet_x0_5 PPHGNet_tiny
 
@@ -17,18 +17,18 @@ from pathlib import Path
 import msgspec
 import numpy as np
 
+from edgekit.bench.sweep import Progress, describe
 from edgekit.cli.options import note
-from edgekit.convert.export import export
+from edgekit.convert.exporting.export import export
+from edgekit.convert.exporting.plan import ExportRequest
 from edgekit.convert.manifest import load_manifest, write_manifest
-from edgekit.convert.plan import ExportRequest
-from edgekit.convert.quantize import Calibration, quantize
 from edgekit.core.artifact import ArtifactKind
 from edgekit.core.spec import Precision
 from edgekit.errors import EdgekitError
-from edgekit.measure.estimate import count_network, known_count
-from edgekit.measure.soc_model import COUNTS, NetworkCount, load_soc
-from edgekit.measure.sweep import Progress, describe
-from edgekit.measure.target import Subject
+from edgekit.estimate.estimate import count_network, known_count
+from edgekit.estimate.soc_model import COUNTS, NetworkCount, load_soc
+from edgekit.quantize.artifacts import Calibration, quantize
+from edgekit.targets.target import Subject
 from edgekit.zoo.registry import find_model
 
 CALIBRATION_INPUTS = 10

@@ -5,8 +5,8 @@ that it was not fitted on. scripts/count_networks.py makes the counts.
 from __future__ import annotations
 
 from edgekit.core.spec import Platform, Precision
-from edgekit.measure.estimate import estimate, known_count
-from edgekit.measure.soc_model import FitPoint, fit_points, load_soc
+from edgekit.estimate.estimate import estimate, known_count
+from edgekit.estimate.soc_model import FitPoint, fit_points, load_soc
 from edgekit.zoo.registry import find_model
 
 # Paddle Lite v2.11, docs/performance/benchmark.md, ARMv8 CPU, Snapdragon 855: one thread on a big core, ms.

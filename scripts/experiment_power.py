@@ -22,14 +22,14 @@ from pathlib import Path
 import msgspec
 from spinning_worker import ENGINE, SLOWER, SpinningTarget
 
+from edgekit.bench.ab import AbOptions, run_ab
+from edgekit.bench.bench import BenchOptions, bench
+from edgekit.bench.results import load_result
 from edgekit.convert.manifest import find_artifacts
-from edgekit.measure.ab import AbOptions, run_ab
-from edgekit.measure.bench import BenchOptions, bench
-from edgekit.measure.compare import DEFAULT_THRESHOLD, Change, compare
-from edgekit.measure.intervals import Interval
-from edgekit.measure.reference import References
-from edgekit.measure.results import load_result
-from edgekit.measure.target import HostTarget, Subject
+from edgekit.judge.compare import DEFAULT_THRESHOLD, Change, compare
+from edgekit.judge.intervals import Interval
+from edgekit.parity.reference import References
+from edgekit.targets.target import HostTarget, Subject
 
 KINDS = (
     ("ab", 0.0),

@@ -19,17 +19,17 @@ from pathlib import Path
 import msgspec
 from spinning_worker import DRIFT_PER_S, ENGINE, SECOND_MODE, SLOW_SHARE, SpinningTarget
 
+from edgekit.bench.bench import BenchOptions, bench
 from edgekit.convert.manifest import find_artifacts
 from edgekit.core.measurement import Point, Verdict
-from edgekit.measure.bench import BenchOptions, bench
-from edgekit.measure.device import Bundles, DeviceTarget
-from edgekit.measure.reference import References
-from edgekit.measure.target import HostTarget, Subject, Target
+from edgekit.parity.reference import References
 from edgekit.runners.protocol import Ran, Run
 from edgekit.runners.session import RunnerSession
+from edgekit.targets.device import Bundles, DeviceTarget
+from edgekit.targets.target import HostTarget, Subject, Target
 from edgekit.transports.connect import open_devices
 from edgekit.virtual import lifecycle
-from edgekit.virtual.faults import parse_fault
+from edgekit.virtual.faults.faults import parse_fault
 
 SLOWED_KHZ = 1_171_200
 SLOWED_CORE = 7

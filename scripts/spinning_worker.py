@@ -15,9 +15,9 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from edgekit.measure.target import HostTarget
 from edgekit.runners.engines import WORKER
 from edgekit.runners.session import RunnerSession
+from edgekit.targets.target import HostTarget
 from edgekit.transports.local import LocalTransport
 
 ENGINE = "onnxruntime"

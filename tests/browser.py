@@ -43,7 +43,7 @@ def find_chromium(cache: Path) -> tuple[Path, dict[str, str]]:
         if found := shutil.which(name):
             return Path(found), {}
     from edgekit.errors import ToolError
-    from edgekit.toolchain.apt import fetch_packages
+    from edgekit.toolchain.fetch.apt import fetch_packages
 
     root, libraries = cache / "chromium", cache / "chromium-libraries"
     try:

@@ -13,8 +13,8 @@ from pathlib import Path
 import pytest
 from filelock import FileLock
 
+from edgekit.toolchain.build.runtimes import AARCH64, find_runtime
 from edgekit.toolchain.cache import cache_directory
-from edgekit.toolchain.runtimes import AARCH64, find_runtime
 from tests.devices import AdbDevice, AdbHost, running_adb_server, running_virtual_device
 from tests.transports.sshd import Sshd, running_sshd
 

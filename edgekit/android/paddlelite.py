@@ -7,8 +7,8 @@ from pathlib import Path
 import msgspec
 
 from edgekit.errors import ToolError
-from edgekit.toolchain.paddlelite_runtime import ENGINE, JAVA_FILES
-from edgekit.toolchain.runtimes import ANDROID, find_runtime
+from edgekit.toolchain.build.paddlelite_runtime import ENGINE, JAVA_FILES
+from edgekit.toolchain.build.runtimes import ANDROID, find_runtime
 
 ARCHIVE = "inference_lite_lib.android.armv8.clang.c++_static.with_extra.with_cv.tar.gz"
 HINT = f"edgekit toolchain install paddlelite-runtime --archive FILE, with the release's {ARCHIVE}"

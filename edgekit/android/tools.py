@@ -13,8 +13,8 @@ from edgekit._files import sha256_file
 from edgekit.android.dependencies import DebianTool, Dependencies, Report, fetch_maven
 from edgekit.android.jdk import find_jdk
 from edgekit.errors import ToolError
-from edgekit.toolchain.apt import fetch_packages
 from edgekit.toolchain.cache import cache_directory
+from edgekit.toolchain.fetch.apt import fetch_packages
 
 TOOL_TIMEOUT_S = 600.0
 

@@ -9,9 +9,10 @@ import click
 from click.core import ParameterSource
 
 from edgekit.cli.options import echo_json, note
+from edgekit.cli.targets import find_subjects, parse_engine_options
 
 if TYPE_CHECKING:
-    from edgekit.measure.ab import AbReport
+    from edgekit.bench.ab import AbReport
 
 TAKEN = (
     "names", "ab", "host", "engines", "precisions", "threads", "batch_sizes", "cores", "processes",
@@ -21,12 +22,11 @@ TAKEN = (
 
 def bench_ab(ctx: click.Context) -> int:
     """Run it with the parameters that bench was called with; refuse those that it would ignore."""
-    from edgekit.cli.commands.bench import _parse_engine_options, _subjects
+    from edgekit.bench.ab import AbOptions, run_ab
+    from edgekit.bench.bench import resolve_cores
     from edgekit.core.spec import Precision
-    from edgekit.measure.ab import AbOptions, run_ab
-    from edgekit.measure.bench import resolve_cores
-    from edgekit.measure.reference import References
-    from edgekit.measure.target import HostTarget
+    from edgekit.parity.reference import References
+    from edgekit.targets.target import HostTarget
 
     asked = ctx.params
     for name in asked:
@@ -38,7 +38,7 @@ def bench_ab(ctx: click.Context) -> int:
     if max(len(asked[name] or ()) for name in ("engines", "precisions", "threads", "batch_sizes")) > 1:
         raise click.UsageError("--ab takes one engine, precision, number of threads and batch size")
     # Two equal names are A against A, the control of the control.
-    a, b = (_subjects([name])[0] for name in asked["names"])
+    a, b = (find_subjects([name])[0] for name in asked["names"])
     with contextlib.closing(HostTarget(install=not asked["no_install"])) as target:
         options = AbOptions(
             engine=engines[0],
@@ -46,7 +46,7 @@ def bench_ab(ctx: click.Context) -> int:
             threads=asked["threads"][0],
             batch_size=asked["batch_sizes"][0],
             cores=resolve_cores(target.info, asked["cores"]),
-            options=_parse_engine_options(asked["engine_options"]),
+            options=parse_engine_options(asked["engine_options"]),
             trios=asked["processes"],
         )
         report = run_ab(target, a, b, options, references=References(target), show=note)

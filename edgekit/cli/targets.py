@@ -1,4 +1,4 @@
-"""Where predict and eval run: this machine, or one device."""
+"""What commands have in common about models and the machines that these run on."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import click
 
 if TYPE_CHECKING:
-    from edgekit.measure.target import Target
+    from edgekit.targets.target import Subject, Target
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -38,7 +38,7 @@ def worker_count(workers: int | None, threads: int, device: str | None) -> int:
         if workers is not None and workers > 1:
             raise click.UsageError("--workers is for this machine; on a device raise --threads")
         return 1
-    from edgekit.measure.predict import usable_cores
+    from edgekit.predict.predict import usable_cores
 
     return workers or max(1, usable_cores() // threads)
 
@@ -49,12 +49,32 @@ def one_target(device: str | None, adb_servers: Sequence[str], *, install: bool)
     if device is None:
         if adb_servers:
             raise click.UsageError("--adb-server is for --device")
-        from edgekit.measure.target import HostTarget
+        from edgekit.targets.target import HostTarget
 
         with contextlib.closing(HostTarget(install=install, huge_pages=True)) as host:
             yield host
         return
-    from edgekit.measure.device import opened_targets
+    from edgekit.targets.device import opened_targets
 
     with opened_targets([device], adb_servers, install=install) as targets:
         yield targets[0]
+
+
+def parse_engine_options(words: Sequence[str]) -> dict[str, str]:
+    """NAME=VALUE words as a dictionary. Raises UsageError where a word is no such pair."""
+    pairs = {}
+    for word in words:
+        name, equals, value = word.partition("=")
+        if not (name and equals and value):
+            raise click.UsageError(f"--engine-option {word!r}: write NAME=VALUE, e.g. onednn=off")
+        pairs[name] = value
+    return pairs
+
+
+def find_subjects(names: Sequence[str]) -> list[Subject]:
+    """The exported models of these names or directories; no names: every exported model."""
+    from edgekit.convert.manifest import find_artifacts, list_artifacts
+    from edgekit.targets.target import Subject
+
+    found = [find_artifacts(name) for name in dict.fromkeys(names)] if names else list_artifacts()
+    return [Subject(directory=directory, manifest=manifest) for directory, manifest in found]

@@ -27,7 +27,7 @@ ShowBytes = Callable[[str, int, int], None]
 
 
 class Bundle(Protocol):
-    """A runner with everything that it needs, as `edgekit.toolchain.bundle` assembles it."""
+    """A runner with everything that it needs, as `edgekit.toolchain.build.bundle` assembles it."""
 
     @property
     def engine(self) -> str:

@@ -318,7 +318,8 @@ def host_launcher(
 
 
 def _opt_python(name: str, side: HostSide, install: bool, progress: Report | None) -> Path:
-    from edgekit.toolchain.opt import find_opt, require_opt
+    from edgekit.toolchain.opt.install import require_opt
+    from edgekit.toolchain.opt.opt import find_opt
 
     found = find_opt()
     if found is None and install:

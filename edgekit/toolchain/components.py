@@ -5,8 +5,10 @@ from __future__ import annotations
 import difflib
 
 from edgekit.errors import InputError
-from edgekit.toolchain import native, onnxruntime_runtime, opt, paddlelite_runtime, x2paddle
+from edgekit.toolchain import x2paddle
+from edgekit.toolchain.build import native, onnxruntime_runtime, paddlelite_runtime
 from edgekit.toolchain.component import Component
+from edgekit.toolchain.opt import install as opt
 
 COMPONENTS: tuple[Component, ...] = (
     opt.COMPONENT,

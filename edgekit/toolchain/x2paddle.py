@@ -12,8 +12,8 @@ from pathlib import Path
 from edgekit.errors import ToolError, UsageError
 from edgekit.toolchain.cache import cache_directory
 from edgekit.toolchain.component import Component, Found, InstallRequest, Report
-from edgekit.toolchain.environments import make_environment, read_environment
-from edgekit.toolchain.interpreters import query
+from edgekit.toolchain.opt.environments import make_environment, read_environment
+from edgekit.toolchain.opt.interpreters import query
 
 VERSION = "1.6.0"
 # Undeclared by x2paddle, imported by its ONNX half.

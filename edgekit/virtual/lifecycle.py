@@ -17,11 +17,13 @@ from edgekit._files import locked, output_error, write_atomic
 from edgekit.errors import DeviceError, ToolError, UsageError
 from edgekit.toolchain.cache import cache_directory
 from edgekit.transports.adb_server import find_adb
-from edgekit.virtual import namespace
 from edgekit.virtual.config import AuthMode, Backend, DeviceConfig, encode_config
-from edgekit.virtual.control import ArmFault, ClearFault, GetStatus, ask
-from edgekit.virtual.faults import Fault, FaultName
-from edgekit.virtual.soc import DEFAULT_SOC, Soc, load_soc
+from edgekit.virtual.faults.control import ArmFault, ClearFault, GetStatus, ask
+from edgekit.virtual.faults.faults import Fault, FaultName
+from edgekit.virtual.machine import namespace
+from edgekit.virtual.machine.soc import DEFAULT_SOC, Soc, load_soc
+from edgekit.virtual.machine.tools import Tools, prepare_tools
+from edgekit.virtual.machine.tree import build_tree
 from edgekit.virtual.state import (
     Instance,
     end_instance,
@@ -30,8 +32,6 @@ from edgekit.virtual.state import (
     list_instances,
     read_instance,
 )
-from edgekit.virtual.tools import Tools, prepare_tools
-from edgekit.virtual.tree import build_tree
 
 logger = logging.getLogger("edgekit")
 
@@ -197,7 +197,7 @@ def _launch(directory: Path) -> Instance | None:
     """Start the process and wait until it answers; None where its port was taken meanwhile."""
     log = directory / "log"
     pid = _process.start_daemon(
-        [sys.executable, "-m", "edgekit.virtual.daemon", directory],
+        [sys.executable, "-m", "edgekit.virtual.adbd.daemon", directory],
         log_path=log,
         env={"PYTHONPATH": _import_path()},
     )

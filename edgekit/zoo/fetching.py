@@ -16,7 +16,7 @@ import msgspec
 from edgekit.core.spec import ModelSpec
 from edgekit.errors import EdgekitError, InputError
 from edgekit.toolchain.cache import cache_directory
-from edgekit.toolchain.download import Progress
+from edgekit.toolchain.fetch.download import Progress
 from edgekit.zoo.pinned import fetch_pinned
 from edgekit.zoo.pretrained import find_pretrained
 

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from edgekit._files import locked, sha256_file, write_atomic
 from edgekit.errors import InputError, ToolError
-from edgekit.toolchain.download import Progress, download, mirrored
+from edgekit.toolchain.fetch.download import Progress, download, mirrored
 
 logger = logging.getLogger("edgekit")
 

@@ -18,7 +18,7 @@ from edgekit._files import locked, sha256_file, write_atomic
 from edgekit.core.spec import ModelSpec
 from edgekit.errors import EdgekitError, InputError, ToolError
 from edgekit.toolchain.cache import cache_directory
-from edgekit.toolchain.download import Progress
+from edgekit.toolchain.fetch.download import Progress
 from edgekit.zoo.pinned import fetch_pinned
 from edgekit.zoo.registry import how_to_import
 from edgekit.zoo.state_file import read_pdparams

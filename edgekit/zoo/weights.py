@@ -11,7 +11,7 @@ import msgspec
 from edgekit._files import sha256_file
 from edgekit.core.spec import ModelSpec
 from edgekit.errors import InputError
-from edgekit.toolchain.download import Progress
+from edgekit.toolchain.fetch.download import Progress
 from edgekit.zoo.build import build_network
 from edgekit.zoo.pretrained import find_pretrained
 from edgekit.zoo.random_weights import randomise

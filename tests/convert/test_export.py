@@ -16,10 +16,10 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from edgekit.convert.export import _still_valid
-from edgekit.convert.jobs import BuildJob
+from edgekit.convert.exporting.export import _still_valid
+from edgekit.convert.exporting.jobs import BuildJob
+from edgekit.convert.exporting.worker_client import ExportWorker
 from edgekit.convert.manifest import describe_file, load_manifest, verify_files, write_manifest
-from edgekit.convert.worker_client import ExportWorker
 from edgekit.core.artifact import ArtifactKind, Manifest
 from edgekit.errors import ConversionError
 from edgekit.zoo.registry import find_model

@@ -16,8 +16,8 @@ import onnx
 import onnxruntime
 import pytest
 
+from edgekit.convert.formats.onnx import tidy
 from edgekit.convert.manifest import load_manifest, verify_files
-from edgekit.convert.onnx import tidy
 from edgekit.zoo.registry import find_model
 from tests.conftest import RunCli
 from tests.convert.kills import kill_at_random_moments

@@ -7,9 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from edgekit.convert.lite import Conversion, check_loadable
+from edgekit.convert.formats.lite import Conversion, check_loadable
 from edgekit.errors import ConversionError, ToolError
-from edgekit.toolchain.opt import Opt, find_opt
+from edgekit.toolchain.opt.opt import Opt, find_opt
 from tests.convert.test_nb import invented_nb
 from tests.processes import alive
 

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from edgekit.convert.nb import HEADER_BYTES, clear_uninitialised, read_header, read_operators
+from edgekit.convert.formats.nb import HEADER_BYTES, clear_uninitialised, read_header, read_operators
 from edgekit.errors import InputError
 
 

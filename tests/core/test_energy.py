@@ -9,7 +9,7 @@ import pytest
 
 from edgekit.core.energy import energy_per_inference_j
 from edgekit.core.measurement import Environment
-from tests.measure.points import MS, point, process
+from tests.points import MS, point, process
 
 DRAWING = Environment(battery_current_ua=-500_000, battery_voltage_uv=4_000_000, charging=False)
 

@@ -19,7 +19,7 @@ from edgekit.device.probe import probe
 from edgekit.device.push import Model, PackedBundle, check_device, clean_all, push_all, push_to
 from edgekit.device.store import DeviceStore
 from edgekit.errors import DeviceError, ToolError
-from edgekit.toolchain.bundle import Bundle
+from edgekit.toolchain.build.bundle import Bundle
 from edgekit.transports.ssh import SshTransport
 from tests.devices import AdbDevice
 from tests.transports.sshd import Sshd

@@ -10,11 +10,11 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from edgekit.convert.import_config import read_configuration
+from edgekit.bench.config import load_config
+from edgekit.bench.results import load_result
+from edgekit.convert.importing.configuration import read_configuration
 from edgekit.convert.manifest import load_manifest
 from edgekit.errors import EdgekitError
-from edgekit.measure.config import load_config
-from edgekit.measure.results import load_result
 from edgekit.zoo.registry import read_card
 from tests.fuzz.damage import CONFIG, KINDS, YML, Kind, attempt, schedule
 

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 from filelock import FileLock
 
-from edgekit.toolchain.native import C_FLAGS, COMPILE_FLAGS, CORE, LINK_FLAGS, SOURCES, build_runner
+from edgekit.toolchain.build.native import C_FLAGS, COMPILE_FLAGS, CORE, LINK_FLAGS, SOURCES, build_runner
 
 IDLE_ENGINE = Path(__file__).parent / "engine_idle.c"
 

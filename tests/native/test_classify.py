@@ -16,10 +16,10 @@ import pytest
 from PIL import Image
 
 from edgekit import EdgeKit
-from edgekit.toolchain.apt import fetch_packages
+from edgekit.toolchain.build.classifier import SHARED, STB_HEADER, build_classifier
+from edgekit.toolchain.build.native import SOURCES
 from edgekit.toolchain.cache import cache_directory
-from edgekit.toolchain.classifier import SHARED, STB_HEADER, build_classifier
-from edgekit.toolchain.native import SOURCES
+from edgekit.toolchain.fetch.apt import fetch_packages
 from tests.pages import ORIENTATIONS, render_page, rotate
 
 # `predict` rounds scores to five decimals.

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from edgekit.toolchain.native import CORE, ENGINES, SOURCES
+from edgekit.toolchain.build.native import CORE, ENGINES, SOURCES
 
 
 def test_it_names_every_source() -> None:

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from edgekit.toolchain.native import SOURCES
+from edgekit.toolchain.build.native import SOURCES
 
 # The only registry package that carries the C header.
 MODULE = "github.com/yalue/onnxruntime_go@v1.13.0"

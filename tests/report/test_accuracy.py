@@ -10,13 +10,13 @@ from pathlib import Path
 import msgspec
 import pytest
 
+from edgekit.bench.results import save_result
 from edgekit.core.accuracy import wilson
 from edgekit.core.measurement import ArtifactRef, Verdict
 from edgekit.core.spec import Precision
-from edgekit.measure.results import save_result
-from edgekit.measure.tally import EVAL_SCHEMA_VERSION, EvalResult, RouteScore, write_result
+from edgekit.evaluate.tally import EVAL_SCHEMA_VERSION, EvalResult, RouteScore, write_result
 from tests.conftest import RunCli
-from tests.measure.points import point, process, result, samples
+from tests.points import point, process, result, samples
 
 FLOAT, INT8 = "a" * 64, "b" * 64
 

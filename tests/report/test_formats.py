@@ -14,7 +14,7 @@ from edgekit.report.formats import as_csv, as_markdown, as_text
 from edgekit.report.rows import Row, result_rows
 from edgekit.report.table import latency_table
 from edgekit.report.tables import published_tables
-from tests.measure.points import point, process, result, samples
+from tests.points import point, process, result, samples
 
 NAMES = (
     "PPLCNet_x1_0",

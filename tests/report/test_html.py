@@ -11,6 +11,7 @@ from typing import Any
 
 import pytest
 
+from edgekit.bench.results import load_result, save_result
 from edgekit.core.measurement import (
     CoreState,
     Environment,
@@ -21,13 +22,12 @@ from edgekit.core.measurement import (
     Status,
     Verdict,
 )
-from edgekit.measure.results import load_result, save_result
 from edgekit.report.html import as_html
 from edgekit.report.rows import result_rows
 from edgekit.toolchain.cache import cache_directory
 from tests.browser import Browser, Tab, running_chromium
 from tests.conftest import REPOSITORY, RunCli
-from tests.measure.points import point, process, result, samples
+from tests.points import point, process, result, samples
 
 NASTY = "Own<script>alert(1)</script>|net_with_a_name_that_is_longer_than_a_phone_is_wide"
 RECORDED = REPOSITORY / "tests" / "data" / "results"

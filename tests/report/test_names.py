@@ -12,7 +12,7 @@ from edgekit.report.html import as_html
 from edgekit.report.names import point_names
 from edgekit.report.plots import accuracy_plot, scaling_plots
 from edgekit.report.rows import result_rows
-from tests.measure.points import point, process, result, samples
+from tests.points import point, process, result, samples
 from tests.report.test_html import Page
 
 FAST = {"serial": "A1", "transport": "adb", "soc": "SM8150"}

@@ -11,7 +11,7 @@ from edgekit.report.canvas import FAINT, Plot
 from edgekit.report.html import as_html
 from edgekit.report.plots import accuracy_plot, scaling_plots
 from edgekit.report.rows import result_rows
-from tests.measure.points import point, process, result, samples
+from tests.points import point, process, result, samples
 
 # In the order of their published Top-1.
 MODELS = ("PPLCNet_x0_25", "PPLCNet_x0_5", "PPLCNet_x1_0", "PPLCNet_x2_0")

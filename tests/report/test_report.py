@@ -10,15 +10,15 @@ from pathlib import Path
 
 import pytest
 
+from edgekit.bench.results import save_result
 from edgekit.core.device import Gpu
 from edgekit.core.measurement import InstructionCount, PointError, ProcessRun, Status, Verdict
 from edgekit.core.parity import Parity
 from edgekit.core.spec import Precision
-from edgekit.measure.results import save_result
 from edgekit.report.rows import result_rows
 from edgekit.report.tables import published_tables
 from tests.conftest import RunCli
-from tests.measure.points import point, process, result, samples
+from tests.points import point, process, result, samples
 
 NASTY = "Own<script>|net"
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from edgekit.core.measurement import CoreState, Environment
 from edgekit.report.surroundings import surroundings
-from tests.measure.points import point, process, result, samples
+from tests.points import point, process, result, samples
 
 
 def test_all_that_was_recorded_is_said() -> None:

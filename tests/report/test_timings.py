@@ -9,7 +9,7 @@ from edgekit.core.energy import energy_per_inference_j
 from edgekit.core.measurement import Environment
 from edgekit.core.stats import percentile, relative_spread, rising_percentile, supported_percentile
 from edgekit.report import timings
-from tests.measure.points import point, process, samples
+from tests.points import point, process, samples
 
 # From a nanosecond to an hour.
 TIMES = st.lists(st.integers(1, 3_600_000_000_000), min_size=1, max_size=90).map(tuple)

@@ -37,7 +37,7 @@ class RunnerCase:
 
 def _native_onnxruntime() -> Launcher:
     """The native runner, built for this machine against the installed onnxruntime's library."""
-    from edgekit.toolchain.native import build_runner
+    from edgekit.toolchain.build.native import build_runner
 
     return Launcher(argv=(str(build_runner("onnxruntime", "x86_64", progress=print).path),))
 

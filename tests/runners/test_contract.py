@@ -14,8 +14,8 @@ import pytest
 
 from edgekit._process import LineChild
 from edgekit.core.artifact import ArtifactKind
-from edgekit.measure.inputs import seeded_inputs
 from edgekit.runners.protocol import EXIT_CODES, PROTOCOL_VERSION, ErrorCode
+from edgekit.targets.inputs import seeded_inputs
 from tests.runners.cases import RUNNERS, RunnerCase
 
 SHAPE = [2, 3, 224, 224]

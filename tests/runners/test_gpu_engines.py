@@ -22,14 +22,14 @@ from edgekit.core.artifact import ArtifactKind
 from edgekit.core.processes import ProcessWatch
 from edgekit.core.spec import Precision
 from edgekit.errors import RunnerError
-from edgekit.measure.environment import read_host_environment
-from edgekit.measure.gpu import read_gpus, watch_gpu
 from edgekit.runners.engines import artifact_kind, host_launcher, host_options, host_side
 from edgekit.runners.protocol import Load, Run
 from edgekit.runners.session import RunnerSession
 from edgekit.runners.worker.gpu import describe_gpu
 from edgekit.runners.worker.refusal import RefusedError
 from edgekit.runners.worker.tensorrt_cache import engine_directory
+from edgekit.targets.environment import read_host_environment
+from edgekit.targets.gpu import read_gpus, watch_gpu
 from edgekit.transports.local import LocalTransport
 
 HERE = Path(__file__).parent
@@ -151,7 +151,7 @@ def test_a_driver_says_which_gpu_computes(invented_driver: dict[str, str]) -> No
 def test_nvml_tells_clocks_temperature_power_and_throttling(invented_driver: dict[str, str]) -> None:
     pytest.importorskip("pynvml")
     script = (
-        "import sys, time, msgspec; from edgekit.measure.gpu import read_gpus, watch_gpu\n"
+        "import sys, time, msgspec; from edgekit.targets.gpu import read_gpus, watch_gpu\n"
         f"reading = read_gpus()\nwith watch_gpu('{UUID}') as states: time.sleep(0.4)\n"
         "sys.stdout.buffer.write(msgspec.json.encode([reading, states]))"
     )

@@ -10,13 +10,13 @@ import pytest
 
 from edgekit.core.spec import Precision
 from edgekit.errors import UnsupportedError
-from edgekit.measure.host import host_info
 from edgekit.runners.engines import host_launcher, host_options
 from edgekit.runners.protocol import Load, Loaded
 from edgekit.runners.session import RunnerSession
 from edgekit.runners.worker.engine import Engine
 from edgekit.runners.worker.engine_onnxruntime import OnnxRuntime
 from edgekit.runners.worker.engine_openvino import OpenVino
+from edgekit.targets.host import host_info
 from edgekit.transports.local import LocalTransport
 from tests.convert.onnx_models import classifier
 

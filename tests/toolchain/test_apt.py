@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from edgekit.errors import ToolError
-from edgekit.toolchain.apt import MARKER, fetch_packages, read_marker
+from edgekit.toolchain.fetch.apt import MARKER, fetch_packages, read_marker
 
 pytestmark = pytest.mark.skipif(shutil.which("apt-get") is None, reason="needs apt-get (Debian, Ubuntu)")
 

@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from edgekit.errors import OutputError, ToolError
-from edgekit.toolchain.download import download, mirrored
+from edgekit.toolchain.fetch.download import download, mirrored
 
 CONTENT = bytes(range(256)) * 1000
 SHA256 = hashlib.sha256(CONTENT).hexdigest()
@@ -46,7 +46,7 @@ class Handler(BaseHTTPRequestHandler):
 def server(monkeypatch: pytest.MonkeyPatch) -> Iterator[tuple[str, dict[str, int]]]:
     for name in ("http_proxy", "HTTP_PROXY", "all_proxy", "ALL_PROXY", "EDGEKIT_MIRROR"):
         monkeypatch.delenv(name, raising=False)
-    monkeypatch.setattr("edgekit.toolchain.download.RETRY_PAUSE_S", 0.01)
+    monkeypatch.setattr("edgekit.toolchain.fetch.download.RETRY_PAUSE_S", 0.01)
     asked: dict[str, int] = {}
     handler = type("Handler", (Handler,), {"asked": asked})
     with ThreadingHTTPServer(("127.0.0.1", 0), handler) as running:

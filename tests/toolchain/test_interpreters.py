@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from edgekit.toolchain import interpreters
-from edgekit.toolchain.interpreters import find_interpreters, query
+from edgekit.toolchain.opt import interpreters
+from edgekit.toolchain.opt.interpreters import find_interpreters, query
 
 
 @pytest.fixture

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from edgekit.errors import ToolError
-from edgekit.toolchain.kernels import kernel_entries
+from edgekit.toolchain.build.kernels import kernel_entries
 
 SOURCE = Path(__file__).parent / "kernels.cc"
 # `movz x9, #n`, of the n that kernels.cc gives each.

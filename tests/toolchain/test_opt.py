@@ -10,21 +10,20 @@ from pathlib import Path
 import pytest
 
 from edgekit.errors import InputError, ToolError, UsageError
-from edgekit.toolchain import opt_sources
 from edgekit.toolchain.component import InstallRequest
 from edgekit.toolchain.components import COMPONENTS, component
-from edgekit.toolchain.environments import MARKER, Environment, make_environment, read_environment
-from edgekit.toolchain.interpreters import Interpreter, query
-from edgekit.toolchain.opt import (
+from edgekit.toolchain.opt import sources as opt_sources
+from edgekit.toolchain.opt.environments import MARKER, Environment, make_environment, read_environment
+from edgekit.toolchain.opt.install import install_opt, require_opt
+from edgekit.toolchain.opt.interpreters import Interpreter, query
+from edgekit.toolchain.opt.opt import (
     RELEASES,
     environment_directory,
     find_opt,
-    install_opt,
     read_version,
     registry_version,
-    require_opt,
-    suitable,
 )
+from edgekit.toolchain.opt.sources import suitable
 from tests.conftest import RunCli
 
 SILENT = InstallRequest()

@@ -13,10 +13,10 @@ from pathlib import Path
 import pytest
 
 from edgekit.errors import ToolError
-from edgekit.toolchain import onnxruntime_runtime, paddlelite_runtime
+from edgekit.toolchain.build import onnxruntime_runtime, paddlelite_runtime
+from edgekit.toolchain.build.elf import read_elf
+from edgekit.toolchain.build.runtimes import find_runtime
 from edgekit.toolchain.component import InstallRequest
-from edgekit.toolchain.elf import read_elf
-from edgekit.toolchain.runtimes import find_runtime
 
 GOOD = b"\0v2.12\0 polygon_box_transform \0"
 

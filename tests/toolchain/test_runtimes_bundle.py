@@ -10,11 +10,11 @@ from pathlib import Path
 import pytest
 
 from edgekit.errors import ToolError, UsageError
-from edgekit.toolchain.arm64_libraries import LOADER
-from edgekit.toolchain.bundle import Bundle, assemble
-from edgekit.toolchain.elf import read_elf
-from edgekit.toolchain.native import build_runner
-from edgekit.toolchain.runtimes import find_runtime
+from edgekit.toolchain.build.arm64_libraries import LOADER
+from edgekit.toolchain.build.bundle import Bundle, assemble
+from edgekit.toolchain.build.elf import read_elf
+from edgekit.toolchain.build.native import build_runner
+from edgekit.toolchain.build.runtimes import find_runtime
 
 
 @pytest.fixture(scope="module")

@@ -34,7 +34,7 @@ def _find_sshd(cache: Path) -> tuple[Path, dict[str, str]]:
     if installed:
         return Path(installed), dict(os.environ)
     from edgekit.errors import ToolError
-    from edgekit.toolchain.apt import fetch_packages
+    from edgekit.toolchain.fetch.apt import fetch_packages
 
     root = cache / "sshd"
     architecture = subprocess.run(

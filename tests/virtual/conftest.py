@@ -12,7 +12,7 @@ import pytest
 from edgekit.toolchain.cache import cache_directory
 from edgekit.virtual import lifecycle
 from edgekit.virtual.config import Backend
-from edgekit.virtual.tools import prepare_tools
+from edgekit.virtual.machine.tools import prepare_tools
 from tests.devices import AdbDevice, AdbHost
 
 PROBE = "/data/local/tmp/probe"

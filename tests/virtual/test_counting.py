@@ -9,7 +9,13 @@ import pytest
 
 from edgekit.core.measurement import InstructionCount
 from edgekit.errors import RunnerError
-from edgekit.virtual.counting import Stretch, counting_argv, entry_list, parse_counts, parse_stretches
+from edgekit.virtual.counting.counting import (
+    Stretch,
+    counting_argv,
+    entry_list,
+    parse_counts,
+    parse_stretches,
+)
 from tests.devices import AdbDevice
 from tests.virtual.conftest import PROBE
 

@@ -11,7 +11,7 @@ import pytest
 
 from edgekit.errors import DeviceError
 from edgekit.virtual import lifecycle
-from edgekit.virtual.faults import FaultName, parse_fault
+from edgekit.virtual.faults.faults import FaultName, parse_fault
 from tests.devices import AdbDevice
 from tests.virtual.conftest import PROBE
 

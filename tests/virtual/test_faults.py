@@ -7,7 +7,7 @@ import asyncio
 import pytest
 
 from edgekit.errors import UsageError
-from edgekit.virtual.faults import Fault, FaultName, FaultTable, parse_fault
+from edgekit.virtual.faults.faults import Fault, FaultName, FaultTable, parse_fault
 
 
 def test_dashes_and_underscores_are_the_same() -> None:

@@ -15,8 +15,8 @@ from edgekit.errors import DeviceError, UsageError
 from edgekit.transports.adb_server import find_adb
 from edgekit.virtual import lifecycle
 from edgekit.virtual.config import AuthMode, Backend
-from edgekit.virtual.faults import parse_fault
-from edgekit.virtual.sandbox import descendants
+from edgekit.virtual.faults.faults import parse_fault
+from edgekit.virtual.machine.sandbox import descendants
 from edgekit.virtual.state import Instance, find_instance, list_instances
 from tests.conftest import RunCli
 from tests.devices import AdbDevice, AdbHost

@@ -7,8 +7,8 @@ import re
 import pytest
 
 from edgekit.errors import InputError
-from edgekit.virtual.machine_files import cpuinfo, frequency_files, meminfo, sys_files
-from edgekit.virtual.soc import list_socs, load_soc
+from edgekit.virtual.machine.machine_files import cpuinfo, frequency_files, meminfo, sys_files
+from edgekit.virtual.machine.soc import list_socs, load_soc
 
 
 @pytest.mark.parametrize("name", list_socs())

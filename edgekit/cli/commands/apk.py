@@ -128,8 +128,8 @@ def bench(
     All points run one after the other in one process of the app.
     """
     from edgekit.android.bench import AppSweep, run_in_app
+    from edgekit.bench.results import load_result
     from edgekit.core.measurement import PowerMode
-    from edgekit.measure.results import load_result
 
     sweep = AppSweep(
         models=models,
@@ -199,7 +199,7 @@ def _note_point(point: Point) -> None:
 def _save(result: Result, output: Path | None) -> Path:
     from datetime import datetime
 
-    from edgekit.measure.results import default_path, save_result
+    from edgekit.bench.results import default_path, save_result
 
     started_at = datetime.fromisoformat(result.started_at.replace("Z", "+00:00"))
     path = output or default_path(started_at, f"{result.target.serial}-app")

@@ -25,12 +25,13 @@ from edgekit.cli.options import (
     note,
     terminal_width,
 )
+from edgekit.cli.targets import find_subjects, parse_engine_options
 from edgekit.errors import INTERRUPTED_EXIT_CODE, UsageError
 
 if TYPE_CHECKING:
-    from edgekit.measure.several import TargetOutcome
-    from edgekit.measure.sweep import Progress, ShowProgress
-    from edgekit.measure.target import Subject, Target
+    from edgekit.bench.several import TargetOutcome
+    from edgekit.bench.sweep import Progress, ShowProgress
+    from edgekit.targets.target import Target
 
 POWER_MODES = ("HIGH", "LOW", "FULL", "NO_BIND", "RAND_HIGH", "RAND_LOW")
 PRECISIONS = ("fp32", "fp16", "bf16", "int8")
@@ -97,7 +98,7 @@ def _asked_before(ctx: click.Context, path: Path) -> dict[str, Any]:
     """The parameters of the command that wrote a result file, for the device that the file is of."""
     from click.core import ParameterSource
 
-    from edgekit.measure.results import load_result
+    from edgekit.bench.results import load_result
 
     own = ("resume", "devices", "adb_servers", "no_install", "as_json")
     for name in ctx.params:
@@ -123,7 +124,7 @@ def _configured(ctx: click.Context, path: Path, asked: dict[str, Any]) -> dict[s
     """The parameters with those of a configuration in the place of defaults."""
     from click.core import ParameterSource
 
-    from edgekit.measure.config import load_config, to_words
+    from edgekit.bench.config import load_config, to_words
 
     try:
         configured = command.make_context("bench", to_words(load_config(path)))
@@ -166,10 +167,10 @@ def _bench(
     resume: Path | None,
     allow_mismatch: bool,
 ) -> int:
+    from edgekit.bench.bench import BenchOptions
+    from edgekit.bench.several import bench_all
     from edgekit.core.measurement import PowerMode
     from edgekit.core.spec import Precision
-    from edgekit.measure.bench import BenchOptions
-    from edgekit.measure.several import bench_all
 
     options = BenchOptions(
         engines=engines or (("paddle",) if host else ("paddlelite",)),
@@ -185,26 +186,16 @@ def _bench(
         cooldown_s=cooldown,
         processes=processes,
         target_ci=target_ci,
-        engine_options=_parse_engine_options(engine_options),
+        engine_options=parse_engine_options(engine_options),
         output=output,
         command=tuple(sys.argv),
         resume=resume,
     )
-    subjects = _subjects(names)
+    subjects = find_subjects(names)
     opened = _opened(host, devices, adb_servers, install=not no_install, allow_mismatch=allow_mismatch)
     with opened as targets, _progress() as show:
         outcomes = bench_all(targets, subjects, options, show=show)
     return _render(outcomes, as_json)
-
-
-def _parse_engine_options(words: Sequence[str]) -> dict[str, str]:
-    pairs = {}
-    for word in words:
-        name, equals, value = word.partition("=")
-        if not (name and equals and value):
-            raise click.UsageError(f"--engine-option {word!r}: write NAME=VALUE, e.g. onednn=off")
-        pairs[name] = value
-    return pairs
 
 
 @contextlib.contextmanager
@@ -214,23 +205,15 @@ def _opened(
     if host and (devices or adb_servers):
         raise click.UsageError("--host excludes --device and --adb-server")
     if host:
-        from edgekit.measure.target import HostTarget
+        from edgekit.targets.target import HostTarget
 
         with contextlib.closing(HostTarget(install=install)) as target:
             yield [target]
         return
-    from edgekit.measure.device import opened_targets
+    from edgekit.targets.device import opened_targets
 
     with opened_targets(devices, adb_servers, install=install, allow_mismatch=allow_mismatch) as targets:
         yield list(targets)
-
-
-def _subjects(names: Sequence[str]) -> list[Subject]:
-    from edgekit.convert.manifest import find_artifacts, list_artifacts
-    from edgekit.measure.target import Subject
-
-    found = [find_artifacts(name) for name in dict.fromkeys(names)] if names else list_artifacts()
-    return [Subject(directory=directory, manifest=manifest) for directory, manifest in found]
 
 
 @contextlib.contextmanager
@@ -248,7 +231,7 @@ def _progress() -> Iterator[ShowProgress]:
         return
 
     def line(step: Progress) -> None:
-        from edgekit.measure.sweep import describe
+        from edgekit.bench.sweep import describe
 
         if step.latency_ns is not None or step.instructions is not None:
             note(describe(step))

@@ -12,7 +12,7 @@ from edgekit.cli.options import Percentage, echo_json, json_option, note
 from edgekit.errors import GateError
 
 if TYPE_CHECKING:
-    from edgekit.measure.compare import Comparison
+    from edgekit.judge.compare import Comparison
 
 MEASURE = "ms: medians; change: of the processes' lower quartiles, which other work disturbs least"
 NO_DRIFT = "machine -: no fixed workload ran beside both, so its drift is not known"
@@ -27,8 +27,8 @@ NO_DRIFT = "machine -: no fixed workload ran beside both, so its drift is not kn
 @json_option
 def command(old: Path, new: Path, fail_above: float, anyway: bool, as_json: bool) -> int:
     """Compare the result file NEW with OLD, point by point, and say what differs between them."""
-    from edgekit.measure.compare import Change, compare_results
-    from edgekit.measure.results import load_result
+    from edgekit.bench.results import load_result
+    from edgekit.judge.compare import Change, compare_results
 
     report = compare_results(load_result(old), load_result(new), threshold=fail_above, anyway=anyway)
     found = report.points

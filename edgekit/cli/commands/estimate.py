@@ -12,8 +12,8 @@ from edgekit.cli.options import IntList, echo_json, json_option, no_install_opti
 
 if TYPE_CHECKING:
     from edgekit.core.spec import Precision
-    from edgekit.measure.estimate import EstimateReport
-    from edgekit.measure.soc_model import NetworkCount, SocModel
+    from edgekit.estimate.estimate import EstimateReport
+    from edgekit.estimate.soc_model import NetworkCount, SocModel
 
 
 @click.command()
@@ -49,8 +49,8 @@ def command(
     import msgspec
 
     from edgekit.core.spec import Precision
-    from edgekit.measure.estimate import estimate
-    from edgekit.measure.soc_model import load_soc
+    from edgekit.estimate.estimate import estimate
+    from edgekit.estimate.soc_model import load_soc
 
     if output is not None and not fit_files:
         raise click.UsageError("-o goes with --fit")
@@ -77,9 +77,9 @@ def _fit(files: tuple[Path, ...], output: Path | None, virtual_soc: str | None) 
     import msgspec
 
     from edgekit._files import write_atomic
-    from edgekit.measure.fit import fit_results
-    from edgekit.measure.results import load_result
-    from edgekit.measure.toml_text import encode_toml
+    from edgekit.bench.results import load_result
+    from edgekit.estimate.fit import fit_results
+    from edgekit.estimate.toml_text import encode_toml
 
     name = output.stem if output else "fitted"
     model = fit_results([load_result(path) for path in files], name, virtual_soc=virtual_soc)
@@ -98,9 +98,9 @@ def _count(
     count_now: bool,
     install: bool,
 ) -> NetworkCount:
+    from edgekit.bench.sweep import Progress, describe
     from edgekit.errors import InputError
-    from edgekit.measure.estimate import count_network, counting_commands, exported, known_count
-    from edgekit.measure.sweep import Progress, describe
+    from edgekit.estimate.estimate import count_network, counting_commands, exported, known_count
 
     subject = exported(name)
     if not count_now:

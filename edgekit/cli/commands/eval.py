@@ -22,7 +22,7 @@ from edgekit.cli.targets import default_engine, one_device_option, one_target, w
 
 if TYPE_CHECKING:
     from edgekit.core.accuracy import Drop, Share
-    from edgekit.measure.tally import EvalResult
+    from edgekit.evaluate.tally import EvalResult
 
 PRECISIONS = ("fp32", "fp16", "int8")
 PROGRESS_INTERVAL_S = 0.5
@@ -71,8 +71,8 @@ def command(
     """
     from edgekit.convert.manifest import find_artifacts
     from edgekit.core.spec import Precision
-    from edgekit.measure.evaluate import Plan, evaluate, fail_on_unreadable
-    from edgekit.measure.target import Subject
+    from edgekit.evaluate.evaluate import Plan, evaluate, fail_on_unreadable
+    from edgekit.targets.target import Subject
 
     directory, manifest = find_artifacts(name)
     plan = Plan(

@@ -18,9 +18,9 @@ from edgekit.cli.options import (
 )
 
 if TYPE_CHECKING:
-    from edgekit.convert.export import ExportOutcome
+    from edgekit.convert.exporting.export import ExportOutcome
     from edgekit.core.artifact import Manifest
-    from edgekit.measure.ladder import Ladder
+    from edgekit.parity.ladder import Ladder
 
 
 class ExportLine(msgspec.Struct, frozen=True, kw_only=True):
@@ -79,9 +79,9 @@ def command(
     """Build a model's Paddle, ONNX and Paddle Lite artifacts, check them and tie them by a manifest."""
     if len(models) > 1 and (name or output):
         raise click.UsageError("--name and -o go with one MODEL")
-    from edgekit.convert.export import export
+    from edgekit.convert.exporting.export import export
+    from edgekit.convert.exporting.plan import ExportRequest
     from edgekit.convert.manifest import DEFAULT_ROOT
-    from edgekit.convert.plan import ExportRequest
     from edgekit.zoo.registry import find_model
 
     requests = []
@@ -116,7 +116,7 @@ def command(
 def _verify(outcome: ExportOutcome, weights: str, install: bool) -> Ladder | None:
     """Check a new export, and one that is unchanged but was never checked; its rungs go to stderr."""
     from edgekit.cli.commands.verify import show_rung
-    from edgekit.measure.verify import verify_on_host
+    from edgekit.parity.verify import verify_on_host
 
     manifest = outcome.manifest
     if manifest is None or (outcome.status.value == "unchanged" and manifest.parity):

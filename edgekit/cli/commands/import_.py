@@ -56,10 +56,10 @@ def command(
     or an ONNX file, e.g. from PyTorch.
     """
     from edgekit.cli.commands.verify import show_rung
-    from edgekit.convert.import_model import ImportRequest, import_model
-    from edgekit.convert.import_source import open_source
+    from edgekit.convert.importing.import_model import ImportRequest, import_model
+    from edgekit.convert.importing.source import open_source
     from edgekit.convert.manifest import DEFAULT_ROOT
-    from edgekit.measure.verify import verify_on_host
+    from edgekit.parity.verify import verify_on_host
 
     request = ImportRequest(
         path=path,

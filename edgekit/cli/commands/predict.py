@@ -22,8 +22,8 @@ from edgekit.cli.targets import default_engine, one_device_option, one_target, w
 from edgekit.errors import InputError
 
 if TYPE_CHECKING:
-    from edgekit.measure.predict import Answers, Settings
-    from edgekit.measure.target import Target
+    from edgekit.predict.predict import Answers, Settings
+    from edgekit.targets.target import Target
     from edgekit.vision.pictures import Unreadable
     from edgekit.vision.topk import Prediction
 
@@ -79,7 +79,7 @@ def command(
     if as_json and jsonl:
         raise click.UsageError("--json and --jsonl exclude each other")
     from edgekit.core.spec import Precision
-    from edgekit.measure.predict import Settings
+    from edgekit.predict.predict import Settings
 
     settings = Settings(
         engine=engine or default_engine(device),
@@ -103,8 +103,8 @@ def _answers(
     target: Target, name: str, pictures: tuple[str, ...], settings: Settings, printed: _Printer
 ) -> Iterator[Answers]:
     from edgekit.convert.manifest import find_artifacts
-    from edgekit.measure.predict import Predictor
-    from edgekit.measure.target import Subject
+    from edgekit.predict.predict import Predictor
+    from edgekit.targets.target import Subject
     from edgekit.vision.pictures import find_pictures
 
     directory, manifest = find_artifacts(name)

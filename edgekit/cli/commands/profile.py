@@ -18,7 +18,7 @@ from edgekit.cli.options import (
 
 if TYPE_CHECKING:
     from edgekit.core.profile import Profile
-    from edgekit.measure.target import Subject
+    from edgekit.targets.target import Subject
 
 DEVICE_THREADS = (1, 2, 4)
 DEFAULT_REPEATS = 50
@@ -56,8 +56,8 @@ def command(
     Lite's kernels. Shares of another processor's kernels differ.
     """
     from edgekit.convert.manifest import find_artifacts
-    from edgekit.measure.profile import profile_host
-    from edgekit.measure.target import Subject
+    from edgekit.profile.host import profile_host
+    from edgekit.targets.target import Subject
 
     if serial is None and (adb_servers or precision != "fp32"):
         raise click.UsageError("--adb-server and --precision are for --device")
@@ -93,8 +93,8 @@ def _on_device(
     install: bool,
 ) -> Profile:
     from edgekit.core.spec import Precision
-    from edgekit.measure.device import opened_targets
-    from edgekit.measure.profile_device import profile_device
+    from edgekit.profile.device import profile_device
+    from edgekit.targets.device import opened_targets
 
     with opened_targets([serial], adb_servers, install=install) as targets:
         return profile_device(targets[0], subject, precision=Precision(precision), threads=threads)

@@ -21,7 +21,7 @@ from edgekit.cli.options import (
 
 if TYPE_CHECKING:
     from edgekit.device.push import Model, Outcome, Pushed, ShowBytes
-    from edgekit.toolchain.bundle import Bundle
+    from edgekit.toolchain.build.bundle import Bundle
 
 
 @click.command()
@@ -94,7 +94,7 @@ def _models(names: Sequence[str], engine: str) -> list[Model]:
 
 
 def _assemble(engine: str, *, install: bool) -> Bundle:
-    from edgekit.toolchain.bundle import assemble
+    from edgekit.toolchain.build.bundle import assemble
 
     return assemble(engine, install=install, progress=note)
 

@@ -10,7 +10,7 @@ import click
 from edgekit.cli.options import WordList, echo_json, json_option, no_install_option, note
 
 if TYPE_CHECKING:
-    from edgekit.measure.quantize import Quantized, QuantizeResult
+    from edgekit.quantize.quantize import Quantized, QuantizeResult
 
 DIRECTORY = click.Path(path_type=Path, exists=True, file_okay=False)
 
@@ -47,9 +47,9 @@ def command(
     Where they are worse than --max-drop allows, nothing is kept and the exit code is 9.
     """
     from edgekit.convert.manifest import find_artifacts
-    from edgekit.measure.predict import usable_cores
-    from edgekit.measure.quantize import QuantizeSettings, quantize_model
-    from edgekit.measure.target import Subject
+    from edgekit.predict.predict import usable_cores
+    from edgekit.quantize.quantize import QuantizeSettings, quantize_model
+    from edgekit.targets.target import Subject
 
     directory, manifest = find_artifacts(name)
     settings = QuantizeSettings(

@@ -13,7 +13,7 @@ from edgekit.errors import InputError
 
 if TYPE_CHECKING:
     from edgekit.core.measurement import Result
-    from edgekit.measure.tally import EvalResult
+    from edgekit.evaluate.tally import EvalResult
     from edgekit.report.accuracy import MeasuredAccuracy
 
 FORMATS = ("table", "csv", "md", "json", "html")
@@ -51,7 +51,7 @@ def command(files: tuple[Path, ...], form: str, published: bool, complete: bool,
 
 def _load(files: Sequence[Path]) -> tuple[dict[Path, Result], list[EvalResult]]:
     """Results of bench and of eval, named or in directories; other documents there are told of."""
-    from edgekit.measure.results import load_results
+    from edgekit.bench.results import load_results
 
     evaluations = {path: one for path in files if path.is_file() and (one := _read_evaluation(path))}
     found = load_results([path for path in files if path not in evaluations])
@@ -72,7 +72,7 @@ def _read_evaluation(path: Path) -> EvalResult | None:
     import msgspec
 
     from edgekit._files import read_bytes
-    from edgekit.measure.tally import EVAL_SCHEMA_VERSION, EvalResult
+    from edgekit.evaluate.tally import EVAL_SCHEMA_VERSION, EvalResult
 
     content = read_bytes(path, "the result file")
     # A result of bench is large, and read again.

@@ -130,7 +130,7 @@ def build(what: str, target: str, engine: str, force: bool, as_json: bool) -> No
     if what == "classifier":
         _build_classifier(force=force, as_json=as_json)
         return
-    from edgekit.toolchain.native import build_runner
+    from edgekit.toolchain.build.native import build_runner
 
     runner = build_runner(engine, target, progress=note, force=force)
     if as_json:
@@ -152,7 +152,7 @@ def _build_classifier(*, force: bool, as_json: bool) -> None:
     for name in ("target", "engine"):
         if context.get_parameter_source(name) is not click.core.ParameterSource.DEFAULT:
             raise click.UsageError(f"--{name} is for the runner; the classifier has one", ctx=context)
-    from edgekit.toolchain.classifier import build_classifier
+    from edgekit.toolchain.build.classifier import build_classifier
 
     path = str(build_classifier(progress=note, force=force))
     if as_json:

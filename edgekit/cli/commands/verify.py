@@ -19,8 +19,8 @@ from edgekit.cli.options import (
 )
 
 if TYPE_CHECKING:
-    from edgekit.measure.ladder import RungResult
-    from edgekit.measure.target import Target
+    from edgekit.parity.ladder import RungResult
+    from edgekit.targets.target import Target
     from edgekit.vision.pictures import Picture
 
 
@@ -60,7 +60,7 @@ def command(
     Exit code 5 names the first rung of the ladder that broke. --device adds the rungs of devices.
     """
     from edgekit.convert.manifest import find_artifacts
-    from edgekit.measure.verify import verify_with_devices
+    from edgekit.parity.verify import verify_with_devices
     from edgekit.runners.engines import device_side
 
     for engine in engines or ():
@@ -102,7 +102,7 @@ def _targets(devices: Sequence[str], adb_servers: Sequence[str], *, install: boo
     if not devices:
         yield []
         return
-    from edgekit.measure.device import opened_targets
+    from edgekit.targets.device import opened_targets
 
     with opened_targets(devices, adb_servers, install=install) as targets:
         yield list(targets)
@@ -110,7 +110,7 @@ def _targets(devices: Sequence[str], adb_servers: Sequence[str], *, install: boo
 
 def show_rung(rung: RungResult, *, err: bool = False) -> None:
     """One rung as a line of the result."""
-    from edgekit.measure.ladder import SIMULATION
+    from edgekit.parity.ladder import SIMULATION
 
     colors = {"passed": "green", "failed": "red", "skipped": "yellow", "reference": "cyan"}
     status = rung.status.value

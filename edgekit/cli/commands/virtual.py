@@ -9,7 +9,7 @@ import click
 from edgekit.cli.options import echo_json, json_option, note
 
 if TYPE_CHECKING:
-    from edgekit.virtual.faults import Fault
+    from edgekit.virtual.faults.faults import Fault
     from edgekit.virtual.state import Instance
 
 SIZE_UNITS = {"": 1, "K": 1 << 10, "M": 1 << 20, "G": 1 << 30}
@@ -38,7 +38,7 @@ class _FaultCommand(click.Command):
     """The list of faults is made when help is asked for, not when the command is imported."""
 
     def format_epilog(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
-        from edgekit.virtual.faults import FAULTS
+        from edgekit.virtual.faults.faults import FAULTS
 
         with formatter.section("Faults"):
             formatter.write_dl(
@@ -124,7 +124,7 @@ def list_devices(as_json: bool) -> None:
 @json_option
 def list_chips(as_json: bool) -> None:
     """The chips that a device can stand for."""
-    from edgekit.virtual.soc import list_socs, load_soc
+    from edgekit.virtual.machine.soc import list_socs, load_soc
 
     chips = [load_soc(name) for name in list_socs()]
     if as_json:
@@ -152,7 +152,7 @@ def set_device_fault(
     as_json: bool,
 ) -> None:
     """Make something go wrong on a device, or change its state. Negative values come after `--`."""
-    from edgekit.virtual.faults import fault_name, parse_fault
+    from edgekit.virtual.faults.faults import fault_name, parse_fault
     from edgekit.virtual.lifecycle import clear_faults, list_faults, set_fault
 
     if clear + list_armed + (bool(name) and not clear) != 1 or (values and (clear or list_armed)):

@@ -1,0 +1,1 @@
+"""The benchmark: sweeps of points, each measured in several fresh processes."""

@@ -1,0 +1,250 @@
+"""`bench`: what is asked, turned into a sweep on a target, and the result file that it leaves."""
+
+from __future__ import annotations
+
+import secrets
+import threading
+from collections.abc import Sequence
+from datetime import datetime, timezone
+from pathlib import Path
+
+import msgspec
+
+from edgekit import __version__
+from edgekit.bench.cell import Cell, Timing
+from edgekit.bench.results import default_path, load_result, save_result
+from edgekit.bench.sweep import ShowProgress, Sweep, logger
+from edgekit.core.device import DeviceInfo
+from edgekit.core.measurement import Point, PointError, PowerMode, Result, Status, now
+from edgekit.core.spec import Precision
+from edgekit.errors import DeviceLostError, UnsupportedError, UsageError
+from edgekit.parity.reference import References
+from edgekit.runners.engines import check_engine_options
+from edgekit.targets.target import HostTarget, Subject, Target
+
+# On the emulated device an inference takes a second: enough runs to see that it repeats.
+EMULATED_TIMING = Timing(warmup=2, warmup_s=0.0, until_steady=False, repeats=3, min_s=0.0, max_s=600.0)
+EMULATED_PROCESSES = 1
+DEFAULT_PROCESSES = 5
+
+
+class BenchOptions(msgspec.Struct, frozen=True, kw_only=True):
+    """What `bench` was asked; None takes the default of the target.
+
+    Attributes:
+        cores: `0,1`, `big`, `little` or `all`; None binds nothing.
+        power_modes: Paddle Lite's, on devices; empty asks for none.
+        target_ci: Relative half-width of the latency's interval at which a point is good enough; `max_s` is
+            then the most seconds of a point's processes altogether.
+        engine_options: NAME -> VALUE, for the engines that have such an option.
+        output: The result file; None for `results/TIME-TARGET.json`.
+        command: The command line, stored with the result.
+        resume: A result file of the same command: what has finished there is kept, the rest is measured,
+            and the file is written again.
+    """
+
+    engines: tuple[str, ...]
+    precisions: tuple[Precision, ...] = (Precision.FP32,)
+    threads: tuple[int, ...] = (1,)
+    batch_sizes: tuple[int, ...] = (1,)
+    cores: str | None = None
+    power_modes: tuple[PowerMode, ...] = ()
+    warmup: int | None = None
+    repeats: int | None = None
+    min_s: float | None = None
+    max_s: float | None = None
+    cooldown_s: float = 0.0
+    processes: int | None = None
+    target_ci: float | None = None
+    engine_options: dict[str, str] = {}
+    output: Path | None = None
+    command: tuple[str, ...] = ()
+    resume: Path | None = None
+
+
+class Outcome(msgspec.Struct, frozen=True, kw_only=True):
+    """What a bench left.
+
+    Attributes:
+        path: The result file.
+        interrupted: Ctrl-C ended it.
+        error: What its exit code comes from: the first failure, or that nothing ran; None where all is well.
+    """
+
+    result: Result
+    path: Path
+    interrupted: bool = False
+    error: PointError | None = None
+
+
+def bench(
+    target: Target,
+    subjects: Sequence[Subject],
+    options: BenchOptions,
+    *,
+    show: ShowProgress,
+    stop: threading.Event | None = None,
+    references: References | None = None,
+) -> Outcome:
+    """Measure models on a target, saving after every turn.
+
+    Ctrl-C is not raised: it ends the sweep, and the outcome says so.
+
+    Args:
+        target: Where.
+        subjects: The models.
+        options: What was asked.
+        show: Told before and after every turn.
+        stop: Set by another thread, it ends the sweep as Ctrl-C does.
+        references: Shared between targets that are measured at the same time.
+
+    Raises:
+        UsageError: Options that exclude each other or name nothing.
+        ToolError, DeviceError: An engine cannot be started there at all; nothing was measured.
+        OutputError: The result file cannot be written.
+    """
+    if not subjects:
+        raise UsageError("nothing to measure: no model is exported", hint="edgekit export PPLCNet_x0_25")
+    check_engine_options(options.engine_options, options.engines)
+    if options.target_ci is not None and target.info.emulated:
+        raise UsageError(
+            f"--target-ci on {target.info.serial}: instructions are counted there, without interval",
+            hint="leave it out",
+        )
+    for engine in options.engines:
+        target.prepare(engine)
+    cells = plan(target, subjects, options)
+    path, document = _document(target.info, options)
+    sweep = Sweep(
+        target,
+        cells,
+        requested_cores=options.cores,
+        timing=timing_for(target.info, options),
+        processes=options.processes or (EMULATED_PROCESSES if target.info.emulated else DEFAULT_PROCESSES),
+        cooldown_s=options.cooldown_s,
+        target_ci=options.target_ci,
+        references=references or References(target if isinstance(target, HostTarget) else HostTarget()),
+        earlier=document.points,
+        stop=stop,
+        save=lambda points: save_result(path, msgspec.structs.replace(document, points=tuple(points))),
+        show=show,
+    )
+    interrupted = False
+    try:
+        sweep.run()
+    except KeyboardInterrupt:
+        interrupted = True
+    except DeviceLostError as error:
+        logger.warning("the sweep ended early: %s", error.message)
+    result = msgspec.structs.replace(
+        document,
+        points=tuple(sweep.points),
+        ended_at=now(),
+    )
+    save_result(path, result)
+    return Outcome(result=result, path=path, interrupted=interrupted, error=_first_error(result.points))
+
+
+def _document(info: DeviceInfo, options: BenchOptions) -> tuple[Path, Result]:
+    """Where the result goes, and what it starts from: nothing, or what an earlier run has left."""
+    if options.resume is not None:
+        earlier = load_result(options.resume)
+        if earlier.target.serial != info.serial:
+            raise UsageError(
+                f"resuming {options.resume}: it was measured on {earlier.target.serial}, not {info.serial}",
+                hint=f"edgekit bench --resume {options.resume} --device {earlier.target.serial}",
+            )
+        return options.resume, msgspec.structs.replace(earlier, ended_at=None, target=info)
+    started = datetime.now(timezone.utc)
+    return options.output or default_path(started, info.serial), Result(
+        run_id=f"{started:%Y%m%dT%H%M%SZ}-{secrets.token_hex(4)}",
+        started_at=started.isoformat(timespec="milliseconds"),
+        ended_at=None,
+        edgekit_version=__version__,
+        command=options.command,
+        target=info,
+        points=(),
+    )
+
+
+def plan(target: Target, subjects: Sequence[Subject], options: BenchOptions) -> list[Cell]:
+    """Every combination asked, model by model, in the order of the command line."""
+    if options.power_modes and target.info.transport == "local":
+        raise UsageError("--power-mode: hosts have none", hint="bind threads with --cores 0,1")
+    cores = resolve_cores(target.info, options.cores)
+    return [
+        Cell(
+            subject=subject,
+            engine=engine,
+            precision=precision,
+            threads=threads,
+            batch_size=batch_size,
+            cores=cores,
+            power_mode=power_mode,
+            options=target.options(engine, precision, options.engine_options),
+        )
+        for subject in subjects
+        for engine in options.engines
+        for power_mode in options.power_modes or (None,)
+        for precision in options.precisions
+        for threads in options.threads
+        for batch_size in options.batch_sizes
+    ]
+
+
+def resolve_cores(info: DeviceInfo, asked: str | None) -> tuple[int, ...] | None:
+    """`--cores` as core numbers of this machine; None where nothing was asked. Raises UsageError."""
+    if asked is None:
+        return None
+    named = {"big": info.big_cores, "little": info.little_cores, "all": info.cores}
+    if asked in named:
+        if not named[asked]:
+            raise UsageError(f"--cores {asked}: {info.serial} does not tell its clusters", hint="--cores 0,1")
+        return named[asked]
+    try:
+        numbers = tuple(sorted({int(part) for part in asked.split(",")}))
+    except ValueError:
+        numbers = ()
+    if not numbers:
+        raise UsageError(f"--cores {asked}: not a list of cores", hint="--cores 0,1 or big, little, all")
+    unknown = sorted(set(numbers) - set(info.cores)) if info.cores else []
+    if unknown:
+        raise UsageError(
+            f"--cores {asked}: {info.serial} has no core {unknown[0]}",
+            hint=f"its cores are {','.join(map(str, info.cores))}",
+        )
+    return numbers
+
+
+def timing_for(info: DeviceInfo, options: BenchOptions) -> Timing:
+    """The target's defaults with what was asked. Raises UsageError."""
+    default = EMULATED_TIMING if info.emulated else Timing()
+    max_s = default.max_s if options.max_s is None else options.max_s
+    timing = Timing(
+        warmup=default.warmup if options.warmup is None else options.warmup,
+        warmup_s=default.warmup_s,
+        until_steady=default.until_steady,
+        repeats=default.repeats if options.repeats is None else options.repeats,
+        min_s=min(default.min_s, max_s) if options.min_s is None else options.min_s,
+        max_s=max_s,
+    )
+    if timing.max_s < timing.min_s:
+        raise UsageError(
+            f"--max-secs {timing.max_s:g} is less than --min-secs {timing.min_s:g}",
+            hint=f"--min-secs {timing.max_s:g}",
+        )
+    return timing
+
+
+def _first_error(points: Sequence[Point]) -> PointError | None:
+    failed = [point.error for point in points if point.status is Status.FAILED]
+    if failed:
+        return failed[0]
+    skipped = [point.error for point in points if point.status is Status.SKIPPED]
+    if len(skipped) == len(points) and skipped[0] is not None:
+        return msgspec.structs.replace(
+            skipped[0],
+            message=f"nothing ran: every combination was skipped; {skipped[0].message}",
+            exit_code=UnsupportedError.exit_code,
+        )
+    return None

@@ -1,0 +1,277 @@
+"""One cell of a sweep, and one turn of it: a fresh runner process, measured from load to exit."""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import msgspec
+
+from edgekit.bench.warmup import seconds_ns, warm_up
+from edgekit.core.artifact import Artifact
+from edgekit.core.measurement import (
+    ArtifactRef,
+    CoreState,
+    Environment,
+    InstructionCount,
+    PowerMode,
+    ProcessRun,
+    Startup,
+    now,
+)
+from edgekit.core.parity import Parity
+from edgekit.core.spec import Precision
+from edgekit.errors import EdgekitError, UnsupportedError
+from edgekit.parity.reference import Reference, infer_batches, input_count
+from edgekit.runners.protocol import ErrorCode, Load, Loaded, Ran, Run
+from edgekit.runners.session import RefusedError, RunnerSession
+from edgekit.targets.gpu import watch_gpu
+from edgekit.targets.inputs import seeded_inputs
+from edgekit.targets.target import Subject, Target
+
+# What a process infers before its memory is read: some engines settle with the second inference.
+STARTUP_RUNS = 10
+
+logger = logging.getLogger("edgekit")
+
+# What a runner may refuse at `load` because the combination cannot be had, not because something broke.
+_COMBINATIONS = (ErrorCode.SHAPE, ErrorCode.THREADS, ErrorCode.CORES, ErrorCode.UNSUPPORTED)
+
+
+class Timing(msgspec.Struct, frozen=True, kw_only=True):
+    """How long one process is measured.
+
+    Attributes:
+        warmup: Fewest warm-up inferences; 0 measures cold.
+        warmup_s: Fewest seconds of warm-up.
+        until_steady: Go on warming up until windows agree.
+        repeats: Fewest timed inferences.
+        min_s: Fewest seconds of timed inference.
+        max_s: No inference is started after this many seconds of timed inference.
+    """
+
+    warmup: int = 10
+    warmup_s: float = 0.5
+    until_steady: bool = True
+    repeats: int = 100
+    min_s: float = 2.0
+    max_s: float = 60.0
+
+
+class Cell(msgspec.Struct, frozen=True, kw_only=True):
+    """What is measured: one engine on one artifact in one configuration."""
+
+    subject: Subject
+    engine: str
+    precision: Precision
+    threads: int
+    batch_size: int
+    cores: tuple[int, ...] | None
+    power_mode: PowerMode | None
+    options: dict[str, str]
+
+    @property
+    def label(self) -> str:
+        """What errors and progress call it."""
+        threads = f"{self.threads} thread{'s' * (self.threads != 1)}"
+        configuration = f"{self.precision.value}, {threads}, batch {self.batch_size}"
+        return f"{self.engine} on {self.subject.manifest.name} ({configuration})"
+
+
+class Turn(msgspec.Struct, frozen=True, kw_only=True):
+    """What one process of a cell gave."""
+
+    run: ProcessRun
+    loaded: Loaded
+    effective_threads: int | None
+    parity: Parity | None
+    instruction_count: InstructionCount | None = None
+
+
+def check_batch(artifact: Artifact, batch_size: int) -> None:
+    """Raises UnsupportedError where the artifact was made for another batch."""
+    fixed = artifact.inputs[0].shape[0] if artifact.inputs and artifact.inputs[0].shape else None
+    if fixed is not None and fixed != batch_size:
+        raise UnsupportedError(f"{artifact.main_file} takes batches of {fixed}, not {batch_size}")
+
+
+def take_turn(
+    target: Target, cell: Cell, artifact: Artifact, timing: Timing, reference: Reference | None
+) -> Turn:
+    """Measure a cell in a fresh process.
+
+    Raises:
+        UnsupportedError: The combination cannot be had here.
+        RunnerError, DeviceError, DeviceLostError: It failed.
+    """
+    started_at = now()
+    counted = target.counts_instructions
+    with _started(target, cell, artifact, counted=counted) as started:
+        gpu = started.loaded.gpu
+        uuid = None if gpu is None else gpu.uuid
+        run, ran = _measure(started.session, timing, mark=counted, gpu=uuid)
+        parity = None if reference is None else _check(started.session, cell, reference)
+        # Hosts run it themselves, beside the process.
+        beside = counted or target.info.emulated or target.info.transport == "local"
+        reference_ns = None if beside else started.session.reference_ns()
+    return Turn(
+        run=msgspec.structs.replace(
+            run,
+            load_ns=started.loaded.load_ns,
+            cold_start_ns=None if counted else started.cold_start_ns(run.first_run_ns),
+            started_at=started_at,
+            reference_ns=reference_ns,
+        ),
+        loaded=started.loaded,
+        effective_threads=effective_threads(started.loaded, ran),
+        parity=parity,
+        instruction_count=target.instruction_count() if counted else None,
+    )
+
+
+def measure_startup(target: Target, cell: Cell, artifact: Artifact) -> Startup:
+    """Cold start and peak memory of a cell, in a fresh process of their own; raises as `take_turn`."""
+    with _started(target, cell, artifact, counted=False) as started:
+        ran = started.session.run(Run(warmup=0, warmup_ns=0, repeats=STARTUP_RUNS - 1, min_ns=0))
+    cold_start_ns = started.cold_start_ns(ran.first_run_ns)
+    assert cold_start_ns is not None, "the first `run` of a session times its first inference"
+    return Startup(
+        cold_start_ns=cold_start_ns,
+        peak_memory_bytes=ran.peak_memory_bytes,
+        inferences=ran.warmup_runs + len(ran.samples_ns),
+    )
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Started:
+    """A runner process with its model loaded, and how long that took from starting it, ns."""
+
+    session: RunnerSession
+    loaded: Loaded
+    ready_ns: int
+
+    def cold_start_ns(self, first_run_ns: int | None) -> int | None:
+        return None if first_run_ns is None else self.ready_ns + first_run_ns
+
+
+@contextlib.contextmanager
+def _started(target: Target, cell: Cell, artifact: Artifact, *, counted: bool) -> Iterator[_Started]:
+    placed = target.place(cell.subject, artifact)
+    request = Load(
+        model=placed.model,
+        params=placed.params,
+        sha256=artifact.files[0].sha256,
+        threads=cell.threads,
+        cores=cell.cores,
+        power_mode=None if cell.power_mode is None else cell.power_mode.value,
+        input_shape=(cell.batch_size, *cell.subject.input_shape),
+        options=cell.options,
+    )
+    start_ns = time.perf_counter_ns()
+    with target.session(cell.engine, cell.label, counted=counted) as session:
+        try:
+            loaded = session.load(request)
+        except RefusedError as error:
+            if error.code in _COMBINATIONS:
+                raise UnsupportedError(error.message, hint=error.hint) from error
+            raise
+        yield _Started(session=session, loaded=loaded, ready_ns=time.perf_counter_ns() - start_ns)
+
+
+def _measure(
+    session: RunnerSession, timing: Timing, *, mark: bool, gpu: str | None
+) -> tuple[ProcessRun, Ran]:
+    timed = Run(
+        warmup=timing.warmup,
+        warmup_ns=seconds_ns(timing.warmup_s) if timing.warmup else 0,
+        repeats=timing.repeats,
+        min_ns=seconds_ns(timing.min_s),
+        max_ns=seconds_ns(timing.max_s),
+        mark=mark,
+    )
+    steady: bool | None = None
+    warm_runs, first_run_ns = 0, None
+    if timing.until_steady and timing.warmup:
+        warm = warm_up(session, runs=timed.warmup, min_ns=timed.warmup_ns, max_ns=timed.max_ns)
+        steady, warm_runs, first_run_ns = warm.steady, warm.runs, warm.first_run_ns
+        timed = msgspec.structs.replace(timed, warmup=0, warmup_ns=0)
+    before = _reading(session)
+    with watch_gpu(gpu) as gpu_states:
+        ran = session.run(timed)
+    after = _reading(session)
+    run = ProcessRun(
+        samples_ns=ran.samples_ns,
+        warmup_runs=warm_runs + ran.warmup_runs,
+        first_run_ns=ran.first_run_ns if first_run_ns is None else first_run_ns,
+        # Under emulation memory is the emulator's, and cores are those of the machine that emulates.
+        peak_memory_bytes=None if mark else ran.peak_memory_bytes,
+        cores_seen=() if mark else ran.cores_seen,
+        cpu_ns=ran.cpu_ns,
+        steady=steady,
+        readings=(before, after),
+        gpu_states=tuple(gpu_states),
+        copy_in_ns=ran.copy_in_ns,
+        copy_out_ns=ran.copy_out_ns,
+    )
+    return run, ran
+
+
+def _reading(session: RunnerSession) -> Environment:
+    """The circumstances where the runner is, in the words of the result file."""
+    read = session.environment()
+    return Environment(
+        cores=tuple(CoreState(**msgspec.structs.asdict(core)) for core in read.cores),
+        temperatures_celsius=read.temperatures_celsius,
+        load_1min=read.load_1min,
+        battery_percent=read.battery_percent,
+        battery_current_ua=read.battery_current_ua,
+        battery_voltage_uv=read.battery_voltage_uv,
+        charging=read.charging,
+    )
+
+
+def _check(session: RunnerSession, cell: Cell, reference: Reference) -> Parity | None:
+    return check_parity(session, cell.subject, cell.precision, cell.batch_size, reference, label=cell.label)
+
+
+def check_parity(
+    session: RunnerSession,
+    subject: Subject,
+    precision: Precision,
+    batch_size: int,
+    reference: Reference,
+    *,
+    label: str,
+) -> Parity | None:
+    """A runner's outputs against the reference's; None where the reference itself cannot be had."""
+    count = input_count(precision, batch_size)
+    inputs = seeded_inputs(count, subject.input_shape)
+    outputs = infer_batches(session, inputs, batch_size)
+    try:
+        return reference.parity(outputs, precision)
+    except EdgekitError as error:
+        logger.warning("parity of %s is not checked: %s", label, error.message)
+        return None
+
+
+def reference_to(artifact: Artifact) -> ArtifactRef:
+    """What a result says of the artifact that ran."""
+    return ArtifactRef(
+        kind=artifact.kind.value,
+        format=artifact.kind.format,
+        sha256=artifact.sha256,
+        converter=artifact.tool,
+        converter_version=artifact.tool_version,
+    )
+
+
+def effective_threads(loaded: Loaded, ran: Ran) -> int | None:
+    """The engine's own answer, or fewer where fewer were seen computing.
+
+    More can be seen: OpenVINO's caller waits beside its workers.
+    """
+    seen = [count for count in (loaded.effective_threads, ran.active_threads) if count is not None]
+    return min(seen, default=None)

@@ -1,0 +1,92 @@
+"""One sweep on several devices at the same time, a thread each; each has a result file of its own."""
+
+from __future__ import annotations
+
+import logging
+import threading
+from collections.abc import Sequence
+
+import msgspec
+
+from edgekit.bench.bench import BenchOptions, Outcome, bench
+from edgekit.bench.sweep import Progress, ShowProgress
+from edgekit.core.measurement import PointError
+from edgekit.errors import EdgekitError, UsageError
+from edgekit.parity.reference import References
+from edgekit.targets.target import HostTarget, Subject, Target
+
+logger = logging.getLogger("edgekit")
+
+POLL_S = 0.2
+
+
+class TargetOutcome(msgspec.Struct, frozen=True, kw_only=True):
+    """What a bench left on one target; `outcome` is None where nothing could be measured at all."""
+
+    serial: str
+    outcome: Outcome | None = None
+    error: PointError | None = None
+
+
+def bench_all(
+    targets: Sequence[Target], subjects: Sequence[Subject], options: BenchOptions, *, show: ShowProgress
+) -> list[TargetOutcome]:
+    """Measure on every target; what fails on one does not stop the others.
+
+    Ctrl-C ends every sweep after the turn that runs; a second one ends them at once, and what was saved
+    after their last turns is what is left.
+
+    Raises:
+        UsageError: Options that cannot be met by several targets.
+        KeyboardInterrupt: The second Ctrl-C.
+    """
+    if len(targets) == 1:
+        outcome = bench(targets[0], subjects, options, show=show)
+        return [TargetOutcome(serial=targets[0].info.serial, outcome=outcome, error=outcome.error)]
+    if options.output is not None:
+        raise UsageError(
+            "-o with several devices: each has a result file of its own",
+            hint="leave -o out; the files are results/TIME-SERIAL.json",
+        )
+    stop = threading.Event()
+    references = References(HostTarget())
+    slots: list[TargetOutcome | None] = [None] * len(targets)
+
+    def work(index: int) -> None:
+        target = targets[index]
+        serial = target.info.serial
+
+        def show_here(step: Progress) -> None:
+            show(msgspec.structs.replace(step, label=f"{serial}: {step.label}"))
+
+        try:
+            outcome = bench(target, subjects, options, show=show_here, stop=stop, references=references)
+            slots[index] = TargetOutcome(serial=serial, outcome=outcome, error=outcome.error)
+        except EdgekitError as error:
+            failure = PointError(message=error.message, hint=error.hint, exit_code=error.exit_code)
+            slots[index] = TargetOutcome(serial=serial, error=failure)
+        except Exception as error:
+            logger.exception("a bug in edgekit, on %s", serial)
+            failure = PointError(message=f"{type(error).__name__}: {error}", exit_code=1)
+            slots[index] = TargetOutcome(serial=serial, error=failure)
+
+    threads = [
+        threading.Thread(target=work, args=(index,), name=target.info.serial, daemon=True)
+        for index, target in enumerate(targets)
+    ]
+    for thread in threads:
+        thread.start()
+    _wait(threads, stop)
+    return [slot for slot in slots if slot is not None]
+
+
+def _wait(threads: Sequence[threading.Thread], stop: threading.Event) -> None:
+    while any(thread.is_alive() for thread in threads):
+        try:
+            for thread in threads:
+                thread.join(POLL_S)
+        except KeyboardInterrupt:
+            if stop.is_set():
+                raise
+            stop.set()
+            logger.warning("ending after the turns that run; Ctrl-C again ends them at once")

@@ -1,0 +1,343 @@
+"""The sweep: cells of one model take turns in rounds, and every finished turn is kept."""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import threading
+import time
+from collections.abc import Callable, Iterator, Sequence
+
+import msgspec
+
+from edgekit.bench.cell import Cell, Timing, Turn, check_batch, measure_startup, reference_to, take_turn
+from edgekit.convert.manifest import verify_files
+from edgekit.core.artifact import Artifact
+from edgekit.core.measurement import Environment, Point, PointError, Status
+from edgekit.core.parity import Parity
+from edgekit.core.units import format_count, format_ms
+from edgekit.errors import DeviceLostError, EdgekitError, UnsupportedError
+from edgekit.judge.intervals import latency_interval, process_medians
+from edgekit.judge.verdicts import with_verdict
+from edgekit.parity.reference import Reference
+from edgekit.runners.engines import on_gpu
+from edgekit.targets.target import Subject, Target
+
+logger = logging.getLogger("edgekit")
+
+
+class Progress(msgspec.Struct, frozen=True, kw_only=True):
+    """One step of a sweep, for whoever shows it; with a result once a turn has ended.
+
+    Attributes:
+        instructions: Of one inference, on an emulated device in the place of the latency.
+    """
+
+    done: int
+    total: int
+    label: str
+    latency_ns: float | None = None
+    instructions: int | None = None
+
+
+ShowProgress = Callable[[Progress], None]
+Save = Callable[[Sequence[Point]], None]
+
+
+class Sweep:
+    """Points of a sweep while they are measured.
+
+    A point that waits for turns counts as `interrupted`, so that whatever was last saved is true
+    however the process ends.
+
+    Args:
+        target: Where everything runs.
+        cells: What is measured; those of one model must stand together.
+        requested_cores: `--cores` as it was asked.
+        timing: How long a process is measured.
+        processes: Fresh processes a cell.
+        cooldown_s: Pause before each turn.
+        references: By model directory name; None compares nothing.
+        earlier: Points of an earlier run of the same command; what has finished of them is kept.
+        stop: Set by another thread, it ends the sweep before the next turn.
+        target_ci: Relative half-width of the interval over processes: more processes run until it is
+            reached, or until a point's processes have taken `timing.max_s` altogether.
+        save: Called with all points after every turn.
+        show: Called before every turn and at the end.
+    """
+
+    def __init__(
+        self,
+        target: Target,
+        cells: Sequence[Cell],
+        *,
+        requested_cores: str | None,
+        timing: Timing,
+        processes: int,
+        cooldown_s: float,
+        references: Callable[[Subject], Reference | None],
+        save: Save,
+        show: ShowProgress,
+        earlier: Sequence[Point] = (),
+        stop: threading.Event | None = None,
+        target_ci: float | None = None,
+    ) -> None:
+        self._target = target
+        self._earlier = {_identity(point): point for point in earlier}
+        self._stop = stop
+        self._cells = tuple(cells)
+        self._timing = timing
+        self._processes = processes
+        self._cooldown_s = cooldown_s
+        self._references = references
+        self._save = save
+        self._show = show
+        self._artifacts: dict[int, Artifact] = {}
+        self._turns_done = 0
+        # After the turn that has just ended; None where something else has run since.
+        self._environment: Environment | None = None
+        self._target_ci = target_ci
+        self._spent_s = dict.fromkeys(range(len(self._cells)), 0.0)
+        self.points = [_waiting(cell, requested_cores, timing, target_ci) for cell in self._cells]
+
+    def run(self) -> None:
+        """Measure everything; the points are kept whatever ends it.
+
+        Raises:
+            KeyboardInterrupt: Ctrl-C.
+            DeviceLostError: The target went away; the point that it hit has failed.
+            OutputError: The points cannot be saved.
+        """
+        for index in range(len(self._cells)):
+            self._plan(index)
+        self._save(self.points)
+        for group in self._models():
+            for index in group:
+                self._start(index)
+            for turn in range(self._processes):
+                for index in group:
+                    point = self.points[index]
+                    self._check_stop()
+                    if point.status is Status.INTERRUPTED and len(point.processes) <= turn:
+                        self._turn(index)
+                    else:
+                        self._turns_done += 1
+            self._narrow(group)
+
+    def _narrow(self, group: Sequence[int]) -> None:
+        """More processes in turn for the points whose interval is still too wide."""
+        while self._target_ci is not None:
+            waiting = [index for index in group if self.points[index].status is Status.INTERRUPTED]
+            if not waiting:
+                return
+            for index in waiting:
+                self._check_stop()
+                self._turn(index)
+
+    def _is_enough(self, index: int, point: Point) -> bool:
+        """Whether a point has all its processes and, where that was asked, a narrow interval."""
+        if len(point.processes) < self._processes:
+            return False
+        if self._target_ci is None or self._spent_s[index] >= self._timing.max_s:
+            return True
+        interval = latency_interval(process_medians(point))
+        return interval is not None and interval.relative_half_width <= self._target_ci
+
+    def _models(self) -> list[list[int]]:
+        groups: dict[str, list[int]] = {}
+        for index, cell in enumerate(self._cells):
+            groups.setdefault(str(cell.subject.directory), []).append(index)
+        return list(groups.values())
+
+    def _plan(self, index: int) -> None:
+        """Settle what needs no runner: which artifact, and combinations that cannot be."""
+        cell = self._cells[index]
+        try:
+            kind = self._target.artifact_kind(cell.engine, cell.precision)
+            limit = self._target.max_threads(cell.engine)
+            if limit is not None and cell.threads > limit:
+                raise UnsupportedError(f"{cell.label}: {cell.engine} runs {limit} thread(s) here")
+            artifact = cell.subject.artifact(kind)
+            check_batch(artifact, cell.batch_size)
+            verify_files(cell.subject.manifest, cell.subject.directory, [kind])
+        except EdgekitError as error:
+            self._end(index, error)
+            return
+        self._artifacts[index] = artifact
+        self._replace(index, artifact=reference_to(artifact))
+        self._take_up(index)
+
+    def _take_up(self, index: int) -> None:
+        """Go on from what an earlier run has of this point, if it ran the same artifact."""
+        point, earlier = self.points[index], self._earlier.get(_identity(self.points[index]))
+        if earlier is None or not earlier.processes:
+            return
+        if earlier.artifact is None or earlier.artifact.sha256 != self._artifacts[index].sha256:
+            logger.warning("%s: measured anew, its artifact has changed", self._cells[index].label)
+            return
+        enough = len(earlier.processes) >= self._processes
+        done = enough and (earlier.status is Status.DONE or self._is_enough(index, earlier))
+        self.points[index] = msgspec.structs.replace(
+            earlier, artifact=point.artifact, status=Status.DONE if done else Status.INTERRUPTED, error=None
+        )
+
+    def _start(self, index: int) -> None:
+        """Cold start and memory, in a process of their own; emulated ones are the emulator's."""
+        cell, point = self._cells[index], self.points[index]
+        if point.status is not Status.INTERRUPTED or point.startup or self._target.info.emulated:
+            return
+        self._check_stop()
+        self._environment = None
+        label = f"{cell.label}, cold start"
+        self._show(Progress(done=self._turns_done, total=self._total(), label=label))
+        with self._ending(index):
+            self._replace(index, startup=measure_startup(self._target, cell, self._artifacts[index]))
+
+    @contextlib.contextmanager
+    def _ending(self, index: int) -> Iterator[None]:
+        """An error ends the point; one that takes the target away ends the sweep, with the points saved."""
+        try:
+            yield
+        except DeviceLostError as error:
+            self._end(index, error)
+            self._save(self.points)
+            raise
+        except EdgekitError as error:
+            self._end(index, error)
+
+    def _check_stop(self) -> None:
+        if self._stop is not None and self._stop.is_set():
+            raise KeyboardInterrupt
+
+    def _turn(self, index: int) -> None:
+        cell, point = self._cells[index], self.points[index]
+        total = self._total()
+        self._show(Progress(done=self._turns_done, total=total, label=cell.label))
+        if self._cooldown_s:
+            time.sleep(self._cooldown_s)
+        started = time.monotonic()
+        with self._ending(index):
+            if point.environment_before is None:
+                self._replace(index, environment_before=self._environment_before(cell.engine))
+            self._environment = None
+            reference = self._references(cell.subject)
+            turn = take_turn(self._target, cell, self._artifacts[index], self._timing, reference)
+            self._spent_s[index] += time.monotonic() - started
+            self._add(index, turn, self._target.environment(cell.engine))
+        self.points[index] = with_verdict(self.points[index], emulated=self._target.info.emulated)
+        self._turns_done += 1
+        self._save(self.points)
+        self._show(self._ended(index, total))
+
+    def _total(self) -> int:
+        return max(len(self._cells) * self._processes, self._turns_done + 1)
+
+    def _environment_before(self, engine: str) -> Environment:
+        """The circumstances now: those after the turn that has just ended, where one has."""
+        last = self._environment
+        if last is None or self._cooldown_s or (on_gpu(engine) and last.gpus is None):
+            return self._target.environment(engine)
+        # Who was busy then was busy beside another point.
+        return msgspec.structs.replace(last, busy_processes=None)
+
+    def _ended(self, index: int, total: int) -> Progress:
+        point, count = self.points[index], self.points[index].instruction_count
+        return Progress(
+            done=self._turns_done,
+            total=total,
+            label=self._cells[index].label,
+            latency_ns=None if self._target.info.emulated else point.latency_ns,
+            instructions=None if count is None else count.main_thread,
+        )
+
+    def _add(self, index: int, turn: Turn, environment: Environment) -> None:
+        point = self.points[index]
+        self._environment = environment
+        reference_ns = turn.run.reference_ns or environment.reference_ns
+        run = msgspec.structs.replace(turn.run, reference_ns=reference_ns)
+        point = msgspec.structs.replace(point, processes=(*point.processes, run))
+        self._replace(
+            index,
+            status=Status.DONE if self._is_enough(index, point) else Status.INTERRUPTED,
+            processes=point.processes,
+            engine_version=turn.loaded.engine_version,
+            engine_options=turn.loaded.options,
+            layer_precisions=turn.loaded.layer_precisions,
+            cores=turn.loaded.cores,
+            effective_threads=_fewest(point.effective_threads, turn.effective_threads),
+            gpu=turn.loaded.gpu,
+            environment_after=_with_busy(environment, point.environment_after),
+            parity=_worse(point.parity, turn.parity),
+            instruction_count=turn.instruction_count or point.instruction_count,
+        )
+
+    def _end(self, index: int, error: EdgekitError) -> None:
+        """A point that failed or cannot be; what it measured before stays."""
+        skipped = isinstance(error, UnsupportedError)
+        logger.warning("%s: %s", "skipped" if skipped else "failed", error.message)
+        self._replace(
+            index,
+            status=Status.SKIPPED if skipped else Status.FAILED,
+            error=PointError(message=error.message, hint=error.hint, exit_code=error.exit_code),
+        )
+
+    def _replace(self, index: int, **changes: object) -> None:
+        self.points[index] = msgspec.structs.replace(self.points[index], **changes)
+
+
+def _waiting(cell: Cell, requested_cores: str | None, timing: Timing, target_ci: float | None) -> Point:
+    return Point(
+        model=cell.subject.manifest.name,
+        artifact=None,
+        engine=cell.engine,
+        engine_options=cell.options,
+        precision=cell.precision,
+        requested_threads=cell.threads,
+        batch_size=cell.batch_size,
+        requested_cores=requested_cores,
+        power_mode=cell.power_mode,
+        warmup=timing.warmup,
+        requested_repeats=timing.repeats,
+        requested_ci=target_ci,
+        status=Status.INTERRUPTED,
+    )
+
+
+def _identity(point: Point) -> tuple[object, ...]:
+    """What makes two points of one command the same."""
+    return (
+        point.model,
+        point.engine,
+        point.precision,
+        point.requested_threads,
+        point.batch_size,
+        point.power_mode,
+        point.requested_cores,
+    )
+
+
+def _fewest(before: int | None, now: int | None) -> int | None:
+    return min((count for count in (before, now) if count is not None), default=None)
+
+
+def _with_busy(now: Environment, before: Environment | None) -> Environment:
+    """A reading with what was busy in earlier turns of its point as well."""
+    if before is None or not before.busy_processes:
+        return now
+    busy = {*before.busy_processes, *(now.busy_processes or ())}
+    return msgspec.structs.replace(now, busy_processes=tuple(sorted(busy)))
+
+
+def _worse(before: Parity | None, now: Parity | None) -> Parity | None:
+    """The parity that a point is stored with: that of its worst process."""
+    if before is None or now is None:
+        return now if before is None else before
+    return max(before, now, key=lambda parity: (not parity.passed, parity.max_relative_error or 0.0))
+
+
+def describe(progress: Progress) -> str:
+    """A line for people."""
+    shown = "" if progress.latency_ns is None else f": {format_ms(progress.latency_ns)} ms"
+    if progress.instructions is not None:
+        shown = f": {format_count(progress.instructions)} instructions"
+    return f"[{progress.done}/{progress.total}] {progress.label}{shown}"

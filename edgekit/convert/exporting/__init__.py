@@ -1,0 +1,1 @@
+"""From a network of the zoo to artifacts."""

@@ -1,0 +1,356 @@
+"""From a model's name to its artifact directory: Paddle, ONNX, Paddle Lite, tied together by a manifest."""
+
+from __future__ import annotations
+
+import enum
+import logging
+import os
+from collections.abc import Sequence
+from pathlib import Path
+
+import msgspec
+
+from edgekit import __version__
+from edgekit._files import output_error
+from edgekit.convert.exporting.jobs import BuildJob, JobFinished, OnnxBuilt, PaddleBuilt
+from edgekit.convert.exporting.plan import ExportRequest, Plan, make_plan, why_outdated
+from edgekit.convert.exporting.worker_client import ExportWorker
+from edgekit.convert.formats.lite import TARGETS, Conversion, check_loadable
+from edgekit.convert.formats.nb import NbHeader
+from edgekit.convert.formats.onnx import OPSET_VERSION
+from edgekit.convert.manifest import describe_file, encode, first_fault, load_manifest
+from edgekit.convert.staging import commit, exclusive, staging_directory
+from edgekit.core.artifact import (
+    LABELS_NAME,
+    MANIFEST_NAME,
+    Artifact,
+    ArtifactKind,
+    Manifest,
+    TensorSpec,
+)
+from edgekit.core.spec import Precision
+from edgekit.errors import EdgekitError, InputError, OutputError
+from edgekit.toolchain.component import Report
+from edgekit.vision.labels import load_labels
+
+logger = logging.getLogger("edgekit")
+
+PROBE_BYTES = 1 << 20
+
+
+class Status(enum.Enum):
+    """How an export ended."""
+
+    EXPORTED = "exported"
+    UNCHANGED = "unchanged"
+    FAILED = "failed"
+
+
+class ExportOutcome(msgspec.Struct, frozen=True, kw_only=True):
+    """What became of a request.
+
+    Attributes:
+        name: What the exported model is called.
+        directory: The artifact directory.
+        status: How it ended.
+        manifest: The directory's manifest; None where the export failed.
+        error: Why it failed.
+    """
+
+    name: str
+    directory: Path
+    status: Status
+    manifest: Manifest | None = None
+    error: EdgekitError | None = None
+
+
+def export(requests: Sequence[ExportRequest], *, progress: Report) -> list[ExportOutcome]:
+    """Export models one after the other with one worker; a failure does not keep the others from it.
+
+    Every directory ends in its old state or in the new one. Where nothing has changed nothing is done.
+
+    Args:
+        requests: The models.
+        progress: Told what is going on.
+
+    Returns:
+        One outcome a request, in order.
+    """
+    outcomes = []
+    with ExportWorker() as worker:
+        for request in requests:
+            try:
+                outcomes.append(_export_one(request, worker, progress))
+            except EdgekitError as error:
+                outcomes.append(
+                    ExportOutcome(
+                        name=request.model_name,
+                        directory=request.directory,
+                        status=Status.FAILED,
+                        error=error,
+                    )
+                )
+    return outcomes
+
+
+def _export_one(request: ExportRequest, worker: ExportWorker, progress: Report) -> ExportOutcome:
+    plan = make_plan(request, progress)
+    directory = request.directory
+    with exclusive(directory):
+        previous = _previous_manifest(directory, request.force)
+        reason = "asked to" if request.force else why_outdated(plan, previous, directory)
+        if reason is None:
+            return ExportOutcome(
+                name=request.model_name, directory=directory, status=Status.UNCHANGED, manifest=previous
+            )
+        progress(f"exporting {request.model_name} to {directory} ({reason})")
+        for line in plan.notes:
+            logger.warning("%s: %s", request.model_name, line)
+        with staging_directory(directory) as staging:
+            manifest = _make(request, plan, worker, staging, previous)
+            commit(staging, directory)
+        _tell_of_dropped(previous, manifest, directory, progress)
+    return ExportOutcome(
+        name=request.model_name, directory=directory, status=Status.EXPORTED, manifest=manifest
+    )
+
+
+def _previous_manifest(directory: Path, force: bool) -> Manifest | None:
+    """The manifest that is there; a damaged one counts as none, a newer one is not overwritten unasked."""
+    if not (directory / MANIFEST_NAME).exists():
+        return None
+    try:
+        return load_manifest(directory)
+    except InputError as error:
+        if "schema version" in error.message and not force:
+            raise
+        logger.warning("%s; making it again", error.message)
+        return None
+
+
+def _make(
+    request: ExportRequest, plan: Plan, worker: ExportWorker, staging: Path, previous: Manifest | None
+) -> Manifest:
+    """Fill the staging directory with artifacts, labels and manifest."""
+    try:
+        built, artifacts = _build(request, plan, worker, staging)
+        labels = _labels(request, plan, built.num_classes)
+        _drop_unasked(staging, artifacts)
+        if previous is not None:
+            artifacts |= _still_valid(previous, request.directory, artifacts)
+        manifest = Manifest(
+            edgekit_version=__version__,
+            name=request.model_name,
+            model=request.spec.name,
+            source=built.source,
+            source_sha256=built.source_sha256,
+            num_classes=built.num_classes,
+            output_activation="softmax",
+            preprocess=plan.spec.preprocess,
+            labels=None if labels is None else LABELS_NAME,
+            inputs=built.inputs,
+            outputs=built.outputs,
+            artifacts={kind.value: artifacts[kind.value] for kind in ArtifactKind if kind.value in artifacts},
+            notes=plan.notes,
+            recipe=plan.recipe,
+        )
+        if previous is not None and _identities(previous) == _identities(manifest):
+            manifest = msgspec.structs.replace(manifest, parity=previous.parity)
+        if labels is not None:
+            (staging / LABELS_NAME).write_text("".join(f"{label}\n" for label in labels), encoding="utf-8")
+        (staging / MANIFEST_NAME).write_bytes(encode(manifest))
+        return manifest
+    except OSError as error:
+        raise output_error(request.directory, error) from error
+    except OutputError:
+        raise
+    except EdgekitError as error:
+        full = _full_disk(staging)
+        if full is not None:
+            raise output_error(request.directory, full) from error
+        raise
+
+
+def _full_disk(staging: Path) -> OSError | None:
+    """Converters say all kinds of things on a full disk, or nothing; a probe tells."""
+    probe = staging / "probe"
+    try:
+        with probe.open("wb") as file:
+            file.write(bytes(PROBE_BYTES))
+            file.flush()
+            os.fsync(file.fileno())
+        probe.unlink()
+    except OSError as error:
+        return error
+    return None
+
+
+def _build(
+    request: ExportRequest, plan: Plan, worker: ExportWorker, staging: Path
+) -> tuple[PaddleBuilt, dict[str, Artifact]]:
+    """Let the worker write Paddle and ONNX; opt runs beside it once Paddle's files are there."""
+    worker.start(
+        BuildJob(
+            name=request.model_name,
+            spec=request.spec,
+            input_shape=plan.spec.input_shape,
+            weights=request.weights,
+            num_classes=request.num_classes,
+            directory=str(staging.absolute()),
+            with_onnx=ArtifactKind.ONNX in plan.kinds,
+        )
+    )
+    onnx: OnnxBuilt | None = None
+    try:
+        built = worker.next_event()
+        assert isinstance(built, PaddleBuilt)
+        headers = _convert_to_nb(request, plan, staging)
+        while not isinstance(event := worker.next_event(), JobFinished):
+            assert isinstance(event, OnnxBuilt)
+            onnx = event
+    except BaseException:
+        worker.abandon()
+        raise
+    return built, _describe(plan, built, onnx, headers, staging)
+
+
+def _convert_to_nb(request: ExportRequest, plan: Plan, staging: Path) -> dict[ArtifactKind, NbHeader]:
+    """Run opt for every target at once, and load what this host can load."""
+    if plan.opt is None:
+        return {}
+    model, params, _ = (staging / name for name in ArtifactKind.PADDLE.file_names)
+    running: list[Conversion] = []
+    headers: dict[ArtifactKind, NbHeader] = {}
+    try:
+        for target in plan.nb_targets:
+            output = staging / TARGETS[target].file_names[0]
+            running.append(
+                Conversion(
+                    plan.opt,
+                    model,
+                    params,
+                    output,
+                    target=target,
+                    name=request.model_name,
+                    timeout_s=request.opt_timeout_s,
+                )
+            )
+        for conversion in running:
+            headers[TARGETS[conversion.target]] = conversion.finish()
+    finally:
+        for conversion in running:
+            conversion.cancel()
+    if ArtifactKind.NB_X86 in headers:
+        check_loadable(plan.opt, staging / ArtifactKind.NB_X86.file_names[0], request.model_name)
+    return headers
+
+
+def _describe(
+    plan: Plan,
+    built: PaddleBuilt,
+    onnx: OnnxBuilt | None,
+    headers: dict[ArtifactKind, NbHeader],
+    staging: Path,
+) -> dict[str, Artifact]:
+    """The manifest's entries."""
+
+    def entry(
+        kind: ArtifactKind,
+        tool: str,
+        version: str,
+        signature: tuple[tuple[TensorSpec, ...], tuple[TensorSpec, ...]],
+        options: dict[str, str],
+        parent: Artifact | None,
+    ) -> Artifact:
+        return Artifact(
+            kind=kind,
+            files=tuple(describe_file(staging / name) for name in kind.file_names),
+            tool=tool,
+            tool_version=version,
+            parent_sha256=None if parent is None else parent.sha256,
+            inputs=signature[0],
+            outputs=signature[1],
+            options=options,
+        )
+
+    signature = (built.inputs, built.outputs)
+    paddle = entry(
+        ArtifactKind.PADDLE, "paddlepaddle", built.tool_version, signature, {"format": "legacy"}, None
+    )
+    artifacts = {ArtifactKind.PADDLE.value: paddle}
+    if onnx is not None:
+        artifacts[ArtifactKind.ONNX.value] = entry(
+            ArtifactKind.ONNX,
+            "paddle2onnx",
+            onnx.tool_version,
+            (onnx.inputs, onnx.outputs),
+            {"opset_version": str(OPSET_VERSION)},
+            paddle,
+        )
+    for target in plan.nb_targets:
+        kind = TARGETS[target]
+        options = {"valid_targets": target.partition("_")[0]}
+        if target.endswith("fp16"):
+            options["enable_fp16"] = "true"
+        artifacts[kind.value] = entry(
+            kind, "paddle_lite_opt", headers[kind].opt_version, signature, options, paddle
+        )
+    return artifacts
+
+
+def _drop_unasked(staging: Path, artifacts: dict[str, Artifact]) -> None:
+    """Delete whatever the converters left beside the artifacts."""
+    listed = {file.path for artifact in artifacts.values() for file in artifact.files}
+    for path in staging.iterdir():
+        if path.is_file() and path.name not in listed:
+            path.unlink()
+
+
+def _still_valid(previous: Manifest, directory: Path, made: dict[str, Artifact]) -> dict[str, Artifact]:
+    """Whole artifacts of an earlier export whose ancestors, down to what was made now, are the very same."""
+    valid: dict[str, Artifact] = {}
+    ancestors = {artifact.sha256 for artifact in made.values()}
+    waiting = {key: artifact for key, artifact in previous.artifacts.items() if key not in made}
+    while True:
+        children = [key for key, artifact in waiting.items() if artifact.parent_sha256 in ancestors]
+        if not children:
+            return valid
+        for key in children:
+            artifact = waiting.pop(key)
+            if first_fault(artifact, directory) is None:
+                valid[key] = artifact
+                ancestors.add(artifact.sha256)
+
+
+def _tell_of_dropped(
+    previous: Manifest | None, manifest: Manifest, directory: Path, progress: Report
+) -> None:
+    """An export makes no int8 artifacts: those that no longer belong to the model need another command."""
+    earlier = {} if previous is None else previous.artifacts
+    dropped = [
+        key
+        for key, artifact in earlier.items()
+        if artifact.kind.precision is Precision.INT8 and key not in manifest.artifacts
+    ]
+    if dropped:
+        progress(
+            f"int8 artifacts were dropped ({', '.join(dropped)}); "
+            f"edgekit quantize {directory} --calibration DIR makes them anew"
+        )
+
+
+def _identities(manifest: Manifest) -> dict[str, str]:
+    return {key: artifact.sha256 for key, artifact in manifest.artifacts.items()}
+
+
+def _labels(request: ExportRequest, plan: Plan, num_classes: int) -> tuple[str, ...] | None:
+    """The user's labels, or the card's where these are its classes."""
+    if plan.labels is not None:
+        if len(plan.labels) != num_classes:
+            raise InputError(
+                f"exporting {request.model_name}: {len(plan.labels)} labels in {request.labels} for "
+                f"{num_classes} classes",
+                hint="give a list with one label for every class (--labels FILE)",
+            )
+        return plan.labels
+    return load_labels(plan.spec.labels, num_classes) if num_classes == plan.spec.num_classes else None

@@ -1,0 +1,205 @@
+"""What an export is asked for, what it is made from, and whether that has been done already."""
+
+from __future__ import annotations
+
+import hashlib
+import importlib.metadata
+from pathlib import Path
+
+import msgspec
+
+from edgekit import __version__
+from edgekit._files import sha256_file
+from edgekit.convert.formats.lite import FORMATS, OPT_TIMEOUT_S, TARGETS, choose_targets
+from edgekit.convert.formats.onnx import OPSET_VERSION
+from edgekit.convert.manifest import first_fault
+from edgekit.core.artifact import LABELS_NAME, Artifact, ArtifactKind, Manifest
+from edgekit.core.spec import ModelSpec
+from edgekit.errors import InputError, UsageError
+from edgekit.toolchain.component import Report
+from edgekit.toolchain.opt.opt import Opt
+from edgekit.vision.labels import load_labels
+from edgekit.zoo.pretrained import find_pretrained
+from edgekit.zoo.weights import PRETRAINED, RANDOM
+
+
+class ExportRequest(msgspec.Struct, frozen=True, kw_only=True):
+    """One model to export.
+
+    Attributes:
+        spec: The model's card.
+        directory: The artifact directory.
+        name: What the exported model is called; the card's name where None.
+        weights: `pretrained`, `random`, or the path of a `.pdparams` file.
+        num_classes: Width of the last layer for random weights; None takes the card's or the file's.
+        labels: A file of labels; None takes the card's set where the number of classes is the card's.
+        input_shape: Channels, height, width; None takes the card's.
+        formats: Of `FORMATS`; the Paddle model is always made.
+        nb_targets: Of `TARGETS`; None takes all, without those that the opt here is known to crash on.
+        force: Export although nothing has changed, and over a manifest of a newer edgekit.
+        install: Install opt on the way where it is missing.
+        opt_timeout_s: When one run of opt counts as hanging.
+    """
+
+    spec: ModelSpec
+    directory: Path
+    name: str | None = None
+    weights: str = PRETRAINED
+    num_classes: int | None = None
+    labels: Path | None = None
+    input_shape: tuple[int, int, int] | None = None
+    formats: tuple[str, ...] = FORMATS
+    nb_targets: tuple[str, ...] | None = None
+    force: bool = False
+    install: bool = True
+    opt_timeout_s: float = OPT_TIMEOUT_S
+
+    @property
+    def model_name(self) -> str:
+        return self.name or self.spec.name
+
+
+class Plan(msgspec.Struct, frozen=True, kw_only=True):
+    """A request whose ingredients are at hand.
+
+    Attributes:
+        spec: The card, with the requested input shape.
+        kinds: The artifacts to make.
+        nb_targets: opt's runs.
+        opt: The opt; None where no `.nb` is asked for.
+        labels: Labels that the user gave; None leaves them to the card.
+        recipe: What the artifacts are made from, as the manifest records it.
+        notes: What is left out and why.
+    """
+
+    spec: ModelSpec
+    kinds: tuple[ArtifactKind, ...]
+    nb_targets: tuple[str, ...]
+    opt: Opt | None
+    labels: tuple[str, ...] | None
+    recipe: dict[str, str]
+    notes: tuple[str, ...]
+
+
+def make_plan(request: ExportRequest, progress: Report) -> Plan:
+    """Fetch or find what an export needs: weights, labels, opt.
+
+    Raises:
+        UsageError: Options that do not go together.
+        InputError: Weights or labels that cannot be read.
+        ToolError: Weights or opt that cannot be had.
+    """
+    if request.nb_targets is not None and "nb" not in request.formats:
+        raise UsageError(
+            "exporting: --nb-targets without nb among --formats", hint="--formats paddle,onnx,nb"
+        )
+    spec = _with_shape(request)
+    labels = None if request.labels is None else load_labels(request.labels, request.num_classes)
+    weights = _weights_identity(request, spec)
+    opt, targets, notes = choose_targets(
+        request.formats, request.nb_targets, install=request.install, progress=progress
+    )
+    # Everything is made from the Paddle model, so that is always among them.
+    kinds = [ArtifactKind.PADDLE, *([ArtifactKind.ONNX] if "onnx" in request.formats else [])]
+    kinds += [TARGETS[target] for target in targets]
+    return Plan(
+        spec=spec,
+        kinds=tuple(kinds),
+        nb_targets=targets,
+        opt=opt,
+        labels=labels,
+        recipe={
+            "card": _digest([spec.network, spec.input_shape, spec.preprocess, spec.num_classes, spec.labels]),
+            "weights": weights,
+            "num_classes": str(request.num_classes or "as the weights"),
+            "labels": "as the card" if labels is None else _digest(labels),
+            "name": request.model_name,
+            "edgekit": __version__,
+        },
+        notes=notes,
+    )
+
+
+def _with_shape(request: ExportRequest) -> ModelSpec:
+    spec, shape = request.spec, request.input_shape
+    if shape is None:
+        return spec
+    if shape[0] != spec.input_shape[0]:
+        raise UsageError(
+            f"exporting {request.model_name}: its input has {spec.input_shape[0]} channels, not {shape[0]}",
+            hint=f"--input-shape {spec.input_shape[0]},{shape[1]},{shape[2]}",
+        )
+    if shape[1] != shape[2]:
+        raise UsageError(
+            f"exporting {request.model_name}: {shape[1]}x{shape[2]} is not square; preprocessing is",
+            hint=f"--input-shape {shape[0]},{shape[1]},{shape[1]}",
+        )
+    crop = spec.preprocess.crop_size
+    short = spec.preprocess.resize_short
+    preprocess = msgspec.structs.replace(
+        spec.preprocess,
+        crop_size=shape[1],
+        # The evaluation transform keeps the ratio of resize to crop (256 to 224).
+        resize_short=None if short is None else round(short * shape[1] / crop),
+    )
+    return msgspec.structs.replace(spec, input_shape=shape, preprocess=preprocess)
+
+
+def _weights_identity(request: ExportRequest, spec: ModelSpec) -> str:
+    if request.weights == RANDOM:
+        return RANDOM
+    if request.weights == PRETRAINED:
+        return find_pretrained(spec)[1]
+    path = Path(request.weights)
+    try:
+        return sha256_file(path)
+    except OSError as error:
+        raise InputError(
+            f"reading the weights {path}: {error.strerror or error}",
+            hint="--weights takes pretrained, random or the path of a .pdparams file",
+        ) from error
+
+
+def _digest(value: object) -> str:
+    return hashlib.sha256(msgspec.json.encode(value, order="deterministic")).hexdigest()
+
+
+def why_outdated(plan: Plan, manifest: Manifest | None, directory: Path) -> str | None:
+    """The first reason why a directory is not what a plan would make; None where it is."""
+    if manifest is None:
+        return "not exported yet"
+    for subject, value in plan.recipe.items():
+        if manifest.recipe.get(subject) != value:
+            return f"{subject} changed"
+    for kind in plan.kinds:
+        artifact = manifest.artifact(kind)
+        if artifact is None:
+            return f"{kind.value} not exported yet"
+        reason = _tool_changed(artifact, plan.opt) or first_fault(artifact, directory)
+        if reason is not None:
+            return reason
+    if manifest.labels is not None and not (directory / LABELS_NAME).is_file():
+        return f"{LABELS_NAME} is missing"
+    return None
+
+
+def _tool_changed(artifact: Artifact, opt: Opt | None) -> str | None:
+    if artifact.kind.format == "nb":
+        version = None if opt is None or opt.version == "unknown" else opt.version
+    else:
+        version = installed_version(artifact.tool)
+    if version is not None and version != artifact.tool_version:
+        return f"{artifact.kind.value} was made by {artifact.tool} {artifact.tool_version}, here is {version}"
+    if artifact.kind is ArtifactKind.ONNX and artifact.options.get("opset_version") != str(OPSET_VERSION):
+        return f"its opset is not {OPSET_VERSION}"
+    return None
+
+
+def installed_version(distribution: str) -> str | None:
+    """Version of a Python package, or of its build for GPUs; None where it is not installed."""
+    for name in (distribution, f"{distribution}-gpu"):
+        try:
+            return importlib.metadata.version(name)
+        except importlib.metadata.PackageNotFoundError:
+            continue
+    return None

@@ -1,0 +1,1 @@
+"""The file formats: Paddle program, ONNX, Paddle Lite .nb."""

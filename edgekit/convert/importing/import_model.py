@@ -1,0 +1,278 @@
+"""From a user's own model to the same artifact directory that `export` makes."""
+
+from __future__ import annotations
+
+import hashlib
+import shutil
+from pathlib import Path
+
+import msgspec
+
+from edgekit import __version__
+from edgekit._files import output_error
+from edgekit.convert.formats.lite import FORMATS, TARGETS, choose_targets
+from edgekit.convert.formats.nb import NbHeader
+from edgekit.convert.importing.configuration import Configured, of_official_archive, read_configuration
+from edgekit.convert.importing.jobs import Answer
+from edgekit.convert.importing.source import Source, SourceKind
+from edgekit.convert.importing.steps import Built, Shaping, Signature, build_program, to_nb
+from edgekit.convert.manifest import describe_file, encode, load_manifest, verify_files
+from edgekit.convert.staging import commit, exclusive, staging_directory
+from edgekit.core.artifact import LABELS_NAME, MANIFEST_NAME, Artifact, ArtifactKind, Manifest
+from edgekit.core.spec import Preprocess
+from edgekit.errors import InputError, UsageError
+from edgekit.toolchain import x2paddle
+from edgekit.toolchain.component import Report
+from edgekit.vision.labels import load_labels
+
+_PATTERN_OF_NAME = "letters, digits, dot, dash and underscore"
+
+
+class ImportRequest(msgspec.Struct, frozen=True, kw_only=True):
+    """A model to import.
+
+    Attributes:
+        path: A directory, a model file or a tar.
+        name: What the imported model is called.
+        directory: The artifact directory.
+        labels: A file of labels; None takes those of an `inference.yml` beside the model.
+        preprocess: TOML or PaddleClas's YAML; None takes an `inference.yml` beside the model.
+        input_shape: Channels, height, width where the model leaves them free.
+        formats: Of `lite.FORMATS`; the Paddle model is always made.
+        nb_targets: Of `lite.TARGETS`; None takes all that the opt here does not crash on.
+        force: Import although nothing has changed, and over an exported model.
+        install: Install opt and X2Paddle on the way where they are missing.
+    """
+
+    path: Path
+    name: str
+    directory: Path
+    labels: Path | None = None
+    preprocess: Path | None = None
+    input_shape: tuple[int, int, int] | None = None
+    formats: tuple[str, ...] = FORMATS
+    nb_targets: tuple[str, ...] | None = None
+    force: bool = False
+    install: bool = True
+
+
+class Imported(msgspec.Struct, frozen=True, kw_only=True):
+    """An imported model; `changed` is False where it was there already."""
+
+    directory: Path
+    manifest: Manifest
+    changed: bool
+
+
+def import_model(request: ImportRequest, source: Source, *, progress: Report) -> Imported:
+    """Turn a model into artifacts and a manifest; the directory ends in its old state or in the new one.
+
+    Args:
+        request: What is asked.
+        source: `open_source` of its path, still open.
+        progress: Told what is going on.
+
+    Raises:
+        InputError: The model, its labels or its preprocessing are not what edgekit can take.
+        ConversionError: A converter failed; unsupported operators are named with their place.
+        ToolError: opt or X2Paddle are missing and cannot be had.
+        OutputError: The directory cannot be written.
+    """
+    _check_request(request)
+    configured = _configuration(request, source)
+    recipe = _recipe(request, source, configured)
+    opt, targets, notes = choose_targets(
+        request.formats, request.nb_targets, install=request.install, progress=progress
+    )
+    with exclusive(request.directory):
+        previous = _previous(request)
+        if previous is not None and not request.force and _is_current(previous, recipe, request, targets):
+            return Imported(directory=request.directory, manifest=previous, changed=False)
+        progress(f"importing {source.origin} ({source.kind.value}) to {request.directory}")
+        with staging_directory(request.directory) as staging:
+            try:
+                built = build_program(
+                    source,
+                    _shaping(request, configured),
+                    staging,
+                    with_onnx="onnx" in request.formats,
+                    install=request.install,
+                    progress=progress,
+                )
+                headers = {}
+                if opt is not None:
+                    operators = built.program.operators
+                    headers = to_nb(request.path, request.name, opt, targets, staging, operators)
+                manifest = _manifest(request, source, configured, built, headers, staging)
+                manifest = msgspec.structs.replace(manifest, notes=(*notes, *manifest.notes), recipe=recipe)
+                (staging / MANIFEST_NAME).write_bytes(encode(manifest))
+            except OSError as error:
+                raise output_error(request.directory, error) from error
+            commit(staging, request.directory)
+    return Imported(directory=request.directory, manifest=manifest, changed=True)
+
+
+def _check_request(request: ImportRequest) -> None:
+    name = request.name
+    if not name or name.startswith(".") or not all(each.isalnum() or each in "._-" for each in name):
+        raise UsageError(
+            f"importing: the name {name!r} is not made of {_PATTERN_OF_NAME}", hint="--name mine"
+        )
+    if request.nb_targets is not None and "nb" not in request.formats:
+        raise UsageError(
+            "importing: --nb-targets without nb among --formats", hint="--formats paddle,onnx,nb"
+        )
+
+
+def _configuration(request: ImportRequest, source: Source) -> Configured:
+    path = request.preprocess or source.config
+    configured = of_official_archive(request.path) if path is None else read_configuration(path)
+    if request.labels is not None:
+        configured = msgspec.structs.replace(configured, labels=load_labels(request.labels))
+    return configured
+
+
+def _shaping(request: ImportRequest, configured: Configured) -> Shaping:
+    crop_size = None if configured.preprocess is None else configured.preprocess.crop_size
+    return Shaping(input_shape=request.input_shape, crop_size=crop_size)
+
+
+def _recipe(request: ImportRequest, source: Source, configured: Configured) -> dict[str, str]:
+    asked = (configured, request.input_shape, request.formats, request.nb_targets, request.name)
+    digest = hashlib.sha256(msgspec.json.encode(asked, order="deterministic")).hexdigest()
+    return {"source": source.sha256, "options": digest, "edgekit": __version__}
+
+
+def _previous(request: ImportRequest) -> Manifest | None:
+    if not (request.directory / MANIFEST_NAME).exists():
+        return None
+    try:
+        manifest = load_manifest(request.directory)
+    except InputError:
+        if request.force:
+            return None
+        raise
+    if manifest.model is not None and not request.force:
+        raise InputError(
+            f"importing {request.path}: {request.directory} holds the export of {manifest.model}",
+            hint="choose another --name, or overwrite it with --force",
+        )
+    return manifest
+
+
+def _is_current(
+    previous: Manifest, recipe: dict[str, str], request: ImportRequest, targets: tuple[str, ...]
+) -> bool:
+    if previous.recipe != recipe or any(
+        TARGETS[target].value not in previous.artifacts for target in targets
+    ):
+        return False
+    try:
+        verify_files(previous, request.directory)
+    except InputError:
+        return False
+    return previous.labels is None or (request.directory / previous.labels).is_file()
+
+
+def _manifest(
+    request: ImportRequest,
+    source: Source,
+    configured: Configured,
+    built: Built,
+    headers: dict[str, NbHeader],
+    staging: Path,
+) -> Manifest:
+    program = built.program
+    labels = configured.labels
+    if labels is not None:
+        if len(labels) != program.num_classes:
+            raise InputError(
+                f"importing {request.path}: {len(labels)} labels for {program.num_classes} classes",
+                hint="give a list with one label for every class (--labels FILE)",
+            )
+        (staging / LABELS_NAME).write_text("".join(f"{label}\n" for label in labels), encoding="utf-8")
+    preprocess, notes = _preprocess(configured, program)
+    artifacts = _artifacts(source, built, headers, request, staging)
+    _drop_unlisted(staging, artifacts)
+    return Manifest(
+        edgekit_version=__version__,
+        name=request.name,
+        model=None,
+        source=str(request.path),
+        source_sha256=source.sha256,
+        num_classes=program.num_classes,
+        output_activation="softmax" if program.softmax else "none",
+        preprocess=preprocess,
+        labels=None if labels is None else LABELS_NAME,
+        inputs=program.inputs,
+        outputs=program.outputs,
+        artifacts={kind.value: artifacts[kind.value] for kind in ArtifactKind if kind.value in artifacts},
+        notes=(*built.notes, *notes),
+    )
+
+
+def _preprocess(configured: Configured, program: Answer) -> tuple[Preprocess, tuple[str, ...]]:
+    side = program.inputs[0].shape[2] or 0
+    if configured.preprocess is not None:
+        if configured.preprocess.crop_size != side:
+            raise InputError(
+                f"importing: the preprocessing crops to {configured.preprocess.crop_size}, "
+                f"the model takes {side}x{side}",
+                hint="--preprocess FILE with that crop_size",
+            )
+        return configured.preprocess, ()
+    default = Preprocess()
+    ratio = (default.resize_short or side) / default.crop_size
+    assumed = msgspec.structs.replace(default, crop_size=side, resize_short=round(side * ratio))
+    return assumed, ("its preprocessing was not said: PaddleClas's for ImageNet is assumed (--preprocess)",)
+
+
+def _artifacts(
+    source: Source, built: Built, headers: dict[str, NbHeader], request: ImportRequest, staging: Path
+) -> dict[str, Artifact]:
+    def entry(
+        kind: ArtifactKind, tool: tuple[str, str], signature: Signature, parent: Artifact | None,
+        options: dict[str, str],
+    ) -> Artifact:  # fmt: skip
+        names = [name for name in kind.file_names if (staging / name).is_file()]
+        return Artifact(
+            kind=kind,
+            files=tuple(describe_file(staging / name) for name in names),
+            tool=tool[0],
+            tool_version=tool[1],
+            parent_sha256=None if parent is None else parent.sha256,
+            inputs=signature[0],
+            outputs=signature[1],
+            options=options,
+        )
+
+    own = (built.program.inputs, built.program.outputs)
+    artifacts: dict[str, Artifact] = {}
+    from_onnx = source.kind is not SourceKind.LEGACY
+    onnx = None
+    if from_onnx:
+        assert built.onnx is not None
+        onnx = entry(ArtifactKind.ONNX, built.onnx_tool, built.onnx, None, {})
+    tool = ("x2paddle", x2paddle.VERSION) if from_onnx else ("import", __version__)
+    paddle = entry(ArtifactKind.PADDLE, tool, own, onnx, {"format": "legacy"})
+    if onnx is None and built.onnx is not None:
+        onnx = entry(ArtifactKind.ONNX, built.onnx_tool, built.onnx, paddle, {})
+    artifacts[ArtifactKind.PADDLE.value] = paddle
+    if onnx is not None and "onnx" in request.formats:
+        artifacts[ArtifactKind.ONNX.value] = onnx
+    for target, header in headers.items():
+        options = {"valid_targets": target.partition("_")[0]}
+        if target.endswith("fp16"):
+            options["enable_fp16"] = "true"
+        made_by = ("paddle_lite_opt", header.opt_version)
+        artifacts[TARGETS[target].value] = entry(TARGETS[target], made_by, own, paddle, options)
+    return artifacts
+
+
+def _drop_unlisted(staging: Path, artifacts: dict[str, Artifact]) -> None:
+    listed = {file.path for artifact in artifacts.values() for file in artifact.files} | {LABELS_NAME}
+    for path in staging.iterdir():
+        if path.is_dir():
+            shutil.rmtree(path)
+        elif path.name not in listed:
+            path.unlink()

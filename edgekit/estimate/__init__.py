@@ -1,0 +1,1 @@
+"""Milliseconds on a phone, estimated from exact instruction counts."""

@@ -1,0 +1,153 @@
+"""`estimate --fit`: the model of the user's own phone, from points that were measured on it."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Sequence
+
+from edgekit.core.device import DeviceInfo
+from edgekit.core.measurement import Point, Result, Status, Verdict
+from edgekit.core.spec import Precision
+from edgekit.errors import InputError, UsageError
+from edgekit.estimate.estimate import exported, known_count
+from edgekit.estimate.soc_model import FitPoint, SocModel, fit_points
+from edgekit.targets.target import Subject
+from edgekit.virtual.machine.soc import list_socs
+
+logger = logging.getLogger("edgekit")
+
+
+def fit_results(results: Sequence[Result], name: str, *, virtual_soc: str | None = None) -> SocModel:
+    """A model of the user's own phone from measured points of networks whose instructions are known.
+
+    Args:
+        virtual_soc: The virtual device's SoC that is like the phone's; None where nobody knows one.
+
+    Raises:
+        UsageError: There is no such virtual SoC.
+        InputError: Results that are no one phone's in one setting, or too few networks.
+    """
+    if virtual_soc is not None and virtual_soc not in list_socs():
+        raise UsageError(
+            f"--virtual-soc {virtual_soc}: no such chip", hint=f"one of {', '.join(list_socs())}"
+        )
+    _require_one_phone(results)
+    measured = [point for result in results for point in result.points if _is_usable(point)]
+    verified = [point for point in measured if point.verdict is not Verdict.UNVERIFIED]
+    _warn_of("left out, they are unverified", Verdict.UNVERIFIED, of=measured)
+    _warn_of("measure these again, they are not sure", Verdict.THROTTLED, Verdict.UNSTABLE, of=verified)
+    setting = _only_setting(verified)
+    points = _fit_points(verified)
+    target = results[0].target
+    fits = fit_points(points)
+    known_error = max(one.leave_one_out_error for one in fits)
+    return SocModel(
+        name=name,
+        title=target.soc or target.model or target.serial,
+        virtual_soc=virtual_soc,
+        engine="paddlelite",
+        precision="fp32",
+        source=", ".join([*(result.run_id for result in results), *setting]),
+        fitted_on=tuple(dict.fromkeys(point.network for point in points)),
+        other_error=max(0.10, known_error),
+        other_precision_error=max(0.17, known_error),
+        fits=fits,
+    )
+
+
+def _require_one_phone(results: Sequence[Result]) -> None:
+    for result in results:
+        target = result.target
+        if target.emulated:
+            raise InputError(
+                f"fitting to {result.run_id}: measured on an emulated device, which has no milliseconds",
+                hint="edgekit bench … --device PHONE",
+            )
+        if target.transport == "local":
+            raise InputError(
+                f"fitting to {result.run_id}: measured on a host ({target.soc or target.serial}), no device",
+                hint="edgekit bench … --device PHONE",
+            )
+    phones = dict.fromkeys(_phone(result.target) for result in results)
+    if len(phones) > 1:
+        raise InputError(
+            f"fitting to results of {len(phones)} devices, {' and '.join(phones)}: a model is one device's",
+            hint="edgekit estimate --fit FILE -o NAME.toml  for each",
+        )
+
+
+def _phone(target: DeviceInfo) -> str:
+    """What equal phones have in common, by whatever way they are attached."""
+    return f"{target.model} ({target.soc})" if target.model and target.soc else target.serial
+
+
+def _is_usable(point: Point) -> bool:
+    asked = (point.engine, point.precision, point.batch_size)
+    return point.status is Status.DONE and asked == ("paddlelite", Precision.FP32, 1)
+
+
+def _warn_of(what: str, *verdicts: Verdict, of: Sequence[Point]) -> None:
+    named = [
+        f"{point.model} at {point.requested_threads} threads "
+        f"({point.verdict.value}: {'; '.join(point.reasons)})"
+        for point in of
+        if point.verdict in verdicts
+    ]
+    if named:
+        logger.warning("fitting: %s: %s", what, ", ".join(named))
+
+
+def _only_setting(points: Sequence[Point]) -> tuple[str, ...]:
+    """Power mode and cores as they were asked for; raises InputError where points differ in them."""
+    settings = {_setting(point) for point in points}
+    if len(settings) > 1:
+        named = sorted(" ".join(setting) or "none asked for" for setting in settings)
+        raise InputError(
+            f"fitting to points of several power modes or cores ({', '.join(named)}): a model is of one",
+            hint="edgekit bench … --device PHONE --power-mode HIGH",
+        )
+    return settings.pop() if settings else ()
+
+
+def _setting(point: Point) -> tuple[str, ...]:
+    mode = () if point.power_mode is None else (f"--power-mode {point.power_mode.value}",)
+    return mode if point.requested_cores is None else (*mode, f"--cores {point.requested_cores}")
+
+
+def _fit_points(points: Sequence[Point]) -> list[FitPoint]:
+    """The points of networks that were counted; what else there is, and what is taken on trust, is named."""
+    made, unknown, trusted = [], [], []
+    for point in points:
+        subject = _measured(point)
+        count = known_count(subject or point.model, point.precision)
+        millions = None if count is None else count.millions.get(str(point.requested_threads))
+        if count is None or count.network is None or millions is None or point.latency_ns is None:
+            unknown.append(point.model)
+            continue
+        if subject is None:
+            trusted.append(point.model)
+        made.append(
+            FitPoint(
+                network=count.network,
+                threads=point.requested_threads,
+                millions=millions,
+                nb_mb=count.nb_mb,
+                latency_ms=point.latency_ns / 1e6,
+            )
+        )
+    for what, models in (
+        ("left out, instructions are not known", unknown),
+        ("taken for the zoo's at the input and classes of their cards, by name", trusted),
+    ):
+        if models:
+            logger.warning("fitting: %s: %s", what, ", ".join(dict.fromkeys(models)))
+    return made
+
+
+def _measured(point: Point) -> Subject | None:
+    """The artifacts that a point was measured on, where they are still exported here."""
+    subject = exported(point.model)
+    if subject is None or point.artifact is None:
+        return None
+    artifact = subject.manifest.artifacts.get(point.artifact.kind)
+    return subject if artifact is not None and artifact.sha256 == point.artifact.sha256 else None

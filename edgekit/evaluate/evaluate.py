@@ -1,0 +1,236 @@
+"""Top-1 and Top-5 of a model's artifacts on a labelled list, all of them in one pass over the pictures."""
+
+from __future__ import annotations
+
+import contextlib
+import itertools
+from collections.abc import Callable, Iterator, Sequence
+from datetime import datetime, timezone
+from pathlib import Path
+
+import msgspec
+
+from edgekit import __version__
+from edgekit._files import sha256_file
+from edgekit.core.artifact import ArtifactKind
+from edgekit.core.spec import Precision
+from edgekit.errors import EdgekitError, InputError, ToolError, UnsupportedError
+from edgekit.evaluate.journal import Identity, Journal, Seen
+from edgekit.evaluate.tally import (
+    EVAL_SCHEMA_VERSION,
+    EvalResult,
+    NothingReadError,
+    Skipped,
+    is_reference,
+    tally,
+    write_result,
+)
+from edgekit.parity.reference import REFERENCE_ENGINE
+from edgekit.predict.lanes import Route, Scored, batched, fixed_batch, open_lanes, plan_route, score_batches
+from edgekit.targets.target import HostTarget, Subject, Target
+from edgekit.vision.lists import Labelled, count_list, read_list
+from edgekit.vision.pictures import Picture
+from edgekit.vision.topk import top_classes
+
+TOP_K = 5
+DEFAULT_BATCH_SIZE = 8
+
+Progress = Callable[[int, int], None]
+"""Called with the pictures done and all of them."""
+
+
+class Plan(msgspec.Struct, frozen=True, kw_only=True):
+    """What to evaluate, and how.
+
+    Attributes:
+        data: Directory that the list's paths are relative to.
+        list_path: The list, `path label` a line.
+        output: The result file; the journal, the confusion matrix and the disagreements go beside it.
+        engines: Host engines, or device engines with a device.
+        precisions: Every engine at each of them.
+        threads: Of each runner.
+        batch_size: Pictures a batch; None takes 8, or what the artifacts were made for.
+        workers: Pictures are decoded and inferred on so many lanes.
+        restart: Begin again where a journal would let it go on.
+    """
+
+    data: Path
+    list_path: Path
+    output: Path
+    engines: tuple[str, ...]
+    precisions: tuple[Precision, ...] = (Precision.FP32,)
+    threads: int = 1
+    batch_size: int | None = None
+    workers: int = 1
+    restart: bool = False
+
+
+def evaluate(
+    target: Target,
+    subject: Subject,
+    plan: Plan,
+    *,
+    progress: Progress = lambda done, total: None,
+    tell: Callable[[str], None] = lambda message: None,
+) -> EvalResult:
+    """Evaluate a model; an interrupted call leaves a journal that the next one goes on from.
+
+    Args:
+        target: Where the engines run.
+        subject: The model.
+        plan: What to evaluate.
+        progress: Told after every batch.
+        tell: Told what people should know: engines left out, an evaluation taken up again.
+
+    Returns:
+        The result, written to `plan.output` too.
+
+    Raises:
+        UnsupportedError: No engine can do what is asked.
+        InputError: The list is wrong, none of its pictures can be read, or the model lacks an artifact.
+        RunnerError, DeviceError, DeviceLostError: A runner failed.
+        OutputError: The results cannot be written.
+    """
+    started_at = datetime.now(timezone.utc).isoformat(timespec="seconds")
+    total = count_list(plan.list_path, subject.manifest.num_classes)
+    routes, skipped = _plan_routes(target, subject, plan)
+    routes += _reference_route(subject, routes, tell)
+    batch_size = _batch_size(routes, plan.batch_size)
+    identity = Identity(
+        list_sha256=sha256_file(plan.list_path),
+        data=str(plan.data.absolute()),
+        pictures=total,
+        preprocess=msgspec.json.encode(subject.manifest.preprocess).decode(),
+        routes=tuple((route.engine, route.precision.value, route.artifact.sha256) for route in routes),
+    )
+    journal = Journal(plan.output.with_suffix(".journal"), identity, restart=plan.restart)
+    complete = False
+    try:
+        if journal.done:
+            tell(f"going on after {journal.done} of {total} pictures ({journal.path})")
+        _run(subject, routes, plan, batch_size, journal, total, progress)
+        result = EvalResult(
+            schema_version=EVAL_SCHEMA_VERSION,
+            edgekit_version=__version__,
+            started_at=started_at,
+            ended_at=datetime.now(timezone.utc).isoformat(timespec="seconds"),
+            model=subject.manifest.name,
+            target=target.info.serial,
+            list_path=str(plan.list_path),
+            list_sha256=identity.list_sha256,
+            data=str(plan.data),
+            threads=plan.threads,
+            batch_size=batch_size,
+            skipped=skipped,
+            **msgspec.structs.asdict(tally(journal, routes, plan.list_path, subject, plan.output)),
+        )
+        write_result(result, plan.output)
+        complete = True
+    except NothingReadError:
+        complete = True  # going on from here would fail again
+        raise
+    finally:
+        journal.close(remove=complete)
+    return result
+
+
+def _plan_routes(target: Target, subject: Subject, plan: Plan) -> tuple[list[Route], tuple[Skipped, ...]]:
+    routes, skipped = [], []
+    for engine, precision in itertools.product(plan.engines, plan.precisions):
+        try:
+            route = plan_route(target, subject, engine, precision)
+            limit = target.max_threads(engine)
+            if limit is not None and plan.threads > limit:
+                raise UnsupportedError(f"{engine} runs {limit} thread(s) here, not {plan.threads}")
+        except UnsupportedError as error:
+            skipped.append(Skipped(engine=engine, precision=precision, reason=error.message))
+            continue
+        target.prepare(engine)
+        routes.append(route)
+    if not routes:
+        raise UnsupportedError(
+            "evaluating: no engine can do what is asked: " + "; ".join(one.reason for one in skipped),
+            hint="ask for another --engine or --precision",
+        )
+    return routes, tuple(skipped)
+
+
+def _reference_route(subject: Subject, routes: Sequence[Route], tell: Callable[[str], None]) -> list[Route]:
+    """Paddle Inference fp32 on this machine, where it can be had and is not asked for anyway."""
+    if any(is_reference(route) for route in routes):
+        return []
+    if subject.manifest.artifact(ArtifactKind.PADDLE) is None:
+        tell(f"no drop is computed: {subject.manifest.name} has no Paddle artifact to compare with")
+        return []
+    host = HostTarget(install=False)
+    try:
+        host.prepare(REFERENCE_ENGINE)
+    except ToolError as error:
+        tell(f"no drop is computed: {error.message}")
+        return []
+    return [plan_route(host, subject, REFERENCE_ENGINE, Precision.FP32)]
+
+
+def _batch_size(routes: Sequence[Route], asked: int | None) -> int:
+    fixed = {route.name: size for route in routes if (size := fixed_batch(route.artifact)) is not None}
+    sizes = set(fixed.values()) | ({asked} if asked is not None else set())
+    if len(sizes) > 1:
+        made_for = ", ".join(f"{name} takes batches of {size}" for name, size in fixed.items())
+        raise UnsupportedError(
+            f"evaluating: {made_for}" + (f", not {asked}" if asked else ""),
+            hint="evaluate these engines apart, or leave --batch-size out",
+        )
+    return sizes.pop() if sizes else DEFAULT_BATCH_SIZE
+
+
+def _run(
+    subject: Subject,
+    routes: Sequence[Route],
+    plan: Plan,
+    batch_size: int,
+    journal: Journal,
+    total: int,
+    progress: Progress,
+) -> None:
+    if journal.done == total:
+        return
+    entries = read_list(plan.list_path, subject.manifest.num_classes)
+    left = itertools.islice(entries, journal.done, None)
+    items = (_picture(plan.data, entry) for entry in left)
+    with open_lanes(
+        subject, routes, workers=plan.workers, threads=plan.threads, batch_size=batch_size
+    ) as lanes, contextlib.closing(score_batches(lanes, batched(items, batch_size))) as results:  # fmt: skip
+        for scored in results:
+            journal.append(list(_seen(scored)))
+            progress(journal.done, total)
+
+
+def _picture(data: Path, entry: Labelled) -> Picture:
+    path = data / entry.path
+    return Picture(name=str(path), source=path)
+
+
+def _seen(scored: Scored) -> Iterator[Seen]:
+    rows = {position: row for row, position in enumerate(scored.positions)}
+    errors = iter(scored.unreadable)
+    for position in range(len(scored.items)):
+        if position not in rows:
+            error: EdgekitError = next(errors).error
+            yield Seen(error=error.message)
+            continue
+        yield Seen(
+            top=tuple(
+                tuple(int(index) for index in top_classes(scores[rows[position]], TOP_K))
+                for scores in scored.scores
+            )
+        )
+
+
+def fail_on_unreadable(result: EvalResult) -> None:
+    """Raise the InputError that ends a command some of whose pictures could not be read."""
+    if result.unreadable:
+        raise InputError(
+            f"evaluating: {result.unreadable} of {result.pictures + result.unreadable} pictures could not be "
+            f"read; the first: {result.first_error}",
+            hint="their errors are in the disagreements file; mend --data or the list",
+        )

@@ -1,0 +1,225 @@
+"""From an evaluation's journal to its result, its confusion matrix and its disagreements."""
+
+from __future__ import annotations
+
+import csv
+from collections import Counter
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+import msgspec
+
+from edgekit._files import atomic_file, write_atomic
+from edgekit.core.accuracy import Drop, Share, paired_drop, wilson
+from edgekit.core.artifact import ArtifactKind
+from edgekit.core.measurement import ArtifactRef
+from edgekit.core.spec import Precision
+from edgekit.errors import InputError
+from edgekit.evaluate.journal import Journal, Seen
+from edgekit.parity.reference import REFERENCE_ENGINE
+from edgekit.predict.lanes import Route
+from edgekit.targets.target import Subject
+from edgekit.vision.lists import Labelled, read_list
+
+EVAL_SCHEMA_VERSION = 1
+
+
+class RouteScore(msgspec.Struct, frozen=True, kw_only=True):
+    """How one engine on one artifact did.
+
+    Attributes:
+        top1: Share of pictures whose best class is right.
+        top5: Share of pictures whose class is among the five best.
+        top1_drop: Against the Paddle fp32 reference on the same pictures; None where there is none, or this
+            is it.
+        top5_drop: The same for the five best.
+        agreement: Share of pictures with the reference's best class.
+    """
+
+    engine: str
+    precision: Precision
+    artifact: ArtifactRef
+    top1: Share
+    top5: Share
+    top1_drop: Drop | None = None
+    top5_drop: Drop | None = None
+    agreement: Share | None = None
+
+
+class Skipped(msgspec.Struct, frozen=True, kw_only=True):
+    """A combination that an engine cannot do."""
+
+    engine: str
+    precision: Precision
+    reason: str
+
+
+class Tally(msgspec.Struct, frozen=True, kw_only=True):
+    """What the journal says, all pictures counted.
+
+    Attributes:
+        pictures: Those that could be read; the shares are of these.
+        unreadable: The others.
+        first_error: What was wrong with the first of them.
+        disagreements: Pictures whose best class is not the same by all routes.
+        confusion_path: CSV of engine, precision, true class, predicted class, count.
+        disagreements_path: CSV of picture, true class, and each route's best class.
+    """
+
+    pictures: int
+    unreadable: int
+    first_error: str | None
+    disagreements: int
+    confusion_path: str
+    disagreements_path: str
+    routes: tuple[RouteScore, ...]
+
+
+class EvalResult(Tally, frozen=True, kw_only=True):
+    """The document that `eval` writes."""
+
+    schema_version: int
+    edgekit_version: str
+    started_at: str
+    ended_at: str
+    model: str
+    target: str
+    list_path: str
+    list_sha256: str
+    data: str
+    threads: int
+    batch_size: int
+    skipped: tuple[Skipped, ...]
+
+
+class NothingReadError(InputError):
+    """Not one picture of a list could be read."""
+
+
+class _Counts:
+    """Running counts of one route against the reference."""
+
+    def __init__(self) -> None:
+        self.top1 = self.top5 = self.agreeing = 0
+        self.lost = [0, 0]
+        self.gained = [0, 0]
+        self.confusion: Counter[tuple[int, int]] = Counter()
+
+    def add(self, label: int, top: Sequence[int], reference: Sequence[int] | None) -> None:
+        hits = (label == top[0], label in top)
+        self.top1 += hits[0]
+        self.top5 += hits[1]
+        self.confusion[label, top[0]] += 1
+        if reference is None:
+            return
+        self.agreeing += top[0] == reference[0]
+        for index, (hit, wanted) in enumerate(
+            zip(hits, (label == reference[0], label in reference), strict=True)
+        ):
+            self.lost[index] += wanted and not hit
+            self.gained[index] += hit and not wanted
+
+
+def is_reference(route: Route) -> bool:
+    """Whether a route is what the others' drop is measured against."""
+    return route.engine == REFERENCE_ENGINE and route.artifact.kind is ArtifactKind.PADDLE
+
+
+def tally(
+    journal: Journal, routes: Sequence[Route], list_path: Path, subject: Subject, output: Path
+) -> Tally:
+    """Count a complete journal; memory grows with the classes, not with the pictures.
+
+    Raises:
+        NothingReadError: No picture could be read.
+        OutputError: The files beside `output` cannot be written.
+    """
+    names = [route.name for route in routes]
+    reference = next((index for index, route in enumerate(routes) if is_reference(route)), None)
+    counts = [_Counts() for _ in routes]
+    pictures = unreadable = disagreements = 0
+    first_error: str | None = None
+    disagreements_path = output.with_suffix(".disagreements.csv")
+    with atomic_file(disagreements_path) as temporary, temporary.open("w", newline="") as file:
+        writer = csv.writer(file)
+        writer.writerow(["picture", "class", *names, "error"])
+        entries = read_list(list_path, subject.manifest.num_classes)
+        for entry, seen in zip(entries, journal.read(), strict=True):
+            if seen.error is not None:
+                unreadable += 1
+                first_error = first_error or seen.error
+                writer.writerow([entry.path, entry.label, *[""] * len(names), seen.error])
+                continue
+            pictures += 1
+            disagreements += _add(counts, entry, seen, reference, writer.writerow)
+    if not pictures:
+        raise NothingReadError(
+            f"evaluating: none of {unreadable} pictures could be read; the first: {first_error}",
+            hint="the list's paths are relative to --data",
+        )
+    confusion_path = output.with_suffix(".confusion.csv")
+    _write_confusion(confusion_path, routes, counts)
+    return Tally(
+        pictures=pictures,
+        unreadable=unreadable,
+        first_error=first_error,
+        disagreements=disagreements,
+        confusion_path=str(confusion_path),
+        disagreements_path=str(disagreements_path),
+        routes=tuple(
+            _score(route, count, pictures, reference is not None and index != reference)
+            for index, (route, count) in enumerate(zip(routes, counts, strict=True))
+        ),
+    )
+
+
+def _add(
+    counts: Sequence[_Counts],
+    entry: Labelled,
+    seen: Seen,
+    reference: int | None,
+    write_row: Callable[[Sequence[object]], object],
+) -> bool:
+    wanted = None if reference is None else seen.top[reference]
+    for count, top in zip(counts, seen.top, strict=True):
+        count.add(entry.label, top, wanted)
+    differ = len({top[0] for top in seen.top}) > 1
+    if differ:
+        write_row([entry.path, entry.label, *[top[0] for top in seen.top], ""])
+    return differ
+
+
+def _score(route: Route, count: _Counts, pictures: int, compared: bool) -> RouteScore:
+    drops = [
+        paired_drop(lost, gained, pictures) for lost, gained in zip(count.lost, count.gained, strict=True)
+    ]
+    return RouteScore(
+        engine=route.engine,
+        precision=route.precision,
+        artifact=ArtifactRef(
+            kind=route.artifact.kind.value,
+            format=route.artifact.kind.format,
+            sha256=route.artifact.sha256,
+            converter=route.artifact.tool,
+            converter_version=route.artifact.tool_version,
+        ),
+        top1=wilson(count.top1, pictures),
+        top5=wilson(count.top5, pictures),
+        top1_drop=drops[0] if compared else None,
+        top5_drop=drops[1] if compared else None,
+        agreement=wilson(count.agreeing, pictures) if compared else None,
+    )
+
+
+def _write_confusion(path: Path, routes: Sequence[Route], counts: Sequence[_Counts]) -> None:
+    with atomic_file(path) as temporary, temporary.open("w", newline="") as file:
+        writer = csv.writer(file)
+        writer.writerow(["engine", "precision", "class", "predicted", "pictures"])
+        for route, count in zip(routes, counts, strict=True):
+            for (label, predicted), number in sorted(count.confusion.items()):
+                writer.writerow([route.engine, route.precision.value, label, predicted, number])
+
+
+def write_result(result: EvalResult, path: Path) -> None:
+    """Write the result document whole or not at all."""
+    write_atomic(path, msgspec.json.format(msgspec.json.encode(result), indent=2) + b"\n")

@@ -1,0 +1,1 @@
+"""Verdicts on measured points, confidence intervals, and the comparison of results."""

@@ -1,0 +1,368 @@
+"""Two results against each other: what is slower, what is noise, and what else differs between them."""
+
+from __future__ import annotations
+
+import enum
+import math
+from collections.abc import Iterator, Sequence
+
+import msgspec
+
+from edgekit.core.device import DeviceInfo
+from edgekit.core.measurement import Point, Result, Status, Verdict
+from edgekit.errors import UsageError
+from edgekit.judge.intervals import Interval, compared_latencies, process_medians, ratio_interval
+
+DEFAULT_THRESHOLD = 0.03
+# Raised as the result file's.
+COMPARISON_SCHEMA_VERSION = 1
+ANYWAY = "--anyway compares them all the same"
+
+Key = tuple[str, str, str, int, int]
+KEY_NAMES = ("model", "engine", "precision", "threads", "batch")
+
+
+class Change(enum.Enum):
+    """What became of a figure."""
+
+    SLOWER = "slower"
+    FASTER = "faster"
+    SAME = "same"
+    TOO_NOISY = "too noisy to tell"
+
+
+class Comparison(msgspec.Struct, frozen=True, kw_only=True):
+    """One point of two results.
+
+    Attributes:
+        ratio: New latency over old, with its interval over processes; on emulated targets the ratio of
+            exact instruction counts.
+        machine_ratio: New over old of the fixed workload that ran beside both, with its interval over
+            processes. None where a side has none.
+        differences: What else changed between the two.
+    """
+
+    model: str
+    configuration: str
+    old_ms: float | None
+    new_ms: float | None
+    ratio: Interval | None
+    instruction_ratio: float | None
+    machine_ratio: Interval | None
+    change: Change
+    reason: str
+    differences: tuple[str, ...]
+
+
+class ComparisonReport(msgspec.Struct, frozen=True, kw_only=True):
+    """The document of `compare --json`.
+
+    Attributes:
+        old, new: The runs' ids.
+        not_compared: Points of either side without a counterpart, and why.
+        failed: Points of the new result that failed where the old one measured them.
+    """
+
+    schema_version: int = COMPARISON_SCHEMA_VERSION
+    old: str
+    new: str
+    threshold: float
+    points: tuple[Comparison, ...]
+    not_compared: tuple[str, ...]
+    failed: tuple[str, ...]
+
+
+def compare_results(old: Result, new: Result, *, threshold: float, anyway: bool = False) -> ComparisonReport:
+    """Everything that two results say of each other; arguments and errors as of `compare`."""
+    return ComparisonReport(
+        old=old.run_id,
+        new=new.run_id,
+        threshold=threshold,
+        points=tuple(compare(old, new, threshold=threshold, anyway=anyway)),
+        not_compared=tuple(left_out(old, new, anyway=anyway)),
+        failed=tuple(broken(old, new)),
+    )
+
+
+def compare(old: Result, new: Result, *, threshold: float, anyway: bool = False) -> list[Comparison]:
+    """Every point that both results have.
+
+    Args:
+        old: What it was.
+        new: What it is.
+        threshold: The slowdown that counts, e.g. 0.03.
+        anyway: Compare points in their order although model, engine or device differ.
+
+    What has no counterpart is left out; `left_out` names it.
+
+    Raises:
+        UsageError: Another device or GPU, or no point in common.
+    """
+    pairs = list(_pairs(old, new, anyway=anyway))
+    if not anyway:
+        _check_device(old, new)
+        for pair in pairs:
+            _check_gpu(*pair)
+    around = tuple(_between_results(old, new))
+    emulated = old.target.emulated or new.target.emulated
+    return [_compare(*pair, threshold, around, emulated=emulated) for pair in pairs]
+
+
+def _check_device(old: Result, new: Result) -> None:
+    a, b = old.target, new.target
+    if _machine(a) != _machine(b):
+        raise UsageError(
+            f"comparing {a.soc or a.serial} ({len(a.cores)} cores) with {b.soc or b.serial} "
+            f"({len(b.cores)} cores): another device",
+            hint=ANYWAY,
+        )
+
+
+def _machine(info: DeviceInfo) -> tuple[object, ...]:
+    """What makes two devices the same: a host's name (its `model`) and a phone's serial may differ."""
+    local = info.transport == "local"
+    clusters = tuple((cluster.cores, cluster.part) for cluster in info.clusters)
+    return info.soc, info.abi, local, info.emulated, clusters, None if local else info.model
+
+
+def _check_gpu(old: Point, new: Point) -> None:
+    names = [None if point.gpu is None else point.gpu.name for point in (old, new)]
+    if names[0] != names[1]:
+        raise UsageError(
+            f"comparing {new.model} on {names[0]} with {names[1]}: another GPU",
+            hint=ANYWAY,
+        )
+
+
+def _key(point: Point) -> Key:
+    return point.model, point.engine, point.precision.value, point.requested_threads, point.batch_size
+
+
+def _settings(point: Point) -> dict[str, str]:
+    """What may be told apart within one key, and may differ between two files."""
+    settings = {f"engine option {name}": value for name, value in point.engine_options.items()}
+    settings["power mode"] = "" if point.power_mode is None else point.power_mode.value
+    settings["requested cores"] = point.requested_cores or ""
+    return settings
+
+
+def _pairs(old: Result, new: Result, *, anyway: bool) -> Iterator[tuple[Point, Point]]:
+    olds, news = [_measured(result.points) for result in (old, new)]
+    if not olds or not news:
+        raise UsageError("comparing two results: one of them has no finished point")
+    common = list(_common(olds, news))
+    if common:
+        yield from common
+    elif anyway:
+        yield from zip(olds, news, strict=False)
+    else:
+        pairs = zip(KEY_NAMES, _key(olds[0]), _key(news[0]), strict=True)
+        differing = ", ".join(f"{name} {a or '-'} and {b or '-'}" for name, a, b in pairs if a != b)
+        raise UsageError(
+            f"comparing two results: no point in common ({differing})",
+            hint=ANYWAY,
+        )
+
+
+def _common(olds: Sequence[Point], news: Sequence[Point]) -> Iterator[tuple[Point, Point]]:
+    """Points of one key: of several those of equal settings, and what is left of them in order."""
+    for key in dict.fromkeys(_key(point) for point in news):
+        sides = [[point for point in points if _key(point) == key] for points in (olds, news)]
+        for point in list(sides[1]):
+            same = next((one for one in sides[0] if _settings(one) == _settings(point)), None)
+            if same is not None:
+                sides[0].remove(same)
+                sides[1].remove(point)
+                yield same, point
+        yield from zip(*sides, strict=False)
+
+
+def left_out(old: Result, new: Result, *, anyway: bool = False) -> list[str]:
+    """The points of either side that `compare` says nothing of, and why, for people."""
+    paired = {id(point) for pair in _pairs(old, new, anyway=anyway) for point in pair}
+    return [
+        f"{point.model}, {_configuration(point)}: {name} "
+        + ("has it alone" if point.status is Status.DONE else f"has it {point.status.value}")
+        for name, result in (("OLD", old), ("NEW", new))
+        for point in result.points
+        if id(point) not in paired
+    ]
+
+
+def broken(old: Result, new: Result) -> list[str]:
+    """The points that failed in the new result and were measured in the old one, for people."""
+    measured = {_key(point) for point in _measured(old.points)}
+    return [
+        f"{point.model}, {_configuration(point)}"
+        for point in new.points
+        if point.status is Status.FAILED and _key(point) in measured
+    ]
+
+
+def _measured(points: Sequence[Point]) -> list[Point]:
+    return [point for point in points if point.status is Status.DONE]
+
+
+def _configuration(point: Point) -> str:
+    return (
+        f"{point.engine} {point.precision.value}, {point.requested_threads} thread(s), bs{point.batch_size}"
+    )
+
+
+def _compare(
+    old: Point, new: Point, threshold: float, around: tuple[str, ...], *, emulated: bool
+) -> Comparison:
+    machine, exact = _machine_ratio(old, new), _instruction_ratio(old, new)
+    if emulated:
+        ratio = None if exact is None else Interval(estimate=exact, low=exact, high=exact)
+    else:
+        ratio = ratio_interval(compared_latencies(old), compared_latencies(new))
+    if not emulated:
+        medians = ratio_interval(process_medians(old), process_medians(new))
+        change, reason = reconcile(decide(ratio, machine, threshold), decide(medians, machine, threshold))
+    elif exact is None:
+        change, reason = Change.TOO_NOISY, "no exact instruction counts on a side"
+    else:
+        change, reason = decide(ratio, None, threshold)
+    return Comparison(
+        model=new.model,
+        configuration=_configuration(new),
+        old_ms=None if emulated or old.latency_ns is None else old.latency_ns / 1e6,
+        new_ms=None if emulated or new.latency_ns is None else new.latency_ns / 1e6,
+        ratio=ratio,
+        instruction_ratio=exact,
+        machine_ratio=machine,
+        change=change,
+        reason=reason,
+        differences=(*_between_points(old, new), *around),
+    )
+
+
+def decide(ratio: Interval | None, machine: Interval | None, threshold: float) -> tuple[Change, str]:
+    """Slower or faster only where the interval and, with the machine's drift taken out, the ratio say so.
+
+    A drift that cannot be told from none, by the interval of the fixed workload, is none.
+
+    Returns:
+        The change, and why in words.
+    """
+    if ratio is None:
+        return Change.TOO_NOISY, "fewer than two processes on a side: --processes 5"
+    drift = 1.0 if machine is None or machine.low <= 1 <= machine.high else machine.estimate
+    slower = _judge_up(ratio, drift, threshold)
+    faster = _judge_up(_inverse(ratio), 1 / drift, threshold)
+    if slower is Change.SLOWER:
+        return Change.SLOWER, f"{ratio.estimate - 1:+.1%}"
+    if faster is Change.SLOWER:
+        return Change.FASTER, f"{ratio.estimate - 1:+.1%}"
+    if Change.TOO_NOISY not in (slower, faster):
+        return Change.SAME, f"{ratio.estimate - 1:+.1%}, within {threshold:.1%}"
+    if abs(drift - 1) > threshold / 2:
+        return Change.TOO_NOISY, f"the machine itself changed by {drift - 1:+.1%}"
+    return Change.TOO_NOISY, f"the interval is ±{ratio.relative_half_width:.1%}: more --processes"
+
+
+def reconcile(quartiles: tuple[Change, str], medians: tuple[Change, str]) -> tuple[Change, str]:
+    """What lower quartiles say, unless medians, which people read, say a change that these do not.
+
+    What has become slower in most inferences and not in the fastest quarter is no noise, and cannot be told
+    from other work that came and went.
+    """
+    told = {Change.SLOWER, Change.FASTER}
+    if medians[0] not in told or quartiles[0] in (medians[0], Change.TOO_NOISY):
+        return quartiles
+    return Change.TOO_NOISY, f"the lower quartile changed by {quartiles[1]}; the median by {medians[1]}"
+
+
+def _inverse(ratio: Interval) -> Interval:
+    return Interval(estimate=1 / ratio.estimate, low=1 / ratio.high, high=1 / ratio.low)
+
+
+def _judge_up(ratio: Interval, drift: float, threshold: float) -> Change:
+    """SLOWER, SAME or TOO_NOISY, looking upwards only."""
+    # The model's own share: whichever of the raw and the corrected ratio says less.
+    low = min(ratio.low, ratio.low / drift)
+    estimate = min(ratio.estimate, ratio.estimate / drift)
+    if low > 1 and estimate > 1 + threshold:
+        return Change.SLOWER
+    high = max(ratio.high, ratio.high / drift)
+    return Change.SAME if high <= 1 + threshold else Change.TOO_NOISY
+
+
+def _machine_ratio(old: Point, new: Point) -> Interval | None:
+    sides = [
+        [run.reference_ns for run in point.processes if run.reference_ns is not None] for point in (old, new)
+    ]
+    return ratio_interval(*sides)
+
+
+def _instruction_ratio(old: Point, new: Point) -> float | None:
+    if old.instruction_count is None or new.instruction_count is None:
+        return None
+    return new.instruction_count.main_thread / old.instruction_count.main_thread
+
+
+def _between_points(old: Point, new: Point) -> Iterator[str]:
+    if old.artifact is not None and new.artifact is not None:
+        if old.artifact.sha256 != new.artifact.sha256:
+            yield f"artifact {old.artifact.sha256[:12]} -> {new.artifact.sha256[:12]}"
+        if old.artifact.converter_version != new.artifact.converter_version:
+            versions = (old.artifact.converter_version, new.artifact.converter_version)
+            yield f"{new.artifact.converter} {versions[0]} -> {versions[1]}"
+    for name, point in (("old", old), ("new", new)):
+        if point.verdict not in (None, Verdict.VALID, Verdict.EMULATED):
+            yield f"{name} is {point.verdict.value}: {point.reasons[0] if point.reasons else '-'}"
+    for name, before, after in zip(KEY_NAMES, _key(old), _key(new), strict=True):
+        if before != after:
+            yield f"{name} {before} -> {after}"
+    settings = _settings(old), _settings(new)
+    for name in sorted({*settings[0], *settings[1]}):
+        pair = [one.get(name) or "-" for one in settings]
+        if pair[0] != pair[1]:
+            yield f"{name} {pair[0]} -> {pair[1]}"
+    for name in ("engine_version", "effective_threads", "cores"):
+        before, after = getattr(old, name), getattr(new, name)
+        if before != after:
+            yield f"{name.replace('_', ' ')} {_shown(before)} -> {_shown(after)}"
+    a, b = old.environment_before, new.environment_before
+    if a is None or b is None:
+        return
+    governors = [sorted({core.governor for core in one.cores if core.governor}) for one in (a, b)]
+    if governors[0] != governors[1]:
+        yield f"governor {','.join(governors[0]) or '-'} -> {','.join(governors[1]) or '-'}"
+    if (
+        a.load_1min is not None
+        and b.load_1min is not None
+        and not math.isclose(a.load_1min, b.load_1min, abs_tol=0.5)
+    ):
+        yield f"load {a.load_1min:.1f} -> {b.load_1min:.1f}"
+
+
+def _between_results(old: Result, new: Result) -> Iterator[str]:
+    for name, before, after in (
+        ("edgekit", old.edgekit_version, new.edgekit_version),
+        ("serial", old.target.serial, new.target.serial),
+        ("SoC", old.target.soc, new.target.soc),
+        ("cores", len(old.target.cores), len(new.target.cores)),
+        ("emulated", old.target.emulated, new.target.emulated),
+        ("system", old.target.os, new.target.os),
+        ("kernel", old.target.kernel, new.target.kernel),
+        ("microcode", old.target.microcode, new.target.microcode),
+        *_libraries(old.target, new.target),
+    ):
+        if before != after:
+            yield f"{name} {_shown(before)} -> {_shown(after)}"
+    features = set(old.target.features), set(new.target.features)
+    if features[0] != features[1]:
+        changes = [f"-{name}" for name in sorted(features[0] - features[1])]
+        changes += [f"+{name}" for name in sorted(features[1] - features[0])]
+        yield f"CPU features {' '.join(changes)}"
+
+
+def _shown(value: object) -> str:
+    return "-" if value is None else str(value)
+
+
+def _libraries(old: DeviceInfo, new: DeviceInfo) -> Iterator[tuple[str, str | None, str | None]]:
+    for name in sorted({*old.libraries, *new.libraries}):
+        yield name, old.libraries.get(name), new.libraries.get(name)

@@ -1,1 +1,0 @@
-"""bench, verify, predict, eval: everything that asks runners."""

@@ -1,0 +1,175 @@
+"""The first rung of the parity ladder: the network itself, computed by Paddle without any export.
+
+Run as `python -m edgekit.parity.dygraph`: a job comes as JSON on stdin, one answer goes to stdout.
+It is a process of its own because Paddle leaves state behind and takes long to import.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import sys
+import tempfile
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import msgspec
+
+from edgekit import _process, errors
+from edgekit.core.artifact import Manifest
+from edgekit.core.spec import ModelSpec
+from edgekit.errors import EdgekitError, InputError, RunnerError, ToolError, UnsupportedError
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+TIMEOUT_S = 300.0
+_RANDOM = re.compile(r"random \(seed (\d+)\)$")
+
+
+class Job(msgspec.Struct, frozen=True, kw_only=True):
+    """Compute a network's outputs.
+
+    Attributes:
+        weights: `pretrained`, `random`, or the path of a weight file.
+        sha256: What the weight file must be; None for random weights.
+        softmax: Whether the artifacts end in softmax, which the network does not.
+        inputs: A file of raw float32 of `shape`.
+        outputs: The file to write, raw float32[N, num_classes].
+    """
+
+    spec: ModelSpec
+    weights: str
+    seed: int
+    sha256: str | None
+    num_classes: int
+    softmax: bool
+    inputs: str
+    shape: tuple[int, ...]
+    outputs: str
+
+
+class Answer(msgspec.Struct, frozen=True, kw_only=True):
+    """How it went: `error` is the name of a class of `edgekit.errors`, None where all is well."""
+
+    error: str | None = None
+    message: str = ""
+    hint: str | None = None
+
+
+def compute(
+    manifest: Manifest, spec: ModelSpec, inputs: NDArray[np.float32], *, weights: Path | None = None
+) -> NDArray[np.float32]:
+    """The network's outputs as the artifacts are to reproduce them, float32[N, num_classes].
+
+    Args:
+        manifest: Says which weights, how many classes, and whether softmax follows.
+        spec: The model's card.
+        inputs: float32[N, C, H, W].
+        weights: The weight file, where the manifest names one that is not official.
+
+    Raises:
+        UnsupportedError: The weight file is not at hand: this rung cannot be climbed.
+        ToolError: Paddle is missing, or official weights cannot be reached.
+        InputError: The weights are other ones than the manifest's, or damaged.
+    """
+    import numpy
+
+    source, seed = _source(manifest, weights)
+    with tempfile.TemporaryDirectory(prefix="edgekit-verify-") as name:
+        directory = Path(name)
+        job = Job(
+            spec=spec,
+            weights=source,
+            seed=seed,
+            sha256=manifest.source_sha256,
+            num_classes=manifest.num_classes,
+            softmax=manifest.output_activation == "softmax",
+            inputs=str(directory / "in.f32"),
+            shape=tuple(inputs.shape),
+            outputs=str(directory / "out.f32"),
+        )
+        numpy.ascontiguousarray(inputs, dtype=numpy.float32).tofile(job.inputs)
+        _run(job, manifest.name)
+        return numpy.fromfile(job.outputs, dtype=numpy.float32).reshape(len(inputs), -1)
+
+
+def _source(manifest: Manifest, weights: Path | None) -> tuple[str, int]:
+    if weights is not None:
+        return str(weights), 0
+    random = _RANDOM.match(manifest.source)
+    if random:
+        return "random", int(random[1])
+    if manifest.source == "pretrained":
+        return "pretrained", 0
+    raise UnsupportedError(
+        f"the network of {manifest.name} has its weights from {manifest.source}, of which the manifest keeps "
+        f"the name only",
+        hint=f"edgekit verify {manifest.name} --weights {manifest.source}",
+    )
+
+
+def _run(job: Job, name: str) -> None:
+    argv = (sys.executable, "-m", "edgekit.parity.dygraph")
+    done = _process.run(argv, timeout_s=TIMEOUT_S, input_text=msgspec.json.encode(job).decode())
+    lines = done.stdout.strip().splitlines()
+    if not done.ok or not lines:
+        raise RunnerError(
+            f"computing the network of {name}: {_process.describe_exit(done.exit_code)}\n{done.tail()}",
+            hint="edgekit doctor",
+        )
+    answer = msgspec.json.decode(lines[-1], type=Answer)
+    if answer.error is not None:
+        kind = getattr(errors, answer.error, RunnerError)
+        raise kind(answer.message, hint=answer.hint)
+
+
+def main() -> None:
+    """Serve the one job."""
+    answers = os.fdopen(os.dup(1), "wb")
+    os.dup2(2, 1)
+    try:
+        _compute(msgspec.json.decode(sys.stdin.buffer.read(), type=Job))
+        answer = Answer()
+    except EdgekitError as error:
+        answer = Answer(error=type(error).__name__, message=error.message, hint=error.hint)
+    answers.write(msgspec.json.encode(answer) + b"\n")
+    answers.flush()
+
+
+def _compute(job: Job) -> None:
+    import numpy
+
+    try:
+        import paddle
+    except ImportError as error:
+        raise ToolError(
+            f"computing {job.spec.name}: paddlepaddle cannot be imported ({error})",
+            hint="pip install 'edgekit[paddle]'",
+        ) from error
+    from edgekit.zoo.weights import build_with_weights
+
+    paddle.set_device("cpu")
+    network, found = build_with_weights(job.spec, job.weights, num_classes=job.num_classes, seed=job.seed)
+    if found.sha256 != job.sha256:
+        raise InputError(
+            f"computing {job.spec.name}: its weights {found.path} are not those that were exported "
+            f"(SHA-256 {_short(found.sha256)}, the manifest says {_short(job.sha256)})",
+            hint=f"edgekit export {job.spec.name} --force",
+        )
+    network.eval()
+    inputs = numpy.fromfile(job.inputs, dtype=numpy.float32).reshape(job.shape)
+    with paddle.no_grad():
+        outputs = network(paddle.to_tensor(inputs))
+        if job.softmax:
+            outputs = paddle.nn.functional.softmax(outputs)
+    outputs.numpy().astype(numpy.float32).tofile(job.outputs)
+
+
+def _short(digest: str | None) -> str:
+    return "none" if digest is None else f"{digest[:12]}…"
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,331 @@
+"""The parity ladder: the network, its Paddle inference model, and everything made from that."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import msgspec
+
+from edgekit.convert.importing.source import Source
+from edgekit.convert.manifest import load_manifest, verify_files, write_manifest
+from edgekit.convert.staging import exclusive
+from edgekit.core.artifact import Artifact, ArtifactKind, Manifest
+from edgekit.core.parity import Parity, compare
+from edgekit.core.spec import ModelSpec
+from edgekit.errors import EdgekitError, InputError, RunnerError, ToolError, UnsupportedError
+from edgekit.parity import dygraph
+from edgekit.parity import source as own
+from edgekit.parity.ladder import (
+    DYGRAPH,
+    SAMPLES,
+    Ladder,
+    Rung,
+    RungResult,
+    RungStatus,
+    device_rungs,
+    host_rungs,
+)
+from edgekit.parity.reference import infer_batches
+from edgekit.runners.protocol import Load
+from edgekit.targets.inputs import seeded_inputs
+from edgekit.targets.target import HostTarget, Subject, Target
+from edgekit.zoo.registry import find_model
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+    from edgekit.vision.pictures import Picture
+
+SEEDED_INPUTS = 4
+
+Show = Callable[[RungResult], None]
+
+
+def verify_on_host(
+    directory: Path,
+    manifest: Manifest,
+    *,
+    install: bool,
+    show: Show,
+    weights: Path | None = None,
+    source: Source | None = None,
+) -> Ladder:
+    """Climb this machine's ladder for an artifact directory; see `verify`."""
+    return verify_with_devices(
+        directory, manifest, (), install=install, show=show, weights=weights, source=source
+    )
+
+
+def verify_with_devices(
+    directory: Path,
+    manifest: Manifest,
+    devices: Sequence[Target],
+    *,
+    install: bool,
+    show: Show,
+    engines: Sequence[str] | None = None,
+    weights: Path | None = None,
+    source: Source | None = None,
+    pictures: Sequence[Picture] = (),
+) -> Ladder:
+    """The same with the rungs of devices on top; `engines` chooses among these.
+
+    Raises:
+        UnsupportedError, ToolError: Not one of a device's rungs could be climbed.
+    """
+    subject = Subject(directory=directory, manifest=manifest)
+    spec = None if manifest.model is None else find_model(manifest.model)
+    on_top = [
+        rung
+        for target in devices
+        for rung in device_rungs(subject, target)
+        if engines is None or rung.engine in engines
+    ]
+    rungs = [*host_rungs(subject, HostTarget(install=install)), *on_top]
+    ladder = verify(subject, spec, rungs, show=show, weights=weights, source=source, pictures=pictures)
+    for target in devices:
+        mine = [rung for rung in ladder.rungs if rung.name.endswith(f"@{target.info.serial}")]
+        if all(rung.status is RungStatus.SKIPPED for rung in mine):
+            why = "; ".join(f"{rung.name}: {rung.reason}" for rung in mine) or "no artifact for its engines"
+            hint = next((rung.hint for rung in mine if rung.hint), f"edgekit export {manifest.name}")
+            raise ToolError(f"verifying {manifest.name} on {target.info.serial}: {why}", hint=hint)
+    return ladder
+
+
+def verify(
+    subject: Subject,
+    spec: ModelSpec | None,
+    rungs: Sequence[Rung],
+    *,
+    show: Show,
+    weights: Path | None = None,
+    source: Source | None = None,
+    pictures: Sequence[Picture] = (),
+) -> Ladder:
+    """Climb the ladder, show each rung, and record the results in the manifest.
+
+    Every rung computes the same inputs (seeded, `pictures`, and the card's sample pictures) and is compared
+    with the first one that can be computed, or with the one that it stands on. A rung that breaks does not
+    stop the others.
+
+    Args:
+        subject: The exported model.
+        spec: Its card; None for an imported model, whose Paddle inference model is then the reference.
+        rungs: Beside the network itself, bottom up.
+        show: Called with each rung when it is done.
+        weights: The weight file of a model that was exported from one.
+        source: The model that was imported, where it is at hand: the first rung then.
+        pictures: More inputs, preprocessed as the manifest says.
+
+    Raises:
+        InputError: An artifact's files are not those of the manifest.
+        ToolError: Nothing could be compared for want of an engine.
+        OutputError: The manifest cannot be written.
+    """
+    verify_files(subject.manifest, subject.directory)
+    inputs = _inputs(subject, spec, pictures)
+    climb = _Climb(subject, inputs, show)
+    if spec is not None:
+        climb.dygraph(spec, weights)
+    elif source is not None:
+        climb.source(source)
+    for rung in rungs:
+        climb.rung(rung)
+    if spec is not None and subject.manifest.source == "pretrained" and subject.manifest.model == spec.name:
+        climb.samples(spec)
+    ladder = climb.ladder()
+    if not any(rung.parity for rung in ladder.rungs):
+        raise ToolError(
+            f"verifying {ladder.name}: nothing could be compared: "
+            + "; ".join(f"{rung.name}: {rung.reason or rung.status.value}" for rung in ladder.rungs),
+            hint=next((rung.hint for rung in ladder.rungs if rung.hint), f"edgekit export {ladder.name}"),
+        )
+    _record(subject, ladder)
+    return ladder
+
+
+class _Climb:
+    """The ladder while it is climbed."""
+
+    def __init__(self, subject: Subject, inputs: NDArray[np.float32], show: Show) -> None:
+        self._subject = subject
+        self._inputs = inputs
+        self._show = show
+        self._results: list[RungResult] = []
+        self._reference: tuple[str, NDArray[np.float32]] | None = None
+        self._outputs: dict[str, NDArray[np.float32]] = {}
+
+    def dygraph(self, spec: ModelSpec, weights: Path | None) -> None:
+        try:
+            outputs = dygraph.compute(self._subject.manifest, spec, self._inputs, weights=weights)
+        except (UnsupportedError, ToolError) as error:
+            self._end(DYGRAPH, "paddle", RungStatus.SKIPPED, error)
+        else:
+            self._judge(DYGRAPH, "paddle", outputs, ArtifactKind.PADDLE)
+
+    def source(self, source: Source) -> None:
+        engine = own.ENGINES[source.kind]
+        try:
+            outputs = own.compute(source, self._subject, self._inputs, HostTarget(install=False))
+        except ToolError as error:
+            self._end(own.SOURCE, engine, RungStatus.SKIPPED, error)
+        else:
+            self._judge(own.SOURCE, engine, outputs, ArtifactKind.PADDLE)
+
+    def rung(self, rung: Rung) -> None:
+        artifact = self._subject.artifact(rung.kind)
+        try:
+            rung.target.prepare(rung.engine)
+            outputs = _outputs(self._subject, artifact, rung, self._inputs)
+        except (UnsupportedError, ToolError) as error:
+            self._end(rung.name, rung.engine, RungStatus.SKIPPED, error)
+        except RunnerError as error:
+            self._end(rung.name, rung.engine, RungStatus.FAILED, error)
+        else:
+            self._compare(rung, outputs)
+            self._outputs[rung.name] = outputs
+
+    def _compare(self, rung: Rung, outputs: NDArray[np.float32]) -> None:
+        """Judge a rung by the one that it stands on: on everything by class, on pictures by its tolerance.
+
+        Noise drives activations beyond the ranges that pictures calibrated, where rounding is magnified.
+        """
+        below = None if rung.below is None else self._outputs.get(rung.below)
+        if rung.below is None or below is None:
+            self._judge(rung.name, rung.engine, outputs, rung.kind)
+            return
+        precision = rung.kind.precision
+        parity = compare(outputs.tolist(), below.tolist(), precision=precision, reference_name=rung.below)
+        if parity.passed and len(outputs) > SEEDED_INPUTS:
+            parity = compare(
+                outputs[SEEDED_INPUTS:].tolist(),
+                below[SEEDED_INPUTS:].tolist(),
+                precision=precision,
+                reference_name=rung.below,
+                tolerance=rung.tolerance,
+            )
+        self._add(rung.name, rung.engine, parity)
+
+    def samples(self, spec: ModelSpec) -> None:
+        """The reference's answers on the card's pictures against the classes that they show."""
+        if not spec.samples or self._reference is None:
+            return
+        wanted = [sample.class_id for sample in spec.samples]
+        engine, outputs = self._reference
+        found = [int(row.argmax()) for row in outputs[-len(wanted) :]]
+        agreeing = sum(a == b for a, b in zip(found, wanted, strict=True))
+        reason = None if agreeing == len(wanted) else f"pictures show the classes {wanted}, answered {found}"
+        parity = Parity(
+            reference="labels",
+            inputs=len(wanted),
+            max_relative_error=None,
+            top1_agreement=agreeing / len(wanted),
+            outputs_differ=len(set(found)) > 1 or len(wanted) == 1,
+            passed=reason is None,
+            reason=reason,
+        )
+        self._add(SAMPLES, engine, parity)
+
+    def ladder(self) -> Ladder:
+        return Ladder(
+            name=self._subject.manifest.name,
+            directory=str(self._subject.directory),
+            reference=self._reference[0] if self._reference else "none",
+            inputs=len(self._inputs),
+            rungs=tuple(self._results),
+        )
+
+    def _judge(self, name: str, engine: str, outputs: NDArray[np.float32], kind: ArtifactKind) -> None:
+        if self._reference is None:
+            # Compared with itself, the reference still has to be finite and to depend on its input.
+            itself = compare(
+                outputs.tolist(), outputs.tolist(), precision=kind.precision, reference_name=name
+            )
+            if itself.passed:
+                self._reference = (name, outputs)
+                self._end(name, engine, RungStatus.REFERENCE, None)
+            else:
+                self._add(name, engine, itself)
+            return
+        reference, wanted = self._reference
+        self._add(
+            name,
+            engine,
+            compare(outputs.tolist(), wanted.tolist(), precision=kind.precision, reference_name=reference),
+        )
+
+    def _add(self, name: str, engine: str, parity: Parity) -> None:
+        status = RungStatus.PASSED if parity.passed else RungStatus.FAILED
+        self._keep(RungResult(name=name, engine=engine, status=status, parity=parity, reason=parity.reason))
+
+    def _end(self, name: str, engine: str, status: RungStatus, error: EdgekitError | None) -> None:
+        reason, hint = (None, None) if error is None else (error.message, error.hint)
+        self._keep(RungResult(name=name, engine=engine, status=status, reason=reason, hint=hint))
+
+    def _keep(self, result: RungResult) -> None:
+        self._results.append(result)
+        self._show(result)
+
+
+def _inputs(subject: Subject, spec: ModelSpec | None, pictures: Sequence[Picture]) -> NDArray[np.float32]:
+    """Seeded inputs, the pictures, then the card's sample pictures: float32[N, C, H, W]."""
+    import numpy
+
+    inputs = seeded_inputs(SEEDED_INPUTS, subject.input_shape)
+    preprocess = subject.manifest.preprocess
+    fits = subject.input_shape == (3, preprocess.crop_size, preprocess.crop_size)
+    if pictures and not fits:
+        raise InputError(
+            f"verifying {subject.manifest.name}: its inputs are no pictures of its preprocessing"
+        )
+    samples = spec.samples if spec is not None and fits else ()
+    if not pictures and not samples:
+        return inputs
+    from edgekit.vision.pictures import Picture, read_picture
+    from edgekit.vision.preprocess import Preprocessor
+
+    preprocessor = Preprocessor(preprocess)
+    shown = [*pictures, *(Picture(name=sample.file, source=Path(sample.file)) for sample in samples)]
+    return numpy.concatenate(
+        [inputs, numpy.stack([preprocessor(read_picture(picture)) for picture in shown])]
+    )
+
+
+def _outputs(
+    subject: Subject, artifact: Artifact, rung: Rung, inputs: NDArray[np.float32]
+) -> NDArray[np.float32]:
+    placed = rung.target.place(subject, artifact)
+    fixed = artifact.inputs[0].shape[0] if artifact.inputs and artifact.inputs[0].shape else None
+    batch_size = fixed or 1
+    usable = inputs[: len(inputs) // batch_size * batch_size]
+    if len(usable) < len(inputs):
+        raise UnsupportedError(f"{artifact.main_file} takes batches of {batch_size} only")
+    with rung.target.session(rung.engine, f"{rung.engine} on {subject.manifest.name}") as session:
+        session.load(
+            Load(
+                model=placed.model,
+                params=placed.params,
+                sha256=artifact.files[0].sha256,
+                input_shape=(batch_size, *subject.input_shape),
+                options={**rung.target.options(rung.engine, rung.kind.precision, {}), **rung.options},
+            )
+        )
+        return infer_batches(session, usable, batch_size)
+
+
+def _record(subject: Subject, ladder: Ladder) -> None:
+    """Put the results of this climb in the manifest; other devices' rungs stay."""
+    with exclusive(subject.directory):
+        manifest = load_manifest(subject.directory)
+        if manifest.artifacts != subject.manifest.artifacts:
+            raise InputError(
+                f"verifying {ladder.name}: its artifacts were exported anew meanwhile",
+                hint=f"edgekit verify {ladder.name}",
+            )
+        climbed = {rung.name for rung in ladder.rungs}
+        kept = {name: parity for name, parity in manifest.parity.items() if name not in climbed}
+        found = {rung.name: rung.parity for rung in ladder.rungs if rung.parity is not None}
+        write_manifest(subject.directory, msgspec.structs.replace(manifest, parity={**kept, **found}))

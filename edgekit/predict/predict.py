@@ -1,0 +1,156 @@
+"""Classify pictures with an exported model, on any engine and target."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from types import TracebackType
+
+import msgspec
+
+from edgekit.core.spec import Precision
+from edgekit.errors import UnsupportedError
+from edgekit.predict.feed import Item
+from edgekit.predict.lanes import batched, fixed_batch, open_lanes, plan_route, score_batches
+from edgekit.targets.target import Subject, Target
+from edgekit.vision.labels import load_labels
+from edgekit.vision.pictures import Unreadable
+from edgekit.vision.topk import Prediction, to_prediction
+
+DEFAULT_ENGINE = "onnxruntime"
+DEFAULT_BATCH_SIZE = 8
+DEFAULT_TOP_K = 5
+
+
+class Settings(msgspec.Struct, frozen=True, kw_only=True):
+    """How to predict.
+
+    Attributes:
+        threads: Of each runner.
+        batch_size: Pictures a batch; None takes 8, or what the artifact was made for.
+        workers: Runners side by side, each with a thread of this process that decodes for it.
+        top_k: At most so many classes a picture.
+        threshold: Classes with a lower probability are left out.
+        labels: A label file or set in the place of the model's own.
+        reduced_decode: Decode large JPEGs at a fraction of their size: faster, other answers now and then.
+    """
+
+    engine: str = DEFAULT_ENGINE
+    precision: Precision = Precision.FP32
+    threads: int = 1
+    batch_size: int | None = None
+    workers: int = 1
+    top_k: int = DEFAULT_TOP_K
+    threshold: float | None = None
+    labels: Path | None = None
+    reduced_decode: bool = False
+
+
+@dataclass(frozen=True, kw_only=True)
+class Answers:
+    """One batch's answers, and what in it was no picture."""
+
+    predictions: tuple[Prediction, ...]
+    unreadable: tuple[Unreadable, ...]
+
+
+def usable_cores() -> int:
+    """Cores that this process may run on."""
+    return len(os.sched_getaffinity(0))
+
+
+def share_out(count: int, batch_size: int, workers: int) -> tuple[int, int]:
+    """The batch size and number of workers that waste least on `count` pictures.
+
+    As many batches as the batch size asks for, at least one for every worker, all about equally large.
+    """
+    batches = max(-(-count // batch_size), min(workers, count), 1)
+    return max(1, -(-count // batches)), min(workers, batches)
+
+
+class Predictor:
+    """A model with its runners started; use it as a context manager, or call `close`.
+
+    Raises:
+        UsageError, UnsupportedError: The engine does not exist, or cannot do what is asked.
+        InputError: The model has no such artifact, or the label file is wrong.
+        ToolError: What the engine needs is missing.
+    """
+
+    def __init__(
+        self, target: Target, subject: Subject, settings: Settings, *, count: int | None = None
+    ) -> None:
+        self._settings = settings
+        route = plan_route(target, subject, settings.engine, settings.precision)
+        batch_size = _batch_size(settings.batch_size, fixed_batch(route.artifact), route.artifact.main_file)
+        workers = settings.workers
+        if count is not None and fixed_batch(route.artifact) is None:
+            batch_size, workers = share_out(count, batch_size, workers)
+        self.batch_size = batch_size
+        self._labels = _labels(subject, settings.labels)
+        self._stack = contextlib.ExitStack()
+        self._lanes = self._stack.enter_context(
+            open_lanes(
+                subject,
+                [route],
+                workers=workers,
+                threads=settings.threads,
+                batch_size=batch_size,
+                reduced_decode=settings.reduced_decode,
+            )
+        )
+
+    def __enter__(self) -> Predictor:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._stack.__exit__(kind, error, trace)
+
+    def close(self) -> None:
+        """End the runners."""
+        self._stack.close()
+
+    def predict(self, items: Iterable[Item]) -> Iterator[Answers]:
+        """Answers batch by batch, in order.
+
+        Raises:
+            RunnerError, DeviceError, DeviceLostError: A runner failed.
+        """
+        settings = self._settings
+        for scored in score_batches(self._lanes, batched(items, self.batch_size)):
+            rows = scored.scores[0] if scored.scores else ()
+            yield Answers(
+                predictions=tuple(
+                    to_prediction(
+                        row,
+                        scored.items[position].name,
+                        top_k=settings.top_k,
+                        threshold=settings.threshold,
+                        labels=self._labels,
+                    )
+                    for position, row in zip(scored.positions, rows, strict=True)
+                ),
+                unreadable=scored.unreadable,
+            )
+
+
+def _batch_size(asked: int | None, fixed: int | None, artifact: str) -> int:
+    if asked is not None and fixed is not None and asked != fixed:
+        raise UnsupportedError(
+            f"predicting with {artifact}: it takes batches of {fixed}, not {asked}",
+            hint=f"--batch-size {fixed}",
+        )
+    return asked or fixed or DEFAULT_BATCH_SIZE
+
+
+def _labels(subject: Subject, given: Path | None) -> tuple[str, ...]:
+    classes = subject.manifest.num_classes
+    if given is not None:
+        return load_labels(given, classes)
+    own = subject.manifest.labels
+    return load_labels(subject.directory / own, classes) if own else ()

@@ -1,0 +1,1 @@
+"""The time or the instructions of a model's operators."""

@@ -1,0 +1,119 @@
+"""`profile` on the virtual device: exact instructions of each of Paddle Lite's operators."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+from edgekit.bench.bench import EMULATED_TIMING
+from edgekit.convert.formats.nb import read_operators
+from edgekit.convert.manifest import verify_files
+from edgekit.core.profile import Cost, Kind, Profile, Unit, shares
+from edgekit.core.spec import Precision
+from edgekit.errors import RunnerError, UnsupportedError
+from edgekit.runners.protocol import Load, Run
+from edgekit.targets.device import DeviceTarget
+from edgekit.targets.target import Subject
+from edgekit.toolchain.build.kernels import KernelEntry, kernel_entries
+from edgekit.toolchain.build.paddlelite_runtime import LIBRARY
+from edgekit.virtual.counting.counting import Stretch, entry_list
+
+ENGINE = "paddlelite"
+# Setting the input up and going through the program up to the first operator.
+OUTSIDE: Kind = ("(before the first operator)", None)
+
+
+def profile_device(
+    target: DeviceTarget, subject: Subject, *, precision: Precision, threads: Sequence[int]
+) -> Profile:
+    """Count the instructions of each operator of Paddle Lite's program.
+
+    An operator is charged with all that runs from the beginning of its kernel to that of the next one's, so
+    with the next one's check of shapes as well.
+
+    Args:
+        target: A virtual device.
+        precision: Which artifact.
+        threads: Numbers of threads, a process each.
+
+    Raises:
+        UnsupportedError: The device counts no instructions.
+        InputError: The artifact is missing or damaged.
+        ToolError: Paddle Lite's library is missing, or has no type information.
+        RunnerError: The counting failed, or other threads took effect.
+    """
+    name, serial = subject.manifest.name, target.info.serial
+    if not target.counts_instructions:
+        raise UnsupportedError(
+            f"profiling {name} on {serial}: only the virtual device counts instructions by operator",
+            hint=f"edgekit bench {name} --device {serial}  times the whole inference",
+        )
+    artifact = subject.artifact(target.artifact_kind(ENGINE, precision))
+    verify_files(subject.manifest, subject.directory, [artifact.kind])
+    operators = read_operators(subject.directory / artifact.main_file)
+    kernels = kernel_entries(target.bundle_file(ENGINE, LIBRARY))
+    entries = entry_list(LIBRARY, kernels)
+    placed = target.place(subject, artifact)
+    costs: dict[int, dict[Kind, Cost]] = {}
+    version = ""
+    for number in sorted(set(threads)):
+        label = f"profiling {name} ({precision.value}, {number} threads)"
+        with target.session(ENGINE, label, counted=True, entries=entries) as session:
+            loaded = session.load(
+                Load(
+                    model=placed.model,
+                    params=placed.params,
+                    sha256=artifact.files[0].sha256,
+                    threads=number,
+                    input_shape=(1, *subject.input_shape),
+                )
+            )
+            session.run(
+                Run(
+                    warmup=EMULATED_TIMING.warmup,
+                    warmup_ns=0,
+                    repeats=EMULATED_TIMING.repeats,
+                    min_ns=0,
+                    max_ns=round(EMULATED_TIMING.max_s * 1e9),
+                    mark=True,
+                )
+            )
+        if loaded.effective_threads not in (None, number):
+            raise RunnerError(f"{label}: {loaded.effective_threads} took effect")
+        version = loaded.engine_version
+        costs[number] = _sum_up(target.stretches(), kernels, operators, name)
+    return Profile(
+        model=name,
+        target=target.info,
+        artifact_sha256=artifact.sha256,
+        engine=ENGINE,
+        engine_version=version,
+        precision=precision.value,
+        unit=Unit.INSTRUCTIONS,
+        processes=1,
+        repeats=EMULATED_TIMING.repeats,
+        threads=tuple(costs),
+        operators=shares(costs),
+    )
+
+
+def _sum_up(
+    stretches: Sequence[Stretch], kernels: Mapping[int, KernelEntry], operators: Sequence[str], name: str
+) -> dict[Kind, Cost]:
+    """Nodes and instructions of one inference, by operator and kernel."""
+    nodes: list[tuple[str | None, int]] = []
+    for stretch in stretches:
+        kernel = None if stretch.entry is None else kernels[stretch.entry]
+        if kernel is None or kernel.is_operator:
+            nodes.append((None if kernel is None else kernel.name, stretch.main_thread))
+        else:
+            # What a convolution chose to compute with goes on with the convolution.
+            nodes[-1] = (kernel.name, nodes[-1][1] + stretch.main_thread)
+    if len(nodes) != 1 + len(operators):
+        raise RunnerError(
+            f"profiling {name}: its program has {len(operators)} operators, {len(nodes) - 1} kernels ran"
+        )
+    summed: dict[Kind, tuple[int, int]] = {OUTSIDE: (0, nodes[0][1])}
+    for operator, (kernel_name, instructions) in zip(operators, nodes[1:], strict=True):
+        count, cost = summed.get((operator, kernel_name), (0, 0))
+        summed[operator, kernel_name] = (count + 1, cost + instructions)
+    return {kind: Cost(nodes=count, processes=(cost,)) for kind, (count, cost) in summed.items()}

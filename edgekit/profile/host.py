@@ -1,0 +1,184 @@
+"""`profile` on this machine: where the time goes, operator by operator, by ONNX Runtime's own profiler."""
+
+from __future__ import annotations
+
+import importlib.util
+import logging
+import os
+import tempfile
+from collections.abc import Sequence
+from pathlib import Path
+
+import msgspec
+
+from edgekit import _process
+from edgekit.convert.manifest import verify_files
+from edgekit.core.artifact import ArtifactKind
+from edgekit.core.processes import ProcessWatch
+from edgekit.core.profile import Cost, Kind, Profile, Unit, shares
+from edgekit.core.stats import median
+from edgekit.errors import RunnerError, ToolError, UsageError
+from edgekit.judge.verdicts import disturbances
+from edgekit.profile.worker import ProfileAnswer, ProfileJob
+from edgekit.targets.environment import read_host_environment
+from edgekit.targets.host import host_info
+from edgekit.targets.target import Subject
+
+logger = logging.getLogger("edgekit")
+
+DEFAULT_THREADS = (1, 2, 4)
+WARMUP_RUNS = 10
+PROCESSES = 3
+# 60 inferences of the largest network with one thread.
+WORKER_TIMEOUT_S = 1800.0
+WORKER = "edgekit.profile.worker"
+
+
+class NodeEvent(msgspec.Struct, frozen=True):
+    """An entry of ONNX Runtime's profile; `dur` is in microseconds."""
+
+    cat: str
+    name: str
+    dur: int = 0
+    args: dict[str, object] = {}
+
+
+class _Profiled(msgspec.Struct, frozen=True, kw_only=True):
+    """One process: nodes and microseconds of one inference, by operator."""
+
+    engine_version: str
+    costs: dict[Kind, Cost]
+
+
+def profile_host(subject: Subject, *, threads: Sequence[int] | None, repeats: int) -> Profile:
+    """Profile the float ONNX artifact on this machine, in several fresh processes for each number of threads.
+
+    Args:
+        threads: None takes those of `DEFAULT_THREADS` that there are cores for.
+        repeats: Inferences of each process that are profiled.
+
+    Raises:
+        UsageError: More threads than cores that this process may use.
+        ToolError: ONNX Runtime is not installed.
+        InputError: The artifact is missing or damaged.
+        RunnerError: A process failed, took other threads, or its profile is not usable.
+    """
+    name = subject.manifest.name
+    numbers = _available(name, threads)
+    if importlib.util.find_spec("onnxruntime") is None:
+        raise ToolError(
+            f"profiling {name}: the package onnxruntime is not installed",
+            hint="pip install 'edgekit[onnxruntime]'",
+        )
+    artifact = subject.artifact(ArtifactKind.ONNX)
+    verify_files(subject.manifest, subject.directory, [ArtifactKind.ONNX])
+    watch = ProcessWatch()
+    readings = [read_host_environment(watch)]
+    profiled: dict[int, list[_Profiled]] = {number: [] for number in numbers}
+    # In turns: what changes on the machine meanwhile changes for all of them.
+    for turn in range(PROCESSES):
+        logger.info("profiling %s: processes %d of %d", name, turn + 1, PROCESSES)
+        for number in numbers:
+            profiled[number].append(_profile(subject, number, repeats))
+            readings.append(read_host_environment(watch))
+    busy = sorted({process for reading in readings for process in reading.busy_processes or ()})
+    after = msgspec.structs.replace(readings[-1], busy_processes=tuple(busy))
+    reasons = tuple(disturbances(readings[0], after))
+    costs = {number: _side_by_side([one.costs for one in runs]) for number, runs in profiled.items()}
+    return Profile(
+        model=name,
+        target=host_info(),
+        artifact_sha256=artifact.sha256,
+        engine="onnxruntime",
+        engine_version=profiled[numbers[0]][0].engine_version,
+        precision=artifact.kind.precision.value,
+        unit=Unit.MICROSECONDS,
+        processes=PROCESSES,
+        repeats=repeats,
+        threads=tuple(numbers),
+        operators=shares(costs, disturbed=bool(reasons)),
+        environment_before=readings[0],
+        environment_after=after,
+        reasons=reasons,
+    )
+
+
+def _available(name: str, threads: Sequence[int] | None) -> list[int]:
+    """The numbers of threads, the fewest first."""
+    cores = len(os.sched_getaffinity(0))
+    if threads is None:
+        return [number for number in DEFAULT_THREADS if number <= cores]
+    numbers = sorted(set(threads))
+    if numbers[-1] > cores:
+        fitting = [str(number) for number in numbers if number <= cores] or ["1"]
+        raise UsageError(
+            f"profiling {name} with {numbers[-1]} threads: this process may use {cores} core(s)",
+            hint=f"--threads {','.join(fitting)}",
+        )
+    return numbers
+
+
+def _profile(subject: Subject, threads: int, repeats: int) -> _Profiled:
+    """`repeats` inferences after the warm-up, in a process of their own."""
+    label = f"profiling {subject.manifest.name} with {threads} thread(s)"
+    with tempfile.TemporaryDirectory(prefix="edgekit-profile-") as directory:
+        place, written = Path(directory) / "job.json", Path(directory) / "answer.json"
+        job = ProfileJob(
+            model=str((subject.directory / subject.artifact(ArtifactKind.ONNX).main_file).absolute()),
+            input_shape=subject.input_shape,
+            threads=threads,
+            runs=WARMUP_RUNS + repeats,
+            directory=directory,
+            answer=str(written),
+        )
+        place.write_bytes(msgspec.json.encode(job))
+        done = _process.run([*_process.own_worker(WORKER), place], timeout_s=WORKER_TIMEOUT_S)
+        if not done.ok or not written.exists():
+            raise RunnerError(f"{label}: {_process.describe_exit(done.exit_code)}: {done.tail(3)}")
+        answer = msgspec.json.decode(written.read_bytes(), type=ProfileAnswer)
+        content = Path(answer.events).read_bytes()
+    if answer.effective_threads != threads:
+        raise RunnerError(f"{label}: ONNX Runtime took {answer.effective_threads}")
+    return _Profiled(
+        engine_version=answer.engine_version, costs=_sum_up(_kernels(content, label, repeats), repeats)
+    )
+
+
+def _kernels(content: bytes, label: str, repeats: int) -> list[NodeEvent]:
+    """The node events of the inferences after the warm-up, in order."""
+    try:
+        events = msgspec.json.decode(content, type=list[NodeEvent])
+    except msgspec.MsgspecError as error:
+        raise RunnerError(f"{label}: the profile is not readable: {error}") from error
+    kernels = [event for event in events if event.cat == "Node" and event.name.endswith("_kernel_time")]
+    per_run, rest = divmod(len(kernels), WARMUP_RUNS + repeats)
+    if rest or not per_run:
+        raise RunnerError(f"{label}: {len(kernels)} kernels in {WARMUP_RUNS + repeats} inferences")
+    return kernels[WARMUP_RUNS * per_run :]
+
+
+def _sum_up(events: Sequence[NodeEvent], repeats: int) -> dict[Kind, Cost]:
+    """Nodes and median microseconds of one inference, by operator."""
+    per_run = len(events) // repeats
+    runs: list[dict[str, int]] = []
+    nodes: dict[str, int] = {}
+    for start in range(0, len(events), per_run):
+        sums: dict[str, int] = {}
+        for event in events[start : start + per_run]:
+            operator = str(event.args.get("op_name", "?"))
+            sums[operator] = sums.get(operator, 0) + event.dur
+            if start == 0:
+                nodes[operator] = nodes.get(operator, 0) + 1
+        runs.append(sums)
+    return {
+        (operator, None): Cost(nodes=count, processes=(median([run.get(operator, 0) for run in runs]),))
+        for operator, count in nodes.items()
+    }
+
+
+def _side_by_side(runs: Sequence[dict[Kind, Cost]]) -> dict[Kind, Cost]:
+    """The costs of several processes, which run the same operators."""
+    return {
+        kind: Cost(nodes=cost.nodes, processes=tuple(run[kind].processes[0] for run in runs))
+        for kind, cost in runs[0].items()
+    }

@@ -1,0 +1,175 @@
+"""From float artifacts to int8 ones: ONNX by ONNX Runtime, `.nb` for ARM by Paddle and opt."""
+
+from __future__ import annotations
+
+import importlib.metadata
+from collections.abc import Sequence
+from pathlib import Path
+
+import msgspec
+
+from edgekit import _process
+from edgekit.convert.formats.lite import Conversion
+from edgekit.convert.manifest import describe_file
+from edgekit.core.artifact import Artifact, ArtifactKind, Manifest
+from edgekit.errors import ConversionError, InputError, UnsupportedError
+from edgekit.quantize.worker import QuantizeJob
+from edgekit.toolchain.component import Report
+from edgekit.toolchain.opt.install import require_opt
+
+FORMATS = ("onnx", "nb")
+NB_TARGETS = ("arm",)
+# 1,000 pictures take Paddle ten minutes; a hang takes for ever.
+WORKER_TIMEOUT_S = 1800.0
+WORKER = "edgekit.quantize.worker"
+_ENVIRONMENT = {"FLAGS_enable_pir_api": "0", "GLOG_minloglevel": "2"}
+_REFUSED = {
+    "x86": "Paddle Lite's x86 kernels compute NaN or zeros from quantised models, without an error",
+    "arm_fp16": "fp16 together with int8 computes NaN or wrong classes, without an error",
+}
+
+
+class Calibration(msgspec.Struct, frozen=True, kw_only=True):
+    """Preprocessed calibration pictures in a file: raw float32 of `shape`, N first."""
+
+    path: Path
+    shape: tuple[int, ...]
+
+
+def check_request(manifest: Manifest, formats: Sequence[str], nb_targets: Sequence[str]) -> None:
+    """Refuse what is known to go wrong, and what there is no float artifact for, before any work.
+
+    Raises:
+        UnsupportedError: An int8 `.nb` for x86, or int8 together with fp16.
+        InputError: The float artifact is missing.
+    """
+    for target in nb_targets if "nb" in formats else ():
+        if target not in NB_TARGETS:
+            raise UnsupportedError(
+                f"quantising {manifest.name} for {target}: {_REFUSED.get(target, 'there is no such target')}",
+                hint="--nb-targets arm; on the host use --formats onnx",
+            )
+    needed = {"onnx": ArtifactKind.ONNX, "nb": ArtifactKind.PADDLE}
+    for name in formats:
+        if manifest.artifact(needed[name]) is None:
+            raise InputError(
+                f"quantising {manifest.name} to {name}: it has no artifact {needed[name].value}",
+                hint=f"edgekit export {manifest.name} --formats paddle,onnx",
+            )
+
+
+def quantize(
+    directory: Path,
+    manifest: Manifest,
+    calibration: Calibration,
+    staging: Path,
+    *,
+    formats: Sequence[str],
+    install: bool,
+    progress: Report,
+) -> dict[str, Artifact]:
+    """Write int8 artifacts into `staging`.
+
+    Args:
+        directory: The artifact directory with the float artifacts.
+        manifest: Its manifest.
+        calibration: What activations look like.
+        staging: An empty directory.
+        formats: Which of `FORMATS`.
+        install: Whether opt may be installed on the way.
+        progress: Told what is going on.
+
+    Returns:
+        The new entries of the manifest.
+
+    Raises:
+        ConversionError: A converter failed, hung, or wrote something else.
+        ToolError: opt or a package is missing.
+    """
+    made: dict[str, Artifact] = {}
+    opt = require_opt(install=install, progress=progress) if "nb" in formats else None
+    if "onnx" in formats:
+        progress(f"quantising {manifest.name} to ONNX int8 on {calibration.shape[0]} pictures")
+        made[ArtifactKind.ONNX_INT8.value] = _run_worker(
+            directory, manifest, ArtifactKind.ONNX, ArtifactKind.ONNX_INT8, calibration, staging
+        )
+    if opt is not None:
+        progress(f"quantising {manifest.name} with Paddle on {calibration.shape[0]} pictures")
+        program = _run_worker(
+            directory, manifest, ArtifactKind.PADDLE, ArtifactKind.PADDLE_INT8, calibration, staging
+        )
+        made[ArtifactKind.PADDLE_INT8.value] = program
+        name = ArtifactKind.NB_ARM_INT8.file_names[0]
+        model, params = (staging / file.path for file in program.files)
+        header = Conversion(
+            opt, model, params, staging / name, target="arm", name=f"int8 {manifest.name}"
+        ).finish()
+        made[ArtifactKind.NB_ARM_INT8.value] = Artifact(
+            kind=ArtifactKind.NB_ARM_INT8,
+            files=(describe_file(staging / name),),
+            tool="paddle_lite_opt",
+            tool_version=header.opt_version,
+            parent_sha256=program.sha256,
+            inputs=program.inputs,
+            outputs=program.outputs,
+            options={"valid_targets": "arm"},
+        )
+    return made
+
+
+_OPTIONS = {
+    ArtifactKind.ONNX_INT8: {
+        "format": "QDQ",
+        "activations": "uint8",
+        "weights": "int8 per channel",
+        "ranges": "MinMax",
+    },
+    ArtifactKind.PADDLE_INT8: {"algo": "hist", "weight_quantize_type": "channel_wise_abs_max"},
+}
+
+
+def _run_worker(
+    directory: Path,
+    manifest: Manifest,
+    source: ArtifactKind,
+    kind: ArtifactKind,
+    calibration: Calibration,
+    staging: Path,
+) -> Artifact:
+    parent = manifest.artifact(source)
+    assert parent is not None
+    files = [str((directory / file.path).absolute()) for file in parent.files]
+    outputs = tuple(str((staging / name).absolute()) for name in kind.file_names)
+    job = QuantizeJob(
+        route=kind.format,
+        model=files[0],
+        params=files[1] if kind is ArtifactKind.PADDLE_INT8 else None,
+        input_name=parent.inputs[0].name,
+        calibration=str(calibration.path),
+        shape=calibration.shape,
+        outputs=outputs,
+    )
+    job_path = staging / "job.json"
+    job_path.write_bytes(msgspec.json.encode(job))
+    done = _process.run(
+        [*_process.own_worker(WORKER), job_path], timeout_s=WORKER_TIMEOUT_S, env=_ENVIRONMENT
+    )
+    job_path.unlink()
+    missing = [output for output in outputs if not Path(output).is_file() or not Path(output).stat().st_size]
+    if missing or not done.ok:
+        raise ConversionError(
+            f"quantising {manifest.name} to {kind.value}: {_process.describe_exit(done.exit_code)}, "
+            f"{len(missing)} of {len(outputs)} files missing: {done.tail(3)}",
+            hint="pip install 'edgekit[paddle,onnxruntime]'" if "ModuleNotFound" in done.stderr else None,
+        )
+    tool = "onnxruntime" if kind is ArtifactKind.ONNX_INT8 else "paddlepaddle"
+    return Artifact(
+        kind=kind,
+        files=tuple(describe_file(Path(output)) for output in outputs),
+        tool=tool,
+        tool_version=importlib.metadata.version(tool),
+        parent_sha256=parent.sha256,
+        inputs=parent.inputs,
+        outputs=parent.outputs,
+        options={**_OPTIONS[kind], "calibration_pictures": str(calibration.shape[0])},
+    )

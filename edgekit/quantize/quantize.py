@@ -1,0 +1,335 @@
+"""Quantise a model and measure at once what that gave and what it cost."""
+
+from __future__ import annotations
+
+import contextlib
+import tempfile
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import msgspec
+
+from edgekit._files import output_error
+from edgekit.convert.manifest import encode, load_manifest
+from edgekit.convert.staging import commit, exclusive, staging_directory
+from edgekit.core.accuracy import Drop, Share, paired_drop, wilson
+from edgekit.core.artifact import MANIFEST_NAME, Artifact, ArtifactKind, Manifest
+from edgekit.core.spec import Precision
+from edgekit.core.stats import median
+from edgekit.errors import ConversionError, GateError, InputError
+from edgekit.predict.feed import Feed
+from edgekit.predict.lanes import Route, batched, open_lanes, plan_route, score_batches
+from edgekit.quantize.artifacts import FORMATS, NB_TARGETS, Calibration, check_request, quantize
+from edgekit.runners.protocol import Load, Run
+from edgekit.targets.target import HostTarget, Subject
+from edgekit.vision.lists import read_list
+from edgekit.vision.pictures import Picture, find_pictures
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+BATCH_SIZE = 8
+# Every fifth calibration picture is kept for measuring where no others are given.
+HELD_BACK_EVERY = 5
+SPEED_ROUNDS, SPEED_REPEATS = 6, 15
+ENGINE_OF = {ArtifactKind.ONNX_INT8: "onnxruntime", ArtifactKind.PADDLE_INT8: "paddle"}
+
+
+class QuantizeSettings(msgspec.Struct, frozen=True, kw_only=True):
+    """What to quantise with, and how to judge it.
+
+    Attributes:
+        calibration: Directory of pictures that show what activations look like.
+        held_back: Directory of other pictures to measure on; None keeps every fifth of `calibration`.
+        list_path: Labels of the held-back pictures (`path label`): accuracy is measured, not agreement.
+        formats: `onnx`, `nb`.
+        nb_targets: Only `arm` can be had.
+        max_drop: Percentage points that Top-1 may fall, or disagree, at most.
+    """
+
+    calibration: Path
+    held_back: Path | None = None
+    list_path: Path | None = None
+    formats: tuple[str, ...] = FORMATS
+    nb_targets: tuple[str, ...] = NB_TARGETS
+    max_drop: float = 1.0
+    workers: int = 1
+    install: bool = True
+
+
+class Quantized(msgspec.Struct, frozen=True, kw_only=True):
+    """One int8 artifact beside its float parent.
+
+    Attributes:
+        size_ratio: Bytes over the float artifact's.
+        agreement: Share of held-back pictures with the float artifact's best class; None for an `.nb`, which
+            this machine cannot run: it computes what the `paddle-int8` program does.
+        top1_drop: Against the float artifact, where the pictures have labels.
+        float_ns: Median latency of the float artifact, batch 1, one thread, in turns with `int8_ns`.
+        speed_ratio: float_ns / int8_ns; below 1 int8 is slower.
+    """
+
+    kind: ArtifactKind
+    size_bytes: int
+    size_ratio: float
+    agreement: Share | None = None
+    top1_drop: Drop | None = None
+    float_ns: float | None = None
+    int8_ns: float | None = None
+    speed_ratio: float | None = None
+
+
+class QuantizeResult(msgspec.Struct, frozen=True, kw_only=True):
+    """What `quantize` found."""
+
+    model: str
+    directory: str
+    calibration_pictures: int
+    held_back_pictures: int
+    passed_over: tuple[str, ...]
+    max_drop: float
+    artifacts: tuple[Quantized, ...]
+
+
+def quantize_model(
+    subject: Subject, settings: QuantizeSettings, *, tell: Callable[[str], None] = lambda message: None
+) -> QuantizeResult:
+    """Make int8 artifacts, measure them, and put them beside the float ones where they hold.
+
+    Raises:
+        UnsupportedError: A target that is known to compute nonsense.
+        InputError: No pictures, or no float artifact.
+        ConversionError, ToolError: A converter failed or is missing.
+        GateError: Beyond `max_drop`; the artifact directory is as it was.
+        OutputError: The artifact directory cannot be written.
+    """
+    directory = subject.directory
+    check_request(subject.manifest, settings.formats, settings.nb_targets)
+    calibration, held_back = _pictures(settings)
+    with exclusive(directory):
+        manifest = load_manifest(directory)
+        with (
+            tempfile.TemporaryDirectory(prefix="edgekit-quantize-") as scratch,
+            staging_directory(directory) as staging,
+        ):
+            prepared, passed_over = _preprocess(manifest, calibration, Path(scratch))
+            made = quantize(
+                directory,
+                manifest,
+                prepared,
+                staging,
+                formats=settings.formats,
+                install=settings.install,
+                progress=tell,
+            )
+            tell(f"measuring on {len(held_back)} held-back pictures")
+            together = _link(subject, manifest, made, staging, Path(scratch) / "together")
+            measured, unread = _measure(together, made, held_back, settings)
+            result = QuantizeResult(
+                model=manifest.name,
+                directory=str(directory),
+                calibration_pictures=prepared.shape[0],
+                held_back_pictures=len(held_back) - len(unread),
+                passed_over=(*passed_over, *unread),
+                max_drop=settings.max_drop,
+                artifacts=measured,
+            )
+            _judge(result)
+            _commit(manifest, made, staging, directory)
+    return result
+
+
+def _pictures(settings: QuantizeSettings) -> tuple[list[Picture], list[tuple[Picture, int | None]]]:
+    """Calibration pictures, and held-back ones with their labels where there are any."""
+    found = [item for item in find_pictures([settings.calibration]) if isinstance(item, Picture)]
+    if settings.held_back is None:
+        if settings.list_path is not None:
+            raise InputError(
+                f"quantising: {settings.list_path} labels held-back pictures, but none are given",
+                hint="--held-back DIR",
+            )
+        held_back: list[tuple[Picture, int | None]] = [(item, None) for item in found[::HELD_BACK_EVERY]]
+        calibration = [item for index, item in enumerate(found) if index % HELD_BACK_EVERY]
+    else:
+        calibration = found
+        if settings.list_path is None:
+            others = find_pictures([settings.held_back])
+            held_back = [(item, None) for item in others if isinstance(item, Picture)]
+        else:
+            root = settings.held_back
+            held_back = [
+                (Picture(name=str(root / entry.path), source=root / entry.path), entry.label)
+                for entry in read_list(settings.list_path, 1 << 31)
+            ]
+    if not calibration or not held_back:
+        where = settings.calibration if not calibration else settings.held_back or settings.calibration
+        raise InputError(
+            f"quantising: too few pictures below {where}",
+            hint="give at least a hundred pictures of the kind that the model will see",
+        )
+    return calibration, held_back
+
+
+def _preprocess(
+    manifest: Manifest, pictures: Sequence[Picture], scratch: Path
+) -> tuple[Calibration, tuple[str, ...]]:
+    """Write the calibration inputs into one file, a batch at a time."""
+    feed = Feed(manifest.preprocess, BATCH_SIZE)
+    path = scratch / "calibration.f32"
+    count, passed_over = 0, []
+    try:
+        with path.open("wb") as file:
+            for batch in batched(pictures, BATCH_SIZE):
+                filled = feed.fill(batch)
+                feed.array[: len(filled.positions)].tofile(file)
+                count += len(filled.positions)
+                passed_over += [item.error.message for item in filled.unreadable]
+    except OSError as error:
+        raise output_error(path, error) from error
+    finally:
+        feed.close()
+    if not count:
+        raise InputError(f"quantising {manifest.name}: no calibration picture can be read: {passed_over[0]}")
+    return Calibration(path=path, shape=(count, *feed.shape[1:])), tuple(passed_over)
+
+
+def _link(
+    subject: Subject, manifest: Manifest, made: dict[str, Artifact], staging: Path, directory: Path
+) -> Subject:
+    """Float and int8 files in one directory, so that one lane runs them side by side."""
+    directory.mkdir()
+    for artifact, root in [
+        *((artifact, subject.directory) for artifact in manifest.artifacts.values()),
+        *((artifact, staging) for artifact in made.values()),
+    ]:
+        for file in artifact.files:
+            with contextlib.suppress(FileExistsError):
+                (directory / file.path).symlink_to((root / file.path).absolute())
+    for artifact in made.values():
+        for file in artifact.files:
+            (directory / file.path).unlink()
+            (directory / file.path).symlink_to((staging / file.path).absolute())
+    merged = msgspec.structs.replace(manifest, artifacts={**manifest.artifacts, **made})
+    return Subject(directory=directory, manifest=merged)
+
+
+def _measure(
+    subject: Subject,
+    made: dict[str, Artifact],
+    held_back: Sequence[tuple[Picture, int | None]],
+    settings: QuantizeSettings,
+) -> tuple[tuple[Quantized, ...], tuple[str, ...]]:
+    """Figures of every artifact, and what was wrong with held-back pictures."""
+    target = HostTarget(install=settings.install)
+    measured = []
+    unread: tuple[str, ...] = ()
+    for artifact in made.values():
+        kind = artifact.kind
+        if kind not in ENGINE_OF:
+            parent = subject.artifact(ArtifactKind.PADDLE)
+            ratio = artifact.size_bytes / parent.size_bytes
+            measured.append(Quantized(kind=kind, size_bytes=artifact.size_bytes, size_ratio=ratio))
+            continue
+        engine = ENGINE_OF[kind]
+        routes = [plan_route(target, subject, engine, one) for one in (Precision.FP32, Precision.INT8)]
+        agreement, drop, unread = _accuracy(subject, routes, held_back, settings.workers)
+        float_ns, int8_ns = _latencies(subject, routes)
+        measured.append(
+            Quantized(
+                kind=kind,
+                size_bytes=artifact.size_bytes,
+                size_ratio=artifact.size_bytes / routes[0].artifact.size_bytes,
+                agreement=agreement,
+                top1_drop=drop,
+                float_ns=float_ns,
+                int8_ns=int8_ns,
+                speed_ratio=float_ns / int8_ns,
+            )
+        )
+    return tuple(measured), unread
+
+
+def _accuracy(
+    subject: Subject,
+    routes: Sequence[Route],
+    held_back: Sequence[tuple[Picture, int | None]],
+    workers: int,
+) -> tuple[Share, Drop | None, tuple[str, ...]]:
+    labels = [label for _, label in held_back]
+    agreeing = lost = gained = pictures = 0
+    first: NDArray[np.float32] | None = None
+    constant = True
+    position = 0
+    unread: list[str] = []
+    with open_lanes(subject, routes, workers=workers, threads=1, batch_size=BATCH_SIZE) as lanes:
+        for scored in score_batches(lanes, batched([item for item, _ in held_back], BATCH_SIZE)):
+            if scored.positions:
+                float_rows, int8_rows = scored.scores
+                first = int8_rows[0] if first is None else first
+                constant &= bool((int8_rows == first).all())
+                for row, index in enumerate(scored.positions):
+                    wanted, given = int(float_rows[row].argmax()), int(int8_rows[row].argmax())
+                    label = labels[position + index]
+                    agreeing += wanted == given
+                    lost += wanted == label != given
+                    gained += given == label != wanted
+                    pictures += 1
+            position += len(scored.items)
+            unread += [item.error.message for item in scored.unreadable]
+    name = routes[1].artifact.main_file
+    if not pictures:
+        raise InputError(f"quantising {subject.manifest.name}: no held-back picture can be read")
+    if constant and pictures > 1:
+        raise ConversionError(
+            f"quantising {subject.manifest.name}: {name} gives one answer for every picture"
+        )
+    drop = paired_drop(lost, gained, pictures) if labels[0] is not None else None
+    return wilson(agreeing, pictures), drop, tuple(unread)
+
+
+def _latencies(subject: Subject, routes: Sequence[Route]) -> tuple[float, float]:
+    """Median nanoseconds of one picture by float and by int8, measured in turns."""
+    samples: list[list[int]] = [[] for _ in routes]
+    with contextlib.ExitStack() as stack:
+        sessions = []
+        for route in routes:
+            session = stack.enter_context(route.target.session(route.engine, route.name))
+            placed = route.target.place(subject, route.artifact)
+            session.load(
+                Load(
+                    model=placed.model,
+                    params=placed.params,
+                    input_shape=(1, *subject.input_shape),
+                    options=dict(route.options),
+                )
+            )
+            sessions.append(session)
+        for turn in range(SPEED_ROUNDS):
+            for session, taken in zip(sessions, samples, strict=True):
+                warmup = 5 if turn == 0 else 1
+                ran = session.run(Run(warmup=warmup, warmup_ns=0, repeats=SPEED_REPEATS, min_ns=0))
+                taken += ran.samples_ns
+    return median(samples[0]), median(samples[1])
+
+
+def _judge(result: QuantizeResult) -> None:
+    for one in result.artifacts:
+        if one.agreement is None:
+            continue
+        drop = one.top1_drop.drop if one.top1_drop is not None else 1 - one.agreement.share
+        if 100 * drop > result.max_drop:
+            what = "Top-1 falls by" if one.top1_drop is not None else "the answers differ on"
+            raise GateError(
+                f"quantising {result.model}: {one.kind.value}: {what} {100 * drop:.2f} % of "
+                f"{one.agreement.trials} held-back pictures, at most {result.max_drop:g} % is asked for",
+                hint="calibrate with more pictures of the kind that the model will see, or raise --max-drop",
+            )
+
+
+def _commit(manifest: Manifest, made: dict[str, Artifact], staging: Path, directory: Path) -> None:
+    artifacts = {**manifest.artifacts, **made}
+    ordered = {kind.value: artifacts[kind.value] for kind in ArtifactKind if kind.value in artifacts}
+    (staging / MANIFEST_NAME).write_bytes(encode(msgspec.structs.replace(manifest, artifacts=ordered)))
+    commit(staging, directory)

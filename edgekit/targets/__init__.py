@@ -1,0 +1,1 @@
+"""Where something runs: this machine or a device, and the circumstances there."""

@@ -1,0 +1,271 @@
+"""A device as a target: what is missing there is pushed, the native runner does the rest."""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import tempfile
+import threading
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+
+from edgekit.core.artifact import Artifact, ArtifactKind
+from edgekit.core.device import DeviceInfo
+from edgekit.core.measurement import Environment, InstructionCount
+from edgekit.core.processes import ProcessWatch
+from edgekit.core.spec import Precision
+from edgekit.device.lock import held
+from edgekit.device.probe import has_fp16, probe, read_environment, require_64_bit
+from edgekit.device.push import Model, PackedBundle, check_device, push_to
+from edgekit.device.store import DeviceStore
+from edgekit.errors import RunnerError, UnsupportedError, UsageError
+from edgekit.runners.engines import artifact_kind, device_side
+from edgekit.runners.session import RunnerSession
+from edgekit.targets.target import Placed, Subject
+from edgekit.transports.connect import open_devices
+from edgekit.transports.interface import DeviceTransport
+from edgekit.virtual.counting.counting import Stretch, counting_argv, parse_counts, parse_stretches
+
+logger = logging.getLogger("edgekit")
+
+# An emulated and counted inference of the largest network takes minutes where others take a second.
+COUNTING_PATIENCE = 10.0
+
+
+class Bundles:
+    """Runner bundles by engine, assembled and hashed once for all devices of a command.
+
+    Args:
+        install: Whether a missing runtime may be installed on the way.
+    """
+
+    def __init__(self, *, install: bool = True) -> None:
+        self._install = install
+        self._packed: dict[str, PackedBundle] = {}
+        self._guard = threading.Lock()
+
+    def get(self, engine: str) -> PackedBundle:
+        """The engine's bundle. Raises ToolError with the remedies where it cannot be had."""
+        from edgekit.toolchain.build.bundle import assemble
+
+        with self._guard:
+            if engine not in self._packed:
+                bundle = assemble(engine, install=self._install, progress=logger.info)
+                self._packed[engine] = PackedBundle(bundle)
+            return self._packed[engine]
+
+    def close(self) -> None:
+        for packed in self._packed.values():
+            packed.close()
+
+
+class DeviceTarget:
+    """One device, held for as long as the target is open. A context manager.
+
+    Args:
+        transport: The device; closed with the target.
+        bundles: Where runners come from.
+        allow_mismatch: Take a `.nb` of another opt than the runtime's version.
+
+    Raises:
+        DeviceError: 32-bit, held by another command, or its storage cannot be written.
+        DeviceLostError: It went away.
+    """
+
+    def __init__(self, transport: DeviceTransport, bundles: Bundles, *, allow_mismatch: bool = False) -> None:
+        self._transport = transport
+        self._bundles = bundles
+        self._allow_mismatch = allow_mismatch
+        self._ready: dict[str, PackedBundle] = {}
+        self._placed: dict[str, Placed] = {}
+        self._watch = ProcessWatch()
+        self._stack = contextlib.ExitStack()
+        self._stack.callback(transport.close)
+        try:
+            self._store = DeviceStore(transport)
+            self._stack.enter_context(held(transport, self._store.root))
+            self._info = probe(transport, root=self._store.root)
+            require_64_bit(self._info)
+        except BaseException:
+            self._stack.close()
+            raise
+
+    @property
+    def info(self) -> DeviceInfo:
+        return self._info
+
+    @property
+    def counts_instructions(self) -> bool:
+        """Latency there means nothing; instructions of an inference can be counted exactly."""
+        return self._info.emulated
+
+    def artifact_kind(self, engine: str, precision: Precision) -> ArtifactKind:
+        return artifact_kind(engine, device_side(engine), precision)
+
+    def max_threads(self, engine: str) -> int | None:
+        """The runner itself refuses or reports what cannot be had there."""
+        device_side(engine)
+        return None
+
+    def options(self, engine: str, precision: Precision, asked: Mapping[str, str]) -> dict[str, str]:
+        """The native runners take no options of the host's engines."""
+        device_side(engine)
+        if asked:
+            raise UsageError(
+                f"{engine} on {self._info.serial}: --engine-option is for engines of the host",
+                hint="leave it out, or measure with --host",
+            )
+        return {}
+
+    def prepare(self, engine: str) -> None:
+        """Bring the engine's bundle there; nothing is sent where it lies there already."""
+        if engine in self._ready:
+            return
+        device_side(engine)
+        packed = self._bundles.get(engine)
+        check_device(self._info, (), packed.bundle)
+        self._tell(push_to(self._store, packed, (), info=self._info).sent_bytes, f"the {engine} runner")
+        self._ready[engine] = packed
+
+    def place(self, subject: Subject, artifact: Artifact) -> Placed:
+        known = self._placed.get(artifact.sha256)
+        if known is not None:
+            return known
+        model = Model(directory=subject.directory, manifest=subject.manifest, artifacts=(artifact,))
+        packed = self._bundle_for(artifact.kind)
+        self._check_fp16(artifact, packed)
+        pushed = push_to(self._store, packed, (model,), info=self._info, allow_mismatch=self._allow_mismatch)
+        self._tell(pushed.sent_bytes, f"{subject.manifest.name} {artifact.kind.value}")
+        paths = [self._store.path(item) for item in model.items(artifact)]
+        placed = Placed(model=paths[0], params=paths[1] if len(paths) > 1 else None)
+        self._placed[artifact.sha256] = placed
+        return placed
+
+    def _check_fp16(self, artifact: Artifact, packed: PackedBundle) -> None:
+        """fp16 artifacts abort where the cores or the library cannot compute in it."""
+        if artifact.kind.precision is not Precision.FP16:
+            return
+        if not has_fp16(self._info.features):
+            raise UnsupportedError(
+                f"{artifact.main_file} on {self._info.serial}: its cores have no fp16 arithmetic",
+                hint="--precision fp32",
+            )
+        if not packed.bundle.fp16:
+            raise UnsupportedError(
+                f"{artifact.main_file} on {self._info.serial}: the {packed.bundle.engine} library "
+                f"{packed.bundle.engine_version} was built without fp16 kernels",
+                hint="edgekit toolchain install paddlelite-runtime --dir DIRECTORY  (a build with fp16)",
+            )
+
+    def _bundle_for(self, kind: ArtifactKind) -> PackedBundle:
+        for engine, packed in self._ready.items():
+            if kind in device_side(engine).artifacts.values():
+                return packed
+        raise RunnerError(f"placing {kind.value} on {self._info.serial}: no engine for it is prepared")
+
+    def _tell(self, sent_bytes: int, what: str) -> None:
+        from edgekit.core.units import format_bytes
+
+        if sent_bytes:
+            logger.info("pushed %s to %s (%s)", what, self._info.serial, format_bytes(sent_bytes))
+
+    def bundle_file(self, engine: str, name: str) -> Path:
+        """A file of the engine's bundle as it is here."""
+        self.prepare(engine)
+        return self._ready[engine].bundle.files[name]
+
+    def session(
+        self, engine: str, label: str, *, counted: bool = False, entries: str | None = None
+    ) -> RunnerSession:
+        """A session with a fresh runner process; `counted` runs it under the instruction counter.
+
+        Args:
+            entries: An `entry_list` for the counter.
+        """
+        self.prepare(engine)
+        packed = self._ready[engine]
+        directory = f"{self._store.root}/{packed.directory}"
+        argv: Sequence[str] = packed.bundle.argv(directory)
+        env = packed.bundle.env(directory)
+        if counted:
+            argv = counting_argv(argv, self._counts_path, entries=self._send_entries(entries))
+            env = packed.bundle.counting_env(directory)
+        return RunnerSession(
+            self._transport,
+            argv,
+            env=env,
+            scratch=f"{self._store.root}/run",
+            label=f"{label} on {self._info.serial}",
+            patience=COUNTING_PATIENCE if counted else 1.0,
+        )
+
+    @property
+    def _counts_path(self) -> str:
+        return f"{self._store.root}/run/counts"
+
+    def _send_entries(self, entries: str | None) -> str | None:
+        if entries is None:
+            return None
+        remote = f"{self._store.root}/run/entries"
+        with tempfile.TemporaryDirectory(prefix="edgekit-entries-") as directory:
+            local = Path(directory) / "entries"
+            local.write_text(entries)
+            self._transport.push(local, remote)
+        return remote
+
+    def instruction_count(self) -> InstructionCount:
+        """What the last counted session took for one inference.
+
+        Raises:
+            RunnerError: It marked none.
+        """
+        return parse_counts(self._counts())
+
+    def stretches(self) -> tuple[Stretch, ...]:
+        """One inference of the last session that was counted with `entries`, cut at these.
+
+        Raises:
+            RunnerError: It marked no inference, or they differ.
+        """
+        return parse_stretches(self._counts())
+
+    def _counts(self) -> str:
+        text = self._transport.read_text(self._counts_path)
+        if text is None:
+            raise RunnerError(
+                f"counting instructions on {self._info.serial}: the counter wrote nothing",
+                hint=f"edgekit virtual stop {self._info.serial}; edgekit virtual start",
+            )
+        return text
+
+    def environment(self, engine: str) -> Environment:
+        return read_environment(self._transport, self._watch)
+
+    def close(self) -> None:
+        """Free the device; its files stay."""
+        self._stack.close()
+
+
+@contextlib.contextmanager
+def opened_targets(
+    devices: Sequence[str],
+    adb_servers: Sequence[str] = (),
+    *,
+    install: bool = True,
+    allow_mismatch: bool = False,
+) -> Iterator[list[DeviceTarget]]:
+    """The devices of a command, all held; or the only one attached.
+
+    Raises: as `open_devices` and `DeviceTarget`.
+    """
+    with contextlib.ExitStack() as stack:
+        bundles = stack.enter_context(contextlib.closing(Bundles(install=install)))
+        targets = []
+        transports = open_devices(devices, adb_servers)
+        for transport in transports:
+            stack.callback(transport.close)
+        for transport in transports:
+            target = DeviceTarget(transport, bundles, allow_mismatch=allow_mismatch)
+            stack.callback(target.close)
+            targets.append(target)
+        yield targets

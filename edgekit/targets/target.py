@@ -1,0 +1,151 @@
+"""What a benchmark runs on: this machine, or a device that implements the same few calls."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Protocol
+
+import msgspec
+
+from edgekit.core.artifact import Artifact, ArtifactKind, Manifest
+from edgekit.core.device import DeviceInfo
+from edgekit.core.measurement import Environment, InstructionCount
+from edgekit.core.processes import ProcessWatch
+from edgekit.core.spec import Precision
+from edgekit.errors import InputError, UnsupportedError
+from edgekit.runners.engines import Launcher, artifact_kind, host_launcher, host_options, host_side, on_gpu
+from edgekit.runners.session import RunnerSession
+from edgekit.targets.environment import read_host_environment
+from edgekit.targets.host import host_info
+from edgekit.transports.local import LocalTransport
+
+
+class Subject(msgspec.Struct, frozen=True, kw_only=True):
+    """An exported model: its artifact directory and what the manifest there says."""
+
+    directory: Path
+    manifest: Manifest
+
+    def artifact(self, kind: ArtifactKind) -> Artifact:
+        """Raises InputError with the command that makes it where the model has no such artifact."""
+        artifact = self.manifest.artifact(kind)
+        if artifact is not None:
+            return artifact
+        name = self.manifest.name
+        mend = f"edgekit quantize {name}" if kind.precision is Precision.INT8 else f"edgekit export {name}"
+        raise InputError(f"model {name}: {self.directory} has no artifact {kind.value}", hint=mend)
+
+    @property
+    def input_shape(self) -> tuple[int, ...]:
+        """Of one input, without the batch; a free size other than the batch is the preprocessing's crop."""
+        sizes = self.manifest.inputs[0].shape[1:]
+        return tuple(self.manifest.preprocess.crop_size if size is None else size for size in sizes)
+
+
+class Placed(msgspec.Struct, frozen=True, kw_only=True):
+    """An artifact where the runner can read it."""
+
+    model: str
+    params: str | None
+
+
+class Target(Protocol):
+    """One machine to measure on. The device's lives with the device commands."""
+
+    @property
+    def info(self) -> DeviceInfo:
+        """What the machine is, as probed at the start."""
+
+    def artifact_kind(self, engine: str, precision: Precision) -> ArtifactKind:
+        """What the engine reads here. Raises UsageError, UnsupportedError."""
+
+    def max_threads(self, engine: str) -> int | None:
+        """The most threads that the engine can be asked for here; None where it has no limit of its own."""
+
+    def options(self, engine: str, precision: Precision, asked: Mapping[str, str]) -> dict[str, str]:
+        """Those of the options asked that are this engine's, and what the precision needs."""
+
+    def prepare(self, engine: str) -> None:
+        """Make sure that the engine can be started. Raises ToolError, DeviceError."""
+
+    def place(self, subject: Subject, artifact: Artifact) -> Placed:
+        """Bring an artifact there where it is not there yet."""
+
+    @property
+    def counts_instructions(self) -> bool:
+        """Whether instructions are counted there in the place of time (emulated devices)."""
+
+    def session(self, engine: str, label: str, *, counted: bool = False) -> RunnerSession:
+        """A session with a fresh runner process, not started yet; `counted` where that can be had."""
+
+    def instruction_count(self) -> InstructionCount:
+        """What the last counted session took for one inference, once it is closed. Raises RunnerError."""
+
+    def environment(self, engine: str) -> Environment:
+        """The circumstances now that matter to an engine, and who has computed since the last time."""
+
+    def close(self) -> None:
+        """Release what is held."""
+
+
+class HostTarget:
+    """This machine, with the Python engines.
+
+    Args:
+        install: Whether what an engine needs may be installed on the way.
+        huge_pages: As `edgekit.runners.engines.host_launcher`; a bench measures engines without.
+    """
+
+    def __init__(self, *, install: bool = True, huge_pages: bool = False) -> None:
+        self._install = install
+        self._huge_pages = huge_pages
+        self._transport = LocalTransport()
+        self._launchers: dict[str, Launcher] = {}
+        self._watch = ProcessWatch()
+
+    @functools.cached_property
+    def info(self) -> DeviceInfo:
+        return host_info()
+
+    def artifact_kind(self, engine: str, precision: Precision) -> ArtifactKind:
+        return artifact_kind(engine, host_side(engine), precision)
+
+    def max_threads(self, engine: str) -> int | None:
+        return host_side(engine).max_threads
+
+    def options(self, engine: str, precision: Precision, asked: Mapping[str, str]) -> dict[str, str]:
+        return host_options(engine, precision, asked)
+
+    def prepare(self, engine: str) -> None:
+        if engine not in self._launchers:
+            self._launchers[engine] = host_launcher(
+                engine, install=self._install, huge_pages=self._huge_pages
+            )
+
+    def place(self, subject: Subject, artifact: Artifact) -> Placed:
+        paths = [subject.directory.absolute() / file.path for file in artifact.files]
+        # A Paddle inference model is a program and, second, its parameters.
+        params = str(paths[1]) if artifact.kind.format == "paddle" and len(paths) > 1 else None
+        return Placed(model=str(paths[0]), params=params)
+
+    @property
+    def counts_instructions(self) -> bool:
+        return False
+
+    def session(self, engine: str, label: str, *, counted: bool = False) -> RunnerSession:
+        if counted:
+            raise UnsupportedError(f"{label}: instructions are counted on the virtual device only")
+        self.prepare(engine)
+        launcher = self._launchers[engine]
+        return RunnerSession(self._transport, launcher.argv, env=launcher.env, label=label)
+
+    def instruction_count(self) -> InstructionCount:
+        raise UnsupportedError("counting instructions: the virtual device only does that")
+
+    def environment(self, engine: str) -> Environment:
+        return read_host_environment(self._watch, gpu=on_gpu(engine))
+
+    def close(self) -> None:
+        self._transport.close()

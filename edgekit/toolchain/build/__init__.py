@@ -1,0 +1,1 @@
+"""Native programs and runtime libraries for devices and hosts."""

@@ -1,0 +1,276 @@
+"""Builds the native runner (`edgekit/native`), one executable an engine and target, and keeps it.
+
+What is built is named by everything that it depends on (sources, compiler, flags, the engine's headers
+and library), so a runner that is there is the right one.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import importlib.util
+import os
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+
+import msgspec
+
+from edgekit import __version__, _process
+from edgekit._files import locked, new_directory, output_error, sha256_file
+from edgekit.errors import ToolError, UsageError
+from edgekit.toolchain.build.compilers import Compiler, c_compiler, cxx_compiler
+from edgekit.toolchain.build.elf import read_elf
+from edgekit.toolchain.build.runtimes import AARCH64, ANDROID, TARGETS, X86_64, Runtime, find_runtime
+from edgekit.toolchain.cache import cache_directory
+from edgekit.toolchain.component import Component, Found, InstallRequest, Report
+
+SOURCES = Path(__file__).parents[2] / "native"
+CORE = ("main", "json", "sha256", "failure", "machine", "request", "load", "run", "environment", "reference")
+ENGINES = {"onnxruntime": "engine_onnxruntime.c", "paddlelite": "engine_paddlelite.cc"}
+"""Engine -> its backend; CMakeLists.txt builds the same."""
+COMPILE_FLAGS = ("-O2", "-Wall", "-Wextra", "-D_GNU_SOURCE", "-fPIE")
+C_FLAGS = ("-std=c11",)
+CXX_FLAGS = ("-std=c++17",)
+# The runner looks for its engine beside itself; 64 KB pages as Debian's ARM64 libraries have them, so
+# that kernels with pages of 4, 16 and 64 KB load it.
+LINK_FLAGS = ("-pie", "-Wl,-rpath,$ORIGIN", "-Wl,-z,max-page-size=65536")
+COMPILE_TIMEOUT_S = 600.0
+
+
+class NativeRunner(msgspec.Struct, frozen=True, kw_only=True):
+    """A built runner.
+
+    Attributes:
+        engine: `onnxruntime` or `paddlelite`.
+        target: `aarch64`, `x86_64` or `android`.
+        path: The executable; on x86_64 its engine's library lies beside it.
+        build_id: Hash of all that it was built from; `--version` prints it.
+        compiler: Which compiler built it.
+    """
+
+    engine: str
+    target: str
+    path: Path
+    build_id: str
+    compiler: str
+
+
+def build_runner(engine: str, target: str, *, progress: Report, force: bool = False) -> NativeRunner:
+    """Build a runner, or return the one that is there.
+
+    Raises:
+        UsageError: No such engine or target.
+        ToolError: The compiler or the engine's library is missing, or compiling failed.
+        OutputError: The cache cannot be written.
+    """
+    _check_names(engine, target)
+    runtime = _runtime(engine, target)
+    compiler = c_compiler(target) if engine == "onnxruntime" else cxx_compiler(target, progress=progress)
+    runner = _planned(engine, target, compiler, runtime)
+
+    def build(work: Path, new: Path) -> None:
+        progress(f"building the {engine} runner for {target} with {compiler.name}")
+        objects = [_compile(SOURCES / f"{name}.c", work, runner, compiler, None) for name in CORE]
+        objects.append(_compile(SOURCES / ENGINES[engine], work, runner, compiler, runtime))
+        _link(objects, new / runner.path.name, runner, compiler, runtime)
+        if target == X86_64 and runtime is not None:
+            put_library(runtime, new)
+
+    build_once(runner.path, f"the {engine} runner for {target}", build, force=force)
+    return runner
+
+
+def _planned(engine: str, target: str, compiler: Compiler, runtime: Runtime | None) -> NativeRunner:
+    build_id = _build_id(engine, target, compiler, runtime)
+    directory = cache_directory("native") / f"{engine}-{target}-{build_id}"
+    return NativeRunner(
+        engine=engine,
+        target=target,
+        path=directory / f"edgekit-runner-{engine}",
+        build_id=build_id,
+        compiler=compiler.name,
+    )
+
+
+def build_once(program: Path, what: str, build: Callable[[Path, Path], None], *, force: bool) -> None:
+    """Build a program into the directory that it has to itself, unless it is there; old or new, never half.
+
+    Args:
+        program: Where it comes to lie.
+        what: What errors call it.
+        build: Called with a directory for what is thrown away and the one that is kept.
+        force: Build it anew.
+
+    Raises:
+        OutputError: The cache cannot be written.
+    """
+    if _is_whole(program) and not force:
+        return
+    place = program.parent
+    try:
+        place.parent.mkdir(parents=True, exist_ok=True)
+        with locked(place.with_suffix(".lock"), what):
+            if _is_whole(program) and not force:
+                return
+            with new_directory(place) as new:
+                build(new.parent, new)
+    except OSError as error:
+        raise output_error(place, error) from error
+
+
+def _is_whole(program: Path) -> bool:
+    """Whether a built program is there, and each file that a link beside it names."""
+    return program.is_file() and all(path.is_file() for path in program.parent.iterdir())
+
+
+def put_library(runtime: Runtime, directory: Path) -> None:
+    """Put a library beside the program that loads it, by the name that it is loaded by.
+
+    It is copied: the environment that it came from may be gone when the program is used again.
+    """
+    name = read_elf(runtime.library_path).soname or runtime.library
+    shutil.copyfile(runtime.library_path, directory / name)
+
+
+def _check_names(engine: str, target: str) -> None:
+    if engine not in ENGINES:
+        raise UsageError(
+            f"building the runner: no engine {engine!r}", hint=f"--engine {' or '.join(ENGINES)}"
+        )
+    if target not in TARGETS:
+        raise UsageError(
+            f"building the runner: no target {target!r}", hint=f"--target {' or '.join(TARGETS)}"
+        )
+
+
+def _runtime(engine: str, target: str) -> Runtime | None:
+    """The library that is linked (Paddle Lite) or put beside the runner (ONNX Runtime on x86-64)."""
+    if engine == "onnxruntime":
+        return host_onnxruntime() if target == X86_64 else None
+    runtime = find_runtime(engine, target)
+    if runtime is None:
+        raise ToolError(
+            f"building the Paddle Lite runner for {target}: its library is not installed",
+            hint="edgekit toolchain install paddlelite-runtime"
+            if target == AARCH64
+            else "edgekit toolchain install paddlelite-runtime --archive FILE, or --dir DIRECTORY "
+            f"(Paddle Lite's library for {target}; "
+            + ("inference_lite_lib.android.armv8….tar.gz)" if target == ANDROID else "your own build)"),
+        )
+    return runtime
+
+
+def host_onnxruntime() -> Runtime:
+    """The library of the installed onnxruntime package; its Python side is not imported."""
+    spec = importlib.util.find_spec("onnxruntime")
+    places = list(spec.submodule_search_locations or ()) if spec else []
+    libraries = [path for place in places for path in Path(place).glob("capi/libonnxruntime.so.1*")]
+    if not libraries:
+        raise ToolError(
+            "building the ONNX Runtime runner for x86_64: the package onnxruntime is not installed",
+            hint="pip install 'edgekit[onnxruntime]'",
+        )
+    library = libraries[0]
+    return Runtime(
+        engine="onnxruntime",
+        version=library.name.partition(".so.")[2],
+        target=X86_64,
+        directory=str(library.parent),
+        library=library.name,
+        sha256=sha256_file(library),
+        source="the installed package",
+        license="MIT",
+    )
+
+
+def _build_id(engine: str, target: str, compiler: Compiler, runtime: Runtime | None) -> str:
+    digest = hashlib.sha256()
+    sources = sorted(path for path in SOURCES.iterdir() if path.suffix in (".c", ".cc", ".h"))
+    for path in sources:
+        digest.update(f"{path.name} {sha256_file(path)}\n".encode())
+    # The compiler by name and version: where it lies says nothing about what it builds.
+    flags = (COMPILE_FLAGS, C_FLAGS, CXX_FLAGS, LINK_FLAGS)
+    library = (runtime.version, runtime.sha256) if runtime else None
+    for part in (engine, target, __version__, compiler.name, flags, library):
+        digest.update(f"{part!r}\n".encode())
+    return digest.hexdigest()[:16]
+
+
+def _compile(
+    source: Path, work: Path, runner: NativeRunner, compiler: Compiler, runtime: Runtime | None
+) -> Path:
+    cxx = source.suffix == ".cc"
+    output = work / f"{source.stem}.o"
+    flags = [*COMPILE_FLAGS, *(CXX_FLAGS if cxx else C_FLAGS)]
+    flags += [f'-DEDGEKIT_VERSION="{__version__}"', f'-DEDGEKIT_BUILD_ID="{runner.build_id}"']
+    if cxx and runtime is not None:
+        flags += ["-isystem", str(runtime.include_directory), f'-DEDGEKIT_ENGINE_VERSION="{runtime.version}"']
+    # Relative names: the outcome must not depend on where the sources lie.
+    call = [*(compiler.cxx if cxx else compiler.c), *flags, "-c", source.name, "-o", str(output)]
+    _call(call, f"compiling {source.name}", runner, compiler, cwd=source.parent)
+    return output
+
+
+def _link(
+    objects: list[Path], output: Path, runner: NativeRunner, compiler: Compiler, runtime: Runtime | None
+) -> None:
+    libraries = ["-ldl", "-lm"]
+    if runner.engine == "paddlelite":
+        assert runtime is not None
+        libraries.insert(0, str(runtime.library_path))
+    inputs = [*map(str, objects), *libraries, *compiler.link_last]
+    call = [*compiler.link, *LINK_FLAGS, *inputs, "-o", str(output)]
+    _call(call, "linking", runner, compiler, cwd=output.parent)
+    machine = read_elf(output).machine
+    if machine != (AARCH64 if runner.target == ANDROID else runner.target):
+        raise ToolError(
+            f"building the {runner.engine} runner for {runner.target}: {compiler.name} built for {machine}"
+        )
+
+
+def _call(argv: list[str], what: str, runner: NativeRunner, compiler: Compiler, *, cwd: Path) -> None:
+    env: dict[str, str | None] = {**compiler.env, "LC_ALL": "C"}
+    done = _process.run(argv, timeout_s=COMPILE_TIMEOUT_S, env=env, cwd=cwd)
+    if not done.ok:
+        raise ToolError(
+            f"building the {runner.engine} runner for {runner.target}: {what} with {compiler.name} ended "
+            f"with {_process.describe_exit(done.exit_code)}:\n{done.tail(12)}",
+            hint="edgekit --verbose toolchain build runner shows the command"
+            + ("; is the disk full?" if _low_on_space(cwd) else ""),
+        )
+
+
+def _low_on_space(place: Path) -> bool:
+    status = os.statvfs(place)
+    return status.f_bavail * status.f_frsize < 50_000_000
+
+
+def _find() -> Found | None:
+    try:
+        runner = _planned("onnxruntime", AARCH64, c_compiler(AARCH64), None)
+    except ToolError:
+        return None
+    return _as_found(runner) if runner.path.is_file() else None
+
+
+def _as_found(runner: NativeRunner) -> Found:
+    return Found(
+        version=__version__, path=runner.path, detail=f"{runner.engine}, {runner.target}, {runner.compiler}"
+    )
+
+
+def _install(request: InstallRequest) -> Found:
+    if request.archive is not None or request.directory is not None or request.version is not None:
+        raise UsageError(
+            "installing the runner: it is built from edgekit's own sources",
+            hint="edgekit toolchain build runner --target aarch64",
+        )
+    return _as_found(build_runner("onnxruntime", AARCH64, progress=request.progress, force=request.force))
+
+
+COMPONENT = Component(
+    name="runner",
+    purpose="the native runner for devices; bench, verify and push there build it on the way",
+    find=_find,
+    install=_install,
+)

@@ -1,0 +1,200 @@
+"""The component `paddlelite-runtime`: Paddle Lite's library for devices, from its release archives.
+
+An archive holds `cxx/include/*.h` and `cxx/lib/libpaddle_light_api_shared.so` below one directory; a
+user's own build (lite/tools/build_linux.sh, build_android.sh) leaves the same tree.
+"""
+
+from __future__ import annotations
+
+import re
+import tarfile
+import tempfile
+from pathlib import Path, PurePosixPath
+
+from edgekit._files import sha256_file
+from edgekit.errors import ToolError
+from edgekit.toolchain.build.runtimes import AARCH64, TARGETS, Runtime, find_runtime, library_target, store
+from edgekit.toolchain.component import Component, Found, InstallRequest
+from edgekit.toolchain.opt.opt import RELEASES, find_opt, registry_version
+
+ENGINE = "paddlelite"
+LIBRARY = "libpaddle_light_api_shared.so"
+HEADER = "paddle_api.h"
+# What the Android release has beside: the Java classes and their library, for apps.
+JAVA_FILES = ("PaddlePredictor.jar", "libpaddle_lite_jni.so")
+RELEASE_URL = "https://github.com/PaddlePaddle/Paddle-Lite/releases/download/v{version}/{archive}"
+ARCHIVE = "inference_lite_lib.armlinux.armv8.gcc.with_extra.with_cv.tar.gz"
+DOWNLOAD_TIMEOUT_S = 8.0
+MAX_MEMBER_BYTES = 500_000_000
+
+# lite/core/version.h: the release's tag, else the commit, as a string of its own in the library.
+_TAG = re.compile(rb"\0v(\d+\.\d+(?:\.\d+)?(?:-?rc\d*)?)\0")
+# An operator that lite/operators/CMakeLists.txt builds `extra` only; PP-LCNet's flatten is one as well.
+_EXTRA_OPERATOR = b"polygon_box_transform"
+# lite/kernels/arm/calib_compute.cc registers it with ENABLE_ARM_FP16 only.
+_FP16_KERNEL = b"fp32_to_fp16"
+_REMEDIES = (
+    "edgekit toolchain install paddlelite-runtime --archive FILE   (downloaded elsewhere: {url})\n"
+    "  edgekit toolchain install paddlelite-runtime --dir DIRECTORY   (unpacked, or your own build)\n"
+    "  or go on without: --engine onnxruntime"
+)
+
+
+def install_paddlelite_runtime(request: InstallRequest) -> Runtime:
+    """Install Paddle Lite's library: the release archive, or an archive or directory that is here.
+
+    Its version must be opt's where opt is installed, unless `request.version` names another one.
+
+    Raises:
+        ToolError: Not reachable, damaged, for another machine, without extra operators, or of a version
+            that does not read what opt writes.
+    """
+    if request.directory is not None:
+        return _from_directory(request.directory, request, source=str(request.directory.absolute()))
+    if request.archive is not None:
+        return _from_archive(request.archive, request, source=request.archive.name)
+    version = request.version or wanted_version()
+    present = find_runtime(ENGINE, AARCH64)
+    if present is not None and present.version == version and not request.force:
+        return present
+    return _from_release(version, request)
+
+
+def wanted_version() -> str:
+    """The version that belongs to opt: the installed one's, else the one that edgekit would install."""
+    opt = find_opt()
+    return RELEASES[0].version if opt is None or opt.version == "unknown" else opt.version
+
+
+def remedies(version: str) -> str:
+    """The ways to a runtime, for error messages."""
+    return _REMEDIES.format(url=_release_url(version))
+
+
+def _release_url(version: str) -> str:
+    tag = re.sub(r"rc0?$", "-rc", version)
+    return RELEASE_URL.format(version=tag, archive=ARCHIVE)
+
+
+def _from_release(version: str, request: InstallRequest) -> Runtime:
+    from edgekit.toolchain.fetch.download import download
+
+    url = _release_url(version)
+    request.progress(f"downloading Paddle Lite {version} for ARM64")
+    with tempfile.TemporaryDirectory(prefix="edgekit-paddlelite-") as work:
+        archive = Path(work) / ARCHIVE
+        try:
+            download(url, archive, timeout_s=DOWNLOAD_TIMEOUT_S)
+        except ToolError as error:
+            raise ToolError(
+                f"installing paddlelite-runtime {version}: {error.message}", hint=remedies(version)
+            ) from error
+        return _from_archive(archive, request, source=url)
+
+
+def _from_archive(archive: Path, request: InstallRequest, *, source: str) -> Runtime:
+    with tempfile.TemporaryDirectory(prefix="edgekit-paddlelite-") as work:
+        try:
+            with tarfile.open(archive, "r:*") as members:
+                _unpack(members, archive, Path(work))
+        except (OSError, EOFError, tarfile.TarError) as error:
+            raise ToolError(
+                f"unpacking {archive}: {error}", hint=f"download it again: {_release_url(wanted_version())}"
+            ) from error
+        return _from_directory(Path(work), request, source=source, source_sha256=sha256_file(archive))
+
+
+def _unpack(members: tarfile.TarFile, archive: Path, work: Path) -> None:
+    """Write out the library and the headers; an archive that reaches outside itself is refused whole."""
+    for member in members:
+        path = PurePosixPath(member.name)
+        if path.is_absolute() or ".." in path.parts:
+            raise ToolError(
+                f"unpacking {archive}: it holds a path outside itself: {member.name}",
+                hint="do not use this archive",
+            )
+        wanted = path.parent.name in ("include", "lib") and (path.suffix == ".h" or path.name == LIBRARY)
+        if not wanted and path.name not in JAVA_FILES:
+            continue
+        reader = members.extractfile(member) if member.isfile() else None
+        if reader is None or member.size > MAX_MEMBER_BYTES:
+            raise ToolError(
+                f"unpacking {archive}: {member.name} is no ordinary file", hint="do not use this archive"
+            )
+        place = work / path
+        place.parent.mkdir(parents=True, exist_ok=True)
+        place.write_bytes(reader.read())
+
+
+def _from_directory(
+    directory: Path, request: InstallRequest, *, source: str, source_sha256: str | None = None
+) -> Runtime:
+    library, include = _one(directory, LIBRARY), _one(directory, HEADER).parent
+    target = library_target(library)
+    content = library.read_bytes()
+    if _EXTRA_OPERATOR not in content:
+        raise ToolError(
+            f"installing paddlelite-runtime: {source} was built without extra operators, which PP-LCNet and "
+            "PP-HGNet need",
+            hint=f"take the archive with `with_extra` in its name: {ARCHIVE}",
+        )
+    runtime = Runtime(
+        engine=ENGINE,
+        version=_checked_version(content, request, source),
+        target=target,
+        library=LIBRARY,
+        sha256=sha256_file(library),
+        source=source,
+        source_sha256=source_sha256,
+        fp16=_FP16_KERNEL in content,
+        license="Apache-2.0",
+    )
+    headers = {f"include/{header.name}": header for header in sorted(include.glob("*.h"))}
+    java = {f"java/{name}": file for name in JAVA_FILES for file in directory.rglob(name)}
+    return store(runtime, {LIBRARY: library, **headers, **java})
+
+
+def _one(directory: Path, name: str) -> Path:
+    found = sorted(path for path in directory.rglob(name) if path.is_file())
+    if len(found) != 1:
+        raise ToolError(
+            f"installing paddlelite-runtime: {len(found)} files {name} in {directory}, expected one",
+            hint="name the directory inference_lite_lib.… with cxx/include and cxx/lib in it",
+        )
+    return found[0]
+
+
+def _checked_version(content: bytes, request: InstallRequest, source: str) -> str:
+    match = _TAG.search(content)
+    version = registry_version(match.group(1).decode()) if match else request.version
+    if version is None:
+        raise ToolError(
+            f"installing paddlelite-runtime: {source} was built from no release's tag and tells no version",
+            hint="say which opt it belongs to: --version 2.12",
+        )
+    expected = request.version or wanted_version()
+    if version != expected:
+        raise ToolError(
+            f"installing paddlelite-runtime: {source} is version {version}, expected {expected}"
+            + ("" if request.version else " as opt's"),
+            hint=f"edgekit toolchain install opt --version {version}, or take the runtime {expected}; "
+            f"--version {version} installs this one all the same",
+        )
+    return version
+
+
+def _find() -> Found | None:
+    present = [found for target in TARGETS if (found := find_runtime(ENGINE, target)) is not None]
+    if not present:
+        return None
+    first, *others = (runtime.found for runtime in present)
+    detail = "; ".join(filter(None, [first.detail, *(other.detail for other in others)]))
+    return Found(version=first.version, path=first.path, detail=detail)
+
+
+COMPONENT = Component(
+    name="paddlelite-runtime",
+    purpose="Paddle Lite for devices: bench, verify and push there (their default engine)",
+    find=_find,
+    install=lambda request: install_paddlelite_runtime(request).found,
+)

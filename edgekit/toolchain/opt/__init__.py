@@ -1,0 +1,1 @@
+"""Paddle Lite opt and the isolated environments that it runs in."""

@@ -1,0 +1,1 @@
+"""Exact instruction counts of emulated programs."""

@@ -1,0 +1,1 @@
+"""Faults that a test or a user arms on a virtual device."""

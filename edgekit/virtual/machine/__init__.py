@@ -1,0 +1,1 @@
+"""The simulated SoC: its files, its processes, its tools."""

@@ -1,0 +1,321 @@
+"""The bench command on the host: real engines on a real export."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import msgspec
+import pytest
+
+from edgekit.bench.bench import BenchOptions, resolve_cores, timing_for
+from edgekit.bench.bench import bench as run_bench
+from edgekit.bench.results import load_result
+from edgekit.convert.manifest import find_artifacts
+from edgekit.core.artifact import MANIFEST_NAME
+from edgekit.core.device import Cluster, DeviceInfo
+from edgekit.core.measurement import Environment, Result, Status, Verdict
+from edgekit.errors import UsageError
+from edgekit.targets.target import HostTarget, Subject
+from tests.conftest import RunCli
+from tests.processes import alive
+
+QUICK = ["--warmup", "2", "--repeats", "12", "--min-secs", "0", "--processes", "2"]
+
+
+@pytest.fixture
+def copy(x0_25: Path, tmp_path: Path) -> Path:
+    """An artifact directory that the test may spoil."""
+    return Path(shutil.copytree(x0_25, tmp_path / "models" / "PPLCNet_x0_25"))
+
+
+def bench(run_cli: RunCli, cwd: Path, *arguments: str | Path) -> tuple[int, str, str, Result | None]:
+    output = cwd / "out.json"
+    done = run_cli(["bench", "--host", *QUICK, "-o", output, *arguments], cwd=cwd)
+    return done.exit_code, done.stdout, done.stderr, load_result(output) if output.exists() else None
+
+
+class Elsewhere(HostTarget):
+    """This machine as a device that runs no fixed workload of its own: its runner does."""
+
+    @property
+    def info(self) -> DeviceInfo:
+        return msgspec.structs.replace(super().info, transport="ssh")
+
+    def environment(self, engine: str) -> Environment:
+        return msgspec.structs.replace(super().environment(engine), reference_ns=None)
+
+
+def test_the_fixed_workload_of_a_device_is_its_runners(x0_25: Path, tmp_path: Path) -> None:
+    directory, manifest = find_artifacts(str(x0_25))
+    options = BenchOptions(
+        engines=("onnxruntime",), processes=2, repeats=12, min_s=0.0, output=tmp_path / "out.json"
+    )
+    with contextlib.closing(Elsewhere()) as target:
+        subject = Subject(directory=directory, manifest=manifest)
+        done = run_bench(target, [subject], options, show=lambda _: None)
+    [point] = done.result.points
+    assert len(point.processes) == 2
+    assert all((run.reference_ns or 0) > 100_000 for run in point.processes)
+
+
+def test_a_sweep_measures_skips_and_records(
+    run_cli: RunCli, x0_25: Path, tmp_path: Path, has_x86_nb: bool
+) -> None:
+    engines = ["onnxruntime", *(["paddlelite"] if has_x86_nb else [])]
+    code, stdout, stderr, result = bench(
+        run_cli,
+        tmp_path,
+        x0_25,
+        "--engine",
+        ",".join(engines),
+        "--threads",
+        "1,2",
+        "--batch-size",
+        "1,3",
+        "--processes",
+        "1",
+    )
+    assert code == 0, stderr
+    assert result is not None
+    assert len(result.points) == 4 * len(engines)
+    assert result.ended_at is not None
+    assert result.target.serial == "host"
+    assert result.target.cores
+    for point in result.points:
+        skipped = point.engine == "paddlelite" and point.requested_threads == 2
+        if skipped or point.requested_threads > len(os.sched_getaffinity(0)):
+            assert point.status is Status.SKIPPED
+            assert point.error is not None
+            assert "thread" in point.error.message
+            assert point.processes == ()
+            assert point.startup is None
+            continue
+        assert point.status is Status.DONE
+        assert point.artifact is not None
+        assert point.artifact.sha256
+        assert point.engine_version
+        assert point.parity is not None
+        assert point.parity.passed
+        assert point.parity.inputs >= 2
+        assert point.environment_before is not None
+        assert point.environment_after is not None
+        assert len(point.processes) == 1
+        assert point.startup is not None
+        assert point.startup.inferences == 10
+        assert point.startup.peak_memory_bytes is not None
+        assert point.startup.peak_memory_bytes > 10_000_000
+        assert point.startup.cold_start_ns > 20_000_000, "no Python with an engine starts faster"
+        for process in point.processes:
+            assert process.cold_start_ns is not None
+            assert process.cold_start_ns > (process.load_ns or 0) + (process.first_run_ns or 0)
+            assert len(process.samples_ns) >= 12
+            assert process.warmup_runs >= 2
+            assert process.steady is not None
+            assert process.load_ns is not None
+            assert process.load_ns > 100_000
+            assert process.first_run_ns is not None
+            assert process.peak_memory_bytes is not None
+            assert process.peak_memory_bytes > 10_000_000
+        assert point.verdict in (Verdict.VALID, Verdict.UNSTABLE)
+        assert bool(point.reasons) is (point.verdict is Verdict.UNSTABLE)
+        assert point.instruction_count is None
+    ort = [point.latency_ns or 0 for point in result.points if point.engine == "onnxruntime"]
+    assert ort[1] > ort[0], "a batch of three takes longer than one"
+    assert "Cold start" in stdout
+    assert "Peak memory" in stdout
+    assert ("skipped" in stdout) is any(point.status is Status.SKIPPED for point in result.points)
+    assert f"parity with paddle: {sum(point.parity is not None for point in result.points)} of" in stdout
+    assert f"[1/{len(result.points)}]" in stderr
+    assert "\x1b" not in stderr
+
+
+def test_rounds_interleave_the_points(run_cli: RunCli, x0_25: Path, tmp_path: Path) -> None:
+    _, _, _, result = bench(run_cli, tmp_path, x0_25, "--engine", "onnxruntime", "--batch-size", "1,2")
+    assert result is not None
+    turns = sorted(
+        (process.started_at or "", index)
+        for index, point in enumerate(result.points)
+        for process in point.processes
+    )
+    assert [index for _, index in turns] == [0, 1, 0, 1]
+
+
+def test_json_is_the_result_document(run_cli: RunCli, x0_25: Path, tmp_path: Path) -> None:
+    done = run_cli(["bench", "--host", *QUICK, "--engine", "onnxruntime", "--json", x0_25], cwd=tmp_path)
+    assert done.exit_code == 0, done.stderr
+    written = list((tmp_path / "results").glob("*-host.json"))
+    assert len(written) == 1
+    assert msgspec.json.decode(done.stdout, type=Result) == load_result(written[0])
+    assert str(written[0].relative_to(tmp_path)) in done.stderr
+
+
+def test_a_failed_point_stays_and_the_exit_code_says_so(run_cli: RunCli, copy: Path, tmp_path: Path) -> None:
+    with (copy / "inference.onnx").open("r+b") as file:
+        file.seek(1000)
+        file.write(b"spoilt")
+    code, stdout, stderr, result = bench(run_cli, tmp_path, copy, "--engine", "onnxruntime,paddle")
+    assert code == 3
+    assert result is not None
+    assert [point.status for point in result.points] == [Status.FAILED, Status.DONE]
+    assert result.points[0].error is not None
+    assert "inference.onnx" in result.points[0].error.message
+    assert "failed" in stdout
+    assert "inference.onnx" in stderr
+    assert "hint: edgekit export PPLCNet_x0_25 --force" in stderr
+
+
+def test_nothing_but_skipped_points_is_an_error(run_cli: RunCli, x0_25: Path, tmp_path: Path) -> None:
+    code, _, stderr, result = bench(run_cli, tmp_path, x0_25, "--engine", "paddlelite", "--threads", "2")
+    assert code == 2
+    assert "nothing ran" in stderr
+    assert result is not None
+    assert result.points[0].status is Status.SKIPPED
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code", "words"),
+    [
+        (["--engine", "onxruntime"], 2, "did you mean onnxruntime"),
+        (["--threads", "0"], 2, "at least 1"),
+        (["--cores", "999"], 2, "no core 999"),
+        (["--cores", "warm"], 2, "not a list of cores"),
+        (["--power-mode", "HIGH"], 2, "--cores 0,1"),
+        (["--engine-option", "spinning=off"], 2, "belongs to onnxruntime"),
+        (["--engine-option", "onednn"], 2, "NAME=VALUE"),
+        (["--max-secs", "1", "--min-secs", "5"], 2, "less than --min-secs"),
+        (["--device", "emulator-1"], 2, "--host excludes"),
+        (["--precision", "fp64"], 2, "fp32, fp16, bf16, int8"),
+        (["-o", "/proc/no/out.json"], 3, "/proc/no/out.json"),
+        (["PPLCNet_x9"], 3, "edgekit export PPLCNet_x9"),
+    ],
+)
+def test_bad_requests_end_before_anything_is_measured(
+    run_cli: RunCli, x0_25: Path, tmp_path: Path, arguments: list[str], code: int, words: str
+) -> None:
+    names = [] if arguments[0].startswith("PPLC") else [str(x0_25)]
+    done = run_cli(["bench", "--host", *names, *arguments], cwd=tmp_path)
+    assert done.exit_code == code, done.stderr
+    assert words in done.stderr
+    assert done.stdout == ""
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_without_models_it_says_how_to_get_one(run_cli: RunCli, tmp_path: Path) -> None:
+    done = run_cli(["bench", "--host"], cwd=tmp_path)
+    assert done.exit_code == 2
+    assert "edgekit export" in done.stderr
+
+
+def _start_long(x0_25: Path, cwd: Path) -> tuple[subprocess.Popen[str], Path]:
+    output = cwd / "out.json"
+    argv = [
+        sys.executable, "-m", "edgekit", "bench", "--host", "--engine", "onnxruntime,paddle",
+        "--repeats", "5", "--min-secs", "0", "--processes", "200", "-o", str(output), str(x0_25),
+    ]  # fmt: skip
+    child = subprocess.Popen(argv, cwd=cwd, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    deadline = time.monotonic() + 60
+    while time.monotonic() < deadline:
+        if output.exists() and all(point.processes for point in load_result(output).points):
+            return child, output
+        time.sleep(0.1)
+    child.kill()
+    raise AssertionError(f"no turn ended in time: {child.communicate()[1]}")
+
+
+def test_ctrl_c_keeps_finished_rounds(x0_25: Path, tmp_path: Path) -> None:
+    child, output = _start_long(x0_25, tmp_path)
+    worker = _worker_of(child.pid)
+    child.send_signal(signal.SIGINT)
+    stdout, stderr = child.communicate(timeout=30)
+    assert child.returncode == 130, stderr
+    result = load_result(output)
+    assert result.ended_at is not None
+    assert all(point.status is Status.INTERRUPTED for point in result.points)
+    assert all(point.processes for point in result.points)
+    assert "interrupted after" in stdout
+    assert "interrupted" in stderr
+    assert _ended(worker)
+
+
+@pytest.mark.slow
+def test_sigkill_leaves_a_whole_file_and_no_runner(x0_25: Path, tmp_path: Path) -> None:
+    child, output = _start_long(x0_25, tmp_path)
+    worker = _worker_of(child.pid)
+    child.kill()
+    child.communicate(timeout=30)
+    result = load_result(output)
+    assert result.ended_at is None
+    assert all(point.status is Status.INTERRUPTED and point.processes for point in result.points)
+    assert _ended(worker)
+
+
+def _worker_of(parent: int) -> int:
+    """The process id of the runner that an edgekit process has running; between two turns there is none."""
+    deadline = time.monotonic() + 30
+    while time.monotonic() < deadline:
+        for entry in Path("/proc").glob("[0-9]*"):
+            try:
+                words = (entry / "cmdline").read_bytes().split(b"\0")
+                its_parent = (entry / "stat").read_text().rpartition(")")[2].split()[1]
+            except OSError:
+                continue
+            if int(its_parent) == parent and any(word.endswith(b"/runners/worker") for word in words):
+                return int(entry.name)
+    raise AssertionError("no runner was seen")
+
+
+def _ended(pid: int) -> bool:
+    """Whether a process ends within 20 s; runners end when their input does."""
+    deadline = time.monotonic() + 20
+    while time.monotonic() < deadline:
+        if not alive(pid):
+            return True
+        time.sleep(0.05)
+    return False
+
+
+def test_a_newer_or_damaged_manifest_is_refused(run_cli: RunCli, copy: Path, tmp_path: Path) -> None:
+    manifest = copy / MANIFEST_NAME
+    manifest.write_bytes(manifest.read_bytes()[:200])
+    code, _, stderr, result = bench(run_cli, tmp_path, copy)
+    assert code == 3
+    assert MANIFEST_NAME in stderr
+    assert result is None
+
+
+PHONE = DeviceInfo(
+    serial="phone",
+    state="device",
+    transport="adb",
+    clusters=(
+        Cluster(cores=(0, 1, 2, 3), max_frequency_khz=1_800_000),
+        Cluster(cores=(4, 5, 6), max_frequency_khz=2_400_000),
+        Cluster(cores=(7,), max_frequency_khz=2_800_000),
+    ),
+)
+
+
+def test_core_names_are_clusters() -> None:
+    assert resolve_cores(PHONE, "big") == (4, 5, 6, 7)
+    assert resolve_cores(PHONE, "little") == (0, 1, 2, 3)
+    assert resolve_cores(PHONE, "7,4,4") == (4, 7)
+    assert resolve_cores(PHONE, None) is None
+    with pytest.raises(UsageError, match="no core 8"):
+        resolve_cores(PHONE, "8")
+
+
+def test_emulated_devices_run_few_inferences() -> None:
+    emulated = msgspec.structs.replace(PHONE, emulated=True)
+    timing = timing_for(emulated, BenchOptions(engines=("paddlelite",)))
+    assert (timing.warmup, timing.repeats, timing.min_s) == (2, 3, 0)
+    asked = timing_for(emulated, BenchOptions(engines=("paddlelite",), repeats=7))
+    assert asked.repeats == 7
+    assert timing_for(PHONE, BenchOptions(engines=("paddlelite",))).min_s == 2
+    assert timing_for(PHONE, BenchOptions(engines=("paddlelite",), max_s=0.5)).min_s == 0.5

@@ -1,0 +1,40 @@
+"""A result of the virtual device claims nothing that is true of the emulating machine alone."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from edgekit.bench.results import load_result
+from edgekit.core.energy import energy_per_inference_j
+from tests.conftest import RunCli
+from tests.devices import AdbDevice
+
+
+def test_memory_and_cores_of_the_emulator_are_left_out(
+    run_cli: RunCli, x0_25: Path, virtual_device: AdbDevice, tmp_path: Path
+) -> None:
+    done = run_cli(
+        ["bench", x0_25, "--device", virtual_device.serial, "--engine", "onnxruntime", "--processes", "1",
+         "--warmup", "0", "--repeats", "1", "--min-secs", "0", "--max-secs", "5", "-o", tmp_path / "r.json"],
+        cwd=tmp_path,
+    )  # fmt: skip
+    assert done.exit_code == 0, done.stderr
+    (point,) = load_result(tmp_path / "r.json").points
+    assert point.instruction_count is not None
+    assert point.startup is None
+    (process,) = point.processes
+    assert process.cold_start_ns is None
+    assert process.samples_ns
+    assert process.peak_memory_bytes is None
+    assert process.cores_seen == ()
+    # The device's own battery, as the runner reads it there at the start and the end of its inferences.
+    for reading in process.readings:
+        assert (reading.battery_percent, reading.charging) == (87, False)
+        assert (reading.battery_current_ua, reading.battery_voltage_uv) == (-312_000, 4_123_000)
+    joules = energy_per_inference_j(point)
+    assert joules == pytest.approx(0.312 * 4.123 * process.samples_ns[0] / 1e9)
+    assert point.environment_after is not None
+    assert point.environment_after.busy_processes is not None
+    assert point.environment_after.unreadable == ("throttle counts",)
