@@ -29,7 +29,7 @@ from edgekit.convert.manifest import find_artifacts, verify_files
 from edgekit.core.artifact import LABELS_NAME, Artifact, ArtifactKind, Manifest
 from edgekit.core.parity import MAX_RELATIVE_ERROR
 from edgekit.errors import InputError
-from edgekit.vision.labels import load_labels
+from edgekit.vision.labels import encode_labels, read_own_labels
 
 APP_KINDS = (
     ArtifactKind.ONNX,
@@ -183,8 +183,8 @@ def _label_bytes(manifest: Manifest, source: Path) -> bytes:
     if manifest.labels is None:
         labels: Sequence[str] = [f"class {number}" for number in range(manifest.num_classes)]
     else:
-        labels = load_labels(source / manifest.labels, manifest.num_classes)
-    return "".join(f"{label}\n" for label in labels).encode()
+        labels = read_own_labels(source / manifest.labels, manifest.num_classes)
+    return encode_labels(labels)
 
 
 def _describe(

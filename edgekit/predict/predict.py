@@ -16,7 +16,7 @@ from edgekit.errors import UnsupportedError
 from edgekit.predict.feed import Item
 from edgekit.predict.lanes import batched, fixed_batch, open_lanes, plan_route, score_batches
 from edgekit.targets.target import Subject, Target
-from edgekit.vision.labels import load_labels
+from edgekit.vision.labels import load_labels, read_own_labels
 from edgekit.vision.pictures import Unreadable
 from edgekit.vision.topk import Prediction, to_prediction
 
@@ -153,4 +153,4 @@ def _labels(subject: Subject, given: Path | None) -> tuple[str, ...]:
     if given is not None:
         return load_labels(given, classes)
     own = subject.manifest.labels
-    return load_labels(subject.directory / own, classes) if own else ()
+    return read_own_labels(subject.directory / own, classes) if own else ()

@@ -26,7 +26,7 @@ from edgekit.runners.shared import SharedArray
 from edgekit.serving.pipeline import BATCHES, Job, Pipeline
 from edgekit.transports.local import LocalTransport
 from edgekit.vision.decode import Canvas
-from edgekit.vision.labels import load_labels
+from edgekit.vision.labels import read_own_labels
 from edgekit.vision.pictures import Picture, read_picture
 from edgekit.vision.preprocess import Preprocessor
 from edgekit.vision.topk import softmax
@@ -104,7 +104,7 @@ class BatchingEngine:
         self._preprocessor = Preprocessor(self.manifest.preprocess)
         self._of_thread = threading.local()
         own = self.manifest.labels
-        self.labels = load_labels(directory / own, self.manifest.num_classes) if own else ()
+        self.labels = read_own_labels(directory / own, self.manifest.num_classes) if own else ()
         sizes = self.manifest.inputs[0].shape[1:]
         crop = self.manifest.preprocess.crop_size
         self.input_shape = tuple(crop if size is None else size for size in sizes)

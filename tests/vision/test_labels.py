@@ -5,9 +5,18 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from edgekit.errors import InputError
-from edgekit.vision.labels import load_labels, parse_labels
+from edgekit.vision.labels import (
+    check_labels,
+    encode_labels,
+    load_labels,
+    parse_labels,
+    read_label_file,
+    read_own_labels,
+)
 
 
 def test_imagenet_labels_are_those_that_the_documentation_prints() -> None:
@@ -38,6 +47,13 @@ def test_document_orientations() -> None:
         ("0\n90\n180\n270\n\n\n", ("0", "90", "180", "270")),
         ("0 0\n1 90\n2 180\n3 270\n", ("0", "90", "180", "270")),
         ("1 euro\n2 euro\n", ("1 euro", "2 euro")),
+        ("10 cents\n20 cents\n", ("10 cents", "20 cents")),
+        ("0 0 stars\n1 1 star\n", ("0 stars", "1 star")),
+        (" a \nb\t\n", (" a ", "b\t")),
+        ("a\u2028b\nc\x0cd\x85e\n", ("a\u2028b", "c\x0cd\x85e")),
+        ("0 a\u2028b\n1 \u3000\n", ("a\u2028b", "\u3000")),
+        ("same\nsame\n", ("same", "same")),
+        ("a\rb\rc", ("a", "b", "c")),
     ],
 )
 def test_reads_plain_and_numbered_files(tmp_path: Path, text: str, labels: tuple[str, ...]) -> None:
@@ -48,11 +64,43 @@ def test_reads_plain_and_numbered_files(tmp_path: Path, text: str, labels: tuple
 
 @pytest.mark.parametrize(
     ("text", "message"),
-    [("", "empty"), ("a\n\nb\n", "line 2 is blank"), ("0 a\n1 b\n1 c\n", "not numbered 0 to 2")],
+    [
+        ("", "empty"),
+        ("a\n\nb\n", "line 2 is blank"),
+        ("0 a\n1 b\n1 c\n", "not numbered 0 to 2"),
+        ("a\nb\0c\n", r"labels\.txt, line 2: it holds a NUL"),
+    ],
 )
-def test_refuses_unclear_files(text: str, message: str) -> None:
+def test_refuses_unclear_files(tmp_path: Path, text: str, message: str) -> None:
+    path = tmp_path / "labels.txt"
+    path.write_bytes(text.encode())
     with pytest.raises(InputError, match=message):
-        parse_labels(text, "labels.txt")
+        read_label_file(path)
+
+
+def test_numbers_are_said() -> None:
+    assert parse_labels(["0 cat", "1 dog"], "labels.txt").numbered
+    assert not parse_labels(["1 cat", "2 dog"], "labels.txt").numbered
+
+
+@given(st.lists(st.text(max_size=20), min_size=1, max_size=8))
+def test_a_model_keeps_its_labels_as_they_are(
+    tmp_path_factory: pytest.TempPathFactory, labels: list[str]
+) -> None:
+    try:
+        check_labels(labels, "the labels")
+    except InputError:
+        assert any(character in label for label in labels for character in "\n\r\0")
+        return
+    path = tmp_path_factory.getbasetemp() / "own.txt"
+    path.write_bytes(encode_labels(labels))
+    assert read_own_labels(path, len(labels)) == tuple(labels)
+
+
+@pytest.mark.parametrize("label", ["a\nb", "a\r", "\0", "\ud800"])
+def test_a_label_that_no_line_can_hold_is_refused(label: str) -> None:
+    with pytest.raises(InputError, match=r"reading x\.yml: label 1, "):
+        check_labels(["a", label], "x.yml")
 
 
 def test_refuses_another_number_of_labels(tmp_path: Path) -> None:

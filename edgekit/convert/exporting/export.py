@@ -31,7 +31,7 @@ from edgekit.core.artifact import (
 from edgekit.core.spec import Precision
 from edgekit.errors import EdgekitError, InputError, OutputError
 from edgekit.toolchain.component import Report
-from edgekit.vision.labels import load_labels
+from edgekit.vision.labels import encode_labels, load_labels
 
 logger = logging.getLogger("edgekit")
 
@@ -157,7 +157,7 @@ def _make(
         if previous is not None and _identities(previous) == _identities(manifest):
             manifest = msgspec.structs.replace(manifest, parity=previous.parity)
         if labels is not None:
-            (staging / LABELS_NAME).write_text("".join(f"{label}\n" for label in labels), encoding="utf-8")
+            (staging / LABELS_NAME).write_bytes(encode_labels(labels))
         (staging / MANIFEST_NAME).write_bytes(encode(manifest))
         return manifest
     except OSError as error:

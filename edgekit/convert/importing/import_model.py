@@ -23,7 +23,7 @@ from edgekit.core.spec import Preprocess
 from edgekit.errors import InputError, UsageError
 from edgekit.toolchain import x2paddle
 from edgekit.toolchain.component import Report
-from edgekit.vision.labels import load_labels
+from edgekit.vision.labels import encode_labels, load_labels
 
 _PATTERN_OF_NAME = "letters, digits, dot, dash and underscore"
 
@@ -190,7 +190,7 @@ def _manifest(
                 f"importing {request.path}: {len(labels)} labels for {program.num_classes} classes",
                 hint="give a list with one label for every class (--labels FILE)",
             )
-        (staging / LABELS_NAME).write_text("".join(f"{label}\n" for label in labels), encoding="utf-8")
+        (staging / LABELS_NAME).write_bytes(encode_labels(labels))
     preprocess, notes = _preprocess(configured, program)
     artifacts = _artifacts(source, built, headers, request, staging)
     _drop_unlisted(staging, artifacts)
