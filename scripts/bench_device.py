@@ -30,9 +30,9 @@ from edgekit.core.artifact import Artifact, ArtifactFile, ArtifactKind
 from edgekit.core.spec import Precision
 from edgekit.device.push import Model, PackedBundle, push_to
 from edgekit.device.store import DeviceStore
-from edgekit.runners.protocol import Load, Run
+from edgekit.runners.protocol import Run
 from edgekit.targets.device import Bundles, DeviceTarget
-from edgekit.targets.target import Subject
+from edgekit.targets.target import Subject, load_request
 from edgekit.toolchain.build.bundle import assemble
 from edgekit.transports.adb import AdbTransport
 from edgekit.transports.adb_server import find_adb, parse_server
@@ -133,11 +133,10 @@ def cell(subject: Subject) -> Cell:
 def point_overhead(target: DeviceTarget, subject: Subject, rounds: int) -> float:
     """Median of: seconds of a point with its environments, less those of its runner's job by `adb shell`."""
     artifact = subject.artifact(ArtifactKind.ONNX)
-    model = target.place(subject, artifact).model
     session = target.session(ENGINE, "bare", counted=True)
     words = [f"{name}={shlex.quote(value)}" for name, value in session._env.items()]
     command = " ".join([*words, shlex.join(session._argv)])
-    load = Load(model=model, sha256=artifact.files[0].sha256, input_shape=(1, *subject.input_shape))
+    load = load_request(target, subject, artifact)
     run = Run(warmup=2, warmup_ns=0, repeats=3, min_ns=0, max_ns=600_000_000_000, mark=True)
     job = msgspec.json.encode(load) + b"\n" + msgspec.json.encode(run) + b"\n"
     overheads = []

@@ -24,8 +24,8 @@ from edgekit.convert.manifest import find_artifacts
 from edgekit.core.spec import Precision
 from edgekit.core.stats import median
 from edgekit.judge.intervals import paired_interval
-from edgekit.runners.protocol import Load, Run
-from edgekit.targets.target import HostTarget, Subject
+from edgekit.runners.protocol import Run
+from edgekit.targets.target import HostTarget, Subject, load_request
 
 MODEL = "PPLCNet_x1_0"
 FROM_PIR, FROM_ONNX = "from_pir", "from_onnx"
@@ -90,9 +90,8 @@ def worker_median(target: HostTarget, directory: Path, engine: str, seconds: flo
     _, manifest = find_artifacts(directory)
     subject = Subject(directory=directory, manifest=manifest)
     artifact = subject.artifact(target.artifact_kind(engine, Precision.FP32))
-    placed = target.place(subject, artifact)
     with target.session(engine, engine) as session:
-        session.load(Load(model=placed.model, params=placed.params, input_shape=(1, *subject.input_shape)))
+        session.load(load_request(target, subject, artifact))
         ran = session.run(Run(warmup_ns=int(seconds * 1e9), min_ns=int(seconds * 1e9)))
     return median(ran.samples_ns)
 

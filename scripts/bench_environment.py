@@ -13,13 +13,13 @@ from __future__ import annotations
 import argparse
 import sys
 
-from edgekit.bench.ab import AbOptions, load_request
 from edgekit.convert.manifest import find_artifacts
+from edgekit.core.spec import Precision
 from edgekit.core.stats import median
 from edgekit.judge.intervals import paired_interval
 from edgekit.runners.protocol import Run
 from edgekit.runners.session import RunnerSession
-from edgekit.targets.target import HostTarget, Subject
+from edgekit.targets.target import HostTarget, Subject, load_request
 
 ENGINE = "onnxruntime"
 LIMIT = 0.005
@@ -35,10 +35,11 @@ def main() -> int:
     directory, manifest = find_artifacts(asked.model)
     subject = Subject(directory=directory, manifest=manifest)
     target = HostTarget()
+    artifact = subject.artifact(target.artifact_kind(ENGINE, Precision.FP32))
     ratios = []
     for number in range(asked.processes):
         with target.session(ENGINE, asked.model) as session:
-            session.load(load_request(target, subject, AbOptions(engine=ENGINE, cores=(number % 2,))))
+            session.load(load_request(target, subject, artifact, cores=(number % 2,)))
             session.run(Run())
             pairs = [pair(session, recorded_first=index % 2 == 0) for index in range(asked.pairs)]
             ratios.append(median(pairs))

@@ -22,10 +22,10 @@ from pathlib import Path
 
 from edgekit.convert.manifest import find_artifacts
 from edgekit.core.spec import Precision
-from edgekit.runners.protocol import Load, Run
+from edgekit.runners.protocol import Run
 from edgekit.runners.session import RunnerSession
 from edgekit.runners.worker import timing
-from edgekit.targets.target import HostTarget, Subject
+from edgekit.targets.target import HostTarget, Subject, load_request
 
 MODEL = "PPLCNet_x0_25"
 OVERHEAD_LIMIT = 0.001
@@ -113,9 +113,8 @@ class BareLoop:
 def worker(target: HostTarget, subject: Subject, engine: str) -> Iterator[RunnerSession]:
     """The worker with the same artifact, loaded for one thread."""
     artifact = subject.artifact(target.artifact_kind(engine, Precision.FP32))
-    placed = target.place(subject, artifact)
     with target.session(engine, f"{engine} on {MODEL}") as session:
-        session.load(Load(model=placed.model, params=placed.params, input_shape=(1, *subject.input_shape)))
+        session.load(load_request(target, subject, artifact))
         yield session
 
 

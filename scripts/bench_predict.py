@@ -140,19 +140,18 @@ def inference_s(model: Path, engine: str, rounds: int, cores: Sequence[int]) -> 
     from edgekit.convert.manifest import find_artifacts
     from edgekit.core.spec import Precision
     from edgekit.predict.lanes import AT_ONCE, plan_route
-    from edgekit.runners.protocol import Load, Run
-    from edgekit.targets.target import HostTarget, Subject
+    from edgekit.runners.protocol import Run
+    from edgekit.targets.target import HostTarget, Subject, load_request
 
     directory, manifest = find_artifacts(model)
     subject = Subject(directory=directory, manifest=manifest)
     target = HostTarget()
-    placed = target.place(subject, plan_route(target, subject, engine, Precision.FP32).artifact)
+    artifact = plan_route(target, subject, engine, Precision.FP32).artifact
     request = Run(warmup=8, warmup_ns=0, repeats=60, min_ns=0)
     with contextlib.ExitStack() as stack, ThreadPoolExecutor(len(cores)) as pool:
         sessions = [stack.enter_context(target.session(engine, f"core {core}")) for core in cores]
         for session, core in zip(sessions, cores, strict=True):
-            shape = (AT_ONCE, *subject.input_shape)
-            session.load(Load(model=placed.model, params=placed.params, input_shape=shape, cores=(core,)))
+            session.load(load_request(target, subject, artifact, batch_size=AT_ONCE, cores=(core,)))
         taken = []
         for _ in range(rounds):
             runs = list(pool.map(lambda session: session.run(request), sessions))

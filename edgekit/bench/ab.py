@@ -27,7 +27,7 @@ from edgekit.parity.reference import References
 from edgekit.runners.engines import check_engine_options
 from edgekit.runners.protocol import Load, Loaded, Ran, Run
 from edgekit.runners.session import RunnerSession
-from edgekit.targets.target import Subject, Target
+from edgekit.targets.target import Subject, Target, load_request
 
 # Raised as the result file's.
 AB_SCHEMA_VERSION = 1
@@ -135,7 +135,7 @@ def run_ab(
         raise UsageError("--ab --processes 1: one trio of processes has no interval", hint="leave it out")
     check_engine_options(asked.options, [asked.engine])
     target.prepare(asked.engine)
-    loads = [load_request(target, subject, asked) for subject in (a, a, b)]
+    loads = [_load_request(target, subject, asked) for subject in (a, a, b)]
     before = target.environment(asked.engine)
     trios = _trios(target, loads, asked, show)
     after = target.environment(asked.engine)
@@ -287,17 +287,16 @@ def decide_ab(ratio: Interval, control: Interval, threshold: float) -> tuple[Cha
     return Change.TOO_NOISY, f"B against A is known to ±{ratio.relative_half_width:.1%}: more --processes"
 
 
-def load_request(target: Target, subject: Subject, asked: AbOptions) -> Load:
+def _load_request(target: Target, subject: Subject, asked: AbOptions) -> Load:
     artifact = _artifact(target, subject, asked)
     check_batch(artifact, asked.batch_size)
     verify_files(subject.manifest, subject.directory, [artifact.kind])
-    placed = target.place(subject, artifact)
-    return Load(
-        model=placed.model,
-        params=placed.params,
-        sha256=artifact.files[0].sha256,
+    return load_request(
+        target,
+        subject,
+        artifact,
+        batch_size=asked.batch_size,
         threads=asked.threads,
-        input_shape=(asked.batch_size, *subject.input_shape),
         options=target.options(asked.engine, asked.precision, asked.options),
     )
 

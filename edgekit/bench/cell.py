@@ -26,11 +26,11 @@ from edgekit.core.parity import Parity
 from edgekit.core.spec import Precision
 from edgekit.errors import EdgekitError, UnsupportedError
 from edgekit.parity.reference import Reference, infer_batches, input_count
-from edgekit.runners.protocol import ErrorCode, Load, Loaded, Ran, Run
+from edgekit.runners.protocol import ErrorCode, Loaded, Ran, Run
 from edgekit.runners.session import RefusedError, RunnerSession
 from edgekit.targets.gpu import watch_gpu
 from edgekit.targets.inputs import seeded_inputs
-from edgekit.targets.target import Subject, Target
+from edgekit.targets.target import Subject, Target, load_request
 
 # What a process infers before its memory is read: some engines settle with the second inference.
 STARTUP_RUNS = 10
@@ -159,15 +159,14 @@ class _Started:
 
 @contextlib.contextmanager
 def _started(target: Target, cell: Cell, artifact: Artifact, *, counted: bool) -> Iterator[_Started]:
-    placed = target.place(cell.subject, artifact)
-    request = Load(
-        model=placed.model,
-        params=placed.params,
-        sha256=artifact.files[0].sha256,
+    request = load_request(
+        target,
+        cell.subject,
+        artifact,
+        batch_size=cell.batch_size,
         threads=cell.threads,
         cores=cell.cores,
-        power_mode=None if cell.power_mode is None else cell.power_mode.value,
-        input_shape=(cell.batch_size, *cell.subject.input_shape),
+        power_mode=cell.power_mode,
         options=cell.options,
     )
     start_ns = time.perf_counter_ns()

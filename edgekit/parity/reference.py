@@ -11,10 +11,9 @@ from edgekit.core.artifact import ArtifactKind
 from edgekit.core.parity import Parity, compare
 from edgekit.core.spec import Precision
 from edgekit.errors import ToolError
-from edgekit.runners.protocol import Load
 from edgekit.runners.session import RunnerSession
 from edgekit.targets.inputs import seeded_inputs
-from edgekit.targets.target import HostTarget, Subject
+from edgekit.targets.target import HostTarget, Subject, load_request
 
 if TYPE_CHECKING:
     import numpy as np
@@ -78,18 +77,10 @@ class Reference:
     def _compute(self, count: int) -> NDArray[np.float32]:
         subject = self._subject
         artifact = subject.artifact(ArtifactKind.PADDLE)
-        placed = self._target.place(subject, artifact)
         label = f"the reference ({REFERENCE_ENGINE}) of {subject.manifest.name}"
         with self._target.session(REFERENCE_ENGINE, label) as session:
-            session.load(
-                Load(
-                    model=placed.model,
-                    params=placed.params,
-                    sha256=artifact.files[0].sha256,
-                    input_shape=(1, *subject.input_shape),
-                    options=self._target.options(REFERENCE_ENGINE, Precision.FP32, {}),
-                )
-            )
+            options = self._target.options(REFERENCE_ENGINE, Precision.FP32, {})
+            session.load(load_request(self._target, subject, artifact, options=options))
             return infer_batches(session, seeded_inputs(count, subject.input_shape), 1)
 
 

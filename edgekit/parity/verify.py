@@ -28,9 +28,8 @@ from edgekit.parity.ladder import (
     host_rungs,
 )
 from edgekit.parity.reference import infer_batches
-from edgekit.runners.protocol import Load
 from edgekit.targets.inputs import seeded_inputs
-from edgekit.targets.target import HostTarget, Subject, Target
+from edgekit.targets.target import HostTarget, Subject, Target, load_request
 from edgekit.zoo.registry import find_model
 
 if TYPE_CHECKING:
@@ -297,22 +296,14 @@ def _inputs(subject: Subject, spec: ModelSpec | None, pictures: Sequence[Picture
 def _outputs(
     subject: Subject, artifact: Artifact, rung: Rung, inputs: NDArray[np.float32]
 ) -> NDArray[np.float32]:
-    placed = rung.target.place(subject, artifact)
     fixed = artifact.inputs[0].shape[0] if artifact.inputs and artifact.inputs[0].shape else None
     batch_size = fixed or 1
     usable = inputs[: len(inputs) // batch_size * batch_size]
     if len(usable) < len(inputs):
         raise UnsupportedError(f"{artifact.main_file} takes batches of {batch_size} only")
     with rung.target.session(rung.engine, f"{rung.engine} on {subject.manifest.name}") as session:
-        session.load(
-            Load(
-                model=placed.model,
-                params=placed.params,
-                sha256=artifact.files[0].sha256,
-                input_shape=(batch_size, *subject.input_shape),
-                options={**rung.target.options(rung.engine, rung.kind.precision, {}), **rung.options},
-            )
-        )
+        options = {**rung.target.options(rung.engine, rung.kind.precision, {}), **rung.options}
+        session.load(load_request(rung.target, subject, artifact, batch_size=batch_size, options=options))
         return infer_batches(session, usable, batch_size)
 
 

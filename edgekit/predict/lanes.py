@@ -25,7 +25,7 @@ from edgekit.predict.feed import Feed, Item
 from edgekit.runners.engines import on_gpu
 from edgekit.runners.protocol import Load, Loaded
 from edgekit.runners.session import Killable, RunnerSession
-from edgekit.targets.target import Subject, Target
+from edgekit.targets.target import Subject, Target, load_request
 from edgekit.vision.pictures import Unreadable
 
 if TYPE_CHECKING:
@@ -141,15 +141,14 @@ class Lane(Killable):
         self._ended = False
 
     def _request(self, route: Route, threads: int, pictures: int) -> Load:
-        placed = route.target.place(self._subject, route.artifact)
-        return Load(
-            model=placed.model,
-            params=placed.params,
-            sha256=route.artifact.files[0].sha256,
+        return load_request(
+            route.target,
+            self._subject,
+            route.artifact,
+            batch_size=pictures,
             threads=threads,
-            input_shape=(pictures, *self._subject.input_shape),
             cores=None if self._core is None else (self._core,),
-            options=dict(route.options),
+            options=route.options,
         )
 
     def __enter__(self) -> Lane:

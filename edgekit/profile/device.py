@@ -10,9 +10,9 @@ from edgekit.convert.manifest import verify_files
 from edgekit.core.profile import Cost, Kind, Profile, Unit, shares
 from edgekit.core.spec import Precision
 from edgekit.errors import RunnerError, UnsupportedError
-from edgekit.runners.protocol import Load, Run
+from edgekit.runners.protocol import Run
 from edgekit.targets.device import DeviceTarget
-from edgekit.targets.target import Subject
+from edgekit.targets.target import Subject, load_request
 from edgekit.toolchain.build.kernels import KernelEntry, kernel_entries
 from edgekit.toolchain.build.paddlelite_runtime import LIBRARY
 from edgekit.virtual.counting.counting import Stretch, entry_list
@@ -52,21 +52,12 @@ def profile_device(
     operators = read_operators(subject.directory / artifact.main_file)
     kernels = kernel_entries(target.bundle_file(ENGINE, LIBRARY))
     entries = entry_list(LIBRARY, kernels)
-    placed = target.place(subject, artifact)
     costs: dict[int, dict[Kind, Cost]] = {}
     version = ""
     for number in sorted(set(threads)):
         label = f"profiling {name} ({precision.value}, {number} threads)"
         with target.session(ENGINE, label, counted=True, entries=entries) as session:
-            loaded = session.load(
-                Load(
-                    model=placed.model,
-                    params=placed.params,
-                    sha256=artifact.files[0].sha256,
-                    threads=number,
-                    input_shape=(1, *subject.input_shape),
-                )
-            )
+            loaded = session.load(load_request(target, subject, artifact, threads=number))
             session.run(
                 Run(
                     warmup=EMULATED_TIMING.warmup,

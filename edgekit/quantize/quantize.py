@@ -21,8 +21,8 @@ from edgekit.errors import ConversionError, GateError, InputError
 from edgekit.predict.feed import Feed
 from edgekit.predict.lanes import Route, batched, open_lanes, plan_route, score_batches
 from edgekit.quantize.artifacts import FORMATS, NB_TARGETS, Calibration, check_request, quantize
-from edgekit.runners.protocol import Load, Run
-from edgekit.targets.target import HostTarget, Subject
+from edgekit.runners.protocol import Run
+from edgekit.targets.target import HostTarget, Subject, load_request
 from edgekit.vision.lists import read_list
 from edgekit.vision.pictures import Picture, find_pictures
 
@@ -296,15 +296,7 @@ def _latencies(subject: Subject, routes: Sequence[Route]) -> tuple[float, float]
         sessions = []
         for route in routes:
             session = stack.enter_context(route.target.session(route.engine, route.name))
-            placed = route.target.place(subject, route.artifact)
-            session.load(
-                Load(
-                    model=placed.model,
-                    params=placed.params,
-                    input_shape=(1, *subject.input_shape),
-                    options=dict(route.options),
-                )
-            )
+            session.load(load_request(route.target, subject, route.artifact, options=route.options))
             sessions.append(session)
         for turn in range(SPEED_ROUNDS):
             for session, taken in zip(sessions, samples, strict=True):

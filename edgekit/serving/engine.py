@@ -16,15 +16,12 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from edgekit.convert.manifest import load_manifest
-from edgekit.core.artifact import Artifact, Manifest
 from edgekit.core.spec import Precision
-from edgekit.errors import InputError, RunnerError
-from edgekit.runners.engines import artifact_kind, host_launcher, host_options, host_side
-from edgekit.runners.protocol import Load
+from edgekit.errors import RunnerError
 from edgekit.runners.session import RunnerSession
 from edgekit.runners.shared import SharedArray
 from edgekit.serving.pipeline import BATCHES, Job, Pipeline
-from edgekit.transports.local import LocalTransport
+from edgekit.targets.target import HostTarget, Subject, load_request
 from edgekit.vision.decode import Canvas
 from edgekit.vision.labels import read_own_labels
 from edgekit.vision.pictures import Picture, read_picture
@@ -65,26 +62,6 @@ class ServedModel(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
     decode_threads: int = 1
 
 
-def served_artifact(manifest: Manifest, served: ServedModel) -> Artifact:
-    """What the engine computes.
-
-    Raises:
-        UsageError, UnsupportedError: There is no such engine, or it does not compute so.
-        InputError: The model has no such artifact; with the command that makes it.
-    """
-    kind = artifact_kind(served.engine, host_side(served.engine), served.precision)
-    artifact = manifest.artifact(kind)
-    if artifact is None:
-        quantized = kind.precision is Precision.INT8
-        mend = (
-            f"edgekit quantize {manifest.name} --calibration DIR"
-            if quantized
-            else f"edgekit export {manifest.name}"
-        )
-        raise InputError(f"serving {manifest.name}: it has no artifact {kind.value}", hint=mend)
-    return artifact
-
-
 class BatchingEngine:
     """A runner that serves many callers at once; `start` it, `close` it.
 
@@ -100,14 +77,13 @@ class BatchingEngine:
         self._on_batch = on_batch
         self.served = served
         self.manifest = load_manifest(directory)
-        self._directory = directory
+        self._subject = Subject(directory=directory, manifest=self.manifest)
+        self._target = HostTarget(huge_pages=True)
         self._preprocessor = Preprocessor(self.manifest.preprocess)
         self._of_thread = threading.local()
         own = self.manifest.labels
         self.labels = read_own_labels(directory / own, self.manifest.num_classes) if own else ()
-        sizes = self.manifest.inputs[0].shape[1:]
-        crop = self.manifest.preprocess.crop_size
-        self.input_shape = tuple(crop if size is None else size for size in sizes)
+        self.input_shape = self._subject.input_shape
         self._session: RunnerSession | None = None
         self._opening = threading.Lock()
         self._fixed_batch = False
@@ -161,25 +137,19 @@ class BatchingEngine:
         return max(size for size, spent_ns in each_ns.items() if spent_ns <= NEARLY * least_ns)
 
     def _open(self) -> RunnerSession:
-        served, manifest = self.served, self.manifest
-        artifact = served_artifact(manifest, served)
-        launcher = host_launcher(served.engine, huge_pages=True)
-        session = RunnerSession(
-            LocalTransport(), launcher.argv, env=launcher.env, label=f"{served.engine} on {manifest.name}"
+        served, target = self.served, self._target
+        request = load_request(
+            target,
+            self._subject,
+            self._subject.artifact(target.artifact_kind(served.engine, served.precision)),
+            batch_size=served.max_batch,
+            threads=served.threads,
+            options=target.options(served.engine, served.precision, {}),
         )
-        files = [str(self._directory / file.path) for file in artifact.files]
+        session = target.session(served.engine, f"{served.engine} on {self.manifest.name}")
         session.start()
         try:
-            loaded = session.load(
-                Load(
-                    model=files[0],
-                    params=files[1] if len(files) > 1 else None,
-                    sha256=artifact.files[0].sha256,
-                    threads=served.threads,
-                    input_shape=(served.max_batch, *self.input_shape),
-                    options=host_options(served.engine, served.precision, {}),
-                )
-            )
+            loaded = session.load(request)
         except BaseException:
             session.kill()
             raise
@@ -196,6 +166,7 @@ class BatchingEngine:
             self._pipeline.close()
         if self._session is not None:
             self._session.close()
+        self._target.close()
         if self._memory is not None:
             self._memory.close()
 

@@ -13,7 +13,8 @@ from edgekit._files import write_atomic
 from edgekit.convert.manifest import find_artifacts
 from edgekit.core.artifact import Manifest
 from edgekit.errors import UsageError
-from edgekit.serving.engine import ServedModel, served_artifact
+from edgekit.serving.engine import ServedModel
+from edgekit.targets.target import HostTarget, Subject
 
 IMPLEMENTATION = "edgekit.serving.runtime.EdgekitRuntime"
 MEGABYTE = 1 << 20
@@ -51,8 +52,9 @@ def write_repository(
     taken = [manifest.name for _, manifest in found]
     if len(set(taken)) != len(taken):
         raise UsageError(f"serving {', '.join(taken)}: two models of one name")
-    for _, manifest in found:
-        served_artifact(manifest, served)
+    kind = HostTarget().artifact_kind(served.engine, served.precision)
+    for source, manifest in found:
+        Subject(directory=source, manifest=manifest).artifact(kind)
     for source, manifest in found:
         target = directory / manifest.name
         _write(target / "model-settings.json", _model_settings(manifest, source, target, served))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Protocol
 
@@ -11,11 +11,12 @@ import msgspec
 
 from edgekit.core.artifact import Artifact, ArtifactKind, Manifest
 from edgekit.core.device import DeviceInfo
-from edgekit.core.measurement import Environment, InstructionCount
+from edgekit.core.measurement import Environment, InstructionCount, PowerMode
 from edgekit.core.processes import ProcessWatch
 from edgekit.core.spec import Precision
 from edgekit.errors import InputError, UnsupportedError
 from edgekit.runners.engines import Launcher, artifact_kind, host_launcher, host_options, host_side, on_gpu
+from edgekit.runners.protocol import Load
 from edgekit.runners.session import RunnerSession
 from edgekit.targets.environment import read_host_environment
 from edgekit.targets.host import host_info
@@ -34,7 +35,11 @@ class Subject(msgspec.Struct, frozen=True, kw_only=True):
         if artifact is not None:
             return artifact
         name = self.manifest.name
-        mend = f"edgekit quantize {name}" if kind.precision is Precision.INT8 else f"edgekit export {name}"
+        mend = (
+            f"edgekit quantize {name} --calibration DIR"
+            if kind.precision is Precision.INT8
+            else f"edgekit export {name}"
+        )
         raise InputError(f"model {name}: {self.directory} has no artifact {kind.value}", hint=mend)
 
     @property
@@ -88,6 +93,35 @@ class Target(Protocol):
 
     def close(self) -> None:
         """Release what is held."""
+
+
+def load_request(
+    target: Target,
+    subject: Subject,
+    artifact: Artifact,
+    *,
+    batch_size: int = 1,
+    threads: int = 1,
+    cores: Sequence[int] | None = None,
+    power_mode: PowerMode | None = None,
+    options: Mapping[str, str] | None = None,
+) -> Load:
+    """The request that loads an artifact on a target; the artifact is brought there where it is missing.
+
+    Args:
+        options: All options of the engine; see `Target.options`.
+    """
+    placed = target.place(subject, artifact)
+    return Load(
+        model=placed.model,
+        params=placed.params,
+        sha256=artifact.files[0].sha256,
+        threads=threads,
+        cores=None if cores is None else tuple(cores),
+        power_mode=None if power_mode is None else power_mode.value,
+        input_shape=(batch_size, *subject.input_shape),
+        options=dict(options or {}),
+    )
 
 
 class HostTarget:
