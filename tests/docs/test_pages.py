@@ -1,0 +1,35 @@
+"""Pages that are written from the code, or must name all of it, agree with it."""
+
+from __future__ import annotations
+
+import importlib.util
+from pathlib import Path
+
+import pytest
+
+from tests.conftest import REPOSITORY
+
+PACKAGES = sorted(
+    str(path.parent.relative_to(REPOSITORY)) for path in (REPOSITORY / "edgekit").rglob("__init__.py")
+)
+
+
+@pytest.mark.parametrize("package", PACKAGES)
+def test_the_architecture_names_every_package(package: str) -> None:
+    page = (REPOSITORY / "docs" / "architecture.md").read_text()
+    assert f"`{package}`" in page or f"`{package}/" in page
+
+
+def test_the_architecture_names_no_package_that_is_gone() -> None:
+    page = (REPOSITORY / "docs" / "architecture.md").read_text()
+    named = {word for word in page.split("`") if word.startswith("edgekit/") and " " not in word}
+    assert [word for word in named if not (REPOSITORY / word).exists()] == []
+
+
+def test_the_page_of_the_python_interface_is_current() -> None:
+    path = REPOSITORY / "scripts" / "write_api.py"
+    spec = importlib.util.spec_from_file_location("write_api", path)
+    assert spec is not None and spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    assert Path(module.PAGE).read_text() == module.page(), "run: python scripts/write_api.py"
