@@ -1,0 +1,397 @@
+"""The walk over the graph: what is known is folded, every other node becomes operators of Paddle's."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import msgspec
+import numpy as np
+
+from edgekit.convert.from_onnx import folding, graph, operators
+from edgekit.convert.from_onnx.node import TABLE, Node, name_places, place
+from edgekit.convert.from_onnx.program import Program, write_parameters
+from edgekit.convert.from_onnx.values import HALVES, Array, Value, check_size, of_array
+from edgekit.errors import ConversionError, EdgekitError, InputError
+
+if TYPE_CHECKING:
+    import onnx
+
+# Names that say nothing to Paddle but what they are.
+_PLAIN = re.compile(r"[A-Za-z_][A-Za-z0-9_.]{0,63}")
+_TAKEN = {"feed", "fetch"}
+# Functions of ONNX's own operators that are made of functions, so deep at most.
+_MOST_NESTED = 8
+
+Environment = dict[str, Value]
+
+
+class Converted(msgspec.Struct, frozen=True, kw_only=True):
+    """What was written.
+
+    Attributes:
+        inputs: Names of the program's inputs, in the order of the ONNX.
+        outputs: Names of its outputs, likewise.
+        notes: What the user should know.
+    """
+
+    inputs: tuple[str, ...]
+    outputs: tuple[str, ...]
+    notes: tuple[str, ...] = ()
+
+
+def convert_onnx(
+    document: onnx.ModelProto,
+    shapes: Mapping[str, tuple[int, ...]],
+    prefix: Path,
+    origin: str,
+    *,
+    core: Any,
+) -> Converted:
+    """Write `PREFIX.pdmodel` and `PREFIX.pdiparams`.
+
+    Args:
+        document: A model that `graph.check` has passed.
+        shapes: Sizes of inputs by name, where the model leaves them free.
+        prefix: The two files without their suffixes.
+        origin: What messages call the model.
+        core: Paddle's `libpaddle`.
+
+    Raises:
+        InputError: The model is damaged, or lies about its shapes.
+        ConversionError: An operator cannot be said in Paddle's; it is named with its place.
+    """
+    try:
+        walk = _Walk(graph.inlined(document), core, origin)
+        return walk.run(shapes, prefix)
+    except (InputError, ConversionError) as error:
+        if error.message.startswith("importing "):
+            raise
+        raise type(error)(f"importing {origin}: {error.message}", hint=error.hint) from error
+
+
+class _Walk:
+    def __init__(self, document: Any, core: Any, origin: str) -> None:
+        self._document, self._origin = document, origin
+        self._opset = graph.opset_of(document, origin)
+        self._program = Program(core)
+        operators.load()
+
+    def run(self, shapes: Mapping[str, tuple[int, ...]], prefix: Path) -> Converted:
+        document = self._document
+        self._refuse_unknown(document.graph)
+        values: Environment = {}
+        for tensor in document.graph.initializer:
+            values[tensor.name] = _weight(tensor)
+        for tensor in document.graph.sparse_initializer:
+            proto = _constant_node(tensor)
+            values[tensor.values.name] = of_array(folding.fold(Node(proto, [], self._opset), [])[0])
+        inputs = graph.inputs_of(document)
+        halves = False
+        for each in inputs:
+            dtype, shape = _declared(each, shapes)
+            halves = halves or dtype.name in HALVES
+            values[each.name] = self._program.input(
+                np.dtype("float32") if dtype.name in HALVES else dtype, shape
+            )
+        self._nodes(document.graph.node, values)
+        outputs = [values[each.name] for each in document.graph.output]
+        input_names = _plain_names([each.name for each in inputs], "x", set())
+        output_names = _plain_names([each.name for each in document.graph.output], "y", set(input_names))
+        content, parameters = self._program.finish(outputs, input_names, output_names)
+        prefix.with_suffix(".pdmodel").write_bytes(content)
+        write_parameters(parameters, prefix.with_suffix(".pdiparams"))
+        notes = ("half floats are computed as float32",) if halves else ()
+        return Converted(inputs=tuple(input_names), outputs=tuple(output_names), notes=notes)
+
+    def _refuse_unknown(self, onnx_graph: Any) -> None:
+        """All operators that no one knows, at once and before any work."""
+        unknown = [node for node in onnx_graph.node if not self._is_known(node)]
+        if unknown:
+            kinds = sorted({place(node).partition(" ")[0] for node in unknown})
+            raise ConversionError(
+                f"importing {self._origin}: no Paddle operator is known for {', '.join(kinds)}: "
+                f"{name_places([place(node) for node in unknown])}",
+                hint="replace the operator before the export",
+            )
+
+    def _is_known(self, node: Any) -> bool:
+        import onnx
+
+        if not graph.is_own(node):
+            return False
+        if node.op_type in TABLE or node.op_type in ("If", "Constant", *folding.SHAPES_ONLY):
+            return True
+        try:
+            schema = onnx.defs.get_schema(node.op_type, self._opset, "")
+        except onnx.defs.SchemaError:
+            return False
+        # What is left is known to ONNX Runtime, and may be constant; that shows in the walk.
+        return schema is not None
+
+    def _nodes(self, nodes: Any, values: Environment, depth: int = 0) -> None:
+        for proto in nodes:
+            node = Node(proto, [values[name] if name else None for name in proto.input], self._opset)
+            try:
+                results = self._node(node, values, depth)
+            except EdgekitError as error:
+                if error.message.startswith(("importing ", node.place())) or depth:
+                    raise
+                raise type(error)(f"{node.place()}: {error.message}", hint=error.hint) from error
+            for name, value in zip(proto.output, results):  # noqa: B905 (optional outputs may be left out)
+                if name:
+                    if value is None:
+                        raise node.refused(f"its output {name!r} has no counterpart in Paddle")
+                    values[name] = value
+            missing = [name for name in proto.output if name and name not in values]
+            if missing:
+                raise node.refused(f"its output {missing[0]!r} has no counterpart in Paddle")
+
+    def _node(self, node: Node, values: Environment, depth: int) -> list[Value | None]:
+        if node.kind == "If" and graph.is_own(node.proto):
+            return self._branch(node, values, depth)
+        if any(each.HasField("g") or each.graphs for each in node.proto.attribute):
+            raise node.refused("edgekit converts no subgraphs")
+        if node.kind in folding.SHAPES_ONLY:
+            return [_of_shape(node)]
+        known = all(value is None or value.is_constant for value in node.inputs)
+        inferred = _infer(node, strict=not known)
+        shapes = [None if each is None else each[1] for each in inferred]
+        if known and node.kind not in folding.RANDOM:
+            return [None if each is None else of_array(each) for each in folding.fold(node, shapes)]
+        for each in shapes:
+            if each is not None:
+                check_size(each, f"{node.place()}: its result")
+        if all(each is not None and each[0] is not None and 0 in (each[1] or ()) for each in inferred):
+            return [of_array(np.zeros(each[1] or (), each[0])) for each in inferred if each is not None]
+        function = TABLE.get(node.kind)
+        if function is not None:
+            results = function(node, self._program)
+            found = [results] if isinstance(results, Value) else list(results)
+            return [self._as_inferred(node, *pair) for pair in zip(found, [*inferred, *[None] * len(found)])]  # noqa: B905
+        return self._expand(node, depth)
+
+    def _as_inferred(
+        self,
+        node: Node,
+        value: Value | None,
+        inferred: tuple[np.dtype[Any] | None, tuple[int, ...] | None] | None,
+    ) -> Value | None:
+        """Check what was written against ONNX's own inference: type and shape must be the same."""
+        if value is None or inferred is None:
+            return value
+        dtype, shape = inferred
+        if shape is not None and shape != value.shape:
+            raise node.refused(f"Paddle's result would be {list(value.shape)}, ONNX's is {list(shape)}")
+        if dtype is not None and dtype != value.dtype:
+            raise node.refused(f"Paddle's result would be {value.dtype}, ONNX's is {dtype}")
+        return value
+
+    def _branch(self, node: Node, values: Environment, depth: int) -> list[Value | None]:
+        """The branch of an If whose condition is known."""
+        condition = node[0]
+        if not condition.is_constant:
+            raise node.refused("its condition is known only while it runs")
+        taken = "then_branch" if bool(condition.array().reshape(-1)[0]) else "else_branch"
+        branch = next(each.g for each in node.proto.attribute if each.name == taken)
+        inner = dict(values)
+        for tensor in branch.initializer:
+            inner[tensor.name] = _weight(tensor)
+        self._nodes(branch.node, inner, depth)
+        return [inner[each.name] for each in branch.output]
+
+    def _expand(self, node: Node, depth: int) -> list[Value | None]:
+        """An operator that ONNX itself defines by others."""
+        body = _function_body(node) if depth < _MOST_NESTED else None
+        if body is None:
+            raise node.refused("no Paddle operator is known for it")
+        nodes, inputs, outputs = body
+        given = zip(inputs, node.inputs, strict=False)  # the last may be left out
+        inner: Environment = {name: value for name, value in given if value is not None}
+        for proto in nodes:
+            # An input of the function that the node leaves out.
+            for index, name in enumerate(proto.input):
+                if name in inputs and name not in inner:
+                    proto.input[index] = ""
+        self._nodes(nodes, inner, depth + 1)
+        return [inner.get(name) for name in outputs]
+
+
+def _weight(tensor: Any) -> Value:
+    from onnx import helper
+
+    shape = tuple(int(size) for size in tensor.dims)
+    check_size(shape, f"the weight {tensor.name!r}")
+    dtype = np.dtype(helper.tensor_dtype_to_np_dtype(tensor.data_type))
+    if dtype.name in HALVES:
+        dtype = np.dtype("float32")
+    read: Callable[[], Array] = lambda: folding.tensor_array(tensor)  # noqa: E731
+    return Value(dtype, shape, constant=read)
+
+
+def _constant_node(tensor: Any) -> Any:
+    from onnx import helper
+
+    return helper.make_node("Constant", [], ["value"], sparse_value=tensor)
+
+
+def _declared(value: Any, shapes: Mapping[str, tuple[int, ...]]) -> tuple[np.dtype[Any], tuple[int, ...]]:
+    """Type and shape of an input."""
+    from onnx import helper
+
+    hint = "--input-shape says the sizes that the model leaves free"
+    if not value.type.HasField("tensor_type"):
+        raise ConversionError(
+            f"its input {value.name!r} is a {value.type.WhichOneof('value') or 'thing'}, no tensor",
+            hint="export the model with tensors as inputs",
+        )
+    tensor = value.type.tensor_type
+    try:
+        dtype = np.dtype(helper.tensor_dtype_to_np_dtype(tensor.elem_type))
+    except KeyError as error:
+        raise InputError(f"its input {value.name!r} has no type that is known") from error
+    if dtype.kind not in "fiub" and dtype.name not in HALVES:
+        raise ConversionError(f"its input {value.name!r} is of {dtype}, which Paddle does not compute")
+    own = [
+        int(each.dim_value) if each.HasField("dim_value") and each.dim_value > 0 else None
+        for each in tensor.shape.dim
+    ]
+    given = shapes.get(value.name)
+    if not tensor.HasField("shape"):
+        own = [None] * len(given or ())
+        if given is None:
+            raise InputError(f"its input {value.name!r} has no shape", hint=hint)
+    if given is not None:
+        if len(given) != len(own) or any(a is not None and a != b for a, b in zip(own, given, strict=True)):
+            raise InputError(f"its input {value.name!r} is {own}, not {list(given)}", hint=hint)
+        own = list(given)
+    sizes = tuple(size for size in own if size is not None)
+    if len(sizes) != len(own):
+        raise InputError(f"its input {value.name!r} is {own}: sizes are missing", hint=hint)
+    check_size(sizes, f"its input {value.name!r}")
+    return dtype, sizes
+
+
+def _of_shape(node: Node) -> Value:
+    shape = node[0].shape
+    if node.kind == "Size":
+        return of_array(np.asarray(node[0].size, dtype=np.int64))
+    start, end = int(node.attribute("start", 0)), node.attribute("end")
+    return of_array(np.asarray(shape[start : None if end is None else int(end)], dtype=np.int64))
+
+
+def _infer(node: Node, *, strict: bool) -> list[tuple[np.dtype[Any] | None, tuple[int, ...] | None] | None]:
+    """Types and shapes of a node's outputs by ONNX's own inference.
+
+    Args:
+        node: The node.
+        strict: Whether inputs that do not fit are an error; else nothing is known then.
+
+    Raises:
+        InputError: ONNX finds that the node's inputs do not fit.
+    """
+    import onnx
+    from onnx import helper, numpy_helper, shape_inference
+
+    try:
+        schema = onnx.defs.get_schema(node.kind, node.opset, "")
+    except onnx.defs.SchemaError as error:
+        raise node.refused(f"opset {node.opset} has no such operator") from error
+    types, data = {}, {}
+    for name, value in zip(node.proto.input, node.inputs, strict=True):
+        if value is None:
+            continue
+        kind = helper.np_dtype_to_tensor_dtype(value.dtype)
+        types[name] = helper.make_tensor_type_proto(kind, value.shape)
+        if value.is_constant and value.size <= 1024:
+            data[name] = numpy_helper.from_array(value.array(), name)
+    try:
+        found = shape_inference.infer_node_outputs(schema, node.proto, types, data)
+    except shape_inference.InferenceError as error:
+        if not strict:
+            return [None] * len(node.proto.output)
+        lines = [line.strip() for line in str(error).splitlines() if line.strip()] or [""]
+        raise InputError(f"{node.place()}: its inputs do not fit: {lines[0][:200]}") from error
+    return [_tensor_type(found.get(name)) for name in node.proto.output]
+
+
+def _tensor_type(kind: Any) -> tuple[np.dtype[Any] | None, tuple[int, ...] | None] | None:
+    from onnx import helper
+
+    if kind is None or not kind.HasField("tensor_type"):
+        return None
+    tensor = kind.tensor_type
+    dtype = np.dtype(helper.tensor_dtype_to_np_dtype(tensor.elem_type)) if tensor.elem_type else None
+    if dtype is not None and dtype.name in HALVES:
+        dtype = np.dtype("float32")
+    if not tensor.HasField("shape") or not all(each.HasField("dim_value") for each in tensor.shape.dim):
+        return dtype, None
+    return dtype, tuple(int(each.dim_value) for each in tensor.shape.dim)
+
+
+def _function_body(node: Node) -> tuple[list[Any], list[str], list[str]] | None:
+    import onnx
+    from onnx import helper
+
+    schema = onnx.defs.get_schema(node.kind, node.opset, "")
+    if schema.has_context_dependent_function:
+        types = [
+            helper.make_tensor_type_proto(helper.np_dtype_to_tensor_dtype(value.dtype), value.shape)
+            if value is not None
+            else onnx.TypeProto()
+            for value in node.inputs
+        ]
+        versions = [each for each in schema.context_dependent_function_opset_versions if each <= node.opset]
+        if not versions:
+            return None
+        content = schema.get_context_dependent_function_with_opset_version(
+            max(versions), node.proto.SerializeToString(), [each.SerializeToString() for each in types]
+        )
+        body = onnx.FunctionProto.FromString(content)
+    elif schema.has_function:
+        versions = [each for each in schema.function_opset_versions if each <= node.opset]
+        if not versions:
+            return None
+        content = schema.get_function_with_opset_version(max(versions))
+        body = onnx.FunctionProto.FromString(content) if isinstance(content, bytes) else content
+    else:
+        return None
+    given = {each.name: each for each in node.proto.attribute}
+    for name, default in schema.attributes.items():
+        if name not in given and default.default_value.name:
+            given[name] = default.default_value
+    nodes = []
+    for proto in body.node:
+        own = onnx.NodeProto()
+        own.CopyFrom(proto)
+        _fill_attributes(own, given)
+        nodes.append(own)
+    return nodes, list(body.input), list(body.output)
+
+
+def _fill_attributes(proto: Any, given: Mapping[str, Any]) -> None:
+    """Put the calling node's attributes where a function's node refers to them."""
+    for attribute in list(proto.attribute):
+        if not attribute.ref_attr_name:
+            continue
+        name, source = attribute.name, given.get(attribute.ref_attr_name)
+        proto.attribute.remove(attribute)
+        if source is not None:
+            proto.attribute.add().CopyFrom(source)
+            proto.attribute[-1].name = name
+
+
+def _plain_names(names: list[str], letter: str, taken: set[str]) -> list[str]:
+    """The names themselves where they are plain and new, others numbered."""
+    used = set(taken) | _TAKEN
+    chosen = []
+    for index, name in enumerate(names):
+        if not _PLAIN.fullmatch(name) or name in used or re.fullmatch(r"[twx]\d+", name):
+            name = f"{letter}_{index}"
+            while name in used:
+                name += "_"
+        used.add(name)
+        chosen.append(name)
+    return chosen

@@ -1,0 +1,270 @@
+"""ONNX's own backend tests through edgekit's converter, on Paddle Inference with oneDNN and as x86 `.nb`.
+
+The cases are those of `onnx.backend.test`: of the node tests the ones whose first input and whose outputs
+are float32, the other inputs made constant; and its simple, pytorch-converted and pytorch-operator models as
+they are. Each case ends right, wrong, refused (by name), not running (Paddle does not load it) or aborting
+(it ends the process, which is a child). Right means that the largest error is at most 1e-4 of the largest
+number.
+
+    scripts/conformance.py                    the table
+    scripts/conformance.py --only resize -v   cases whose name has the word, one line each
+    scripts/conformance.py --lite             also against the x86 .nb, where opt takes the program
+"""
+
+from __future__ import annotations
+
+import argparse
+import collections
+import json
+import sys
+import tempfile
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import numpy as np
+
+from edgekit import _process
+
+ROOT = Path(__file__).resolve().parents[1]
+KINDS = ("node", "simple", "pytorch-converted", "pytorch-operator")
+LIMIT = 1e-4
+CASE_TIMEOUT_S = 120.0
+OUTCOMES = ("right", "wrong", "aborting", "not running", "refused")
+
+
+class Case(msgspec.Struct, frozen=True):
+    """One of ONNX's tests, by its directory."""
+
+    name: str
+    kind: str
+    directory: str
+
+
+class Result(msgspec.Struct):
+    """How a case ended; `why` is the refusal or the error, `lite` the same for the `.nb`."""
+
+    outcome: str
+    why: str = ""
+    operators: tuple[str, ...] = ()
+    lite: str = ""
+
+
+def cases() -> list[Case]:
+    """All selected cases, in the order of their names."""
+    import onnx.backend.test
+
+    data = Path(onnx.backend.test.__file__).parent / "data"
+    found = []
+    for kind in KINDS:
+        for directory in sorted((data / kind).iterdir()):
+            if (directory / "model.onnx").is_file() and (kind != "node" or _is_float(directory)):
+                found.append(Case(directory.name, kind, str(directory)))
+    return found
+
+
+def _is_float(directory: Path) -> bool:
+    import onnx
+
+    graph = onnx.load(directory / "model.onnx").graph
+
+    def is_float(value: Any) -> bool:
+        return bool(value.type.tensor_type.elem_type == onnx.TensorProto.FLOAT)
+
+    return bool(graph.input) and is_float(graph.input[0]) and all(is_float(each) for each in graph.output)
+
+
+def load_case(case: Case) -> tuple[Any, dict[str, np.ndarray], list[np.ndarray]]:
+    """The model with its other inputs as constants, what it is fed, and what it should give."""
+    import onnx
+    from onnx import numpy_helper
+
+    directory = Path(case.directory)
+    model = onnx.load(directory / "model.onnx")
+    weights = {each.name for each in model.graph.initializer}
+    inputs = [value for value in model.graph.input if value.name not in weights]
+    arrays = []
+    for index in range(len(inputs)):
+        path = directory / "test_data_set_0" / f"input_{index}.pb"
+        arrays.append(_array(path, inputs[index]))
+    fed = inputs if case.kind != "node" else inputs[:1]
+    for value, array in zip(inputs, arrays, strict=True):
+        if value in fed:
+            continue
+        model.graph.initializer.append(numpy_helper.from_array(array, value.name))
+        model.graph.input.remove(value)
+    feeds = {value.name: array for value, array in zip(inputs, arrays, strict=True) if value in fed}
+    wanted = [
+        _array(directory / "test_data_set_0" / f"output_{index}.pb", value)
+        for index, value in enumerate(model.graph.output)
+    ]
+    return model, feeds, wanted
+
+
+def _array(path: Path, value: Any) -> np.ndarray:
+    import onnx
+    from onnx import numpy_helper
+
+    if not value.type.HasField("tensor_type"):
+        raise NotImplementedError(f"{value.name} is no tensor")
+    return numpy_helper.to_array(onnx.TensorProto.FromString(path.read_bytes()))
+
+
+def agrees(found: Sequence[np.ndarray], wanted: Sequence[np.ndarray]) -> str:
+    """Nothing where the results are right, else what is wrong with them."""
+    for index, (own, other) in enumerate(zip(found, wanted, strict=True)):
+        if own.shape != other.shape:
+            return f"output {index} is {list(own.shape)}, not {list(other.shape)}"
+        a, b = own.astype(np.float64), other.astype(np.float64)
+        finite = np.isfinite(b)
+        if (np.isnan(a) != np.isnan(b)).any() or (
+            a[~finite & ~np.isnan(b)] != b[~finite & ~np.isnan(b)]
+        ).any():
+            return f"output {index} is not finite elsewhere"
+        if finite.any():
+            error = float(np.abs(a[finite] - b[finite]).max())
+            if not error <= LIMIT * max(float(np.abs(b[finite]).max()), 1e-3):
+                return f"output {index} is {error:.3g} off of {float(np.abs(b[finite]).max()):.3g}"
+    return ""
+
+
+def child() -> None:
+    """Serve cases by name from stdin, a line of JSON each; may die of any of them."""
+    from edgekit.runners.worker.engine_paddle import import_core
+
+    core = import_core()
+    keep = Path(sys.argv[2])
+    for line in sys.stdin:
+        case = msgspec.json.decode(line, type=Case)
+        result = _try(core, case, keep / case.name)
+        print("\n" + json.dumps(msgspec.to_builtins(result)), flush=True)
+
+
+def _try(core: Any, case: Case, directory: Path) -> Result:
+    from edgekit.convert.from_onnx import graph
+    from edgekit.convert.from_onnx.convert import convert_onnx
+    from edgekit.errors import EdgekitError
+
+    directory.mkdir(parents=True, exist_ok=True)
+    try:
+        model, feeds, wanted = load_case(case)
+    except NotImplementedError as error:
+        return Result("refused", str(error), ("(no tensor)",))
+    operators = tuple(sorted({node.op_type for node in model.graph.node}))
+    prefix = directory / "inference"
+    try:
+        graph.check(model, case.name)
+        shapes = {name: array.shape for name, array in feeds.items()}
+        done = convert_onnx(model, shapes, prefix, case.name, core=core)
+    except EdgekitError as error:
+        return Result("refused", error.message, operators)
+    np.savez(
+        directory / "data.npz",
+        **{f"in{i}": array for i, array in enumerate(feeds.values())},
+        **{f"out{i}": array for i, array in enumerate(wanted)},
+    )
+    try:
+        found = infer(core, prefix, dict(zip(done.inputs, feeds.values(), strict=True)), done.outputs)
+    except Exception as error:
+        lines = [line.strip() for line in str(error).splitlines() if line.strip()] or [""]
+        reason = next((each for each in lines if "Error:" in each), lines[-1])
+        return Result("not running", reason[:300], operators)
+    wrong = agrees(found, wanted)
+    return Result("wrong" if wrong else "right", wrong, operators)
+
+
+def infer(core: Any, prefix: Path, feeds: dict[str, np.ndarray], outputs: Sequence[str]) -> list[np.ndarray]:
+    """One inference as edgekit's engine configures it: oneDNN and all passes on, one thread."""
+    config = core.AnalysisConfig(f"{prefix}.pdmodel", f"{prefix}.pdiparams")
+    config.disable_gpu()
+    config.disable_glog_info()
+    config.enable_memory_optim()
+    config.set_cpu_math_library_num_threads(1)
+    config.enable_mkldnn()
+    predictor = core.create_predictor(config)
+    for name, array in feeds.items():
+        handle = predictor.get_input_handle(name)
+        handle.reshape(list(array.shape))
+        handle._copy_from_cpu_bind(np.ascontiguousarray(array))
+    predictor.run()
+    return [np.asarray(predictor.get_output_handle(name).copy_to_cpu()) for name in outputs]
+
+
+def run(chosen: Sequence[Case], keep: Path) -> Iterator[tuple[Case, Result]]:
+    """Try cases in children; a child that dies takes one case with it."""
+    words = [sys.executable, str(Path(__file__).resolve()), "--child", str(keep)]
+    environment = {"FLAGS_enable_pir_api": "0", "GLOG_minloglevel": "3", "PYTHONPATH": str(ROOT)}
+    process: _process.LineChild | None = None
+    for case in chosen:
+        if process is None:
+            process = _process.LineChild(words, stderr_path=keep / "stderr.txt", env=environment)
+        try:
+            process.write_line(msgspec.json.encode(case).decode())
+            while (line := process.read_line(CASE_TIMEOUT_S)) is not None and not line.startswith("{"):
+                pass
+        except (BrokenPipeError, TimeoutError):
+            line = None
+        if line is None:
+            process.kill()
+            why = " | ".join(process.stderr_text().strip().splitlines()[-3:])
+            process = None
+            yield case, Result("aborting", why[-300:])
+        else:
+            yield case, msgspec.convert(json.loads(line), Result)
+    if process is not None:
+        process.close()
+
+
+def table(results: dict[Case, Result]) -> str:
+    """Markdown: a line for each kind of case, a column for each outcome."""
+    lines = [
+        f"| cases | {' | '.join(OUTCOMES)} | in all |",
+        f"|---|{'---|' * (len(OUTCOMES) + 1)}",
+    ]
+    for kind in (*KINDS, "all"):
+        of_kind = [result for case, result in results.items() if kind in (case.kind, "all")]
+        counts = collections.Counter(result.outcome for result in of_kind)
+        lines.append(f"| {kind} | {' | '.join(str(counts[each]) for each in OUTCOMES)} | {len(of_kind)} |")
+    return "\n".join(lines)
+
+
+def by_operator(results: dict[Case, Result], outcomes: Sequence[str]) -> str:
+    """Refused and failing cases by operator, the most frequent first."""
+    counts: collections.Counter[str] = collections.Counter()
+    for case, result in results.items():
+        if result.outcome in outcomes:
+            counts[", ".join(result.operators[:3]) or case.name] += 1
+    return "\n".join(f"{count:4} {name}" for name, count in counts.most_common())
+
+
+def main() -> None:
+    """Print the table; exit 1 where a case is wrong or aborting."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
+    parser.add_argument("--only", default="", help="cases whose name has this in it")
+    parser.add_argument("--keep", type=Path, help="where programs and results stay")
+    parser.add_argument("-v", "--verbose", action="store_true", help="a line for each case that is not right")
+    arguments = parser.parse_args()
+    with tempfile.TemporaryDirectory() as scratch:
+        keep = arguments.keep or Path(scratch)
+        keep.mkdir(parents=True, exist_ok=True)
+        results = {}
+        for case, result in run([case for case in cases() if arguments.only in case.name], keep):
+            results[case] = result
+            if arguments.verbose and result.outcome != "right":
+                print(f"{result.outcome:12} {case.name}: {result.why}", flush=True)
+        (keep / "results.json").write_text(
+            json.dumps({case.name: msgspec.to_builtins(result) for case, result in results.items()}, indent=1)
+        )
+    print(table(results))
+    for outcome in OUTCOMES[1:]:
+        print(f"\n{outcome}:\n{by_operator(results, [outcome])}")
+    if any(result.outcome in ("wrong", "aborting") for result in results.values()):
+        raise SystemExit(1)
+
+
+if __name__ == "__main__":
+    if sys.argv[1:2] == ["--child"]:
+        child()
+    else:
+        main()
