@@ -236,7 +236,7 @@ def _outside(node: Node, to: Program, x: Value, sizes: list[int], scales: list[f
             continue
         mode = node.attribute("mode", "nearest")
         matrix = _matrix(node, axis, node[0].shape[axis], scales[axis], sizes[axis], how, mode)
-        inside: Array = np.isfinite(matrix).all(axis=1)
+        inside = np.isfinite(matrix[:, 0])
         shape = [1] * x.rank
         shape[axis] = len(inside)
         keep = keep * inside.reshape(shape)
