@@ -1,1 +1,1 @@
-"""Probe a device and put runner and models on it."""
+"""Probes a device, locks it, and puts runner and models on it."""

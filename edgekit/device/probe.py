@@ -1,4 +1,4 @@
-"""What a device is and how it is doing, each read in one round trip."""
+"""Reads a device's description and its circumstances, each in one round trip."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ ABI_64_BIT = {"aarch64": "arm64-v8a", "x86_64": "x86_64", "amd64": "x86_64"}
 # Some vendors' kernels carry a part name, others only Android's properties do; in order of trust.
 SOC_PROPERTIES = ("ro.soc.model", "ro.board.platform", "ro.hardware.chipname", "ro.hardware")
 
-# What carries edgekit's own questions is not somebody else's work.
+# Processes that carry edgekit's own questions are no load by others.
 LINK_PROCESSES = frozenset(("adbd", "sshd", "sh", "cat"))
 
 # `read` is the shell's own: a process a value would cost more than the rest together.
@@ -81,7 +81,7 @@ true
 
 
 def probe(transport: Transport, *, root: str | None = None) -> DeviceInfo:
-    """Everything that decides what may run there, in one round trip.
+    """Read SoC, ABI, cores, features, memory and versions of a device in one round trip.
 
     Args:
         transport: An open way to the device.
@@ -98,7 +98,7 @@ def probe(transport: Transport, *, root: str | None = None) -> DeviceInfo:
 
 
 def describe(sections: Mapping[str, str], *, serial: str, transport: str) -> DeviceInfo:
-    """The record from what the probe's script printed."""
+    """Build the DeviceInfo from the output of the probe's script."""
     from edgekit.transports.far_shell import parse_df
 
     properties = parse.parse_properties(sections.get("properties", ""))
@@ -131,9 +131,9 @@ def describe(sections: Mapping[str, str], *, serial: str, transport: str) -> Dev
 
 
 def read_environment(transport: Transport, watch: ProcessWatch) -> Environment:
-    """Frequencies, temperatures, battery, screen and load at this moment, in one round trip.
+    """Read frequencies, temperatures, battery, screen and load in one round trip.
 
-    What was busy since the watch's last look; not known at the first.
+    Busy processes are those since the watch's last reading; None at the first.
 
     Raises:
         DeviceLostError: It went away or did not answer.
@@ -147,7 +147,7 @@ def read_environment(transport: Transport, watch: ProcessWatch) -> Environment:
 def describe_environment(
     sections: Mapping[str, str], busy_processes: tuple[str, ...] | None = None
 ) -> Environment:
-    """The record from what the environment's script printed."""
+    """Build the Environment from the output of the environment's script."""
     cores = parse.parse_cores(sections.get("cores", ""))
     temperatures = parse.parse_thermal(sections.get("thermal", ""))
     battery = parse.parse_battery(sections.get("battery", ""), sections.get("power", ""))
@@ -215,12 +215,12 @@ def require_64_bit(info: DeviceInfo) -> None:
 
 
 def has_fp16(features: Sequence[str]) -> bool:
-    """Half-precision arithmetic in scalar and vector registers (Armv8.2-A FEAT_FP16)."""
+    """Whether every core has half-precision arithmetic (Armv8.2-A FEAT_FP16)."""
     return "fphp" in features and "asimdhp" in features
 
 
 def has_dotprod(features: Sequence[str]) -> bool:
-    """The int8 dot product that fast int8 kernels need (FEAT_DotProd)."""
+    """Whether every core has the int8 dot product that fast int8 kernels need (FEAT_DotProd)."""
     return "asimddp" in features
 
 
@@ -245,5 +245,5 @@ def _os_name(properties: Mapping[str, str], system: Mapping[str, str], kernel_na
 
 
 def _runtimes(text: str) -> dict[str, str]:
-    """The `.bundle` files of what was pushed: `name=version` lines."""
+    """Engine versions by name from the pushed bundles' `.bundle` files (`name=version` lines)."""
     return dict(sorted(parse.parse_assignments(text).items()))

@@ -1,4 +1,4 @@
-"""Bringing runner, libraries and models to devices: content-addressed, so a second push sends nothing."""
+"""Pushes runner, libraries and models to devices; content-addressed, so a second push sends nothing."""
 
 from __future__ import annotations
 
@@ -53,10 +53,10 @@ class Bundle(Protocol):
         """The runner's command line once the bundle is in `remote_dir`."""
 
     def env(self, remote_dir: str) -> Mapping[str, str]:
-        """What the runner needs in its environment."""
+        """Environment variables of the runner."""
 
     def counting_env(self, remote_dir: str) -> Mapping[str, str]:
-        """The same, for counting instructions."""
+        """Environment variables of the runner when its instructions are counted."""
 
 
 class Model(msgspec.Struct, frozen=True, kw_only=True):
@@ -72,7 +72,7 @@ class Model(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Pushed(msgspec.Struct, frozen=True, kw_only=True):
-    """What a push did on one device.
+    """The outcome of a push on one device.
 
     Attributes:
         freed_bytes: What `--clean` gave back; None for a push.
@@ -124,7 +124,7 @@ class PackedBundle:
         self.items = (*programs, _item(note, f"{self.directory}/.bundle", local_digest(note)))
 
     def close(self) -> None:
-        """Forget the temporary note."""
+        """Delete the temporary file of versions."""
         self._note.cleanup()
 
 
@@ -189,7 +189,7 @@ def _release(version: str) -> str:
 
 
 def check_device(info: DeviceInfo, models: Sequence[Model], bundle: Bundle) -> None:
-    """What the device must have before anything is sent.
+    """Check ABI and fp16 arithmetic before anything is sent.
 
     Raises:
         DeviceError: 32-bit, another ABI, or no fp16 arithmetic for an fp16 artifact.

@@ -1,4 +1,4 @@
-"""Where edgekit keeps its files on a device, and what of them is there.
+"""edgekit's store of files on a device, named by their content.
 
     ROOT/models/SHA256.SUFFIX   models and labels, named by their content
     ROOT/bundles/ID/...         a runner with its libraries; ID is the hash of all its files
@@ -25,7 +25,7 @@ ADB_ROOT = "/data/local/tmp/edgekit"
 HOME_ROOT = ".cache/edgekit-device"
 OWNED = ("models", "bundles", "run", "verified", "lock")
 INSPECT_TIMEOUT_S = 30.0
-# Kept free beside what is sent: outputs, and what the system itself needs.
+# Bytes kept free beside the files that are sent: for outputs and for the system itself.
 SPARE_BYTES = 16_000_000
 _MARK = "== edgekit "
 
@@ -61,7 +61,7 @@ class Item(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Inspection(msgspec.Struct, frozen=True, kw_only=True):
-    """What is there of a list of items.
+    """Items compared with the store.
 
     Attributes:
         missing: Not there, or of another size.
@@ -75,7 +75,8 @@ class Inspection(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def store_root(transport: Transport) -> str:
-    """edgekit's directory over there: the shell user's on Android, below the home elsewhere.
+    """Return edgekit's directory on a device: the shell user's on Android, below the home directory
+    elsewhere.
 
     Raises:
         DeviceLostError: It did not answer.
@@ -101,11 +102,11 @@ class DeviceStore:
         self.root = root if root is not None else store_root(transport)
 
     def path(self, item: Item) -> str:
-        """Where an item is, absolute."""
+        """Absolute path of an item on the device."""
         return f"{self.root}/{item.path}"
 
     def inspect(self, items: Sequence[Item]) -> Inspection:
-        """What of `items` is there; clears what an interrupted push has left."""
+        """Compare `items` with the store; delete the files that an interrupted push left."""
         done = self.transport.run(
             ["sh", "-c", _INSPECT, "sh", self.root, *(item.path for item in items)],
             timeout_s=INSPECT_TIMEOUT_S,
@@ -130,7 +131,7 @@ class DeviceStore:
         )
 
     def damaged(self, items: Sequence[Item]) -> list[Item]:
-        """Those of `items` with other content over there; the rest is noted as whole."""
+        """Return the items whose content differs on the device; record the others as verified."""
         if not items:
             return []
         total_bytes = sum(item.size_bytes for item in items)
@@ -178,7 +179,7 @@ class DeviceStore:
             )
 
     def clean(self) -> int:
-        """Delete what edgekit has put there and nothing else; returns the bytes freed."""
+        """Delete edgekit's files on the device and no others; return the bytes freed."""
         done = self.transport.run(["sh", "-c", _CLEAN, "sh", self.root, *OWNED], timeout_s=60.0)
         if done.exit_code != 0:
             raise DeviceError(

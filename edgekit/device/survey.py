@@ -1,4 +1,4 @@
-"""Everything attached, probed at once; what cannot be probed is listed with its state."""
+"""Probes every attached device at once; a device that cannot be probed is listed with its state."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from edgekit.transports.interface import DeviceTransport
 
 
 class Surveyed(msgspec.Struct, frozen=True, kw_only=True):
-    """One device; `error` says why there is no more than its state."""
+    """One device; `error` says why it could not be probed."""
 
     info: DeviceInfo
     error: EdgekitError | None = None

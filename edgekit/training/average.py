@@ -1,4 +1,4 @@
-"""The moving average of a network's weights (Polyak and Juditsky, 1992), which is what is kept as best."""
+"""The moving average of a network's weights (Polyak and Juditsky, 1992); the best one is kept."""
 
 from __future__ import annotations
 
@@ -15,7 +15,8 @@ class MovingAverage:
 
     Args:
         network: Whose weights are followed.
-        decay: Of the long run; the first steps average over fewer ((1 + n) / (10 + n), as TensorFlow's
+        decay: Share of the old average after many steps; the first steps average over fewer ((1 + n) /
+            (10 + n), as TensorFlow's
             ExponentialMovingAverage with num_updates).
     """
 

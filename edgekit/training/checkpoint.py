@@ -1,4 +1,4 @@
-"""What a run is resumed from: one file with weights, optimiser, average and progress, replaced as a whole."""
+"""The checkpoint that a run is resumed from: weights, optimiser, average and progress in one file."""
 
 from __future__ import annotations
 
@@ -22,10 +22,10 @@ LATEST_WEIGHTS = "latest.pdparams"
 
 
 class Progress(msgspec.Struct, frozen=True, kw_only=True):
-    """How far a run is: `step` steps of `epoch` are done, and these epochs are behind it.
+    """Progress of a run: the finished epochs, and `step` finished steps of `epoch`.
 
     Attributes:
-        processes: With how many it ran: a step means other pictures with another number.
+        processes: Number of processes; with another number a step has other pictures.
         loss_sum: Over the steps done of the epoch.
     """
 
@@ -67,7 +67,7 @@ def save_checkpoint(
 
 
 def read_checkpoint(directory: Path) -> tuple[Progress, dict[str, Any]]:
-    """The checkpoint in a directory that this program wrote.
+    """Read the checkpoint of an output directory.
 
     Raises:
         InputError: There is none, or it is damaged.

@@ -1,7 +1,7 @@
 """Pictures for training and validation: decoded, augmented and batched by threads, ahead of time.
 
 Threads, not processes: OpenCV lets go of Python's lock, and batches need no copy through shared memory, which
-containers limit to 64 MB. What becomes of a picture depends on the seed, the epoch and its place in the list
+containers limit to 64 MB. A picture's augmentation depends on the seed, the epoch and its place in the list
 alone, so that a run that was interrupted goes on exactly as it would have.
 """
 
@@ -73,7 +73,7 @@ class Augment:
     """
 
     def __init__(self, parameters: Preprocess, *, min_area: float, flip: bool) -> None:
-        # What is cropped and resized here already has its final size.
+        # Cropping and resizing here give the final size already.
         size = parameters.crop_size
         self._write = Preprocessor(msgspec.structs.replace(parameters, resize_short=size)).write
         resize = msgspec.structs.replace(

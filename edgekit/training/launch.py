@@ -44,7 +44,7 @@ def start(settings: TrainSettings, *, processes: int, resume: bool, say: Say) ->
         settings: The run; `settings.json` in its output records it.
         processes: Side by side on this machine; each takes batches of its own.
         resume: Go on from the checkpoint in the output.
-        say: Told how it goes.
+        say: Called with lines about the run's progress.
 
     Raises:
         UsageError: The warm-up is longer than the run.
@@ -123,7 +123,7 @@ class WorkerError(msgspec.Struct, frozen=True, kw_only=True):
     hint: str | None
 
 
-# How a worker marks what is for people, among what Paddle prints.
+# Prefix of a worker's lines for people, among Paddle's own output.
 WORKER_PREFIX = "edgekit: "
 ERROR_PREFIX = "edgekit-error: "
 
@@ -135,7 +135,7 @@ def _worker_lines(output: Path) -> Iterator[str]:
 
 
 def _first_error(output: Path) -> EdgekitError | None:
-    """The error that ended a worker, as it was raised there."""
+    """Rebuild the error that ended a worker."""
     for line in _worker_lines(output):
         if line.startswith(ERROR_PREFIX):
             told = msgspec.json.decode(line.removeprefix(ERROR_PREFIX), type=WorkerError)

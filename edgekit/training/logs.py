@@ -1,4 +1,4 @@
-"""What a run writes down as it goes: `metrics.jsonl`, and TensorBoard's event files."""
+"""The logs of a run: `metrics.jsonl` and TensorBoard's event files."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ class Log:
 
     Args:
         output: The run's directory.
-        epochs_done: Lines that a resumed run keeps; what an interrupted epoch left behind them goes.
+        epochs_done: Lines that a resumed run keeps; later ones, of an interrupted epoch, are deleted.
 
     Raises:
         ToolError: tensorboardX is not installed.

@@ -41,7 +41,7 @@ def train(settings: TrainSettings, *, resume: bool, say: Say) -> TrainReport:
     Args:
         settings: The run.
         resume: Whether to go on from the checkpoint in `settings.output`.
-        say: Told how it goes; called by the first process only.
+        say: Called with lines about the progress, by the first process only.
 
     Returns:
         The report, also written to `report.json` by the first process.
@@ -90,7 +90,7 @@ def starting_network(spec: ModelSpec, settings: TrainSettings) -> tuple[paddle.n
 
 
 def use_device(device: str) -> None:
-    """Compute there from now on. Raises ToolError where the GPU asked for is not to be had."""
+    """Compute on this device from now on. Raises ToolError where the GPU that was asked for is not there."""
     import paddle
 
     if device == "gpu" and not paddle.is_compiled_with_cuda():
@@ -279,7 +279,7 @@ class _Run:
         return top1 / len(self.val_examples), top5 / len(self.val_examples)
 
     def _keep(self, report: EpochReport) -> None:
-        """Record an epoch that has ended; weights first: a checkpoint names nothing that is not there."""
+        """Record a finished epoch; weights first, as the checkpoint names their file."""
         self.progress = msgspec.structs.replace(
             self.progress, epoch=report.epoch, step=0, loss_sum=0.0,
             reports=(*self.progress.reports, report),

@@ -1,4 +1,4 @@
-"""What the processes of one run do together: share statistics, add up, check that they are equal."""
+"""The processes of one run: statistics shared, values summed, equality checked."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ STATISTICS = ("._mean", "._variance")
 
 
 class Replicas:
-    """This process among those of the run; alone where there is one.
+    """This process among the processes of the run; the run may have this one only.
 
     Raises:
         RuntimeError: Paddle cannot reach the others.

@@ -1,4 +1,4 @@
-"""What a training run is, and what it reports: records that travel between its processes as JSON."""
+"""Settings and reports of a training run, which travel between its processes as JSON."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ Positive = Annotated[int, Meta(gt=0)]
 
 
 class TrainSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """One training run. Defaults are PaddleClas's recipe for PP-LCNet.
+    """Settings of one training run; the defaults are PaddleClas's recipe for PP-LCNet.
 
     Attributes:
         model: A model of the zoo, or a card's path.

@@ -20,7 +20,7 @@ def _say(line: str) -> None:
 
 
 def main(arguments: list[str]) -> int:
-    """Take part in the run that the settings file describes; the exit code of what went wrong."""
+    """Take part in the run of a settings file; return the exit code, 0 where nothing went wrong."""
     end_with_parent()
     try:
         train(read_settings(Path(arguments[0])), resume="--resume" in arguments[1:], say=_say)

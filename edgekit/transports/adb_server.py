@@ -65,7 +65,7 @@ class AdbServer(msgspec.Struct, frozen=True, kw_only=True):
         return f" on the adb server at {self}" if self.remote else ""
 
     def connection(self, *, timeout_s: float) -> AdbConnection:
-        """A fresh connection; starts the local server where none is running.
+        """Open a connection; start the local server where none is running.
 
         Raises:
             ToolError: No adb program, the server does not start, or the remote one does not answer.
@@ -102,7 +102,7 @@ class AdbServer(msgspec.Struct, frozen=True, kw_only=True):
             )
 
     def ask(self, service: str, *, timeout_s: float = REPLY_TIMEOUT_S) -> str:
-        """A `host:` service with a text for an answer.
+        """Ask a `host:` service and return its text.
 
         Raises:
             ToolError: The server is gone, does not answer in time, or refuses.
@@ -123,7 +123,7 @@ class AdbServer(msgspec.Struct, frozen=True, kw_only=True):
             _close(connection)
 
     def devices(self) -> list[AttachedDevice]:
-        """Everything attached, in any state."""
+        """List every attached device, in any state."""
         attached = []
         for line in self.ask("host:devices-l").splitlines():
             match = re.match(r"(\S+)\s+(no permissions|\S+)", line)
@@ -140,7 +140,7 @@ class AdbServer(msgspec.Struct, frozen=True, kw_only=True):
         return attached
 
     def state(self, serial: str) -> str:
-        """A device's state, `absent` where the server does not know it."""
+        """Return a device's state, `absent` where the server does not know the device."""
         for device in self.devices():
             if device.serial == serial:
                 return device.state
@@ -177,7 +177,7 @@ class AdbServer(msgspec.Struct, frozen=True, kw_only=True):
             raise
 
     def explain(self, serial: str, action: str, error: BaseException | None = None) -> EdgekitError:
-        """The error for an operation that broke off, with the cause that the server can name."""
+        """Return the error for an operation that broke off, with the cause that the adb server names."""
         said = _plain(error) if error is not None else ""
         if "unauthorized" in said:
             return DeviceError(f"{action} on {serial}: the device is unauthorised", hint=UNAUTHORIZED_HINT)
@@ -197,7 +197,7 @@ class AdbServer(msgspec.Struct, frozen=True, kw_only=True):
         return lost(action, serial, observed, self._lost_hint(serial))
 
     def _peek_state(self, serial: str) -> str:
-        """The state without starting a server that has gone."""
+        """Return the device's state; do not start an adb server that has ended."""
         return AdbServer(host=self.host, port=self.port, remote=True).state(serial)
 
     def _lost_hint(self, serial: str) -> str:
@@ -241,7 +241,7 @@ class AdbServer(msgspec.Struct, frozen=True, kw_only=True):
                 raise
 
     def wait_for(self, serial: str, *, timeout_s: float) -> None:
-        """Wait until a device is usable, or say what state it stayed in."""
+        """Wait until a device is usable; raise the error of the state that it stayed in otherwise."""
         deadline = time.monotonic() + timeout_s
         while (state := self.state(serial)) != "device":
             if time.monotonic() > deadline or state == "unauthorized":
@@ -250,7 +250,7 @@ class AdbServer(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def unusable(serial: str, state: str, server: AdbServer) -> EdgekitError:
-    """The error for a device in a state that nothing can be done with."""
+    """Return the error for a device that is offline, unauthorised or in another unusable state."""
     network = is_network_serial(serial)
     reconnect = f"adb disconnect {serial}; adb connect {serial}" if network else "adb reconnect"
     observed, hint = {
@@ -313,7 +313,9 @@ def find_adb() -> str:
 
 
 def _connect(host: str, port: int) -> AdbConnection:
-    """adbutils' connection without its own start of a server (wrong for a remote one, and unbounded)."""
+    """A connection of adbutils that never starts a server: adbutils would do so for remote servers too,
+    without a timeout.
+    """
     from adbutils._adb import AdbConnection as Connection
 
     class PlainConnection(Connection):  # type: ignore[misc]

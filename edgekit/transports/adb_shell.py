@@ -117,7 +117,7 @@ class ShellProcess:
             self._pid = int(line.removeprefix(PID_MARK)) if line.startswith(PID_MARK) else None
 
     def _pump(self, deadline: float, late: str) -> None:
-        """Take in what has come, at least one piece, until the deadline."""
+        """Read at least one packet before the deadline, and every packet that has arrived."""
         remaining = deadline - time.monotonic()
         readable = select.select([self._socket], [], [], max(0.0, remaining))[0]
         if not readable:
@@ -146,7 +146,7 @@ class ShellProcess:
                 self._exit_code = decode_exit(payload[0] if payload else 255)
 
     def _drain(self) -> None:
-        """Take in what is there already, without waiting."""
+        """Read the packets that have arrived, without waiting."""
         try:
             while self._exit_code is None and select.select([self._socket], [], [], 0)[0]:
                 data = self._socket.recv(1 << 20)
@@ -196,10 +196,10 @@ class ShellProcess:
             self._pump(deadline, "it did not die")
 
     def release(self) -> None:
-        """Close the connection and nothing else."""
+        """Close the connection; leave the command alone."""
         self._socket.close()
 
     def stderr_text(self) -> str:
-        """What it has written to stderr so far."""
+        """Text that the command has written to stderr so far."""
         self._drain()
         return self._stderr.decode(errors="replace")

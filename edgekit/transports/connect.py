@@ -1,4 +1,4 @@
-"""From what `--device` says to an open transport; never picks one of several."""
+"""Opens the transport that `--device` names; never picks one of several devices."""
 
 from __future__ import annotations
 
@@ -64,7 +64,7 @@ def open_devices(devices: Sequence[str], adb_servers: Sequence[str] = ()) -> lis
 
 
 def attached_devices(adb_servers: Sequence[str] = ()) -> list[AttachedDevice]:
-    """Everything that the adb servers have, in any state."""
+    """List every device of the adb servers, in any state."""
     servers = [parse_server(address) for address in dict.fromkeys(adb_servers)] or [parse_server(None)]
     return [device for server in servers for device in server.devices()]
 

@@ -1,4 +1,4 @@
-"""What adb and ssh have in common: file operations written as small scripts for the far POSIX shell.
+"""File operations of adb and ssh, written as small scripts for the far side's POSIX shell.
 
 The scripts keep to what Android's toybox and mksh, busybox and Debian's dash all have.
 """
@@ -63,17 +63,21 @@ def quote(argv: Sequence[str], env: Mapping[str, str] | None, *, keep_shell: boo
 
 
 def script_line(script: str, arguments: Sequence[str]) -> str:
-    """The same for a script with positional parameters."""
+    """A shell line that says its process id on the first line of stdout and then runs a script.
+
+    Positional parameters follow the script."""
     return f"echo {PID_MARK}$$; set -- {shlex.join(arguments)}\n{script}"
 
 
 def kill_line(pid: int) -> str:
-    """Kill a process and its group; that it is gone already is no error."""
+    """A shell line that kills a process and its group, and succeeds where both have ended already."""
     return f"kill -9 -{pid} 2>/dev/null; kill -9 {pid} 2>/dev/null; true"
 
 
 def decode_exit(code: int) -> int:
-    """Shells and adbd report a signal as 128 + n; here it is -n, as for a local child."""
+    """Return -n for a far command that signal n ended (shells and adbd report 128 + n), else its exit
+    code.
+    """
     try:
         return -signal.Signals(code - 128) if 128 < code < 192 else code
     except ValueError:
@@ -81,7 +85,7 @@ def decode_exit(code: int) -> int:
 
 
 def transfer_timeout_s(size_bytes: int) -> float:
-    """A bound that grows with the size of a file."""
+    """Seconds that a transfer may take; they grow with the size of the file."""
     return 30.0 + size_bytes / MIN_RATE_BYTES_S
 
 
@@ -97,7 +101,7 @@ def parse_sha256(output: str) -> dict[str, str]:
 
 
 def parse_df(output: str) -> int | None:
-    """Free bytes from `df -kP`: the fourth column of its last line."""
+    """Free bytes from the output of `df -kP`: the fourth column of its last line, in KiB."""
     fields = output.strip().splitlines()[-1].split() if output.strip() else []
     return int(fields[3]) * 1024 if len(fields) >= 6 and fields[3].isdecimal() else None
 
@@ -227,7 +231,7 @@ class FarShell:
         return done.stdout if done.exit_code == 0 else None
 
     def sha256(self, remotes: Sequence[str], *, timeout_s: float = 60.0) -> dict[str, str]:
-        """Hex digests, computed over there, of those of `remotes` that exist."""
+        """SHA-256 in hex, by path, of the files of `remotes` that exist; computed on the far side."""
         digests: dict[str, str] = {}
         for batch in _batches(remotes):
             digests.update(parse_sha256(self._script(_SHA256, batch, timeout_s=timeout_s).stdout))
@@ -256,7 +260,9 @@ class FarShell:
 
 
 def refusal(action: str, serial: str, reason: str) -> DeviceError:
-    """The error for what the far side's file system said, with the remedy for the causes that have one."""
+    """Return the DeviceError for a message of the far side's file system, with a hint where a remedy is
+    known.
+    """
     lowered = reason.lower()
     if "no space" in lowered or "enospc" in lowered or "quota" in lowered:
         hint = f"edgekit push --clean --device {serial}, or free space there"
@@ -268,12 +274,12 @@ def refusal(action: str, serial: str, reason: str) -> DeviceError:
 
 
 def lost(action: str, serial: str, observed: str, hint: str = "edgekit devices") -> DeviceLostError:
-    """The error for a far side that went away or stopped answering."""
+    """Return the error for a far side that went away or stopped answering."""
     return DeviceLostError(f"{action} on {serial}: {observed}", hint=hint)
 
 
 def local_digest(path: Path) -> str:
-    """sha256 of a file here, as an InputError where it cannot be read."""
+    """SHA-256 of a local file. Raises InputError where it cannot be read."""
     try:
         return sha256_file(path)
     except OSError as error:

@@ -56,7 +56,7 @@ class RemoteProcess(Protocol):
         """End it and everything that it started."""
 
     def stderr_text(self) -> str:
-        """What it has written to stderr so far."""
+        """Text that the command has written to stderr so far."""
 
 
 class Transport(Protocol):
@@ -96,7 +96,7 @@ class Transport(Protocol):
         """A small file's text, or None where it does not exist or cannot be read."""
 
     def sha256(self, remotes: Sequence[str], *, timeout_s: float = 60.0) -> dict[str, str]:
-        """Hex digests, computed over there, of those of `remotes` that exist."""
+        """SHA-256 in hex, by path, of the files of `remotes` that exist; computed on the far side."""
 
     def list_files(self, remote: str, *, timeout_s: float = 30.0) -> list[str]:
         """Paths of all regular files below a directory, relative to it; empty where there is none."""

@@ -15,7 +15,7 @@ from edgekit._files import CHUNK_BYTES, atomic_file, sha256_file
 from edgekit.errors import DeviceError, DeviceLostError, InputError, OutputError, ToolError
 from edgekit.transports.interface import CommandResult, Progress
 
-# What a shell answers where a program does not exist or cannot be executed (POSIX, 2.8.2).
+# Exit codes of a shell for a program that does not exist or cannot be executed (POSIX, 2.8.2).
 NOT_FOUND, NOT_EXECUTABLE = 127, 126
 # A copy that moves less than this many bytes a second hangs.
 SLOWEST_BYTES_PER_S = 1_000_000
@@ -144,12 +144,12 @@ class LocalTransport:
         return None
 
     def close(self) -> None:
-        """Nothing is held."""
+        """Do nothing: a local transport holds no connection."""
 
 
 @contextlib.contextmanager
 def _refusals(remote: str) -> Iterator[None]:
-    """What the file system refuses is a refusal of the device."""
+    """Raise DeviceError where the file system refuses, as the other transports do."""
     try:
         yield
     except OutputError as error:

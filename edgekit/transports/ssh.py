@@ -58,7 +58,9 @@ class SshTransport(FarShell):
         self._master: _process.LineChild | None = None
 
     def _control(self) -> list[str]:
-        """The client's arguments for a command over the open connection; it never opens another."""
+        """Arguments of the ssh client for a command over the open connection; the client never opens
+        another.
+        """
         socket_path = self._connect() / "s"
         return ["ssh", *OPTIONS, "-S", str(socket_path), "-o", "ProxyCommand=false", self.serial]
 
@@ -114,7 +116,7 @@ class SshTransport(FarShell):
         return self._run(script_line(script, arguments), "running a command", timeout_s)
 
     def _run(self, script: str, action: str, timeout_s: float) -> CommandResult:
-        """Through `open`, so that a command that overruns is killed over there too."""
+        """Run a command through `open`, so that one that overruns is killed on the far side too."""
         process = SshProcess(self, self._line(script), action)
         lines = []
         deadline = time.monotonic() + timeout_s
@@ -192,7 +194,7 @@ class SshTransport(FarShell):
             return False
 
     def broken(self, action: str) -> DeviceLostError:
-        """The error for a connection that broke, in the words of the client that held it."""
+        """Return the error for a connection that broke, with the message of the ssh client that held it."""
         said = self._master.stderr_text().strip().splitlines() if self._master is not None else []
         observed = "the connection broke" + (f" ({said[-1]})" if said else "")
         return lost(action, self.serial, observed, _ssh_hint(self.serial))
@@ -240,7 +242,7 @@ class SshProcess:
                 raise self._not_started()
             if self._pid is not None or line is None:
                 return line
-            # What a login shell's own start-up files print comes before the mark.
+            # A login shell's start-up files may print lines before the mark.
             if line.startswith(PID_MARK):
                 self._pid = int(line.removeprefix(PID_MARK))
 
@@ -251,7 +253,7 @@ class SshProcess:
         return refusal(self._action, self._transport.serial, said)
 
     def unfinished_line(self) -> str:
-        """What stdout ended with after its last line break."""
+        """Text on stdout after its last line break."""
         return self._child.unfinished_line()
 
     def close(self, timeout_s: float = 10.0) -> int:
@@ -280,7 +282,7 @@ class SshProcess:
         self._keep_stderr()
 
     def stderr_text(self) -> str:
-        """What it has written to stderr so far."""
+        """Text that the command has written to stderr so far."""
         return self._child.stderr_text() if self._stderr is None else self._stderr
 
     def _keep_stderr(self) -> None:

@@ -1,4 +1,4 @@
-"""What a virtual device is made with; the file that its process reads."""
+"""The configuration of a virtual device, a file that its process reads."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ class Backend(enum.Enum):
 
 
 class AuthMode(enum.Enum):
-    """What the device does with keys: ask for none, show a dialogue, refuse all."""
+    """How the device treats adb's keys: needs none, shows a dialogue, refuses all."""
 
     NONE = "none"
     PROMPT = "prompt"
@@ -33,7 +33,7 @@ class DeviceConfig(msgspec.Struct, frozen=True, kw_only=True):
         storage_bytes: Size of the storage; None where it is not limited (proot).
         qemu: The emulator.
         host_libraries: Host directories with the emulator's libraries, and where the device shows them.
-        proot: For that backend.
+        proot: Program of the backend `proot`; None for the other.
         counting: Whether it has the instruction counter.
         shimmed: Whether its emulator answers for the device's clock and cores (`machine_shim.c`).
         boot_ms: How long a reboot takes.
@@ -55,7 +55,7 @@ class DeviceConfig(msgspec.Struct, frozen=True, kw_only=True):
 
     @property
     def address(self) -> str:
-        """What `--device` takes."""
+        """HOST:PORT of the device, which `--device` takes."""
         return f"127.0.0.1:{self.port}"
 
 

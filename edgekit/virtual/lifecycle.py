@@ -118,7 +118,7 @@ def _reuse(present: Instance, soc: str, auth: AuthMode, report: Report) -> Insta
 
 
 def _remove_remains(name: str, present: Instance | None) -> None:
-    """What a crash, or a start that failed, left."""
+    """Delete the files that a crash or a failed start left."""
     if present is not None:
         end_instance(present)
     directory = instance_directory(name)
@@ -176,7 +176,7 @@ def _start_new(
 
 
 def _free_ports() -> Iterator[int]:
-    """Ports that nobody listens on; another start may still be quicker, so there are several."""
+    """Yield ports that nobody listens on; several, as another start may take one first."""
     found = 0
     offset = os.getpid() * 7 % len(PORTS)
     for step in range(len(PORTS)):
@@ -226,7 +226,7 @@ def _launch(directory: Path) -> Instance | None:
 
 
 def _import_path() -> str:
-    """The device's process is to import this edgekit, wherever it was started from."""
+    """PYTHONPATH with which the device's process imports this edgekit, wherever it was started from."""
     own = str(Path(__file__).parent.parent.parent)
     return os.pathsep.join([own, *filter(None, [os.environ.get("PYTHONPATH")])])
 
@@ -236,7 +236,7 @@ def _last_lines(text: str) -> str:
 
 
 def stop(serial: str) -> Instance:
-    """Stop a device and remove what it had. Raises DeviceError where there is none."""
+    """Stop a device and delete its files. Raises DeviceError where there is none."""
     instance = find_instance(serial)
     _forget_at_server(instance)
     end_instance(instance)
@@ -244,7 +244,7 @@ def stop(serial: str) -> Instance:
 
 
 def stop_all() -> list[Instance]:
-    """Stop every device, and remove what crashed ones left."""
+    """Stop every device, and delete the files of crashed ones."""
     stopped = list_instances()
     for instance in stopped:
         _forget_at_server(instance)
@@ -253,17 +253,20 @@ def stop_all() -> list[Instance]:
 
 
 def set_fault(serial: str, fault: Fault) -> tuple[Fault, ...]:
-    """Arm a fault, or do an act; returns what is armed then. Raises DeviceError, DeviceLostError."""
+    """Arm a fault, or do an act; return the faults that are then armed.
+
+    Raises DeviceError, DeviceLostError.
+    """
     return ask(_running(serial).directory, ArmFault(fault=fault)).faults
 
 
 def clear_faults(serial: str, name: FaultName | None = None) -> tuple[Fault, ...]:
-    """Disarm one fault or all; returns what is armed then."""
+    """Disarm one fault or all; return the faults that are still armed."""
     return ask(_running(serial).directory, ClearFault(name=name)).faults
 
 
 def list_faults(serial: str) -> tuple[Fault, ...]:
-    """What is armed."""
+    """Return the armed faults."""
     return ask(_running(serial).directory, GetStatus()).faults
 
 

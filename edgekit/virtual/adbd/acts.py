@@ -1,4 +1,4 @@
-"""What happens on the device when a fault is armed or cleared."""
+"""Applies faults to the running device when they are armed or cleared."""
 
 from __future__ import annotations
 
@@ -96,7 +96,7 @@ class Acts:
             self._read_only = None
 
     async def _kill(self, fault: Fault) -> None:
-        """As the kernel's memory killer does: SIGKILL, without a word to the victim."""
+        """Send SIGKILL to a matching process, as the kernel's out-of-memory killer does."""
         pattern = fault.values[0].encode()
         while self._device.faults.get(FaultName.KILL) is fault:
             victims = [pid for pid in self._device.sandbox.processes() if _matches(pid, pattern)]
@@ -132,7 +132,9 @@ class Acts:
         self._write(battery_files(BatteryState(level_percent=percent)))
 
     def _set_clock(self, shift_s: float) -> None:
-        """The emulator's library reads this at every question for the time (`machine_shim.c`)."""
+        """Shift the device's clock: the emulator's library reads the shift at every call
+        (`machine_shim.c`).
+        """
         if not self._device.config.shimmed:
             raise OSError("this device cannot shift its clock: its emulator runs without the machine shim")
         with (self._device.config.directory / CLOCK_SHIFT).open("r+b") as file:
@@ -140,7 +142,7 @@ class Acts:
 
 
 def _matches(pid: int, pattern: bytes) -> bool:
-    """Whether a process was started by such a command; the shell that was told to start it is another."""
+    """Whether a process's command line has the pattern; a shell that was given the command does not count."""
     try:
         words = Path(f"/proc/{pid}/cmdline").read_bytes().split(b"\0")
     except OSError:

@@ -78,7 +78,7 @@ class Device:
             self._reserved.bind(("127.0.0.1", self.config.port))
 
     async def settle_port(self) -> None:
-        """Open or close the port as boots and faults have it."""
+        """Open the port where the device is up and not refusing; close it otherwise."""
         wanted = self._up and self.faults.get(FaultName.REFUSE) is None
         if wanted and self._listener is None:
             await self._listen()
@@ -121,7 +121,7 @@ class Device:
         return True
 
     def authorize(self) -> None:
-        """Answer the dialogue with yes."""
+        """Accept the key that the device asks about."""
         self._authorized.set()
 
     async def greets(self) -> None:
@@ -208,7 +208,7 @@ class Device:
         logger.info("booted")
 
     async def run_until(self, stopped: asyncio.Event) -> None:
-        """Live until told to stop."""
+        """Serve until `stopped` is set."""
         with contextlib.suppress(asyncio.CancelledError):
             await stopped.wait()
         await self.stop()

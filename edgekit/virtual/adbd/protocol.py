@@ -40,19 +40,19 @@ class LinkCut(Exception):
 
 
 class Host(Protocol):
-    """What a connection needs of the device."""
+    """The calls that a connection makes to its device."""
 
     def banner(self) -> bytes:
-        """What the device calls itself."""
+        """The device's banner: properties and features."""
 
     def accepts_silently(self) -> bool:
-        """Whether no key is needed."""
+        """Whether the device takes a connection without a key."""
 
     async def accepts_key(self, name: str) -> bool:
         """Whether the user allows this key; waits for the answer to the dialogue."""
 
     async def greets(self) -> None:
-        """Returns when the device answers its first packet at all."""
+        """Wait until the device answers its first packet; a hang keeps it waiting."""
 
     async def serve(self, stream: Stream, destination: str) -> None:
         """Run a service to its end; `stream.accept()` or `stream.refuse()` first."""
@@ -79,7 +79,7 @@ class Stream:
         await self.connection.send(OKAY, self.local_id, self.remote_id)
 
     async def refuse(self) -> None:
-        """No such service."""
+        """Answer that there is no such service."""
         self.connection.forget(self)
         await self.connection.send(CLSE, 0, self.remote_id)
 
@@ -92,7 +92,7 @@ class Stream:
         return await self._next_payload()
 
     async def read_exactly(self, count: int) -> bytes:
-        """That many bytes. Raises EOFError."""
+        """Read exactly `count` bytes. Raises EOFError where the peer closed before."""
         while len(self._buffer) < count:
             data = await self._next_payload()
             if not data:
@@ -113,7 +113,10 @@ class Stream:
         return data
 
     async def write(self, data: bytes | memoryview) -> None:
-        """Send all of it; returns when the peer has taken it. Raises ConnectionResetError if it has gone."""
+        """Send all data; return when the peer has acknowledged it.
+
+        Raises ConnectionResetError where the peer has gone.
+        """
         view = memoryview(data)
         for start in range(0, len(view), self.connection.max_payload_bytes):
             if self.closed:
@@ -169,7 +172,7 @@ class Connection:
         self._tasks: set[asyncio.Task[None]] = set()
 
     async def run(self) -> None:
-        """Until the peer goes or the link is cut."""
+        """Serve the connection until the peer goes or the link is cut."""
         try:
             while True:
                 await self._handle(*await self._receive())

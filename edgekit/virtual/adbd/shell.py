@@ -30,7 +30,7 @@ class ShellService:
         self._sent = 0
 
     async def run(self) -> None:
-        """Until the command has ended and all its output is sent.
+        """Run the command to its end and send all of its output.
 
         A peer that goes away hangs the command up, as adbd does.
         """

@@ -43,12 +43,12 @@ class _Snapshot(msgspec.Struct, frozen=True):
 
 
 class Stretch(msgspec.Struct, frozen=True, kw_only=True):
-    """What ran from one entry of a listed function to the next, or to the end of the inference.
+    """Instructions from one entry of a listed function to the next, or to the end of the inference.
 
     Attributes:
         entry: The function's offset in the library's file; None before the first entry.
         main_thread: Instructions of the thread that entered it, without waiting.
-        total: Of all threads.
+        total: Instructions of all threads.
     """
 
     entry: int | None
@@ -57,7 +57,7 @@ class Stretch(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def entry_list(library: str, offsets: Iterable[int]) -> str:
-    """The counter's list of functions.
+    """Return the text of the counter's list of functions.
 
     Args:
         library: File name of the library on the device.
@@ -151,7 +151,7 @@ def _parse_lines(text: str) -> list[_Snapshot]:
 
 
 def _pairs(marks: list[_Snapshot]) -> list[tuple[_Snapshot, _Snapshot]]:
-    """Marks 2i and 2i+1 of each inference."""
+    """Pairs of snapshots: marks 2i and 2i+1 bracket inference i."""
     pairs = list(zip(marks[::2], marks[1::2], strict=False))
     for before, after in pairs:
         assert before.mark is not None

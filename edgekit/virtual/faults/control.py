@@ -35,7 +35,7 @@ class ClearFault(msgspec.Struct, frozen=True, kw_only=True, tag_field="op", tag=
 
 
 class GetStatus(msgspec.Struct, frozen=True, kw_only=True, tag_field="op", tag="status"):
-    """What is armed."""
+    """Ask for the armed faults."""
 
 
 class Stop(msgspec.Struct, frozen=True, kw_only=True, tag_field="op", tag="stop"):

@@ -1,4 +1,4 @@
-"""Faults of a virtual device: what there is, and which are armed."""
+"""The faults of a virtual device, and the table of those that are armed."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ class FaultKind(msgspec.Struct, frozen=True, kw_only=True):
     """How a fault is used.
 
     Attributes:
-        values: What it takes, for people; empty where it takes nothing.
+        values: Names of its values, for help texts; empty where it has none.
         minimum, maximum: How many values it takes.
         lasting: It stays armed until cleared (or, with `once`, until it has struck); else it is an act.
     """

@@ -50,7 +50,7 @@ class DeviceFiles:
             os.close(fd)
 
     def list(self, path: str) -> list[tuple[str, os.stat_result]]:
-        """Names with their own (not followed) state, sorted; `.` and `..` first as adbd gives them."""
+        """Sorted names with the state of each (links not followed); `.` and `..` come first, as from adbd."""
         fd = self.open(path, os.O_RDONLY | os.O_DIRECTORY)
         try:
             entries = []
@@ -82,7 +82,7 @@ class DeviceFiles:
             os.close(fd)
 
     def remove(self, path: str) -> None:
-        """Remove a file or link; what is not there is no error."""
+        """Remove a file or link; a missing one is no error."""
         fd = self._parent(path)
         try:
             os.unlink(_name(path), dir_fd=fd)

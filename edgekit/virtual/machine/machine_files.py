@@ -1,4 +1,4 @@
-"""What a chip looks like in /proc, /sys and the system properties: text from a `Soc`, nothing else."""
+"""The files of /proc, /sys and the system properties of a `Soc`, as text."""
 
 from __future__ import annotations
 
@@ -69,7 +69,7 @@ def _stat(soc: Soc) -> str:
 
 
 def sys_files(soc: Soc) -> dict[str, str]:
-    """Everything in /sys."""
+    """Files of /sys by path."""
     every = f"0-{soc.core_count - 1}\n"
     files = {f"{CPU}/{name}": every for name in ("possible", "present", "online")}
     files[f"{CPU}/offline"] = "\n"
@@ -143,7 +143,7 @@ def battery_files(state: BatteryState) -> dict[str, str]:
 
 
 def frequency_files(soc: Soc, core: int, khz: int) -> dict[str, str]:
-    """What changes when a core's frequency domain goes to another frequency."""
+    """Files that change when a core's frequency domain goes to another frequency."""
     _, _, siblings = soc.cores()[core]
     paths = [f"{CPU}/cpu{sibling}/cpufreq" for sibling in siblings] + [f"{CPU}/cpufreq/policy{siblings[0]}"]
     return {f"{path}/scaling_cur_freq": f"{khz}\n" for path in paths}
