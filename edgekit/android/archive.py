@@ -41,7 +41,7 @@ class Entry(msgspec.Struct, frozen=True, kw_only=True):
 
     @property
     def alignment(self) -> int:
-        """Where a stored entry's content begins: at a multiple of this."""
+        """Bytes of whose multiple a stored entry's content begins."""
         return LIBRARY_ALIGNMENT if self.name.endswith(".so") else DATA_ALIGNMENT
 
 
@@ -97,12 +97,12 @@ def _padding(position: int, alignment: int) -> bytes:
 
 
 class PlacedEntry(msgspec.Struct, frozen=True, kw_only=True):
-    """An entry of an APK as it lies there.
+    """An entry of a finished APK.
 
     Attributes:
-        data_offset: Where its content begins.
-        stored_bytes: What it takes.
-        size_bytes: What it is, uncompressed.
+        data_offset: Offset of its content in the APK.
+        stored_bytes: Its size in the APK.
+        size_bytes: Its uncompressed size.
     """
 
     name: str
@@ -113,7 +113,7 @@ class PlacedEntry(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def read_entries(path: Path) -> list[PlacedEntry]:
-    """Every entry of an APK with the place of its content."""
+    """List every entry of an APK with the offset of its content."""
     import zipfile
 
     placed = []

@@ -37,7 +37,7 @@ Report = Callable[[Point], None]
 
 
 class AppSweep(msgspec.Struct, frozen=True, kw_only=True):
-    """What is measured in the app.
+    """A sweep to measure in the app.
 
     Attributes:
         models: Bundled models by name; empty: all.
@@ -82,9 +82,9 @@ def run_in_app(transport: Transport, sweep: AppSweep, *, command: Sequence[str],
 
     Args:
         transport: The device.
-        sweep: What to measure.
+        sweep: The sweep.
         command: Stored with the result.
-        report: Told about every point as it comes.
+        report: Called with every finished point.
 
     Raises:
         DeviceError: No app can run there, it is not installed, or another command holds the device.
@@ -164,7 +164,7 @@ def _wait(transport: Transport, sweep: AppSweep, run_id: str, report: Report) ->
 
 
 def _collect(transport: Transport, run_id: str) -> Result | None:
-    """The result file as it is now (the app replaces it whole), or None where there is none yet."""
+    """Read the present result file (the app replaces it whole); None where there is none yet."""
     name = f"{run_id}.json"
     if name not in transport.list_files(RESULTS):
         return None
@@ -187,7 +187,7 @@ def _collect(transport: Transport, run_id: str) -> Result | None:
 
 
 def _crash(transport: Transport) -> str:
-    """What the log says of the app's end, as the tail of a message."""
+    """The app's last words in the device's log, as the tail of a message."""
     done = transport.run(
         ["logcat", "-d", "-t", "200", "AndroidRuntime:E", "DEBUG:F", "lowmemorykiller:I", "*:S"],
         timeout_s=COMMAND_TIMEOUT_S,

@@ -34,7 +34,7 @@ D8 = "com.android.tools.r8.D8"
 
 
 class Libraries(msgspec.Struct, frozen=True, kw_only=True):
-    """What a flavour is linked with.
+    """The libraries of a flavour.
 
     Attributes:
         compile_path: Jars that the app's sources are compiled against.
@@ -56,9 +56,9 @@ def build_apk(
     Args:
         project: The Android project.
         engine: Which flavour.
-        key: What it is signed with.
+        key: The signing key.
         output: The APK; it appears only when it has passed its checks.
-        progress: Told what is going on.
+        progress: Called with the name of each step.
 
     Raises:
         InputError: No model is bundled, one is damaged, or none is for this engine.
@@ -105,7 +105,7 @@ def build_apk(
 
 
 def app_libraries(engine: AppEngine, tools: BuildTools, progress: Report) -> Libraries:
-    """What a flavour is linked with; fetched or found installed.
+    """Return the libraries of a flavour, fetched or found installed.
 
     Raises:
         ToolError: ONNX Runtime cannot be fetched, or Paddle Lite is not installed.
@@ -198,13 +198,13 @@ def _dex(tools: BuildTools, jar: Path, class_path: Sequence[Path], into: Path) -
 
 
 def _read_dex(directory: Path) -> list[bytes]:
-    """classes.dex, classes2.dex, ... in order."""
+    """Read classes.dex, classes2.dex, ... in order."""
     files = sorted(directory.glob("classes*.dex"), key=lambda path: (len(path.name), path.name))
     return [path.read_bytes() for path in files]
 
 
 def _library_dex(tools: BuildTools, libraries: Libraries) -> list[bytes]:
-    """The libraries' dex, made once and kept in the cache."""
+    """Return the libraries' dex, made once and kept in the cache."""
     identity = [sha256_file(jar) for jar in (*libraries.dexed, tools.r8, tools.android)]
     digest = hashlib.sha256("\n".join([*identity, str(MIN_SDK)]).encode()).hexdigest()
     root = cache_directory("android") / "dex"
@@ -235,7 +235,7 @@ def _merge_jars(jars: Sequence[Path], into: Path) -> None:
 
 
 def _entries(project: Path, resources: Path, dex: Sequence[bytes], libraries: Libraries) -> list[Entry]:
-    """Everything that goes into the APK, in its order."""
+    """List the entries of the APK in their order."""
     entries = []
     with zipfile.ZipFile(resources) as archive:
         for name in sorted(archive.namelist(), key=lambda name: (name != "AndroidManifest.xml", name)):

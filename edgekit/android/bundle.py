@@ -42,7 +42,7 @@ APP_KINDS = (
 
 
 class BundledModel(msgspec.Struct, frozen=True, kw_only=True):
-    """What `bundle` wrote for one model."""
+    """One model as `bundle` wrote it."""
 
     name: str
     directory: str
@@ -156,7 +156,7 @@ def _required(manifest: Manifest, kind: ArtifactKind) -> Artifact:
 
 
 def _check_fit(manifest: Manifest, samples: Sequence[EncodedSample]) -> None:
-    """What the app would refuse at its start is refused here already."""
+    """Refuse a model that the app would refuse at its start."""
     crop = manifest.preprocess.crop_size
     shape = manifest.inputs[0].shape
     if len(shape) != 4 or tuple(shape[1:]) != (3, crop, crop) or manifest.inputs[0].dtype != "float32":

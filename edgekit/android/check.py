@@ -23,12 +23,12 @@ class ApkReport(msgspec.Struct, frozen=True, kw_only=True):
     """An APK that passed its checks.
 
     Attributes:
-        size_without_models_bytes: Less what the bundled models take in it.
+        size_without_models_bytes: Size of the APK without the bundled models.
         app_dex_bytes: Dex of the app's own classes.
         signer_sha256: Of the signing certificate.
         debug_key: Signed with this user's debug key.
         versions: Tools and libraries that it was built with.
-        notes: What a user should know, e.g. a library without 16 KB pages.
+        notes: Remarks for the user, e.g. a library without 16 KB pages.
     """
 
     path: str

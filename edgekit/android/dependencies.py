@@ -1,4 +1,4 @@
-"""What the offline build takes from package registries, each file pinned by its hash.
+"""The files that the offline build takes from package registries, each pinned by its hash.
 
 The registries are reached by their own clients (Maven, npm, apt) with the user's own configuration. All
 lands in the `android` part of the cache and is used from there without network.
@@ -35,7 +35,7 @@ class MavenFile(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields
     """One file of a Maven repository.
 
     Attributes:
-        name: What the build calls it.
+        name: Name of the file in the build.
         coordinates: `group:artifact:version[:type]`.
     """
 
@@ -45,7 +45,7 @@ class MavenFile(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields
 
     @property
     def file_name(self) -> str:
-        """The name that it has in a repository and in the cache."""
+        """File name in a repository and in the cache."""
         _group, artifact, version, kind = self.parts
         return f"{artifact}-{version}.{kind}"
 
@@ -147,7 +147,7 @@ def _copy_by_maven(files: Sequence[MavenFile], directory: Path) -> None:
 
 
 def _copy_project(files: Sequence[MavenFile]) -> str:
-    """A project whose only content is what the copy goal is to copy."""
+    """Text of a Maven project whose only content is the artifacts for the copy goal."""
     items = []
     for file in files:
         group, artifact, version, kind = (escape(word) for word in file.parts)

@@ -1,4 +1,4 @@
-"""The Java tools of this machine, and what to install where they are missing."""
+"""The Java tools of this machine, and the packages to install where they are missing."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ def find_tool(name: str, doing: str) -> Path:
 
     Args:
         name: `java`, `javac`, `keytool`, `mvn` or `npm`.
-        doing: What needs it, for the message.
+        doing: The operation that needs it, for the message.
 
     Raises:
         ToolError: There is none; the hint names the Debian package.

@@ -1,4 +1,4 @@
-"""`model.json`: all that the app knows of a bundled model; and the list of the models.
+"""`model.json`, from which the app knows a bundled model, and `index.json`, the list of models.
 
 The app's reader is `org.edgekit.demo.model.ModelSpec`; both check the same schema version.
 """
@@ -28,7 +28,7 @@ class BundledFile(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class BundledInput(msgspec.Struct, frozen=True, kw_only=True):
-    """What the network is fed."""
+    """The network's input."""
 
     shape: tuple[int, int, int, int]
     layout: str = "NCHW"
@@ -36,7 +36,7 @@ class BundledInput(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class BundledOutput(msgspec.Struct, frozen=True, kw_only=True):
-    """What the network gives, one value a class."""
+    """The network's output, one value a class."""
 
     shape: tuple[int, int]
 
@@ -64,12 +64,12 @@ class BundledArtifact(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class BundledSample(msgspec.Struct, frozen=True, kw_only=True):
-    """A picture and what came of it on the host.
+    """A picture and its outputs on the host.
 
     Attributes:
         expected_scores: The network's output, one value a class.
         probe_indices: Places in the flat input tensor.
-        probe_values: What the host's preprocessing put there.
+        probe_values: Values of the host's input tensor at these places.
     """
 
     file: str

@@ -124,7 +124,7 @@ def install(transport: Transport, apk: Path) -> InstalledApp:
 
 
 def require_installed(transport: Transport) -> str:
-    """Where the installed app's APK is on the device.
+    """Return the path of the installed app's APK on the device.
 
     Raises:
         DeviceError: The app is not installed.

@@ -1,4 +1,4 @@
-"""Where the Android project is: the user's copy, or the one that travels with edgekit."""
+"""The Android project: the user's copy, or the one that travels with edgekit."""
 
 from __future__ import annotations
 

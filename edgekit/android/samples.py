@@ -1,4 +1,4 @@
-"""The pictures that travel with a bundled model, and what the host's own pipeline makes of them."""
+"""Sample pictures of a bundled model, with the host's inputs and scores for each."""
 
 from __future__ import annotations
 

@@ -40,7 +40,7 @@ class SigningKey(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def debug_keystore() -> Path:
-    """Where this user's debug key is."""
+    """Path of this user's debug key."""
     return cache_directory("android") / "debug.keystore"
 
 

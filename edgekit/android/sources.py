@@ -1,4 +1,4 @@
-"""What of the Android project goes into which flavour of the app; Gradle's source sets say the same."""
+"""The sources and assets of each flavour of the app, equal to Gradle's source sets."""
 
 from __future__ import annotations
 

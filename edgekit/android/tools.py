@@ -20,7 +20,7 @@ TOOL_TIMEOUT_S = 600.0
 
 
 class BuildTools(msgspec.Struct, frozen=True, kw_only=True):
-    """Everything that a build calls, found and checked.
+    """The programs that a build calls, found and checked.
 
     Attributes:
         jdk: Home of the JDK.
@@ -45,7 +45,7 @@ class BuildTools(msgspec.Struct, frozen=True, kw_only=True):
     versions: dict[str, str]
 
     def run_native(self, tool: Path, arguments: Sequence[str | Path], doing: str) -> str:
-        """Run aapt2 or zipalign; its stdout."""
+        """Run aapt2 or zipalign; return its stdout."""
         return _checked([*self.native, tool, *arguments], doing)
 
     def run_java(
@@ -57,7 +57,7 @@ class BuildTools(msgspec.Struct, frozen=True, kw_only=True):
         *,
         env: Mapping[str, str | None] | None = None,
     ) -> str:
-        """Run a Java program; its stdout."""
+        """Run a Java program; return its stdout."""
         joined = ":".join(str(path) for path in class_path)
         # A short-lived program gains more from a quick start than from the best compiler.
         words: list[str | Path] = [self.jdk / "bin" / "java", "-XX:TieredStopAtLevel=1", "-XX:+UseSerialGC"]
@@ -65,7 +65,7 @@ class BuildTools(msgspec.Struct, frozen=True, kw_only=True):
         return _checked([*words, *arguments], doing, env=env)
 
     def run_javac(self, arguments: Sequence[str | Path], doing: str) -> str:
-        """Run the compiler; its stdout."""
+        """Run the compiler; return its stdout."""
         return _checked([self.jdk / "bin" / "javac", *arguments], doing)
 
 
@@ -147,7 +147,7 @@ def _debian_architecture() -> str:
 
 
 def _loader(root: Path) -> tuple[str, ...]:
-    """How to start a program of an unpacked root with that root's own loader and libraries."""
+    """Words that start a program of an unpacked root with that root's own loader and libraries."""
     loaders = [*root.glob("lib*/ld-linux-*.so.*"), *root.glob("lib/*/ld-linux-*.so.*")]
     loaders += [*root.glob("usr/lib*/ld-linux-*.so.*"), *root.glob("usr/lib/*/ld-linux-*.so.*")]
     files = [path for path in loaders if path.resolve().is_relative_to(root.resolve())]

@@ -1,4 +1,4 @@
-"""What a device is, as probed."""
+"""The record of a device, as probed."""
 
 from __future__ import annotations
 
@@ -45,22 +45,22 @@ class Battery(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class DeviceInfo(msgspec.Struct, frozen=True, kw_only=True):
-    """A device or the host. What could not be read is None.
+    """A device or the host. A field that could not be read is None.
 
     Attributes:
-        serial: What `--device` takes.
+        serial: Serial or address, which `--device` takes.
         state: `device`, `offline`, `unauthorized`, ...
         soc: SoC name, e.g. `SM8150`.
         abi: `arm64-v8a`, `x86_64`, `aarch64`, ...
-        abis: All that the device runs.
+        abis: Every ABI that the device runs.
         microcode: Revision of the CPU's microcode, on hosts that have one.
         os: `Android 13 (SDK 33)` or a Linux distribution.
         clusters: Slowest first; `big` is every core but the slowest cluster's.
         features: CPU features of /proc/cpuinfo that all cores have.
         emulated: True on the virtual device: its latency is not a phone's.
         temperatures_celsius: By zone.
-        runtimes: What edgekit has pushed there, name to version.
-        libraries: Versions of the engines' packages and of what they rest on, on hosts.
+        runtimes: Versions of the engines that edgekit has pushed there, by name.
+        libraries: On hosts, versions of the engines' packages and of the libraries below them.
     """
 
     serial: str

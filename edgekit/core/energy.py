@@ -5,12 +5,12 @@ from __future__ import annotations
 from edgekit.core.measurement import Environment, Point
 from edgekit.core.stats import median
 
-# What a machine that computes cannot draw less than: kernels that count in mA instead of uA are told by it.
+# A computing machine draws at least this; smaller readings come from kernels that count in mA instead of uA.
 LEAST_WATTS = 0.05
 
 
 def energy_per_inference_j(point: Point) -> float | None:
-    """Joules that the whole device, screen and all, draws from its battery in the time of one inference.
+    """Joules that the whole device, screen included, draws from its battery during one inference.
 
     The power is that of the runner's readings at the start and the end of its timed inferences.
 

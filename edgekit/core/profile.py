@@ -1,4 +1,4 @@
-"""Where the cost of an inference goes, operator by operator, and what each gains from threads."""
+"""The cost of an inference by operator, and each operator's gain from threads."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ GAINS_FROM = 1.1
 
 
 class Unit(enum.Enum):
-    """What a profile's costs are in."""
+    """Unit of a profile's costs."""
 
     MICROSECONDS = "us"
     INSTRUCTIONS = "instructions"
@@ -39,7 +39,7 @@ class OperatorShare(msgspec.Struct, frozen=True, kw_only=True):
 
     Attributes:
         operator: As the model's program calls it.
-        kernel: What computed it, where that is known and several can.
+        kernel: Name of the kernel that computed it, where it is known and several could.
         processes: Costs of one inference, all these nodes together, in each process, by number of threads.
         costs: The medians of these.
         share: Of all costs at the fewest threads.
@@ -72,8 +72,8 @@ class Profile(msgspec.Struct, frozen=True, kw_only=True):
         repeats: Inferences of each process that were measured.
         operators: The costliest first.
         environment_before: This machine's; None on a device, whose counts repeat exactly.
-        environment_after: The same; who was busy at any time in between is in it.
-        reasons: What the figures are in doubt for.
+        environment_after: This machine's, afterwards; it includes the processes that were busy in between.
+        reasons: Reasons to doubt the figures.
     """
 
     schema_version: int = PROFILE_SCHEMA_VERSION
@@ -97,13 +97,13 @@ class Profile(msgspec.Struct, frozen=True, kw_only=True):
         return sum(one.costs[str(threads)] for one in self.operators)
 
     def share_of(self, scaling: Scaling, threads: int) -> float:
-        """The share of the operators that scale so."""
+        """Share of the cost in operators of this scaling."""
         part = sum(one.costs[str(threads)] for one in self.operators if one.scaling is scaling)
         return part / self.whole(threads) if self.whole(threads) else 0.0
 
 
 class Cost(msgspec.Struct, frozen=True, kw_only=True):
-    """What the nodes of one kind cost at one number of threads, in each process."""
+    """Cost of the nodes of one kind at one number of threads, in each process."""
 
     nodes: int
     processes: tuple[float, ...]
@@ -120,7 +120,7 @@ def shares(costs: Mapping[int, Mapping[Kind, Cost]], *, disturbed: bool = False)
 
     Args:
         costs: By number of threads; the first, the fewest, is the base of shares and gains.
-        disturbed: Other work kept the cores busy, which takes from many threads what it does not from one.
+        disturbed: Other work kept the cores busy, which slows many threads more than one.
     """
     kinds = dict.fromkeys(kind for by_kind in costs.values() for kind in by_kind)
     base = next(iter(costs.values()))

@@ -1,4 +1,4 @@
-"""What a model is: the records that a model card (models/*.toml) is read into."""
+"""The records that a model card (models/*.toml) is read into."""
 
 from __future__ import annotations
 
@@ -80,8 +80,8 @@ class PublishedLatency(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown
         batch_size: Images an inference.
         precision: As published.
         latency_ms: Milliseconds a batch.
-        source: Where it stands: document and section.
-        note: What the source adds, e.g. the engine.
+        source: Document and section.
+        note: Remark of the source, e.g. the engine.
     """
 
     platform: Platform
@@ -94,14 +94,14 @@ class PublishedLatency(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown
 
 
 class Published(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """What publications say of a model; None where they say nothing.
+    """Published figures of a model; None where there are none.
 
     Attributes:
         params_m: Parameters, millions.
         flops_m: Multiply-accumulates of one 224x224 inference, millions (the publications' "FLOPs").
         top1: ImageNet-1k validation accuracy, per cent.
-        top5: The same for the five best.
-        source: Where these four stand.
+        top5: ImageNet-1k validation accuracy of the five best classes, per cent.
+        source: Document and section of these four figures.
         size_source: Where params_m and flops_m stand, if elsewhere (a table with more digits).
         latencies: Published latencies, each with its own source.
     """

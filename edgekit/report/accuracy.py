@@ -1,4 +1,4 @@
-"""Accuracy that `edgekit eval` measured, and which point it is of."""
+"""Accuracy that `edgekit eval` measured, matched with points of a benchmark."""
 
 from __future__ import annotations
 
@@ -11,14 +11,14 @@ from edgekit.core.spec import Precision
 
 
 class MeasuredAccuracy(msgspec.Struct, frozen=True, kw_only=True):
-    """What one engine reached with one artifact.
+    """Accuracy of one engine with one artifact.
 
     Attributes:
-        artifact_sha256: Of the artifact's files, as in results of bench.
+        artifact_sha256: Hash of the artifact's files, as in results of bench.
         top1: Share of pictures whose best class is right, per cent.
         top5: Share of pictures whose class is among the five best, per cent.
-        pictures: Those that could be read.
-        list_path: The labelled list that they are of.
+        pictures: Number of pictures that could be read.
+        list_path: The labelled list.
     """
 
     model: str
@@ -32,9 +32,9 @@ class MeasuredAccuracy(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def find_accuracy(point: Point, measured: Sequence[MeasuredAccuracy]) -> MeasuredAccuracy | None:
-    """The last one of the artifact that the point ran, by its engine where that was evaluated.
+    """Return the latest accuracy of the point's artifact, by the point's engine where that was evaluated.
 
-    A point that never ran knows no artifact: then of its model and precision.
+    A point that never ran has no artifact; model and precision are compared instead.
     """
     if point.artifact is None:
         own = [one for one in measured if (one.model, one.precision) == (point.model, point.precision)]

@@ -1,4 +1,4 @@
-"""Where the HTML report's plots are drawn: figures of one size, written as SVG that stands inside a page.
+"""Figures of the HTML report's plots, written as SVG that stands inside a page.
 
 Text stays text, so that a reader can select it and a small screen keeps it sharp; its colour is the page's.
 """
@@ -39,7 +39,7 @@ class Plot(msgspec.Struct, frozen=True, kw_only=True):
     """A picture with its words.
 
     Attributes:
-        text: What the picture shows, for those who see it and for those who have it read to them.
+        text: Description of the picture, also for screen readers.
         svg: An `<svg>` element.
     """
 
@@ -94,7 +94,7 @@ def svg(figure: Any) -> str:
 
 
 def _inline(document: str) -> str:
-    """What of an SVG file may stand in a page, where ids and style sheets are everybody's."""
+    """Strip an SVG file to the part that may stand in a page, with ids and styles of its own."""
     text = document[document.index("<svg") :]
     text = re.sub(r"<metadata>.*?</metadata>|<style.*?</style>|<!--.*?-->", "", text, flags=re.DOTALL)
     text = re.sub(

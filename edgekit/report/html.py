@@ -29,7 +29,7 @@ MAX_VERDICTS = 1000
 
 
 def as_html(results: Sequence[Result], rows: Sequence[Row], *, published: bool) -> str:
-    """The page.
+    """Render the page.
 
     Raises:
         ToolError: jinja2 or matplotlib is not installed.
@@ -58,7 +58,7 @@ def load_template(path: Path, *packages: str) -> jinja2.Template:
 
     Args:
         path: The `.j2` file.
-        packages: What the page needs beside jinja2.
+        packages: Packages that the page needs beside jinja2.
 
     Raises:
         ToolError: One of the packages is not installed.
@@ -76,7 +76,7 @@ def load_template(path: Path, *packages: str) -> jinja2.Template:
 
 
 def _briefly(table: Table) -> Table:
-    """The table with one note in the place of those that the page's verdicts say in full."""
+    """Replace the table's notes that the page's verdicts say in full by one note."""
     notes = [note for note in table.notes if not note.startswith(MARK)]
     if len(notes) < len(table.notes):
         notes.insert(0, f"{MARK} not valid: the reasons stand under Verdicts")
@@ -84,7 +84,7 @@ def _briefly(table: Table) -> Table:
 
 
 def _verdicts(rows: Sequence[Row], names: Sequence[str]) -> list[tuple[str, Row]]:
-    """All of them in their order; of too many those first that a reader must know about."""
+    """List the verdicts in their order; where there are too many, the doubtful ones first."""
     named = list(zip(names, rows, strict=True))
     if len(named) > MAX_VERDICTS:
         named.sort(key=lambda one: _word(one[1]) in ("valid", "emulated"))
@@ -101,5 +101,5 @@ def _summary(results: Sequence[Result], rows: Iterable[Row]) -> str:
 
 
 def _word(row: Row) -> str:
-    """What the verdicts' table says of a point."""
+    """The word for a point in the verdicts' table."""
     return row.status if row.status in ("skipped", "failed") else row.verdict or row.status

@@ -1,4 +1,4 @@
-"""What points and series of points are called, so that no two that differ are called the same."""
+"""Names of points and series of points; different ones have different names."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from edgekit.report.rows import Row
 
 
 def place(row: Row) -> str:
-    """What computed and, where that is a device, which one: `A1, SM8150`."""
+    """The processor and, on devices, the device: `A1, SM8150`."""
     return row.machine if row.target in (row.machine, "host") else f"{row.target}, {row.machine}"
 
 
@@ -21,7 +21,7 @@ def _knows_place(row: Row) -> bool:
 
 
 def series_names(rows: Sequence[Row]) -> list[str]:
-    """What each row has in common with other models, threads and batches: `paddlelite fp32, A1, SM8150`.
+    """Name each row's series, which other models, threads and batches share: `paddlelite fp32, A1, SM8150`.
 
     Machines and engines' versions are named where there are several of them.
     """
@@ -42,9 +42,9 @@ def series_names(rows: Sequence[Row]) -> list[str]:
 
 
 def point_names(rows: Sequence[Row]) -> list[str]:
-    """What each row is called among these: `PPLCNet_x1_0, paddlelite fp32, 1 thread, bs1`.
+    """Name each row among these: `PPLCNet_x1_0, paddlelite fp32, 1 thread, bs1`.
 
-    When it was measured follows where that alone tells it from another.
+    The time of the measurement is added where nothing else tells two apart.
     """
     names = [
         f"{row.model}, {series}, {threads_words(row.requested_threads)}, bs{row.batch_size}"

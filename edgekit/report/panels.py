@@ -1,6 +1,6 @@
 """A picture of each point's raw samples: in the order they were taken, and by process.
 
-What the runner read of frequency and temperature stands below, on the same axis.
+The runner's readings of frequency and temperature are below, on the same axis.
 """
 
 from __future__ import annotations
@@ -36,14 +36,14 @@ FREQUENCY_COLOUR, TEMPERATURE_COLOUR = COLOURS[0], COLOURS[1]
 def sample_plots(
     results: Sequence[Result], rows: Sequence[Row], names: Sequence[str]
 ) -> tuple[list[Plot], int]:
-    """A plot a point that has a latency to show, and how many are too many for a page.
+    """Draw a plot for each point with a latency; return also how many were too many for a page.
 
     Those that are not valid come first.
 
     Args:
-        results: What was measured.
-        rows: All their points.
-        names: What these are called.
+        results: The results.
+        rows: All points of the results.
+        names: Names of the points.
     """
     points = [point for result in results for point in result.points]
     timed = [one for one in zip(points, rows, names, strict=True) if one[1].latency_ms is not None]
@@ -105,7 +105,7 @@ def _draw_samples(axes: Any, runs: Sequence[ProcessRun]) -> int:
 
 
 class _Reading(msgspec.Struct, frozen=True, kw_only=True):
-    """What was read while inference `position` ran or was about to."""
+    """A reading of frequency and temperature, taken when inference `position` ran or was about to."""
 
     process: int
     position: float
@@ -114,7 +114,7 @@ class _Reading(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def _readings(runs: Sequence[ProcessRun]) -> list[_Reading]:
-    """Of every process, spread evenly over its inferences; those of which nothing could be read left out."""
+    """Readings of every process, spread evenly over its inferences; empty readings are left out."""
     found, start = [], 0
     for number, run in enumerate(runs):
         moments = list(_moments(run))
@@ -128,7 +128,7 @@ def _readings(runs: Sequence[ProcessRun]) -> list[_Reading]:
 
 
 def _moments(run: ProcessRun) -> Iterator[tuple[float | None, float | None]]:
-    """Frequency and temperature of what computed: the GPU, else the fastest of the cores in use."""
+    """Frequency and temperature of the GPU that computed, else of the fastest core in use."""
     if run.gpu_states:
         yield from ((state.sm_clock_mhz, state.temperature_celsius) for state in run.gpu_states)
         return

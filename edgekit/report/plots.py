@@ -1,4 +1,4 @@
-"""Plots over all points: accuracy against cost, and what more threads gain. None where nothing is to draw."""
+"""Plots over all points: accuracy against cost, and speed-up by threads. None where nothing is to draw."""
 
 from __future__ import annotations
 
@@ -53,7 +53,7 @@ Line = dict[int, list[Row]]
 
 
 class Dot(msgspec.Struct, frozen=True, kw_only=True):
-    """What one model costs in one series, and whether every figure in it is valid."""
+    """Cost of one model in one series, and whether every figure in it is valid."""
 
     model: str
     cost: float
@@ -62,7 +62,9 @@ class Dot(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def accuracy_plot(rows: Iterable[Row], *, emulated: bool = False) -> Plot | None:
-    """Published Top-1 against what one picture costs: milliseconds, or instructions on emulated targets."""
+    """Draw published Top-1 against the cost of one picture: milliseconds, or instructions on emulated
+    targets.
+    """
     shown = [
         row
         for row in rows
@@ -130,7 +132,7 @@ def scaling_plots(rows: Iterable[Row]) -> tuple[list[Plot], int]:
 
 
 def _parts(lines: Sequence[tuple[str, Line]]) -> list[Sequence[tuple[str, Line]]]:
-    """At most `MAX_LINES` in each, and about as many."""
+    """Split lines into parts of about equal size, at most `MAX_LINES` in each."""
     count = math.ceil(len(lines) / MAX_LINES)
     size = math.ceil(len(lines) / max(1, count))
     return [lines[number * size : (number + 1) * size] for number in range(count)]
@@ -160,7 +162,7 @@ def _scaling_plot(title: str, lines: Mapping[str, Line]) -> Plot:
 
 
 def _speeds(line: Line) -> dict[int, float]:
-    """Threads to how many times as fast, in order."""
+    """Speed-up by number of threads, in order."""
     costs = {count: _median_cost(line[count]) for count in sorted(line)}
     return {count: costs[min(costs)] / cost for count, cost in costs.items()}
 

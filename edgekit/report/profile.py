@@ -52,7 +52,7 @@ def profile_table(profile: Profile) -> Table:
 
 
 def profile_page(profile: Profile) -> str:
-    """The page; it fetches nothing.
+    """Render the page; it fetches nothing.
 
     Raises:
         ToolError: jinja2 is not installed.

@@ -21,16 +21,16 @@ BYTES_PER_MB = 1_000_000
 
 
 class Row(msgspec.Struct, frozen=True, kw_only=True):
-    """One measured point; None is what was not measured, cannot be shown honestly, or was not published.
+    """One measured point; None stands for figures not measured, not valid or not published.
 
     Attributes:
         target: Serial of the device, or `host`.
-        machine: What computed: the GPU where that is one, else the SoC or CPU.
+        machine: The GPU that computed, else the SoC or CPU.
         latency_ms: Median of the processes' medians; None on emulated targets, whose time means nothing.
         p90_ms: Over all samples, where there are enough of them.
         spread: Half the distance between p10 and p90 over the median.
         instructions: Of one inference, its longest thread; emulated targets only.
-        parity: Whether it computes what its reference does, `passed` or `failed`; where it failed, no
+        parity: Whether it agrees with its reference, `passed` or `failed`; where it failed, no
             measured figure is shown.
         copy_in_ms: Median copy of the input to a GPU, which no latency holds; copy_out_ms of the output back.
         top1: Published, per cent, as top5; of the float network, so None for int8.
@@ -38,7 +38,7 @@ class Row(msgspec.Struct, frozen=True, kw_only=True):
         measured_source: Which engine and which list that was.
         crop_size: Side of the pictures, pixels; resize_short the length of the short side before the crop.
         platform: The kind of machine of the publications that this one is laid out as.
-        published_ms: What the publication says for this configuration on `published_platform`.
+        published_ms: Published latency of this configuration on `published_platform`.
     """
 
     model: str
@@ -88,7 +88,7 @@ class Row(msgspec.Struct, frozen=True, kw_only=True):
     started_at: str
 
 
-# What says nothing of a network that computes something else.
+# Columns that say nothing of a network that computes something else.
 MEASURED = (
     "latency_ms", "p90_ms", "spread", "cold_start_ms", "peak_memory_mb", "energy_mj", "instructions",
     "copy_in_ms", "copy_out_ms",
@@ -112,7 +112,7 @@ def engine_name(point: Point) -> str:
 
 
 def machine_name(info: DeviceInfo) -> str:
-    """What people call it: the SoC, else the model, else the serial."""
+    """Name of the machine for people: the SoC, else the model, else the serial."""
     return info.soc or info.model or info.serial
 
 
@@ -120,7 +120,7 @@ def _row(result: Result, point: Point, card: ModelSpec | None, measured: Measure
     info = result.target
     times = Timings() if info.emulated else timings(point)
     figures = card.published if card is not None else None
-    # What quantising costs is not published.
+    # The accuracy lost by quantising is not published.
     accuracy = None if point.precision is Precision.INT8 else figures
     shown = published_latency(card, info, point)
     count = point.instruction_count

@@ -1,4 +1,4 @@
-"""What the circumstances of a result come down to, in words."""
+"""The circumstances of a result, summed up in words."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from edgekit.report.rows import machine_name
 
 
 class Surroundings(msgspec.Struct, frozen=True, kw_only=True):
-    """A result's target, what ran there, and pairs of a quantity and what was read of it."""
+    """A result's target, the software there, and pairs of a quantity and its readings."""
 
     run_id: str
     machine: str
@@ -21,7 +21,7 @@ class Surroundings(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def surroundings(result: Result) -> Surroundings:
-    """Everything that any reading of any point says, as ranges and lists."""
+    """Sum up the readings of all points as ranges and lists."""
     target = result.target
     return Surroundings(
         run_id=result.run_id,
@@ -89,7 +89,7 @@ def _facts(readings: Sequence[Environment]) -> Iterator[tuple[str, str]]:
 
 
 def _counted(readings: Sequence[Environment]) -> Iterator[tuple[str, str]]:
-    """What the kernel counts since boot, by how much it rose from the first reading to the last."""
+    """Increase of a kernel counter from the first reading to the last."""
     ticks = [one.steal_ticks for one in readings if one.steal_ticks is not None]
     if ticks:
         yield "steal time", f"{(max(ticks) - min(ticks)) / TICKS_PER_S:.1f} s"

@@ -18,7 +18,7 @@ Ordered = numpy.typing.NDArray[numpy.float64]
 
 
 class Timings(msgspec.Struct, frozen=True, kw_only=True):
-    """What the samples of a point come to.
+    """Figures of a point's samples.
 
     Attributes:
         latency_ns: As `Point.latency_ns`.

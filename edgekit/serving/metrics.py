@@ -1,4 +1,4 @@
-"""What the service counts, beside what MLServer does.
+"""Metrics of the service beside those of MLServer.
 
 In Prometheus's own registry: MLServer 1.7.1 shows no other one unless it has workers of its own. In a module
 of its own: MLServer imports a runtime's module again for every model.

@@ -100,7 +100,8 @@ def check_listening(listening: Listening) -> None:
 
 
 def serve(repository: Path, listening: Listening) -> None:
-    """Serve a repository that `write_repository` wrote, until SIGINT or SIGTERM; what is in hand is answered.
+    """Serve a repository that `write_repository` wrote, until SIGINT or SIGTERM; accepted requests are
+    answered.
 
     Raises:
         ToolError: MLServer is not installed.
@@ -143,7 +144,7 @@ async def _serve(repository: Path, listening: Listening) -> None:
 
 
 def _without_traceback(record: logging.LogRecord) -> bool:
-    """MLServer logs why a model did not load; ours are told as errors, without the way there."""
+    """Log edgekit's own errors without a traceback where a model did not load."""
     if record.exc_info and isinstance(record.exc_info[1], EdgekitError):
         record.exc_info = None
     return True

@@ -1,4 +1,4 @@
-"""Virtual devices on this machine: a directory each in the cache, with what it takes to find and end them."""
+"""Virtual devices on this machine: each has a directory in the cache, by which it is found and ended."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ def instance_directory(serial: str) -> Path:
 
 
 def read_instance(directory: Path) -> Instance | None:
-    """What lives in a directory; None where there is no whole configuration."""
+    """Read the device of a directory; None where there is no whole configuration."""
     try:
         config = decode_config((directory / "config.json").read_bytes())
     except (OSError, msgspec.DecodeError):
@@ -115,6 +115,6 @@ def _terminate(pid: int, directory: Path) -> None:
 
 
 def _reap(pid: int) -> None:
-    """Where this process itself started the device, its end is to be collected."""
+    """Collect the exit status of a device that this very process started."""
     with contextlib.suppress(ChildProcessError):
         os.waitpid(pid, 0)

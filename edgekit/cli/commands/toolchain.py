@@ -1,4 +1,4 @@
-"""`edgekit toolchain`: what edgekit needs beside its Python packages."""
+"""`edgekit toolchain`: the programs and libraries that edgekit needs beside its Python packages."""
 
 from __future__ import annotations
 

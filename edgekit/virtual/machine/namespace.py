@@ -133,9 +133,10 @@ def drop_file_privileges() -> None:
 
 
 def probe() -> str | None:
-    """Whether this machine lets an ordinary user have a private binfmt_misc: None, or why not.
+    """Return None where this machine lets an ordinary user have a private binfmt_misc, else the reason
+    why not.
 
-    It is tried in a child, which is the only way to know: kernels, distributions and container
+    A child process tries it, which is the only way to know: kernels, distributions and container
     runtimes forbid it in several ways. (Private binfmt_misc came with Linux 6.7.)
     """
     reader, writer = os.pipe()

@@ -30,7 +30,7 @@ SCRATCH = "/data/local/tmp"
 
 
 class Sandbox(Protocol):
-    """What the device needs of either kind."""
+    """The calls that the device makes to either kind of sandbox."""
 
     files_root: Path
     """The host directory that shows the device's tree to process 1."""
@@ -39,19 +39,19 @@ class Sandbox(Protocol):
         """The program to exec for a device command (an absolute device path and its arguments)."""
 
     def enter(self) -> None:
-        """Called in the child between fork and exec."""
+        """Enter the sandbox; called in the child between fork and exec."""
 
     def processes(self) -> list[int]:
         """Process ids of everything that runs on the device."""
 
     def limit_free(self, free_bytes: int | None) -> None:
-        """Leave that much room on the storage; None restores its size. Raises OSError."""
+        """Leave `free_bytes` of room on the storage; None restores its size. Raises OSError."""
 
     def set_read_only(self, directory: str, read_only: bool) -> None:
         """Make a device directory read-only, or undo it. Raises OSError."""
 
     def pty_multiplexer(self) -> str:
-        """The ptmx to open for terminals."""
+        """Path of the ptmx device to open for terminals."""
 
 
 class NamespaceSandbox:
@@ -173,7 +173,7 @@ class ProotSandbox:
 
 
 def make_storage(root: Path) -> None:
-    """The directories that a phone has on its data partition."""
+    """Make the directories that a phone has on its data partition."""
     for path in ("data/local/tmp", "data/property", "data/media/0"):
         (root / path).mkdir(parents=True, exist_ok=True)
     (root / "data/local/tmp").chmod(0o771)
@@ -197,7 +197,7 @@ def descendants(ancestor: int) -> list[int]:
 
 
 def kill_all(processes: Callable[[], list[int]]) -> None:
-    """SIGKILL everything on the device, and what it starts meanwhile."""
+    """Send SIGKILL to every process of the device, and to those that they start meanwhile."""
     for _ in range(20):
         alive = processes()
         if not alive:

@@ -16,7 +16,7 @@ class CoreCluster(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
 
     Attributes:
         count: Number of cores; cores are numbered through the clusters in their order.
-        name: What the core is called, for people.
+        name: The core's name for people.
         implementer, part, variant, revision: The fields of /proc/cpuinfo, from MIDR_EL1.
         frequencies_khz: Operating points, rising; the last is the maximum.
         capacity: Relative compute capacity at the maximum, 1024 for the fastest core.
@@ -51,7 +51,7 @@ class Soc(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True)
     """A named chip in a named device.
 
     Attributes:
-        name: What `--soc` takes.
+        name: Name of the SoC, which `--soc` takes.
         description: For people, with the source of the figures.
         qemu_cpu: qemu's CPU model with the same instruction set extensions as the chip's big core.
         hardware: The `Hardware` line of /proc/cpuinfo; libraries choose their kernels by it.
@@ -59,7 +59,7 @@ class Soc(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True)
         memory_kb: MemTotal.
         l3_kb: Shared cache, 0 where there is none.
         properties: System properties beyond those that follow from the rest.
-        battery: Whether it has one.
+        battery: Whether the device has a battery.
     """
 
     name: str

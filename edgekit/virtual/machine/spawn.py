@@ -25,7 +25,7 @@ TIOCSPTLCK = 0x40045431
 
 @dataclass(frozen=True, kw_only=True)
 class Program:
-    """What to run: `enter` is called in the child just before exec."""
+    """A program to run; `enter` is called in the child just before exec."""
 
     argv: Sequence[str]
     env: Mapping[str, str]
@@ -73,7 +73,7 @@ class Process:
             os.set_blocking(fd, False)
 
     async def read(self, index: int) -> bytes:
-        """Some output; b"" at its end."""
+        """Read some output; b"" at its end."""
         fd = self.outputs[index]
         while True:
             try:
@@ -86,7 +86,7 @@ class Process:
                 raise
 
     async def write(self, data: bytes) -> None:
-        """All of `data` to stdin. Raises BrokenPipeError where nobody reads."""
+        """Write all of `data` to stdin. Raises BrokenPipeError where nobody reads."""
         view = memoryview(data)
         while view:
             if self._stdin is None:
@@ -97,7 +97,7 @@ class Process:
                 await _ready(self._stdin, reading=False)
 
     def close_stdin(self) -> None:
-        """End of file for the program; on a terminal as ^D does it."""
+        """Send end of file to the program; on a terminal by ^D."""
         if self._stdin is None:
             return
         if self.terminal:

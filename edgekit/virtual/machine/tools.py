@@ -1,4 +1,4 @@
-"""What a virtual device is made of: emulator, busybox, the counting plug-in; fetched and built at need."""
+"""The parts of a virtual device: emulator, busybox, counting plug-in; fetched and built at need."""
 
 from __future__ import annotations
 
@@ -31,15 +31,15 @@ Report = Callable[[str], None]
 
 
 class Tools(msgspec.Struct, frozen=True, kw_only=True):
-    """Where everything is.
+    """Paths of the parts.
 
     Attributes:
         qemu: The emulator as the kernel is to start it.
         qemu_version: e.g. `7.2.22`.
-        host_libraries: Host path to device path of what the emulator needs at run time.
+        host_libraries: Device path by host path of the libraries that the emulator needs at run time.
         loader: Argument list that starts the emulator outside the device.
         counter: The counting plug-in; None where the emulator or the machine cannot have it.
-        proot: For that backend.
+        proot: Program of the backend `proot`; None for the other.
     """
 
     qemu: Path
@@ -138,7 +138,7 @@ def _loader(packages: Path) -> tuple[str, ...]:
 
 
 def _library_directories(packages: Path) -> list[str]:
-    """Where multiarch libraries lie, relative to the packages' root."""
+    """Directories of multiarch libraries, relative to the packages' root."""
     triplet = f"{platform.machine()}-linux-gnu"
     return [f"{parent}/{triplet}" for parent in ("lib", "usr/lib") if (packages / parent / triplet).is_dir()]
 
@@ -180,7 +180,7 @@ def _prepare_dynamic(busybox: Path, report: Report) -> Tools:
 def _with_shim(qemu: Path, shim: Path) -> Path:
     """A copy of the emulator that asks for our library first; the library asks for the one it replaced.
 
-    Interposing by LD_PRELOAD is no way: the variable would reach the ARM64 programs' own loader.
+    LD_PRELOAD would not do: the variable would reach the ARM64 programs' own loader.
     """
     content = qemu.read_bytes()
     old, new = SHIMMED_LIBRARY.encode() + b"\0", SHIM_NAME.encode() + b"\0"

@@ -37,10 +37,10 @@ def build_tree(
 
     Args:
         directory: Where the device lives; it must not exist in part.
-        soc: Whose identity the device has.
+        soc: The SoC whose identity the device has.
         serial: `ro.serialno`.
         busybox: A static ARM64 busybox.
-        applets: What that busybox can do.
+        applets: Names of that busybox's applets.
         counter: The emulator's counting plug-in.
         shim: The library that answers the emulator for the host.
         host_libraries: Host to device path of the directories with the emulator's libraries.
