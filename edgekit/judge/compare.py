@@ -11,11 +11,19 @@ import msgspec
 from edgekit.core.device import DeviceInfo
 from edgekit.core.measurement import Point, Result, Status, Verdict
 from edgekit.errors import UsageError
-from edgekit.judge.intervals import Interval, compared_latencies, process_medians, ratio_interval
+from edgekit.judge.intervals import (
+    Interval,
+    chance_of_more,
+    compared_latencies,
+    process_medians,
+    ratio_interval,
+)
 
 DEFAULT_THRESHOLD = 0.03
-# Raised as the result file's.
-COMPARISON_SCHEMA_VERSION = 1
+# Comparisons of equal results in which any point is called slower; as many again call one faster.
+FALSE_ALARMS = 0.05
+# Raised with every change of the fields, like the result file's.
+COMPARISON_SCHEMA_VERSION = 2
 ANYWAY = "--anyway compares them all the same"
 
 Key = tuple[str, str, str, int, int]
@@ -31,12 +39,21 @@ class Change(enum.Enum):
     TOO_NOISY = "too noisy to tell"
 
 
+class Chances(msgspec.Struct, frozen=True, kw_only=True):
+    """P-values of one point."""
+
+    slower: float
+    faster: float
+
+
 class Comparison(msgspec.Struct, frozen=True, kw_only=True):
     """One point of two results.
 
     Attributes:
         ratio: New latency over old, with its interval over processes; on emulated targets the ratio of
             exact instruction counts.
+        chance: Holm's p-value of the slowdown, or of the gain where the ratio is below 1, over all points of
+            the comparison; None without an interval and on emulated targets.
         machine_ratio: New over old of the fixed workload that ran beside both, with its interval over
             processes. None where a side has none.
         differences: What else changed between the two.
@@ -47,6 +64,7 @@ class Comparison(msgspec.Struct, frozen=True, kw_only=True):
     old_ms: float | None
     new_ms: float | None
     ratio: Interval | None
+    chance: float | None
     instruction_ratio: float | None
     machine_ratio: Interval | None
     change: Change
@@ -73,7 +91,7 @@ class ComparisonReport(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def compare_results(old: Result, new: Result, *, threshold: float, anyway: bool = False) -> ComparisonReport:
-    """Everything that two results say of each other; arguments and errors as of `compare`."""
+    """Compare two results and name the points without a counterpart. Arguments and errors: see `compare`."""
     return ComparisonReport(
         old=old.run_id,
         new=new.run_id,
@@ -104,8 +122,48 @@ def compare(old: Result, new: Result, *, threshold: float, anyway: bool = False)
         for pair in pairs:
             _check_gpu(*pair)
     around = tuple(_between_results(old, new))
-    emulated = old.target.emulated or new.target.emulated
-    return [_compare(*pair, threshold, around, emulated=emulated) for pair in pairs]
+    if old.target.emulated or new.target.emulated:
+        return [_compare_counts(*pair, threshold, around) for pair in pairs]
+    machines = [_machine_ratio(*pair) for pair in pairs]
+    chances = family_chances(
+        [_chances(*pair, machine) for pair, machine in zip(pairs, machines, strict=True)]
+    )
+    return [
+        _compare_times(*pair, machine, chance, threshold, around)
+        for pair, machine, chance in zip(pairs, machines, chances, strict=True)
+    ]
+
+
+def _chances(old: Point, new: Point, machine: Interval | None) -> Chances | None:
+    """P-values of a slowdown and of a gain beyond the machine's own; None with fewer than two processes."""
+    sides = [[value for value in compared_latencies(point) if value > 0] for point in (old, new)]
+    if min(map(len, sides)) < 2:
+        return None
+    drift = _drift(machine)
+    slower = chance_of_more(sides[0], sides[1], max(1.0, drift))
+    faster = chance_of_more(sides[1], sides[0], max(1.0, 1 / drift))
+    return Chances(slower=slower, faster=faster)
+
+
+def family_chances(chances: Sequence[Chances | None]) -> list[Chances | None]:
+    """Holm's p-values over all points, slowdowns and gains each a family of their own."""
+    known = [one for one in chances if one is not None]
+    slower, faster = holm([one.slower for one in known]), holm([one.faster for one in known])
+    made = iter([Chances(slower=a, faster=b) for a, b in zip(slower, faster, strict=True)])
+    return [None if one is None else next(made) for one in chances]
+
+
+def holm(chances: Sequence[float]) -> list[float]:
+    """P-values adjusted for their number, so that a limit on them bounds the chance of any false one.
+
+    S. Holm, A simple sequentially rejective multiple test procedure, Scandinavian Journal of Statistics 6
+    (1979). It assumes nothing of how the points depend on each other.
+    """
+    adjusted, highest = [1.0] * len(chances), 0.0
+    for rank, index in enumerate(sorted(range(len(chances)), key=chances.__getitem__)):
+        highest = max(highest, min(1.0, (len(chances) - rank) * chances[index]))
+        adjusted[index] = highest
+    return adjusted
 
 
 def _check_device(old: Result, new: Result) -> None:
@@ -209,28 +267,52 @@ def _configuration(point: Point) -> str:
     )
 
 
-def _compare(
-    old: Point, new: Point, threshold: float, around: tuple[str, ...], *, emulated: bool
-) -> Comparison:
-    machine, exact = _machine_ratio(old, new), _instruction_ratio(old, new)
-    if emulated:
-        ratio = None if exact is None else Interval(estimate=exact, low=exact, high=exact)
-    else:
-        ratio = ratio_interval(compared_latencies(old), compared_latencies(new))
-    if not emulated:
-        medians = ratio_interval(process_medians(old), process_medians(new))
-        change, reason = reconcile(decide(ratio, machine, threshold), decide(medians, machine, threshold))
-    elif exact is None:
-        change, reason = Change.TOO_NOISY, "no exact instruction counts on a side"
-    else:
+def _compare_counts(old: Point, new: Point, threshold: float, around: tuple[str, ...]) -> Comparison:
+    """By exact instruction counts, on emulated devices."""
+    exact = _instruction_ratio(old, new)
+    ratio = None if exact is None else Interval(estimate=exact, low=exact, high=exact)
+    change, reason = Change.TOO_NOISY, "no exact instruction counts on a side"
+    if ratio is not None:
         change, reason = decide(ratio, None, threshold)
     return Comparison(
         model=new.model,
         configuration=_configuration(new),
-        old_ms=None if emulated or old.latency_ns is None else old.latency_ns / 1e6,
-        new_ms=None if emulated or new.latency_ns is None else new.latency_ns / 1e6,
+        old_ms=None,
+        new_ms=None,
         ratio=ratio,
+        chance=None,
         instruction_ratio=exact,
+        machine_ratio=_machine_ratio(old, new),
+        change=change,
+        reason=reason,
+        differences=(*_between_points(old, new), *around),
+    )
+
+
+def _compare_times(
+    old: Point,
+    new: Point,
+    machine: Interval | None,
+    chances: Chances | None,
+    threshold: float,
+    around: tuple[str, ...],
+) -> Comparison:
+    ratio = ratio_interval(compared_latencies(old), compared_latencies(new))
+    medians = ratio_interval(process_medians(old), process_medians(new))
+    change, reason = reconcile(
+        decide(ratio, machine, threshold, chances), decide(medians, machine, threshold)
+    )
+    chance = None
+    if ratio is not None and chances is not None:
+        chance = chances.slower if ratio.estimate > 1 else chances.faster
+    return Comparison(
+        model=new.model,
+        configuration=_configuration(new),
+        old_ms=None if old.latency_ns is None else old.latency_ns / 1e6,
+        new_ms=None if new.latency_ns is None else new.latency_ns / 1e6,
+        ratio=ratio,
+        chance=chance,
+        instruction_ratio=_instruction_ratio(old, new),
         machine_ratio=machine,
         change=change,
         reason=reason,
@@ -238,23 +320,43 @@ def _compare(
     )
 
 
-def decide(ratio: Interval | None, machine: Interval | None, threshold: float) -> tuple[Change, str]:
+def _drift(machine: Interval | None) -> float:
+    """The machine's own change; 1 where the fixed workload's interval cannot tell it from none."""
+    return 1.0 if machine is None or machine.low <= 1 <= machine.high else machine.estimate
+
+
+def decide(
+    ratio: Interval | None, machine: Interval | None, threshold: float, chances: Chances | None = None
+) -> tuple[Change, str]:
     """Slower or faster only where the interval and, with the machine's drift taken out, the ratio say so.
 
-    A drift that cannot be told from none, by the interval of the fixed workload, is none.
+    Args:
+        ratio: New over old.
+        machine: New over old of the fixed workload.
+        threshold: The change that counts.
+        chances: Holm's p-values over all points; None where the point is judged alone.
 
     Returns:
         The change, and why in words.
     """
     if ratio is None:
         return Change.TOO_NOISY, "fewer than two processes on a side: --processes 5"
-    drift = 1.0 if machine is None or machine.low <= 1 <= machine.high else machine.estimate
+    drift = _drift(machine)
     slower = _judge_up(ratio, drift, threshold)
     faster = _judge_up(_inverse(ratio), 1 / drift, threshold)
-    if slower is Change.SLOWER:
-        return Change.SLOWER, f"{ratio.estimate - 1:+.1%}"
-    if faster is Change.SLOWER:
-        return Change.FASTER, f"{ratio.estimate - 1:+.1%}"
+    known = chances or Chances(slower=0.0, faster=0.0)
+    for told, change, chance in (
+        (slower, Change.SLOWER, known.slower),
+        (faster, Change.FASTER, known.faster),
+    ):
+        if told is not Change.SLOWER:
+            continue
+        if chance <= FALSE_ALARMS:
+            return change, f"{ratio.estimate - 1:+.1%}"
+        return Change.TOO_NOISY, (
+            f"{ratio.estimate - 1:+.1%}, which one of so many points shows by chance "
+            f"(p = {chance:.2f}): more --processes"
+        )
     if Change.TOO_NOISY not in (slower, faster):
         return Change.SAME, f"{ratio.estimate - 1:+.1%}, within {threshold:.1%}"
     if abs(drift - 1) > threshold / 2:

@@ -14,8 +14,9 @@ from edgekit.bench.results import save_result
 from edgekit.core.device import Gpu
 from edgekit.core.measurement import InstructionCount, PowerMode, Result, Status, Verdict
 from edgekit.errors import UsageError
-from edgekit.judge.compare import Change, compare, decide, left_out
+from edgekit.judge.compare import Change, compare, decide, holm, left_out
 from edgekit.judge.intervals import Interval
+from scripts.simulate_gate import alarms
 from tests.conftest import RunCli
 from tests.points import point, process, result, samples
 
@@ -45,6 +46,43 @@ def test_a_slowdown_of_ten_per_cent_is_found_and_equal_runs_are_not() -> None:
         alarms += change_of(old, same) in (Change.SLOWER, Change.FASTER)
     assert found >= 18
     assert alarms == 0
+
+
+def test_a_sweep_of_equal_points_raises_no_alarm_more_often_than_said() -> None:
+    shares = alarms(0.03, 5, 0.0, sweeps=200)
+    assert shares["each"] > 0.4
+    assert shares["holm"] <= 0.05
+
+
+def test_a_sweep_finds_the_one_slower_point() -> None:
+    assert alarms(0.01, 5, 0.1, sweeps=50)["holm"] >= 0.9
+
+
+def test_what_chance_shows_in_one_of_many_points_is_no_alarm() -> None:
+    def sweep(points: int, last: list[float]) -> Result:
+        centers = [[3.0, 3.02, 2.98, 3.01, 2.99]] * (points - 1) + [last]
+        return result(
+            *(
+                point(*[process(samples(center, noise=0)) for center in one], model=f"model {index}")
+                for index, one in enumerate(centers)
+            )
+        )
+
+    old, new = [3.0, 3.1, 2.9, 3.05, 2.95], [3.2, 3.3, 3.1, 3.25, 3.15]
+    [alone] = compare(sweep(1, old), sweep(1, new), threshold=0.03)
+    assert alone.change is Change.SLOWER
+    assert alone.chance is not None and 0 < alone.chance < 0.01
+    *others, last = compare(sweep(40, old), sweep(40, new), threshold=0.03)
+    assert {one.change for one in others} == {Change.SAME}
+    assert last.change is Change.TOO_NOISY
+    assert "one of so many points shows by chance (p = 0.08)" in last.reason
+    assert last.chance == pytest.approx(40 * alone.chance)
+
+
+def test_holm_multiplies_by_the_number_of_points_that_are_left() -> None:
+    assert holm([0.04, 0.01, 0.03]) == pytest.approx([0.06, 0.03, 0.06])
+    assert holm([0.5, 0.9]) == [1.0, 1.0]
+    assert holm([]) == []
 
 
 def test_a_gain_is_faster() -> None:
