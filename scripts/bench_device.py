@@ -22,11 +22,12 @@ from pathlib import Path
 import msgspec
 
 from edgekit._files import sha256_file
-from edgekit.bench.bench import EMULATED_TIMING, BenchOptions
+from edgekit.bench.bench import timing_for
 from edgekit.bench.cell import Cell, take_turn
 from edgekit.bench.several import bench_all
 from edgekit.convert.manifest import load_manifest
 from edgekit.core.artifact import Artifact, ArtifactFile, ArtifactKind
+from edgekit.core.bench_options import BenchOptions
 from edgekit.core.spec import Precision
 from edgekit.device.push import Model, PackedBundle, push_to
 from edgekit.device.store import DeviceStore
@@ -143,7 +144,7 @@ def point_overhead(target: DeviceTarget, subject: Subject, rounds: int) -> float
     for _ in range(rounds + 1):
         started = time.monotonic()
         target.environment(ENGINE)
-        take_turn(target, cell(subject), artifact, EMULATED_TIMING, None)
+        take_turn(target, cell(subject), artifact, timing_for(target.info, BenchOptions()), None)
         target.environment(ENGINE)
         point_s = time.monotonic() - started
         started = time.monotonic()
@@ -157,7 +158,7 @@ def counts(target: DeviceTarget, subject: Subject) -> list[int]:
     artifact = subject.artifact(ArtifactKind.ONNX)
     found = []
     for _ in range(COUNTED_RUNS):
-        turn = take_turn(target, cell(subject), artifact, EMULATED_TIMING, None)
+        turn = take_turn(target, cell(subject), artifact, timing_for(target.info, BenchOptions()), None)
         assert turn.instruction_count is not None
         found.append(turn.instruction_count.total)
     return found

@@ -23,9 +23,10 @@ import msgspec
 from spinning_worker import ENGINE, SLOWER, SpinningTarget
 
 from edgekit.bench.ab import AbOptions, run_ab
-from edgekit.bench.bench import BenchOptions, bench
+from edgekit.bench.bench import bench
 from edgekit.bench.results import load_result
 from edgekit.convert.manifest import find_artifacts
+from edgekit.core.bench_options import BenchOptions
 from edgekit.judge.compare import DEFAULT_THRESHOLD, Change, compare
 from edgekit.judge.intervals import Interval
 from edgekit.parity.reference import References
@@ -129,7 +130,7 @@ def try_ab(slowdown: float, subjects: Sequence[Subject], work: Path) -> Try:
 def try_compare(slowdown: float, subjects: Sequence[Subject], work: Path) -> Try:
     paths = [work / "old.json", work / "new.json"]
     for one, path in zip(subjects, paths, strict=True):
-        options = BenchOptions(engines=(ENGINE,), output=path)
+        options = BenchOptions(engines=(ENGINE,), output=str(path))
         bench(SpinningTarget(), [one], options, show=lambda _: None, references=REFERENCES)
     [found] = compare(load_result(paths[0]), load_result(paths[1]), threshold=DEFAULT_THRESHOLD)
     return Try(

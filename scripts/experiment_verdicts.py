@@ -19,8 +19,9 @@ from pathlib import Path
 import msgspec
 from spinning_worker import DRIFT_PER_S, ENGINE, SECOND_MODE, SLOW_SHARE, SpinningTarget
 
-from edgekit.bench.bench import BenchOptions, bench
+from edgekit.bench.bench import bench
 from edgekit.convert.manifest import find_artifacts
+from edgekit.core.bench_options import BenchOptions
 from edgekit.core.measurement import Point, Verdict
 from edgekit.parity.reference import References
 from edgekit.runners.protocol import Ran, Run
@@ -71,7 +72,7 @@ def main() -> int:
 
 def measure_on(target: Target, subject: Subject, work: Path) -> Point:
     """The only point of a bench with its defaults."""
-    options = BenchOptions(engines=(ENGINE,), output=work / "result.json")
+    options = BenchOptions(engines=(ENGINE,), output=str(work / "result.json"))
     outcome = bench(target, [subject], options, show=lambda _: None, references=References(HostTarget()))
     return outcome.result.points[0]
 

@@ -13,7 +13,8 @@ import msgspec
 from edgekit import __version__
 from edgekit.android.package_manager import require_app_runtime, require_installed
 from edgekit.android.project import PACKAGE
-from edgekit.core.measurement import Point, PowerMode, Result
+from edgekit.core.bench_options import PowerMode
+from edgekit.core.measurement import Point, Result
 from edgekit.core.result_versions import ResultFormatError, decode_result
 from edgekit.device.lock import held
 from edgekit.device.probe import probe

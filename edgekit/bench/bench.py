@@ -14,52 +14,13 @@ from edgekit import __version__
 from edgekit.bench.cell import Cell, Timing
 from edgekit.bench.results import default_path, load_result, save_result
 from edgekit.bench.sweep import ShowProgress, Sweep, logger
+from edgekit.core.bench_options import BenchOptions
 from edgekit.core.device import DeviceInfo
-from edgekit.core.measurement import Point, PointError, PowerMode, Result, Status, now
-from edgekit.core.spec import Precision
+from edgekit.core.measurement import Point, PointError, Result, Status, now
 from edgekit.errors import DeviceLostError, UnsupportedError, UsageError
 from edgekit.parity.reference import References
 from edgekit.runners.engines import check_engine_options
 from edgekit.targets.target import HostTarget, Subject, Target
-
-# On the emulated device an inference takes a second: enough runs to see that it repeats.
-EMULATED_TIMING = Timing(warmup=2, warmup_s=0.0, until_steady=False, repeats=3, min_s=0.0, max_s=600.0)
-EMULATED_PROCESSES = 1
-DEFAULT_PROCESSES = 5
-
-
-class BenchOptions(msgspec.Struct, frozen=True, kw_only=True):
-    """What `bench` was asked; None takes the default of the target.
-
-    Attributes:
-        cores: `0,1`, `big`, `little` or `all`; None binds nothing.
-        power_modes: Paddle Lite's, on devices; empty asks for none.
-        target_ci: Relative half-width of the latency's interval at which a point is good enough; `max_s` is
-            then the most seconds of a point's processes altogether.
-        engine_options: NAME -> VALUE, for the engines that have such an option.
-        output: The result file; None for `results/TIME-TARGET.json`.
-        command: The command line, stored with the result.
-        resume: A result file of the same command: what has finished there is kept, the rest is measured,
-            and the file is written again.
-    """
-
-    engines: tuple[str, ...]
-    precisions: tuple[Precision, ...] = (Precision.FP32,)
-    threads: tuple[int, ...] = (1,)
-    batch_sizes: tuple[int, ...] = (1,)
-    cores: str | None = None
-    power_modes: tuple[PowerMode, ...] = ()
-    warmup: int | None = None
-    repeats: int | None = None
-    min_s: float | None = None
-    max_s: float | None = None
-    cooldown_s: float = 0.0
-    processes: int | None = None
-    target_ci: float | None = None
-    engine_options: dict[str, str] = {}
-    output: Path | None = None
-    command: tuple[str, ...] = ()
-    resume: Path | None = None
 
 
 class Outcome(msgspec.Struct, frozen=True, kw_only=True):
@@ -83,6 +44,8 @@ def bench(
     options: BenchOptions,
     *,
     show: ShowProgress,
+    resume: Path | None = None,
+    command: Sequence[str] = (),
     stop: threading.Event | None = None,
     references: References | None = None,
 ) -> Outcome:
@@ -95,6 +58,9 @@ def bench(
         subjects: The models.
         options: What was asked.
         show: Told before and after every turn.
+        resume: A result file that was measured with these options: what has finished there is kept, the
+            rest is measured, and the file is written again.
+        command: The command line, stored with the result for people.
         stop: Set by another thread, it ends the sweep as Ctrl-C does.
         references: Shared between targets that are measured at the same time.
 
@@ -105,6 +71,7 @@ def bench(
     """
     if not subjects:
         raise UsageError("nothing to measure: no model is exported", hint="edgekit export PPLCNet_x0_25")
+    options = options.with_defaults(host=_is_host(target.info), emulated=target.info.emulated)
     check_engine_options(options.engine_options, options.engines)
     if options.target_ci is not None and target.info.emulated:
         raise UsageError(
@@ -114,13 +81,13 @@ def bench(
     for engine in options.engines:
         target.prepare(engine)
     cells = plan(target, subjects, options)
-    path, document = _document(target.info, options)
+    path, document = _document(target.info, options, resume, command)
     sweep = Sweep(
         target,
         cells,
         requested_cores=options.cores,
         timing=timing_for(target.info, options),
-        processes=options.processes or (EMULATED_PROCESSES if target.info.emulated else DEFAULT_PROCESSES),
+        processes=options.processes or 1,
         cooldown_s=options.cooldown_s,
         target_ci=options.target_ci,
         references=references or References(target if isinstance(target, HostTarget) else HostTarget()),
@@ -145,23 +112,32 @@ def bench(
     return Outcome(result=result, path=path, interrupted=interrupted, error=_first_error(result.points))
 
 
-def _document(info: DeviceInfo, options: BenchOptions) -> tuple[Path, Result]:
+def _is_host(info: DeviceInfo) -> bool:
+    return info.transport == "local"
+
+
+def _document(
+    info: DeviceInfo, options: BenchOptions, resume: Path | None, command: Sequence[str]
+) -> tuple[Path, Result]:
     """Where the result goes, and what it starts from: nothing, or what an earlier run has left."""
-    if options.resume is not None:
-        earlier = load_result(options.resume)
+    if resume is not None:
+        earlier = load_result(resume)
         if earlier.target.serial != info.serial:
             raise UsageError(
-                f"resuming {options.resume}: it was measured on {earlier.target.serial}, not {info.serial}",
-                hint=f"edgekit bench --resume {options.resume} --device {earlier.target.serial}",
+                f"resuming {resume}: it was measured on {earlier.target.serial}, not {info.serial}",
+                hint=f"edgekit bench --resume {resume} --device {earlier.target.serial}",
             )
-        return options.resume, msgspec.structs.replace(earlier, ended_at=None, target=info)
+        return resume, msgspec.structs.replace(earlier, ended_at=None, target=info)
     started = datetime.now(timezone.utc)
-    return options.output or default_path(started, info.serial), Result(
+    path = default_path(started, info.serial) if options.output is None else Path(options.output)
+    devices = () if _is_host(info) else (info.serial,)
+    return path, Result(
         run_id=f"{started:%Y%m%dT%H%M%SZ}-{secrets.token_hex(4)}",
         started_at=started.isoformat(timespec="milliseconds"),
         ended_at=None,
         edgekit_version=__version__,
-        command=options.command,
+        command=tuple(command),
+        options=msgspec.structs.replace(options, devices=devices),
         target=info,
         points=(),
     )
@@ -169,7 +145,7 @@ def _document(info: DeviceInfo, options: BenchOptions) -> tuple[Path, Result]:
 
 def plan(target: Target, subjects: Sequence[Subject], options: BenchOptions) -> list[Cell]:
     """Every combination asked, model by model, in the order of the command line."""
-    if options.power_modes and target.info.transport == "local":
+    if options.power_modes and _is_host(target.info):
         raise UsageError("--power-mode: hosts have none", hint="bind threads with --cores 0,1")
     cores = resolve_cores(target.info, options.cores)
     return [
@@ -217,23 +193,24 @@ def resolve_cores(info: DeviceInfo, asked: str | None) -> tuple[int, ...] | None
 
 
 def timing_for(info: DeviceInfo, options: BenchOptions) -> Timing:
-    """The target's defaults with what was asked. Raises UsageError."""
-    default = EMULATED_TIMING if info.emulated else Timing()
-    max_s = default.max_s if options.max_s is None else options.max_s
-    timing = Timing(
-        warmup=default.warmup if options.warmup is None else options.warmup,
-        warmup_s=default.warmup_s,
-        until_steady=default.until_steady,
-        repeats=default.repeats if options.repeats is None else options.repeats,
-        min_s=min(default.min_s, max_s) if options.min_s is None else options.min_s,
-        max_s=max_s,
-    )
-    if timing.max_s < timing.min_s:
+    """How long a process is measured on a target. Raises UsageError."""
+    options = options.with_defaults(host=_is_host(info), emulated=info.emulated)
+    assert options.warmup is not None and options.repeats is not None, "every target has a default"
+    assert options.min_s is not None and options.max_s is not None, "every target has a default"
+    if options.max_s < options.min_s:
         raise UsageError(
-            f"--max-secs {timing.max_s:g} is less than --min-secs {timing.min_s:g}",
-            hint=f"--min-secs {timing.max_s:g}",
+            f"--max-secs {options.max_s:g} is less than --min-secs {options.min_s:g}",
+            hint=f"--min-secs {options.max_s:g}",
         )
-    return timing
+    # On the emulated device an inference takes a second: enough runs to see that it repeats.
+    return Timing(
+        warmup=options.warmup,
+        warmup_s=0.0 if info.emulated else 0.5,
+        until_steady=not info.emulated,
+        repeats=options.repeats,
+        min_s=options.min_s,
+        max_s=options.max_s,
+    )
 
 
 def _first_error(points: Sequence[Point]) -> PointError | None:

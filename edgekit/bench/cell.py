@@ -12,12 +12,12 @@ import msgspec
 
 from edgekit.bench.warmup import seconds_ns, warm_up
 from edgekit.core.artifact import Artifact
+from edgekit.core.bench_options import PowerMode
 from edgekit.core.measurement import (
     ArtifactRef,
     CoreState,
     Environment,
     InstructionCount,
-    PowerMode,
     ProcessRun,
     Startup,
     now,
@@ -53,12 +53,12 @@ class Timing(msgspec.Struct, frozen=True, kw_only=True):
         max_s: No inference is started after this many seconds of timed inference.
     """
 
-    warmup: int = 10
-    warmup_s: float = 0.5
-    until_steady: bool = True
-    repeats: int = 100
-    min_s: float = 2.0
-    max_s: float = 60.0
+    warmup: int
+    warmup_s: float
+    until_steady: bool
+    repeats: int
+    min_s: float
+    max_s: float
 
 
 class Cell(msgspec.Struct, frozen=True, kw_only=True):

@@ -5,11 +5,13 @@ from __future__ import annotations
 import logging
 import threading
 from collections.abc import Sequence
+from pathlib import Path
 
 import msgspec
 
-from edgekit.bench.bench import BenchOptions, Outcome, bench
+from edgekit.bench.bench import Outcome, bench
 from edgekit.bench.sweep import Progress, ShowProgress
+from edgekit.core.bench_options import BenchOptions
 from edgekit.core.measurement import PointError
 from edgekit.errors import EdgekitError, UsageError
 from edgekit.parity.reference import References
@@ -29,19 +31,25 @@ class TargetOutcome(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def bench_all(
-    targets: Sequence[Target], subjects: Sequence[Subject], options: BenchOptions, *, show: ShowProgress
+    targets: Sequence[Target],
+    subjects: Sequence[Subject],
+    options: BenchOptions,
+    *,
+    show: ShowProgress,
+    resume: Path | None = None,
+    command: Sequence[str] = (),
 ) -> list[TargetOutcome]:
     """Measure on every target; what fails on one does not stop the others.
 
     Ctrl-C ends every sweep after the turn that runs; a second one ends them at once, and what was saved
-    after their last turns is what is left.
+    after their last turns is what is left. `resume` and `command` are those of `bench`.
 
     Raises:
         UsageError: Options that cannot be met by several targets.
         KeyboardInterrupt: The second Ctrl-C.
     """
     if len(targets) == 1:
-        outcome = bench(targets[0], subjects, options, show=show)
+        outcome = bench(targets[0], subjects, options, show=show, resume=resume, command=command)
         return [TargetOutcome(serial=targets[0].info.serial, outcome=outcome, error=outcome.error)]
     if options.output is not None:
         raise UsageError(
@@ -60,7 +68,15 @@ def bench_all(
             show(msgspec.structs.replace(step, label=f"{serial}: {step.label}"))
 
         try:
-            outcome = bench(target, subjects, options, show=show_here, stop=stop, references=references)
+            outcome = bench(
+                target,
+                subjects,
+                options,
+                show=show_here,
+                command=command,
+                stop=stop,
+                references=references,
+            )
             slots[index] = TargetOutcome(serial=serial, outcome=outcome, error=outcome.error)
         except EdgekitError as error:
             failure = PointError(message=error.message, hint=error.hint, exit_code=error.exit_code)

@@ -1,4 +1,4 @@
-"""`edgekit bench --ab A B`: what of bench's options it takes, and how its answer is shown."""
+"""`edgekit bench --ab A B`: its call and how its answer is shown."""
 
 from __future__ import annotations
 
@@ -6,51 +6,41 @@ import contextlib
 from typing import TYPE_CHECKING
 
 import click
-from click.core import ParameterSource
 
 from edgekit.cli.options import echo_json, note
-from edgekit.cli.targets import find_subjects, parse_engine_options
+from edgekit.cli.targets import find_subjects
 
 if TYPE_CHECKING:
     from edgekit.bench.ab import AbReport
-
-TAKEN = (
-    "names", "ab", "host", "engines", "precisions", "threads", "batch_sizes", "cores", "processes",
-    "engine_options", "no_install", "as_json",
-)  # fmt: skip
+    from edgekit.core.bench_options import BenchOptions
 
 
-def bench_ab(ctx: click.Context) -> int:
-    """Run it with the parameters that bench was called with; refuse those that it would ignore."""
+def bench_ab(options: BenchOptions, *, as_json: bool) -> int:
+    """Run it and show what came out; options that it does not take have been refused."""
     from edgekit.bench.ab import AbOptions, run_ab
     from edgekit.bench.bench import resolve_cores
-    from edgekit.core.spec import Precision
     from edgekit.parity.reference import References
     from edgekit.targets.target import HostTarget
 
-    asked = ctx.params
-    for name in asked:
-        if name not in TAKEN and ctx.get_parameter_source(name) is ParameterSource.COMMANDLINE:
-            raise click.UsageError(f"--ab does not go with --{name.replace('_', '-')}")
-    if not asked["host"] or len(asked["names"]) != 2:
+    if not options.host or len(options.models) != 2:
         raise click.UsageError("--ab compares two models on this machine: edgekit bench --host --ab A B")
-    engines = asked["engines"] or ("paddle",)
-    if max(len(asked[name] or ()) for name in ("engines", "precisions", "threads", "batch_sizes")) > 1:
+    engines = options.with_defaults(host=True).engines
+    if any(len(each) > 1 for each in (engines, options.precisions, options.threads, options.batch_sizes)):
         raise click.UsageError("--ab takes one engine, precision, number of threads and batch size")
     # Two equal names are A against A, the control of the control.
-    a, b = (find_subjects([name])[0] for name in asked["names"])
-    with contextlib.closing(HostTarget(install=not asked["no_install"])) as target:
-        options = AbOptions(
+    a, b = (find_subjects([name])[0] for name in options.models)
+    with contextlib.closing(HostTarget(install=not options.no_install)) as target:
+        asked = AbOptions(
             engine=engines[0],
-            precision=Precision(asked["precisions"][0]),
-            threads=asked["threads"][0],
-            batch_size=asked["batch_sizes"][0],
-            cores=resolve_cores(target.info, asked["cores"]),
-            options=parse_engine_options(asked["engine_options"]),
-            trios=asked["processes"],
+            precision=options.precisions[0],
+            threads=options.threads[0],
+            batch_size=options.batch_sizes[0],
+            cores=resolve_cores(target.info, options.cores),
+            options=options.engine_options,
+            trios=options.processes,
         )
-        report = run_ab(target, a, b, options, references=References(target), show=note)
-    if asked["as_json"]:
+        report = run_ab(target, a, b, asked, references=References(target), show=note)
+    if as_json:
         echo_json(report)
     else:
         click.echo(_render(report))

@@ -76,12 +76,10 @@ class Percentage(click.ParamType[float]):
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> float:
         if isinstance(value, float):
             return value
-        text = str(value).strip()
-        try:
-            share = float(text.removesuffix("%")) / 100 if text.endswith("%") else -1.0
-        except ValueError:
-            share = -1.0
-        if not 0 < share < 10:
+        from edgekit.core.units import parse_percentage
+
+        share = parse_percentage(str(value))
+        if share is None:
             self.fail(f"{value!r} is not a percentage like 3%", param, ctx)
         return share
 

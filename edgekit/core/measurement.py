@@ -9,13 +9,14 @@ from typing import Annotated
 import msgspec
 from msgspec import Meta
 
+from edgekit.core.bench_options import BenchOptions, PowerMode
 from edgekit.core.device import DeviceInfo, Gpu
 from edgekit.core.parity import Parity
 from edgekit.core.spec import Precision
 from edgekit.core.stats import median
 
 # Raised when a field is taken away or comes to mean something else; `result_versions` then learns the step.
-RESULT_SCHEMA_VERSION = 2
+RESULT_SCHEMA_VERSION = 3
 
 LARGEST = 2**63 - 1
 Count = Annotated[int, Meta(ge=0, le=LARGEST)]
@@ -51,17 +52,6 @@ class Verdict(enum.Enum):
     UNSTABLE = "unstable"
     EMULATED = "emulated"
     VALID = "valid"
-
-
-class PowerMode(enum.Enum):
-    """Paddle Lite's names for where threads are bound; the number is its enum value."""
-
-    HIGH = "HIGH"
-    LOW = "LOW"
-    FULL = "FULL"
-    NO_BIND = "NO_BIND"
-    RAND_HIGH = "RAND_HIGH"
-    RAND_LOW = "RAND_LOW"
 
 
 class ArtifactRef(msgspec.Struct, frozen=True, kw_only=True):
@@ -287,7 +277,13 @@ class Point(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Result(msgspec.Struct, frozen=True, kw_only=True):
-    """A whole sweep on one target: the document that `bench` writes."""
+    """A whole sweep on one target: the document that `bench` writes.
+
+    Attributes:
+        command: The command line, for people.
+        options: What `--resume` measures with: everything that was asked, with the target's defaults; None
+            in files of version 2 and in those that the app wrote.
+    """
 
     schema_version: int = RESULT_SCHEMA_VERSION
     run_id: str
@@ -295,5 +291,6 @@ class Result(msgspec.Struct, frozen=True, kw_only=True):
     ended_at: Timestamp | None
     edgekit_version: str
     command: tuple[str, ...]
+    options: BenchOptions | None = None
     target: DeviceInfo
     points: tuple[Point, ...]

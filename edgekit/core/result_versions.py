@@ -88,7 +88,12 @@ def _from_1(document: Document) -> None:
             core.pop("max_frequency_khz", None)
 
 
-UPGRADES: dict[int, Callable[[Document], None]] = {1: _from_1}
+def _from_2(document: Document) -> None:
+    """Version 2 did not have the options: `--resume` read the command line again."""
+    document["options"] = None
+
+
+UPGRADES: dict[int, Callable[[Document], None]] = {1: _from_1, 2: _from_2}
 """By version, the step to the next; each changes the document that it is given."""
 
 

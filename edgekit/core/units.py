@@ -29,3 +29,13 @@ def format_count(count: float) -> str:
             return f"{value:.0f}" if not unit else f"{value:.4g}{unit}"
         value /= 1000
     raise AssertionError
+
+
+def parse_percentage(text: str) -> float | None:
+    """`3%` as 0.03; None for what has no sign or is not between nothing and ten times as much."""
+    number, sign, rest = text.strip().partition("%")
+    try:
+        share = float(number) / 100
+    except ValueError:
+        return None
+    return share if sign and not rest and 0 < share < 10 else None

@@ -8,10 +8,11 @@ from pathlib import Path
 
 import msgspec
 
-from edgekit.bench.bench import BenchOptions, bench
+from edgekit.bench.bench import bench
 from edgekit.bench.sweep import ShowProgress
 from edgekit.convert.manifest import DEFAULT_ROOT, find_artifacts
 from edgekit.core.artifact import MANIFEST_NAME, ArtifactKind
+from edgekit.core.bench_options import BenchOptions
 from edgekit.core.measurement import Point
 from edgekit.core.spec import ModelSpec, Precision
 from edgekit.errors import EdgekitError, InputError, RunnerError, UsageError
@@ -222,7 +223,7 @@ def count_network(
             engines=(soc.engine,),
             precisions=(precision,),
             threads=tuple(threads),
-            output=work / "counts.json",
+            output=str(work / "counts.json"),
         )
         with opened_targets([instance.config.address], install=install) as targets:
             outcome = bench(targets[0], [subject], options, show=show)

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
-from edgekit.bench.bench import EMULATED_TIMING
+from edgekit.bench.bench import timing_for
 from edgekit.convert.formats.nb import read_operators
 from edgekit.convert.manifest import verify_files
+from edgekit.core.bench_options import BenchOptions
 from edgekit.core.profile import Cost, Kind, Profile, Unit, shares
 from edgekit.core.spec import Precision
 from edgekit.errors import RunnerError, UnsupportedError
@@ -52,6 +53,7 @@ def profile_device(
     operators = read_operators(subject.directory / artifact.main_file)
     kernels = kernel_entries(target.bundle_file(ENGINE, LIBRARY))
     entries = entry_list(LIBRARY, kernels)
+    timing = timing_for(target.info, BenchOptions())
     costs: dict[int, dict[Kind, Cost]] = {}
     version = ""
     for number in sorted(set(threads)):
@@ -60,11 +62,11 @@ def profile_device(
             loaded = session.load(load_request(target, subject, artifact, threads=number))
             session.run(
                 Run(
-                    warmup=EMULATED_TIMING.warmup,
+                    warmup=timing.warmup,
                     warmup_ns=0,
-                    repeats=EMULATED_TIMING.repeats,
+                    repeats=timing.repeats,
                     min_ns=0,
-                    max_ns=round(EMULATED_TIMING.max_s * 1e9),
+                    max_ns=round(timing.max_s * 1e9),
                     mark=True,
                 )
             )
@@ -81,7 +83,7 @@ def profile_device(
         precision=precision.value,
         unit=Unit.INSTRUCTIONS,
         processes=1,
-        repeats=EMULATED_TIMING.repeats,
+        repeats=timing.repeats,
         threads=tuple(costs),
         operators=shares(costs),
     )

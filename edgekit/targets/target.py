@@ -10,8 +10,9 @@ from typing import Protocol
 import msgspec
 
 from edgekit.core.artifact import Artifact, ArtifactKind, Manifest
+from edgekit.core.bench_options import PowerMode
 from edgekit.core.device import DeviceInfo
-from edgekit.core.measurement import Environment, InstructionCount, PowerMode
+from edgekit.core.measurement import Environment, InstructionCount
 from edgekit.core.processes import ProcessWatch
 from edgekit.core.spec import Precision
 from edgekit.errors import InputError, UnsupportedError

@@ -19,7 +19,8 @@ from edgekit.android import bench as app_bench
 from edgekit.android.bench import AppSweep, run_in_app
 from edgekit.android.package_manager import install, require_app_runtime
 from edgekit.android.side_by_side import pair_up
-from edgekit.core.measurement import Point, PowerMode, Result, Status
+from edgekit.core.bench_options import PowerMode
+from edgekit.core.measurement import Point, Result, Status
 from edgekit.errors import DeviceError, InputError, RunnerError
 from edgekit.toolchain.cache import cache_directory
 from edgekit.transports.adb import AdbTransport

@@ -37,7 +37,7 @@ def test_a_model_against_itself(run_cli: RunCli, x0_25: Path, tmp_path: Path) ->
         (["--threads", "1,2"], "takes one engine"),
         (["--target-ci", "1%"], "does not go with --target-ci"),
         (["--engine", "onnxruntime", "--engine-option", "onednn=off"], "none of onnxruntime has it"),
-        (["--device", "S"], "does not go with --devices"),
+        (["--device", "S"], "does not go with --device"),
     ],
 )
 def test_what_it_cannot_do_is_refused(

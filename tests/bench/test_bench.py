@@ -14,11 +14,12 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from edgekit.bench.bench import BenchOptions, resolve_cores, timing_for
 from edgekit.bench.bench import bench as run_bench
+from edgekit.bench.bench import resolve_cores, timing_for
 from edgekit.bench.results import load_result
 from edgekit.convert.manifest import find_artifacts
 from edgekit.core.artifact import MANIFEST_NAME
+from edgekit.core.bench_options import BenchOptions
 from edgekit.core.device import Cluster, DeviceInfo
 from edgekit.core.measurement import Environment, Result, Status, Verdict
 from edgekit.errors import UsageError
@@ -55,7 +56,7 @@ class Elsewhere(HostTarget):
 def test_the_fixed_workload_of_a_device_is_its_runners(x0_25: Path, tmp_path: Path) -> None:
     directory, manifest = find_artifacts(str(x0_25))
     options = BenchOptions(
-        engines=("onnxruntime",), processes=2, repeats=12, min_s=0.0, output=tmp_path / "out.json"
+        engines=("onnxruntime",), processes=2, repeats=12, min_s=0.0, output=str(tmp_path / "out.json")
     )
     with contextlib.closing(Elsewhere()) as target:
         subject = Subject(directory=directory, manifest=manifest)
@@ -319,3 +320,5 @@ def test_emulated_devices_run_few_inferences() -> None:
     assert asked.repeats == 7
     assert timing_for(PHONE, BenchOptions(engines=("paddlelite",))).min_s == 2
     assert timing_for(PHONE, BenchOptions(engines=("paddlelite",), max_s=0.5)).min_s == 0.5
+    with pytest.raises(UsageError, match="--max-secs 1 is less than --min-secs 5"):
+        timing_for(PHONE, BenchOptions(max_s=1, min_s=5))

@@ -3,39 +3,85 @@
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 
+import msgspec
 import pytest
 
-from edgekit.bench.config import load_config, to_words
-from edgekit.errors import InputError
+from edgekit.bench.config import load_config
+from edgekit.cli.bench_options import given_options
+from edgekit.cli.commands.bench import command
+from edgekit.core.bench_options import OPTIONS, BenchOptions, FieldOption, Place, PowerMode
+from edgekit.core.spec import Precision
+from edgekit.errors import InputError, UsageError
 from tests.conftest import RunCli
 
 QUICK = "repeats = 3\nwarmup = 1\nmin-secs = 0\nprocesses = 1\nhost = true\n"
 
 
-def test_every_option_becomes_its_words(tmp_path: Path) -> None:
+def test_a_configuration_gives_the_fields_of_the_record(tmp_path: Path) -> None:
     path = tmp_path / "bench.toml"
     path.write_text(
-        'models = ["a", "b"]\ndevice = ["one", "two"]\nengine = ["paddle", "openvino"]\nthreads = [1, 2]\n'
-        'batch-size = 4\nprecision = "fp32"\ncores = [0, 1]\nmin-secs = 0.5\n'
-        'output = "out.json"\n[engine-option]\nonednn = "off"\n'
+        'models = ["a", "b"]\ndevice = ["one", "two"]\nengine = "paddle,openvino"\nthreads = [1, 2]\n'
+        'batch-size = 4\nprecision = "fp32"\ncores = [0, 1]\nmin-secs = 0.5\ncooldown = 1\n'
+        'target-ci = "3%"\noutput = "out.json"\n[engine-option]\nonednn = "off"\n'
     )
-    assert to_words(load_config(path)) == [
-        *("--device", "one", "--device", "two"),
-        *("--engine", "paddle,openvino", "--precision", "fp32", "--threads", "1,2", "--batch-size", "4"),
-        *("--cores", "0,1", "--min-secs", "0.5", "--output", "out.json"),
-        *("--engine-option", "onednn=off", "--", "a", "b"),
-    ]
+    assert BenchOptions(**load_config(path)) == BenchOptions(
+        models=("a", "b"),
+        devices=("one", "two"),
+        engines=("paddle", "openvino"),
+        threads=(1, 2),
+        batch_sizes=(4,),
+        precisions=(Precision.FP32,),
+        cores="0,1",
+        min_s=0.5,
+        cooldown_s=1.0,
+        target_ci=0.03,
+        output="out.json",
+        engine_options={"onednn": "off"},
+    )
+
+
+WORDS = {
+    "str": "word", "int": "7", "float": "7.5", "Precision": "bf16", "PowerMode": "LOW", "dict": "name=value",
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("one", OPTIONS, ids=lambda one: one.name)
+def test_the_command_line_and_a_configuration_give_the_same(one: FieldOption, tmp_path: Path) -> None:
+    """Whatever the record has, both ways lead to it."""
+    kind = next(
+        name for name in (*WORDS, "bool") if re.search(rf"\b{name}\b", str(one.type).split("Option(")[0])
+    )
+    kind = "dict" if isinstance(one.default, dict) else kind
+    flags = () if one.option.argument else (f"--{one.name}",)
+    word = "7%" if one.option.percent else WORDS.get(kind)
+    parsed = command.make_context("bench", [*flags, *(() if kind == "bool" else (str(word),))])
+    given = given_options(parsed.params)
+    assert list(given) == [one.field], "nothing else is taken for asked"
+    as_toml = {"bool": "true", "int": word, "float": word, "dict": '{name = "value"}'}
+    path = tmp_path / "bench.toml"
+    value = f'"{word}"' if one.option.percent else as_toml.get(kind, f'"{word}"')
+    path.write_text(f"{one.name} = {value}\n")
+    assert load_config(path) == given
+    made = BenchOptions(**given)
+    assert getattr(made, one.field) != one.default
+    assert msgspec.json.decode(msgspec.json.encode(made), type=BenchOptions) == made
 
 
 @pytest.mark.parametrize(
     ("text", "said"),
     [
-        ("thread = 1", "unknown field `thread`"),
-        ("threads = 0", "threads"),
-        ('threads = "many"', "threads"),
+        ("thread = 1", "no option `thread`; did you mean `threads`"),
+        ("min_s = 1", "no option `min_s`"),
+        ("threads = 0", "`threads`: Expected `int` >= 1"),
+        ('threads = "many"', "`threads`: "),
         ("threads =", "configuration"),
+        ("target-ci = 0.03", "not a percentage"),
+        ('target-ci = "3"', "not a percentage"),
+        ('precision = "fp64"', "`precision`: Invalid enum value 'fp64'"),
+        ('host = "yes"', "`host`: Expected `bool`"),
     ],
 )
 def test_what_is_no_option_is_named(tmp_path: Path, text: str, said: str) -> None:
@@ -44,6 +90,29 @@ def test_what_is_no_option_is_named(tmp_path: Path, text: str, said: str) -> Non
     with pytest.raises(InputError, match=said) as caught:
         load_config(path)
     assert str(path) in caught.value.message
+
+
+def test_a_place_refuses_what_it_does_not_have_by_name() -> None:
+    for place, options, said in (
+        (Place.HOST, BenchOptions(host=True, devices=("one",)), "--host excludes --device"),
+        (Place.HOST, BenchOptions(power_modes=(PowerMode.HIGH,)), "--host excludes --power-mode"),
+        (Place.DEVICE, BenchOptions(engine_options={"a": "b"}), "--engine-option is for --host"),
+        (Place.AB, BenchOptions(repeats=3), "--ab does not go with --repeats"),
+    ):
+        with pytest.raises(UsageError, match=said):
+            options.check_place(place)
+    BenchOptions(host=True, models=("a",), repeats=3).check_place(Place.HOST)
+
+
+def test_defaults_are_the_targets() -> None:
+    asked = BenchOptions(repeats=7, max_s=0.5)
+    host, phone, emulated = (asked.with_defaults(host=place == 0, emulated=place == 2) for place in range(3))
+    assert host.engines == ("paddle",)
+    assert phone.engines == emulated.engines == ("paddlelite",)
+    assert [one.processes for one in (host, phone, emulated)] == [5, 5, 1]
+    assert [one.repeats for one in (host, phone, emulated)] == [7, 7, 7]
+    assert [one.min_s for one in (host, phone, emulated)] == [0.5, 0.5, 0.0]
+    assert host.with_defaults(host=False) == host, "what is settled stays"
 
 
 def test_a_sweep_by_configuration_resumes(
@@ -64,6 +133,8 @@ def test_a_sweep_by_configuration_resumes(
     if has_x86_nb:
         assert asked[3] == ("paddlelite", 2, "skipped")
         assert "1 thread" in points[3]["error"]["message"]
+    # The options are in the result: what the configuration says now is another sweep.
+    config.write_text('engine = "openvino"\nbatch-size = 9\n')
     resumed = run_cli(["bench", "--resume", "tonight.json", "--json"], cwd=tmp_path)
     assert resumed.exit_code == 0, resumed.stderr
     again = json.loads(resumed.stdout)["points"]

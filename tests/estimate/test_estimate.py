@@ -12,7 +12,8 @@ import pytest
 from edgekit.bench.results import save_result
 from edgekit.convert.manifest import load_manifest, write_manifest
 from edgekit.core.artifact import Artifact, ArtifactFile, ArtifactKind, Manifest, TensorSpec
-from edgekit.core.measurement import ArtifactRef, Point, PowerMode, Result, Verdict
+from edgekit.core.bench_options import PowerMode
+from edgekit.core.measurement import ArtifactRef, Point, Result, Verdict
 from edgekit.core.spec import Platform, Precision, Preprocess
 from edgekit.errors import InputError, UsageError
 from edgekit.estimate.estimate import count_network, estimate, known_count

@@ -11,8 +11,9 @@ import pytest
 
 from edgekit.bench.ab import decide_ab
 from edgekit.bench.results import save_result
+from edgekit.core.bench_options import PowerMode
 from edgekit.core.device import Gpu
-from edgekit.core.measurement import InstructionCount, PowerMode, Result, Status, Verdict
+from edgekit.core.measurement import InstructionCount, Result, Status, Verdict
 from edgekit.errors import UsageError
 from edgekit.judge.compare import Change, compare, decide, holm, left_out
 from edgekit.judge.intervals import Interval

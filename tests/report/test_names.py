@@ -5,8 +5,9 @@ from __future__ import annotations
 import msgspec
 import pytest
 
+from edgekit.core.bench_options import PowerMode
 from edgekit.core.device import Gpu
-from edgekit.core.measurement import Point, PowerMode, Result, Status, Verdict
+from edgekit.core.measurement import Point, Result, Status, Verdict
 from edgekit.core.spec import Precision
 from edgekit.report.html import as_html
 from edgekit.report.names import point_names

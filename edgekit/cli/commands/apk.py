@@ -129,7 +129,7 @@ def bench(
     """
     from edgekit.android.bench import AppSweep, run_in_app
     from edgekit.bench.results import load_result
-    from edgekit.core.measurement import PowerMode
+    from edgekit.core.bench_options import PowerMode
 
     sweep = AppSweep(
         models=models,

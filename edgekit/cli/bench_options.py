@@ -1,0 +1,107 @@
+"""The record of bench's options as click's declarations."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any, TypeVar
+
+import click
+import msgspec
+from msgspec import inspect
+
+from edgekit.cli.options import (
+    IntList,
+    Percentage,
+    WordList,
+    adb_server_option,
+    allow_mismatch_option,
+    device_option,
+    no_install_option,
+)
+from edgekit.cli.targets import parse_engine_options
+from edgekit.core.bench_options import OPTIONS, FieldOption
+
+F = TypeVar("F", bound=Callable[..., Any])
+
+# Declared once for several commands.
+SHARED: dict[str, Callable[[Any], Any]] = {
+    "devices": device_option,
+    "adb_servers": adb_server_option,
+    "allow_mismatch": allow_mismatch_option,
+    "no_install": no_install_option,
+}
+
+
+def bench_options(function: F) -> F:
+    """Declare every option of the record, in its order; parameters have the names of its fields."""
+    for one in reversed(OPTIONS):
+        function = _declared(one)(function)
+    return function
+
+
+def given_options(parameters: Mapping[str, Any]) -> dict[str, Any]:
+    """What was asked on the command line, by field and in the record's types."""
+    given = {}
+    for one in OPTIONS:
+        value = parameters[one.field]
+        if value is None or value is False or value == ():
+            continue
+        if isinstance(one.default, dict):
+            value = parse_engine_options(value)
+        elif isinstance(value, Path):
+            value = str(value)
+        given[one.field] = msgspec.convert(value, one.type)
+    return given
+
+
+def _declared(one: FieldOption) -> Callable[[F], F]:
+    option = one.option
+    if option.argument:
+        return click.argument(one.field, nargs=-1, metavar="[NAME]...")
+    if option.help is None:
+        return SHARED[one.field]
+    if isinstance(one.default, bool):
+        return click.option(f"--{one.name}", one.field, is_flag=True, help=option.help)
+    flags = (f"--{one.name}",) if option.short is None else (option.short, f"--{one.name}")
+    return click.option(
+        *flags, one.field, type=_type(one), multiple=option.repeated, metavar=option.metavar,
+        help=option.help + _shown_default(one),
+    )  # fmt: skip
+
+
+def _type(one: FieldOption) -> click.ParamType[Any]:
+    """click's type of a field."""
+    kind = inspect.type_info(one.type)
+    if isinstance(kind, inspect.Metadata):
+        kind = kind.type
+    if isinstance(kind, inspect.UnionType):
+        kind = next(each for each in kind.types if not isinstance(each, inspect.NoneType))
+    if one.option.percent:
+        return Percentage()
+    if one.option.path:
+        return click.Path(path_type=Path, dir_okay=False)
+    if isinstance(kind, inspect.VarTupleType):
+        item = kind.item_type
+        if isinstance(item, inspect.IntType):
+            return IntList()
+        choices = tuple(each.value for each in item.cls) if isinstance(item, inspect.EnumType) else None
+        return WordList(choices)
+    if isinstance(kind, inspect.IntType):
+        return click.IntRange(kind.ge)
+    if isinstance(kind, inspect.FloatType):
+        return click.FloatRange(kind.ge if kind.gt is None else kind.gt, min_open=kind.gt is not None)
+    return click.STRING
+
+
+def _shown_default(one: FieldOption) -> str:
+    """The field's default, or the one of a device; nothing where that is nothing."""
+    shown = one.option.shown
+    if shown is None:
+        default = one.default or one.option.default
+        values = default if isinstance(default, tuple) else (default,) if default else ()
+        shown = ",".join(
+            f"{value:g}" if isinstance(value, float) else str(getattr(value, "value", value))
+            for value in values
+        )
+    return f"  [default: {shown}]" if shown else ""
