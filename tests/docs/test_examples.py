@@ -127,9 +127,9 @@ def test_the_training_page_runs(run_cli: RunCli, tmp_path: Path) -> None:
 @pytest.mark.slow
 def test_the_int8_page_runs(run_cli: RunCli, exported: Path, tmp_path: Path) -> None:
     shutil.copytree(exported / "PPLCNet_x1_0_doc_ori", tmp_path / "models" / "PPLCNet_x1_0_doc_ori")
-    for folder, first in (("pages", 0), ("others", 40)):
+    for folder, indices in (("pages", range(40)), ("others", range(40, 440))):
         (tmp_path / folder).mkdir()
-        for index in range(first, first + 40):
+        for index in indices:
             picture = np.ascontiguousarray(np.rot90(render_page(index), index % 4))
             assert cv2.imwrite(str(tmp_path / folder / f"{index}.png"), picture)
     assert cv2.imwrite(str(tmp_path / "page.png"), render_page(0))

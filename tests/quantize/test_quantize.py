@@ -63,6 +63,7 @@ def test_no_pictures(run_cli, model: Path, tmp_path: Path) -> None:
 def test_onnx_and_its_figures(run_cli, model: Path, calibration: Path) -> None:
     before = load_manifest(model)
     arguments = ["quantize", model, "--calibration", calibration, "--formats", "onnx", "--json"]
+    arguments += ["--max-drop", "50"]
     done = run_cli(arguments, cwd=model.parent)
     assert done.exit_code == 0, done.stderr
     result = json.loads(done.stdout)
@@ -81,6 +82,16 @@ def test_onnx_and_its_figures(run_cli, model: Path, calibration: Path) -> None:
     page = run_cli(["predict", model, calibration, "--precision", "int8", "--jsonl"], cwd=model.parent)
     answers = [json.loads(line) for line in page.stdout.splitlines()]
     assert [answer["class_ids"][0] for answer in answers] == [number % 4 for number in range(5000, 5024)]
+
+
+def test_too_few_pictures_to_tell_are_not_enough(run_cli, model: Path, calibration: Path) -> None:
+    """Four pictures on which both precisions agree leave 49 % to chance."""
+    before = files_of(model)
+    done = run_cli(["quantize", model, "--calibration", calibration, "--formats", "onnx"], cwd=model.parent)
+    assert done.exit_code == 9
+    assert "not resolved: the answers differ on 0.00 % [0.00, 48.99] of 4 held-back pictures" in done.stderr
+    assert "hint: --held-back DIR with 381 pictures or more, or --max-drop 49" in done.stderr
+    assert files_of(model) == before
 
 
 def test_beyond_max_drop_nothing_is_kept(run_cli, model: Path, calibration: Path, tmp_path: Path) -> None:

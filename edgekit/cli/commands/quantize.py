@@ -20,7 +20,7 @@ DIRECTORY = click.Path(path_type=Path, exists=True, file_okay=False)
 @click.option("--calibration", required=True, type=DIRECTORY, metavar="DIR",
               help="Pictures of the kind that the model will see; a hundred or more.")  # fmt: skip
 @click.option("--held-back", type=DIRECTORY, metavar="DIR",
-              help="Other pictures to measure on.  [default: every fifth of --calibration]")  # fmt: skip
+              help="Other pictures to measure on.  [default: a part of --calibration]")  # fmt: skip
 @click.option("--list", "list_path", type=click.Path(path_type=Path, dir_okay=False), metavar="FILE",
               help="Classes of the held-back pictures, `path label`: measures accuracy.")  # fmt: skip
 @click.option("--formats", type=WordList(("onnx", "nb")), default="onnx,nb", show_default=True,
@@ -28,7 +28,7 @@ DIRECTORY = click.Path(path_type=Path, exists=True, file_okay=False)
 @click.option("--nb-targets", type=WordList(), default="arm", show_default=True,
               help="int8 computes nonsense on x86 and together with fp16: both are refused.")  # fmt: skip
 @click.option("--max-drop", type=click.FloatRange(0, 100), default=1.0, show_default=True,
-              help="Percentage points that Top-1 may fall, or answers differ, at most.")  # fmt: skip
+              help="Percentage points that Top-1 may fall, or answers differ, interval and all.")  # fmt: skip
 @json_option
 @no_install_option
 def command(
@@ -44,7 +44,8 @@ def command(
 ) -> None:
     """Make int8 artifacts beside the float ones of the exported model NAME, and measure them at once.
 
-    Where they are worse than --max-drop allows, nothing is kept and the exit code is 9.
+    Where they are worse than --max-drop allows, or the held-back pictures are too few to tell, nothing is
+    kept and the exit code is 9.
     """
     from edgekit.convert.manifest import find_artifacts
     from edgekit.predict.predict import usable_cores
