@@ -11,8 +11,9 @@ from typing import TYPE_CHECKING, Any
 
 from edgekit.convert.manifest import DEFAULT_ROOT, find_artifacts
 from edgekit.core.spec import Precision
+from edgekit.engines.registry import PREDICT_ENGINE
 from edgekit.errors import UsageError
-from edgekit.predict.predict import DEFAULT_ENGINE, DEFAULT_TOP_K, Predictor, Settings
+from edgekit.predict.predict import DEFAULT_TOP_K, Predictor, Settings
 from edgekit.targets.target import HostTarget, Subject
 from edgekit.vision.pictures import iterate_pictures
 
@@ -57,7 +58,7 @@ class EdgeKit:
         self,
         name: str | Path,
         *,
-        engine: str = DEFAULT_ENGINE,
+        engine: str = PREDICT_ENGINE,
         precision: str = Precision.FP32.value,
         batch_size: int = 1,
         threads: int = 1,

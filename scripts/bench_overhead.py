@@ -22,9 +22,9 @@ from pathlib import Path
 
 from edgekit.convert.manifest import find_artifacts
 from edgekit.core.spec import Precision
+from edgekit.engines.worker import timing
 from edgekit.runners.protocol import Run
 from edgekit.runners.session import RunnerSession
-from edgekit.runners.worker import timing
 from edgekit.targets.target import HostTarget, Subject, load_request
 
 MODEL = "PPLCNet_x0_25"

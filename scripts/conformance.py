@@ -131,7 +131,7 @@ def agrees(found: Sequence[np.ndarray], wanted: Sequence[np.ndarray]) -> str:
 
 def child() -> None:
     """Serve cases by name from stdin, a line of JSON each; may die of any of them."""
-    from edgekit.runners.worker.engine_paddle import import_core
+    from edgekit.engines.paddle import import_core
 
     core = import_core()
     keep = Path(sys.argv[2])

@@ -190,7 +190,7 @@ def judge(outputs: np.ndarray, wanted: np.ndarray) -> tuple[str, float | None]:
 
 def child() -> None:
     """Serve cases from stdin, a line of JSON each; may die of any of them."""
-    from edgekit.runners.worker.engine_paddle import import_core
+    from edgekit.engines.paddle import import_core
 
     core = import_core()
     for line in sys.stdin:

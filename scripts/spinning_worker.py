@@ -15,7 +15,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from edgekit.runners.engines import WORKER
+from edgekit.engines.registry import WORKER
 from edgekit.runners.session import RunnerSession
 from edgekit.targets.target import HostTarget
 from edgekit.transports.local import LocalTransport
@@ -48,8 +48,8 @@ def main() -> int:
     entry = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(entry)
     entry.load_package()
-    loop = importlib.import_module("worker.loop")
-    engine = importlib.import_module(f"worker.engine_{ENGINE}").ENGINE()
+    loop = importlib.import_module("edgekit.engines.worker.loop")
+    engine = importlib.import_module(f"edgekit.engines.{ENGINE}").ENGINE()
     bare_load, bare_bind, begin = engine.load, engine.bind, time.perf_counter()
     share = SHARES[kind]
 

@@ -12,6 +12,7 @@ import msgspec
 from edgekit._files import read_bytes, sha256_file
 from edgekit.android.model_file import INDEX_NAME, MODEL_FILE_NAME, ModelFile, ModelIndex
 from edgekit.android.project import ASSETS, MAIN, MODELS, PACKAGE
+from edgekit.engines.registry import engine as registered
 from edgekit.errors import InputError
 
 
@@ -24,7 +25,7 @@ class AppEngine(enum.Enum):
     @property
     def formats(self) -> tuple[str, ...]:
         """Artifact formats that this flavour's engines read."""
-        return ("onnx", "nb") if self is AppEngine.PADDLELITE else ("onnx",)
+        return registered(self.value).app_formats
 
 
 def java_sources(project: Path, engine: AppEngine) -> list[Path]:

@@ -19,12 +19,12 @@ from edgekit.core.measurement import ArtifactRef, Environment
 from edgekit.core.parity import Parity
 from edgekit.core.spec import Precision
 from edgekit.core.stats import mean, median, percentile
+from edgekit.engines.registry import check_engine_options
 from edgekit.errors import UsageError
 from edgekit.judge.compare import DEFAULT_THRESHOLD, Change, reconcile
 from edgekit.judge.intervals import COMPARED_PERCENTILE, Interval, paired_interval
 from edgekit.judge.verdicts import disturbances, unverified
 from edgekit.parity.reference import References
-from edgekit.runners.engines import check_engine_options
 from edgekit.runners.protocol import Load, Loaded, Ran, Run
 from edgekit.runners.session import RunnerSession
 from edgekit.targets.target import Subject, Target, load_request

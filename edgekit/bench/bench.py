@@ -17,9 +17,9 @@ from edgekit.bench.sweep import ShowProgress, Sweep, logger
 from edgekit.core.bench_options import BenchOptions
 from edgekit.core.device import DeviceInfo
 from edgekit.core.measurement import Point, PointError, Result, Status, now
+from edgekit.engines.registry import check_engine_options
 from edgekit.errors import DeviceLostError, UnsupportedError, UsageError
 from edgekit.parity.reference import References
-from edgekit.runners.engines import check_engine_options
 from edgekit.targets.target import HostTarget, Subject, Target
 
 

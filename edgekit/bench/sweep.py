@@ -16,11 +16,11 @@ from edgekit.core.artifact import Artifact
 from edgekit.core.measurement import Environment, Point, PointError, Status
 from edgekit.core.parity import Parity
 from edgekit.core.units import format_count, format_ms
+from edgekit.engines.registry import on_gpu
 from edgekit.errors import DeviceLostError, EdgekitError, UnsupportedError
 from edgekit.judge.intervals import latency_interval, process_medians
 from edgekit.judge.verdicts import with_verdict
 from edgekit.parity.reference import Reference
-from edgekit.runners.engines import on_gpu
 from edgekit.targets.target import Subject, Target
 
 logger = logging.getLogger("edgekit")

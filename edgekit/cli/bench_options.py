@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from functools import partial
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -19,7 +20,7 @@ from edgekit.cli.options import (
     device_option,
     no_install_option,
 )
-from edgekit.cli.targets import parse_engine_options
+from edgekit.cli.targets import engine_list, engine_option_list, parse_engine_options
 from edgekit.core.bench_options import OPTIONS, FieldOption
 
 F = TypeVar("F", bound=Callable[..., Any])
@@ -66,8 +67,18 @@ def _declared(one: FieldOption) -> Callable[[F], F]:
     flags = (f"--{one.name}",) if option.short is None else (option.short, f"--{one.name}")
     return click.option(
         *flags, one.field, type=_type(one), multiple=option.repeated, metavar=option.metavar,
-        help=option.help + _shown_default(one),
+        help=_help(one) + _shown_default(one),
     )  # fmt: skip
+
+
+def _help(one: FieldOption) -> str:
+    """The record's help, with what the registry of engines, which the record is below, knows."""
+    known: dict[str, Callable[[], str]] = {
+        "engines": partial(engine_list, host=True, device=True),
+        "engine_options": engine_option_list,
+    }
+    listed = known.get(one.field)
+    return f"{one.option.help}: {listed()}." if listed is not None else str(one.option.help)
 
 
 def _type(one: FieldOption) -> click.ParamType[Any]:

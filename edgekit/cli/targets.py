@@ -8,12 +8,12 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
+from edgekit.engines.registry import DEVICE_ENGINE, PREDICT_ENGINE, device_engines, host_engines, host_side
+
 if TYPE_CHECKING:
     from edgekit.targets.target import Subject, Target
 
 F = TypeVar("F", bound=Callable[..., Any])
-
-HOST_ENGINE, DEVICE_ENGINE = "onnxruntime", "paddlelite"
 
 
 def one_device_option(function: F) -> F:
@@ -23,9 +23,26 @@ def one_device_option(function: F) -> F:
     )(function)
 
 
+def engine_list(*, host: bool = False, device: bool = False) -> str:
+    """Names of engines for the help of `--engine`: of this machine, of devices, or of each."""
+    here, there = ", ".join(host_engines()), ", ".join(device_engines())
+    if host and device:
+        return f"here {here}; on devices {there}"
+    return here if host else there
+
+
+def engine_option_list() -> str:
+    """The engines' options for the help of `--engine-option`: `onednn=on|off (paddle)`."""
+    owners: dict[str, list[str]] = {}
+    for name in host_engines():
+        for option, values in host_side(name).choices.items():
+            owners.setdefault(f"{option}={'|'.join(values)}", []).append(name)
+    return ", ".join(f"{option} ({', '.join(names)})" for option, names in owners.items())
+
+
 def default_engine(device: str | None) -> str:
     """The engine where none is asked for."""
-    return HOST_ENGINE if device is None else DEVICE_ENGINE
+    return PREDICT_ENGINE if device is None else DEVICE_ENGINE
 
 
 def worker_count(workers: int | None, threads: int, device: str | None) -> int:

@@ -110,7 +110,7 @@ class BenchOptions(msgspec.Struct, frozen=True, kw_only=True):
         tuple[str, ...],
         Option(
             name="engine",
-            help="paddle, onnxruntime, openvino, paddlelite.",
+            help="What computes",
             places=EVERYWHERE,
             default=("paddlelite",),
             host=("paddle",),
@@ -175,7 +175,7 @@ class BenchOptions(msgspec.Struct, frozen=True, kw_only=True):
             name="engine-option",
             metavar="NAME=VALUE",
             repeated=True,
-            help="onednn=off (paddle), spinning=off (onnxruntime); repeatable.",
+            help="Of an engine, repeatable",
             places=Place.HOST | Place.AB,
             instead="leave it out, or measure with --host",
         ),

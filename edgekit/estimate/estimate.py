@@ -15,9 +15,9 @@ from edgekit.core.artifact import MANIFEST_NAME, ArtifactKind
 from edgekit.core.bench_options import BenchOptions
 from edgekit.core.measurement import Point
 from edgekit.core.spec import ModelSpec, Precision
+from edgekit.engines.registry import artifact_kind, device_side
 from edgekit.errors import EdgekitError, InputError, RunnerError, UsageError
 from edgekit.estimate.soc_model import Fit, NetworkCount, SocModel, load_counts
-from edgekit.runners.engines import artifact_kind, device_side
 from edgekit.targets.device import opened_targets
 from edgekit.targets.target import Subject
 from edgekit.zoo.registry import find_model, list_models, model_names

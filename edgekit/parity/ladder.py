@@ -8,23 +8,13 @@ import msgspec
 
 from edgekit.core.artifact import ArtifactKind
 from edgekit.core.parity import MAX_SIMULATION_ERROR, Parity
+from edgekit.engines.registry import engines
+from edgekit.engines.registry import host_rungs as rungs_of_engines
 from edgekit.errors import ParityError
-from edgekit.runners.engines import ENGINES
 from edgekit.targets.target import HostTarget, Subject, Target
 
 DYGRAPH = "dygraph"
 SAMPLES = "samples"
-# The quantised program as Paddle's own training would compute it: float arithmetic that rounds like int8.
-SIMULATION = f"{ArtifactKind.PADDLE_INT8.value}-simulated"
-SIMULATION_OPTIONS = {"onednn": "off", "onednn_int8": "off"}
-# The host's ladder, bottom up; a rung is climbed where the model has the artifact.
-HOST_RUNGS = (
-    (ArtifactKind.PADDLE, "paddle"),
-    (ArtifactKind.ONNX, "onnxruntime"),
-    (ArtifactKind.NB_X86, "paddlelite"),
-    (ArtifactKind.PADDLE_INT8, "paddle"),
-    (ArtifactKind.ONNX_INT8, "onnxruntime"),
-)
 
 
 class RungStatus(enum.Enum):
@@ -95,33 +85,29 @@ class Rung(msgspec.Struct, frozen=True, kw_only=True):
 
 def host_rungs(subject: Subject, target: HostTarget) -> list[Rung]:
     """The rungs of this machine for the artifacts that the model has."""
-    rungs = [
-        Rung(name=kind.value, kind=kind, engine=engine, target=target)
-        for kind, engine in HOST_RUNGS
-        if subject.manifest.artifact(kind) is not None
+    return [
+        Rung(name=rung.label, kind=rung.artifact, engine=engine, target=target, options=rung.options)
+        for engine, rung in rungs_of_engines()
+        if subject.manifest.artifact(rung.artifact) is not None
     ]
-    if subject.manifest.artifact(ArtifactKind.PADDLE_INT8) is not None:
-        kind, engine = ArtifactKind.PADDLE_INT8, "paddle"
-        rungs.append(
-            Rung(name=SIMULATION, kind=kind, engine=engine, target=target, options=SIMULATION_OPTIONS)
-        )
-    return rungs
+
+
+def simulations() -> set[str]:
+    """Rungs that rungs of devices are compared with in the place of the ladder's reference."""
+    return {name for spec in engines().values() if spec.device for name in spec.device.below.values()}
 
 
 def device_rungs(subject: Subject, target: Target) -> list[Rung]:
-    """The rungs of a device for the artifacts that the model has.
-
-    Paddle Lite's int8 stands on the simulation of the program that it was made of.
-    """
-    sides = [(name, spec.device) for name, spec in ENGINES.items() if spec.device is not None]
+    """The rungs of a device for the artifacts that the model has."""
+    sides = [(name, spec.device) for name, spec in engines().items() if spec.device is not None]
     return [
         Rung(
             name=f"{kind.value}@{target.info.serial}",
             kind=kind,
             engine=engine,
             target=target,
-            below=SIMULATION if kind is ArtifactKind.NB_ARM_INT8 else None,
-            tolerance=MAX_SIMULATION_ERROR if kind is ArtifactKind.NB_ARM_INT8 else None,
+            below=side.below.get(kind),
+            tolerance=MAX_SIMULATION_ERROR if kind in side.below else None,
         )
         for engine, side in sides
         for kind in side.artifacts.values()

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 from edgekit.core.artifact import ArtifactKind
 from edgekit.core.parity import Parity, compare
 from edgekit.core.spec import Precision
+from edgekit.engines.registry import rung_engine
 from edgekit.errors import ToolError
 from edgekit.runners.session import RunnerSession
 from edgekit.targets.inputs import seeded_inputs
@@ -21,7 +22,7 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger("edgekit")
 
-REFERENCE_ENGINE = "paddle"
+REFERENCE_ENGINE = rung_engine(ArtifactKind.PADDLE)
 # Two inputs are the fewest that show a constant output; int8 needs more for a share of Top-1 to mean much.
 INPUTS = 2
 INT8_INPUTS = 10

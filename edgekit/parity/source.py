@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING
 from edgekit.convert.importing.jobs import ScoresJob
 from edgekit.convert.importing.source import Source, SourceKind
 from edgekit.convert.importing.steps import run_step
+from edgekit.core.artifact import ArtifactKind
+from edgekit.engines.registry import rung_engine
 from edgekit.errors import InputError
 from edgekit.parity.reference import infer_batches
 from edgekit.runners.protocol import Load
@@ -19,7 +21,11 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 SOURCE = "source"
-ENGINES = {SourceKind.LEGACY: "paddle", SourceKind.PIR: "paddle", SourceKind.ONNX: "onnxruntime"}
+ENGINES = {
+    SourceKind.LEGACY: rung_engine(ArtifactKind.PADDLE),
+    SourceKind.PIR: rung_engine(ArtifactKind.PADDLE),
+    SourceKind.ONNX: rung_engine(ArtifactKind.ONNX),
+}
 
 
 def compute(

@@ -20,9 +20,9 @@ from typing import TYPE_CHECKING
 
 from edgekit.core.artifact import Artifact
 from edgekit.core.spec import Precision
+from edgekit.engines.registry import on_gpu
 from edgekit.errors import RunnerError
 from edgekit.predict.feed import Feed, Item
-from edgekit.runners.engines import on_gpu
 from edgekit.runners.protocol import Load, Loaded
 from edgekit.runners.session import Killable, RunnerSession
 from edgekit.targets.target import Subject, Target, load_request

@@ -12,6 +12,7 @@ from types import TracebackType
 import msgspec
 
 from edgekit.core.spec import Precision
+from edgekit.engines.registry import PREDICT_ENGINE
 from edgekit.errors import UnsupportedError
 from edgekit.predict.feed import Item
 from edgekit.predict.lanes import batched, fixed_batch, open_lanes, plan_route, score_batches
@@ -20,7 +21,6 @@ from edgekit.vision.labels import load_labels, read_own_labels
 from edgekit.vision.pictures import Unreadable
 from edgekit.vision.topk import Prediction, to_prediction
 
-DEFAULT_ENGINE = "onnxruntime"
 DEFAULT_BATCH_SIZE = 8
 DEFAULT_TOP_K = 5
 
@@ -38,7 +38,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
         reduced_decode: Decode large JPEGs at a fraction of their size: faster, other answers now and then.
     """
 
-    engine: str = DEFAULT_ENGINE
+    engine: str = PREDICT_ENGINE
     precision: Precision = Precision.FP32
     threads: int = 1
     batch_size: int | None = None

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import msgspec
 
-from edgekit.runners.worker.process import task_count
+from edgekit.engines.worker.process import task_count
 from edgekit.targets.inputs import seeded_inputs
 
 

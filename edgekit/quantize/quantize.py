@@ -17,6 +17,7 @@ from edgekit.core.accuracy import Drop, Share, paired_drop, wilson
 from edgekit.core.artifact import MANIFEST_NAME, Artifact, ArtifactKind, Manifest
 from edgekit.core.spec import Precision
 from edgekit.core.stats import median
+from edgekit.engines.registry import rung_engine
 from edgekit.errors import ConversionError, InputError
 from edgekit.predict.feed import Feed
 from edgekit.predict.lanes import Route, batched, open_lanes, plan_route, score_batches
@@ -37,7 +38,7 @@ BATCH_SIZE = 8
 HELD_BACK_EVERY = 5
 ENOUGH_TO_CALIBRATE = 100
 SPEED_ROUNDS, SPEED_REPEATS = 6, 15
-ENGINE_OF = {ArtifactKind.ONNX_INT8: "onnxruntime", ArtifactKind.PADDLE_INT8: "paddle"}
+ENGINE_OF = {kind: rung_engine(kind) for kind in (ArtifactKind.ONNX_INT8, ArtifactKind.PADDLE_INT8)}
 
 
 class QuantizeSettings(msgspec.Struct, frozen=True, kw_only=True):

@@ -12,9 +12,9 @@ from edgekit.core.measurement import Point, Result
 from edgekit.core.spec import ModelSpec, Platform, Precision, PublishedLatency
 from edgekit.core.stats import median
 from edgekit.core.units import NS_PER_MS
+from edgekit.engines.registry import on_gpu, option_variant
 from edgekit.report.accuracy import MeasuredAccuracy, find_accuracy
 from edgekit.report.timings import Timings, timings
-from edgekit.runners.engines import on_gpu, option_variant
 from edgekit.zoo.registry import list_models
 
 BYTES_PER_MB = 1_000_000

@@ -8,10 +8,10 @@ from edgekit.core.energy import energy_per_inference_j
 from edgekit.core.measurement import Point, Result, Status, Verdict
 from edgekit.core.stats import median
 from edgekit.core.units import NS_PER_MS, format_count, format_ms
+from edgekit.engines.registry import option_variant
 from edgekit.report.columns import GAP, row, split, wrapped
 from edgekit.report.grid import MISSING, NO_PARITY
 from edgekit.report.timings import latency_ns
-from edgekit.runners.engines import option_variant
 
 Cell = Callable[[Point], str]
 Key = tuple[str, str, int, int]

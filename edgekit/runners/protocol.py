@@ -3,7 +3,7 @@
 A runner is a process that holds one artifact in one configuration. It reads requests as JSON lines
 from stdin until end of file and answers each with one JSON line on stdout, in order. Nothing else
 goes to stdout; what an engine prints goes to stderr. The native runners (`edgekit/native`) and the
-Python worker (`edgekit/runners/worker`) speak it alike; `tests/runners/test_contract.py` holds every
+Python worker (`edgekit/engines/worker`) speak it alike; `tests/runners/test_contract.py` holds every
 one of them to it.
 
 Requests carry `op`; `load` comes first, once:

@@ -17,6 +17,7 @@ import msgspec
 
 from edgekit.convert.manifest import load_manifest
 from edgekit.core.spec import Precision
+from edgekit.engines.registry import PREDICT_ENGINE
 from edgekit.errors import RunnerError
 from edgekit.runners.session import RunnerSession
 from edgekit.runners.shared import SharedArray
@@ -53,7 +54,7 @@ class ServedModel(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
         decode_threads: Decode and preprocess.
     """
 
-    engine: str = "onnxruntime"
+    engine: str = PREDICT_ENGINE
     precision: Precision = Precision.FP32
     threads: int = 1
     max_batch: int = 8

@@ -18,8 +18,8 @@ from edgekit.device.lock import held
 from edgekit.device.probe import has_fp16, probe, read_environment, require_64_bit
 from edgekit.device.push import Model, PackedBundle, check_device, push_to
 from edgekit.device.store import DeviceStore
+from edgekit.engines.registry import artifact_kind, device_side
 from edgekit.errors import RunnerError, UnsupportedError, UsageError
-from edgekit.runners.engines import artifact_kind, device_side
 from edgekit.runners.session import RunnerSession
 from edgekit.targets.target import Placed, Subject
 from edgekit.transports.connect import open_devices

@@ -9,7 +9,7 @@ from pathlib import Path
 from edgekit.core.measurement import CoreState, Environment, now
 from edgekit.core.processes import ProcessWatch, Spent, parse_ticks
 from edgekit.device.parse import CHARGING
-from edgekit.runners.worker.process import reference_workload
+from edgekit.engines.worker.process import reference_workload
 from edgekit.targets.gpu import GpuReading, read_gpus
 
 CPU_ROOT = Path("/sys/devices/system/cpu")

@@ -10,11 +10,11 @@ import shutil
 from pathlib import Path
 
 from edgekit.core.device import Cluster, DeviceInfo
+from edgekit.engines.registry import host_packages
 
 CPUINFO = Path("/proc/cpuinfo")
 OS_RELEASE = Path("/etc/os-release")
 CPU_ROOT = Path("/sys/devices/system/cpu")
-PACKAGES = ("paddlepaddle", "paddlepaddle-gpu", "onnxruntime", "onnxruntime-gpu", "openvino", "numpy")
 
 
 def host_info() -> DeviceInfo:
@@ -44,9 +44,10 @@ def host_info() -> DeviceInfo:
 def _libraries() -> dict[str, str]:
     """Packages by version; those that are not installed are left out."""
     versions = {"python": platform.python_version(), "libc": " ".join(platform.libc_ver()).strip()}
-    for package in PACKAGES:
+    engines = [one.distribution for packages in host_packages().values() for one in packages]
+    for distribution in ("numpy", *engines):
         with contextlib.suppress(importlib.metadata.PackageNotFoundError):
-            versions[package] = importlib.metadata.version(package)
+            versions[distribution] = importlib.metadata.version(distribution)
     return versions
 
 

@@ -15,8 +15,9 @@ from edgekit.core.device import DeviceInfo
 from edgekit.core.measurement import Environment, InstructionCount
 from edgekit.core.processes import ProcessWatch
 from edgekit.core.spec import Precision
+from edgekit.engines.registry import artifact_kind, host_options, host_side, on_gpu
 from edgekit.errors import InputError, UnsupportedError
-from edgekit.runners.engines import Launcher, artifact_kind, host_launcher, host_options, host_side, on_gpu
+from edgekit.runners.launch import Launcher, host_launcher
 from edgekit.runners.protocol import Load
 from edgekit.runners.session import RunnerSession
 from edgekit.targets.environment import read_host_environment
@@ -130,7 +131,7 @@ class HostTarget:
 
     Args:
         install: Whether what an engine needs may be installed on the way.
-        huge_pages: As `edgekit.runners.engines.host_launcher`; a bench measures engines without.
+        huge_pages: As `edgekit.runners.launch.host_launcher`; a bench measures engines without.
     """
 
     def __init__(self, *, install: bool = True, huge_pages: bool = False) -> None:

@@ -4,16 +4,17 @@ from __future__ import annotations
 
 import difflib
 
+from edgekit.engines.registry import device_engines
 from edgekit.errors import InputError
 from edgekit.toolchain import x2paddle
-from edgekit.toolchain.build import native, onnxruntime_runtime, paddlelite_runtime
+from edgekit.toolchain.build import native
+from edgekit.toolchain.build.runtimes import provider
 from edgekit.toolchain.component import Component
 from edgekit.toolchain.opt import install as opt
 
 COMPONENTS: tuple[Component, ...] = (
     opt.COMPONENT,
-    onnxruntime_runtime.COMPONENT,
-    paddlelite_runtime.COMPONENT,
+    *(provider(engine).component for engine in device_engines()),
     native.COMPONENT,
     x2paddle.COMPONENT,
 )

@@ -15,6 +15,7 @@ import msgspec
 
 from edgekit import _process
 from edgekit.core.units import format_bytes
+from edgekit.engines.registry import host_engines, host_packages, host_side
 from edgekit.errors import EdgekitError
 from edgekit.toolchain.cache import cache_root
 
@@ -47,18 +48,15 @@ class Check(msgspec.Struct, frozen=True, kw_only=True):
     remedy: str | None = None
 
 
-# distribution, module to import, what for, needed by everything, pip's argument
+# distribution, module to import, what for, needed by everything, remedy
 _PACKAGES = (
-    ("numpy", "numpy", "arrays", True, "edgekit"),
-    ("opencv-python", "cv2", "decoding and resizing pictures", True, "edgekit"),
-    ("pillow", "PIL", "pictures that OpenCV does not read; PP-HGNet's resize", True, "edgekit"),
-    ("adbutils", "adbutils", "Android devices", True, "edgekit"),
-    ("paddlepaddle", "paddle", "export, the engine `paddle`", False, "'edgekit[paddle]'"),
-    ("paddle2onnx", "paddle2onnx", "export to ONNX", False, "'edgekit[paddle]'"),
-    ("onnx", "onnx", "export to ONNX, checks", False, "'edgekit[paddle]'"),
-    ("onnxruntime", "onnxruntime", "the engine `onnxruntime`", False, "'edgekit[onnxruntime]'"),
-    ("openvino", "openvino", "the engine `openvino`", False, "'edgekit[openvino]'"),
-    ("ziglang", "ziglang", "building the device runner without root", False, "'edgekit[native]'"),
+    ("numpy", "numpy", "arrays", True, "pip install edgekit"),
+    ("opencv-python", "cv2", "decoding and resizing pictures", True, "pip install edgekit"),
+    ("pillow", "PIL", "pictures that OpenCV does not read; PP-HGNet's resize", True, "pip install edgekit"),
+    ("adbutils", "adbutils", "Android devices", True, "pip install edgekit"),
+    ("paddle2onnx", "paddle2onnx", "export to ONNX", False, "pip install 'edgekit[paddle]'"),
+    ("onnx", "onnx", "export to ONNX, checks", False, "pip install 'edgekit[paddle]'"),
+    ("ziglang", "ziglang", "building the device runner without root", False, "pip install 'edgekit[native]'"),
 )
 # program, what for, Debian package
 _PROGRAMS = (
@@ -75,7 +73,7 @@ def examine() -> list[Check]:
     from edgekit.toolchain.components import COMPONENTS
 
     checks = [_python(), _cache()]
-    checks += [_package(*row) for row in _PACKAGES]
+    checks += [_package(*row) for row in (*_PACKAGES, *_engine_packages())]
     checks += [_adb()]
     for component in COMPONENTS:
         try:
@@ -140,8 +138,18 @@ def _cache() -> Check:
     )
 
 
-def _package(distribution: str, module: str, purpose: str, needed: bool, requirement: str) -> Check:
-    remedy = f"pip install {requirement}"
+def _engine_packages() -> list[tuple[str, str, str, bool, str]]:
+    """The packages of the engines of this machine's CPU, as rows of `_PACKAGES`."""
+    rows = []
+    for name in host_engines():
+        side = host_side(name)
+        for package in () if side.gpu else side.packages[:1]:
+            uses = [*filter(None, [package.also_for]), f"the engine `{name}`"]
+            rows.append((package.distribution, package.module, ", ".join(uses), False, side.install))
+    return rows
+
+
+def _package(distribution: str, module: str, purpose: str, needed: bool, remedy: str) -> Check:
     spec = importlib.util.find_spec(module)
     if spec is None:
         state = State.BROKEN if needed else State.MISSING
@@ -159,12 +167,17 @@ def _package(distribution: str, module: str, purpose: str, needed: bool, require
                 remedy="pip uninstall -y opencv-python; pip install opencv-python-headless",
             )
     return Check(
-        name=distribution, purpose=purpose, state=State.OK, version=_version(distribution), where=where
+        name=distribution,
+        purpose=purpose,
+        state=State.OK,
+        version=_version(distribution, module),
+        where=where,
     )
 
 
-def _version(distribution: str) -> str | None:
-    for name in (distribution, f"{distribution}-headless", f"{distribution}-gpu"):
+def _version(distribution: str, module: str) -> str | None:
+    others = [package.distribution for package in host_packages().get(module, ())]
+    for name in (distribution, f"{distribution}-headless", *others):
         try:
             return importlib.metadata.version(name)
         except importlib.metadata.PackageNotFoundError:

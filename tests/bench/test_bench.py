@@ -267,7 +267,7 @@ def _worker_of(parent: int) -> int:
                 its_parent = (entry / "stat").read_text().rpartition(")")[2].split()[1]
             except OSError:
                 continue
-            if int(its_parent) == parent and any(word.endswith(b"/runners/worker") for word in words):
+            if int(its_parent) == parent and any(word.endswith(b"/engines/worker") for word in words):
                 return int(entry.name)
     raise AssertionError("no runner was seen")
 

@@ -26,10 +26,10 @@ def test_the_architecture_names_no_package_that_is_gone() -> None:
     assert [word for word in named if not (REPOSITORY / word).exists()] == []
 
 
-def test_the_page_of_the_python_interface_is_current() -> None:
-    path = REPOSITORY / "scripts" / "write_api.py"
-    spec = importlib.util.spec_from_file_location("write_api", path)
+@pytest.mark.parametrize("script", ["write_api.py", "write_engines.py"])
+def test_a_page_that_a_script_writes_is_current(script: str) -> None:
+    spec = importlib.util.spec_from_file_location("writer", REPOSITORY / "scripts" / script)
     assert spec is not None and spec.loader is not None
     module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)
-    assert Path(module.PAGE).read_text() == module.page(), "run: python scripts/write_api.py"
+    assert Path(module.PAGE).read_text() == module.page(), f"run: python scripts/{script}"

@@ -10,13 +10,16 @@ from pathlib import Path
 
 import pytest
 
-from edgekit.toolchain.build.native import CORE, ENGINES, SOURCES
+from edgekit.engines.registry import device_engines, device_side
+from edgekit.toolchain.build.native import CORE, SOURCES
 
 
 def test_it_names_every_source() -> None:
     text = (SOURCES / "CMakeLists.txt").read_text()
     named = set(re.findall(r"\b[\w]+\.cc?\b", text))
-    assert named == {f"{name}.c" for name in CORE} | set(ENGINES.values())
+    assert named == {f"{name}.c" for name in CORE} | {
+        device_side(engine).backend for engine in device_engines()
+    }
     assert named == {path.name for path in SOURCES.iterdir() if path.suffix in (".c", ".cc")}
 
 

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from edgekit.convert.manifest import load_manifest
 from edgekit.core.artifact import ArtifactKind
-from edgekit.runners.engines import Launcher, host_launcher
+from edgekit.runners.launch import Launcher, host_launcher
 
 
 @dataclass(frozen=True)

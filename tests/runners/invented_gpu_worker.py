@@ -7,8 +7,8 @@ from typing import Any
 
 import onnxruntime
 
-from edgekit.runners.worker.engine_onnxruntime_cuda import OnnxRuntimeCuda
-from edgekit.runners.worker.loop import Worker, _own_stdout
+from edgekit.engines.onnxruntime_cuda import OnnxRuntimeCuda
+from edgekit.engines.worker.loop import Worker, _own_stdout
 
 
 class InHostMemory(OnnxRuntimeCuda):

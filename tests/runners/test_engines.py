@@ -8,27 +8,27 @@ import pytest
 
 from edgekit.core.artifact import ArtifactKind
 from edgekit.core.spec import Precision
-from edgekit.errors import ToolError, UnsupportedError, UsageError
-from edgekit.runners.engines import (
-    ENGINES,
+from edgekit.engines.registry import (
     WORKER,
     artifact_kind,
     device_engines,
     device_side,
     engine,
+    engines,
     host_engines,
-    host_launcher,
     host_options,
     host_side,
     option_variant,
 )
+from edgekit.errors import ToolError, UnsupportedError, UsageError
+from edgekit.runners.launch import host_launcher
 
 GPU_ENGINES = ("paddle-gpu", "paddle-tensorrt", "onnxruntime-cuda", "onnxruntime-tensorrt")
 
 
 @pytest.mark.parametrize("name", host_engines())
 def test_every_host_engine_has_its_file_and_fitting_artifacts(name: str) -> None:
-    assert (WORKER / f"engine_{name.replace('-', '_')}.py").is_file()
+    assert Path(engine(name).file) == WORKER.parent / f"{name.replace('-', '_')}.py"
     side = host_side(name)
     # GPUs compute the float artifact in fp16, OpenVINO in bf16.
     computed = {(each, Precision.FP16) for each in GPU_ENGINES} | {("openvino", Precision.BF16)}
@@ -50,7 +50,7 @@ def test_names_are_checked_with_the_nearest() -> None:
         engine("onnxruntim")
     with pytest.raises(UsageError, match="host only"):
         device_side("openvino")
-    assert set(host_engines()) | set(device_engines()) == set(ENGINES)
+    assert set(host_engines()) | set(device_engines()) == set(engines())
 
 
 def test_paddle_lite_reads_another_artifact_on_each_side() -> None:

@@ -21,13 +21,14 @@ from edgekit.convert.manifest import load_manifest
 from edgekit.core.artifact import ArtifactKind
 from edgekit.core.processes import ProcessWatch
 from edgekit.core.spec import Precision
+from edgekit.engines.registry import artifact_kind, host_options, host_side
+from edgekit.engines.worker.gpu import describe_gpu
+from edgekit.engines.worker.refusal import RefusedError
+from edgekit.engines.worker.tensorrt_cache import engine_directory
 from edgekit.errors import RunnerError
-from edgekit.runners.engines import artifact_kind, host_launcher, host_options, host_side
+from edgekit.runners.launch import host_launcher
 from edgekit.runners.protocol import Load, Run
 from edgekit.runners.session import RunnerSession
-from edgekit.runners.worker.gpu import describe_gpu
-from edgekit.runners.worker.refusal import RefusedError
-from edgekit.runners.worker.tensorrt_cache import engine_directory
 from edgekit.targets.environment import read_host_environment
 from edgekit.targets.gpu import read_gpus, watch_gpu
 from edgekit.transports.local import LocalTransport
@@ -135,13 +136,13 @@ def test_without_a_driver_no_gpu_is_described() -> None:
 
 def test_a_driver_says_which_gpu_computes(invented_driver: dict[str, str]) -> None:
     script = (
-        "import json; from edgekit.runners.worker.gpu import describe_gpu; print(json.dumps(describe_gpu(0)))"
+        "import json; from edgekit.engines.worker.gpu import describe_gpu; print(json.dumps(describe_gpu(0)))"
     )
     assert json.loads(run_python(script, invented_driver)) == {
         "name": "Invented GPU 0", "uuid": UUID, "compute_capability": "7.0", "cuda_version": "12.4",
     }  # fmt: skip
     missing = (
-        "from edgekit.runners.worker.gpu import describe_gpu\ntry: describe_gpu(5)\n"
+        "from edgekit.engines.worker.gpu import describe_gpu\ntry: describe_gpu(5)\n"
         "except Exception as error: print(error)"
     )
     said = run_python(missing, invented_driver).strip()
@@ -229,7 +230,7 @@ def test_tensorrt_engines_are_kept_by_weights_gpu_and_versions(tmp_path: Path) -
 def test_paddle_without_tensorrt_is_refused_by_its_own_answer() -> None:
     if has_gpu_wheel("paddle-tensorrt") or importlib.util.find_spec("paddle") is None:
         pytest.skip("is about Paddle's CPU build")
-    from edgekit.runners.worker.engine_paddle_tensorrt import require_tensorrt
+    from edgekit.engines.paddle_tensorrt import require_tensorrt
 
     with pytest.raises(RefusedError, match="built without it: install the wheel paddlepaddle-gpu"):
         require_tensorrt()

@@ -9,13 +9,14 @@ import numpy as np
 import pytest
 
 from edgekit.core.spec import Precision
+from edgekit.engines.onnxruntime import OnnxRuntime
+from edgekit.engines.openvino import OpenVino
+from edgekit.engines.registry import host_options
+from edgekit.engines.worker.engine import Engine
 from edgekit.errors import UnsupportedError
-from edgekit.runners.engines import host_launcher, host_options
+from edgekit.runners.launch import host_launcher
 from edgekit.runners.protocol import Load, Loaded
 from edgekit.runners.session import RunnerSession
-from edgekit.runners.worker.engine import Engine
-from edgekit.runners.worker.engine_onnxruntime import OnnxRuntime
-from edgekit.runners.worker.engine_openvino import OpenVino
 from edgekit.targets.host import host_info
 from edgekit.transports.local import LocalTransport
 from tests.convert.onnx_models import classifier

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from edgekit.errors import DeviceError, RunnerError, UnsupportedError
-from edgekit.runners.engines import host_launcher
+from edgekit.runners.launch import host_launcher
 from edgekit.runners.protocol import ErrorCode, Load, Run
 from edgekit.runners.session import RefusedError, RunnerSession
 from edgekit.runners.shared import SharedArray

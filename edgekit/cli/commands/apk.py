@@ -20,6 +20,7 @@ from edgekit.cli.options import (
     note,
     terminal_width,
 )
+from edgekit.engines.registry import app_engines
 
 if TYPE_CHECKING:
     from edgekit.android.check import ApkReport
@@ -27,7 +28,6 @@ if TYPE_CHECKING:
     from edgekit.core.measurement import Point, Result
     from edgekit.transports.interface import Transport
 
-ENGINES = ("onnxruntime", "paddlelite")
 POWER_MODES = ("HIGH", "LOW", "FULL", "NO_BIND", "RAND_HIGH", "RAND_LOW")
 DEFAULT_APK = Path("build/edgekit-demo.apk")
 
@@ -38,7 +38,7 @@ def command() -> None:
 
 
 @command.command()
-@click.option("--engine", type=click.Choice(ENGINES), default="onnxruntime", show_default=True,
+@click.option("--engine", type=click.Choice(app_engines()), default="onnxruntime", show_default=True,
               help="Flavour; ONNX Runtime is in every one.")  # fmt: skip
 @click.option("--project", type=click.Path(path_type=Path, file_okay=False), default="android_demo",
               show_default=True, metavar="DIR", help="What `edgekit bundle` wrote to.")  # fmt: skip
@@ -93,7 +93,7 @@ def install(apk: Path, devices: tuple[str, ...], adb_servers: tuple[str, ...], a
 @device_option
 @adb_server_option
 @click.option("--model", "models", type=WordList(), default=(), help="Bundled models.  [default: all]")
-@click.option("--engine", "engines", type=WordList(ENGINES), default=(),
+@click.option("--engine", "engines", type=WordList(app_engines()), default=(),
               help="Engines of the installed app.  [default: all]")  # fmt: skip
 @click.option("--threads", type=IntList(), default="1", show_default=True, help="Threads of the engine.")
 @click.option("--power-mode", type=click.Choice(POWER_MODES), help="Core binding (Paddle Lite).")

@@ -18,7 +18,8 @@ from edgekit.cli.options import (
     no_install_option,
     note,
 )
-from edgekit.cli.targets import default_engine, one_device_option, one_target, worker_count
+from edgekit.cli.targets import default_engine, engine_list, one_device_option, one_target, worker_count
+from edgekit.engines.registry import DEVICE_ENGINE, PREDICT_ENGINE
 
 if TYPE_CHECKING:
     from edgekit.core.accuracy import Drop, Share
@@ -36,7 +37,8 @@ LINE_INTERVAL_S = 30.0
 @click.option("--list", "list_path", required=True, type=click.Path(path_type=Path, dir_okay=False),
               metavar="FILE", help="A picture's path and its class number a line.")  # fmt: skip
 @click.option("--engine", "engines", type=WordList(), metavar="WORD,...",
-              help="One or several.  [default: onnxruntime; on a device paddlelite]")  # fmt: skip
+              help=f"One or several: {engine_list(host=True, device=True)}.  "
+              f"[default: {PREDICT_ENGINE}; on a device {DEVICE_ENGINE}]")  # fmt: skip
 @click.option("--precision", "precisions", type=WordList(PRECISIONS), default="fp32", show_default=True,
               help="Which artifacts, with every engine.")  # fmt: skip
 @lane_options

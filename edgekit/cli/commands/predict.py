@@ -18,7 +18,8 @@ from edgekit.cli.options import (
     no_install_option,
     note,
 )
-from edgekit.cli.targets import default_engine, one_device_option, one_target, worker_count
+from edgekit.cli.targets import default_engine, engine_list, one_device_option, one_target, worker_count
+from edgekit.engines.registry import DEVICE_ENGINE, PREDICT_ENGINE
 from edgekit.errors import InputError
 
 if TYPE_CHECKING:
@@ -33,7 +34,11 @@ PROGRESS_INTERVAL_S = 0.5
 @click.command()
 @click.argument("name")
 @click.argument("pictures", nargs=-1, required=True, metavar="IMAGE|DIR...")
-@click.option("--engine", help="What computes.  [default: onnxruntime; on a device paddlelite]")
+@click.option(
+    "--engine",
+    help=f"What computes: {engine_list(host=True, device=True)}.  "
+    f"[default: {PREDICT_ENGINE}; on a device {DEVICE_ENGINE}]",
+)
 @click.option(
     "--precision", type=click.Choice(["fp32", "fp16", "int8"]), default="fp32", show_default=True,
     help="Which of the model's artifacts.",

@@ -18,6 +18,8 @@ from edgekit.cli.options import (
     no_install_option,
     note,
 )
+from edgekit.cli.targets import engine_list
+from edgekit.engines.registry import DEVICE_ENGINE
 
 if TYPE_CHECKING:
     from edgekit.device.push import Model, Outcome, Pushed, ShowBytes
@@ -28,7 +30,9 @@ if TYPE_CHECKING:
 @click.argument("names", nargs=-1, metavar="[NAME]...")
 @device_option
 @adb_server_option
-@click.option("--engine", default="paddlelite", show_default=True, help="paddlelite or onnxruntime.")
+@click.option(
+    "--engine", default=DEVICE_ENGINE, show_default=True, help=f"Its runner: {engine_list(device=True)}."
+)
 @click.option("--clean", is_flag=True, help="Delete what edgekit put there, and nothing else.")
 @allow_mismatch_option
 @no_install_option
@@ -48,7 +52,7 @@ def command(
     What is there already is not sent again; every file is checked by its hash over there.
     """
     from edgekit.device.push import clean_all, push_all
-    from edgekit.runners.engines import device_side
+    from edgekit.engines.registry import device_side
     from edgekit.transports.connect import open_devices
 
     if clean and names:
@@ -73,8 +77,8 @@ def _models(names: Sequence[str], engine: str) -> list[Model]:
     """Every artifact that the engine reads of the models named, or of all that are exported."""
     from edgekit.convert.manifest import find_artifacts, list_artifacts
     from edgekit.device.push import Model
+    from edgekit.engines.registry import device_side
     from edgekit.errors import InputError
-    from edgekit.runners.engines import device_side
 
     kinds = tuple(device_side(engine).artifacts.values())
     found = [find_artifacts(name) for name in dict.fromkeys(names)] if names else list_artifacts()

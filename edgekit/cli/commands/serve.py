@@ -9,6 +9,8 @@ from pathlib import Path
 import click
 
 from edgekit.cli.options import note
+from edgekit.cli.targets import engine_list
+from edgekit.engines.registry import PREDICT_ENGINE
 
 
 @click.command()
@@ -19,7 +21,9 @@ from edgekit.cli.options import note
 @click.option(
     "--metrics-port", type=click.IntRange(1, 65535), default=8082, show_default=True, help="Prometheus."
 )
-@click.option("--engine", default="onnxruntime", show_default=True, help="What computes.")
+@click.option(
+    "--engine", default=PREDICT_ENGINE, show_default=True, help=f"What computes: {engine_list(host=True)}."
+)
 @click.option("--precision", type=click.Choice(["fp32", "fp16", "int8"]), default="fp32", show_default=True,
               help="Of the artifact.")  # fmt: skip
 @click.option("--threads", type=click.IntRange(1), default=1, show_default=True, help="Of each model.")

@@ -9,6 +9,7 @@ import click
 import msgspec
 
 from edgekit.cli.options import echo_json, json_option, note
+from edgekit.engines.registry import BUILD_ENGINE, device_engines
 
 if TYPE_CHECKING:
     from edgekit.toolchain.component import Component, Found
@@ -114,8 +115,8 @@ def install(
 )
 @click.option(
     "--engine",
-    type=click.Choice(["onnxruntime", "paddlelite"]),
-    default="onnxruntime",
+    type=click.Choice(device_engines()),
+    default=BUILD_ENGINE,
     show_default=True,
     help="The engine that it runs models with.",
 )

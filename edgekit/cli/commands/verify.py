@@ -17,6 +17,7 @@ from edgekit.cli.options import (
     json_option,
     no_install_option,
 )
+from edgekit.cli.targets import engine_list
 
 if TYPE_CHECKING:
     from edgekit.parity.ladder import RungResult
@@ -41,7 +42,7 @@ if TYPE_CHECKING:
 @device_option
 @adb_server_option
 @click.option(
-    "--engine", "engines", type=WordList(), help="On devices: paddlelite, onnxruntime.  [default: all]"
+    "--engine", "engines", type=WordList(), help=f"On devices: {engine_list(device=True)}.  [default: all]"
 )
 @no_install_option
 @json_option
@@ -60,8 +61,8 @@ def command(
     Exit code 5 names the first rung of the ladder that broke. --device adds the rungs of devices.
     """
     from edgekit.convert.manifest import find_artifacts
+    from edgekit.engines.registry import device_side
     from edgekit.parity.verify import verify_with_devices
-    from edgekit.runners.engines import device_side
 
     for engine in engines or ():
         device_side(engine)
@@ -110,7 +111,7 @@ def _targets(devices: Sequence[str], adb_servers: Sequence[str], *, install: boo
 
 def show_rung(rung: RungResult, *, err: bool = False) -> None:
     """One rung as a line of the result."""
-    from edgekit.parity.ladder import SIMULATION
+    from edgekit.parity.ladder import simulations
 
     colors = {"passed": "green", "failed": "red", "skipped": "yellow", "reference": "cyan"}
     status = rung.status.value
@@ -119,8 +120,8 @@ def show_rung(rung: RungResult, *, err: bool = False) -> None:
         error = rung.parity.max_relative_error
         words.append("error -      " if error is None else f"error {error:.1e}")
         words.append(f"Top-1 {rung.parity.top1_agreement:.0%} of {rung.parity.inputs}")
-        if rung.parity.reference == SIMULATION:
-            words.append(f"against {SIMULATION}")
+        if rung.parity.reference in simulations():
+            words.append(f"against {rung.parity.reference}")
     if rung.reason is not None:
         words.append(rung.reason.splitlines()[0])
     click.echo("  ".join(words).rstrip(), err=err)

@@ -15,20 +15,17 @@ from edgekit.errors import ToolError
 from edgekit.toolchain.build.arm64_libraries import LOADER, Arm64Libraries, arm64_libraries
 from edgekit.toolchain.build.elf import read_elf
 from edgekit.toolchain.build.native import build_runner
-from edgekit.toolchain.build.onnxruntime_runtime import install_onnxruntime_runtime
-from edgekit.toolchain.build.paddlelite_runtime import install_paddlelite_runtime, remedies, wanted_version
-from edgekit.toolchain.build.runtimes import AARCH64, Runtime, find_runtime
+from edgekit.toolchain.build.runtimes import AARCH64, Runtime, find_runtime, provider
 from edgekit.toolchain.component import InstallRequest, Report
 
 ABI = "arm64-v8a"
-_INSTALL = {"onnxruntime": install_onnxruntime_runtime, "paddlelite": install_paddlelite_runtime}
 
 
 class Bundle(msgspec.Struct, frozen=True, kw_only=True):
     """A runner with everything that it needs.
 
     Attributes:
-        engine: `onnxruntime` or `paddlelite`.
+        engine: Its name.
         engine_version: Of the engine's library.
         abi: What a device must run.
         fp16: Whether the library has fp16 kernels.
@@ -69,19 +66,16 @@ def assemble(engine: str, *, install: bool = True, progress: Report) -> Bundle:
     """Install, fetch and build what is missing, and put the bundle together.
 
     Args:
-        engine: `onnxruntime` or `paddlelite`.
+        engine: One that runs on devices.
         install: Whether a missing runtime may be downloaded on the way.
         progress: Told what is going on.
 
     Raises:
-        ToolError: Something of it cannot be had; for Paddle Lite's runtime with all remedies.
+        ToolError: Something of it cannot be had; with the remedies.
         UsageError: No such engine.
     """
-    runtime = find_runtime(engine, AARCH64)
-    if runtime is None and engine in _INSTALL:
-        runtime = _install(engine, install, progress)
+    runtime = find_runtime(engine, AARCH64) or _install(engine, install, progress)
     runner = build_runner(engine, AARCH64, progress=progress)
-    assert runtime is not None  # build_runner refuses other engines
     libraries = arm64_libraries(progress)
     files = {runner.path.name: runner.path, runtime.library: runtime.library_path}
     for name in (LOADER, *_closure(files, libraries)):
@@ -99,12 +93,13 @@ def assemble(engine: str, *, install: bool = True, progress: Report) -> Bundle:
 
 
 def _install(engine: str, install: bool, progress: Report) -> Runtime:
+    brings = provider(engine)
     if install:
-        return _INSTALL[engine](InstallRequest(progress=progress))
-    hint = f"edgekit toolchain install {engine}-runtime"
-    if engine == "paddlelite":
-        hint += f"\n  {remedies(wanted_version())}"
-    raise ToolError(f"assembling the {engine} bundle: its library for devices is not installed", hint=hint)
+        return brings.install(InstallRequest(progress=progress))
+    raise ToolError(
+        f"assembling the {engine} bundle: its library for devices is not installed",
+        hint=brings.remedies(AARCH64),
+    )
 
 
 def _closure(files: dict[str, Path], libraries: Arm64Libraries) -> list[str]:

@@ -17,9 +17,9 @@ from edgekit.toolchain.build.native import (
     LINK_FLAGS,
     SOURCES,
     build_once,
-    host_onnxruntime,
     put_library,
 )
+from edgekit.toolchain.build.onnxruntime_runtime import installed_library
 from edgekit.toolchain.build.runtimes import X86_64, Runtime
 from edgekit.toolchain.cache import cache_directory
 from edgekit.toolchain.component import Report
@@ -38,7 +38,7 @@ def build_classifier(*, progress: Report, force: bool = False) -> Path:
         ToolError: The compiler, stb_image or ONNX Runtime is missing, or compiling failed.
         OutputError: The cache cannot be written.
     """
-    runtime = host_onnxruntime()
+    runtime = installed_library()
     compiler = cxx_compiler(X86_64, progress=progress)
     stb = _stb_directory(progress)
     place = cache_directory("native") / f"classify-{X86_64}-{_build_id(compiler, runtime, stb)}"

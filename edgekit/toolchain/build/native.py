@@ -7,7 +7,6 @@ and library), so a runner that is there is the right one.
 from __future__ import annotations
 
 import hashlib
-import importlib.util
 import os
 import shutil
 from collections.abc import Callable
@@ -17,17 +16,24 @@ import msgspec
 
 from edgekit import __version__, _process
 from edgekit._files import locked, new_directory, output_error, sha256_file
+from edgekit.engines.registry import BUILD_ENGINE, Library, device_engines, device_side
 from edgekit.errors import ToolError, UsageError
 from edgekit.toolchain.build.compilers import Compiler, c_compiler, cxx_compiler
 from edgekit.toolchain.build.elf import read_elf
-from edgekit.toolchain.build.runtimes import AARCH64, ANDROID, TARGETS, X86_64, Runtime, find_runtime
+from edgekit.toolchain.build.runtimes import (
+    AARCH64,
+    ANDROID,
+    TARGETS,
+    X86_64,
+    Runtime,
+    find_runtime,
+    provider,
+)
 from edgekit.toolchain.cache import cache_directory
 from edgekit.toolchain.component import Component, Found, InstallRequest, Report
 
 SOURCES = Path(__file__).parents[2] / "native"
 CORE = ("main", "json", "sha256", "failure", "machine", "request", "load", "run", "environment", "reference")
-ENGINES = {"onnxruntime": "engine_onnxruntime.c", "paddlelite": "engine_paddlelite.cc"}
-"""Engine -> its backend; CMakeLists.txt builds the same."""
 COMPILE_FLAGS = ("-O2", "-Wall", "-Wextra", "-D_GNU_SOURCE", "-fPIE")
 C_FLAGS = ("-std=c11",)
 CXX_FLAGS = ("-std=c++17",)
@@ -41,7 +47,7 @@ class NativeRunner(msgspec.Struct, frozen=True, kw_only=True):
     """A built runner.
 
     Attributes:
-        engine: `onnxruntime` or `paddlelite`.
+        engine: Its name.
         target: `aarch64`, `x86_64` or `android`.
         path: The executable; on x86_64 its engine's library lies beside it.
         build_id: Hash of all that it was built from; `--version` prints it.
@@ -65,13 +71,15 @@ def build_runner(engine: str, target: str, *, progress: Report, force: bool = Fa
     """
     _check_names(engine, target)
     runtime = _runtime(engine, target)
-    compiler = c_compiler(target) if engine == "onnxruntime" else cxx_compiler(target, progress=progress)
+    backend = SOURCES / device_side(engine).backend
+    cxx = backend.suffix == ".cc"
+    compiler = cxx_compiler(target, progress=progress) if cxx else c_compiler(target)
     runner = _planned(engine, target, compiler, runtime)
 
     def build(work: Path, new: Path) -> None:
         progress(f"building the {engine} runner for {target} with {compiler.name}")
         objects = [_compile(SOURCES / f"{name}.c", work, runner, compiler, None) for name in CORE]
-        objects.append(_compile(SOURCES / ENGINES[engine], work, runner, compiler, runtime))
+        objects.append(_compile(backend, work, runner, compiler, runtime))
         _link(objects, new / runner.path.name, runner, compiler, runtime)
         if target == X86_64 and runtime is not None:
             put_library(runtime, new)
@@ -133,9 +141,9 @@ def put_library(runtime: Runtime, directory: Path) -> None:
 
 
 def _check_names(engine: str, target: str) -> None:
-    if engine not in ENGINES:
+    if engine not in device_engines():
         raise UsageError(
-            f"building the runner: no engine {engine!r}", hint=f"--engine {' or '.join(ENGINES)}"
+            f"building the runner: no engine {engine!r}", hint=f"--engine {' or '.join(device_engines())}"
         )
     if target not in TARGETS:
         raise UsageError(
@@ -144,43 +152,19 @@ def _check_names(engine: str, target: str) -> None:
 
 
 def _runtime(engine: str, target: str) -> Runtime | None:
-    """The library that is linked (Paddle Lite) or put beside the runner (ONNX Runtime on x86-64)."""
-    if engine == "onnxruntime":
-        return host_onnxruntime() if target == X86_64 else None
+    """The library that is linked, or put beside the runner on x86-64; None where the bundle brings it."""
+    brings = provider(engine)
+    if target == X86_64 and brings.host_library is not None:
+        return brings.host_library()
+    if device_side(engine).library is Library.OPENED:
+        return None
     runtime = find_runtime(engine, target)
     if runtime is None:
         raise ToolError(
-            f"building the Paddle Lite runner for {target}: its library is not installed",
-            hint="edgekit toolchain install paddlelite-runtime"
-            if target == AARCH64
-            else "edgekit toolchain install paddlelite-runtime --archive FILE, or --dir DIRECTORY "
-            f"(Paddle Lite's library for {target}; "
-            + ("inference_lite_lib.android.armv8….tar.gz)" if target == ANDROID else "your own build)"),
+            f"building the {engine} runner for {target}: its library is not installed",
+            hint=brings.remedies(target),
         )
     return runtime
-
-
-def host_onnxruntime() -> Runtime:
-    """The library of the installed onnxruntime package; its Python side is not imported."""
-    spec = importlib.util.find_spec("onnxruntime")
-    places = list(spec.submodule_search_locations or ()) if spec else []
-    libraries = [path for place in places for path in Path(place).glob("capi/libonnxruntime.so.1*")]
-    if not libraries:
-        raise ToolError(
-            "building the ONNX Runtime runner for x86_64: the package onnxruntime is not installed",
-            hint="pip install 'edgekit[onnxruntime]'",
-        )
-    library = libraries[0]
-    return Runtime(
-        engine="onnxruntime",
-        version=library.name.partition(".so.")[2],
-        target=X86_64,
-        directory=str(library.parent),
-        library=library.name,
-        sha256=sha256_file(library),
-        source="the installed package",
-        license="MIT",
-    )
 
 
 def _build_id(engine: str, target: str, compiler: Compiler, runtime: Runtime | None) -> str:
@@ -215,8 +199,7 @@ def _link(
     objects: list[Path], output: Path, runner: NativeRunner, compiler: Compiler, runtime: Runtime | None
 ) -> None:
     libraries = ["-ldl", "-lm"]
-    if runner.engine == "paddlelite":
-        assert runtime is not None
+    if runtime is not None and device_side(runner.engine).library is Library.LINKED:
         libraries.insert(0, str(runtime.library_path))
     inputs = [*map(str, objects), *libraries, *compiler.link_last]
     call = [*compiler.link, *LINK_FLAGS, *inputs, "-o", str(output)]
@@ -247,7 +230,7 @@ def _low_on_space(place: Path) -> bool:
 
 def _find() -> Found | None:
     try:
-        runner = _planned("onnxruntime", AARCH64, c_compiler(AARCH64), None)
+        runner = _planned(BUILD_ENGINE, AARCH64, c_compiler(AARCH64), None)
     except ToolError:
         return None
     return _as_found(runner) if runner.path.is_file() else None
@@ -265,7 +248,7 @@ def _install(request: InstallRequest) -> Found:
             "installing the runner: it is built from edgekit's own sources",
             hint="edgekit toolchain build runner --target aarch64",
         )
-    return _as_found(build_runner("onnxruntime", AARCH64, progress=request.progress, force=request.force))
+    return _as_found(build_runner(BUILD_ENGINE, AARCH64, progress=request.progress, force=request.force))
 
 
 COMPONENT = Component(

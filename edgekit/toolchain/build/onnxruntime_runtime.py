@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.util
 import re
 import sys
 import tempfile
@@ -11,7 +12,15 @@ from pathlib import Path
 from edgekit import _process
 from edgekit._files import sha256_file
 from edgekit.errors import ToolError
-from edgekit.toolchain.build.runtimes import AARCH64, Runtime, find_runtime, library_target, store
+from edgekit.toolchain.build.runtimes import (
+    AARCH64,
+    X86_64,
+    Provider,
+    Runtime,
+    find_runtime,
+    library_target,
+    store,
+)
 from edgekit.toolchain.component import Component, Found, InstallRequest
 
 ENGINE = "onnxruntime"
@@ -153,6 +162,29 @@ def library_version(library: Path) -> str | None:
     return match.group(1).decode() if match else None
 
 
+def installed_library() -> Runtime:
+    """The library of the installed package onnxruntime, for x86-64; its Python side is not imported."""
+    spec = importlib.util.find_spec(ENGINE)
+    places = list(spec.submodule_search_locations or ()) if spec else []
+    libraries = [path for place in places for path in Path(place).glob("capi/libonnxruntime.so.1*")]
+    if not libraries:
+        raise ToolError(
+            "building the ONNX Runtime runner for x86_64: the package onnxruntime is not installed",
+            hint="pip install 'edgekit[onnxruntime]'",
+        )
+    library = libraries[0]
+    return Runtime(
+        engine=ENGINE,
+        version=library.name.partition(".so.")[2],
+        target=X86_64,
+        directory=str(library.parent),
+        library=library.name,
+        sha256=sha256_file(library),
+        source="the installed package",
+        license="MIT",
+    )
+
+
 def _find() -> Found | None:
     present = find_runtime(ENGINE, AARCH64)
     return present.found if present else None
@@ -163,4 +195,10 @@ COMPONENT = Component(
     purpose="ONNX Runtime for devices: bench, verify and push there with --engine onnxruntime",
     find=_find,
     install=lambda request: install_onnxruntime_runtime(request).found,
+)
+PROVIDER = Provider(
+    component=COMPONENT,
+    install=install_onnxruntime_runtime,
+    remedies=lambda target: f"edgekit toolchain install {COMPONENT.name}",
+    host_library=installed_library,
 )

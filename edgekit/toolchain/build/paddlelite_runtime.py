@@ -13,7 +13,16 @@ from pathlib import Path, PurePosixPath
 
 from edgekit._files import sha256_file
 from edgekit.errors import ToolError
-from edgekit.toolchain.build.runtimes import AARCH64, TARGETS, Runtime, find_runtime, library_target, store
+from edgekit.toolchain.build.runtimes import (
+    AARCH64,
+    ANDROID,
+    TARGETS,
+    Provider,
+    Runtime,
+    find_runtime,
+    library_target,
+    store,
+)
 from edgekit.toolchain.component import Component, Found, InstallRequest
 from edgekit.toolchain.opt.opt import RELEASES, find_opt, registry_version
 
@@ -183,6 +192,14 @@ def _checked_version(content: bytes, request: InstallRequest, source: str) -> st
     return version
 
 
+def _remedies_for(target: str) -> str:
+    install = f"edgekit toolchain install {COMPONENT.name}"
+    if target == AARCH64:
+        return f"{install}\n  {remedies(wanted_version())}"
+    source = "inference_lite_lib.android.armv8….tar.gz" if target == ANDROID else "your own build"
+    return f"{install} --archive FILE, or --dir DIRECTORY (Paddle Lite's library for {target}; {source})"
+
+
 def _find() -> Found | None:
     present = [found for target in TARGETS if (found := find_runtime(ENGINE, target)) is not None]
     if not present:
@@ -198,3 +215,4 @@ COMPONENT = Component(
     find=_find,
     install=lambda request: install_paddlelite_runtime(request).found,
 )
+PROVIDER = Provider(component=COMPONENT, install=install_paddlelite_runtime, remedies=_remedies_for)

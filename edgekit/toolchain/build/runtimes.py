@@ -1,21 +1,24 @@
 """Libraries of engines for devices: where they come from, and the checks before one is used.
 
 A runtime lies in a directory of its own in the cache, `library` and for Paddle Lite `include/` in it; its
-marker is written last and says what it is. `onnxruntime_runtime` and `paddlelite_runtime` bring them.
+marker is written last and says what it is. An engine's record names the module that brings its runtime.
 """
 
 from __future__ import annotations
 
+import importlib
 import shutil
+from collections.abc import Callable
 from pathlib import Path
 
 import msgspec
 
 from edgekit._files import locked, new_directory, output_error, sha256_file, write_atomic
+from edgekit.engines.registry import device_side
 from edgekit.errors import ToolError
 from edgekit.toolchain.build.elf import read_elf
 from edgekit.toolchain.cache import cache_directory
-from edgekit.toolchain.component import Found
+from edgekit.toolchain.component import Component, Found, InstallRequest
 
 MARKER = "runtime.json"
 AARCH64, ANDROID, X86_64 = "aarch64", "android", "x86_64"
@@ -27,7 +30,7 @@ class Runtime(msgspec.Struct, frozen=True, kw_only=True):
     """An installed runtime; also its marker.
 
     Attributes:
-        engine: `onnxruntime` or `paddlelite`.
+        engine: Its name.
         version: As the library says of itself.
         target: One of `TARGETS`.
         directory: Where it lies; empty in the marker, as caches may move.
@@ -63,6 +66,29 @@ class Runtime(msgspec.Struct, frozen=True, kw_only=True):
     def found(self) -> Found:
         """As `toolchain list` shows it."""
         return Found(version=self.version, path=self.library_path, detail=f"{self.target}, {self.source}")
+
+
+class Provider(msgspec.Struct, frozen=True, kw_only=True):
+    """What brings an engine's library for devices.
+
+    Attributes:
+        component: As `toolchain install` offers it.
+        install: Installs the library for aarch64; raises ToolError with the ways to mend what failed.
+        remedies: The commands that bring the library for a target where it is missing.
+        host_library: The library for x86_64 where it need not be installed apart; raises ToolError.
+    """
+
+    component: Component
+    install: Callable[[InstallRequest], Runtime]
+    remedies: Callable[[str], str]
+    host_library: Callable[[], Runtime] | None = None
+
+
+def provider(engine: str) -> Provider:
+    """What brings an engine's library. Raises UsageError for an engine that does not run on devices."""
+    module = importlib.import_module(device_side(engine).runtime_module)
+    found: Provider = module.PROVIDER
+    return found
 
 
 def runtime_directory(engine: str, target: str) -> Path:

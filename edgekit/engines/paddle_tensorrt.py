@@ -1,21 +1,37 @@
 """Paddle Inference with TensorRT subgraphs."""
 
-from typing import Any, Tuple
+from typing import Any, Dict, Tuple
 
-from .engine import Shape
-from .engine_paddle import last_line
-from .engine_paddle_gpu import PaddleGpu
-from .refusal import RefusedError
-from .tensorrt_cache import engine_directory
+from edgekit.engines.paddle import last_line
+from edgekit.engines.paddle_gpu import PaddleGpu
+from edgekit.engines.worker.engine import Shape
+from edgekit.engines.worker.refusal import RefusedError
+from edgekit.engines.worker.tensorrt_cache import engine_directory
 
 WORKSPACE_BYTES = 1 << 30
 MIN_SUBGRAPH = 3
 
 
-class PaddleTensorRt(PaddleGpu):
-    """Options as `paddle-gpu`; engines are kept beside the artifact."""
+RECORD: Dict[str, Any] = {
+    "name": "paddle-tensorrt",
+    "summary": "Paddle Inference on an NVIDIA GPU with TensorRT",
+    "host": {
+        "artifacts": {"fp32": "paddle", "fp16": "paddle"},
+        "packages": [{"distribution": "paddlepaddle-gpu", "module": "paddle"}],
+        "install": "install the wheel paddlepaddle-gpu in the place of paddlepaddle",
+        "gpu": True,
+        "options": {
+            "device": {"values": list("01234567"), "help": "which GPU, as CUDA numbers them"},
+            "fp16": {"values": ["off", "on"], "by_precision": {"fp16": "on"}},
+        },
+    },
+}
 
-    name = "paddle-tensorrt"
+
+class PaddleTensorRt(PaddleGpu):
+    """TensorRT's engines are kept beside the artifact."""
+
+    record = RECORD
 
     def configure(self, config: Any, model: str, params: str, shape: Shape) -> None:
         import paddle

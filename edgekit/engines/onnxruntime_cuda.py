@@ -1,14 +1,13 @@
 """ONNX Runtime on an NVIDIA GPU, by its CUDA provider."""
 
-import ctypes
 import functools
 import os
 from typing import Any, Callable, Dict, List, Optional, Tuple
 
-from .engine import Shape, only_input, take_options
-from .engine_onnxruntime import OnnxRuntime
-from .gpu import describe_gpu
-from .refusal import RefusedError
+from edgekit.engines.onnxruntime import OnnxRuntime
+from edgekit.engines.worker.engine import Shape, only_input
+from edgekit.engines.worker.gpu import describe_gpu
+from edgekit.engines.worker.refusal import RefusedError
 
 WHEEL = "onnxruntime-gpu"
 CUDA_WHEELS = "onnxruntime-gpu[cuda,cudnn]"
@@ -16,13 +15,28 @@ TENSORRT_WHEEL = "tensorrt, in the major version that the library's name ends in
 Provider = Tuple[str, Dict[str, str]]
 
 
-class OnnxRuntimeCuda(OnnxRuntime):
-    """Options: `device` (`0` to `7`: which GPU), `fp16` (`off`, `on`: where the provider computes in it)."""
+RECORD: Dict[str, Any] = {
+    "name": "onnxruntime-cuda",
+    "summary": "ONNX Runtime on an NVIDIA GPU",
+    "host": {
+        "artifacts": {"fp32": "onnx"},
+        "packages": [{"distribution": "onnxruntime-gpu", "module": "onnxruntime"}],
+        "install": "pip uninstall onnxruntime && pip install 'edgekit[gpu]'",
+        "gpu": True,
+        "options": {
+            "device": {"values": list("01234567"), "help": "which GPU, as CUDA numbers them"},
+            "fp16": {"values": ["off"]},
+        },
+    },
+}
 
-    name = "onnxruntime-cuda"
+
+class OnnxRuntimeCuda(OnnxRuntime):
+    """Computes on the GPU alone: what its provider cannot compute fails."""
+
+    record = RECORD
     provider = "CUDAExecutionProvider"
     library = "libonnxruntime_providers_cuda.so"
-    precisions: Tuple[str, ...] = ("off",)
     # Where inputs and outputs lie.
     memory = "cuda"
 
@@ -31,7 +45,7 @@ class OnnxRuntimeCuda(OnnxRuntime):
     ) -> None:
         import onnxruntime
 
-        self.options = take_options(options, {"device": tuple("01234567"), "fp16": self.precisions})
+        self.options = self.take_options(options)
         available = onnxruntime.get_available_providers()
         if self.provider not in available:
             raise RefusedError(
@@ -67,6 +81,8 @@ class OnnxRuntimeCuda(OnnxRuntime):
 
     def _missing_library(self) -> Optional[str]:
         """What the provider's library lacks, in the loader's words, and the wheel that brings it."""
+        import ctypes
+
         import onnxruntime
 
         capi = os.path.join(os.path.dirname(onnxruntime.__file__), "capi")

@@ -4,7 +4,7 @@ import gc
 import time
 from typing import Any, Callable, Dict, List, Optional, Tuple
 
-from .process import peak_memory_bytes, task_times
+from edgekit.engines.worker.process import peak_memory_bytes, task_times
 
 # Python 3.6 has no *_ns clocks; its float seconds still resolve a nanosecond.
 clock_ns: Callable[[], int] = getattr(time, "perf_counter_ns", None) or (

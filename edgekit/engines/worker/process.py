@@ -9,7 +9,7 @@ import os
 import time
 from typing import Any, Dict, Iterable, List, Optional, Sequence, Tuple
 
-from .refusal import RefusedError
+from edgekit.engines.worker.refusal import RefusedError
 
 # Whether it is on its charger, by what power_supply's status says.
 CHARGING = {"Discharging": False, "Charging": True, "Full": True, "Not charging": True}

@@ -1,8 +1,8 @@
-"""What every engine of the worker offers; one file an engine."""
+"""The base of the engines that a worker runs; each is one file of `edgekit.engines`."""
 
 from typing import Any, Callable, Dict, List, Optional, Sequence, Tuple
 
-from .refusal import RefusedError
+from edgekit.engines.worker.refusal import RefusedError
 
 Shape = Sequence[int]
 
@@ -14,8 +14,8 @@ class Engine:
     `bind`, the callable that it returned any number of times, and `output`.
     """
 
-    name = ""
-    max_threads: Optional[int] = None
+    # The RECORD of the engine's file; `edgekit.engines.registry` says what stands in it.
+    record: Dict[str, Any] = {}
 
     def __init__(self) -> None:
         self.options: Dict[str, str] = {}
@@ -23,6 +23,31 @@ class Engine:
         self.gpu: Optional[Dict[str, Any]] = None
         # Set by `load` where the engine tells: precision -> how many of its layers are computed in it.
         self.layer_precisions: Dict[str, int] = {}
+
+    @property
+    def name(self) -> str:
+        return str(self.record["name"])
+
+    @property
+    def max_threads(self) -> Optional[int]:
+        limit: Optional[int] = self.record["host"].get("max_threads")
+        return limit
+
+    def take_options(self, given: Dict[str, str]) -> Dict[str, str]:
+        """All options of the engine: those given, and the first value of the others.
+
+        Raises:
+            RefusedError: An option or value that the engine does not know.
+        """
+        known = {name: one["values"] for name, one in self.record["host"].get("options", {}).items()}
+        for name, value in given.items():
+            if name not in known:
+                raise RefusedError("request", "option {}: this engine has no such option".format(name))
+            if value not in known[name]:
+                raise RefusedError(
+                    "request", "option {}={}: allowed are {}".format(name, value, ", ".join(known[name]))
+                )
+        return {name: given.get(name, values[0]) for name, values in known.items()}
 
     def prepare(self) -> str:
         """Import the engine and return its version. Raises ImportError."""
@@ -65,22 +90,6 @@ def tensor(name: str, dtype: str, shape: Sequence[Any]) -> Dict[str, Any]:
     """A tensor as the protocol describes it: sizes that are no positive integer are free."""
     sizes = [size if isinstance(size, int) and size > 0 else None for size in shape]
     return {"name": name, "dtype": dtype, "shape": sizes}
-
-
-def take_options(given: Dict[str, str], known: Dict[str, Tuple[str, ...]]) -> Dict[str, str]:
-    """The options with their defaults (the first of the known values) filled in.
-
-    Raises:
-        RefusedError: An option or value that the engine does not know.
-    """
-    for name, value in given.items():
-        if name not in known:
-            raise RefusedError("request", "option {}: this engine has no such option".format(name))
-        if value not in known[name]:
-            raise RefusedError(
-                "request", "option {}={}: allowed are {}".format(name, value, ", ".join(known[name]))
-            )
-    return {name: given.get(name, values[0]) for name, values in known.items()}
 
 
 def only_input(specs: List[Dict[str, Any]], shape: Shape) -> Dict[str, Any]:

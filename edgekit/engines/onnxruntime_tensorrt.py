@@ -2,20 +2,34 @@
 
 import contextlib
 import sys
-from typing import List
+from typing import Any, Dict, List
 
-from .engine import Shape
-from .engine_onnxruntime_cuda import OnnxRuntimeCuda, Provider
-from .tensorrt_cache import engine_directory
+from edgekit.engines.onnxruntime_cuda import OnnxRuntimeCuda, Provider
+from edgekit.engines.worker.engine import Shape
+from edgekit.engines.worker.tensorrt_cache import engine_directory
+
+RECORD: Dict[str, Any] = {
+    "name": "onnxruntime-tensorrt",
+    "summary": "ONNX Runtime on an NVIDIA GPU with TensorRT",
+    "host": {
+        "artifacts": {"fp32": "onnx", "fp16": "onnx"},
+        "packages": [{"distribution": "onnxruntime-gpu", "module": "onnxruntime"}],
+        "install": "pip uninstall onnxruntime && pip install 'edgekit[gpu]'",
+        "gpu": True,
+        "options": {
+            "device": {"values": list("01234567"), "help": "which GPU, as CUDA numbers them"},
+            "fp16": {"values": ["off", "on"], "by_precision": {"fp16": "on"}},
+        },
+    },
+}
 
 
 class OnnxRuntimeTensorRt(OnnxRuntimeCuda):
-    """Options as `onnxruntime-cuda`, with fp16; engines are kept beside the artifact."""
+    """TensorRT's engines are kept beside the artifact."""
 
-    name = "onnxruntime-tensorrt"
+    record = RECORD
     provider = "TensorrtExecutionProvider"
     library = "libonnxruntime_providers_tensorrt.so"
-    precisions = ("off", "on")
 
     def preload(self) -> None:
         super().preload()

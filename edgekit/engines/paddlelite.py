@@ -4,15 +4,41 @@ import os
 import sys
 from typing import Any, Callable, Dict, List, Optional
 
-from .engine import Engine, Shape, only_input, take_options, tensor
-from .refusal import RefusedError
+from edgekit.engines.worker.engine import Engine, Shape, only_input, tensor
+from edgekit.engines.worker.refusal import RefusedError
+
+RECORD: Dict[str, Any] = {
+    "name": "paddlelite",
+    "summary": "Paddle Lite; on the host its x86 kernels, one thread",
+    "host": {
+        "artifacts": {"fp32": "nb-x86"},
+        "refused": {
+            "int8": "Paddle Lite's x86 kernels compute NaN or zeros from quantised models",
+            "fp16": "Paddle Lite's x86 kernels have no fp16",
+        },
+        "interpreter": "opt",
+        "install": "edgekit toolchain install opt",
+        # MobileConfig has no `set_threads` in the x86 wheels.
+        "max_threads": 1,
+    },
+    "device": {
+        "artifacts": {"fp32": "nb-arm", "fp16": "nb-arm-fp16", "int8": "nb-arm-int8"},
+        "backend": "engine_paddlelite.cc",
+        "library": "linked",
+        "runtime": "paddlelite-runtime",
+        "runtime_module": "edgekit.toolchain.build.paddlelite_runtime",
+        # Paddle Lite's int8 stands on the simulation of the program that it was made of.
+        "below": {"nb-arm-int8": "paddle-int8-simulated"},
+    },
+    "rungs": [{"artifact": "nb-x86", "place": 30}],
+    "app_formats": ["onnx", "nb"],
+}
 
 
 class PaddleLite(Engine):
-    """No options. MobileConfig has no `set_threads` in the x86 wheels: one thread."""
+    """One thread; shapes are those of the arrays that it is fed."""
 
-    name = "paddlelite"
-    max_threads = 1
+    record = RECORD
 
     def __init__(self) -> None:
         super().__init__()
@@ -29,7 +55,7 @@ class PaddleLite(Engine):
     ) -> None:
         from paddlelite import lite
 
-        self.options = take_options(options, {})
+        self.options = self.take_options(options)
         config = lite.MobileConfig()
         config.set_model_from_file(model)
         try:

@@ -4,8 +4,8 @@ import functools
 import sys
 from typing import Any, Callable, Dict, List, Optional, Tuple
 
-from .engine import Engine, Shape, format_shape, only_input, take_options, tensor
-from .refusal import RefusedError
+from edgekit.engines.worker.engine import Engine, Shape, format_shape, only_input, tensor
+from edgekit.engines.worker.refusal import RefusedError
 
 # The values of the option, and OpenVINO's names of element types, as edgekit's precisions.
 _ARITHMETIC = {"f32": "fp32", "bf16": "bf16", "int8": "int8"}
@@ -15,13 +15,30 @@ _PRODUCTS = ("Convolution", "FullyConnected", "MatMul")
 _DTYPES = {"f32": "float32", "f16": "float16", "f64": "float64"}
 
 
+RECORD: Dict[str, Any] = {
+    "name": "openvino",
+    "summary": "OpenVINO on ONNX, static shapes; float32 arithmetic unless bf16 is asked for",
+    "host": {
+        "artifacts": {"fp32": "onnx", "int8": "onnx-int8", "bf16": "onnx"},
+        "packages": [{"distribution": "openvino", "module": "openvino"}],
+        "install": "pip install 'edgekit[openvino]'",
+        "options": {
+            "arithmetic": {
+                "values": ["f32", "bf16", "int8"],
+                "by_precision": {"bf16": "bf16", "int8": "int8"},
+            }
+        },
+    },
+}
+
+
 class OpenVino(Engine):
-    """Option `arithmetic`: f32, bf16, or int8 for a quantised model, whose layers then must compute in it.
+    """With the arithmetic bf16 or int8 at least one layer must compute in it.
 
     The input is made static: a free batch costs up to 1.7 times.
     """
 
-    name = "openvino"
+    record = RECORD
 
     def __init__(self) -> None:
         super().__init__()
@@ -44,7 +61,7 @@ class OpenVino(Engine):
     ) -> None:
         import openvino
 
-        self.options = take_options(options, {"arithmetic": tuple(_ARITHMETIC)})
+        self.options = self.take_options(options)
         arithmetic = self.options["arithmetic"]
         core = openvino.Core()
         try:

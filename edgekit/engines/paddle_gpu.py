@@ -2,19 +2,35 @@
 
 from typing import Any, Callable, Dict, Optional, Tuple
 
-from .engine import Shape, only_input, take_options
-from .engine_paddle import PaddleInference, last_line
-from .gpu import describe_gpu
-from .refusal import RefusedError
+from edgekit.engines.paddle import PaddleInference, last_line
+from edgekit.engines.worker.engine import Shape, only_input
+from edgekit.engines.worker.gpu import describe_gpu
+from edgekit.engines.worker.refusal import RefusedError
 
 WHEEL = "paddlepaddle-gpu"
 MEMORY_MB = 1024
 
 
-class PaddleGpu(PaddleInference):
-    """Options: `device` (`0` to `7`: which GPU), `fp16` (`off`, `on`: mixed precision)."""
+RECORD: Dict[str, Any] = {
+    "name": "paddle-gpu",
+    "summary": "Paddle Inference on an NVIDIA GPU",
+    "host": {
+        "artifacts": {"fp32": "paddle", "fp16": "paddle"},
+        "packages": [{"distribution": "paddlepaddle-gpu", "module": "paddle"}],
+        "install": "install the wheel paddlepaddle-gpu in the place of paddlepaddle",
+        "gpu": True,
+        "options": {
+            "device": {"values": list("01234567"), "help": "which GPU, as CUDA numbers them"},
+            "fp16": {"values": ["off", "on"], "by_precision": {"fp16": "on"}},
+        },
+    },
+}
 
-    name = "paddle-gpu"
+
+class PaddleGpu(PaddleInference):
+    """With `fp16` Paddle computes in mixed precision."""
+
+    record = RECORD
 
     def prepare(self) -> str:
         import paddle
@@ -27,7 +43,7 @@ class PaddleGpu(PaddleInference):
     ) -> None:
         from paddle import inference
 
-        self.options = take_options(options, {"device": tuple("01234567"), "fp16": ("off", "on")})
+        self.options = self.take_options(options)
         if params is None:
             raise RefusedError(
                 "request", "loading {}: Paddle needs the parameter file, params is null".format(model)

@@ -1,10 +1,8 @@
 """The NVIDIA GPU that an engine computes on, as CUDA's driver describes it to this process."""
 
-import ctypes
-import uuid
 from typing import Any, Dict
 
-from .refusal import RefusedError
+from edgekit.engines.worker.refusal import RefusedError
 
 DRIVER = "libcuda.so.1"
 NAME_BYTES = 256
@@ -21,6 +19,10 @@ def describe_gpu(device: int) -> Dict[str, Any]:
     Raises:
         RefusedError: `runtime` where there is no driver, or no such GPU.
     """
+    # Here, because edgekit imports the engines' files for their records.
+    import ctypes
+    import uuid
+
     try:
         driver = ctypes.CDLL(DRIVER)
     except OSError as error:

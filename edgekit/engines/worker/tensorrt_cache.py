@@ -1,11 +1,10 @@
 """Where TensorRT's built engines are kept: beside the artifact, by what they were built from and for."""
 
-import hashlib
 import json
 import os
 from typing import Any, Dict, Optional
 
-from .refusal import RefusedError
+from edgekit.engines.worker.refusal import RefusedError
 
 DIRECTORY = ".tensorrt"
 
@@ -25,6 +24,8 @@ def engine_directory(model: str, params: Optional[str], gpu: Dict[str, Any], **a
     Raises:
         RefusedError: `io` where it cannot be made.
     """
+    import hashlib
+
     digest = hashlib.sha256()
     for path in (model, params):
         if path is not None:

@@ -7,14 +7,43 @@ import sys
 from types import ModuleType
 from typing import Any, Callable, Dict, List, Optional
 
-from .engine import Engine, Shape, only_input, take_options, tensor
-from .refusal import RefusedError
+from edgekit.engines.worker.engine import Engine, Shape, only_input, tensor
+from edgekit.engines.worker.refusal import RefusedError
+
+RECORD: Dict[str, Any] = {
+    "name": "paddle",
+    "summary": "Paddle Inference, oneDNN kernels",
+    "host": {
+        "artifacts": {"fp32": "paddle", "int8": "paddle-int8"},
+        "packages": [
+            {"distribution": "paddlepaddle", "module": "paddle", "also_for": "export"},
+            {"distribution": "paddlepaddle-gpu", "module": "paddle"},
+        ],
+        "install": "pip install 'edgekit[paddle]'",
+        "options": {
+            "onednn": {"values": ["on", "off"], "help": "oneDNN's kernels"},
+            # Int8 kernels for a quantised program.
+            "onednn_int8": {"values": ["off", "on"], "by_precision": {"int8": "on"}},
+        },
+    },
+    "rungs": [
+        {"artifact": "paddle", "place": 10},
+        {"artifact": "paddle-int8", "place": 40},
+        # The quantised program as Paddle's own training would compute it: in float that rounds like int8.
+        {
+            "artifact": "paddle-int8",
+            "place": 60,
+            "name": "paddle-int8-simulated",
+            "options": {"onednn": "off", "onednn_int8": "off"},
+        },
+    ],
+}
 
 
 class PaddleInference(Engine):
-    """Options: `onednn` (`on`, `off`), `onednn_int8` (`off`, `on`: int8 kernels for a quantised program)."""
+    """Runs Paddle's inference core without importing the framework."""
 
-    name = "paddle"
+    record = RECORD
 
     def __init__(self) -> None:
         super().__init__()
@@ -30,7 +59,7 @@ class PaddleInference(Engine):
     def load(
         self, model: str, params: Optional[str], threads: int, shape: Shape, options: Dict[str, str]
     ) -> None:
-        self.options = take_options(options, {"onednn": ("on", "off"), "onednn_int8": ("off", "on")})
+        self.options = self.take_options(options)
         if params is None:
             raise RefusedError(
                 "request", "loading {}: Paddle needs the parameter file, params is null".format(model)

@@ -3,39 +3,38 @@
 import argparse
 import functools
 import hashlib
-import importlib
+import importlib.util
 import json
 import operator
 import os
 import sys
 from typing import IO, Any, Callable, Dict, List, Optional, Sequence, Tuple
 
-from . import process, timing
-from .engine import Engine, format_shape
-from .refusal import EXIT_CODES, RefusedError
+from edgekit.engines.worker import process, timing
+from edgekit.engines.worker.engine import Engine, format_shape
+from edgekit.engines.worker.refusal import EXIT_CODES, RefusedError
 
 PROTOCOL_VERSION = 1
 Operation = Callable[[Dict[str, Any]], Dict[str, Any]]
-ENGINES = (
-    "onnxruntime",
-    "onnxruntime-cuda",
-    "onnxruntime-tensorrt",
-    "openvino",
-    "paddle",
-    "paddle-gpu",
-    "paddle-tensorrt",
-    "paddlelite",
-)
 
 
 def main(arguments: List[str]) -> int:
     """Serve requests from stdin; the exit code is that of the first failure, 0 where there was none."""
     parser = argparse.ArgumentParser(prog="worker", description="edgekit's runner on the host")
-    parser.add_argument("--engine", required=True, choices=ENGINES)
-    engine = importlib.import_module(
-        ".engine_" + parser.parse_args(arguments).engine.replace("-", "_"), __package__
-    ).ENGINE()
+    parser.add_argument("engine", metavar="FILE", help="the engine's Python file")
+    engine = load_engine(parser.parse_args(arguments).engine)
     return Worker(engine).serve(sys.stdin, _own_stdout())
+
+
+def load_engine(path: str) -> Engine:
+    """The engine that a Python file defines; raises what importing the file raises."""
+    spec = importlib.util.spec_from_file_location("edgekit_engine", path)
+    assert spec is not None and spec.loader is not None, "engines are Python files"
+    module = importlib.util.module_from_spec(spec)
+    sys.modules[spec.name] = module
+    spec.loader.exec_module(module)
+    engine: Engine = module.ENGINE()
+    return engine
 
 
 def _own_stdout() -> IO[str]:

@@ -3,18 +3,47 @@
 import functools
 from typing import Any, Callable, Dict, List, Optional
 
-from .engine import Engine, Shape, only_input, take_options, tensor
-from .process import task_count
-from .refusal import RefusedError
+from edgekit.engines.worker.engine import Engine, Shape, only_input, tensor
+from edgekit.engines.worker.process import task_count
+from edgekit.engines.worker.refusal import RefusedError
 
 _DTYPES = {"tensor(float)": "float32", "tensor(float16)": "float16", "tensor(double)": "float64"}
 _PROVIDER = "CPUExecutionProvider"
 
 
-class OnnxRuntime(Engine):
-    """Options: `spinning` (`on`: idle pool threads poll for a while; `off`: they sleep at once)."""
+RECORD: Dict[str, Any] = {
+    "name": "onnxruntime",
+    "summary": "ONNX Runtime",
+    "host": {
+        "artifacts": {"fp32": "onnx", "int8": "onnx-int8"},
+        "packages": [
+            {"distribution": "onnxruntime", "module": "onnxruntime"},
+            {"distribution": "onnxruntime-gpu", "module": "onnxruntime"},
+        ],
+        "install": "pip install 'edgekit[onnxruntime]'",
+        "options": {
+            "spinning": {
+                "values": ["on", "off"],
+                "help": "idle pool threads poll for a while or sleep at once",
+            }
+        },
+    },
+    "device": {
+        "artifacts": {"fp32": "onnx", "int8": "onnx-int8"},
+        "backend": "engine_onnxruntime.c",
+        "library": "opened",
+        "runtime": "onnxruntime-runtime",
+        "runtime_module": "edgekit.toolchain.build.onnxruntime_runtime",
+    },
+    "rungs": [{"artifact": "onnx", "place": 20}, {"artifact": "onnx-int8", "place": 50}],
+    "app_formats": ["onnx"],
+}
 
-    name = "onnxruntime"
+
+class OnnxRuntime(Engine):
+    """One session; its inputs are read where they lie."""
+
+    record = RECORD
 
     def __init__(self) -> None:
         super().__init__()
@@ -35,7 +64,7 @@ class OnnxRuntime(Engine):
     ) -> None:
         import onnxruntime
 
-        self.options = take_options(options, {"spinning": ("on", "off")})
+        self.options = self.take_options(options)
         settings = onnxruntime.SessionOptions()
         settings.intra_op_num_threads = threads
         settings.inter_op_num_threads = 1

@@ -1,0 +1,76 @@
+"""How the worker of an engine of this machine is started."""
+
+from __future__ import annotations
+
+import importlib.util
+import logging
+import os
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import msgspec
+
+from edgekit.engines.registry import WORKER, HostSide, Interpreter, engine, host_side
+from edgekit.errors import ToolError
+
+if TYPE_CHECKING:
+    from edgekit.toolchain.component import Report
+
+logger = logging.getLogger("edgekit")
+# From Ampere on NVIDIA's libraries multiply fp32 with ten bits of mantissa (TF32) unless told not to.
+FULL_FP32 = {"NVIDIA_TF32_OVERRIDE": "0"}
+HUGE_PAGES = {"GLIBC_TUNABLES": "glibc.malloc.hugetlb=1"}
+
+
+class Launcher(msgspec.Struct, frozen=True, kw_only=True):
+    """How a runner is started."""
+
+    argv: tuple[str, ...]
+    env: dict[str, str] = {}
+
+
+def host_launcher(
+    name: str, *, install: bool = True, huge_pages: bool = False, progress: Report | None = None
+) -> Launcher:
+    """How to start an engine's worker on this machine.
+
+    Args:
+        name: The engine.
+        install: Whether the environment of opt may be installed on the way.
+        huge_pages: Ask glibc (2.35 and later; others ignore it) for memory in huge pages, in which inference
+            on a CPU takes a twentieth less time. What the user has set stays.
+        progress: Told what is being installed.
+
+    Raises:
+        ToolError: What the engine needs is missing; the hint installs it.
+    """
+    side = host_side(name)
+    worker = (str(WORKER), engine(name).file)
+    tuned = HUGE_PAGES if huge_pages and not os.environ.keys() & HUGE_PAGES else {}
+    if side.interpreter is Interpreter.OPT:
+        # -E: what PYTHONPATH means to edgekit's Python breaks this older one.
+        return Launcher(argv=(str(_opt_python(name, side, install, progress)), "-E", *worker), env=tuned)
+    for package in side.packages[:1]:
+        if importlib.util.find_spec(package.module) is None:
+            raise ToolError(
+                f"engine {name}: the package {package.module} is not installed", hint=side.install
+            )
+    return Launcher(argv=(sys.executable, *worker), env={**tuned, **(FULL_FP32 if side.gpu else {})})
+
+
+def _opt_python(name: str, side: HostSide, install: bool, progress: Report | None) -> Path:
+    from edgekit.toolchain.opt.install import require_opt
+    from edgekit.toolchain.opt.opt import find_opt
+
+    found = find_opt()
+    if found is None and install:
+        found = require_opt(install=True, progress=progress or logger.info)
+    if found is None:
+        raise ToolError(f"engine {name}: Paddle Lite's wheel is not installed", hint=side.install)
+    if found.python is None:
+        raise ToolError(
+            f"engine {name}: opt {found.version} is the standalone binary {found.path}, which runs no models",
+            hint="install one of Python 3.6 to 3.10 and run: edgekit toolchain install opt",
+        )
+    return found.python
