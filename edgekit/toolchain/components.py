@@ -6,7 +6,6 @@ import difflib
 
 from edgekit.engines.registry import device_engines
 from edgekit.errors import InputError
-from edgekit.toolchain import x2paddle
 from edgekit.toolchain.build import native
 from edgekit.toolchain.build.runtimes import provider
 from edgekit.toolchain.component import Component
@@ -16,7 +15,6 @@ COMPONENTS: tuple[Component, ...] = (
     opt.COMPONENT,
     *(provider(engine).component for engine in device_engines()),
     native.COMPONENT,
-    x2paddle.COMPONENT,
 )
 """Every component, in the order in which they are shown."""
 

@@ -94,7 +94,6 @@ def serve(name: str, client: str) -> None:
     """Fork for every connection until stdin ends."""
     for module in PRELOADED:
         importlib.import_module(module)
-    _preload_x2paddle()
     gc.freeze()  # a collection in a fork would copy every page of what has been imported
     threads = len(os.listdir("/proc/self/task"))
     assert threads == 1, f"{threads} threads: a fork would lose all but one"
@@ -113,17 +112,6 @@ def serve(name: str, client: str) -> None:
                 listener.close()
                 _supervise(connection, client)
             connection.close()
-
-
-def _preload_x2paddle() -> None:
-    from edgekit.toolchain.x2paddle import find_x2paddle
-
-    site = find_x2paddle()
-    if site is not None:
-        sys.path.append(str(site))
-        importlib.import_module("x2paddle.convert")
-        importlib.import_module("x2paddle.op_mapper.onnx2paddle.opset15")
-        sys.path.remove(str(site))
 
 
 def _supervise(connection: socket.socket, client: str) -> NoReturn:

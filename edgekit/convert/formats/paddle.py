@@ -6,12 +6,15 @@ Runs in the export worker. Paddle must have been imported with `FLAGS_enable_pir
 
 from __future__ import annotations
 
+import importlib.util
+import sys
 from pathlib import Path
-from typing import TYPE_CHECKING
+from types import ModuleType
+from typing import TYPE_CHECKING, Any
 
 from edgekit._files import read_bytes
 from edgekit.core.artifact import TensorSpec
-from edgekit.errors import ConversionError
+from edgekit.errors import ConversionError, ToolError
 
 if TYPE_CHECKING:
     import paddle
@@ -152,3 +155,20 @@ def check_loadable(prefix: Path) -> None:
         ) from error
     finally:
         paddle.disable_static()
+
+
+def import_core() -> Any:
+    """Paddle's C++ core without the framework that `import paddle` brings along, unless that is here already.
+
+    It knows the operators and their shapes, which is all that writing a program needs, and takes a third of
+    the time and half the memory.
+    """
+    if "paddle" not in sys.modules:
+        found = importlib.util.find_spec("paddle")
+        if found is None or found.submodule_search_locations is None:
+            raise ToolError("converting: paddlepaddle is not installed", hint="pip install 'edgekit[paddle]'")
+        for name, inside in (("paddle", ""), ("paddle.base", "base")):
+            package = ModuleType(name)
+            package.__path__ = [str(Path(path) / inside) for path in found.submodule_search_locations]
+            sys.modules[name] = package
+    return importlib.import_module("paddle.base.libpaddle")

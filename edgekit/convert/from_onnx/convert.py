@@ -34,11 +34,13 @@ class Converted(msgspec.Struct, frozen=True, kw_only=True):
     Attributes:
         inputs: Names of the program's inputs, in the order of the ONNX.
         outputs: Names of its outputs, likewise.
+        operators: Paddle's operators by type, with the places in the ONNX that they stand for.
         notes: What the user should know.
     """
 
     inputs: tuple[str, ...]
     outputs: tuple[str, ...]
+    operators: dict[str, str]
     notes: tuple[str, ...] = ()
 
 
@@ -104,7 +106,12 @@ class _Walk:
         prefix.with_suffix(".pdmodel").write_bytes(content)
         write_parameters(parameters, prefix.with_suffix(".pdiparams"))
         notes = ("half floats are computed as float32",) if halves else ()
-        return Converted(inputs=tuple(input_names), outputs=tuple(output_names), notes=notes)
+        return Converted(
+            inputs=tuple(input_names),
+            outputs=tuple(output_names),
+            operators={kind: name_places(places) for kind, places in self._program.places.items()},
+            notes=notes,
+        )
 
     def _refuse_unknown(self, onnx_graph: Any) -> None:
         """All operators that no one knows, at once and before any work."""
@@ -134,6 +141,8 @@ class _Walk:
     def _nodes(self, nodes: Any, values: Environment, depth: int = 0) -> None:
         for proto in nodes:
             node = Node(proto, [values[name] if name else None for name in proto.input], self._opset)
+            if not depth:
+                self._program.node = node.place()
             try:
                 results = self._node(node, values, depth)
             except EdgekitError as error:

@@ -37,6 +37,10 @@ class Program:
 
     Args:
         core: Paddle's `libpaddle`.
+
+    Attributes:
+        node: The place in the model of what is being written.
+        places: Those places by Paddle's type of operator.
     """
 
     def __init__(self, core: Any) -> None:
@@ -49,6 +53,8 @@ class Program:
         self._given: list[dict[str, Any]] = []
         self._inputs: list[str] = []
         self._input_values: list[Value] = []
+        self.node = ""
+        self.places: dict[str, list[str]] = {}
 
     def input(self, dtype: np.dtype[Any], shape: tuple[int, ...]) -> Value:
         """Declare the next input."""
@@ -133,6 +139,9 @@ class Program:
         except Exception as error:
             raise ConversionError(f"Paddle rejects it as {kind}: {last_line(error)}") from error
         self._given.append(given_attributes)
+        places = self.places.setdefault(kind, [])
+        if self.node not in places[-1:]:
+            places.append(self.node)
         found = {
             slot: [self._read(name, kind) for name in names]
             for slot, names in written.items()

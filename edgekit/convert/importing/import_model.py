@@ -21,7 +21,6 @@ from edgekit.convert.staging import commit, exclusive, staging_directory
 from edgekit.core.artifact import LABELS_NAME, MANIFEST_NAME, Artifact, ArtifactKind, Manifest
 from edgekit.core.spec import Preprocess
 from edgekit.errors import InputError, UsageError
-from edgekit.toolchain import x2paddle
 from edgekit.toolchain.component import Report
 from edgekit.vision.labels import encode_labels, load_labels
 
@@ -41,7 +40,7 @@ class ImportRequest(msgspec.Struct, frozen=True, kw_only=True):
         formats: Of `lite.FORMATS`; the Paddle model is always made.
         nb_targets: Of `lite.TARGETS`; None takes all that the opt here does not crash on.
         force: Import although nothing has changed, and over an exported model.
-        install: Install opt and X2Paddle on the way where they are missing.
+        install: Install opt on the way where it is missing.
     """
 
     path: Path
@@ -75,7 +74,7 @@ def import_model(request: ImportRequest, source: Source, *, progress: Report) ->
     Raises:
         InputError: The model, its labels or its preprocessing are not what edgekit can take.
         ConversionError: A converter failed; unsupported operators are named with their place.
-        ToolError: opt or X2Paddle are missing and cannot be had.
+        ToolError: opt is missing and cannot be had.
         OutputError: The directory cannot be written.
     """
     _check_request(request)
@@ -96,7 +95,6 @@ def import_model(request: ImportRequest, source: Source, *, progress: Report) ->
                     _shaping(request, configured),
                     staging,
                     with_onnx="onnx" in request.formats,
-                    install=request.install,
                     progress=progress,
                 )
                 headers = {}
@@ -253,7 +251,7 @@ def _artifacts(
     if from_onnx:
         assert built.onnx is not None
         onnx = entry(ArtifactKind.ONNX, built.onnx_tool, built.onnx, None, {})
-    tool = ("x2paddle", x2paddle.VERSION) if from_onnx else ("import", __version__)
+    tool = ("edgekit" if from_onnx else "import", __version__)
     paddle = entry(ArtifactKind.PADDLE, tool, own, onnx, {"format": "legacy"})
     if onnx is None and built.onnx is not None:
         onnx = entry(ArtifactKind.ONNX, built.onnx_tool, built.onnx, paddle, {})

@@ -2,19 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-
 import msgspec
 
 from edgekit.core.artifact import TensorSpec
-
-PLACES_SHOWN = 3
-
-
-def name_places(places: Sequence[str]) -> str:
-    """The first places in a graph, and how many more there are, for messages."""
-    more = len(places) - PLACES_SHOWN
-    return "; ".join(places[:PLACES_SHOWN]) + (f" and {more} more" if more > 0 else "")
 
 
 class PirJob(msgspec.Struct, frozen=True, kw_only=True, tag="pir"):
@@ -32,7 +22,6 @@ class OnnxJob(msgspec.Struct, frozen=True, kw_only=True, tag="onnx"):
     Attributes:
         input_shape: Channels, height, width; None takes the model's own.
         crop_size: What a free height and width become where `input_shape` is None; None refuses them.
-        x2paddle: The directory of X2Paddle's packages.
         copy: Where the model itself goes, weights inside; None where it lies there already.
     """
 
@@ -40,7 +29,6 @@ class OnnxJob(msgspec.Struct, frozen=True, kw_only=True, tag="onnx"):
     model: str
     input_shape: tuple[int, int, int] | None
     crop_size: int | None
-    x2paddle: str
     scratch: str
     copy: str | None
 
@@ -49,7 +37,7 @@ class ProgramJob(msgspec.Struct, frozen=True, kw_only=True, tag="program"):
     """Make a legacy program an artifact.
 
     Attributes:
-        converted: It comes from X2Paddle: for one picture, hard-swish in pieces.
+        converted: It was made from ONNX for one picture; its batch may become free.
         onnx: Where to write ONNX made from it; None for not at all.
     """
 
@@ -87,7 +75,7 @@ class Answer(msgspec.Struct, frozen=True, kw_only=True):
     Attributes:
         error: Name of a class of `edgekit.errors`; None where all is well.
         notes: What was mended.
-        program: The program that X2Paddle wrote.
+        program: The program that was written.
         operators: Those of the program, with their places, by type.
     """
 

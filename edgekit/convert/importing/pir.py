@@ -6,7 +6,7 @@ import json
 from pathlib import Path
 from typing import Any
 
-from edgekit.convert.importing.jobs import name_places
+from edgekit.convert.from_onnx.node import name_places
 
 # paddle2onnx registers these of PIR's names under those of legacy programs.
 _LEGACY_NAMES = {

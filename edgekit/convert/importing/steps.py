@@ -14,7 +14,6 @@ from edgekit.convert.importing.jobs import Answer, Job, OnnxJob, PirJob, Program
 from edgekit.convert.importing.source import Source, SourceKind
 from edgekit.core.artifact import ArtifactKind, TensorSpec
 from edgekit.errors import ConversionError, EdgekitError
-from edgekit.toolchain import x2paddle
 from edgekit.toolchain.component import Report
 from edgekit.toolchain.opt.opt import Opt
 
@@ -56,7 +55,7 @@ class Built(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def build_program(
-    source: Source, shaping: Shaping, staging: Path, *, with_onnx: bool, install: bool, progress: Report
+    source: Source, shaping: Shaping, staging: Path, *, with_onnx: bool, progress: Report
 ) -> Built:
     """Make the legacy Paddle program that everything else is made from, and ONNX.
 
@@ -65,7 +64,6 @@ def build_program(
         shaping: What free sizes become.
         staging: Where the files go.
         with_onnx: Make ONNX from a legacy program; from the other sources it comes on the way.
-        install: Whether X2Paddle may be installed on the way.
         progress: Told what is going on.
 
     Raises:
@@ -76,8 +74,7 @@ def build_program(
     onnx = staging / ArtifactKind.ONNX.file_names[0]
     converted = source.kind is not SourceKind.LEGACY
     if converted:
-        site = x2paddle.require_x2paddle(install=install, progress=progress)
-        came = _from_onnx(source, shaping, onnx, scratch, site, progress)
+        came = _from_onnx(source, shaping, onnx, scratch, progress)
     else:
         assert source.params is not None
         came = _Program(model=source.model, params=source.params)
@@ -95,6 +92,7 @@ def build_program(
             onnx=str(onnx) if to_onnx else None,
         )
     )
+    made = msgspec.structs.replace(made, operators={**made.operators, **came.operators})
     signature, tool = came.onnx, came.onnx_tool
     if to_onnx:
         signature = (made.onnx_inputs, made.onnx_outputs)
@@ -108,14 +106,13 @@ class _Program(msgspec.Struct, frozen=True, kw_only=True):
     model: Path
     params: Path
     notes: tuple[str, ...] = ()
+    operators: dict[str, str] = {}
     onnx: Signature | None = None
     onnx_tool: tuple[str, str] = (_PADDLE2ONNX, "")
 
 
-def _from_onnx(
-    source: Source, shaping: Shaping, onnx: Path, scratch: Path, site: Path, progress: Report
-) -> _Program:
-    """PIR or ONNX to a program, by way of the file `onnx`; `site` is where X2Paddle lies."""
+def _from_onnx(source: Source, shaping: Shaping, onnx: Path, scratch: Path, progress: Report) -> _Program:
+    """PIR or ONNX to a program, by way of the file `onnx`."""
     origin, model = str(source.origin), source.model
     is_pir = source.kind is SourceKind.PIR
     exported = Answer()
@@ -125,10 +122,10 @@ def _from_onnx(
         params = str(source.params)
         exported = run_step(PirJob(origin=origin, model=str(model), params=params, onnx=str(onnx)))
         model = onnx
-    progress("converting ONNX to a Paddle program (X2Paddle)")
+    progress("converting ONNX to a Paddle program")
     job = OnnxJob(
         origin=origin, model=str(model), input_shape=shaping.input_shape, crop_size=shaping.crop_size,
-        x2paddle=str(site), scratch=str(scratch), copy=None if is_pir else str(onnx),
+        scratch=str(scratch), copy=None if is_pir else str(onnx),
     )  # fmt: skip
     answer = run_step(job)
     assert answer.program is not None
@@ -138,6 +135,7 @@ def _from_onnx(
         model=program,
         params=program.with_suffix(".pdiparams"),
         notes=answer.notes,
+        operators=answer.operators,
         onnx=(seen.onnx_inputs, seen.onnx_outputs),
         onnx_tool=(_PADDLE2ONNX, exported.tool_version) if is_pir else ("import", __version__),
     )

@@ -96,24 +96,23 @@ def _scores(job: ScoresJob) -> Answer:
 
 
 def _from_onnx(job: OnnxJob) -> Answer:
-    from edgekit.convert.importing import onnx as import_onnx
+    from edgekit.convert.from_onnx import graph
+    from edgekit.convert.from_onnx.convert import convert_onnx
 
-    document = import_onnx.load(Path(job.model), job.origin)
-    inputs = [_onnx_tensor(value) for value in import_onnx.graph_inputs(document)]
+    document = graph.load(Path(job.model), job.origin)
+    inputs = [_onnx_tensor(value) for value in graph.inputs_of(document)]
     outputs = [_onnx_tensor(value) for value in document.graph.output]
     _one_of_each(inputs, outputs, job.origin)
     shape = choose_shape(inputs[0], job.input_shape, job.crop_size, job.origin)
     if job.copy is not None:
         _copy(document, Path(job.model), Path(job.copy))
-    scratch = Path(job.scratch)
-    fixed = (1, *(size or 1 for size in shape[1:]))
-    notes = import_onnx.prepare(document, fixed, scratch, job.origin)
-    program = import_onnx.convert(
-        scratch / "prepared.onnx", scratch / "paddle", fixed, Path(job.x2paddle), job.origin
-    )
+    program = Path(job.scratch) / "program.pdmodel"
+    fixed = {inputs[0].name: tuple(size or 1 for size in shape)}
+    converted = convert_onnx(document, fixed, program.with_suffix(""), job.origin, core=paddle.import_core())
     return Answer(
-        notes=tuple(notes),
+        notes=converted.notes,
         program=str(program),
+        operators=converted.operators,
         onnx_inputs=tuple(inputs),
         onnx_outputs=tuple(outputs),
         tool_version=importlib.metadata.version("onnx"),
@@ -213,8 +212,6 @@ def _program(job: ProgramJob, say: Say) -> Answer:
     shape = choose_shape(paddle.tensor_spec(feeds[0]), job.input_shape, job.crop_size, job.origin)
     import_program.set_input_shape(program, shape, job.origin)
     notes = []
-    if job.converted and (count := import_program.fuse_hard_swish(program)):
-        notes.append(f"{count} hard-swish made one operator again")
     shutil.copyfile(job.params, prefix.with_suffix(".pdiparams"))
     info = Path(job.params).with_suffix(".pdiparams.info")
     if info.is_file():
@@ -232,7 +229,7 @@ def _program(job: ProgramJob, say: Say) -> Answer:
             f"importing {job.origin}: Paddle does not run it: {reason[:300]}",
             hint="program and parameters must belong together; export the model again",
         ) from error
-    if shape[0] is not None and job.converted:
+    if shape[0] == 1 and job.converted:
         notes += _try_free_batch(program, prefix, shape, job.origin)
     inputs, outputs = paddle.read_signature(prefix.with_suffix(".pdmodel"))
     answer = Answer(
