@@ -4,9 +4,11 @@ that it was not fitted on. scripts/count_networks.py makes the counts.
 
 from __future__ import annotations
 
+import math
+
 from edgekit.core.spec import Platform, Precision
 from edgekit.estimate.estimate import estimate, known_count
-from edgekit.estimate.soc_model import FitPoint, fit_points, load_soc
+from edgekit.estimate.soc_model import COEFFICIENTS, LEVEL, FitPoint, fit_points, load_soc, prediction_error
 from edgekit.zoo.registry import find_model
 
 # Paddle Lite v2.11, docs/performance/benchmark.md, ARMv8 CPU, Snapdragon 855: one thread on a big core, ms.
@@ -53,8 +55,10 @@ def show_shipped() -> None:
             )
         [again] = fit_points(points)
         worst = max(map(abs, errors))
-        left_out = again.leave_one_out_error
+        left_out, rms = again.leave_one_out_error, again.leave_one_out_rms
+        interval = prediction_error(rms, again.networks - COEFFICIENTS)
         print(f"| largest | {fit.threads} | | | {worst:.1%}, leave-one-out {left_out:.1%} |")
+        print(f"| {LEVEL:.0%} interval | {fit.threads} | | | ±{interval:.1%}, leave-one-out rms {rms:.4f} |")
 
 
 def show_unfitted() -> None:
@@ -74,6 +78,9 @@ def show_unfitted() -> None:
         sizes = [abs(error) for error in found]
         mean, worst = sum(sizes) / len(sizes), max(sizes)
         print(f"| {len(found)} networks | {precision.value} | | | mean {mean:.1%}, largest {worst:.1%} |")
+        rms = math.sqrt(math.fsum(math.log1p(error) ** 2 for error in found) / len(found))
+        interval = prediction_error(rms, len(found))
+        print(f"| {LEVEL:.0%} interval | {precision.value} | | | ±{interval:.1%}, rms {rms:.4f} |")
 
 
 if __name__ == "__main__":

@@ -17,7 +17,16 @@ from edgekit.core.measurement import Point
 from edgekit.core.spec import ModelSpec, Precision
 from edgekit.engines.registry import artifact_kind, device_side
 from edgekit.errors import EdgekitError, InputError, RunnerError, UsageError
-from edgekit.estimate.soc_model import Fit, NetworkCount, SocModel, load_counts
+from edgekit.estimate.soc_model import (
+    COEFFICIENTS,
+    ENOUGH_NETWORKS,
+    LEVEL,
+    Fit,
+    NetworkCount,
+    SocModel,
+    load_counts,
+    prediction_error,
+)
 from edgekit.targets.device import opened_targets
 from edgekit.targets.target import Subject
 from edgekit.zoo.registry import find_model, list_models, model_names
@@ -29,12 +38,22 @@ POOR_FIT = 0.2
 
 
 class Estimate(msgspec.Struct, frozen=True, kw_only=True):
-    """One estimated latency with its interval, ms; `reasons` say why the interval is wide."""
+    """One estimated latency with its interval, ms.
+
+    Attributes:
+        level: Share of networks whose latency the interval holds, e.g. 0.9; None where its width is a guess.
+        networks: How many networks the width was learned from; 0 where it is a guess.
+        interval: What the interval is, in words.
+        reasons: Why the interval is wide.
+    """
 
     threads: int
     latency_ms: float
     low_ms: float
     high_ms: float
+    level: float | None
+    networks: int
+    interval: str
     instructions_millions: float
     reasons: tuple[str, ...] = ()
 
@@ -150,28 +169,75 @@ def _estimate(soc: SocModel, count: NetworkCount, threads: int) -> Estimate:
             f"estimating {count.model} at {threads} threads: it was counted at {', '.join(count.millions)}",
             hint=f"edgekit estimate {count.model} --precision {count.precision} --count --threads {threads}",
         )
-    error, reasons = fit.leave_one_out_error, []
+    width, reasons = _width(soc, fit, count), []
     if count.precision != soc.precision:
-        error = max(error, soc.other_precision_error)
         reasons.append(f"{count.precision}: fitted on {soc.precision}; less sure")
     elif count.network not in soc.fitted_on:
-        error = max(error, soc.other_error)
         reasons.append("the network is not among those that it was fitted on")
+    if fit.networks < ENOUGH_NETWORKS:
+        reasons.append(f"fitted to {fit.networks} networks only: measure {ENOUGH_NETWORKS} or more")
     if fit.leave_one_out_error > POOR_FIT:
         reasons.append(f"the fit is poor: {fit.leave_one_out_error:.0%} off on a network left out")
     far = _far_from(fit, millions, count.nb_mb)
     if far:
-        error *= 2
+        width = msgspec.structs.replace(width, error=2 * width.error, interval=f"twice {width.interval}")
         reasons.append(f"far from what it was fitted on: {' and '.join(far)}")
     latency = fit.ms_per_million * millions + fit.ms_per_mb * count.nb_mb
     return Estimate(
         threads=threads,
         latency_ms=latency,
-        low_ms=latency / (1 + error),
-        high_ms=latency * (1 + error),
+        low_ms=latency / (1 + width.error),
+        high_ms=latency * (1 + width.error),
+        level=width.level,
+        networks=width.networks,
+        interval=width.interval,
         instructions_millions=millions,
         reasons=tuple(reasons),
     )
+
+
+class Width(msgspec.Struct, frozen=True, kw_only=True):
+    """How wide an interval is, and from what that is known; see `Estimate`.
+
+    Attributes:
+        error: The ends are the estimate over and times 1 + error.
+    """
+
+    error: float
+    level: float | None
+    networks: int
+    interval: str
+
+
+def _width(soc: SocModel, fit: Fit, count: NetworkCount) -> Width:
+    """The widest of what is known of the network's kind."""
+    widths = [
+        Width(
+            error=prediction_error(fit.leave_one_out_rms, fit.networks - COEFFICIENTS),
+            level=LEVEL,
+            networks=fit.networks,
+            interval=f"a {LEVEL:.0%} prediction interval from {fit.networks} networks, "
+            "each left out of the fit",
+        )
+    ]
+    like_fitted = count.precision == soc.precision
+    is_fitted = like_fitted and count.network in soc.fitted_on
+    seen = [one for one in soc.unfitted if (one.precision, one.threads) == (count.precision, fit.threads)]
+    if not is_fitted and seen:
+        [one] = seen
+        widths.append(
+            Width(
+                error=prediction_error(one.rms, one.networks),
+                level=LEVEL,
+                networks=one.networks,
+                interval=f"a {LEVEL:.0%} prediction interval from {one.networks} networks "
+                "that it was not fitted on",
+            )
+        )
+    elif not is_fitted or fit.networks < ENOUGH_NETWORKS:
+        error = soc.other_error if like_fitted else soc.other_precision_error
+        widths.append(Width(error=error, level=None, networks=0, interval=f"±{error:.0%}, a guess"))
+    return max(widths, key=lambda one: one.error)
 
 
 def _far_from(fit: Fit, millions: float, nb_mb: float) -> list[str]:

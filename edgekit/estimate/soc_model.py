@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -13,6 +14,11 @@ from edgekit.errors import InputError, UsageError
 DATA = Path(__file__).parent / "data"
 COUNTS = DATA / "counts.toml"
 FEWEST_NETWORKS = 3
+# Fewer networks than this make a fit whose interval is never narrower than the guess for other networks.
+ENOUGH_NETWORKS = 5
+LEVEL = 0.90
+# Coefficients of a fit: as many degrees of freedom are spent.
+COEFFICIENTS = 2
 
 
 class Fit(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -20,6 +26,9 @@ class Fit(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True)
 
     Attributes:
         leave_one_out_error: The largest `ratio_error` of a network that the fit was made without.
+        leave_one_out_rms: Root of the mean square, over networks, of the logarithm of truth over the estimate
+            of a fit that was made without the network.
+        networks: How many it was fitted on.
         millions: Range of the instructions that it was fitted on.
         nb_mb: Range of the sizes of the `.nb`, MB of a million bytes.
     """
@@ -28,8 +37,24 @@ class Fit(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True)
     ms_per_million: float
     ms_per_mb: float
     leave_one_out_error: float
+    leave_one_out_rms: float
+    networks: int
     millions: tuple[float, float]
     nb_mb: tuple[float, float]
+
+
+class Unfitted(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """How well networks were met that the model was not fitted on, at one number of threads.
+
+    Attributes:
+        rms: Root of the mean square of the logarithm of truth over estimate.
+        networks: How many there were.
+    """
+
+    precision: str
+    threads: int
+    rms: float
+    networks: int
 
 
 class SocModel(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -39,8 +64,9 @@ class SocModel(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
         virtual_soc: The virtual device's name for it, under whose identity instructions are counted; None
             where there is none that stands for it.
         source: Where the milliseconds come from that it was fitted to.
-        other_error: `ratio_error` of networks that it was not fitted on.
-        other_precision_error: The same at another precision.
+        other_error: Guessed `ratio_error` of networks that it was not fitted on, where `unfitted` has none.
+        other_precision_error: Guessed `ratio_error` at another precision, where `unfitted` has none.
+        unfitted: Measured errors of networks that it was not fitted on.
     """
 
     name: str
@@ -53,6 +79,7 @@ class SocModel(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     other_error: float
     other_precision_error: float
     fits: tuple[Fit, ...]
+    unfitted: tuple[Unfitted, ...] = ()
 
     def fit(self, threads: int) -> Fit:
         """Raises UsageError where it was not fitted at that number of threads."""
@@ -138,6 +165,18 @@ def ratio_error(estimated: float, truth: float) -> float:
     return max(estimated / truth, truth / estimated) - 1
 
 
+def prediction_error(rms: float, freedom: int) -> float:
+    """`ratio_error` that one more network exceeds in one of ten cases, by Student's t on logarithms.
+
+    Args:
+        rms: Root of the mean square of the logarithms of truth over estimate of networks left out of the fit.
+        freedom: Degrees of freedom of `rms`, at least 1.
+    """
+    from scipy.stats import t
+
+    return math.expm1(float(t.ppf((1 + LEVEL) / 2, freedom)) * rms)
+
+
 def fit_points(points: Sequence[FitPoint]) -> tuple[Fit, ...]:
     """A fit for every number of threads, by non-negative least squares of the relative error.
 
@@ -161,20 +200,25 @@ def fit_points(points: Sequence[FitPoint]) -> tuple[Fit, ...]:
 
 def _fit(threads: int, points: Sequence[FitPoint]) -> Fit:
     per_million, per_mb = _solve(points)
-    errors = []
-    for network in {point.network for point in points}:
+    errors, squares = [], []
+    networks = sorted({point.network for point in points})
+    for network in networks:
         a, b = _solve([point for point in points if point.network != network])
-        errors += [
+        own = [
             ratio_error(a * point.millions + b * point.nb_mb, point.latency_ms)
             for point in points
             if point.network == network
         ]
+        errors += own
+        squares.append(math.fsum(math.log1p(error) ** 2 for error in own) / len(own))
     millions, nb_mb = [point.millions for point in points], [point.nb_mb for point in points]
     return Fit(
         threads=threads,
         ms_per_million=per_million,
         ms_per_mb=per_mb,
         leave_one_out_error=max(errors),
+        leave_one_out_rms=math.sqrt(math.fsum(squares) / len(squares)),
+        networks=len(networks),
         millions=(min(millions), max(millions)),
         nb_mb=(min(nb_mb), max(nb_mb)),
     )

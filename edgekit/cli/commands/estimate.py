@@ -143,10 +143,20 @@ def _render(report: EstimateReport, soc: SocModel) -> str:
         )
         for one in report.estimates
     )
-    reasons = dict.fromkeys(reason for one in report.estimates for reason in one.reasons)
+    intervals = {one.interval: None for one in report.estimates}
+    reasons = {
+        **{f"interval: {interval}{_at(report, interval)}": None for interval in intervals},
+        **dict.fromkeys(reason for one in report.estimates for reason in one.reasons),
+    }
     title = f"{report.model} {report.precision} on {soc.title}, Paddle Lite: estimated"
     if report.network not in (None, report.model):
         reasons[f"counted on {report.network}, the same network"] = None
     notes = (*reasons, f"counted with {report.runtime}", f"fitted to {report.source}")
     header = ("Threads", "estimated ms", "interval", "instructions")
     return as_text([Table(title=title, header=header, rows=rows, notes=notes)])
+
+
+def _at(report: EstimateReport, interval: str) -> str:
+    """The numbers of threads whose interval is that one, where others have another."""
+    having = [str(one.threads) for one in report.estimates if one.interval == interval]
+    return "" if len(having) == len(report.estimates) else f" (threads: {', '.join(having)})"
