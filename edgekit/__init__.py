@@ -6,16 +6,21 @@ from typing import TYPE_CHECKING, Any
 
 __version__ = "0.1.0"
 
-__all__ = ["EdgeKit", "__version__"]
+__all__ = ["EdgeKit", "__version__", "export", "import_model"]
 
 if TYPE_CHECKING:
-    from edgekit.api import EdgeKit
+    from edgekit.api.making import export, import_model
+    from edgekit.api.predicting import EdgeKit
 
 
 def __getattr__(name: str) -> Any:
     # Lazy, so that `edgekit --help` and the workers never pay for the API's imports.
     if name == "EdgeKit":
-        from edgekit.api import EdgeKit
+        from edgekit.api.predicting import EdgeKit
 
         return EdgeKit
+    if name in ("export", "import_model"):
+        from edgekit.api import making
+
+        return getattr(making, name)
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

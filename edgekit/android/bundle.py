@@ -25,7 +25,7 @@ from edgekit.android.model_file import (
 )
 from edgekit.android.project import MODELS, SAMPLES, open_project
 from edgekit.android.samples import EncodedSample, make_samples
-from edgekit.convert.manifest import find_artifacts, verify_files
+from edgekit.convert.manifest import find_artifacts, usable_artifact, verify_files
 from edgekit.core.artifact import LABELS_NAME, Artifact, ArtifactKind, Manifest
 from edgekit.core.parity import MAX_RELATIVE_ERROR
 from edgekit.errors import InputError
@@ -57,6 +57,7 @@ def bundle(
     project: Path,
     kinds: Sequence[ArtifactKind] = (ArtifactKind.ONNX,),
     pictures: Sequence[Path] = (),
+    anyway: bool = False,
 ) -> list[BundledModel]:
     """Put models into the app; the app then has exactly these.
 
@@ -65,6 +66,7 @@ def bundle(
         project: The Android project; where the directory is missing, edgekit's is copied there.
         kinds: Which artifacts of each model.
         pictures: Samples instead of the project's own; each model is tested on them in the app.
+        anyway: Bundle artifacts although they failed their check.
 
     Raises:
         InputError: A model is not exported, lacks an artifact, or is none that the app can feed.
@@ -84,7 +86,7 @@ def bundle(
         ):
             fresh = Path(work) / "models"
             written = [
-                _write_model(fresh / manifest.name, source, manifest, kinds, chosen)
+                _write_model(fresh / manifest.name, source, manifest, kinds, chosen, anyway)
                 for source, manifest in found
             ]
             index = ModelIndex(models=tuple(model.name for model in written))
@@ -111,10 +113,16 @@ def _replace_directory(fresh: Path, target: Path, old: Path) -> None:
 
 
 def _write_model(
-    into: Path, source: Path, manifest: Manifest, kinds: Sequence[ArtifactKind], pictures: Sequence[Path]
+    into: Path,
+    source: Path,
+    manifest: Manifest,
+    kinds: Sequence[ArtifactKind],
+    pictures: Sequence[Path],
+    anyway: bool,
 ) -> BundledModel:
-    reference = _required(manifest, ArtifactKind.ONNX)
-    artifacts = [_required(manifest, kind) for kind in kinds]
+    # The expected scores are computed with it.
+    reference = _required(manifest, ArtifactKind.ONNX, anyway)
+    artifacts = [_required(manifest, kind, anyway) for kind in kinds]
     verify_files(manifest, source, [ArtifactKind.ONNX, *kinds])
     samples = make_samples(pictures, manifest.preprocess, reference, source / reference.main_file)
     _check_fit(manifest, samples)
@@ -137,16 +145,8 @@ def _write_model(
     )
 
 
-def _required(manifest: Manifest, kind: ArtifactKind) -> Artifact:
-    artifact = manifest.artifact(kind)
-    if artifact is None:
-        model = manifest.model or manifest.name
-        command = "quantize" if kind.value.endswith("int8") else "export"
-        why = " (the samples' expected scores are computed with it)" if kind is ArtifactKind.ONNX else ""
-        raise InputError(
-            f"bundling {manifest.name}: it has no artifact {kind.value!r}{why}",
-            hint=f"edgekit {command} {model}",
-        )
+def _required(manifest: Manifest, kind: ArtifactKind, anyway: bool) -> Artifact:
+    artifact = usable_artifact(manifest, kind, anyway=anyway)
     if len(artifact.inputs) != 1 or len(artifact.outputs) != 1:
         raise InputError(
             f"bundling {manifest.name}: {kind.value} has {len(artifact.inputs)} inputs and "

@@ -25,7 +25,8 @@ from edgekit.core.measurement import (
 from edgekit.core.parity import Parity
 from edgekit.core.spec import Precision
 from edgekit.errors import EdgekitError, UnsupportedError
-from edgekit.parity.reference import Reference, infer_batches, input_count
+from edgekit.parity.reference import Reference, input_count
+from edgekit.parity.source import infer_batches
 from edgekit.runners.protocol import ErrorCode, Loaded, Ran, Run
 from edgekit.runners.session import RefusedError, RunnerSession
 from edgekit.targets.gpu import watch_gpu

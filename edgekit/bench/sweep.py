@@ -157,7 +157,7 @@ class Sweep:
             limit = self._target.max_threads(cell.engine)
             if limit is not None and cell.threads > limit:
                 raise UnsupportedError(f"{cell.label}: {cell.engine} runs {limit} thread(s) here")
-            artifact = cell.subject.artifact(kind)
+            artifact = cell.subject.artifact(kind, self._target.info.serial)
             check_batch(artifact, cell.batch_size)
             verify_files(cell.subject.manifest, cell.subject.directory, [kind])
         except EdgekitError as error:

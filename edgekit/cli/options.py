@@ -10,6 +10,7 @@ from typing import Any, TypeVar
 
 import click
 
+ANYWAY = "edgekit.anyway"
 F = TypeVar("F", bound=Callable[..., Any])
 
 
@@ -124,6 +125,24 @@ def no_install_option(function: F) -> F:
     """`--no-install`: a missing component is an error instead of being installed on the way."""
     return click.option(
         "--no-install", is_flag=True, help="Fail where a component is missing instead of installing it."
+    )(function)
+
+
+def keep_failed_option(function: F) -> F:
+    """`--keep-failed`: artifacts that fail their check are written, marked as such."""
+    return click.option(
+        "--keep-failed", is_flag=True, help="Keep artifacts that fail their check, marked in the manifest."
+    )(function)
+
+
+def anyway_option(function: F) -> F:
+    """`--anyway`: an artifact that failed its check is used; `find_subjects` asks for it."""
+    return click.option(
+        "--anyway",
+        is_flag=True,
+        expose_value=False,
+        callback=lambda ctx, _option, given: ctx.meta.update({ANYWAY: given}),
+        help="Use an artifact although it failed its check (verify).",
     )(function)
 
 

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
+from edgekit.cli.options import ANYWAY
 from edgekit.engines.registry import DEVICE_ENGINE, PREDICT_ENGINE, device_engines, host_engines, host_side
 
 if TYPE_CHECKING:
@@ -94,4 +95,10 @@ def find_subjects(names: Sequence[str]) -> list[Subject]:
     from edgekit.targets.target import Subject
 
     found = [find_artifacts(name) for name in dict.fromkeys(names)] if names else list_artifacts()
-    return [Subject(directory=directory, manifest=manifest) for directory, manifest in found]
+    anyway = bool(click.get_current_context().meta.get(ANYWAY))
+    return [Subject(directory=directory, manifest=manifest, anyway=anyway) for directory, manifest in found]
+
+
+def find_subject(name: str) -> Subject:
+    """The exported model of that name or directory."""
+    return find_subjects([name])[0]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shlex
 from collections.abc import Iterable
 from pathlib import Path, PurePosixPath
 
@@ -17,8 +18,10 @@ from edgekit.core.artifact import (
     ArtifactFile,
     ArtifactKind,
     Manifest,
+    Origin,
 )
-from edgekit.errors import InputError
+from edgekit.core.spec import Precision
+from edgekit.errors import InputError, ParityError
 
 DEFAULT_ROOT = Path("models")
 
@@ -66,6 +69,9 @@ def _check(manifest: Manifest, path: Path, redo: str) -> None:
         for file in artifact.files:
             if not _stays_inside(file.path):
                 raise refuse(f"artifact {key!r} names a file outside of its directory: {file.path!r}")
+    for file in () if manifest.origin is None else manifest.origin.files:
+        if not _stays_inside(file.path):
+            raise refuse(f"the model that was imported is said to lie outside: {file.path!r}")
     if manifest.labels is not None and not _stays_inside(manifest.labels):
         raise refuse(f"it names labels outside of its directory: {manifest.labels!r}")
     if manifest.num_classes < 1:
@@ -107,16 +113,75 @@ def verify_files(manifest: Manifest, directory: Path, kinds: Iterable[ArtifactKi
         InputError: A file is missing or has changed; the message names the first.
     """
     wanted = None if kinds is None else {kind.value for kind in kinds}
-    for key, artifact in manifest.artifacts.items():
-        if wanted is None or key in wanted:
-            fault = first_fault(artifact, directory)
-            if fault is not None:
-                raise InputError(fault, hint=f"edgekit export {manifest.model or manifest.name} --force")
+    owners: list[Artifact | Origin] = [
+        artifact for key, artifact in manifest.artifacts.items() if wanted is None or key in wanted
+    ]
+    if manifest.origin is not None and wanted is None:
+        owners.append(manifest.origin)
+    for owner in owners:
+        fault = first_fault(owner, directory)
+        if fault is not None:
+            raise InputError(fault, hint=remake(manifest))
 
 
-def first_fault(artifact: Artifact, directory: Path) -> str | None:
-    """What is wrong with the first file of an artifact that is not as the manifest says; None if all are."""
-    for file in artifact.files:
+def usable_artifact(
+    manifest: Manifest, kind: ArtifactKind, *, serial: str | None = None, anyway: bool = False
+) -> Artifact:
+    """An artifact of a model that may be used on this machine, or on the device of that serial.
+
+    Raises:
+        InputError: The model has none; the hint is the command that makes it.
+        ParityError: It failed its check, and `anyway` was not said.
+    """
+    name = manifest.name
+    artifact = manifest.artifact(kind)
+    reason = manifest.failure(kind, serial)
+    if artifact is not None and (anyway or reason is None):
+        return artifact
+    if artifact is not None:
+        raise ParityError(
+            f"model {name}: its artifact {kind.value} failed its check: {reason}",
+            hint=f"edgekit verify {shlex.quote(name)} shows it anew; --anyway uses the artifact all the same",
+        )
+    if kind.precision is Precision.INT8:
+        raise InputError(
+            f"model {name}: it has no artifact {kind.value}",
+            hint=f"edgekit quantize {shlex.quote(name)} --calibration DIR",
+        )
+    if reason is not None:
+        raise ParityError(
+            f"model {name}: its artifact {kind.value} failed its check and was not kept: {reason}",
+            hint=remake(manifest, "--keep-failed"),
+        )
+    kinds = [one for one in ArtifactKind if one is kind or one.value in manifest.artifacts]
+    raise InputError(f"model {name}: it has no artifact {kind.value}", hint=remake(manifest, making(kinds)))
+
+
+def making(kinds: Iterable[ArtifactKind]) -> str:
+    """The options of `export` and `import` that make these artifacts; int8 ones are left out."""
+    floats = [kind for kind in kinds if kind.precision is not Precision.INT8]
+    formats = f"--formats {','.join(dict.fromkeys(kind.format for kind in floats))}"
+    targets = [kind.value.removeprefix("nb-").replace("-", "_") for kind in floats if kind.format == "nb"]
+    return f"{formats} --nb-targets {','.join(targets)}" if targets else formats
+
+
+def remake(manifest: Manifest, options: str = "--force") -> str:
+    """The command line that makes the artifacts of a manifest anew; `options` replace its own."""
+    words = shlex.split(manifest.command or "")
+    for option in ("--formats", "--nb-targets") if "--formats" in options else ():
+        if option in words:
+            del words[words.index(option) : words.index(option) + 2]
+    command = shlex.join(words) or None
+    if command is None and manifest.model is None:
+        command = f"edgekit import {shlex.quote(manifest.source)} --name {shlex.quote(manifest.name)}"
+    elif command is None:
+        command = f"edgekit export {manifest.model}"
+    return f"{command} {options}".strip()
+
+
+def first_fault(owner: Artifact | Origin, directory: Path) -> str | None:
+    """What is wrong with the first file that is missing or not as the manifest says; None if all are well."""
+    for file in owner.files:
         path = directory / file.path
         try:
             size = path.stat().st_size

@@ -118,7 +118,7 @@ def _listed(manifest: Path) -> set[str]:
         decoded = msgspec.json.decode(manifest.read_bytes(), type=Manifest)
     except (OSError, msgspec.DecodeError, UnicodeDecodeError, RecursionError):
         return set()
-    names = {file.path for artifact in decoded.artifacts.values() for file in artifact.files}
+    names = {file.path for file in decoded.files}
     return {name for name in names | {decoded.labels or ""} if name and Path(name).name == name}
 
 

@@ -112,6 +112,19 @@ class Artifact(msgspec.Struct, frozen=True, kw_only=True):
         return self.files[0].path
 
 
+class Origin(msgspec.Struct, frozen=True, kw_only=True):
+    """An imported model as it came, kept so that everything made of it can be compared with it.
+
+    Attributes:
+        format: `onnx`, `paddle` (a legacy program) or `pir`.
+        files: The program and, for Paddle, its parameters, in the artifact directory. A file that an
+            artifact has too is stored once.
+    """
+
+    format: str
+    files: tuple[ArtifactFile, ...]
+
+
 class Manifest(msgspec.Struct, frozen=True, kw_only=True):
     """`manifest.json` of an artifact directory: everything downstream reads this, never file names.
 
@@ -120,9 +133,13 @@ class Manifest(msgspec.Struct, frozen=True, kw_only=True):
         model: Name of the zoo's model, None for an imported one.
         source: Where the weights came from: `pretrained`, `random (seed 0)`, a file name, an import.
         source_sha256: Hash of the weight file or the imported model; None for random weights.
-        output_activation: `softmax` where the artifacts end in it, `none` otherwise; nobody applies it twice.
+        output_activation: `softmax` or `sigmoid` where the outputs are probabilities already, `none` where
+            they are logits; nobody applies it twice.
         labels: File name of the label list in the directory, one label a line in order of class.
-        parity: Results of the last `verify`, by rung.
+        parity: Results of the last `verify`, by rung. A rung that failed stays here, with its reason,
+            whether or not its artifact was kept.
+        origin: The model that was imported; None for an exported one.
+        command: The command line that makes the artifacts anew; None where an older edgekit made them.
         recipe: What the export was made from, by subject (card, weights, labels, edgekit): where nothing
             of it has changed, exporting again does nothing.
     """
@@ -143,6 +160,35 @@ class Manifest(msgspec.Struct, frozen=True, kw_only=True):
     parity: dict[str, Parity] = {}
     notes: tuple[str, ...] = ()
     recipe: dict[str, str] = {}
+    origin: Origin | None = None
+    command: str | None = None
 
     def artifact(self, kind: ArtifactKind) -> Artifact | None:
         return self.artifacts.get(kind.value)
+
+    @property
+    def files(self) -> tuple[ArtifactFile, ...]:
+        """Files of all artifacts and of the model that was imported; those that two share come once."""
+        owners: list[Artifact | Origin] = [*self.artifacts.values()]
+        if self.origin is not None:
+            owners.append(self.origin)
+        return tuple(dict.fromkeys(file for owner in owners for file in owner.files))
+
+    def failure(self, kind: ArtifactKind, serial: str | None = None) -> str | None:
+        """Why an artifact failed its check on this machine or on a device; None where it did not.
+
+        One that was never checked itself has failed with the one that it was made from.
+        """
+        rungs = (kind.value, f"{kind.value}@{serial}")
+        found = [parity for rung in rungs if (parity := self.parity.get(rung)) is not None]
+        for parity in found:
+            if not parity.passed:
+                return parity.reason or "its outputs differ"
+        artifact = self.artifact(kind)
+        if found or artifact is None:
+            return None
+        for parent in self.artifacts.values():
+            if parent.sha256 == artifact.parent_sha256:
+                reason = self.failure(parent.kind, serial)
+                return None if reason is None else f"{parent.kind.value}, which it was made from: {reason}"
+        return None

@@ -12,9 +12,8 @@ import msgspec
 
 from edgekit import __version__
 from edgekit._files import sha256_file
-from edgekit.core.artifact import ArtifactKind
 from edgekit.core.spec import Precision
-from edgekit.errors import EdgekitError, InputError, ToolError, UnsupportedError
+from edgekit.errors import EdgekitError, InputError, ParityError, ToolError, UnsupportedError
 from edgekit.evaluate.journal import Identity, Journal, Seen
 from edgekit.evaluate.tally import (
     EVAL_SCHEMA_VERSION,
@@ -25,7 +24,7 @@ from edgekit.evaluate.tally import (
     tally,
     write_result,
 )
-from edgekit.parity.reference import REFERENCE_ENGINE
+from edgekit.parity.reference import reference_engine
 from edgekit.predict.lanes import Route, Scored, batched, fixed_batch, open_lanes, plan_route, score_batches
 from edgekit.targets.target import HostTarget, Subject, Target
 from edgekit.vision.lists import Labelled, count_list, read_list
@@ -156,19 +155,21 @@ def _plan_routes(target: Target, subject: Subject, plan: Plan) -> tuple[list[Rou
 
 
 def _reference_route(subject: Subject, routes: Sequence[Route], tell: Callable[[str], None]) -> list[Route]:
-    """Paddle Inference fp32 on this machine, where it can be had and is not asked for anyway."""
-    if any(is_reference(route) for route in routes):
+    """The route that the others' drop is measured against, where it can be had and is not asked for anyway.
+
+    It is fp32 on this machine: ONNX Runtime for a model that was imported from ONNX, else Paddle Inference.
+    """
+    if any(is_reference(route, subject.manifest) for route in routes):
         return []
-    if subject.manifest.artifact(ArtifactKind.PADDLE) is None:
-        tell(f"no drop is computed: {subject.manifest.name} has no Paddle artifact to compare with")
-        return []
-    host = HostTarget(install=False)
+    host, engine = HostTarget(install=False), reference_engine(subject.manifest)
     try:
-        host.prepare(REFERENCE_ENGINE)
-    except ToolError as error:
+        # A reference that failed its check is none, whatever `--anyway` says of the others.
+        route = plan_route(host, msgspec.structs.replace(subject, anyway=False), engine, Precision.FP32)
+        host.prepare(engine)
+    except (InputError, ParityError, ToolError) as error:
         tell(f"no drop is computed: {error.message}")
         return []
-    return [plan_route(host, subject, REFERENCE_ENGINE, Precision.FP32)]
+    return [route]
 
 
 def _batch_size(routes: Sequence[Route], asked: int | None) -> int:

@@ -11,12 +11,12 @@ import msgspec
 
 from edgekit._files import atomic_file, write_atomic
 from edgekit.core.accuracy import Drop, Share, paired_drop, wilson
-from edgekit.core.artifact import ArtifactKind
+from edgekit.core.artifact import ArtifactKind, Manifest
 from edgekit.core.measurement import ArtifactRef
 from edgekit.core.spec import Precision
 from edgekit.errors import InputError
 from edgekit.evaluate.journal import Journal, Seen
-from edgekit.parity.reference import REFERENCE_ENGINE
+from edgekit.parity.reference import reference_engine
 from edgekit.predict.lanes import Route
 from edgekit.targets.target import Subject
 from edgekit.vision.lists import Labelled, read_list
@@ -120,9 +120,11 @@ class _Counts:
             self.gained[index] += hit and not wanted
 
 
-def is_reference(route: Route) -> bool:
-    """Whether a route is what the others' drop is measured against."""
-    return route.engine == REFERENCE_ENGINE and route.artifact.kind is ArtifactKind.PADDLE
+def is_reference(route: Route, manifest: Manifest) -> bool:
+    """Whether the drop of other routes is measured against this one."""
+    kind = route.artifact.kind
+    is_float = kind in (ArtifactKind.PADDLE, ArtifactKind.ONNX)
+    return is_float and route.engine == reference_engine(manifest) and manifest.failure(kind) is None
 
 
 def tally(
@@ -135,7 +137,9 @@ def tally(
         OutputError: The files beside `output` cannot be written.
     """
     names = [route.name for route in routes]
-    reference = next((index for index, route in enumerate(routes) if is_reference(route)), None)
+    reference = next(
+        (index for index, route in enumerate(routes) if is_reference(route, subject.manifest)), None
+    )
     counts = [_Counts() for _ in routes]
     pictures = unreadable = disagreements = 0
     first_error: str | None = None

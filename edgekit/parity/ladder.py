@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import enum
+import shlex
 
 import msgspec
 
-from edgekit.core.artifact import ArtifactKind
+from edgekit.convert.manifest import making, remake
+from edgekit.core.artifact import ArtifactKind, Manifest
 from edgekit.core.parity import MAX_SIMULATION_ERROR, Parity
+from edgekit.core.spec import Precision
 from edgekit.engines.registry import engines
 from edgekit.engines.registry import host_rungs as rungs_of_engines
 from edgekit.errors import ParityError
@@ -54,15 +57,50 @@ class Ladder(msgspec.Struct, frozen=True, kw_only=True):
     inputs: int
     rungs: tuple[RungResult, ...]
 
-    def raise_for_failure(self) -> None:
-        """Raise ParityError naming the first rung that broke; nothing where all held."""
+    @property
+    def parity(self) -> dict[str, Parity]:
+        """What the manifest keeps, by rung; a rung that broke before it gave outputs has no figures."""
+        kept = {}
+        for rung in self.rungs:
+            if rung.parity is not None:
+                kept[rung.name] = rung.parity
+            elif rung.status is RungStatus.FAILED:
+                kept[rung.name] = Parity(
+                    reference=self.reference, inputs=0, max_relative_error=None, top1_agreement=0.0,
+                    outputs_differ=False, passed=False, reason=rung.reason,
+                )  # fmt: skip
+        return kept
+
+    def raise_for_failure(self, manifest: Manifest, *, fresh: bool = False) -> None:
+        """Raise ParityError naming the first rung that broke; nothing where all held.
+
+        Args:
+            manifest: The model's.
+            fresh: Its artifacts have just been made, so that making them again gives the same.
+        """
         for rung in self.rungs:
             if rung.status is RungStatus.FAILED:
-                mend = "quantize {} --calibration DIR" if "int8" in rung.name else "export {} --force"
                 raise ParityError(
                     f"model {self.name}: the rung {rung.name} ({rung.engine}) broke: {rung.reason}",
-                    hint=rung.hint or f"edgekit {mend.format(self.name)}",
+                    hint=rung.hint or self._remedy(rung.name, manifest, fresh),
                 )
+
+    def _remedy(self, rung: str, manifest: Manifest, fresh: bool) -> str:
+        """The command that makes the artifact anew, or the one that makes only those that hold."""
+        if "int8" in rung:
+            return f"edgekit quantize {shlex.quote(manifest.name)} --calibration DIR"
+        if manifest.model is not None and not fresh:
+            return remake(manifest)
+        failed = {one.name for one in self.rungs if one.status is RungStatus.FAILED}
+        kinds = [
+            kind
+            for kind in ArtifactKind
+            if kind.value in manifest.artifacts and kind.precision is not Precision.INT8
+            and not {kind.value, ArtifactKind.PADDLE.value if kind.format == "nb" else ""} & failed
+        ]  # fmt: skip
+        if not kinds or failed - {kind.value for kind in ArtifactKind}:
+            return remake(manifest, "--keep-failed")
+        return remake(manifest, making(kinds))
 
 
 class Rung(msgspec.Struct, frozen=True, kw_only=True):

@@ -1,4 +1,8 @@
-"""The outputs that benchmark points are compared with: Paddle Inference, float32, seeded inputs."""
+"""The outputs that benchmark points are compared with: float32, seeded inputs.
+
+For an imported model they are its source's, on the engine that reads it; for an exported one those of its
+Paddle program by Paddle Inference.
+"""
 
 from __future__ import annotations
 
@@ -7,12 +11,13 @@ import threading
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from edgekit.core.artifact import ArtifactKind
+from edgekit.convert.manifest import first_fault, remake, usable_artifact
+from edgekit.core.artifact import ArtifactKind, Manifest
 from edgekit.core.parity import Parity, compare
 from edgekit.core.spec import Precision
 from edgekit.engines.registry import rung_engine
-from edgekit.errors import ToolError
-from edgekit.runners.session import RunnerSession
+from edgekit.errors import InputError, ToolError
+from edgekit.parity.source import SOURCE, compute_source, infer_batches, source_engine
 from edgekit.targets.inputs import seeded_inputs
 from edgekit.targets.target import HostTarget, Subject, load_request
 
@@ -22,7 +27,7 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger("edgekit")
 
-REFERENCE_ENGINE = rung_engine(ArtifactKind.PADDLE)
+PADDLE = rung_engine(ArtifactKind.PADDLE)
 # Two inputs are the fewest that show a constant output; int8 needs more for a share of Top-1 to mean much.
 INPUTS = 2
 INT8_INPUTS = 10
@@ -34,16 +39,9 @@ def input_count(precision: Precision, batch_size: int) -> int:
     return -(-least // batch_size) * batch_size
 
 
-def infer_batches(
-    session: RunnerSession, inputs: NDArray[np.float32], batch_size: int
-) -> NDArray[np.float32]:
-    """Outputs of all inputs, `batch_size` at a time: float32[N, C]."""
-    import numpy
-
-    parts = [
-        session.infer(inputs[start : start + batch_size])[0] for start in range(0, len(inputs), batch_size)
-    ]
-    return numpy.concatenate([part.reshape(len(part), -1) for part in parts])
+def reference_engine(manifest: Manifest) -> str:
+    """The engine that computes the outputs of a model that others are compared with."""
+    return PADDLE if manifest.origin is None else source_engine(manifest.origin)
 
 
 class Reference:
@@ -59,9 +57,10 @@ class Reference:
         """Outputs of the first `count` seeded inputs, float32[count, C].
 
         Raises:
-            ToolError: Paddle is not installed.
-            InputError: The model has no Paddle artifact.
-            RunnerError: Paddle Inference failed.
+            ToolError: Its engine is not installed.
+            InputError: The model was not imported and has no Paddle artifact, or its source has changed.
+            ParityError: Its Paddle artifact failed its own check.
+            RunnerError: The engine failed.
         """
         with self._guard:
             if self._outputs is None or len(self._outputs) < count:
@@ -71,16 +70,21 @@ class Reference:
     def parity(self, outputs: NDArray[np.float32], precision: Precision) -> Parity:
         """Judge the outputs of the first seeded inputs."""
         wanted = self.outputs(len(outputs))
-        return compare(
-            outputs.tolist(), wanted.tolist(), precision=precision, reference_name=REFERENCE_ENGINE
-        )
+        name = PADDLE if self._subject.manifest.origin is None else SOURCE
+        return compare(outputs.tolist(), wanted.tolist(), precision=precision, reference_name=name)
 
     def _compute(self, count: int) -> NDArray[np.float32]:
-        subject = self._subject
-        artifact = subject.artifact(ArtifactKind.PADDLE)
-        label = f"the reference ({REFERENCE_ENGINE}) of {subject.manifest.name}"
-        with self._target.session(REFERENCE_ENGINE, label) as session:
-            options = self._target.options(REFERENCE_ENGINE, Precision.FP32, {})
+        subject, origin = self._subject, self._subject.manifest.origin
+        if origin is not None:
+            fault = first_fault(origin, subject.directory)
+            if fault is not None:
+                raise InputError(fault, hint=remake(subject.manifest))
+            batch_size = subject.fixed_batch or 1
+            whole = -(-count // batch_size) * batch_size
+            return compute_source(origin, subject, seeded_inputs(whole, subject.input_shape), self._target)
+        artifact = usable_artifact(subject.manifest, ArtifactKind.PADDLE)
+        with self._target.session(PADDLE, f"the reference ({PADDLE}) of {subject.manifest.name}") as session:
+            options = self._target.options(PADDLE, Precision.FP32, {})
             session.load(load_request(self._target, subject, artifact, options=options))
             return infer_batches(session, seeded_inputs(count, subject.input_shape), 1)
 
@@ -95,22 +99,24 @@ class References:
     def __init__(self, host: HostTarget) -> None:
         self._host = host
         self._known: dict[Path, Reference] = {}
-        self._available: bool | None = None
+        self._available: dict[str, bool] = {}
         self._guard = threading.Lock()
 
     def __call__(self, subject: Subject) -> Reference | None:
+        """The reference of a model; None, with a warning, where its engine is not installed."""
+        engine = reference_engine(subject.manifest)
         with self._guard:
-            if self._available is None:
-                self._available = self._prepare()
-            if not self._available:
+            if engine not in self._available:
+                self._available[engine] = self._prepare(engine)
+            if not self._available[engine]:
                 return None
             if subject.directory not in self._known:
                 self._known[subject.directory] = Reference(self._host, subject)
             return self._known[subject.directory]
 
-    def _prepare(self) -> bool:
+    def _prepare(self, engine: str) -> bool:
         try:
-            self._host.prepare(REFERENCE_ENGINE)
+            self._host.prepare(engine)
         except ToolError as error:
             logger.warning(
                 "parity is not checked, points stay unverified: %s (%s)", error.message, error.hint

@@ -1,4 +1,4 @@
-"""The first rung of an imported model's ladder: the source as it came, on the engine that reads it."""
+"""The model that was imported, computed as it came by the engine that reads it."""
 
 from __future__ import annotations
 
@@ -7,13 +7,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from edgekit.convert.importing.jobs import ScoresJob
-from edgekit.convert.importing.source import Source, SourceKind
 from edgekit.convert.importing.steps import run_step
-from edgekit.core.artifact import ArtifactKind
+from edgekit.core.artifact import ArtifactKind, Origin
 from edgekit.engines.registry import rung_engine
-from edgekit.errors import InputError
-from edgekit.parity.reference import infer_batches
 from edgekit.runners.protocol import Load
+from edgekit.runners.session import RunnerSession
 from edgekit.targets.target import HostTarget, Subject
 
 if TYPE_CHECKING:
@@ -21,56 +19,67 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 SOURCE = "source"
-ENGINES = {
-    SourceKind.LEGACY: rung_engine(ArtifactKind.PADDLE),
-    SourceKind.PIR: rung_engine(ArtifactKind.PADDLE),
-    SourceKind.ONNX: rung_engine(ArtifactKind.ONNX),
-}
 
 
-def compute(
-    source: Source, subject: Subject, inputs: NDArray[np.float32], target: HostTarget
+def source_engine(origin: Origin) -> str:
+    """The engine that reads the model that was imported."""
+    return rung_engine(ArtifactKind.ONNX if origin.format == "onnx" else ArtifactKind.PADDLE)
+
+
+def compute_source(
+    origin: Origin, subject: Subject, inputs: NDArray[np.float32], target: HostTarget
 ) -> NDArray[np.float32]:
     """Outputs of the model that was imported, float32[N, C].
 
     Args:
-        source: The model as it came.
+        origin: The model as it came, in the subject's directory.
         subject: What was made of it.
-        inputs: float32[N, C, H, W].
+        inputs: float32[N, C, H, W]; whole batches where the model takes batches of one size.
         target: This machine.
 
     Raises:
-        InputError: It is not the model that was imported.
         ToolError, RunnerError: The engine is missing or failed.
     """
-    if source.sha256 != subject.manifest.source_sha256:
-        raise InputError(
-            f"verifying {subject.manifest.name}: {source.origin} is not the model that was imported",
-            hint=f"edgekit import {source.origin} --name {subject.manifest.name}",
-        )
-    if source.kind is SourceKind.PIR:
-        return _pir(source, inputs)
-    engine = ENGINES[source.kind]
-    with target.session(engine, f"the source of {subject.manifest.name}") as session:
+    paths = [str(subject.directory.absolute() / file.path) for file in origin.files]
+    batch_size = subject.fixed_batch or 1
+    if origin.format == "pir":
+        return _pir(paths[0], paths[1], inputs, batch_size)
+    label = f"the source of {subject.manifest.name} ({source_engine(origin)})"
+    with target.session(source_engine(origin), label) as session:
         session.load(
             Load(
-                model=str(source.model.absolute()),
-                params=None if source.params is None else str(source.params.absolute()),
-                input_shape=(1, *subject.input_shape),
+                model=paths[0],
+                params=paths[1] if len(paths) > 1 else None,
+                sha256=origin.files[0].sha256,
+                input_shape=(batch_size, *subject.input_shape),
             )
         )
-        return infer_batches(session, inputs, 1)
+        return infer_batches(session, inputs, batch_size)
 
 
-def _pir(source: Source, inputs: NDArray[np.float32]) -> NDArray[np.float32]:
+def infer_batches(
+    session: RunnerSession, inputs: NDArray[np.float32], batch_size: int
+) -> NDArray[np.float32]:
+    """Outputs of all inputs, `batch_size` at a time: float32[N, C]."""
+    import numpy
+
+    parts = [
+        session.infer(inputs[start : start + batch_size])[0] for start in range(0, len(inputs), batch_size)
+    ]
+    return numpy.concatenate([part.reshape(len(part), -1) for part in parts])
+
+
+def _pir(model: str, params: str, inputs: NDArray[np.float32], batch_size: int) -> NDArray[np.float32]:
     import numpy
 
     with tempfile.TemporaryDirectory(prefix="edgekit-source-") as name:
         job = ScoresJob(
-            origin=str(source.origin),
-            model=str(source.model.absolute()),
+            origin=model,
+            model=model,
+            params=params,
             inputs=str(Path(name) / "in.f32"),
             shape=tuple(inputs.shape),
+            batch_size=batch_size,
             outputs=str(Path(name) / "out.f32"),
         )
         numpy.ascontiguousarray(inputs, dtype=numpy.float32).tofile(job.inputs)

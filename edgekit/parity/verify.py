@@ -2,21 +2,21 @@
 
 from __future__ import annotations
 
+import math
+import shlex
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import msgspec
 
-from edgekit.convert.importing.source import Source
-from edgekit.convert.manifest import load_manifest, verify_files, write_manifest
+from edgekit.convert.manifest import load_manifest, remake, verify_files, write_manifest
 from edgekit.convert.staging import exclusive
-from edgekit.core.artifact import Artifact, ArtifactKind, Manifest
+from edgekit.core.artifact import Artifact, ArtifactKind, Manifest, Origin
 from edgekit.core.parity import Parity, compare
 from edgekit.core.spec import ModelSpec
 from edgekit.errors import EdgekitError, InputError, RunnerError, ToolError, UnsupportedError
 from edgekit.parity import dygraph
-from edgekit.parity import source as own
 from edgekit.parity.ladder import (
     DYGRAPH,
     SAMPLES,
@@ -27,7 +27,7 @@ from edgekit.parity.ladder import (
     device_rungs,
     host_rungs,
 )
-from edgekit.parity.reference import infer_batches
+from edgekit.parity.source import SOURCE, compute_source, infer_batches, source_engine
 from edgekit.targets.inputs import seeded_inputs
 from edgekit.targets.target import HostTarget, Subject, Target, load_request
 from edgekit.zoo.registry import find_model
@@ -43,19 +43,28 @@ SEEDED_INPUTS = 4
 Show = Callable[[RungResult], None]
 
 
-def verify_on_host(
+def climb_on_host(
     directory: Path,
     manifest: Manifest,
     *,
     install: bool,
     show: Show,
+    spec: ModelSpec | None = None,
     weights: Path | None = None,
-    source: Source | None = None,
 ) -> Ladder:
-    """Climb this machine's ladder for an artifact directory; see `verify`."""
-    return verify_with_devices(
-        directory, manifest, (), install=install, show=show, weights=weights, source=source
-    )
+    """Climb this machine's ladder for files whose manifest is not written yet; raises as `verify`.
+
+    Args:
+        directory: Where the files lie.
+        manifest: What they are.
+        install: Whether what an engine needs may be installed on the way.
+        show: Called with each rung when it is done.
+        spec: The card of the network that was exported; None for an imported model.
+        weights: The weight file of a model that was exported from one.
+    """
+    subject = Subject(directory=directory, manifest=manifest, anyway=True)
+    rungs = host_rungs(subject, HostTarget(install=install))
+    return _climb(subject, spec, rungs, show=show, weights=weights)
 
 
 def verify_with_devices(
@@ -67,16 +76,14 @@ def verify_with_devices(
     show: Show,
     engines: Sequence[str] | None = None,
     weights: Path | None = None,
-    source: Source | None = None,
     pictures: Sequence[Picture] = (),
 ) -> Ladder:
-    """The same with the rungs of devices on top; `engines` chooses among these.
+    """Climb the ladders of this machine and of devices; `engines` chooses among the devices' rungs.
 
     Raises:
         UnsupportedError, ToolError: Not one of a device's rungs could be climbed.
     """
-    subject = Subject(directory=directory, manifest=manifest)
-    spec = None if manifest.model is None else find_model(manifest.model)
+    subject = Subject(directory=directory, manifest=manifest, anyway=True)
     on_top = [
         rung
         for target in devices
@@ -84,14 +91,18 @@ def verify_with_devices(
         if engines is None or rung.engine in engines
     ]
     rungs = [*host_rungs(subject, HostTarget(install=install)), *on_top]
-    ladder = verify(subject, spec, rungs, show=show, weights=weights, source=source, pictures=pictures)
+    ladder = verify(subject, _card(manifest), rungs, show=show, weights=weights, pictures=pictures)
     for target in devices:
         mine = [rung for rung in ladder.rungs if rung.name.endswith(f"@{target.info.serial}")]
         if all(rung.status is RungStatus.SKIPPED for rung in mine):
             why = "; ".join(f"{rung.name}: {rung.reason}" for rung in mine) or "no artifact for its engines"
-            hint = next((rung.hint for rung in mine if rung.hint), f"edgekit export {manifest.name}")
+            hint = next((rung.hint for rung in mine if rung.hint), remake(manifest))
             raise ToolError(f"verifying {manifest.name} on {target.info.serial}: {why}", hint=hint)
     return ladder
+
+
+def _card(manifest: Manifest) -> ModelSpec | None:
+    return None if manifest.model is None else find_model(manifest.model)
 
 
 def verify(
@@ -101,22 +112,20 @@ def verify(
     *,
     show: Show,
     weights: Path | None = None,
-    source: Source | None = None,
     pictures: Sequence[Picture] = (),
 ) -> Ladder:
     """Climb the ladder, show each rung, and record the results in the manifest.
 
     Every rung computes the same inputs (seeded, `pictures`, and the card's sample pictures) and is compared
-    with the first one that can be computed, or with the one that it stands on. A rung that breaks does not
-    stop the others.
+    with the network or the model that was imported, or with the rung that it stands on. A rung that breaks
+    does not stop the others.
 
     Args:
         subject: The exported model.
-        spec: Its card; None for an imported model, whose Paddle inference model is then the reference.
-        rungs: Beside the network itself, bottom up.
+        spec: Its card; None for an imported model, whose source is the first rung then.
+        rungs: Those above the first, bottom up.
         show: Called with each rung when it is done.
         weights: The weight file of a model that was exported from one.
-        source: The model that was imported, where it is at hand: the first rung then.
         pictures: More inputs, preprocessed as the manifest says.
 
     Raises:
@@ -125,36 +134,54 @@ def verify(
         OutputError: The manifest cannot be written.
     """
     verify_files(subject.manifest, subject.directory)
-    inputs = _inputs(subject, spec, pictures)
-    climb = _Climb(subject, inputs, show)
+    ladder = _climb(subject, spec, rungs, show=show, weights=weights, pictures=pictures)
+    _record(subject, ladder)
+    return ladder
+
+
+def _climb(
+    subject: Subject,
+    spec: ModelSpec | None,
+    rungs: Sequence[Rung],
+    *,
+    show: Show,
+    weights: Path | None = None,
+    pictures: Sequence[Picture] = (),
+) -> Ladder:
+    seeded, inputs = _inputs(subject, spec, pictures)
+    climb = _Climb(subject, inputs, seeded, show)
+    origin = subject.manifest.origin
     if spec is not None:
         climb.dygraph(spec, weights)
-    elif source is not None:
-        climb.source(source)
+    elif origin is not None:
+        climb.source(origin)
     for rung in rungs:
         climb.rung(rung)
     if spec is not None and subject.manifest.source == "pretrained" and subject.manifest.model == spec.name:
         climb.samples(spec)
     ladder = climb.ladder()
     if not any(rung.parity for rung in ladder.rungs):
+        hint = next((rung.hint for rung in ladder.rungs if rung.hint), remake(subject.manifest))
         raise ToolError(
             f"verifying {ladder.name}: nothing could be compared: "
             + "; ".join(f"{rung.name}: {rung.reason or rung.status.value}" for rung in ladder.rungs),
-            hint=next((rung.hint for rung in ladder.rungs if rung.hint), f"edgekit export {ladder.name}"),
+            hint=hint,
         )
-    _record(subject, ladder)
     return ladder
 
 
 class _Climb:
     """The ladder while it is climbed."""
 
-    def __init__(self, subject: Subject, inputs: NDArray[np.float32], show: Show) -> None:
+    def __init__(self, subject: Subject, inputs: NDArray[np.float32], seeded: int, show: Show) -> None:
         self._subject = subject
         self._inputs = inputs
+        self._seeded = seeded
         self._show = show
         self._results: list[RungResult] = []
         self._reference: tuple[str, NDArray[np.float32]] | None = None
+        # The reference of an imported model is its source or nothing.
+        self._is_void = False
         self._outputs: dict[str, NDArray[np.float32]] = {}
 
     def dygraph(self, spec: ModelSpec, weights: Path | None) -> None:
@@ -165,17 +192,18 @@ class _Climb:
         else:
             self._judge(DYGRAPH, "paddle", outputs, ArtifactKind.PADDLE)
 
-    def source(self, source: Source) -> None:
-        engine = own.ENGINES[source.kind]
-        try:
-            outputs = own.compute(source, self._subject, self._inputs, HostTarget(install=False))
-        except ToolError as error:
-            self._end(own.SOURCE, engine, RungStatus.SKIPPED, error)
-        else:
-            self._judge(own.SOURCE, engine, outputs, ArtifactKind.PADDLE)
+    def source(self, origin: Origin) -> None:
+        """Compute the model that was imported. Raises ToolError: nothing else could be the reference."""
+        outputs = compute_source(origin, self._subject, self._inputs, HostTarget(install=False))
+        self._judge(SOURCE, source_engine(origin), outputs, ArtifactKind.PADDLE)
+        self._is_void = self._reference is None
 
     def rung(self, rung: Rung) -> None:
         artifact = self._subject.artifact(rung.kind)
+        if self._is_void:
+            unknown = UnsupportedError(f"there is no {SOURCE} to compare it with")
+            self._end(rung.name, rung.engine, RungStatus.SKIPPED, unknown)
+            return
         try:
             rung.target.prepare(rung.engine)
             outputs = _outputs(self._subject, artifact, rung, self._inputs)
@@ -198,10 +226,10 @@ class _Climb:
             return
         precision = rung.kind.precision
         parity = compare(outputs.tolist(), below.tolist(), precision=precision, reference_name=rung.below)
-        if parity.passed and len(outputs) > SEEDED_INPUTS:
+        if parity.passed and len(outputs) > self._seeded:
             parity = compare(
-                outputs[SEEDED_INPUTS:].tolist(),
-                below[SEEDED_INPUTS:].tolist(),
+                outputs[self._seeded :].tolist(),
+                below[self._seeded :].tolist(),
                 precision=precision,
                 reference_name=rung.below,
                 tolerance=rung.tolerance,
@@ -269,42 +297,52 @@ class _Climb:
         self._show(result)
 
 
-def _inputs(subject: Subject, spec: ModelSpec | None, pictures: Sequence[Picture]) -> NDArray[np.float32]:
-    """Seeded inputs, the pictures, then the card's sample pictures: float32[N, C, H, W]."""
+def _inputs(
+    subject: Subject, spec: ModelSpec | None, pictures: Sequence[Picture]
+) -> tuple[int, NDArray[np.float32]]:
+    """Seeded inputs, the pictures, then the card's sample pictures: how many are seeded, float32[N,C,H,W].
+
+    There are as many seeded ones as make whole batches where artifacts take batches of one size.
+    """
     import numpy
 
-    inputs = seeded_inputs(SEEDED_INPUTS, subject.input_shape)
     preprocess = subject.manifest.preprocess
     fits = subject.input_shape == (3, preprocess.crop_size, preprocess.crop_size)
     if pictures and not fits:
         raise InputError(
-            f"verifying {subject.manifest.name}: its inputs are no pictures of its preprocessing"
+            f"verifying {subject.manifest.name}: its inputs are no pictures of its preprocessing",
+            hint="leave --pictures out",
         )
     samples = spec.samples if spec is not None and fits else ()
-    if not pictures and not samples:
-        return inputs
+    batches = [_batch_of(artifact) or 1 for artifact in subject.manifest.artifacts.values()]
+    whole = math.lcm(subject.fixed_batch or 1, *batches)
+    shown = len(pictures) + len(samples)
+    seeded = -(-(SEEDED_INPUTS + shown) // whole) * whole - shown
+    inputs = seeded_inputs(seeded, subject.input_shape)
+    if not shown:
+        return seeded, inputs
     from edgekit.vision.pictures import Picture, read_picture
     from edgekit.vision.preprocess import Preprocessor
 
     preprocessor = Preprocessor(preprocess)
-    shown = [*pictures, *(Picture(name=sample.file, source=Path(sample.file)) for sample in samples)]
-    return numpy.concatenate(
-        [inputs, numpy.stack([preprocessor(read_picture(picture)) for picture in shown])]
-    )
+    every = [*pictures, *(Picture(name=sample.file, source=Path(sample.file)) for sample in samples)]
+    prepared = numpy.stack([preprocessor(read_picture(picture)) for picture in every])
+    return seeded, numpy.concatenate([inputs, prepared])
+
+
+def _batch_of(artifact: Artifact) -> int | None:
+    """The only batch that an artifact takes; None where it takes any."""
+    return artifact.inputs[0].shape[0] if artifact.inputs and artifact.inputs[0].shape else None
 
 
 def _outputs(
     subject: Subject, artifact: Artifact, rung: Rung, inputs: NDArray[np.float32]
 ) -> NDArray[np.float32]:
-    fixed = artifact.inputs[0].shape[0] if artifact.inputs and artifact.inputs[0].shape else None
-    batch_size = fixed or 1
-    usable = inputs[: len(inputs) // batch_size * batch_size]
-    if len(usable) < len(inputs):
-        raise UnsupportedError(f"{artifact.main_file} takes batches of {batch_size} only")
+    batch_size = _batch_of(artifact) or 1
     with rung.target.session(rung.engine, f"{rung.engine} on {subject.manifest.name}") as session:
         options = {**rung.target.options(rung.engine, rung.kind.precision, {}), **rung.options}
         session.load(load_request(rung.target, subject, artifact, batch_size=batch_size, options=options))
-        return infer_batches(session, usable, batch_size)
+        return infer_batches(session, inputs, batch_size)
 
 
 def _record(subject: Subject, ladder: Ladder) -> None:
@@ -314,9 +352,9 @@ def _record(subject: Subject, ladder: Ladder) -> None:
         if manifest.artifacts != subject.manifest.artifacts:
             raise InputError(
                 f"verifying {ladder.name}: its artifacts were exported anew meanwhile",
-                hint=f"edgekit verify {ladder.name}",
+                hint=f"edgekit verify {shlex.quote(str(subject.directory))}",
             )
         climbed = {rung.name for rung in ladder.rungs}
         kept = {name: parity for name, parity in manifest.parity.items() if name not in climbed}
-        found = {rung.name: rung.parity for rung in ladder.rungs if rung.parity is not None}
-        write_manifest(subject.directory, msgspec.structs.replace(manifest, parity={**kept, **found}))
+        parity = {**kept, **ladder.parity}
+        write_manifest(subject.directory, msgspec.structs.replace(manifest, parity=parity))

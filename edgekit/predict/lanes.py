@@ -25,7 +25,7 @@ from edgekit.errors import RunnerError
 from edgekit.predict.feed import Feed, Item
 from edgekit.runners.protocol import Load, Loaded
 from edgekit.runners.session import Killable, RunnerSession
-from edgekit.targets.target import Subject, Target, load_request
+from edgekit.targets.target import HostTarget, Subject, Target, load_request
 from edgekit.vision.pictures import Unreadable
 
 if TYPE_CHECKING:
@@ -86,7 +86,7 @@ def plan_route(target: Target, subject: Subject, engine: str, precision: Precisi
         target=target,
         engine=engine,
         precision=precision,
-        artifact=subject.artifact(kind),
+        artifact=subject.artifact(kind, None if isinstance(target, HostTarget) else target.info.serial),
         options=target.options(engine, precision, {}),
     )
 
@@ -222,7 +222,7 @@ class Lane(Killable):
                 f"{session.label}: the output is not finite (NaN or infinity)",
                 hint=f"edgekit verify {self._subject.manifest.name}",
             )
-        if self._subject.manifest.output_activation != "softmax":
+        if self._subject.manifest.output_activation == "none":
             rows = softmax(rows)
         return rows, inferred.latency_ns
 

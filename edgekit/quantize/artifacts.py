@@ -12,8 +12,9 @@ from edgekit import _process
 from edgekit.convert.formats.lite import Conversion
 from edgekit.convert.manifest import describe_file
 from edgekit.core.artifact import Artifact, ArtifactKind, Manifest
-from edgekit.errors import ConversionError, InputError, UnsupportedError
+from edgekit.errors import ConversionError, UnsupportedError
 from edgekit.quantize.worker import QuantizeJob
+from edgekit.targets.target import Subject
 from edgekit.toolchain.component import Report
 from edgekit.toolchain.opt.install import require_opt
 
@@ -36,26 +37,24 @@ class Calibration(msgspec.Struct, frozen=True, kw_only=True):
     shape: tuple[int, ...]
 
 
-def check_request(manifest: Manifest, formats: Sequence[str], nb_targets: Sequence[str]) -> None:
+def check_request(subject: Subject, formats: Sequence[str], nb_targets: Sequence[str]) -> None:
     """Refuse what is known to go wrong, and what there is no float artifact for, before any work.
 
     Raises:
         UnsupportedError: An int8 `.nb` for x86, or int8 together with fp16.
         InputError: The float artifact is missing.
+        ParityError: It failed its check.
     """
+    name = subject.manifest.name
     for target in nb_targets if "nb" in formats else ():
         if target not in NB_TARGETS:
             raise UnsupportedError(
-                f"quantising {manifest.name} for {target}: {_REFUSED.get(target, 'there is no such target')}",
+                f"quantising {name} for {target}: {_REFUSED.get(target, 'there is no such target')}",
                 hint="--nb-targets arm; on the host use --formats onnx",
             )
     needed = {"onnx": ArtifactKind.ONNX, "nb": ArtifactKind.PADDLE}
-    for name in formats:
-        if manifest.artifact(needed[name]) is None:
-            raise InputError(
-                f"quantising {manifest.name} to {name}: it has no artifact {needed[name].value}",
-                hint=f"edgekit export {manifest.name} --formats paddle,onnx",
-            )
+    for each in formats:
+        subject.artifact(needed[each])
 
 
 def quantize(

@@ -111,7 +111,7 @@ def quantize_model(
         OutputError: The artifact directory cannot be written.
     """
     directory = subject.directory
-    check_request(subject.manifest, settings.formats, settings.nb_targets)
+    check_request(subject, settings.formats, settings.nb_targets)
     calibration, held_back = _pictures(settings)
     with exclusive(directory):
         manifest = load_manifest(directory)
@@ -228,7 +228,7 @@ def _link(
             (directory / file.path).unlink()
             (directory / file.path).symlink_to((staging / file.path).absolute())
     merged = msgspec.structs.replace(manifest, artifacts={**manifest.artifacts, **made})
-    return Subject(directory=directory, manifest=merged)
+    return Subject(directory=directory, manifest=merged, anyway=subject.anyway)
 
 
 def _measure(

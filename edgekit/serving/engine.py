@@ -52,6 +52,7 @@ class ServedModel(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
         max_wait_ms: How long a picture waits for others to be computed with, where nothing else keeps it.
         top_k: Classes an answer.
         decode_threads: Decode and preprocess.
+        anyway: Serve an artifact although it failed its check.
     """
 
     engine: str = PREDICT_ENGINE
@@ -61,6 +62,7 @@ class ServedModel(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
     max_wait_ms: float = 0.0
     top_k: int = 5
     decode_threads: int = 1
+    anyway: bool = False
 
 
 class BatchingEngine:
@@ -78,7 +80,7 @@ class BatchingEngine:
         self._on_batch = on_batch
         self.served = served
         self.manifest = load_manifest(directory)
-        self._subject = Subject(directory=directory, manifest=self.manifest)
+        self._subject = Subject(directory=directory, manifest=self.manifest, anyway=served.anyway)
         self._target = HostTarget(huge_pages=True)
         self._preprocessor = Preprocessor(self.manifest.preprocess)
         self._of_thread = threading.local()
@@ -218,7 +220,7 @@ class BatchingEngine:
         if not np.isfinite(rows).all():
             raise RunnerError(f"serving {self.manifest.name}: the output is not finite")
         self._on_batch(count)
-        return rows if self.manifest.output_activation == "softmax" else softmax(rows)
+        return softmax(rows) if self.manifest.output_activation == "none" else rows
 
     def _infer(self, session: RunnerSession, batch: int, count: int) -> tuple[Rows, int]:
         """Outputs of the first inputs of a batch, and the inference's ns."""

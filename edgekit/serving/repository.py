@@ -54,7 +54,7 @@ def write_repository(
         raise UsageError(f"serving {', '.join(taken)}: two models of one name")
     kind = HostTarget().artifact_kind(served.engine, served.precision)
     for source, manifest in found:
-        Subject(directory=source, manifest=manifest).artifact(kind)
+        Subject(directory=source, manifest=manifest, anyway=served.anyway).artifact(kind)
     for source, manifest in found:
         target = directory / manifest.name
         _write(target / "model-settings.json", _model_settings(manifest, source, target, served))

@@ -9,6 +9,7 @@ from typing import Protocol
 
 import msgspec
 
+from edgekit.convert.manifest import usable_artifact
 from edgekit.core.artifact import Artifact, ArtifactKind, Manifest
 from edgekit.core.bench_options import PowerMode
 from edgekit.core.device import DeviceInfo
@@ -16,7 +17,7 @@ from edgekit.core.measurement import Environment, InstructionCount
 from edgekit.core.processes import ProcessWatch
 from edgekit.core.spec import Precision
 from edgekit.engines.registry import artifact_kind, host_options, host_side, on_gpu
-from edgekit.errors import InputError, UnsupportedError
+from edgekit.errors import UnsupportedError
 from edgekit.runners.launch import Launcher, host_launcher
 from edgekit.runners.protocol import Load
 from edgekit.runners.session import RunnerSession
@@ -26,23 +27,30 @@ from edgekit.transports.local import LocalTransport
 
 
 class Subject(msgspec.Struct, frozen=True, kw_only=True):
-    """An exported model: its artifact directory and what the manifest there says."""
+    """An exported model: its artifact directory and what the manifest there says.
+
+    Attributes:
+        anyway: Hand out artifacts that failed their check, too.
+    """
 
     directory: Path
     manifest: Manifest
+    anyway: bool = False
 
-    def artifact(self, kind: ArtifactKind) -> Artifact:
-        """Raises InputError with the command that makes it where the model has no such artifact."""
-        artifact = self.manifest.artifact(kind)
-        if artifact is not None:
-            return artifact
-        name = self.manifest.name
-        mend = (
-            f"edgekit quantize {name} --calibration DIR"
-            if kind.precision is Precision.INT8
-            else f"edgekit export {name}"
-        )
-        raise InputError(f"model {name}: {self.directory} has no artifact {kind.value}", hint=mend)
+    def artifact(self, kind: ArtifactKind, serial: str | None = None) -> Artifact:
+        """The artifact of that kind, for this machine or for the device of that serial.
+
+        Raises:
+            InputError: The model has none; the hint is the command that makes it.
+            ParityError: It failed its check.
+        """
+        return usable_artifact(self.manifest, kind, serial=serial, anyway=self.anyway)
+
+    @property
+    def fixed_batch(self) -> int | None:
+        """The only batch that the model takes; None where it takes any."""
+        shape = self.manifest.inputs[0].shape
+        return shape[0] if shape else None
 
     @property
     def input_shape(self) -> tuple[int, ...]:

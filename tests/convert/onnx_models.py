@@ -20,8 +20,12 @@ def classifier(
     side: int | str = 32,
     extra_input: bool = False,
     strange: bool = False,
+    chaotic: bool = False,
 ) -> Path:
-    """Conv, batch norm, activation, pooling, flatten, Gemm; NCHW, three channels, no softmax."""
+    """Conv, batch norm, activation, pooling, flatten, Gemm; NCHW, three channels, no softmax.
+
+    A chaotic one computes sines of huge angles last, so that no two engines agree on its scores.
+    """
     random = np.random.default_rng(3)
     weights = {
         "w": random.standard_normal((8, 3, 3, 3)),
@@ -47,6 +51,10 @@ def classifier(
         nodes.append(helper.make_node("MatMul", ["flat", "to_classes"], ["scores"]))
         weights["to_square"] = random.standard_normal((16, 16))
         weights["to_classes"] = random.standard_normal((8, CLASSES))
+    elif chaotic:
+        nodes.append(helper.make_node("Mul", ["g", "huge"], ["angles"]))
+        nodes.append(helper.make_node("Sin", ["angles"], ["scores"]))
+        weights["huge"] = np.array(1e9)
     elif extra_input:
         nodes.append(helper.make_node("Add", ["g", "offset"], ["scores"]))
     else:

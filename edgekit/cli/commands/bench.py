@@ -13,7 +13,14 @@ import click
 import msgspec
 
 from edgekit.cli.bench_options import bench_options, given_options
-from edgekit.cli.options import echo_json, is_interactive, json_option, note, terminal_width
+from edgekit.cli.options import (
+    anyway_option,
+    echo_json,
+    is_interactive,
+    json_option,
+    note,
+    terminal_width,
+)
 from edgekit.cli.targets import find_subjects
 from edgekit.errors import INTERRUPTED_EXIT_CODE, UsageError
 
@@ -30,6 +37,7 @@ if TYPE_CHECKING:
               help="Go on with the bench that wrote FILE; what has finished in it is kept.")  # fmt: skip
 @click.option("--config", type=click.Path(path_type=Path, dir_okay=False), metavar="FILE",
               help="The same options as TOML; those of the command line come first.")  # fmt: skip
+@anyway_option
 @json_option
 def command(resume: Path | None, config: Path | None, as_json: bool, **asked: Any) -> int:
     """Measure the latency of exported models (NAMEs or artifact directories; none: all in models/).

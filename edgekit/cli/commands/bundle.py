@@ -19,9 +19,15 @@ ARTIFACTS = ("onnx", "onnx-int8", "nb-arm", "nb-arm-fp16", "nb-arm-int8")
               metavar="PICTURE", help="Tested in the app, instead of its samples; repeatable.")  # fmt: skip
 @click.option("-o", "--output", type=click.Path(path_type=Path, file_okay=False), default="android_demo",
               show_default=True, metavar="DIR", help="The Android project; made if missing.")  # fmt: skip
+@click.option("--anyway", is_flag=True, help="Use artifacts although they failed their check (verify).")
 @json_option
 def command(
-    names: tuple[str, ...], artifacts: tuple[str, ...], samples: tuple[Path, ...], output: Path, as_json: bool
+    names: tuple[str, ...],
+    artifacts: tuple[str, ...],
+    samples: tuple[Path, ...],
+    output: Path,
+    anyway: bool,
+    as_json: bool,
 ) -> None:
     """Put exported models (NAMEs or artifact directories) into the Android demo app.
 
@@ -33,7 +39,7 @@ def command(
     from edgekit.core.units import format_bytes
 
     kinds = [ArtifactKind(word) for word in artifacts]
-    bundled = bundle(names, project=output, kinds=kinds, pictures=samples)
+    bundled = bundle(names, project=output, kinds=kinds, pictures=samples, anyway=anyway)
     if as_json:
         echo_json(bundled)
         return

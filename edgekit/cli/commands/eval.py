@@ -11,6 +11,7 @@ import click
 from edgekit.cli.options import (
     WordList,
     adb_server_option,
+    anyway_option,
     echo_json,
     is_interactive,
     json_option,
@@ -18,7 +19,14 @@ from edgekit.cli.options import (
     no_install_option,
     note,
 )
-from edgekit.cli.targets import default_engine, engine_list, one_device_option, one_target, worker_count
+from edgekit.cli.targets import (
+    default_engine,
+    engine_list,
+    find_subject,
+    one_device_option,
+    one_target,
+    worker_count,
+)
 from edgekit.engines.registry import DEVICE_ENGINE, PREDICT_ENGINE
 
 if TYPE_CHECKING:
@@ -48,6 +56,7 @@ LINE_INTERVAL_S = 30.0
 @one_device_option
 @adb_server_option
 @json_option
+@anyway_option
 @no_install_option
 def command(
     name: str,
@@ -71,16 +80,14 @@ def command(
     measured too. An interrupted run goes on where it was. Beside the result file lie the confusion matrix and
     the pictures on which the answers differ, as CSV.
     """
-    from edgekit.convert.manifest import find_artifacts
     from edgekit.core.spec import Precision
     from edgekit.evaluate.evaluate import Plan, evaluate, fail_on_unreadable
-    from edgekit.targets.target import Subject
 
-    directory, manifest = find_artifacts(name)
+    subject = find_subject(name)
     plan = Plan(
         data=data,
         list_path=list_path,
-        output=output or Path("results") / f"eval-{manifest.name}.json",
+        output=output or Path("results") / f"eval-{subject.manifest.name}.json",
         engines=engines or (default_engine(device),),
         precisions=tuple(Precision(precision) for precision in precisions),
         threads=threads,
@@ -88,7 +95,6 @@ def command(
         workers=worker_count(workers, threads, device),
         restart=restart,
     )
-    subject = Subject(directory=directory, manifest=manifest)
     progress = _Progress()
     try:
         with one_target(device, adb_servers, install=not no_install) as target:

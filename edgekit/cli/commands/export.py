@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -13,6 +14,7 @@ from edgekit.cli.options import (
     artifact_options,
     echo_json,
     json_option,
+    keep_failed_option,
     no_install_option,
     note,
 )
@@ -20,7 +22,6 @@ from edgekit.cli.options import (
 if TYPE_CHECKING:
     from edgekit.convert.exporting.export import ExportOutcome
     from edgekit.core.artifact import Manifest
-    from edgekit.parity.ladder import Ladder
 
 
 class ExportLine(msgspec.Struct, frozen=True, kw_only=True):
@@ -58,6 +59,7 @@ class ExportLine(msgspec.Struct, frozen=True, kw_only=True):
     help="The artifact directory (one MODEL).  [default: models/NAME]",
 )
 @click.option("--force", is_flag=True, help="Export although nothing has changed.")
+@keep_failed_option
 @click.option("--no-verify", is_flag=True, help="Do not check the artifacts against each other.")
 @no_install_option
 @json_option
@@ -72,6 +74,7 @@ def command(
     nb_targets: tuple[str, ...] | None,
     output: Path | None,
     force: bool,
+    keep_failed: bool,
     no_verify: bool,
     no_install: bool,
     as_json: bool,
@@ -79,61 +82,38 @@ def command(
     """Build a model's Paddle, ONNX and Paddle Lite artifacts, check them and tie them by a manifest."""
     if len(models) > 1 and (name or output):
         raise click.UsageError("--name and -o go with one MODEL")
-    from edgekit.convert.exporting.export import export
-    from edgekit.convert.exporting.plan import ExportRequest
-    from edgekit.convert.manifest import DEFAULT_ROOT
-    from edgekit.zoo.registry import find_model
+    from edgekit.api.making import export_all, request_export
+    from edgekit.cli.commands.verify import show_rung
 
-    requests = []
-    for model in dict.fromkeys(models):
-        spec = find_model(model)
-        requests.append(
-            ExportRequest(
-                spec=spec,
-                directory=output or DEFAULT_ROOT / (name or spec.name),
-                name=name,
-                weights=weights,
-                num_classes=num_classes,
-                labels=labels,
-                input_shape=input_shape,
-                formats=formats,
-                nb_targets=nb_targets,
-                force=force,
-                install=not no_install,
-            )
+    requests = [
+        request_export(
+            model,
+            name=name,
+            weights=weights,
+            num_classes=num_classes,
+            labels=labels,
+            input_shape=input_shape,
+            formats=formats,
+            nb_targets=nb_targets,
+            output=output,
+            force=force,
+            keep_failed=keep_failed,
+            install=not no_install,
         )
-    outcomes = export(requests, progress=note)
-    ladders = [] if no_verify else [_verify(one, weights, not no_install) for one in outcomes]
-    _render(outcomes, as_json)
-    for outcome in outcomes:
+        for model in dict.fromkeys(models)
+    ]
+    show = functools.partial(show_rung, err=True)
+    done = export_all(requests, verify=not no_verify, show=show, progress=note)
+    _render([outcome for outcome, _ in done], as_json)
+    for outcome, _ in done:
         if outcome.error is not None:
             raise outcome.error
-    for ladder in ladders:
-        if ladder is not None:
-            ladder.raise_for_failure()
-
-
-def _verify(outcome: ExportOutcome, weights: str, install: bool) -> Ladder | None:
-    """Check a new export, and one that is unchanged but was never checked; its rungs go to stderr."""
-    from edgekit.cli.commands.verify import show_rung
-    from edgekit.parity.verify import verify_on_host
-
-    manifest = outcome.manifest
-    if manifest is None or (outcome.status.value == "unchanged" and manifest.parity):
-        return None
-    note(f"checking {outcome.name}")
-    return verify_on_host(
-        outcome.directory,
-        manifest,
-        install=install,
-        show=lambda rung: show_rung(rung, err=True),
-        weights=None if weights in ("pretrained", "random") else Path(weights),
-    )
+    for outcome, ladder in done:
+        if ladder is not None and outcome.manifest is not None:
+            ladder.raise_for_failure(outcome.manifest, fresh=True)
 
 
 def _render(outcomes: list[ExportOutcome], as_json: bool) -> None:
-    from edgekit.core.units import format_bytes
-
     if as_json:
         echo_json([_line(outcome) for outcome in outcomes])
         return
@@ -144,10 +124,7 @@ def _render(outcomes: list[ExportOutcome], as_json: bool) -> None:
             continue
         unchanged = "  (nothing has changed)" if outcome.status.value == "unchanged" else ""
         click.echo(f"{outcome.directory}{unchanged}")
-        for key, artifact in outcome.manifest.artifacts.items():
-            size = format_bytes(artifact.size_bytes)
-            made_by = f"{artifact.tool} {artifact.tool_version}"
-            click.echo(f"  {key:<12} {artifact.main_file:<24} {size:>9}  {artifact.sha256[:12]}  {made_by}")
+        show_artifacts(outcome.manifest)
 
 
 def _line(outcome: ExportOutcome) -> ExportLine:
@@ -158,3 +135,19 @@ def _line(outcome: ExportOutcome) -> ExportLine:
         manifest=outcome.manifest,
         error=None if outcome.error is None else outcome.error.message,
     )
+
+
+def show_artifacts(manifest: Manifest) -> None:
+    """A line for each artifact, and one for each that failed its check."""
+    from edgekit.core.artifact import ArtifactKind
+    from edgekit.core.units import format_bytes
+
+    for kind in ArtifactKind:
+        artifact, failure = manifest.artifact(kind), manifest.failure(kind)
+        if artifact is not None:
+            size = format_bytes(artifact.size_bytes)
+            made_by = f"{artifact.tool} {artifact.tool_version}" + ("  FAILED its check" if failure else "")
+            line = f"{artifact.main_file:<24} {size:>9}  {artifact.sha256[:12]}  {made_by}"
+            click.echo(f"  {kind.value:<12} {line}")
+        elif failure is not None:
+            click.echo(f"  {kind.value:<12} failed its check and was not kept (--keep-failed keeps it)")

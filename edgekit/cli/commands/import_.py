@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+import functools
 from pathlib import Path
 
 import click
 
-from edgekit.cli.commands.export import ExportLine
+from edgekit.cli.commands.export import ExportLine, show_artifacts
 from edgekit.cli.options import (
     InputShape,
     artifact_options,
     echo_json,
     json_option,
+    keep_failed_option,
     no_install_option,
     note,
 )
@@ -33,6 +35,7 @@ FILE = click.Path(exists=True, dir_okay=False, path_type=Path)
     help="The artifact directory.  [default: models/NAME]",
 )
 @click.option("--force", is_flag=True, help="Import although nothing has changed, or over an export.")
+@keep_failed_option
 @click.option("--no-verify", is_flag=True, help="Do not compare the artifacts with the model as it came.")
 @no_install_option
 @json_option
@@ -46,6 +49,7 @@ def command(
     nb_targets: tuple[str, ...] | None,
     output: Path | None,
     force: bool,
+    keep_failed: bool,
     no_verify: bool,
     no_install: bool,
     as_json: bool,
@@ -55,61 +59,36 @@ def command(
     PATH is a Paddle inference model (directory or .pdmodel), Paddle 3's inference.json, a NAME_infer.tar,
     or an ONNX file, e.g. from PyTorch.
     """
+    from edgekit.api.making import import_one, request_import
     from edgekit.cli.commands.verify import show_rung
-    from edgekit.convert.importing.import_model import ImportRequest, import_model
-    from edgekit.convert.importing.source import open_source
-    from edgekit.convert.manifest import DEFAULT_ROOT
-    from edgekit.parity.verify import verify_on_host
 
-    request = ImportRequest(
-        path=path,
-        name=name,
-        directory=output or DEFAULT_ROOT / name,
+    request = request_import(
+        path,
+        name,
         labels=labels,
         preprocess=preprocess,
         input_shape=input_shape,
         formats=formats,
         nb_targets=nb_targets,
+        output=output,
         force=force,
+        keep_failed=keep_failed,
         install=not no_install,
     )
-    ladder = None
-    with open_source(path) as source:
-        imported = import_model(request, source, progress=note)
-        manifest = imported.manifest
-        if not no_verify and (imported.changed or not manifest.parity):
-            note(f"checking {name}")
-            ladder = verify_on_host(
-                imported.directory,
-                manifest,
-                install=not no_install,
-                show=lambda rung: show_rung(rung, err=True),
-                source=source,
-            )
-    for line in manifest.notes:
+    show = functools.partial(show_rung, err=True)
+    made = import_one(request, verify=not no_verify, show=show, progress=note)
+    for line in made.manifest.notes:
         note(f"note: {line}")
     if as_json:
         document = ExportLine(
             name=name,
-            directory=str(imported.directory),
-            status="imported" if imported.changed else "unchanged",
-            manifest=manifest,
+            directory=str(made.directory),
+            status="imported" if made.changed else "unchanged",
+            manifest=made.manifest,
             error=None,
         )
         echo_json(document)
     else:
-        _show(imported.directory, imported.changed, manifest)
-    if ladder is not None:
-        ladder.raise_for_failure()
-
-
-def _show(directory: Path, changed: bool, manifest: object) -> None:
-    from edgekit.core.artifact import Manifest
-    from edgekit.core.units import format_bytes
-
-    assert isinstance(manifest, Manifest)
-    click.echo(f"{directory}{'' if changed else '  (nothing has changed)'}")
-    for key, artifact in manifest.artifacts.items():
-        size = format_bytes(artifact.size_bytes)
-        made_by = f"{artifact.tool} {artifact.tool_version}"
-        click.echo(f"  {key:<12} {artifact.main_file:<24} {size:>9}  {artifact.sha256[:12]}  {made_by}")
+        click.echo(f"{made.directory}{'' if made.changed else '  (nothing has changed)'}")
+        show_artifacts(made.manifest)
+    made.raise_for_failure()

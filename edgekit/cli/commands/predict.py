@@ -11,6 +11,7 @@ import click
 
 from edgekit.cli.options import (
     adb_server_option,
+    anyway_option,
     echo_json,
     is_interactive,
     json_option,
@@ -18,7 +19,14 @@ from edgekit.cli.options import (
     no_install_option,
     note,
 )
-from edgekit.cli.targets import default_engine, engine_list, one_device_option, one_target, worker_count
+from edgekit.cli.targets import (
+    default_engine,
+    engine_list,
+    find_subject,
+    one_device_option,
+    one_target,
+    worker_count,
+)
 from edgekit.engines.registry import DEVICE_ENGINE, PREDICT_ENGINE
 from edgekit.errors import InputError
 
@@ -57,6 +65,7 @@ PROGRESS_INTERVAL_S = 0.5
 @adb_server_option
 @json_option
 @click.option("--jsonl", is_flag=True, help="One JSON document a line, as they come.")
+@anyway_option
 @no_install_option
 def command(
     name: str,
@@ -107,13 +116,10 @@ def command(
 def _answers(
     target: Target, name: str, pictures: tuple[str, ...], settings: Settings, printed: _Printer
 ) -> Iterator[Answers]:
-    from edgekit.convert.manifest import find_artifacts
     from edgekit.predict.predict import Predictor
-    from edgekit.targets.target import Subject
     from edgekit.vision.pictures import find_pictures
 
-    directory, manifest = find_artifacts(name)
-    subject = Subject(directory=directory, manifest=manifest)
+    subject = find_subject(name)
     items = find_pictures(pictures)
     printed.expect(len(items))
     with Predictor(target, subject, settings, count=len(items)) as predictor:

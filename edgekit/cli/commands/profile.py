@@ -10,11 +10,13 @@ import click
 from edgekit.cli.options import (
     IntList,
     adb_server_option,
+    anyway_option,
     echo_json,
     json_option,
     no_install_option,
     note,
 )
+from edgekit.cli.targets import find_subject
 
 if TYPE_CHECKING:
     from edgekit.core.profile import Profile
@@ -37,6 +39,7 @@ DEFAULT_REPEATS = 50
               help="Inferences of a process; a device's repeat exactly.  [default: 50]")  # fmt: skip
 @click.option("--html", "page", type=click.Path(path_type=Path, dir_okay=False), metavar="FILE",
               help="Also write a page with a chart.")  # fmt: skip
+@anyway_option
 @no_install_option
 @json_option
 def command(
@@ -55,16 +58,13 @@ def command(
     On this machine time, by ONNX Runtime's own profiler; on a virtual device the exact instructions of Paddle
     Lite's kernels. Shares of another processor's kernels differ.
     """
-    from edgekit.convert.manifest import find_artifacts
     from edgekit.profile.host import profile_host
-    from edgekit.targets.target import Subject
 
     if serial is None and (adb_servers or precision != "fp32"):
         raise click.UsageError("--adb-server and --precision are for --device")
     if serial is not None and repeats is not None:
         raise click.UsageError("--repeats is for this machine: a device's counts repeat exactly")
-    directory, manifest = find_artifacts(name)
-    subject = Subject(directory=directory, manifest=manifest)
+    subject = find_subject(name)
     if serial is None:
         repeats = repeats or DEFAULT_REPEATS
         profile = profile_host(subject, threads=threads, repeats=repeats)

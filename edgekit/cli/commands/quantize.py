@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING
 
 import click
 
-from edgekit.cli.options import WordList, echo_json, json_option, no_install_option, note
+from edgekit.cli.options import WordList, anyway_option, echo_json, json_option, no_install_option, note
+from edgekit.cli.targets import find_subject
 
 if TYPE_CHECKING:
     from edgekit.quantize.quantize import Quantized, QuantizeResult
@@ -30,6 +31,7 @@ DIRECTORY = click.Path(path_type=Path, exists=True, file_okay=False)
 @click.option("--max-drop", type=click.FloatRange(0, 100), default=1.0, show_default=True,
               help="Percentage points that Top-1 may fall, or answers differ, interval and all.")  # fmt: skip
 @json_option
+@anyway_option
 @no_install_option
 def command(
     name: str,
@@ -47,12 +49,10 @@ def command(
     Where they are worse than --max-drop allows, or the held-back pictures are too few to tell, nothing is
     kept and the exit code is 9.
     """
-    from edgekit.convert.manifest import find_artifacts
     from edgekit.predict.predict import usable_cores
     from edgekit.quantize.quantize import QuantizeSettings, quantize_model
-    from edgekit.targets.target import Subject
 
-    directory, manifest = find_artifacts(name)
+    subject = find_subject(name)
     settings = QuantizeSettings(
         calibration=calibration,
         held_back=held_back,
@@ -63,7 +63,7 @@ def command(
         workers=usable_cores(),
         install=not no_install,
     )
-    result = quantize_model(Subject(directory=directory, manifest=manifest), settings, tell=note)
+    result = quantize_model(subject, settings, tell=note)
     for message in result.passed_over:
         note(f"passed over: {message}")
     if as_json:

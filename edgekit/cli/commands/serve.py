@@ -39,6 +39,7 @@ from edgekit.engines.registry import PREDICT_ENGINE
 @click.option("--top-k", type=click.IntRange(1), default=5, show_default=True, help="Classes in an answer.")
 @click.option("--max-body", type=click.IntRange(1), default=32, show_default=True, metavar="MB",
               help="Largest request.")  # fmt: skip
+@click.option("--anyway", is_flag=True, help="Use an artifact although it failed its check (verify).")
 @click.option(
     "--settings-only", type=click.Path(path_type=Path), metavar="DIR",
     help="Write the model repository for `mlserver start DIR`, and serve nothing.",
@@ -57,6 +58,7 @@ def command(
     decode_threads: int,
     top_k: int,
     max_body: int,
+    anyway: bool,
     settings_only: Path | None,
 ) -> None:
     """Offer exported models over the Open Inference Protocol (V2), REST and gRPC, until interrupted."""
@@ -80,6 +82,7 @@ def command(
         max_wait_ms=max_wait,
         top_k=top_k,
         decode_threads=decode_threads,
+        anyway=anyway,
     )
     if settings_only is not None:
         write_repository(names, settings_only, listening, served)

@@ -82,7 +82,7 @@ def command(
         )
     if as_json:
         echo_json(ladder)
-    ladder.raise_for_failure()
+    ladder.raise_for_failure(manifest)
 
 
 def _pictures(path: Path | None) -> list[Picture]:

@@ -5,20 +5,21 @@ from __future__ import annotations
 import enum
 import logging
 import os
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import msgspec
 
 from edgekit import __version__
 from edgekit._files import output_error
+from edgekit.convert.checking import Check, keep_what_holds
 from edgekit.convert.exporting.jobs import BuildJob, JobFinished, OnnxBuilt, PaddleBuilt
 from edgekit.convert.exporting.plan import ExportRequest, Plan, make_plan, why_outdated
 from edgekit.convert.exporting.worker_client import ExportWorker
 from edgekit.convert.formats.lite import TARGETS, Conversion, check_loadable
 from edgekit.convert.formats.nb import NbHeader
 from edgekit.convert.formats.onnx import OPSET_VERSION
-from edgekit.convert.manifest import describe_file, encode, first_fault, load_manifest
+from edgekit.convert.manifest import describe_file, encode, first_fault, load_manifest, remake
 from edgekit.convert.staging import commit, exclusive, staging_directory
 from edgekit.core.artifact import (
     LABELS_NAME,
@@ -63,14 +64,25 @@ class ExportOutcome(msgspec.Struct, frozen=True, kw_only=True):
     manifest: Manifest | None = None
     error: EdgekitError | None = None
 
+    @property
+    def changed(self) -> bool:
+        return self.status is Status.EXPORTED
 
-def export(requests: Sequence[ExportRequest], *, progress: Report) -> list[ExportOutcome]:
+
+CheckOf = Callable[[ExportRequest], Check]
+
+
+def export(
+    requests: Sequence[ExportRequest], *, check: CheckOf | None = None, progress: Report
+) -> list[ExportOutcome]:
     """Export models one after the other with one worker; a failure does not keep the others from it.
 
     Every directory ends in its old state or in the new one. Where nothing has changed nothing is done.
+    Artifacts that fail their check are not written, nor what was made from them.
 
     Args:
         requests: The models.
+        check: Gives what compares a request's artifacts with its network; None leaves them unchecked.
         progress: Told what is going on.
 
     Returns:
@@ -80,7 +92,7 @@ def export(requests: Sequence[ExportRequest], *, progress: Report) -> list[Expor
     with ExportWorker() as worker:
         for request in requests:
             try:
-                outcomes.append(_export_one(request, worker, progress))
+                outcomes.append(_export_one(request, worker, check, progress))
             except EdgekitError as error:
                 outcomes.append(
                     ExportOutcome(
@@ -93,12 +105,16 @@ def export(requests: Sequence[ExportRequest], *, progress: Report) -> list[Expor
     return outcomes
 
 
-def _export_one(request: ExportRequest, worker: ExportWorker, progress: Report) -> ExportOutcome:
+def _export_one(
+    request: ExportRequest, worker: ExportWorker, check: CheckOf | None, progress: Report
+) -> ExportOutcome:
     plan = make_plan(request, progress)
     directory = request.directory
     with exclusive(directory):
         previous = _previous_manifest(directory, request.force)
         reason = "asked to" if request.force else why_outdated(plan, previous, directory)
+        if reason is None and check is not None and not (previous is not None and previous.parity):
+            reason = "not checked yet"
         if reason is None:
             return ExportOutcome(
                 name=request.model_name, directory=directory, status=Status.UNCHANGED, manifest=previous
@@ -107,7 +123,7 @@ def _export_one(request: ExportRequest, worker: ExportWorker, progress: Report) 
         for line in plan.notes:
             logger.warning("%s: %s", request.model_name, line)
         with staging_directory(directory) as staging:
-            manifest = _make(request, plan, worker, staging, previous)
+            manifest = _make(request, plan, worker, staging, check, previous)
             commit(staging, directory)
         _tell_of_dropped(previous, manifest, directory, progress)
     return ExportOutcome(
@@ -129,15 +145,17 @@ def _previous_manifest(directory: Path, force: bool) -> Manifest | None:
 
 
 def _make(
-    request: ExportRequest, plan: Plan, worker: ExportWorker, staging: Path, previous: Manifest | None
+    request: ExportRequest,
+    plan: Plan,
+    worker: ExportWorker,
+    staging: Path,
+    check: CheckOf | None,
+    previous: Manifest | None,
 ) -> Manifest:
     """Fill the staging directory with artifacts, labels and manifest."""
     try:
         built, artifacts = _build(request, plan, worker, staging)
         labels = _labels(request, plan, built.num_classes)
-        _drop_unasked(staging, artifacts)
-        if previous is not None:
-            artifacts |= _still_valid(previous, request.directory, artifacts)
         manifest = Manifest(
             edgekit_version=__version__,
             name=request.model_name,
@@ -150,12 +168,23 @@ def _make(
             labels=None if labels is None else LABELS_NAME,
             inputs=built.inputs,
             outputs=built.outputs,
-            artifacts={kind.value: artifacts[kind.value] for kind in ArtifactKind if kind.value in artifacts},
+            artifacts=artifacts,
             notes=plan.notes,
             recipe=plan.recipe,
+            command=request.command,
         )
-        if previous is not None and _identities(previous) == _identities(manifest):
-            manifest = msgspec.structs.replace(manifest, parity=previous.parity)
+        if check is not None:
+            manifest = keep_what_holds(
+                manifest,
+                staging,
+                check(request),
+                keep_failed=request.keep_failed,
+                doing=f"exporting {request.model_name}",
+                hint=remake(manifest, "--keep-failed"),
+            )
+        _drop_unasked(staging, manifest.artifacts)
+        if previous is not None:
+            manifest = _with_earlier(manifest, previous, request.directory)
         if labels is not None:
             (staging / LABELS_NAME).write_bytes(encode_labels(labels))
         (staging / MANIFEST_NAME).write_bytes(encode(manifest))
@@ -298,6 +327,25 @@ def _describe(
     return artifacts
 
 
+def _with_earlier(manifest: Manifest, previous: Manifest, directory: Path) -> Manifest:
+    """Add the artifacts of an earlier export that are still right, and what is known of equal ones."""
+    artifacts = {**manifest.artifacts, **_still_valid(previous, directory, manifest)}
+    same = {
+        key for key, artifact in artifacts.items()
+        if key in previous.artifacts and previous.artifacts[key].sha256 == artifact.sha256
+    }  # fmt: skip
+    known = {rung: parity for rung, parity in previous.parity.items() if _kind_of(rung) in same}
+    return msgspec.structs.replace(
+        manifest,
+        artifacts={kind.value: artifacts[kind.value] for kind in ArtifactKind if kind.value in artifacts},
+        parity={**known, **manifest.parity},
+    )
+
+
+def _kind_of(rung: str) -> str:
+    return rung.partition("@")[0].removesuffix("-simulated")
+
+
 def _drop_unasked(staging: Path, artifacts: dict[str, Artifact]) -> None:
     """Delete whatever the converters left beside the artifacts."""
     listed = {file.path for artifact in artifacts.values() for file in artifact.files}
@@ -306,11 +354,18 @@ def _drop_unasked(staging: Path, artifacts: dict[str, Artifact]) -> None:
             path.unlink()
 
 
-def _still_valid(previous: Manifest, directory: Path, made: dict[str, Artifact]) -> dict[str, Artifact]:
-    """Whole artifacts of an earlier export whose ancestors, down to what was made now, are the very same."""
+def _still_valid(previous: Manifest, directory: Path, made: Manifest) -> dict[str, Artifact]:
+    """Whole artifacts of an earlier export whose ancestors, down to what was made now, are the very same.
+
+    None of a kind whose check has just failed.
+    """
     valid: dict[str, Artifact] = {}
-    ancestors = {artifact.sha256 for artifact in made.values()}
-    waiting = {key: artifact for key, artifact in previous.artifacts.items() if key not in made}
+    ancestors = {artifact.sha256 for artifact in made.artifacts.values()}
+    waiting = {
+        key: artifact
+        for key, artifact in previous.artifacts.items()
+        if key not in made.artifacts and made.failure(artifact.kind) is None
+    }
     while True:
         children = [key for key, artifact in waiting.items() if artifact.parent_sha256 in ancestors]
         if not children:
@@ -337,10 +392,6 @@ def _tell_of_dropped(
             f"int8 artifacts were dropped ({', '.join(dropped)}); "
             f"edgekit quantize {directory} --calibration DIR makes them anew"
         )
-
-
-def _identities(manifest: Manifest) -> dict[str, str]:
-    return {key: artifact.sha256 for key, artifact in manifest.artifacts.items()}
 
 
 def _labels(request: ExportRequest, plan: Plan, num_classes: int) -> tuple[str, ...] | None:

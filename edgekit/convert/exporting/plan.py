@@ -10,6 +10,7 @@ import msgspec
 
 from edgekit import __version__
 from edgekit._files import sha256_file
+from edgekit.convert.checking import has_failed
 from edgekit.convert.formats.lite import FORMATS, OPT_TIMEOUT_S, TARGETS, choose_targets
 from edgekit.convert.formats.onnx import OPSET_VERSION
 from edgekit.convert.manifest import first_fault
@@ -37,8 +38,10 @@ class ExportRequest(msgspec.Struct, frozen=True, kw_only=True):
         formats: Of `FORMATS`; the Paddle model is always made.
         nb_targets: Of `TARGETS`; None takes all, without those that the opt here is known to crash on.
         force: Export although nothing has changed, and over a manifest of a newer edgekit.
+        keep_failed: Keep artifacts that fail their check, marked as such.
         install: Install opt on the way where it is missing.
         opt_timeout_s: When one run of opt counts as hanging.
+        command: The command line that asks for this; messages and the manifest repeat it.
     """
 
     spec: ModelSpec
@@ -51,8 +54,10 @@ class ExportRequest(msgspec.Struct, frozen=True, kw_only=True):
     formats: tuple[str, ...] = FORMATS
     nb_targets: tuple[str, ...] | None = None
     force: bool = False
+    keep_failed: bool = False
     install: bool = True
     opt_timeout_s: float = OPT_TIMEOUT_S
+    command: str | None = None
 
     @property
     def model_name(self) -> str:
@@ -168,6 +173,8 @@ def why_outdated(plan: Plan, manifest: Manifest | None, directory: Path) -> str 
     """The first reason why a directory is not what a plan would make; None where it is."""
     if manifest is None:
         return "not exported yet"
+    if has_failed(manifest):
+        return "its check failed"
     for subject, value in plan.recipe.items():
         if manifest.recipe.get(subject) != value:
             return f"{subject} changed"

@@ -9,16 +9,17 @@ from pathlib import Path
 import msgspec
 
 from edgekit import __version__
-from edgekit._files import output_error
+from edgekit._files import output_error, sha256_file
+from edgekit.convert.checking import Check, has_failed, keep_what_holds
 from edgekit.convert.formats.lite import FORMATS, TARGETS, choose_targets
 from edgekit.convert.formats.nb import NbHeader
 from edgekit.convert.importing.configuration import Configured, of_official_archive, read_configuration
 from edgekit.convert.importing.jobs import Answer
 from edgekit.convert.importing.source import Source, SourceKind
 from edgekit.convert.importing.steps import Built, Shaping, Signature, build_program, to_nb
-from edgekit.convert.manifest import describe_file, encode, load_manifest, verify_files
+from edgekit.convert.manifest import describe_file, encode, load_manifest, remake, verify_files
 from edgekit.convert.staging import commit, exclusive, staging_directory
-from edgekit.core.artifact import LABELS_NAME, MANIFEST_NAME, Artifact, ArtifactKind, Manifest
+from edgekit.core.artifact import LABELS_NAME, MANIFEST_NAME, Artifact, ArtifactKind, Manifest, Origin
 from edgekit.core.spec import Preprocess
 from edgekit.errors import InputError, UsageError
 from edgekit.toolchain.component import Report
@@ -40,7 +41,9 @@ class ImportRequest(msgspec.Struct, frozen=True, kw_only=True):
         formats: Of `lite.FORMATS`; the Paddle model is always made.
         nb_targets: Of `lite.TARGETS`; None takes all that the opt here does not crash on.
         force: Import although nothing has changed, and over an exported model.
+        keep_failed: Keep artifacts that fail their check, marked as such.
         install: Install opt on the way where it is missing.
+        command: The command line that asks for this; messages and the manifest repeat it.
     """
 
     path: Path
@@ -52,7 +55,9 @@ class ImportRequest(msgspec.Struct, frozen=True, kw_only=True):
     formats: tuple[str, ...] = FORMATS
     nb_targets: tuple[str, ...] | None = None
     force: bool = False
+    keep_failed: bool = False
     install: bool = True
+    command: str | None = None
 
 
 class Imported(msgspec.Struct, frozen=True, kw_only=True):
@@ -63,17 +68,23 @@ class Imported(msgspec.Struct, frozen=True, kw_only=True):
     changed: bool
 
 
-def import_model(request: ImportRequest, source: Source, *, progress: Report) -> Imported:
+def import_model(
+    request: ImportRequest, source: Source, *, check: Check | None, progress: Report
+) -> Imported:
     """Turn a model into artifacts and a manifest; the directory ends in its old state or in the new one.
+
+    Artifacts that fail their check are not written, nor what was made from them; the source is kept.
 
     Args:
         request: What is asked.
         source: `open_source` of its path, still open.
+        check: Compares the artifacts with the source; None leaves them unchecked.
         progress: Told what is going on.
 
     Raises:
         InputError: The model, its labels or its preprocessing are not what edgekit can take.
         ConversionError: A converter failed; unsupported operators are named with their place.
+        ParityError: Nothing that was made computes what the source does.
         ToolError: opt is missing and cannot be had.
         OutputError: The directory cannot be written.
     """
@@ -85,7 +96,13 @@ def import_model(request: ImportRequest, source: Source, *, progress: Report) ->
     )
     with exclusive(request.directory):
         previous = _previous(request)
-        if previous is not None and not request.force and _is_current(previous, recipe, request, targets):
+        is_checked = previous is not None and (check is None or bool(previous.parity))
+        if (
+            previous is not None
+            and is_checked
+            and not request.force
+            and _is_current(previous, recipe, request, targets)
+        ):
             return Imported(directory=request.directory, manifest=previous, changed=False)
         progress(f"importing {source.origin} ({source.kind.value}) to {request.directory}")
         with staging_directory(request.directory) as staging:
@@ -103,6 +120,16 @@ def import_model(request: ImportRequest, source: Source, *, progress: Report) ->
                     headers = to_nb(request.path, request.name, opt, targets, staging, operators)
                 manifest = _manifest(request, source, configured, built, headers, staging)
                 manifest = msgspec.structs.replace(manifest, notes=(*notes, *manifest.notes), recipe=recipe)
+                if check is not None:
+                    manifest = keep_what_holds(
+                        manifest,
+                        staging,
+                        check,
+                        keep_failed=request.keep_failed,
+                        doing=f"importing {request.path}",
+                        hint=remake(manifest, "--keep-failed"),
+                    )
+                _drop_unlisted(staging, manifest)
                 (staging / MANIFEST_NAME).write_bytes(encode(manifest))
             except OSError as error:
                 raise output_error(request.directory, error) from error
@@ -161,9 +188,8 @@ def _previous(request: ImportRequest) -> Manifest | None:
 def _is_current(
     previous: Manifest, recipe: dict[str, str], request: ImportRequest, targets: tuple[str, ...]
 ) -> bool:
-    if previous.recipe != recipe or any(
-        TARGETS[target].value not in previous.artifacts for target in targets
-    ):
+    made = all(TARGETS[target].value in previous.artifacts for target in targets)
+    if previous.recipe != recipe or not made or has_failed(previous):
         return False
     try:
         verify_files(previous, request.directory)
@@ -191,7 +217,6 @@ def _manifest(
         (staging / LABELS_NAME).write_bytes(encode_labels(labels))
     preprocess, notes = _preprocess(configured, program)
     artifacts = _artifacts(source, built, headers, request, staging)
-    _drop_unlisted(staging, artifacts)
     return Manifest(
         edgekit_version=__version__,
         name=request.name,
@@ -206,7 +231,28 @@ def _manifest(
         outputs=program.outputs,
         artifacts={kind.value: artifacts[kind.value] for kind in ArtifactKind if kind.value in artifacts},
         notes=(*built.notes, *notes),
+        origin=_keep_source(source, artifacts, staging),
+        command=request.command,
     )
+
+
+def _keep_source(source: Source, artifacts: dict[str, Artifact], staging: Path) -> Origin:
+    """Copy the model as it came beside the artifacts, except for files that these have already."""
+    if source.kind is SourceKind.ONNX:
+        # With its external weights inside.
+        return Origin(format="onnx", files=artifacts[ArtifactKind.ONNX.value].files)
+    assert source.params is not None
+    known = {file.sha256: file for artifact in artifacts.values() for file in artifact.files}
+    files = []
+    suffix = ".json" if source.kind is SourceKind.PIR else ".pdmodel"
+    for path, name in ((source.model, f"source{suffix}"), (source.params, "source.pdiparams")):
+        kept = known.get(sha256_file(path))
+        if kept is None:
+            shutil.copyfile(path, staging / name)
+            kept = describe_file(staging / name)
+        files.append(kept)
+    kind = "pir" if source.kind is SourceKind.PIR else "paddle"
+    return Origin(format=kind, files=tuple(files))
 
 
 def _preprocess(configured: Configured, program: Answer) -> tuple[Preprocess, tuple[str, ...]]:
@@ -256,7 +302,8 @@ def _artifacts(
     if onnx is None and built.onnx is not None:
         onnx = entry(ArtifactKind.ONNX, built.onnx_tool, built.onnx, paddle, {})
     artifacts[ArtifactKind.PADDLE.value] = paddle
-    if onnx is not None and "onnx" in request.formats:
+    # An ONNX file that was imported is an artifact whatever was asked for.
+    if onnx is not None and ("onnx" in request.formats or source.kind is SourceKind.ONNX):
         artifacts[ArtifactKind.ONNX.value] = onnx
     for target, header in headers.items():
         options = {"valid_targets": target.partition("_")[0]}
@@ -267,8 +314,8 @@ def _artifacts(
     return artifacts
 
 
-def _drop_unlisted(staging: Path, artifacts: dict[str, Artifact]) -> None:
-    listed = {file.path for artifact in artifacts.values() for file in artifact.files} | {LABELS_NAME}
+def _drop_unlisted(staging: Path, manifest: Manifest) -> None:
+    listed = {file.path for file in manifest.files} | {LABELS_NAME}
     for path in staging.iterdir():
         if path.is_dir():
             shutil.rmtree(path)

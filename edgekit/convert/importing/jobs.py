@@ -56,13 +56,16 @@ class ScoresJob(msgspec.Struct, frozen=True, kw_only=True, tag="scores"):
 
     Attributes:
         inputs: A file of raw float32 of `shape`.
+        batch_size: Inputs computed at a time.
         outputs: The file to write, raw float32[N, C].
     """
 
     origin: str
     model: str
+    params: str
     inputs: str
     shape: tuple[int, ...]
+    batch_size: int
     outputs: str
 
 

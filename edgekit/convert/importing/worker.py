@@ -88,8 +88,8 @@ def _scores(job: ScoresJob) -> Answer:
     program, feeds, fetches = framework.static.load_inference_model(job.model.removesuffix(".json"), executor)
     inputs = numpy.fromfile(job.inputs, dtype=numpy.float32).reshape(job.shape)
     rows = [
-        executor.run(program, feed={feeds[0]: inputs[index : index + 1]}, fetch_list=fetches)[0]
-        for index in range(len(inputs))
+        executor.run(program, feed={feeds[0]: inputs[index : index + job.batch_size]}, fetch_list=fetches)[0]
+        for index in range(0, len(inputs), job.batch_size)
     ]
     numpy.concatenate(rows).astype(numpy.float32).tofile(job.outputs)
     return Answer()

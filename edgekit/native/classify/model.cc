@@ -107,7 +107,7 @@ Model read_model(const std::string &directory)
     model.path = directory + "/" + onnx.text("path");
     model.sha256 = onnx.text("sha256");
     model.num_classes = manifest.integer("num_classes");
-    model.logits = manifest.text("output_activation") != "softmax";
+    model.logits = manifest.text("output_activation") == "none";
     model.preprocess = read_preprocess(manifest.object("preprocess"));
     if (manifest.has("labels"))
         model.labels = read_labels(directory + "/" + manifest.text("labels"), model.num_classes);

@@ -83,10 +83,10 @@ public final class ModelSpec {
 
     private static boolean readActivation(Fields fields) throws ModelException {
         String activation = fields.text("output_activation");
-        if (!activation.equals("softmax") && !activation.equals("none")) {
+        if (!Arrays.asList("softmax", "sigmoid", "none").contains(activation)) {
             throw fields.refuse("unknown \"output_activation\": " + activation);
         }
-        return activation.equals("softmax");
+        return !activation.equals("none");
     }
 
     private static int[] readInputShape(Fields input, int cropSize) throws ModelException {

@@ -1,4 +1,4 @@
-"""The Python interface: `from edgekit import EdgeKit`."""
+"""Predicting: `from edgekit import EdgeKit`."""
 
 from __future__ import annotations
 

@@ -1,0 +1,1 @@
+"""The Python interface; `edgekit` itself offers its names."""

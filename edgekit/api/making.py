@@ -1,0 +1,332 @@
+"""Making artifacts: `edgekit.export` and `edgekit.import_model`, each a transaction of conversion and check.
+
+The command line calls the same functions.
+"""
+
+from __future__ import annotations
+
+import functools
+import logging
+import shlex
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+
+import msgspec
+
+from edgekit.convert.exporting.export import ExportOutcome
+from edgekit.convert.exporting.export import export as convert_network
+from edgekit.convert.exporting.plan import ExportRequest
+from edgekit.convert.formats.lite import FORMATS
+from edgekit.convert.importing.import_model import ImportRequest
+from edgekit.convert.importing.import_model import import_model as convert_model
+from edgekit.convert.importing.source import open_source
+from edgekit.convert.manifest import DEFAULT_ROOT
+from edgekit.core.artifact import Manifest
+from edgekit.core.parity import Parity
+from edgekit.parity.ladder import Ladder, RungResult
+from edgekit.parity.verify import climb_on_host
+from edgekit.toolchain.component import Report
+from edgekit.zoo.registry import find_model
+from edgekit.zoo.weights import PRETRAINED, RANDOM
+
+logger = logging.getLogger("edgekit")
+
+Show = Callable[[RungResult], None]
+
+
+class Made(msgspec.Struct, frozen=True, kw_only=True):
+    """An artifact directory that was made, or was there already.
+
+    Attributes:
+        directory: The artifact directory.
+        manifest: What it holds.
+        changed: Whether anything was made.
+        ladder: What the check found; None where nothing was checked.
+    """
+
+    directory: Path
+    manifest: Manifest
+    changed: bool
+    ladder: Ladder | None = None
+
+    def raise_for_failure(self) -> None:
+        """Raise ParityError naming the first artifact that failed its check; nothing where all held."""
+        if self.ladder is not None:
+            self.ladder.raise_for_failure(self.manifest, fresh=True)
+
+
+def export(
+    model: str,
+    *,
+    name: str | None = None,
+    weights: str | Path = PRETRAINED,
+    num_classes: int | None = None,
+    labels: str | Path | None = None,
+    input_shape: tuple[int, int, int] | None = None,
+    formats: Sequence[str] = FORMATS,
+    nb_targets: Sequence[str] | None = None,
+    output: str | Path | None = None,
+    force: bool = False,
+    verify: bool = True,
+    keep_failed: bool = False,
+    install: bool = True,
+    show: Show | None = None,
+    progress: Report = logger.info,
+) -> Made:
+    """Build a network's artifacts, compare them with the network, and tie them by a manifest.
+
+    Artifacts that fail their check are not written; a second call with the same wishes changes nothing.
+
+    Args:
+        model: Name of a built-in model, or the path of a card.
+        name: Keeps a variant apart under this name; None takes the model's.
+        weights: `pretrained`, `random`, or the path of a `.pdparams` file.
+        num_classes: Width of the last layer; None takes the weights' own, else the card's.
+        labels: A file with one label a line; None takes the card's.
+        input_shape: Channels, height, width; None takes the card's.
+        formats: Of `paddle`, `onnx`, `nb`; the Paddle program is always made.
+        nb_targets: Of `arm`, `arm_fp16`, `x86`; None takes all that opt here can make.
+        output: The artifact directory; None is `models/NAME` under the working directory.
+        force: Export although nothing has changed.
+        verify: Compare the artifacts with the network.
+        keep_failed: Keep artifacts that fail the comparison, marked as such.
+        install: Whether opt may be installed on the way.
+        show: Told each result of the comparison.
+        progress: Told what is going on.
+
+    Raises:
+        InputError, UsageError: The model, its weights, labels or options are wrong.
+        ConversionError: A converter failed.
+        ParityError: An artifact failed its check; those that hold are written.
+        ToolError: A tool is missing.
+        OutputError: The directory cannot be written.
+    """
+    request = request_export(
+        model,
+        name=name,
+        weights=str(weights),
+        num_classes=num_classes,
+        labels=None if labels is None else Path(labels),
+        input_shape=input_shape,
+        formats=tuple(formats),
+        nb_targets=None if nb_targets is None else tuple(nb_targets),
+        output=None if output is None else Path(output),
+        force=force,
+        keep_failed=keep_failed,
+        install=install,
+    )
+    [(outcome, ladder)] = export_all([request], verify=verify, show=show, progress=progress)
+    if outcome.error is not None:
+        raise outcome.error
+    assert outcome.manifest is not None
+    made = Made(
+        directory=outcome.directory, manifest=outcome.manifest, changed=outcome.changed, ladder=ladder
+    )
+    made.raise_for_failure()
+    return made
+
+
+def request_export(
+    model: str,
+    *,
+    name: str | None,
+    weights: str,
+    num_classes: int | None,
+    labels: Path | None,
+    input_shape: tuple[int, int, int] | None,
+    formats: tuple[str, ...],
+    nb_targets: tuple[str, ...] | None,
+    output: Path | None,
+    force: bool,
+    keep_failed: bool,
+    install: bool,
+) -> ExportRequest:
+    """A request with the command line that repeats it. Raises InputError where there is no such model."""
+    spec = find_model(model)
+    options = {
+        "--name": name,
+        "--weights": None if weights == PRETRAINED else weights,
+        "--num-classes": num_classes,
+        "--labels": labels,
+        "--input-shape": None if input_shape is None else ",".join(map(str, input_shape)),
+        "--formats": None if formats == FORMATS else ",".join(formats),
+        "--nb-targets": None if nb_targets is None else ",".join(nb_targets),
+        "-o": output,
+    }
+    return ExportRequest(
+        spec=spec,
+        directory=output or DEFAULT_ROOT / (name or spec.name),
+        name=name,
+        weights=weights,
+        num_classes=num_classes,
+        labels=labels,
+        input_shape=input_shape,
+        formats=formats,
+        nb_targets=nb_targets,
+        force=force,
+        keep_failed=keep_failed,
+        install=install,
+        command=_command_line("export", model, options),
+    )
+
+
+def export_all(
+    requests: Sequence[ExportRequest], *, verify: bool, show: Show | None, progress: Report
+) -> list[tuple[ExportOutcome, Ladder | None]]:
+    """Export several networks, each as `export` does; the failure of one does not keep the others from it.
+
+    Returns:
+        An outcome for each request, in order, and what its check found where one was made.
+    """
+    ladders: dict[int, Ladder] = {}
+
+    def check(request: ExportRequest, directory: Path, manifest: Manifest) -> Mapping[str, Parity]:
+        progress(f"checking {request.model_name}")
+        ladder = climb_on_host(
+            directory,
+            manifest,
+            install=request.install,
+            show=show or _say_nothing,
+            spec=request.spec,
+            weights=None if request.weights in (PRETRAINED, RANDOM) else Path(request.weights),
+        )
+        ladders[id(request)] = ladder
+        return ladder.parity
+
+    outcomes = convert_network(
+        requests,
+        check=(lambda request: functools.partial(check, request)) if verify else None,
+        progress=progress,
+    )
+    return [(outcome, ladders.get(id(request))) for request, outcome in zip(requests, outcomes, strict=True)]
+
+
+def import_model(
+    path: str | Path,
+    name: str,
+    *,
+    labels: str | Path | None = None,
+    preprocess: str | Path | None = None,
+    input_shape: tuple[int, int, int] | None = None,
+    formats: Sequence[str] = FORMATS,
+    nb_targets: Sequence[str] | None = None,
+    output: str | Path | None = None,
+    force: bool = False,
+    verify: bool = True,
+    keep_failed: bool = False,
+    install: bool = True,
+    show: Show | None = None,
+    progress: Report = logger.info,
+) -> Made:
+    """Turn a model of your own into artifacts and compare them with the model as it came.
+
+    The model itself is kept beside them. Artifacts that fail their check are not written.
+
+    Args:
+        path: A directory, a model file or a tar.
+        name: What the model is called from now on.
+        labels: A file with one label a line; None takes those of a configuration beside the model.
+        preprocess: TOML or PaddleClas's YAML; None takes a configuration beside the model.
+        input_shape: Channels, height, width where the model leaves them free.
+        formats: Of `paddle`, `onnx`, `nb`.
+        nb_targets: Of `arm`, `arm_fp16`, `x86`; None takes all that opt here can make.
+        output: The artifact directory; None is `models/NAME` under the working directory.
+        force: Import although nothing has changed, and over an exported model.
+        verify: Compare the artifacts with the model as it came.
+        keep_failed: Keep artifacts that fail the comparison, marked as such.
+        install: Whether opt and converters may be installed on the way.
+        show: Told each result of the comparison.
+        progress: Told what is going on.
+
+    Raises:
+        InputError, UsageError: The model, its labels, preprocessing or options are wrong.
+        ConversionError: A converter failed; unsupported operators are named with their place.
+        ParityError: An artifact failed its check; those that hold are written.
+        ToolError: A tool is missing.
+        OutputError: The directory cannot be written.
+    """
+    request = request_import(
+        Path(path),
+        name,
+        labels=None if labels is None else Path(labels),
+        preprocess=None if preprocess is None else Path(preprocess),
+        input_shape=input_shape,
+        formats=tuple(formats),
+        nb_targets=None if nb_targets is None else tuple(nb_targets),
+        output=None if output is None else Path(output),
+        force=force,
+        keep_failed=keep_failed,
+        install=install,
+    )
+    made = import_one(request, verify=verify, show=show, progress=progress)
+    made.raise_for_failure()
+    return made
+
+
+def request_import(
+    path: Path,
+    name: str,
+    *,
+    labels: Path | None,
+    preprocess: Path | None,
+    input_shape: tuple[int, int, int] | None,
+    formats: tuple[str, ...],
+    nb_targets: tuple[str, ...] | None,
+    output: Path | None,
+    force: bool,
+    keep_failed: bool,
+    install: bool,
+) -> ImportRequest:
+    """A request with the command line that repeats it."""
+    options = {
+        "--name": name,
+        "--labels": labels,
+        "--preprocess": preprocess,
+        "--input-shape": None if input_shape is None else ",".join(map(str, input_shape)),
+        "--formats": None if formats == FORMATS else ",".join(formats),
+        "--nb-targets": None if nb_targets is None else ",".join(nb_targets),
+        "-o": output,
+    }
+    return ImportRequest(
+        path=path,
+        name=name,
+        directory=output or DEFAULT_ROOT / name,
+        labels=labels,
+        preprocess=preprocess,
+        input_shape=input_shape,
+        formats=formats,
+        nb_targets=nb_targets,
+        force=force,
+        keep_failed=keep_failed,
+        install=install,
+        command=_command_line("import", str(path), options),
+    )
+
+
+def import_one(request: ImportRequest, *, verify: bool, show: Show | None, progress: Report) -> Made:
+    """Import a model as `import_model` does; an artifact that failed its check is in the answer's ladder."""
+    ladders: list[Ladder] = []
+
+    def check(directory: Path, manifest: Manifest) -> Mapping[str, Parity]:
+        progress(f"checking {request.name}")
+        ladder = climb_on_host(directory, manifest, install=request.install, show=show or _say_nothing)
+        ladders.append(ladder)
+        return ladder.parity
+
+    with open_source(request.path) as source:
+        imported = convert_model(request, source, check=check if verify else None, progress=progress)
+    return Made(
+        directory=imported.directory,
+        manifest=imported.manifest,
+        changed=imported.changed,
+        ladder=ladders[-1] if ladders else None,
+    )
+
+
+def _command_line(command: str, subject: str, options: Mapping[str, object]) -> str:
+    words = [f"{name} {shlex.quote(str(value))}" for name, value in options.items() if value is not None]
+    return " ".join([f"edgekit {command} {shlex.quote(subject)}", *words])
+
+
+def _say_nothing(_rung: RungResult) -> None:
+    pass
