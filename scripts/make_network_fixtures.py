@@ -243,6 +243,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("directory", type=Path)
     parser.add_argument("--networks", default="", help="comma separated; all by default")
+    parser.add_argument("--exporter", default="", help="torchscript or dynamo; both by default")
     arguments = parser.parse_args()
     warnings.simplefilter("ignore")
     torch.set_num_threads(1)
@@ -260,7 +261,7 @@ def main() -> None:
     for name, way, opset, free in plan(names):
         label = f"{name}-{way}-{opset or 'default'}-{'free' if free else 'fixed'}"
         target = directory / f"{label}.onnx.gz"
-        if target.exists():
+        if target.exists() or arguments.exporter not in ("", way):
             continue
         started = time.monotonic()
         try:

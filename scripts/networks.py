@@ -42,23 +42,21 @@ CASE_TIMEOUT_S = 300.0
 INPUTS = 2
 RIGHT = "right"
 
-Arrays = list[np.ndarray]
-
 
 class Case(msgspec.Struct, frozen=True):
-    """A fixture by its name, NETWORK-EXPORTER-OPSET-BATCH."""
+    """A model to try.
+
+    Attributes:
+        name: Of a fixture, NETWORK-EXPORTER-OPSET-BATCH; or what messages call `model`.
+        directory: Where programs and results go.
+        nb: Whether to convert on to `.nb`.
+        model: An ONNX file instead of a fixture.
+    """
 
     name: str
     directory: str
     nb: bool = False
-
-    @property
-    def network(self) -> str:
-        return self.name.split("-")[0]
-
-    @property
-    def exporter(self) -> str:
-        return self.name.split("-")[1]
+    model: str | None = None
 
 
 class Result(msgspec.Struct):
@@ -69,7 +67,6 @@ class Result(msgspec.Struct):
     arm: str = ""
     x86: str = ""
     x86_error: float | None = None
-    operators: dict[str, int] = {}
 
 
 def fixture_names() -> list[str]:
@@ -118,9 +115,9 @@ def _values(name: str, shape: tuple[int, ...], readers: set[tuple[str, int]]) ->
     return rng.standard_normal(shape) * 0.1
 
 
-def pictures(side: int) -> np.ndarray:
-    """Seeded noise, float32[INPUTS,3,side,side]."""
-    return np.random.default_rng(0).standard_normal((INPUTS, 3, side, side)).astype(np.float32)
+def pictures(shape: tuple[int, ...]) -> np.ndarray:
+    """Seeded noise, float32[INPUTS,*shape]."""
+    return np.random.default_rng(0).standard_normal((INPUTS, *shape)).astype(np.float32)
 
 
 def compute_onnx(model: Path, inputs: np.ndarray) -> np.ndarray:
@@ -199,20 +196,21 @@ def child() -> None:
 
 
 def _try(core: Any, case: Case) -> Result:
+    import onnx
+
     from edgekit.convert.from_onnx import graph
     from edgekit.convert.from_onnx.convert import convert_onnx
 
     directory = Path(case.directory)
     directory.mkdir(parents=True, exist_ok=True)
-    document = load_fixture(case.name)
-    operators = dict(collections.Counter(node.op_type for node in document.graph.node))
+    document = load_fixture(case.name) if case.model is None else onnx.load(case.model)
     source, prefix = directory / "model.onnx", directory / "inference"
     source.write_bytes(document.SerializeToString())
     value = document.graph.input[0]
-    inputs = pictures(value.type.tensor_type.shape.dim[-1].dim_value)
+    inputs = pictures(tuple(each.dim_value for each in value.type.tensor_type.shape.dim)[1:])
     np.save(directory / "inputs.npy", inputs)
     wanted = compute_onnx(source, inputs)
-    result = Result(operators=operators)
+    result = Result()
     try:
         graph.check(document, case.name)
         convert_onnx(document, {value.name: (1, *inputs.shape[1:])}, prefix, case.name, core=core)

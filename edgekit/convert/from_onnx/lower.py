@@ -127,7 +127,11 @@ def squeeze(to: Program, x: Value, axes: Sequence[int]) -> Value:
 
 def concat(to: Program, values: Sequence[Value], axis: int) -> Value:
     values = [value for value in values if value.shape[axis]] or list(values[:1])
-    return values[0] if len(values) == 1 else to.emit("concat", {"X": values}, {"axis": axis})
+    if len(values) == 1:
+        return values[0]
+    # With oneDNN Paddle's seqpool_cvm_concat_fuse_pass looks for what makes the inputs, and crashes on none.
+    made = [scale(to, value, 1.0) if value.is_constant else value for value in values]
+    return to.emit("concat", {"X": made}, {"axis": axis})
 
 
 def cut(to: Program, x: Value, axis: int, start: int, end: int) -> Value:
@@ -205,27 +209,39 @@ def pad(to: Program, x: Value, before: Sequence[int], after: Sequence[int], valu
     before, after = ([max(0, int(each)) for each in side] for side in (before, after))
     if not any(before) and not any(after):
         return x
+    padded = _pad_with_zeros(to, x, before, after)
+    if value:
+        # Paddle Lite ignores the number to pad with (2.12).
+        sides = zip(x.shape, before, after, strict=True)
+        border = np.ones([size + first + last if first or last else 1 for size, first, last in sides], bool)
+        border[tuple(slice(first, first + size) for size, first in zip(x.shape, before, strict=True))] = False
+        padded = binary(to, "elementwise_add", padded, to.constant(np.where(border, value, 0), x.dtype))
+    return padded
+
+
+def _pad_with_zeros(to: Program, x: Value, before: Sequence[int], after: Sequence[int]) -> Value:
+    # Of pad3d between unsqueeze2 and squeeze2, as Paddle writes it, opt makes a pad2d that has height and
+    # width exchanged (2.12): so reshape.
     if x.rank in (4, 5) and not any((*before[:2], *after[:2])):
-        flat = x.rank == 4
-        room = unsqueeze(to, x, [2]) if flat else x
+        room = reshape(to, x, (*x.shape[:2], 1, *x.shape[2:])) if x.rank == 4 else x
         sides = list(zip(before, after, strict=True))[:1:-1]
-        said = [each for pair in sides for each in pair] + ([0, 0] if flat else [])
-        attributes = {"paddings": said, "mode": "constant", "value": float(value), "data_format": "NCDHW"}
-        padded = to.emit("pad3d", {"X": room}, attributes)
-        return squeeze(to, padded, [2]) if flat else padded
+        said = [each for pair in sides for each in pair] + ([0, 0] if x.rank == 4 else [])
+        padded = _pad3d(to, room, said)
+        shape = (size + first + last for size, first, last in zip(x.shape, before, after, strict=True))
+        return reshape(to, padded, tuple(shape))
     for axis, (first, last) in enumerate(zip(before, after, strict=True)):
         if first or last:
-            x = _pad_axis(to, x, axis, first, last, value)
+            x = _pad_axis(to, x, axis, first, last)
     return x
 
 
-def _pad_axis(to: Program, x: Value, axis: int, before: int, after: int, value: float) -> Value:
+def _pad3d(to: Program, x: Value, paddings: list[int]) -> Value:
+    attributes = {"paddings": paddings, "mode": "constant", "value": 0.0, "data_format": "NCDHW"}
+    return to.emit("pad3d", {"X": x}, attributes)
+
+
+def _pad_axis(to: Program, x: Value, axis: int, before: int, after: int) -> Value:
     """One axis, by way of five dimensions: Paddle 3's own operator for any number of them has no kernel."""
     lead, tail = math.prod(x.shape[:axis]), math.prod(x.shape[axis + 1 :])
-    room = reshape(to, x, (1, 1, lead, x.shape[axis], tail))
-    attributes = {
-        "paddings": [0, 0, before, after, 0, 0], "mode": "constant", "value": float(value),
-        "data_format": "NCDHW",
-    }  # fmt: skip
-    padded = to.emit("pad3d", {"X": room}, attributes)
+    padded = _pad3d(to, reshape(to, x, (1, 1, lead, x.shape[axis], tail)), [0, 0, before, after, 0, 0])
     return reshape(to, padded, (*x.shape[:axis], x.shape[axis] + before + after, *x.shape[axis + 1 :]))

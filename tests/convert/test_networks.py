@@ -1,0 +1,61 @@
+"""Networks as PyTorch writes them, through the converter to Paddle and to `.nb` (scripts/networks.py)."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import onnx
+
+from scripts.networks import RIGHT, Case, Result, run
+
+# One of each exporter, with squeeze-and-excitation, hard-swish, channel shuffle and attention among them.
+QUICK = (
+    "mobilenet_v3_small-dynamo-default-free",
+    "shufflenet_v2-torchscript-default-free",
+    "vit-torchscript-default-free",
+)
+
+
+def results(cases: list[Case], scratch: Path) -> dict[str, Result]:
+    return {case.name: result for case, result in run(cases, scratch)}
+
+
+def test_small_networks_are_right_everywhere(tmp_path: Path, x86_nb: None) -> None:
+    cases = [Case(name, str(tmp_path / name), nb=True) for name in QUICK]
+    for name, result in results(cases, tmp_path).items():
+        assert (result.paddle, result.arm, result.x86) == (RIGHT, RIGHT, RIGHT), name
+
+
+def padding(path: Path, pads: list[int], value: float) -> Path:
+    """A network that only pads."""
+    make, number = onnx.helper, onnx.TensorProto.FLOAT
+    sizes = [size + pads[axis] + pads[axis + 4] for axis, size in enumerate((1, 3, 4, 5))]
+    graph = make.make_graph(
+        [make.make_node("Pad", ["x", "pads", "value"], ["y"])],
+        "net",
+        [make.make_tensor_value_info("x", number, [1, 3, 4, 5])],
+        [make.make_tensor_value_info("y", number, sizes)],
+        [
+            make.make_tensor("pads", onnx.TensorProto.INT64, [8], pads),
+            make.make_tensor("value", number, [], [value]),
+        ],
+    )
+    onnx.save(make.make_model(graph, opset_imports=[make.make_opsetid("", 13)], ir_version=8), path)
+    return path
+
+
+def test_padding_survives_opt(tmp_path: Path, x86_nb: None) -> None:
+    """opt exchanges height and width of what Paddle writes for it, and Paddle Lite pads with zeros alone."""
+    cases = []
+    for index, (pads, value) in enumerate(
+        [
+            ([0, 0, 0, 0, 0, 0, 0, 1], 0.0),
+            ([0, 0, 1, 2, 0, 0, 3, 4], 0.0),
+            ([0, 0, 1, 2, 0, 0, 3, 4], 1.5),
+            ([0, 1, 1, 1, 0, 2, 1, 1], -2.0),
+        ]
+    ):
+        model = padding(tmp_path / f"{index}.onnx", pads, value)
+        cases.append(Case(f"padding {pads} {value}", str(tmp_path / str(index)), nb=True, model=str(model)))
+    for name, result in results(cases, tmp_path).items():
+        assert (result.paddle, result.x86, result.x86_error) == (RIGHT, RIGHT, 0.0), name
