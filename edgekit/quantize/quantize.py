@@ -16,15 +16,14 @@ from edgekit.convert.staging import commit, exclusive, staging_directory
 from edgekit.core.accuracy import Drop, Share, paired_drop, wilson
 from edgekit.core.artifact import MANIFEST_NAME, Artifact, ArtifactKind, Manifest
 from edgekit.core.spec import Precision
-from edgekit.core.stats import median
 from edgekit.engines.registry import rung_engine
 from edgekit.errors import ConversionError, InputError
 from edgekit.predict.feed import Feed
 from edgekit.predict.lanes import Route, batched, open_lanes, plan_route, score_batches
 from edgekit.quantize.artifacts import FORMATS, NB_TARGETS, Calibration, check_request, quantize
 from edgekit.quantize.gate import check_loss, pictures_needed
-from edgekit.runners.protocol import Run
-from edgekit.targets.target import HostTarget, Subject, load_request
+from edgekit.quantize.speed import PROCESSES, Speed, measure_speed
+from edgekit.targets.target import HostTarget, Subject
 from edgekit.vision.lists import read_list
 from edgekit.vision.pictures import Picture, find_pictures
 
@@ -37,7 +36,6 @@ BATCH_SIZE = 8
 # gate needs where enough are left to calibrate with.
 HELD_BACK_EVERY = 5
 ENOUGH_TO_CALIBRATE = 100
-SPEED_ROUNDS, SPEED_REPEATS = 6, 15
 ENGINE_OF = {kind: rung_engine(kind) for kind in (ArtifactKind.ONNX_INT8, ArtifactKind.PADDLE_INT8)}
 
 
@@ -72,8 +70,7 @@ class Quantized(msgspec.Struct, frozen=True, kw_only=True):
         agreement: Share of held-back pictures with the float artifact's best class; None for an `.nb`, which
             this machine cannot run: it computes what the `paddle-int8` program does.
         top1_drop: Against the float artifact, where the pictures have labels.
-        float_ns: Median latency of the float artifact, batch 1, one thread, in turns with `int8_ns`.
-        speed_ratio: float_ns / int8_ns; below 1 int8 is slower.
+        speed: Latencies of both; None for an `.nb`.
     """
 
     kind: ArtifactKind
@@ -81,9 +78,7 @@ class Quantized(msgspec.Struct, frozen=True, kw_only=True):
     size_ratio: float
     agreement: Share | None = None
     top1_drop: Drop | None = None
-    float_ns: float | None = None
-    int8_ns: float | None = None
-    speed_ratio: float | None = None
+    speed: Speed | None = None
 
 
 class QuantizeResult(msgspec.Struct, frozen=True, kw_only=True):
@@ -131,11 +126,21 @@ def quantize_model(
             )
             tell(f"measuring on {len(held_back)} held-back pictures")
             together = _link(subject, manifest, made, staging, Path(scratch) / "together")
-            measured, unread = _measure(together, made, held_back, settings)
+            target = HostTarget(install=settings.install)
+            measured, unread = _measure(target, together, made, held_back, settings)
             for one in measured:
                 if one.agreement is not None:
                     name = f"{manifest.name}: {one.kind.value}"
                     check_loss(name, one.agreement, one.top1_drop, settings.max_drop)
+            tell(f"timing float and int8 in {PROCESSES} processes each")
+            timed = tuple(
+                one
+                if one.kind not in ENGINE_OF
+                else msgspec.structs.replace(
+                    one, speed=measure_speed(target, together, ENGINE_OF[one.kind], Path(scratch))
+                )
+                for one in measured
+            )
             result = QuantizeResult(
                 model=manifest.name,
                 directory=str(directory),
@@ -143,7 +148,7 @@ def quantize_model(
                 held_back_pictures=len(held_back) - len(unread),
                 passed_over=(*passed_over, *unread),
                 max_drop=settings.max_drop,
-                artifacts=measured,
+                artifacts=timed,
             )
             _commit(manifest, made, staging, directory)
     return result
@@ -232,13 +237,13 @@ def _link(
 
 
 def _measure(
+    target: HostTarget,
     subject: Subject,
     made: dict[str, Artifact],
     held_back: Sequence[tuple[Picture, int | None]],
     settings: QuantizeSettings,
 ) -> tuple[tuple[Quantized, ...], tuple[str, ...]]:
-    """Figures of every artifact, and what was wrong with held-back pictures."""
-    target = HostTarget(install=settings.install)
+    """Size and agreement of every artifact, and what was wrong with held-back pictures."""
     measured = []
     unread: tuple[str, ...] = ()
     for artifact in made.values():
@@ -251,7 +256,6 @@ def _measure(
         engine = ENGINE_OF[kind]
         routes = [plan_route(target, subject, engine, one) for one in (Precision.FP32, Precision.INT8)]
         agreement, drop, unread = _accuracy(subject, routes, held_back, settings.workers)
-        float_ns, int8_ns = _latencies(subject, routes)
         measured.append(
             Quantized(
                 kind=kind,
@@ -259,9 +263,6 @@ def _measure(
                 size_ratio=artifact.size_bytes / routes[0].artifact.size_bytes,
                 agreement=agreement,
                 top1_drop=drop,
-                float_ns=float_ns,
-                int8_ns=int8_ns,
-                speed_ratio=float_ns / int8_ns,
             )
         )
     return tuple(measured), unread
@@ -303,23 +304,6 @@ def _accuracy(
         )
     drop = paired_drop(lost, gained, pictures) if labels[0] is not None else None
     return wilson(agreeing, pictures), drop, tuple(unread)
-
-
-def _latencies(subject: Subject, routes: Sequence[Route]) -> tuple[float, float]:
-    """Median nanoseconds of one picture by float and by int8, measured in turns."""
-    samples: list[list[int]] = [[] for _ in routes]
-    with contextlib.ExitStack() as stack:
-        sessions = []
-        for route in routes:
-            session = stack.enter_context(route.target.session(route.engine, route.name))
-            session.load(load_request(route.target, subject, route.artifact, options=route.options))
-            sessions.append(session)
-        for turn in range(SPEED_ROUNDS):
-            for session, taken in zip(sessions, samples, strict=True):
-                warmup = 5 if turn == 0 else 1
-                ran = session.run(Run(warmup=warmup, warmup_ns=0, repeats=SPEED_REPEATS, min_ns=0))
-                taken += ran.samples_ns
-    return median(samples[0]), median(samples[1])
 
 
 def _commit(manifest: Manifest, made: dict[str, Artifact], staging: Path, directory: Path) -> None:

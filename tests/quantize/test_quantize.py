@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
+import statistics
 from pathlib import Path
 
 import pytest
@@ -73,7 +74,16 @@ def test_onnx_and_its_figures(run_cli, model: Path, calibration: Path) -> None:
     assert figures["kind"] == "onnx-int8"
     assert figures["size_ratio"] <= 0.30
     assert figures["agreement"]["share"] == 1
-    assert figures["speed_ratio"] == pytest.approx(figures["float_ns"] / figures["int8_ns"])
+    speed = figures["speed"]
+    assert [point["precision"] for point in speed["points"]] == ["fp32", "int8"]
+    for point, name in zip(speed["points"], ("float_ns", "int8_ns"), strict=True):
+        assert point["status"] == "done"
+        assert point["environment_before"] is not None
+        assert len(point["processes"]) == 5
+        medians = [statistics.median(run["samples_ns"]) for run in point["processes"]]
+        assert min(medians) < speed[name]["estimate"] < max(medians)
+        assert speed[name]["low"] < speed[name]["estimate"] < speed[name]["high"]
+    assert speed["ratio"]["low"] < speed["ratio"]["estimate"] < speed["ratio"]["high"]
     manifest = load_manifest(model)
     verify_files(manifest, model)
     assert manifest.artifacts["onnx-int8"].parent_sha256 == before.artifacts["onnx"].sha256

@@ -66,6 +66,9 @@ def command(
     result = quantize_model(subject, settings, tell=note)
     for message in result.passed_over:
         note(f"passed over: {message}")
+    for one in result.artifacts:
+        for doubt in () if one.speed is None else one.speed.doubts:
+            note(f"{one.kind.value}, its latency: {doubt}")
     if as_json:
         echo_json(result)
     else:
@@ -98,11 +101,12 @@ def _accuracy(one: Quantized) -> str:
 
 
 def _speed(one: Quantized) -> str:
-    if one.speed_ratio is None or one.float_ns is None or one.int8_ns is None:
+    if one.speed is None:
         return ""
     from edgekit.core.units import format_ms
 
-    verdict = f"{one.speed_ratio:.2f} times the speed"
-    if one.speed_ratio < 1:
+    ratio, int8_ns, float_ns = one.speed.ratio, one.speed.int8_ns.estimate, one.speed.float_ns.estimate
+    verdict = f"{ratio.estimate:.2f} times the speed [{ratio.low:.2f}, {ratio.high:.2f}]"
+    if ratio.high < 1:
         verdict = f"SLOWER than float here, {verdict}"
-    return f"; {format_ms(one.int8_ns)} ms for {format_ms(one.float_ns)}: {verdict}"
+    return f"; {format_ms(int8_ns)} ms against float's {format_ms(float_ns)} ms: {verdict}"
