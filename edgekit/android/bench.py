@@ -14,7 +14,7 @@ from edgekit import __version__
 from edgekit.android.package_manager import require_app_runtime, require_installed
 from edgekit.android.project import PACKAGE
 from edgekit.core.bench_options import PowerMode
-from edgekit.core.measurement import Point, Result
+from edgekit.core.measurement import Point, Result, Status
 from edgekit.core.result_versions import ResultFormatError, decode_result
 from edgekit.device.lock import held
 from edgekit.device.probe import probe
@@ -46,6 +46,7 @@ class AppSweep(msgspec.Struct, frozen=True, kw_only=True):
         power_mode: None leaves each engine its default.
         min_s: Fewest timed seconds a point.
         max_s: Most timed seconds a point.
+        processes: How often the app is started; each start measures every point once.
     """
 
     models: tuple[str, ...] = ()
@@ -57,6 +58,7 @@ class AppSweep(msgspec.Struct, frozen=True, kw_only=True):
     repeats: int = 100
     min_s: float = 1.0
     max_s: float = 60.0
+    processes: int = 1
 
     def extras(self, run_id: str, serial: str) -> dict[str, str]:
         """The intent's extras, all of them strings; `org.edgekit.demo.bench.BenchPlan` reads them."""
@@ -96,14 +98,36 @@ def run_in_app(transport: Transport, sweep: AppSweep, *, command: Sequence[str],
     with held(transport, store_root(transport)):
         require_installed(transport)
         target = probe(transport)
-        run_id = uuid.uuid4().hex
-        result = f"{RESULTS}/{run_id}.json"
-        try:
-            _start(transport, sweep, run_id)
-            document = _wait(transport, sweep, run_id, report)
-        finally:
-            _stop(transport, [result, f"{RESULTS}/{run_id}.error"])
-    return msgspec.structs.replace(document, command=tuple(command), target=target)
+        documents = [_run_once(transport, sweep, report) for _ in range(sweep.processes)]
+    return msgspec.structs.replace(merge_starts(documents), command=tuple(command), target=target)
+
+
+def _run_once(transport: Transport, sweep: AppSweep, report: Report) -> Result:
+    """Start the app, wait for its result, end it."""
+    run_id = uuid.uuid4().hex
+    result = f"{RESULTS}/{run_id}.json"
+    try:
+        _start(transport, sweep, run_id)
+        return _wait(transport, sweep, run_id, report)
+    finally:
+        _stop(transport, [result, f"{RESULTS}/{run_id}.error"])
+
+
+def merge_starts(documents: Sequence[Result]) -> Result:
+    """One result whose points have the processes of every start; a point that failed in one has failed."""
+    first, last = documents[0], documents[-1]
+    points = []
+    for starts in zip(*(document.points for document in documents), strict=True):
+        chosen = next((point for point in starts if point.status is not Status.DONE), starts[0])
+        points.append(
+            msgspec.structs.replace(
+                chosen,
+                processes=tuple(run for point in starts for run in point.processes),
+                environment_before=starts[0].environment_before,
+                environment_after=starts[-1].environment_after,
+            )
+        )
+    return msgspec.structs.replace(first, points=tuple(points), ended_at=last.ended_at)
 
 
 def _start(transport: Transport, sweep: AppSweep, run_id: str) -> None:

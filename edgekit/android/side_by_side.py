@@ -7,13 +7,16 @@ import msgspec
 from edgekit.core.measurement import Point, Result, Status
 from edgekit.core.stats import median
 from edgekit.errors import InputError
+from edgekit.judge.intervals import Interval, compared_latencies, process_medians, ratio_interval
 
 
 class Pair(msgspec.Struct, frozen=True, kw_only=True):
-    """One configuration, measured in both; a median of None was not measured.
+    """One configuration, measured in the app and in the shell.
 
     Attributes:
-        app_over_shell: The app's median over the shell's.
+        shell_ns, app_ns: Median of the processes' medians; None where nothing was measured.
+        app_over_shell: Ratio of the two with its 95 % interval over processes, of their lower quartiles; None
+            with fewer than two processes on a side.
     """
 
     model: str
@@ -22,12 +25,7 @@ class Pair(msgspec.Struct, frozen=True, kw_only=True):
     power_mode: str | None
     shell_ns: float | None
     app_ns: float | None
-
-    @property
-    def app_over_shell(self) -> float | None:
-        if not self.shell_ns or self.app_ns is None:
-            return None
-        return self.app_ns / self.shell_ns
+    app_over_shell: Interval | None
 
 
 def pair_up(app: Result, shell: Result) -> list[Pair]:
@@ -56,15 +54,18 @@ def pair_up(app: Result, shell: Result) -> list[Pair]:
 
 def _pair(point: Point, shell: Result) -> Pair:
     twins = [other for other in shell.points if _same(point, other)]
-    samples = [sample for twin in twins for sample in twin.samples_ns]
-    own = point.samples_ns if point.status is Status.DONE else []
+    sides = [twins, [point] if point.status is Status.DONE else []]
+    shell_medians, app_medians = ([value for one in side for value in process_medians(one)] for side in sides)
     return Pair(
         model=point.model,
         engine=point.engine,
         threads=point.requested_threads,
         power_mode=point.power_mode.value if point.power_mode else None,
-        shell_ns=median(samples) if samples else None,
-        app_ns=median(own) if own else None,
+        shell_ns=median(shell_medians) if shell_medians else None,
+        app_ns=median(app_medians) if app_medians else None,
+        app_over_shell=ratio_interval(
+            *([latency for one in side for latency in compared_latencies(one)] for side in sides)
+        ),
     )
 
 

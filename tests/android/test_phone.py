@@ -211,7 +211,7 @@ def test_app_and_shell_side_by_side(phone: Phone, apk: Path, run_cli: RunCli, tm
             point,
             processes=tuple(
                 msgspec.structs.replace(run, samples_ns=tuple(2 * sample for sample in run.samples_ns))
-                for run in point.processes
+                for run in (*point.processes, *point.processes)
             ),
         )
         for point in recorded.points[:1]
@@ -220,17 +220,17 @@ def test_app_and_shell_side_by_side(phone: Phone, apk: Path, run_cli: RunCli, tm
     shell.write_bytes(
         msgspec.json.encode(msgspec.structs.replace(recorded, target=target, points=tuple(twice)))
     )
-    words = ["apk", "bench", "--device", phone.device.serial, "--shell", shell]
+    words = ["apk", "bench", "--device", phone.device.serial, "--shell", shell, "--processes", "2"]
     done = run_cli(words, cwd=tmp_path, env=phone.device.host.environment)
     assert done.exit_code == 0, done.stderr
-    assert [line.split()[-1] for line in done.stdout.splitlines() if "onnxruntime" in line][-3:] == [
-        "0.50",
-        "-",
-        "-",
-    ]
+    rows = [line.split()[-4:] for line in done.stdout.splitlines() if "onnxruntime" in line][-3:]
+    assert rows[0] == ["0.50", "0.50", "to", "0.50"]
+    assert [row[-2:] for row in rows[1:]] == [["-", "-"]] * 2
     (saved,) = (tmp_path / "results").glob("*-app.json")
     result = msgspec.json.decode(saved.read_bytes(), type=Result)
-    assert len(result.points) == 3
+    assert [len(point.processes) for point in result.points] == [
+        2 * len(point.processes) for point in recorded.points
+    ]
     other = msgspec.structs.replace(result, target=recorded.target)
     with pytest.raises(InputError, match="comparing the app with the shell"):
         pair_up(other, msgspec.json.decode(shell.read_bytes(), type=Result))

@@ -103,6 +103,8 @@ def install(apk: Path, devices: tuple[str, ...], adb_servers: tuple[str, ...], a
               help="Fewest timed seconds of each point.")  # fmt: skip
 @click.option("--max-secs", type=click.FloatRange(0.001, 3600), default=60.0, show_default=True,
               help="Most timed seconds of each point.")  # fmt: skip
+@click.option("--processes", type=click.IntRange(1), default=5, show_default=True,
+              help="How often the app is started; every start measures each point once.")  # fmt: skip
 @click.option("--shell", type=click.Path(path_type=Path, dir_okay=False), metavar="FILE",
               help="A result of `edgekit bench` on the same device, to show side by side.")  # fmt: skip
 @click.option("-o", "--output", type=click.Path(path_type=Path, dir_okay=False), metavar="FILE",
@@ -119,13 +121,14 @@ def bench(
     repeats: int,
     min_secs: float,
     max_secs: float,
+    processes: int,
     shell: Path | None,
     output: Path | None,
     as_json: bool,
 ) -> int:
     """Measure inside the installed app; the result file is that of `edgekit bench`.
 
-    All points run one after the other in one process of the app.
+    All points run one after the other in each process of the app.
     """
     from edgekit.android.bench import AppSweep, run_in_app
     from edgekit.bench.results import load_result
@@ -140,6 +143,7 @@ def bench(
         repeats=repeats,
         min_s=min_secs,
         max_s=max_secs,
+        processes=processes,
     )
     shell_result = load_result(shell) if shell else None
     with _transports(devices, adb_servers) as transports:
@@ -229,13 +233,21 @@ def _show_results(results: Sequence[Result], paths: Sequence[Path], shell: Resul
 def _show_pairs(pairs: Sequence[Pair]) -> None:
     from edgekit.core.units import format_ms
 
-    click.echo(f"{'Model':<28}{'Engine':<13}{'Threads':>7}{'Shell/ms':>11}{'App/ms':>9}{'App/shell':>11}")
+    header = f"{'Model':<28}{'Engine':<13}{'Threads':>7}{'Shell/ms':>11}{'App/ms':>9}{'App/shell':>11}"
+    click.echo(f"{header}  95 % interval")
     for pair in pairs:
         shell, app = (
             format_ms(value) if value is not None else "-" for value in (pair.shell_ns, pair.app_ns)
         )
-        ratio = f"{pair.app_over_shell:.2f}" if pair.app_over_shell is not None else "-"
-        click.echo(f"{pair.model:<28}{pair.engine:<13}{pair.threads:>7}{shell:>11}{app:>9}{ratio:>11}")
+        ratio, interval = "-", "-"
+        if pair.app_over_shell is not None:
+            ratio = f"{pair.app_over_shell.estimate:.2f}"
+            interval = f"{pair.app_over_shell.low:.2f} to {pair.app_over_shell.high:.2f}"
+        click.echo(
+            f"{pair.model:<28}{pair.engine:<13}{pair.threads:>7}{shell:>11}{app:>9}{ratio:>11}  {interval}"
+        )
+    if any(pair.app_over_shell is None and pair.shell_ns and pair.app_ns for pair in pairs):
+        note("an interval takes two processes or more on both sides: --processes 5")
 
 
 def _exit_code(results: Sequence[Result]) -> int:
