@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Callable, Sequence
+from statistics import fmean
 
 import msgspec
 
@@ -18,7 +19,7 @@ from edgekit.core.device import DeviceInfo
 from edgekit.core.measurement import ArtifactRef, Environment
 from edgekit.core.parity import Parity
 from edgekit.core.spec import Precision
-from edgekit.core.stats import mean, median, percentile
+from edgekit.core.stats import median, percentile
 from edgekit.engines.registry import check_engine_options
 from edgekit.errors import UsageError
 from edgekit.judge.compare import DEFAULT_THRESHOLD, Change, reconcile
@@ -199,7 +200,7 @@ class Trio(msgspec.Struct, frozen=True, kw_only=True):
 
     @property
     def median_ratio(self) -> float:
-        return self.medians_ns[2] / mean(self.medians_ns[:2])
+        return self.medians_ns[2] / fmean(self.medians_ns[:2])
 
 
 def _trios(
@@ -327,7 +328,7 @@ def _trio(target: Target, loads: Sequence[Load], engine: str, starts: Sequence[i
         cores=loads[0].cores,
         loaded=loaded[0],
         medians_ns=tuple(map(median, samples)),
-        ratio=other / mean((first, again)),
+        ratio=other / fmean((first, again)),
         control=again / first,
         # A block is too short for a look at every thread; the most that one saw.
         threads=tuple(max((count for count in each if count is not None), default=None) for each in threads),

@@ -17,14 +17,6 @@ def test_agrees_with_numpy(count: int) -> None:
         assert stats.percentile(samples, rank) == pytest.approx(np.percentile(samples, rank))
 
 
-def test_a_percentile_needs_its_samples() -> None:
-    samples = list(range(1000))
-    assert stats.supported_percentile(samples[:63], 90) is None
-    assert stats.supported_percentile(samples[:64], 90) is not None
-    assert stats.supported_percentile(samples[:661], 99) is None
-    assert stats.supported_percentile(samples[:662], 99) is not None
-
-
 def test_no_samples_is_an_error() -> None:
     with pytest.raises(ValueError):
         stats.median([])
