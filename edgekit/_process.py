@@ -26,6 +26,7 @@ logger = logging.getLogger("edgekit.process")
 KILL_GRACE_S = 2.0
 # What a pipe holds: a larger buffer would be mapped and unmapped for every line.
 PIPE_BYTES = 1 << 16
+CHILD = Path(__file__).with_name("_child.py")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -48,13 +49,20 @@ class Completed:
         return "\n".join(text.splitlines()[-lines:])
 
 
-def own_worker(module: str) -> list[str | Path]:
-    """The command line that runs `main` of one of edgekit's modules in a Python like this one.
+def own_python(module: str, *arguments: str | Path) -> list[str | Path]:
+    """The command line that runs a module as a program in this Python, with this edgekit.
 
-    Not `-m`: that would put the user's directory, and a paddle.py in it, before everything installed.
+    Not by `-m`: that would put the user's directory, and a paddle.py in it, before everything installed. What
+    only this process's path has, from PYTHONPATH or otherwise, is looked into last.
+
+    Args:
+        module: Its name, or the absolute path of a directory with a `__main__.py`.
+        arguments: The program's.
     """
-    code = f"import sys; sys.path[0] = sys.argv[1]; from {module} import main; main()"
-    return [sys.executable, "-c", code, Path(__file__).parent.parent]
+    own = tuple(f"{prefix}{os.sep}" for prefix in (sys.prefix, sys.base_prefix))
+    others = (Path(entry) for entry in sys.path if not entry.startswith(own))
+    paths = [str(path) for path in others if path.is_absolute() and path.exists() and not path.samefile(".")]
+    return [sys.executable, "-E", CHILD, os.pathsep.join(paths), module, *arguments]
 
 
 def child_environment(extra: Mapping[str, str | None] | None = None) -> dict[str, str]:
@@ -311,12 +319,6 @@ class LineChild:
             return self._stderr_path.read_text(errors="replace")
         except OSError:
             return ""
-
-
-def replace_process(argv: Sequence[str | Path], env: Mapping[str, str | None] | None = None) -> None:
-    """Become another program (exec); does not return."""
-    words = [str(word) for word in argv]
-    os.execvpe(words[0], words, child_environment(env))
 
 
 def start_daemon(

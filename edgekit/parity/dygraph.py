@@ -1,24 +1,22 @@
 """The first rung of the parity ladder: the network itself, computed by Paddle without any export.
 
-Run as `python -m edgekit.parity.dygraph`: a job comes as JSON on stdin, one answer goes to stdout.
 It is a process of its own because Paddle leaves state behind and takes long to import.
 """
 
 from __future__ import annotations
 
-import os
 import re
-import sys
 import tempfile
+from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import msgspec
 
-from edgekit import _process, errors
+from edgekit._worker import Stage, Worker, call, serve
 from edgekit.core.artifact import Manifest
 from edgekit.core.spec import ModelSpec
-from edgekit.errors import EdgekitError, InputError, RunnerError, ToolError, UnsupportedError
+from edgekit.errors import InputError, RunnerError, ToolError, UnsupportedError
 
 if TYPE_CHECKING:
     import numpy as np
@@ -48,14 +46,6 @@ class Job(msgspec.Struct, frozen=True, kw_only=True):
     inputs: str
     shape: tuple[int, ...]
     outputs: str
-
-
-class Answer(msgspec.Struct, frozen=True, kw_only=True):
-    """How it went: `error` is the name of a class of `edgekit.errors`, None where all is well."""
-
-    error: str | None = None
-    message: str = ""
-    hint: str | None = None
 
 
 def compute(
@@ -91,7 +81,8 @@ def compute(
             outputs=str(directory / "out.f32"),
         )
         numpy.ascontiguousarray(inputs, dtype=numpy.float32).tofile(job.inputs)
-        _run(job, manifest.name)
+        worker = Worker[None](__name__, None, failure=RunnerError, timeout_s=TIMEOUT_S)
+        call(worker, job, f"computing the network of {manifest.name}", hint="edgekit doctor")
         return numpy.fromfile(job.outputs, dtype=numpy.float32).reshape(len(inputs), -1)
 
 
@@ -110,35 +101,9 @@ def _source(manifest: Manifest, weights: Path | None) -> tuple[str, int]:
     )
 
 
-def _run(job: Job, name: str) -> None:
-    argv = (sys.executable, "-m", "edgekit.parity.dygraph")
-    done = _process.run(argv, timeout_s=TIMEOUT_S, input_text=msgspec.json.encode(job).decode())
-    lines = done.stdout.strip().splitlines()
-    if not done.ok or not lines:
-        raise RunnerError(
-            f"computing the network of {name}: {_process.describe_exit(done.exit_code)}\n{done.tail()}",
-            hint="edgekit doctor",
-        )
-    answer = msgspec.json.decode(lines[-1], type=Answer)
-    if answer.error is not None:
-        kind = getattr(errors, answer.error, RunnerError)
-        raise kind(answer.message, hint=answer.hint)
-
-
-def main() -> None:
-    """Serve the one job."""
-    answers = os.fdopen(os.dup(1), "wb")
-    os.dup2(2, 1)
-    try:
-        _compute(msgspec.json.decode(sys.stdin.buffer.read(), type=Job))
-        answer = Answer()
-    except EdgekitError as error:
-        answer = Answer(error=type(error).__name__, message=error.message, hint=error.hint)
-    answers.write(msgspec.json.encode(answer) + b"\n")
-    answers.flush()
-
-
-def _compute(job: Job) -> None:
+def work(job: Job) -> Iterator[Stage]:
+    """Write the outputs."""
+    yield Stage(doing="importing Paddle")
     import numpy
 
     try:
@@ -150,6 +115,7 @@ def _compute(job: Job) -> None:
         ) from error
     from edgekit.zoo.weights import build_with_weights
 
+    yield Stage(doing="computing")
     paddle.set_device("cpu")
     network, found = build_with_weights(job.spec, job.weights, num_classes=job.num_classes, seed=job.seed)
     if found.sha256 != job.sha256:
@@ -172,4 +138,4 @@ def _short(digest: str | None) -> str:
 
 
 if __name__ == "__main__":
-    main()
+    serve(work, Job)

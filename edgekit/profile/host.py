@@ -11,7 +11,7 @@ from pathlib import Path
 
 import msgspec
 
-from edgekit import _process
+from edgekit._worker import Worker, call
 from edgekit.convert.manifest import verify_files
 from edgekit.core.artifact import ArtifactKind
 from edgekit.core.processes import ProcessWatch
@@ -122,20 +122,15 @@ def _profile(subject: Subject, threads: int, repeats: int) -> _Profiled:
     """`repeats` inferences after the warm-up, in a process of their own."""
     label = f"profiling {subject.manifest.name} with {threads} thread(s)"
     with tempfile.TemporaryDirectory(prefix="edgekit-profile-") as directory:
-        place, written = Path(directory) / "job.json", Path(directory) / "answer.json"
         job = ProfileJob(
             model=str((subject.directory / subject.artifact(ArtifactKind.ONNX).main_file).absolute()),
             input_shape=subject.input_shape,
             threads=threads,
             runs=WARMUP_RUNS + repeats,
             directory=directory,
-            answer=str(written),
         )
-        place.write_bytes(msgspec.json.encode(job))
-        done = _process.run([*_process.own_worker(WORKER), place], timeout_s=WORKER_TIMEOUT_S)
-        if not done.ok or not written.exists():
-            raise RunnerError(f"{label}: {_process.describe_exit(done.exit_code)}: {done.tail(3)}")
-        answer = msgspec.json.decode(written.read_bytes(), type=ProfileAnswer)
+        worker = Worker[ProfileAnswer](WORKER, ProfileAnswer, failure=RunnerError, timeout_s=WORKER_TIMEOUT_S)
+        (answer,) = call(worker, job, label, hint="edgekit doctor")
         content = Path(answer.events).read_bytes()
     if answer.effective_threads != threads:
         raise RunnerError(f"{label}: ONNX Runtime took {answer.effective_threads}")

@@ -1,15 +1,13 @@
-"""The profiling worker: one process for one session of ONNX Runtime under its own profiler.
-
-Called with the path of a `ProfileJob` as JSON.
-"""
+"""The profiling worker: one process for one session of ONNX Runtime under its own profiler."""
 
 from __future__ import annotations
 
-import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 import msgspec
 
+from edgekit._worker import serve
 from edgekit.engines.worker.process import task_count
 from edgekit.targets.inputs import seeded_inputs
 
@@ -22,7 +20,6 @@ class ProfileJob(msgspec.Struct, frozen=True, kw_only=True):
         input_shape: Channels, height, width.
         runs: Inferences, warm-up included.
         directory: Where ONNX Runtime's profile goes.
-        answer: File to write a `ProfileAnswer` to.
     """
 
     model: str
@@ -30,22 +27,20 @@ class ProfileJob(msgspec.Struct, frozen=True, kw_only=True):
     threads: int
     runs: int
     directory: str
-    answer: str
 
 
-class ProfileAnswer(msgspec.Struct, frozen=True, kw_only=True):
-    """What came of it; `events` is ONNX Runtime's profile."""
+class ProfileAnswer(msgspec.Struct, frozen=True, kw_only=True, tag="profile"):
+    """The result of a job; `events` is the path of ONNX Runtime's profile."""
 
     engine_version: str
     effective_threads: int
     events: str
 
 
-def main() -> None:
-    """Do the job whose file is the last argument."""
+def work(job: ProfileJob) -> Iterator[ProfileAnswer]:
+    """Run a session under the profiler."""
     import onnxruntime
 
-    job = msgspec.json.decode(Path(sys.argv[-1]).read_bytes(), type=ProfileJob)
     settings = onnxruntime.SessionOptions()
     settings.intra_op_num_threads = job.threads
     settings.inter_op_num_threads = 1
@@ -58,7 +53,10 @@ def main() -> None:
     feed = {session.get_inputs()[0].name: seeded_inputs(1, job.input_shape)}
     for _ in range(job.runs):
         session.run(None, feed)
-    answer = ProfileAnswer(
+    yield ProfileAnswer(
         engine_version=onnxruntime.__version__, effective_threads=effective, events=session.end_profiling()
     )
-    Path(job.answer).write_bytes(msgspec.json.encode(answer))
+
+
+if __name__ == "__main__":
+    serve(work, ProfileJob)

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import msgspec
 
-from edgekit import _process
+from edgekit._worker import Worker, call
 from edgekit.convert.formats.lite import Conversion
 from edgekit.convert.manifest import describe_file
 from edgekit.core.artifact import Artifact, ArtifactKind, Manifest
@@ -148,19 +148,12 @@ def _run_worker(
         shape=calibration.shape,
         outputs=outputs,
     )
-    job_path = staging / "job.json"
-    job_path.write_bytes(msgspec.json.encode(job))
-    done = _process.run(
-        [*_process.own_worker(WORKER), job_path], timeout_s=WORKER_TIMEOUT_S, env=_ENVIRONMENT
-    )
-    job_path.unlink()
+    purpose = f"quantising {manifest.name} to {kind.value}"
+    worker = Worker[None](WORKER, None, failure=ConversionError, timeout_s=WORKER_TIMEOUT_S, env=_ENVIRONMENT)
+    call(worker, job, purpose, hint=f"edgekit --verbose quantize {manifest.name} --calibration DIR")
     missing = [output for output in outputs if not Path(output).is_file() or not Path(output).stat().st_size]
-    if missing or not done.ok:
-        raise ConversionError(
-            f"quantising {manifest.name} to {kind.value}: {_process.describe_exit(done.exit_code)}, "
-            f"{len(missing)} of {len(outputs)} files missing: {done.tail(3)}",
-            hint="pip install 'edgekit[paddle,onnxruntime]'" if "ModuleNotFound" in done.stderr else None,
-        )
+    if missing:
+        raise ConversionError(f"{purpose}: {len(missing)} of {len(outputs)} files missing")
     tool = "onnxruntime" if kind is ArtifactKind.ONNX_INT8 else "paddlepaddle"
     return Artifact(
         kind=kind,

@@ -1,16 +1,15 @@
-"""The quantisation worker: one process for one route, because Paddle and ONNX Runtime leave much behind.
-
-Called with the path of a `QuantizeJob` as JSON. What it writes is judged by the files alone.
-"""
+"""The quantisation worker: one process for one route, because Paddle and ONNX Runtime leave much behind."""
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import msgspec
+
+from edgekit._worker import Stage, serve
+from edgekit.errors import ToolError
 
 if TYPE_CHECKING:
     import numpy as np
@@ -43,10 +42,15 @@ class QuantizeJob(msgspec.Struct, frozen=True, kw_only=True):
     outputs: tuple[str, ...]
 
 
-def main() -> None:
-    """Do the job whose file is the last argument."""
-    job = msgspec.json.decode(Path(sys.argv[-1]).read_bytes(), type=QuantizeJob)
-    {"onnx": quantize_onnx, "paddle": quantize_paddle}[job.route](job)
+def work(job: QuantizeJob) -> Iterator[Stage]:
+    """Write the files of `outputs`."""
+    yield Stage(doing=f"quantising with {job.route}")
+    try:
+        {"onnx": quantize_onnx, "paddle": quantize_paddle}[job.route](job)
+    except ImportError as error:
+        raise ToolError(
+            f"quantising {Path(job.model).name}: {error}", hint="pip install 'edgekit[paddle,onnxruntime]'"
+        ) from error
 
 
 def _inputs(job: QuantizeJob) -> NDArray[np.float32]:
@@ -132,3 +136,7 @@ def quantize_paddle(job: QuantizeJob) -> None:
     quantization.save_quantized_model(
         str(target.parent), model_filename=target.name, params_filename=Path(job.outputs[1]).name
     )
+
+
+if __name__ == "__main__":
+    serve(work, QuantizeJob)

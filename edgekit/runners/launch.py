@@ -5,12 +5,12 @@ from __future__ import annotations
 import importlib.util
 import logging
 import os
-import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import msgspec
 
+from edgekit._process import own_python
 from edgekit.engines.registry import WORKER, HostSide, Interpreter, engine, host_side
 from edgekit.errors import ToolError
 
@@ -56,7 +56,8 @@ def host_launcher(
             raise ToolError(
                 f"engine {name}: the package {package.module} is not installed", hint=side.install
             )
-    return Launcher(argv=(sys.executable, *worker), env={**tuned, **(FULL_FP32 if side.gpu else {})})
+    argv = tuple(map(str, own_python(*worker)))
+    return Launcher(argv=argv, env={**tuned, **(FULL_FP32 if side.gpu else {})})
 
 
 def _opt_python(name: str, side: HostSide, install: bool, progress: Report | None) -> Path:

@@ -156,8 +156,9 @@ def _package(distribution: str, module: str, purpose: str, needed: bool, remedy:
         return Check(name=distribution, purpose=purpose, state=state, remedy=remedy)
     where = str(Path(spec.origin).parent) if spec.origin else None
     # OpenCV is the one whose import fails for reasons outside Python (libGL), and it is quick to ask.
+    # Running one of its modules imports the package first.
     if module == "cv2":
-        done = _process.run([sys.executable, "-c", "import cv2"], timeout_s=CHECK_TIMEOUT_S)
+        done = _process.run(_process.own_python("cv2.version"), timeout_s=CHECK_TIMEOUT_S)
         if not done.ok:
             return Check(
                 name=distribution,

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import shutil
-import sys
 from collections.abc import Iterator
 from pathlib import Path
 
 import msgspec
 
-from edgekit import _process, errors
+from edgekit import _process
 from edgekit._files import locked, output_error, read_bytes, write_atomic
+from edgekit._worker import Fault
 from edgekit.errors import EdgekitError, InputError, ToolError, UsageError
 from edgekit.training import data
 from edgekit.training.checkpoint import CHECKPOINT_FILE
@@ -86,11 +86,15 @@ def _start_several(
     report = output / REPORT_FILE
     report.unlink(missing_ok=True)
     shutil.rmtree(output / WORKER_LOGS, ignore_errors=True)
+    # The launcher puts `python -u` before the worker's script, and knows no other options of Python's.
+    _python, _option, *worker = _process.own_python(
+        "edgekit.training.worker", output / SETTINGS_FILE, *(["--resume"] if resume else [])
+    )
     child = _process.LineChild(
-        [sys.executable, "-m", "edgekit.training.launcher", *places, "--log_dir", output / WORKER_LOGS,
-         Path(__file__).with_name("worker.py"), output / SETTINGS_FILE, *(["--resume"] if resume else [])],
+        _process.own_python("edgekit.training.launcher", *places, "--log_dir", output / WORKER_LOGS, *worker),
         stderr_path=output / LOG_FILE,
-    )  # fmt: skip
+        env={"PYTHONPATH": None},
+    )
     try:
         while (line := child.read_line(SILENCE_S)) is not None:
             if line.startswith(WORKER_PREFIX):
@@ -111,18 +115,6 @@ def _start_several(
     return msgspec.json.decode(read_bytes(report, "the training report"), type=TrainReport)
 
 
-class WorkerError(msgspec.Struct, frozen=True, kw_only=True):
-    """An error of ours as a worker's log holds it, a line of JSON behind `ERROR_PREFIX`.
-
-    Attributes:
-        kind: Its class in `edgekit.errors`.
-    """
-
-    kind: str
-    message: str
-    hint: str | None
-
-
 # Prefix of a worker's lines for people, among Paddle's own output.
 WORKER_PREFIX = "edgekit: "
 ERROR_PREFIX = "edgekit-error: "
@@ -138,9 +130,7 @@ def _first_error(output: Path) -> EdgekitError | None:
     """Rebuild the error that ended a worker."""
     for line in _worker_lines(output):
         if line.startswith(ERROR_PREFIX):
-            told = msgspec.json.decode(line.removeprefix(ERROR_PREFIX), type=WorkerError)
-            error: EdgekitError = getattr(errors, told.kind)(told.message, hint=told.hint)
-            return error
+            return msgspec.json.decode(line.removeprefix(ERROR_PREFIX), type=Fault).error()
     return None
 
 

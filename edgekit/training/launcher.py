@@ -6,18 +6,9 @@ alone they would go on writing into a run that somebody resumes.
 
 from __future__ import annotations
 
-import ctypes
 import runpy
-import signal
 
-# PR_SET_PDEATHSIG of prctl(2).
-_PR_SET_PDEATHSIG = 1
-
-
-def end_with_parent() -> None:
-    """Be killed when the process that started this one ends."""
-    ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
-
+from edgekit._worker import end_with_parent
 
 if __name__ == "__main__":
     end_with_parent()

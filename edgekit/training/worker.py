@@ -1,4 +1,4 @@
-"""One process of a run: `python -m paddle.distributed.launch … worker.py SETTINGS [--resume]`."""
+"""One process of a run that `paddle.distributed.launch` starts: arguments SETTINGS [--resume]."""
 
 from __future__ import annotations
 
@@ -7,9 +7,9 @@ from pathlib import Path
 
 import msgspec
 
+from edgekit._worker import Fault, end_with_parent
 from edgekit.errors import EdgekitError
-from edgekit.training.launch import ERROR_PREFIX, WORKER_PREFIX, WorkerError
-from edgekit.training.launcher import end_with_parent
+from edgekit.training.launch import ERROR_PREFIX, WORKER_PREFIX
 from edgekit.training.loop import train
 from edgekit.training.settings import read_settings
 
@@ -25,8 +25,7 @@ def main(arguments: list[str]) -> int:
     try:
         train(read_settings(Path(arguments[0])), resume="--resume" in arguments[1:], say=_say)
     except EdgekitError as error:
-        told = WorkerError(kind=type(error).__name__, message=error.message, hint=error.hint)
-        sys.stdout.write(f"{ERROR_PREFIX}{msgspec.json.encode(told).decode()}\n")
+        sys.stdout.write(f"{ERROR_PREFIX}{msgspec.json.encode(Fault.of(error)).decode()}\n")
         return error.exit_code
     return 0
 

@@ -7,7 +7,6 @@ import os
 import re
 import shutil
 import socket
-import sys
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -196,11 +195,7 @@ def _free_ports() -> Iterator[int]:
 def _launch(directory: Path) -> Instance | None:
     """Start the process and wait until it answers; None where its port was taken meanwhile."""
     log = directory / "log"
-    pid = _process.start_daemon(
-        [sys.executable, "-m", "edgekit.virtual.adbd.daemon", directory],
-        log_path=log,
-        env={"PYTHONPATH": _import_path()},
-    )
+    pid = _process.start_daemon(_process.own_python("edgekit.virtual.adbd.daemon", directory), log_path=log)
     deadline = time.monotonic() + START_TIMEOUT_S
     while time.monotonic() < deadline:
         instance = read_instance(directory)
@@ -223,12 +218,6 @@ def _launch(directory: Path) -> Instance | None:
     raise DeviceError(
         f"starting a virtual device: no answer after {START_TIMEOUT_S:g} s:\n{_last_lines(text)}"
     )
-
-
-def _import_path() -> str:
-    """PYTHONPATH with which the device's process imports this edgekit, wherever it was started from."""
-    own = str(Path(__file__).parent.parent.parent)
-    return os.pathsep.join([own, *filter(None, [os.environ.get("PYTHONPATH")])])
 
 
 def _last_lines(text: str) -> str:

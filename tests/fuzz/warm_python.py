@@ -24,6 +24,8 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import NoReturn
 
+from edgekit._process import CHILD
+
 READY_TIMEOUT_S = 120.0
 REQUEST_BYTES = 1 << 20
 # Imported before any fork. None of them may leave a thread behind, whose locks would stay held for ever:
@@ -170,6 +172,8 @@ def _become(request: list[str], files: list[int], client: str) -> NoReturn:
 
 
 def _run(arguments: list[str]) -> None:
+    if len(arguments) > 1 and arguments[1] == str(CHILD):
+        arguments = arguments[3:] if Path(arguments[3]).is_absolute() else ["-m", *arguments[3:]]
     kind, rest = arguments[0], arguments[1:]
     if kind == "-c":
         sys.argv, sys.path[0] = ["-c", *rest[1:]], ""

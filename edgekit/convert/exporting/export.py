@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import enum
 import logging
 import os
@@ -12,10 +13,10 @@ import msgspec
 
 from edgekit import __version__
 from edgekit._files import output_error
+from edgekit._worker import Worker
 from edgekit.convert.checking import Check, keep_what_holds
-from edgekit.convert.exporting.jobs import BuildJob, JobFinished, OnnxBuilt, PaddleBuilt
+from edgekit.convert.exporting.jobs import BuildJob, Built, OnnxBuilt, PaddleBuilt, export_worker
 from edgekit.convert.exporting.plan import ExportRequest, Plan, make_plan, why_outdated
-from edgekit.convert.exporting.worker_client import ExportWorker
 from edgekit.convert.formats.lite import TARGETS, Conversion, check_loadable
 from edgekit.convert.formats.nb import NbHeader
 from edgekit.convert.formats.onnx import OPSET_VERSION
@@ -89,7 +90,7 @@ def export(
         One outcome a request, in order.
     """
     outcomes = []
-    with ExportWorker() as worker:
+    with export_worker() as worker:
         for request in requests:
             try:
                 outcomes.append(_export_one(request, worker, check, progress))
@@ -106,7 +107,7 @@ def export(
 
 
 def _export_one(
-    request: ExportRequest, worker: ExportWorker, check: CheckOf | None, progress: Report
+    request: ExportRequest, worker: Worker[Built], check: CheckOf | None, progress: Report
 ) -> ExportOutcome:
     plan = make_plan(request, progress)
     directory = request.directory
@@ -147,7 +148,7 @@ def _previous_manifest(directory: Path, force: bool) -> Manifest | None:
 def _make(
     request: ExportRequest,
     plan: Plan,
-    worker: ExportWorker,
+    worker: Worker[Built],
     staging: Path,
     check: CheckOf | None,
     previous: Manifest | None,
@@ -215,31 +216,29 @@ def _full_disk(staging: Path) -> OSError | None:
 
 
 def _build(
-    request: ExportRequest, plan: Plan, worker: ExportWorker, staging: Path
+    request: ExportRequest, plan: Plan, worker: Worker[Built], staging: Path
 ) -> tuple[PaddleBuilt, dict[str, Artifact]]:
     """Let the worker write Paddle and ONNX; opt runs beside it once Paddle's files are there."""
-    worker.start(
-        BuildJob(
-            name=request.model_name,
-            spec=request.spec,
-            input_shape=plan.spec.input_shape,
-            weights=request.weights,
-            num_classes=request.num_classes,
-            directory=str(staging.absolute()),
-            with_onnx=ArtifactKind.ONNX in plan.kinds,
-        )
+    job = BuildJob(
+        name=request.model_name,
+        spec=request.spec,
+        input_shape=plan.spec.input_shape,
+        weights=request.weights,
+        num_classes=request.num_classes,
+        directory=str(staging.absolute()),
+        with_onnx=ArtifactKind.ONNX in plan.kinds,
     )
+    name = request.model_name
     onnx: OnnxBuilt | None = None
-    try:
-        built = worker.next_event()
+    with contextlib.closing(
+        worker.ask(job, f"exporting {name}", hint=f"edgekit --verbose export {name}")
+    ) as answers:
+        built = next(answers)
         assert isinstance(built, PaddleBuilt)
         headers = _convert_to_nb(request, plan, staging)
-        while not isinstance(event := worker.next_event(), JobFinished):
-            assert isinstance(event, OnnxBuilt)
-            onnx = event
-    except BaseException:
-        worker.abandon()
-        raise
+        for answer in answers:
+            assert isinstance(answer, OnnxBuilt)
+            onnx = answer
     return built, _describe(plan, built, onnx, headers, staging)
 
 

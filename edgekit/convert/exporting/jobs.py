@@ -1,11 +1,16 @@
-"""What the export worker is asked and what it answers: one JSON document a line."""
+"""Jobs and answers of the export worker."""
 
 from __future__ import annotations
 
 import msgspec
 
+from edgekit._worker import Worker
 from edgekit.core.artifact import TensorSpec
 from edgekit.core.spec import ModelSpec
+from edgekit.errors import ConversionError
+
+# Building, writing and converting the largest network takes 20 s.
+ANSWER_TIMEOUT_S = 600.0
 
 
 class BuildJob(msgspec.Struct, frozen=True, kw_only=True):
@@ -28,12 +33,6 @@ class BuildJob(msgspec.Struct, frozen=True, kw_only=True):
     num_classes: int | None
     directory: str
     with_onnx: bool
-
-
-class StageStarted(msgspec.Struct, frozen=True, kw_only=True, tag="stage"):
-    """What the worker is at; if it dies, this is where."""
-
-    stage: str
 
 
 class PaddleBuilt(msgspec.Struct, frozen=True, kw_only=True, tag="paddle"):
@@ -60,20 +59,16 @@ class OnnxBuilt(msgspec.Struct, frozen=True, kw_only=True, tag="onnx"):
     outputs: tuple[TensorSpec, ...]
 
 
-class JobFinished(msgspec.Struct, frozen=True, kw_only=True, tag="finished"):
-    """All of the job is done and checked."""
+Built = PaddleBuilt | OnnxBuilt
 
 
-class JobFailed(msgspec.Struct, frozen=True, kw_only=True, tag="failed"):
-    """The job failed; the worker goes on to the next.
-
-    Attributes:
-        error: Name of a class of `edgekit.errors`.
-    """
-
-    error: str
-    message: str
-    hint: str | None
-
-
-Event = StageStarted | PaddleBuilt | OnnxBuilt | JobFinished | JobFailed
+def export_worker() -> Worker[Built]:
+    """A process that imports Paddle once and builds any number of models."""
+    return Worker(
+        "edgekit.convert.exporting.worker",
+        Built,
+        failure=ConversionError,
+        timeout_s=ANSWER_TIMEOUT_S,
+        # Without FLAGS_enable_pir_api Paddle writes PIR programs, which opt cannot read.
+        env={"FLAGS_enable_pir_api": "0", "GLOG_minloglevel": "2"},
+    )

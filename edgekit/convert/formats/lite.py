@@ -156,7 +156,7 @@ def check_loadable(opt: Opt, path: Path, name: str) -> bool:
     if opt.python is None:
         return False
     try:
-        done = _process.run([opt.python, "-c", _LOAD, path], timeout_s=LOAD_TIMEOUT_S, env=CLEAN)
+        done = _process.run([opt.python, "-I", "-c", _LOAD, path], timeout_s=LOAD_TIMEOUT_S, env=CLEAN)
     except ToolError as error:
         raise ConversionError(f"loading {name}'s {path.name}: {error.message}", hint=error.hint) from error
     if LOADED not in done.stdout:

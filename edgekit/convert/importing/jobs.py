@@ -1,4 +1,4 @@
-"""What the import worker is asked and what it answers: one JSON document each."""
+"""Jobs and answers of the import worker."""
 
 from __future__ import annotations
 
@@ -72,19 +72,15 @@ class ScoresJob(msgspec.Struct, frozen=True, kw_only=True, tag="scores"):
 Job = PirJob | OnnxJob | ProgramJob | ScoresJob
 
 
-class Answer(msgspec.Struct, frozen=True, kw_only=True):
-    """How it went.
+class Answer(msgspec.Struct, frozen=True, kw_only=True, tag="answer"):
+    """The result of a step; fields that do not belong to it are empty.
 
     Attributes:
-        error: Name of a class of `edgekit.errors`; None where all is well.
         notes: What was mended.
         program: The program that was written.
         operators: Those of the program, with their places, by type.
     """
 
-    error: str | None = None
-    message: str = ""
-    hint: str | None = None
     notes: tuple[str, ...] = ()
     program: str | None = None
     inputs: tuple[TensorSpec, ...] = ()

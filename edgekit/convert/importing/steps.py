@@ -7,13 +7,14 @@ from pathlib import Path
 
 import msgspec
 
-from edgekit import __version__, _process, errors
+from edgekit import __version__, _process
+from edgekit._worker import Worker, call
 from edgekit.convert.formats.lite import TARGETS, Conversion, check_loadable
 from edgekit.convert.formats.nb import NbHeader
 from edgekit.convert.importing.jobs import Answer, Job, OnnxJob, PirJob, ProgramJob, ScoresJob
 from edgekit.convert.importing.source import Source, SourceKind
 from edgekit.core.artifact import ArtifactKind, TensorSpec
-from edgekit.errors import ConversionError, EdgekitError
+from edgekit.errors import ConversionError
 from edgekit.toolchain.component import Report
 from edgekit.toolchain.opt.opt import Opt
 
@@ -143,24 +144,15 @@ def _from_onnx(source: Source, shaping: Shaping, onnx: Path, scratch: Path, prog
 
 def run_step(job: Job) -> Answer:
     """Run one step of the worker. Raises whatever it says, or ConversionError where it dies."""
-    done = _process.run(
-        _process.own_worker(WORKER),
+    worker: Worker[Answer] = Worker(
+        WORKER,
+        Answer,
+        failure=ConversionError,
         timeout_s=STEP_TIMEOUT_S,
         env={**_ENVIRONMENT, "FLAGS_enable_pir_api": "1" if isinstance(job, ScoresJob) else "0"},
-        input_text=msgspec.json.encode(job).decode(),
     )
-    _process.logger.info("%s", done.stderr.strip())
-    lines = done.stdout.strip().splitlines()
-    if not lines:
-        raise ConversionError(
-            f"importing {job.origin}: the converter died ({_process.describe_exit(done.exit_code)}): "
-            f"{' | '.join(done.tail(3).splitlines())[:400] or 'it said nothing'}",
-            hint="the model may be damaged; edgekit --verbose import shows all of what it said",
-        )
-    answer = msgspec.json.decode(lines[-1], type=Answer)
-    if answer.error is not None:
-        kind: type[EdgekitError] = getattr(errors, answer.error)
-        raise kind(answer.message, hint=answer.hint)
+    hint = "the model may be damaged; edgekit --verbose import shows all of what the converter said"
+    (answer,) = call(worker, job, f"importing {job.origin}", hint=hint)
     return answer
 
 

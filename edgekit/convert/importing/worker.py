@@ -1,82 +1,52 @@
-"""The import worker: one process for each step, as converters leave state behind and abort on bad models.
-
-A job comes as JSON on stdin, answers go to stdout (`jobs.py`). The last one counts: what
-is to be said of a death is said before.
-"""
+"""The import worker: one process for each step, as converters leave state behind and abort on bad models."""
 
 from __future__ import annotations
 
 import contextlib
-import ctypes
 import importlib.metadata
-import os
 import shutil
-import signal
 import sys
-from collections.abc import Callable
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import msgspec
 
+from edgekit._worker import Fault, Stage, serve
 from edgekit.convert.formats import onnx, paddle
 from edgekit.convert.importing import program as import_program
 from edgekit.convert.importing.jobs import Answer, Job, OnnxJob, PirJob, ProgramJob, ScoresJob
 from edgekit.convert.importing.pir import unknown_operators
 from edgekit.core.artifact import TensorSpec
-from edgekit.errors import ConversionError, EdgekitError, InputError, OutputError
+from edgekit.errors import ConversionError, InputError
 
-_PR_SET_PDEATHSIG = 1
 PREFIX = "inference"
 ONLY_PICTURES = "edgekit imports classifiers: one picture float32[N,3,S,S] in, one row of scores out"
 # How far rows computed together may be from rows computed alone, relative to the largest score.
 BATCH_TOLERANCE = 1e-4
 
 Shape = tuple[int | None, ...]
-Say = Callable[[Answer], None]
 
 
-def main() -> None:
-    """Serve the one job."""
-    ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
-    answers = os.fdopen(os.dup(1), "wb")
-    os.dup2(2, 1)
-    job = msgspec.json.decode(sys.stdin.buffer.read(), type=Job)
-
-    def say(answer: Answer) -> None:
-        answers.write(msgspec.json.encode(answer) + b"\n")
-        answers.flush()
-
-    try:
-        answer = _serve(job, say)
-    except EdgekitError as error:
-        answer = Answer(error=type(error).__name__, message=error.message, hint=error.hint)
-    except OSError as error:
-        answer = Answer(error=OutputError.__name__, message=f"importing {job.origin}: {error}")
-    except Exception as error:
-        lines = [line.strip() for line in str(error).splitlines() if line.strip()] or [""]
-        answer = Answer(
-            error=ConversionError.__name__,
-            message=f"importing {job.origin}: {type(error).__name__}: {lines[-1][:300]}",
-            hint="edgekit --verbose import shows what the converter printed",
-        )
-    say(answer)
-    os._exit(0)
-
-
-def _serve(job: Job, say: Say) -> Answer:
+def work(job: Job) -> Iterator[Stage | Answer]:
+    """Do one step."""
     if isinstance(job, PirJob):
-        unknown = unknown_operators(Path(job.model), onnx.known_operators(pir=True))
-        if unknown:
-            # paddle2onnx aborts on what it does not know: then this is the last that the parent hears.
-            say(_unknown_to_paddle2onnx(unknown, job.origin, "replace the operator before the export"))
-        onnx.convert(Path(job.model), Path(job.params), Path(job.onnx))
-        inputs, outputs = onnx.read_signature(Path(job.onnx))
-        version = importlib.metadata.version("paddle2onnx")
-        return Answer(onnx_inputs=inputs, onnx_outputs=outputs, tool_version=version)
-    if isinstance(job, ScoresJob):
-        return _scores(job)
-    return _from_onnx(job) if isinstance(job, OnnxJob) else _program(job, say)
+        yield from _from_pir(job)
+    elif isinstance(job, ScoresJob):
+        yield _scores(job)
+    elif isinstance(job, OnnxJob):
+        yield _from_onnx(job)
+    else:
+        yield from _program(job)
+
+
+def _from_pir(job: PirJob) -> Iterator[Stage | Answer]:
+    unknown = unknown_operators(Path(job.model), onnx.known_operators(pir=True))
+    yield _converting(unknown, job.origin, "replace the operator before the export")
+    onnx.convert(Path(job.model), Path(job.params), Path(job.onnx))
+    inputs, outputs = onnx.read_signature(Path(job.onnx))
+    version = importlib.metadata.version("paddle2onnx")
+    yield Answer(onnx_inputs=inputs, onnx_outputs=outputs, tool_version=version)
 
 
 def _scores(job: ScoresJob) -> Answer:
@@ -200,7 +170,7 @@ def _shown(shape: Shape) -> str:
     return f"[{','.join('?' if size is None else str(size) for size in shape)}]"
 
 
-def _program(job: ProgramJob, say: Say) -> Answer:
+def _program(job: ProgramJob) -> Iterator[Stage | Answer]:
     model, prefix = Path(job.model), Path(job.directory) / PREFIX
     program = import_program.parse(model, job.origin)
     feeds, fetches = import_program.feeds_and_fetches(program, job.origin)
@@ -245,26 +215,24 @@ def _program(job: ProgramJob, say: Say) -> Answer:
         },
     )
     if job.onnx is None:
-        return answer
-    unknown = set(answer.operators) - onnx.known_operators()
-    if unknown:
-        # As in `_serve`.
-        places = {kind: answer.operators[kind] for kind in sorted(unknown)}
-        hint = "replace the operator before the export, or leave ONNX out: --formats paddle,nb"
-        say(_unknown_to_paddle2onnx(places, job.origin, hint))
+        yield answer
+        return
+    unknown = sorted(answer.operators.keys() - onnx.known_operators())
+    places = {kind: answer.operators[kind] for kind in unknown}
+    hint = "replace the operator before the export, or leave ONNX out: --formats paddle,nb"
+    yield _converting(places, job.origin, hint)
     target = Path(job.onnx)
     onnx.convert(prefix.with_suffix(".pdmodel"), prefix.with_suffix(".pdiparams"), target)
     onnx_inputs, onnx_outputs = onnx.read_signature(target)
-    return msgspec.structs.replace(answer, onnx_inputs=onnx_inputs, onnx_outputs=onnx_outputs)
+    yield msgspec.structs.replace(answer, onnx_inputs=onnx_inputs, onnx_outputs=onnx_outputs)
 
 
-def _unknown_to_paddle2onnx(places: dict[str, str], origin: str, hint: str) -> Answer:
-    return Answer(
-        error=ConversionError.__name__,
-        message=f"importing {origin}: paddle2onnx has no operator {', '.join(places)}: "
-        f"{'; '.join(places.values())}",
-        hint=hint,
-    )
+def _converting(unknown: dict[str, str], origin: str, hint: str) -> Stage:
+    """The stage of paddle2onnx, which aborts on operators that it does not have: those, with their places."""
+    names, places = ", ".join(unknown), "; ".join(unknown.values())
+    message = f"importing {origin}: paddle2onnx has no operator {names}: {places}"
+    fault = Fault(kind=ConversionError.__name__, message=message, hint=hint)
+    return Stage(doing="converting to ONNX", if_it_dies=fault if unknown else None)
 
 
 def _without_threshold(program: Any) -> int:
@@ -330,4 +298,4 @@ def _try_free_batch(program: Any, prefix: Path, shape: Shape, origin: str) -> li
 
 
 if __name__ == "__main__":
-    main()
+    serve(work, Job)

@@ -7,7 +7,6 @@ import os
 import platform
 import re
 import shutil
-import sys
 from pathlib import Path
 
 import msgspec
@@ -57,7 +56,7 @@ def c_compiler(target: str) -> Compiler:
         return _ndk()
     if target == X86_64 and platform.machine() == "x86_64" and shutil.which("cc"):
         return _simple("cc", "c++")
-    if importlib.util.find_spec("ziglang") is not None:
+    if find_zig() is not None:
         return _zig(f"{target}-linux-gnu.{GLIBC}")
     if target == AARCH64 and shutil.which(f"{_CROSS}gcc"):
         return _simple(f"{_CROSS}gcc", f"{_CROSS}g++")
@@ -110,11 +109,17 @@ def _version(program: str) -> str:
     return done.stdout.partition("\n")[0]
 
 
+def find_zig() -> Path | None:
+    """The program of the package ziglang; None where that is not installed."""
+    spec = importlib.util.find_spec("ziglang")
+    return None if spec is None or spec.origin is None else Path(spec.origin).with_name("zig")
+
+
 def _zig(triple: str) -> Compiler:
     import importlib.metadata
 
     cache = str(cache_directory("native") / "zig")
-    call = (sys.executable, "-m", "ziglang", "cc", "-target", triple)
+    call = (str(find_zig()), "cc", "-target", triple)
     return Compiler(
         name=f"zig {importlib.metadata.version('ziglang')} for {triple}",
         c=call,
@@ -126,7 +131,7 @@ def _zig(triple: str) -> Compiler:
 
 def _zig_with_libstdcxx(progress: Report) -> Compiler:
     """zig's C++ compiler on the headers and libraries of Debian's libstdc++ for ARM64."""
-    if importlib.util.find_spec("ziglang") is None:
+    if find_zig() is None:
         raise ToolError("the package ziglang is not installed", hint="pip install ziglang")
     libraries = arm64_libraries(progress)
     glibc = re.match(r"\d+\.\d+", libraries.versions["libc6"])

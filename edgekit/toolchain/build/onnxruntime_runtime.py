@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import importlib.util
 import re
-import sys
 import tempfile
 import zipfile
 from pathlib import Path
@@ -64,12 +63,12 @@ def _download(request: InstallRequest, work: Path) -> Path:
     request.progress(f"downloading ONNX Runtime {version} for ARM64")
     pinned = version == PINNED_VERSION
     done = _process.run(
-        [
-            sys.executable, "-m", "pip", "--disable-pip-version-check", "download", "--quiet", "--no-deps",
+        _process.own_python(
+            "pip", "--disable-pip-version-check", "download", "--quiet", "--no-deps",
             "--only-binary=:all:", *(word for name in _PLATFORMS for word in ("--platform", name)),
             "--python-version", PINNED_PYTHON if pinned else OTHER_PYTHON, "--dest", work,
             f"onnxruntime=={version}",
-        ],
+        ),
         timeout_s=DOWNLOAD_TIMEOUT_S,
     )  # fmt: skip
     wheels = sorted(work.glob("*.whl"))

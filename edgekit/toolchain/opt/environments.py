@@ -127,7 +127,7 @@ def _make_venv(directory: Path, interpreter: Interpreter) -> None:
 
 def _install(directory: Path, interpreter: Interpreter, packages: Sequence[str]) -> None:
     if interpreter.has_pip:
-        words: list[str | Path] = [environment_python(directory), "-m", "pip", "install", "--no-user"]
+        words: list[str | Path] = [environment_python(directory), "-I", "-m", "pip", "install", "--no-user"]
     else:
         words = [*_own_pip(interpreter), "--target", _site_packages(directory, interpreter)]
     words += ["--disable-pip-version-check", "--no-input", "--quiet", "--only-binary=:all:", *packages]
@@ -149,11 +149,11 @@ def _own_pip(interpreter: Interpreter) -> list[str | Path]:
         )
     abi = interpreter.tag + ("m" if interpreter.minor_version < (3, 8) else "")
     platforms = [f"{name}_{interpreter.machine}" for name in ("manylinux2014", "manylinux1", "linux")]
-    return [
-        *(sys.executable, "-m", "pip", "install"),
+    return _process.own_python(
+        *("pip", "install"),
         *("--implementation", "cp", "--python-version", f"3.{interpreter.version[1]}", "--abi", abi),
         *(word for platform in platforms for word in ("--platform", platform)),
-    ]
+    )
 
 
 def _site_packages(directory: Path, interpreter: Interpreter) -> Path:

@@ -1,4 +1,4 @@
-"""The process of one virtual device: `python -m edgekit.virtual.adbd.daemon DIRECTORY`.
+"""The process of one virtual device; its argument is the directory.
 
 It reads `config.json` there, writes `pid` and, once it answers, `ready`; its log is the file that its
 output goes to. SIGTERM and the control socket stop it.

@@ -7,7 +7,6 @@ import os
 import platform
 import re
 import shutil
-import sys
 from collections.abc import Callable
 from importlib import resources
 from pathlib import Path
@@ -17,6 +16,7 @@ import msgspec
 from edgekit import _process
 from edgekit._files import atomic_file, locked
 from edgekit.errors import ToolError
+from edgekit.toolchain.build.compilers import find_zig
 from edgekit.toolchain.cache import cache_directory
 from edgekit.toolchain.fetch.apt import fetch_packages
 from edgekit.virtual.config import Backend
@@ -210,11 +210,8 @@ def find_compiler() -> tuple[str, ...] | None:
     for name in (os.environ.get("CC"), "cc", "gcc", "clang"):
         if name and shutil.which(name):
             return (name,)
-    try:
-        import ziglang  # type: ignore[import-untyped]  # noqa: F401
-    except ImportError:
-        return None
-    return (sys.executable, "-m", "ziglang", "cc")
+    zig = find_zig()
+    return None if zig is None else (str(zig), "cc")
 
 
 def compile_library(source: str, options: tuple[str, ...], compiler: tuple[str, ...], report: Report) -> Path:

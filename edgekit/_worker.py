@@ -1,0 +1,249 @@
+"""Workers: children of edgekit that do typed jobs and give typed answers, each a line of JSON.
+
+A worker is a process of its own because frameworks take long to import, read flags at import, leave state
+behind and may abort on a bad model. `Worker` is the near side; `serve` is the far side.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import ctypes
+import os
+import signal
+import sys
+import tempfile
+from collections.abc import Callable, Generator, Iterator, Mapping
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Generic, NoReturn, TypeVar
+
+import msgspec
+
+from edgekit import _process, errors
+from edgekit.errors import EdgekitError, OutputError
+
+Job = TypeVar("Job")
+Answer = TypeVar("Answer")
+
+SHOWN_LINES = 3
+SHOWN_CHARACTERS = 400
+# PR_SET_PDEATHSIG of prctl(2).
+_PR_SET_PDEATHSIG = 1
+
+
+class Fault(msgspec.Struct, frozen=True, kw_only=True, tag="fault"):
+    """An EdgekitError between processes.
+
+    Attributes:
+        kind: Name of its class in `edgekit.errors`.
+    """
+
+    kind: str
+    message: str
+    hint: str | None = None
+
+    @classmethod
+    def of(cls, error: EdgekitError) -> Fault:
+        return cls(kind=type(error).__name__, message=error.message, hint=error.hint)
+
+    def error(self) -> EdgekitError:
+        """The error as it was raised on the far side."""
+        kind: type[EdgekitError] = getattr(errors, self.kind)
+        return kind(self.message, hint=self.hint)
+
+
+class Stage(msgspec.Struct, frozen=True, kw_only=True, tag="stage"):
+    """What a worker begins to do.
+
+    Attributes:
+        doing: A phrase for messages about a death or a hang, e.g. `converting to ONNX`.
+        if_it_dies: Raised where the worker dies in this stage; None for an error that names the stage.
+    """
+
+    doing: str
+    if_it_dies: Fault | None = None
+
+
+class _Finished(msgspec.Struct, frozen=True, tag="finished"):
+    """The job is done; no answer follows."""
+
+
+class _Request(msgspec.Struct, frozen=True, kw_only=True):
+    """A job, and how the far side is to name what goes wrong in it."""
+
+    purpose: str
+    failure: str
+    hint: str
+    job: msgspec.Raw
+
+
+class Worker(Generic[Answer]):
+    """One child for any number of jobs, one after the other, started by the first; use it as a context.
+
+    Args:
+        module: Run as a program; it calls `serve`.
+        answers: Type of the answers, a tagged Struct or a union of such; None for a worker that gives none.
+        failure: Class of the errors for a death, a hang, and exceptions other than EdgekitError.
+        timeout_s: A worker that is silent for longer is killed.
+        env: Environment variables of the child.
+    """
+
+    def __init__(
+        self,
+        module: str,
+        answers: Any,
+        *,
+        failure: type[EdgekitError],
+        timeout_s: float,
+        env: Mapping[str, str | None] | None = None,
+    ) -> None:
+        self._module, self._failure, self._timeout_s, self._env = module, failure, timeout_s, env
+        self._decoder = msgspec.json.Decoder(Stage | Fault | _Finished | answers)
+        self._scratch = contextlib.ExitStack()
+        self._child: _process.LineChild | None = None
+        self._logged = 0
+
+    def __enter__(self) -> Worker[Answer]:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._kill()
+        self._scratch.close()
+
+    @property
+    def pid(self) -> int | None:
+        """Process id of the running child."""
+        return None if self._child is None else self._child.pid
+
+    def ask(self, job: msgspec.Struct, purpose: str, *, hint: str) -> Generator[Answer, None, None]:
+        """Give the worker a job at once; iterate for its answers, close the iterator to abandon the job.
+
+        Args:
+            job: Of the type that the far side serves.
+            purpose: Start of error messages: action and object, e.g. `exporting PPLCNet_x1_0`.
+            hint: Of errors that are not the far side's own.
+
+        Raises:
+            EdgekitError: The error that the far side raised, or one of class `failure`.
+        """
+        request = _Request(
+            purpose=purpose,
+            failure=self._failure.__name__,
+            hint=hint,
+            job=msgspec.Raw(msgspec.json.encode(job)),
+        )
+        child = self._start()
+        with contextlib.suppress(BrokenPipeError):  # `_answers` finds it dead
+            child.write_line(msgspec.json.encode(request).decode())
+        return self._answers(child, request)
+
+    def _start(self) -> _process.LineChild:
+        if self._child is None:
+            scratch = Path(self._scratch.enter_context(tempfile.TemporaryDirectory(prefix="edgekit-worker-")))
+            self._child = _process.LineChild(
+                _process.own_python(self._module), stderr_path=scratch / "stderr", env=self._env
+            )
+            self._logged = 0
+        return self._child
+
+    def _answers(self, child: _process.LineChild, request: _Request) -> Generator[Answer, None, None]:
+        stage = Stage(doing="starting")
+        whole = False
+        try:
+            while True:
+                try:
+                    line = child.read_line(self._timeout_s)
+                except TimeoutError as error:
+                    raise self._failure(
+                        f"{request.purpose}: the worker was still {stage.doing} after {self._timeout_s:g} s, "
+                        "stopped",
+                        hint=request.hint,
+                    ) from error
+                if line is None:
+                    raise self._death(child, stage, request)
+                said = self._decoder.decode(line)
+                whole = isinstance(said, (Fault, _Finished))
+                if isinstance(said, Fault):
+                    raise said.error()
+                if whole:
+                    return
+                if isinstance(said, Stage):
+                    stage = said
+                else:
+                    yield said
+        finally:
+            log = child.stderr_text()
+            if new := log[self._logged :].strip():
+                _process.logger.info("%s", new)
+            self._logged = len(log)
+            if not whole:
+                self._kill()
+
+    def _death(self, child: _process.LineChild, stage: Stage, request: _Request) -> EdgekitError:
+        ended = _process.describe_exit(child.close())
+        self._child = None
+        if stage.if_it_dies is not None:
+            return stage.if_it_dies.error()
+        last = [line for line in child.stderr_text().splitlines() if line.strip()][-SHOWN_LINES:]
+        return self._failure(
+            f"{request.purpose}: the worker died while {stage.doing} ({ended}); "
+            f"it said: {' | '.join(last)[-SHOWN_CHARACTERS:] or 'nothing'}",
+            hint=request.hint,
+        )
+
+    def _kill(self) -> None:
+        # Everything asked for is on disk by now; frameworks take a while to end by themselves.
+        if self._child is not None:
+            self._child.kill()
+            self._child = None
+
+
+def call(worker: Worker[Answer], job: msgspec.Struct, purpose: str, *, hint: str) -> list[Answer]:
+    """All answers of a worker to its only job. Raises as `Worker.ask`."""
+    with worker:
+        return list(worker.ask(job, purpose, hint=hint))
+
+
+def end_with_parent() -> None:
+    """Have the kernel kill this process when the thread that started it ends."""
+    parent = os.getppid()
+    ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
+    if os.getppid() != parent:
+        os._exit(1)
+
+
+def serve(work: Callable[[Job], Iterator[Any]], jobs: Any) -> NoReturn:
+    """The far side: do jobs until stdin ends.
+
+    Args:
+        work: Does a job and yields its answers, and a `Stage` where a death is to be named.
+        jobs: Type of the jobs.
+    """
+    end_with_parent()
+    # Frameworks print to stdout, from C++ too; the answers get it to themselves.
+    answers = os.fdopen(os.dup(1), "wb")
+    os.dup2(2, 1)
+    for line in sys.stdin.buffer:
+        request = msgspec.json.decode(line, type=_Request)
+        for answer in _outcome(work, msgspec.json.decode(request.job, type=jobs), request):
+            answers.write(msgspec.json.encode(answer) + b"\n")
+            answers.flush()
+    sys.stderr.flush()
+    os._exit(0)  # everything is written, and a framework's own end takes a while
+
+
+def _outcome(work: Callable[[Job], Iterator[Any]], job: Job, request: _Request) -> Iterator[Any]:
+    try:
+        yield from work(job)
+        yield _Finished()
+    except EdgekitError as error:
+        yield Fault.of(error)
+    except OSError as error:
+        hint = "free space there and make it writable, or write elsewhere"
+        yield Fault(kind=OutputError.__name__, message=f"{request.purpose}: {error}", hint=hint)
+    except Exception as error:
+        lines = [line.strip() for line in str(error).splitlines() if line.strip()] or [""]
+        message = f"{request.purpose}: {type(error).__name__}: {lines[-1][-SHOWN_CHARACTERS:]}"
+        yield Fault(kind=request.failure, message=message, hint=request.hint)
