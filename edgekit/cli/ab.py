@@ -7,12 +7,13 @@ from typing import TYPE_CHECKING
 
 import click
 
-from edgekit.cli.options import echo_json, note
+from edgekit.cli.options import echo_json, echo_table, note
 from edgekit.cli.targets import find_subjects
 
 if TYPE_CHECKING:
     from edgekit.bench.ab import AbReport
     from edgekit.core.bench_options import BenchOptions
+    from edgekit.report.grid import Table
 
 
 def bench_ab(options: BenchOptions, *, as_json: bool) -> int:
@@ -43,12 +44,11 @@ def bench_ab(options: BenchOptions, *, as_json: bool) -> int:
     if as_json:
         echo_json(report)
     else:
-        click.echo(_render(report))
+        echo_table(_render(report))
     return 0
 
 
-def _render(report: AbReport) -> str:
-    from edgekit.report.formats import as_text
+def _render(report: AbReport) -> Table:
     from edgekit.report.grid import Table
 
     rows = tuple(
@@ -59,4 +59,4 @@ def _render(report: AbReport) -> str:
         f"{name} {side.model} {side.median_ms:.2f} ms" for name, side in (("A", report.a), ("B", report.b))
     )
     notes = (f"B is {report.change.value}: {report.reason}", *report.doubts)
-    return as_text([Table(title=title, header=("", "change", "95 % interval"), rows=rows, notes=notes)])
+    return Table(title=title, header=("", "change", "95 % interval"), rows=rows, notes=notes)

@@ -6,9 +6,13 @@ import os
 import shutil
 import sys
 from collections.abc import Callable
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
+
+if TYPE_CHECKING:
+    from edgekit.core.artifact import Manifest
+    from edgekit.report.grid import Table
 
 ANYWAY = "edgekit.anyway"
 F = TypeVar("F", bound=Callable[..., Any])
@@ -175,11 +179,42 @@ def adb_server_option(function: F) -> F:
     )(function)
 
 
+def echo_artifacts(directory: object, manifest: Manifest, *, changed: bool) -> None:
+    """Write an artifact directory to stdout: what is in it, and what failed its check."""
+    from edgekit.core.artifact import ArtifactKind
+    from edgekit.core.units import format_bytes
+    from edgekit.report.grid import Table
+
+    rows = []
+    for kind in ArtifactKind:
+        artifact, failure = manifest.artifact(kind), manifest.failure(kind)
+        if artifact is not None:
+            made_by = f"{artifact.tool} {artifact.tool_version}" + ("  FAILED its check" if failure else "")
+            figures = (format_bytes(artifact.size_bytes), artifact.sha256[:12], made_by)
+            rows.append((f"  {kind.value}", artifact.main_file, *figures))
+        elif failure is not None:
+            kept = "failed its check and was not kept (--keep-failed keeps it)"
+            rows.append((f"  {kind.value}", "", "", "", kept))
+    echo_table(Table(title=f"{directory}{'' if changed else '  (nothing has changed)'}", rows=tuple(rows)))
+
+
 def echo_json(value: Any) -> None:
     """Write a msgspec-encodable value to stdout as one indented JSON document."""
     import msgspec
 
     click.echo(msgspec.json.format(msgspec.json.encode(value), indent=2).decode())
+
+
+def color() -> bool | None:
+    """For click.echo: no colours with NO_COLOR (no-color.org), else those that the terminal has."""
+    return False if os.environ.get("NO_COLOR") else None
+
+
+def echo_table(*tables: Table) -> None:
+    """Write tables to stdout, as wide as the terminal."""
+    from edgekit.report.text import as_text
+
+    click.echo(as_text(tables, width=terminal_width()), color=color())
 
 
 def note(message: str) -> None:

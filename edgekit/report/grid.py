@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from typing import TYPE_CHECKING
 
 import msgspec
 
 from edgekit.core.units import format_count
-from edgekit.report.rows import Row
+
+if TYPE_CHECKING:
+    from edgekit.report.rows import Row
 
 MISSING = "-"
 # What computes something else has no latency worth showing.
@@ -30,12 +33,25 @@ FIGURES = {
 
 
 class Table(msgspec.Struct, frozen=True, kw_only=True):
-    """Words in rows, for any renderer; the first column is text, the others are figures."""
+    """Words in rows, for any renderer; a cell may have several lines.
 
-    title: str
-    header: tuple[str, ...]
-    rows: tuple[tuple[str, ...], ...]
+    Attributes:
+        title: A line above; none where empty.
+        header: Headings of the columns; without any this is a list, whose columns stay beside each other.
+        words: Numbers of the columns that are text, from 0; the others are figures. A list is all text.
+        notes: Lines below.
+    """
+
+    title: str = ""
+    header: tuple[str, ...] = ()
+    rows: tuple[tuple[str, ...], ...] = ()
+    words: tuple[int, ...] = (0,)
     notes: tuple[str, ...] = ()
+
+
+def facts(pairs: Iterable[tuple[str, str | None]], *, title: str = "") -> Table:
+    """A list of names and values; what is None is left out."""
+    return Table(title=title, rows=tuple((name, value) for name, value in pairs if value is not None))
 
 
 def cell(row: Row | None) -> str:

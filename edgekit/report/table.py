@@ -9,8 +9,8 @@ from edgekit.core.measurement import Point, Result, Status, Verdict
 from edgekit.core.stats import median
 from edgekit.core.units import NS_PER_MS, format_count, format_ms
 from edgekit.engines.registry import option_variant
-from edgekit.report.columns import GAP, row, split, wrapped
-from edgekit.report.grid import MISSING, NO_PARITY
+from edgekit.report.grid import MISSING, NO_PARITY, Table
+from edgekit.report.text import as_text
 from edgekit.report.timings import latency_ns
 
 Cell = Callable[[Point], str]
@@ -20,19 +20,18 @@ BYTES_PER_MB = 1_000_000
 
 
 def latency_table(result: Result, *, width: int | None = None) -> str:
-    """Latency, cold start and peak memory of every point, and why a point has none.
+    """Latency, cold start and peak memory of every point, and why a point has none; `width` as in `as_text`.
 
-    Emulated targets show instruction counts instead of milliseconds, and neither of the others. Columns that
-    are together wider than `width` characters go on below.
+    Emulated targets show instruction counts instead of milliseconds, and neither of the others.
     """
-    blocks = [_heading(result)]
-    if not result.points:
-        return f"{blocks[0]}\n\nno points"
-    blocks += [_block(result, title, cell, width) for title, cell in _quantities(result)]
-    notes = _notes(result.points)
-    if notes:
-        blocks.append("\n".join(wrapped(note, width) for note in notes))
-    return "\n\n".join(blocks)
+    tables = [Table(title=_heading(result))]
+    if result.points:
+        tables += [_table(result, title, cell) for title, cell in _quantities(result)]
+    else:
+        tables.append(Table(title="no points"))
+    if notes := _notes(result.points):
+        tables.append(Table(notes=tuple(notes)))
+    return as_text(tables, width=width)
 
 
 def _quantities(result: Result) -> Iterator[tuple[str, Cell]]:
@@ -65,35 +64,16 @@ def _key(point: Point) -> Key:
     return engine, point.precision.value, point.requested_threads, point.batch_size
 
 
-def _block(result: Result, title: str, cell: Cell, width: int | None) -> str:
+def _table(result: Result, title: str, cell: Cell) -> Table:
     """One value of every point: rows are models, columns engines and their configurations."""
     keys = list(dict.fromkeys(_key(point) for point in result.points))
-    models = list(dict.fromkeys(point.model for point in result.points))
     shown = {(point.model, _key(point)): cell(point) for point in result.points}
-    columns = [["Model", *models]]
-    columns += [
-        [_configuration(key, keys), *(shown.get((model, key), MISSING) for model in models)] for key in keys
-    ]
-    first, *widths = (max(map(len, column)) for column in columns)
-    # A block may begin anywhere, so every column has room for its engine's name where the width is limited.
-    reserved = (
-        widths if width is None else [max(one, len(key[0])) for one, key in zip(widths, keys, strict=True)]
+    models = dict.fromkeys(point.model for point in result.points)
+    return Table(
+        title=title,
+        header=("Model", *(f"{key[0]}\n{_configuration(key, keys)}" for key in keys)),
+        rows=tuple((model, *(shown.get((model, key), MISSING) for key in keys)) for model in models),
     )
-    blocks = []
-    for chosen in split(first, reserved, width):
-        engines = [keys[number][0] for number in chosen]
-        wide = [first, *_widened([widths[number] for number in chosen], engines)]
-        names = "".join(GAP + name.ljust(room) for name, room in _groups(wide[1:], engines))
-        lines = list(zip(columns[0], *(columns[number + 1] for number in chosen), strict=True))
-        rule = GAP.join("-" * one for one in wide)
-        text = [
-            " " * first + names.rstrip(),
-            row(lines[0], wide),
-            rule,
-            *(row(line, wide) for line in lines[1:]),
-        ]
-        blocks.append("\n".join(text))
-    return f"{title}\n" + "\n\n".join(blocks)
 
 
 def _configuration(key: Key, keys: Sequence[Key]) -> str:
@@ -105,25 +85,6 @@ def _configuration(key: Key, keys: Sequence[Key]) -> str:
     if len({one[3] for one in keys}) > 1 or batch != 1:
         words.append(f"bs{batch}")
     return " ".join(words)
-
-
-def _groups(widths: Sequence[int], engines: Sequence[str]) -> list[tuple[str, int]]:
-    """Neighbouring columns of one engine under one heading: its name and the width of all of them."""
-    groups: list[tuple[str, int]] = []
-    for name, width in zip(engines, widths, strict=True):
-        if groups and groups[-1][0] == name:
-            groups[-1] = (name, groups[-1][1] + len(GAP) + width)
-        else:
-            groups.append((name, width))
-    return groups
-
-
-def _widened(widths: Sequence[int], engines: Sequence[str]) -> list[int]:
-    """Column widths of which each engine's together hold its name: the first of them gives way."""
-    wider = list(widths)
-    for name, width in _groups(widths, engines):
-        wider[engines.index(name)] += max(0, len(name) - width)
-    return wider
 
 
 def _state(point: Point) -> str | None:

@@ -177,11 +177,11 @@ def test_the_table_has_a_row_a_model_and_a_column_a_configuration() -> None:
     blocks = table.split("\n\n")
     assert blocks[1].splitlines() == [
         "Latency, ms (median)",
-        "               onnxruntime",
-        "Model          1 thread  8 threads",
-        "-------------  --------  ---------",
-        "PPLCNet_x0_25      1.10    skipped",
-        "PPLCNet_x1_0       1.10          -",
+        "               onnxruntime  onnxruntime",
+        "Model             1 thread    8 threads",
+        "-------------- ------------ -----------",
+        "PPLCNet_x0_25         1.10      skipped",
+        "PPLCNet_x1_0          1.10            -",
     ]
     assert blocks[2].splitlines()[4].split() == ["PPLCNet_x0_25", "23", "skipped"]
     assert blocks[3].splitlines()[4].split() == ["PPLCNet_x0_25", "81", "skipped"]

@@ -10,10 +10,12 @@ import pytest
 from markdown_it import MarkdownIt
 
 from edgekit.core.measurement import PointError, Status, Verdict
-from edgekit.report.formats import as_csv, as_markdown, as_text
+from edgekit.report.formats import as_csv
+from edgekit.report.grid import Table, facts
 from edgekit.report.rows import Row, result_rows
 from edgekit.report.table import latency_table
 from edgekit.report.tables import published_tables
+from edgekit.report.text import as_markdown, as_text
 from tests.points import point, process, result, samples
 
 NAMES = (
@@ -138,3 +140,18 @@ def test_a_point_that_was_never_begun_is_called_interrupted() -> None:
 
 def test_a_result_without_points_says_so() -> None:
     assert latency_table(result()).endswith("no points")
+
+
+def test_characters_of_two_cells_keep_the_columns_aligned() -> None:
+    from rich.cells import cell_len
+
+    table = Table(header=("Label", "share"), rows=(("母鸡", "0.91"), ("hen, rooster", "0.05")))
+    assert len({cell_len(line) for line in as_text([table]).splitlines()}) == 1
+
+
+def test_a_list_is_folded_beside_its_names() -> None:
+    text = as_text([facts([("purpose", "word " * 20), ("nothing", None)])], width=40)
+    first, *others = text.splitlines()
+    assert first.startswith("purpose  word")
+    assert others and all(line.startswith(" " * 9 + "word") for line in others)
+    assert "nothing" not in text

@@ -16,6 +16,7 @@ from edgekit.cli.options import (
     adb_server_option,
     device_option,
     echo_json,
+    echo_table,
     json_option,
     note,
     terminal_width,
@@ -175,6 +176,7 @@ def _transports(devices: Sequence[str], adb_servers: Sequence[str]) -> Iterator[
 
 def _show_report(report: ApkReport) -> None:
     from edgekit.core.units import format_bytes
+    from edgekit.report.grid import facts
 
     bare = format_bytes(report.size_without_models_bytes)
     lines = {
@@ -187,8 +189,7 @@ def _show_report(report: ApkReport) -> None:
         "signed with": f"{'a debug key' if report.debug_key else 'your key'}, {report.signer_sha256[:16]}…",
         "checked": "signature schemes 2 and 3, alignment to 16 KB, native libraries",
     }
-    for name, value in lines.items():
-        click.echo(f"{name:<13}{value}")
+    echo_table(facts(lines.items()))
 
 
 def _note_point(point: Point) -> None:
@@ -232,20 +233,18 @@ def _show_results(results: Sequence[Result], paths: Sequence[Path], shell: Resul
 
 def _show_pairs(pairs: Sequence[Pair]) -> None:
     from edgekit.core.units import format_ms
+    from edgekit.report.grid import MISSING, Table
 
-    header = f"{'Model':<28}{'Engine':<13}{'Threads':>7}{'Shell/ms':>11}{'App/ms':>9}{'App/shell':>11}"
-    click.echo(f"{header}  95 % interval")
+    rows = []
     for pair in pairs:
-        shell, app = (
-            format_ms(value) if value is not None else "-" for value in (pair.shell_ns, pair.app_ns)
-        )
-        ratio, interval = "-", "-"
+        shell, app = (MISSING if ns is None else format_ms(ns) for ns in (pair.shell_ns, pair.app_ns))
+        ratio, interval = MISSING, MISSING
         if pair.app_over_shell is not None:
             ratio = f"{pair.app_over_shell.estimate:.2f}"
             interval = f"{pair.app_over_shell.low:.2f} to {pair.app_over_shell.high:.2f}"
-        click.echo(
-            f"{pair.model:<28}{pair.engine:<13}{pair.threads:>7}{shell:>11}{app:>9}{ratio:>11}  {interval}"
-        )
+        rows.append((pair.model, pair.engine, str(pair.threads), shell, app, ratio, interval))
+    header = ("Model", "Engine", "Threads", "Shell, ms", "App, ms", "App/shell", "95 % interval")
+    echo_table(Table(header=header, rows=tuple(rows), words=(0, 1)))
     if any(pair.app_over_shell is None and pair.shell_ns and pair.app_ns for pair in pairs):
         note("an interval takes two processes or more on both sides: --processes 5")
 

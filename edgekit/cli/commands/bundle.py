@@ -6,7 +6,7 @@ from pathlib import Path
 
 import click
 
-from edgekit.cli.options import WordList, echo_json, json_option, note
+from edgekit.cli.options import WordList, echo_json, echo_table, json_option, note
 
 ARTIFACTS = ("onnx", "onnx-int8", "nb-arm", "nb-arm-fp16", "nb-arm-int8")
 
@@ -37,15 +37,17 @@ def command(
     from edgekit.android.bundle import bundle
     from edgekit.core.artifact import ArtifactKind
     from edgekit.core.units import format_bytes
+    from edgekit.report.grid import Table
 
     kinds = [ArtifactKind(word) for word in artifacts]
     bundled = bundle(names, project=output, kinds=kinds, pictures=samples, anyway=anyway)
     if as_json:
         echo_json(bundled)
         return
-    for model in bundled:
-        click.echo(
-            f"{model.name:<28}{', '.join(model.artifacts):<24}{format_bytes(model.size_bytes):>10}  "
-            f"tested in the app on {', '.join(model.samples)}"
-        )
+    header = ("model", "artifacts", "size", "tested in the app on")
+    rows = tuple(
+        (model.name, ", ".join(model.artifacts), format_bytes(model.size_bytes), ", ".join(model.samples))
+        for model in bundled
+    )
+    echo_table(Table(header=header, rows=rows, words=(0, 1, 3)))
     note(f"next: edgekit apk build{'' if str(output) == 'android_demo' else f' --project {output}'}")

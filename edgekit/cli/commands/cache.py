@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import click
 
-from edgekit.cli.options import echo_json, json_option, note
+from edgekit.cli.options import echo_json, echo_table, json_option, note
 
 
 @click.group()
@@ -23,9 +23,10 @@ def list_cache(as_json: bool) -> None:
     if as_json:
         echo_json({"root": str(cache_root()), "parts": parts})
         return
-    click.echo(cache_root())
-    for part in parts:
-        click.echo(f"  {part.name:<12}{format_bytes(part.size_bytes):>10}  {part.files} files")
+    from edgekit.report.grid import Table
+
+    rows = tuple((part.name, format_bytes(part.size_bytes), str(part.files)) for part in parts)
+    echo_table(Table(title=str(cache_root()), header=("part", "size", "files"), rows=rows))
 
 
 @command.command("clean")

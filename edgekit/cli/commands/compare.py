@@ -8,11 +8,12 @@ from typing import TYPE_CHECKING
 
 import click
 
-from edgekit.cli.options import Percentage, echo_json, json_option, note
+from edgekit.cli.options import Percentage, echo_json, echo_table, json_option, note
 from edgekit.errors import GateError
 
 if TYPE_CHECKING:
     from edgekit.judge.compare import Comparison
+    from edgekit.report.grid import Table
 
 MEASURE = "ms: medians; change: of the processes' lower quartiles, which other work disturbs least"
 FAMILY = (
@@ -38,7 +39,7 @@ def command(old: Path, new: Path, fail_above: float, anyway: bool, as_json: bool
     if as_json:
         echo_json(report)
     else:
-        click.echo(_render(found))
+        echo_table(_render(found))
     for one_sided in report.not_compared:
         note(f"not compared: {one_sided}")
     noisy = [one for one in found if one.change is Change.TOO_NOISY]
@@ -59,8 +60,7 @@ def command(old: Path, new: Path, fail_above: float, anyway: bool, as_json: bool
     return 0
 
 
-def _render(found: Sequence[Comparison]) -> str:
-    from edgekit.report.formats import as_text
+def _render(found: Sequence[Comparison]) -> Table:
     from edgekit.report.grid import Table
 
     rows = []
@@ -87,6 +87,10 @@ def _render(found: Sequence[Comparison]) -> str:
     measured = (MEASURE, FAMILY) if timed else ()
     if any(one.machine_ratio is None for one in timed):
         measured = (*measured, NO_DRIFT)
-    return as_text(
-        [Table(title="New against old", header=header, rows=tuple(rows), notes=(*measured, *notes))]
+    return Table(
+        title="New against old",
+        header=header,
+        rows=tuple(rows),
+        notes=(*measured, *notes),
+        words=(0, len(header) - 1),
     )

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from edgekit.cli.options import adb_server_option, device_option, echo_json, json_option, note
+from edgekit.cli.options import adb_server_option, device_option, echo_json, echo_table, json_option, note
 
 if TYPE_CHECKING:
     from edgekit.core.device import DeviceInfo
@@ -47,6 +47,7 @@ def command(devices: tuple[str, ...], adb_servers: tuple[str, ...], as_json: boo
 def _show(info: DeviceInfo) -> None:
     from edgekit.core.units import format_bytes
     from edgekit.device.probe import has_dotprod, has_fp16
+    from edgekit.report.grid import facts
 
     name = " ".join(filter(None, (info.manufacturer, info.model)))
     click.echo(f"{info.serial}  {info.state}" + ("  (emulated)" if info.emulated else ""))
@@ -72,9 +73,7 @@ def _show(info: DeviceInfo) -> None:
         "battery": _battery(info),
         "pushed": ", ".join(f"{name} {version}" for name, version in info.runtimes.items()) or "nothing",
     }
-    for label, value in rows.items():
-        if value is not None:
-            click.echo(f"  {label:<13}{value}")
+    echo_table(facts((f"  {label}", value) for label, value in rows.items()))
 
 
 def _range(cores: tuple[int, ...]) -> str:

@@ -8,12 +8,13 @@ from typing import TYPE_CHECKING
 
 import click
 
-from edgekit.cli.options import IntList, echo_json, json_option, no_install_option, note
+from edgekit.cli.options import IntList, echo_json, echo_table, json_option, no_install_option, note
 
 if TYPE_CHECKING:
     from edgekit.core.spec import Precision
     from edgekit.estimate.estimate import EstimateReport
     from edgekit.estimate.soc_model import NetworkCount, SocModel
+    from edgekit.report.grid import Table
 
 
 @click.command()
@@ -69,7 +70,7 @@ def command(
     if as_json:
         echo_json(report)
     else:
-        click.echo(_render(report, model))
+        echo_table(_render(report, model))
     return 0
 
 
@@ -130,8 +131,7 @@ def _count(
         )
 
 
-def _render(report: EstimateReport, soc: SocModel) -> str:
-    from edgekit.report.formats import as_text
+def _render(report: EstimateReport, soc: SocModel) -> Table:
     from edgekit.report.grid import Table
 
     rows = tuple(
@@ -153,7 +153,7 @@ def _render(report: EstimateReport, soc: SocModel) -> str:
         reasons[f"counted on {report.network}, the same network"] = None
     notes = (*reasons, f"counted with {report.runtime}", f"fitted to {report.source}")
     header = ("Threads", "estimated ms", "interval", "instructions")
-    return as_text([Table(title=title, header=header, rows=rows, notes=notes)])
+    return Table(title=title, header=header, rows=rows, notes=notes)
 
 
 def _at(report: EstimateReport, interval: str) -> str:

@@ -13,6 +13,7 @@ from edgekit.cli.options import (
     adb_server_option,
     anyway_option,
     echo_json,
+    echo_table,
     is_interactive,
     json_option,
     lane_options,
@@ -139,7 +140,9 @@ class _Progress:
 
 
 def _render(result: EvalResult) -> None:
-    rows = [("engine", "artifact", "Top-1 [95 %]", "Top-5 [95 %]", "Top-1 drop [95 %]", "same Top-1")]
+    from edgekit.report.grid import Table
+
+    rows = []
     for route in result.routes:
         agreement = "reference" if route.engine == "paddle" and route.agreement is None else "-"
         rows.append(
@@ -152,14 +155,17 @@ def _render(result: EvalResult) -> None:
                 f"{100 * route.agreement.share:.2f}" if route.agreement else agreement,
             )
         )
-    widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
-    click.echo(f"{result.model}, {result.pictures} pictures of {result.list_path}, per cent")
-    for row in rows:
-        cells = (cell.ljust(width) for cell, width in zip(row, widths, strict=True))
-        click.echo("  ".join(cells).rstrip())
-    click.echo(f"{result.disagreements} pictures on which Top-1 differs")
-    for skipped in result.skipped:
-        click.echo(f"skipped: {skipped.reason}")
+    table = Table(
+        title=f"{result.model}, {result.pictures} pictures of {result.list_path}, per cent",
+        header=("engine", "artifact", "Top-1 [95 %]", "Top-5 [95 %]", "Top-1 drop [95 %]", "same Top-1"),
+        rows=tuple(rows),
+        words=(0, 1),
+        notes=(
+            f"{result.disagreements} pictures on which Top-1 differs",
+            *(f"skipped: {skipped.reason}" for skipped in result.skipped),
+        ),
+    )
+    echo_table(table)
 
 
 def _share(share: Share) -> str:

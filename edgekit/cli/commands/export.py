@@ -12,6 +12,7 @@ import msgspec
 from edgekit.cli.options import (
     InputShape,
     artifact_options,
+    echo_artifacts,
     echo_json,
     json_option,
     keep_failed_option,
@@ -122,9 +123,8 @@ def _render(outcomes: list[ExportOutcome], as_json: bool) -> None:
             if len(outcomes) > 1:
                 click.echo(f"{outcome.name}: failed: {outcome.error}")
             continue
-        unchanged = "  (nothing has changed)" if outcome.status.value == "unchanged" else ""
-        click.echo(f"{outcome.directory}{unchanged}")
-        show_artifacts(outcome.manifest)
+        changed = outcome.status.value != "unchanged"
+        echo_artifacts(outcome.directory, outcome.manifest, changed=changed)
 
 
 def _line(outcome: ExportOutcome) -> ExportLine:
@@ -135,19 +135,3 @@ def _line(outcome: ExportOutcome) -> ExportLine:
         manifest=outcome.manifest,
         error=None if outcome.error is None else outcome.error.message,
     )
-
-
-def show_artifacts(manifest: Manifest) -> None:
-    """A line for each artifact, and one for each that failed its check."""
-    from edgekit.core.artifact import ArtifactKind
-    from edgekit.core.units import format_bytes
-
-    for kind in ArtifactKind:
-        artifact, failure = manifest.artifact(kind), manifest.failure(kind)
-        if artifact is not None:
-            size = format_bytes(artifact.size_bytes)
-            made_by = f"{artifact.tool} {artifact.tool_version}" + ("  FAILED its check" if failure else "")
-            line = f"{artifact.main_file:<24} {size:>9}  {artifact.sha256[:12]}  {made_by}"
-            click.echo(f"  {kind.value:<12} {line}")
-        elif failure is not None:
-            click.echo(f"  {kind.value:<12} failed its check and was not kept (--keep-failed keeps it)")

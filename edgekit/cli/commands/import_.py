@@ -7,10 +7,11 @@ from pathlib import Path
 
 import click
 
-from edgekit.cli.commands.export import ExportLine, show_artifacts
+from edgekit.cli.commands.export import ExportLine
 from edgekit.cli.options import (
     InputShape,
     artifact_options,
+    echo_artifacts,
     echo_json,
     json_option,
     keep_failed_option,
@@ -89,6 +90,5 @@ def command(
         )
         echo_json(document)
     else:
-        click.echo(f"{made.directory}{'' if made.changed else '  (nothing has changed)'}")
-        show_artifacts(made.manifest)
+        echo_artifacts(made.directory, made.manifest, changed=made.changed)
     made.raise_for_failure()

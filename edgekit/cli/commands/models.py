@@ -2,24 +2,20 @@
 
 from __future__ import annotations
 
-import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
 import msgspec
 
-from edgekit.cli.options import echo_json, json_option, note
+from edgekit.cli.options import echo_json, echo_table, json_option, note
 from edgekit.core.spec import ModelSpec, Platform, Published, PublishedLatency
 
 if TYPE_CHECKING:
-    from rich.console import Console
-
     from edgekit.core.artifact import Manifest
+    from edgekit.report.grid import Table
 
 MISSING = "-"
-# Wide enough that nothing wraps where stdout is a file or a pipe.
-PIPE_WIDTH = 200
 
 
 class Exported(msgspec.Struct, frozen=True, kw_only=True):
@@ -68,17 +64,12 @@ def list_zoo(as_json: bool) -> None:
     if as_json:
         echo_json(lines)
         return
-    from rich.table import Table
+    from edgekit.report.grid import Table
 
-    table = Table(box=None, pad_edge=False, header_style="bold")
-    table.add_column("Model", no_wrap=True)
-    for header in ("Params(M)", "FLOPs(M)", "Top-1(%)", "Top-5(%)", "Intel CPU(ms)"):
-        table.add_column(header, justify="right")
-    table.add_column("V100(ms)\nbs=1/4/8", justify="right")
-    table.add_column("SD855(ms)\nthread=1/2/4", justify="right")
-    table.add_column("Exported")
-    for line in lines:
-        table.add_row(
+    figures = ("Params(M)", "FLOPs(M)", "Top-1(%)", "Top-5(%)", "Intel CPU(ms)")
+    header = ("Model", *figures, "V100(ms)\nbs=1/4/8", "SD855(ms)\nthread=1/2/4", "Exported")
+    rows = tuple(
+        (
             line.name,
             _number(line.params_m, "g"),
             _number(line.flops_m, "g"),
@@ -87,7 +78,9 @@ def list_zoo(as_json: bool) -> None:
             *(_latencies(line.latencies, platform) for platform in _COLUMNS),
             ", ".join(_short(each, line.name) for each in line.exported) or MISSING,
         )
-    _console().print(table)
+        for line in lines
+    )
+    echo_table(Table(header=header, rows=rows, words=(0, len(header) - 1)))
 
 
 @command.command("show")
@@ -102,11 +95,10 @@ def show_model(name: str, as_json: bool) -> None:
     if as_json:
         echo_json(ModelCard(card=spec, exported=exported))
         return
-    console = _console()
-    console.print(_facts(spec, exported))
+    tables = [_facts(spec, exported)]
     if spec.published is not None and spec.published.latencies:
-        console.print()
-        console.print(_latency_table(spec.published))
+        tables.append(_latency_table(spec.published))
+    echo_table(*tables)
 
 
 _COLUMNS = (Platform.INTEL_CPU, Platform.V100, Platform.SD855)
@@ -186,9 +178,8 @@ def _short(exported: Exported, model: str) -> str:
     return kinds if exported.name == model else f"{exported.name}: {kinds}"
 
 
-def _facts(spec: ModelSpec, exported: tuple[Exported, ...]) -> object:
-    from rich.table import Table
-    from rich.text import Text
+def _facts(spec: ModelSpec, exported: tuple[Exported, ...]) -> Table:
+    from edgekit.report.grid import facts
 
     channels, height, width = spec.input_shape
     rows = [("Model", spec.name), ("Summary", spec.summary), ("Family", spec.family)]
@@ -213,12 +204,7 @@ def _facts(spec: ModelSpec, exported: tuple[Exported, ...]) -> object:
         ):
             rows.append((title, f"{value}  ({source})" if value != MISSING else MISSING))
     rows += [("Exported", f"{each.directory}: {' '.join(each.artifacts)}") for each in exported]
-    table = Table(box=None, pad_edge=False, show_header=False)
-    table.add_column(style="bold", no_wrap=True)
-    table.add_column(overflow="fold")
-    for title, value in rows:
-        table.add_row(title, Text(value))
-    return table
+    return facts(rows)
 
 
 def _preprocessing(spec: ModelSpec) -> str:
@@ -235,29 +221,19 @@ def _preprocessing(spec: ModelSpec) -> str:
     )
 
 
-def _latency_table(published: Published) -> object:
-    from rich.table import Table
+def _latency_table(published: Published) -> Table:
+    from edgekit.report.grid import Table
 
-    table = Table(box=None, pad_edge=False, header_style="bold")
-    for header in ("Published on", "Batch", "Threads"):
-        table.add_column(header)
-    table.add_column("Latency(ms)", justify="right")
-    for header in ("Note", "Source"):
-        table.add_column(header)
-    for each in published.latencies:
-        threads = MISSING if each.threads is None else str(each.threads)
-        table.add_row(
+    rows = tuple(
+        (
             each.platform.value,
             str(each.batch_size),
-            threads,
+            MISSING if each.threads is None else str(each.threads),
             f"{each.latency_ms:.2f}",
             each.note or "",
             each.source,
         )
-    return table
-
-
-def _console() -> Console:
-    from rich.console import Console
-
-    return Console(file=sys.stdout, width=None if sys.stdout.isatty() else PIPE_WIDTH, highlight=False)
+        for each in published.latencies
+    )
+    header = ("Published on", "Batch", "Threads", "Latency(ms)", "Note", "Source")
+    return Table(header=header, rows=rows, words=(0, 4, 5))

@@ -12,6 +12,7 @@ from edgekit.cli.options import (
     adb_server_option,
     anyway_option,
     echo_json,
+    echo_table,
     json_option,
     no_install_option,
     note,
@@ -79,7 +80,9 @@ def command(
     if as_json:
         echo_json(profile)
     else:
-        click.echo(_render(profile))
+        from edgekit.report.profile import profile_table
+
+        echo_table(profile_table(profile))
     return 0
 
 
@@ -106,10 +109,3 @@ def _write_page(profile: Profile, path: Path) -> None:
 
     write_atomic(path, profile_page(profile).encode())
     note(f"chart: {path}")
-
-
-def _render(profile: Profile) -> str:
-    from edgekit.report.formats import as_text
-    from edgekit.report.profile import profile_table
-
-    return as_text([profile_table(profile)])

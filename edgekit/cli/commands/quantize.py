@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from edgekit.cli.options import WordList, anyway_option, echo_json, json_option, no_install_option, note
+from edgekit.cli.options import WordList, anyway_option, echo_json, echo_table, json_option, no_install_option, note
 from edgekit.cli.targets import find_subject
 
 if TYPE_CHECKING:
@@ -76,18 +76,18 @@ def command(
 
 
 def _render(result: QuantizeResult) -> None:
-    click.echo(
-        f"{result.directory}: calibrated on {result.calibration_pictures} pictures, "
-        f"measured on {result.held_back_pictures} others"
-    )
-    for one in result.artifacts:
-        click.echo(f"  {one.kind.value:<12} {_size(one)}{_accuracy(one)}{_speed(one)}")
+    from edgekit.report.grid import facts
+
+    title = f"{result.directory}: calibrated on {result.calibration_pictures} pictures, "
+    title += f"measured on {result.held_back_pictures} others"
+    rows = ((f"  {one.kind.value}", f"{_size(one)}{_accuracy(one)}{_speed(one)}") for one in result.artifacts)
+    echo_table(facts(rows, title=title))
 
 
 def _size(one: Quantized) -> str:
     from edgekit.core.units import format_bytes
 
-    return f"{format_bytes(one.size_bytes):>9}, {one.size_ratio:.2f} of float"
+    return f"{format_bytes(one.size_bytes)}, {one.size_ratio:.2f} of float"
 
 
 def _accuracy(one: Quantized) -> str:

@@ -106,10 +106,11 @@ def _accuracies(result: EvalResult) -> list[MeasuredAccuracy]:
 def _render(
     results: Sequence[Result], accuracies: Sequence[MeasuredAccuracy], form: str, *, published: bool
 ) -> str:
-    from edgekit.report.formats import as_csv, as_json, as_markdown, as_text
+    from edgekit.report.formats import as_csv, as_json
     from edgekit.report.rows import result_rows
     from edgekit.report.table import latency_table
     from edgekit.report.tables import published_tables
+    from edgekit.report.text import as_markdown, as_text
 
     if form == "table" and not published:
         return "\n\n".join(latency_table(result, width=terminal_width()) for result in results)

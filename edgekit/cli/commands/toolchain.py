@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import click
 import msgspec
 
-from edgekit.cli.options import echo_json, json_option, note
+from edgekit.cli.options import echo_json, echo_table, json_option, note
 from edgekit.engines.registry import BUILD_ENGINE, device_engines
 
 if TYPE_CHECKING:
@@ -56,13 +56,16 @@ def list_components(as_json: bool) -> None:
     if as_json:
         echo_json(lines)
         return
-    for line in lines:
-        if line.path is None:
-            click.echo(f"{line.name:<20} missing   edgekit toolchain install {line.name}")
-        else:
-            detail = f"  ({line.detail})" if line.detail else ""
-            click.echo(f"{line.name:<20} {line.version or 'unknown':<9} {line.path}{detail}")
-        click.echo(f"{'':<20} {line.purpose}")
+    from edgekit.report.grid import Table
+
+    echo_table(Table(rows=tuple((line.name, *_found(line)) for line in lines)))
+
+
+def _found(line: ComponentLine) -> tuple[str, str]:
+    if line.path is None:
+        return "missing", f"edgekit toolchain install {line.name}\n{line.purpose}"
+    detail = f"  ({line.detail})" if line.detail else ""
+    return line.version or "unknown", f"{line.path}{detail}\n{line.purpose}"
 
 
 @command.command("install")

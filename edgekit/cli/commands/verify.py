@@ -12,6 +12,7 @@ import click
 from edgekit.cli.options import (
     WordList,
     adb_server_option,
+    color,
     device_option,
     echo_json,
     json_option,
@@ -124,4 +125,4 @@ def show_rung(rung: RungResult, *, err: bool = False) -> None:
             words.append(f"against {rung.parity.reference}")
     if rung.reason is not None:
         words.append(rung.reason.splitlines()[0])
-    click.echo("  ".join(words).rstrip(), err=err)
+    click.echo("  ".join(words).rstrip(), err=err, color=color())

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from edgekit.cli.options import echo_json, json_option, note
+from edgekit.cli.options import echo_json, echo_table, json_option, note
 
 if TYPE_CHECKING:
     from edgekit.virtual.faults.faults import Fault
@@ -103,6 +103,7 @@ def stop_device(serial: str | None, everything: bool) -> None:
 @json_option
 def list_devices(as_json: bool) -> None:
     """The devices of this machine."""
+    from edgekit.report.grid import Table
     from edgekit.virtual.state import list_instances
 
     instances = list_instances()
@@ -111,27 +112,27 @@ def list_devices(as_json: bool) -> None:
         return
     if not instances:
         note("no virtual device; edgekit virtual start makes one")
-    width = max((len(instance.config.serial) for instance in instances), default=0)
+        return
+    rows = []
     for instance in instances:
         config = instance.config
         state = "running" if instance.ready else "starting" if instance.running else "crashed"
-        click.echo(
-            f"{config.address:<18}{config.serial:<{width}}  {config.soc:<8}{config.backend.value:<8}{state}"
-        )
+        rows.append((config.address, config.serial, config.soc, config.backend.value, state))
+    echo_table(Table(rows=tuple(rows)))
 
 
 @command.command("socs")
 @json_option
 def list_chips(as_json: bool) -> None:
     """The chips that a device can stand for."""
+    from edgekit.report.grid import facts
     from edgekit.virtual.machine.soc import list_socs, load_soc
 
     chips = [load_soc(name) for name in list_socs()]
     if as_json:
         echo_json(chips)
         return
-    for chip in chips:
-        click.echo(f"{chip.name:<8}{chip.description}")
+    echo_table(facts((chip.name, chip.description) for chip in chips))
 
 
 @command.command("fault", cls=_FaultCommand)

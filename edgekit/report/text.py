@@ -1,0 +1,109 @@
+"""Tables as text: aligned for a terminal, and Markdown."""
+
+from __future__ import annotations
+
+import io
+import re
+import textwrap
+from collections.abc import Iterable, Sequence
+
+from edgekit.report.grid import Table
+
+# Blanks between columns.
+GAP = 2
+# Where a line may be of any length.
+WIDEST = 10_000
+
+
+def as_text(tables: Iterable[Table], *, width: int | None = None) -> str:
+    """Columns aligned with blanks.
+
+    Args:
+        tables: Without markup; their cells may hold a terminal's colours.
+        width: Characters that a line may take, None for any number. Columns that do not fit go on in a block
+            below, and cells that do not fit are folded.
+    """
+    return "\n\n".join(_text(table, width) for table in tables)
+
+
+def _text(table: Table, width: int | None) -> str:
+    parts = [_wrapped(table.title, width)] if table.title else []
+    if table.header or table.rows:
+        parts.append("\n\n".join(_block(table, columns, width) for columns in _blocks(table, width)))
+    return "\n".join([*parts, *(_wrapped(note, width) for note in table.notes)])
+
+
+def _blocks(table: Table, limit: int | None) -> list[list[int]]:
+    """Which columns stand in each block: as many as `limit` characters take; each begins with the first."""
+    from rich.cells import cell_len
+
+    lines = [table.header, *table.rows] if table.header else table.rows
+    columns = range(max(map(len, lines), default=0))
+    if limit is None or not table.header:
+        return [[*columns]]
+    widths = [
+        max(cell_len(part) for line in lines for part in line[column].split("\n")) for column in columns
+    ]
+    blocks = [[0]]
+    used = widths[0]
+    for column in columns[1:]:
+        if len(blocks[-1]) > 1 and used + GAP + widths[column] > limit:
+            blocks.append([0])
+            used = widths[0]
+        blocks[-1].append(column)
+        used += GAP + widths[column]
+    return blocks
+
+
+def _block(table: Table, columns: Sequence[int], width: int | None) -> str:
+    from rich.box import Box
+    from rich.console import Console
+    from rich.table import Table as Grid
+    from rich.text import Text
+
+    ruled = Box("    \n    \n -  \n    \n    \n    \n    \n    \n", ascii=True)
+    grid = Grid(box=ruled, show_header=bool(table.header), show_edge=False, padding=(0, GAP - 1, 0, 0),
+                pad_edge=False, header_style="")  # fmt: skip
+    lines = max((heading.count("\n") for heading in table.header), default=0)
+    for column in columns:
+        text = not table.header or column in table.words
+        heading = table.header[column] if table.header else ""
+        lowered = "\n" * (lines - heading.count("\n")) + heading
+        grid.add_column(Text(lowered), justify="left" if text else "right", overflow="fold")
+    for row in table.rows:
+        grid.add_row(*(Text.from_ansi(row[column]) for column in columns))
+    console = Console(file=io.StringIO(), width=width or WIDEST, force_terminal=True, color_system="standard")
+    with console.capture() as capture:
+        console.print(grid)
+    return "\n".join(line.rstrip() for line in capture.get().splitlines())
+
+
+def _wrapped(note: str, limit: int | None) -> str:
+    """A note in lines of that length, all but the first indented; words that are longer stay whole."""
+    if limit is None:
+        return note
+    return textwrap.fill(
+        note, limit, subsequent_indent=" " * GAP, break_long_words=False, break_on_hyphens=False
+    )
+
+
+def as_markdown(tables: Iterable[Table]) -> str:
+    """GitHub's tables, one heading each; what Markdown would take for its own is escaped."""
+    return "\n\n".join(_markdown(table) for table in tables)
+
+
+def _markdown(table: Table) -> str:
+    def line(cells: Iterable[str]) -> str:
+        return "| " + " | ".join(_escaped(cell) for cell in cells) + " |"
+
+    columns = range(len(table.header))
+    rule = "|" + "|".join("---" if column in table.words else "---:" for column in columns) + "|"
+    text = [f"### {_escaped(table.title)}", "", line(table.header), rule, *map(line, table.rows)]
+    if table.notes:
+        text += ["", *(f"- {_escaped(note)}" for note in table.notes)]
+    return "\n".join(text)
+
+
+def _escaped(words: str) -> str:
+    """As they stand, in one line; underscores within a word are no emphasis."""
+    return re.sub(r"([\\`*<>\[\]|~]|\b_(?!\w)|(?<!\w)_)", r"\\\1", " ".join(words.split()))
