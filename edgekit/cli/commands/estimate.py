@@ -80,12 +80,13 @@ def _fit(files: tuple[Path, ...], output: Path | None, virtual_soc: str | None) 
     from edgekit._files import write_atomic
     from edgekit.bench.results import load_result
     from edgekit.estimate.fit import fit_results
-    from edgekit.estimate.toml_text import encode_toml
 
     name = output.stem if output else "fitted"
     model = fit_results([load_result(path) for path in files], name, virtual_soc=virtual_soc)
     if output is not None:
-        write_atomic(output, encode_toml(msgspec.to_builtins(model)).encode())
+        # TOML has no word for None.
+        known = {name: value for name, value in msgspec.to_builtins(model).items() if value is not None}
+        write_atomic(output, msgspec.toml.encode(known))
         note(f"model of {model.title}: {output}")
     return model
 

@@ -7,7 +7,15 @@ from typing import TYPE_CHECKING
 
 import click
 
-from edgekit.cli.options import WordList, anyway_option, echo_json, echo_table, json_option, no_install_option, note
+from edgekit.cli.options import (
+    WordList,
+    anyway_option,
+    echo_json,
+    echo_table,
+    json_option,
+    no_install_option,
+    note,
+)
 from edgekit.cli.targets import find_subject
 
 if TYPE_CHECKING:

@@ -1,24 +1,24 @@
-"""What an ELF file says of itself: machine, needed libraries, and where a library's pointers point.
-
-Layout: System V ABI, chapters 4 and 5 (64-bit, little-endian).
-"""
+"""What an ELF file says of itself: machine, needed libraries, and where a library's pointers point."""
 
 from __future__ import annotations
 
+import io
 import struct
-from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import msgspec
+from elftools.common.exceptions import ELFError
+from elftools.elf.dynamic import DynamicSegment
+from elftools.elf.elffile import ELFFile
 
 from edgekit.errors import ToolError
 
-MACHINES = {183: "aarch64", 62: "x86_64", 40: "arm", 3: "x86"}
-_PT_LOAD, _PT_DYNAMIC = 1, 2
-_DT_NEEDED, _DT_STRTAB, _DT_SYMTAB, _DT_RELA, _DT_RELA_BYTES, _DT_SONAME = 1, 5, 6, 7, 8, 14
-_SYMBOL = struct.Struct("<IBBHQQ")
+MACHINES = {"EM_AARCH64": "aarch64", "EM_X86_64": "x86_64", "EM_ARM": "arm", "EM_386": "x86"}
 _RELA = struct.Struct("<QQq")
+_SYMBOL = struct.Struct("<IBBHQQ")
 _R_AARCH64_ABS64, _R_AARCH64_RELATIVE = 257, 1027
+# Of damaged headers; pyelftools checks few of them.
+_DAMAGED = (ELFError, struct.error, ValueError, LookupError, AttributeError, TypeError, OverflowError)
 
 
 class Elf(msgspec.Struct, frozen=True, kw_only=True):
@@ -71,20 +71,19 @@ class Image(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def read_elf(path: Path) -> Elf:
-    """Read a 64-bit program or shared library (of a 32-bit one only its machine).
+    """Read a program or shared library.
 
     Raises:
-        ToolError: It cannot be read or is no ELF file.
+        ToolError: It cannot be read, is no ELF file, or a damaged one.
     """
-    data = _read(path)
-    (number,) = struct.unpack_from("<H", data, 18)
-    machine = MACHINES.get(number, str(number))
-    if data[4] != 2:
-        return Elf(machine=machine)
+    elf = _open(path)
     try:
-        needed, soname = _dynamic(data)
-    except (struct.error, ValueError) as error:
-        raise ToolError(f"reading {path}: its ELF headers are damaged or cut short") from error
+        machine = MACHINES.get(elf["e_machine"], str(elf["e_machine"]))
+        tags = [tag for segment in _dynamic(elf) for tag in segment.iter_tags()]
+        needed = tuple(tag.needed for tag in tags if tag.entry.d_tag == "DT_NEEDED")
+        soname = next((tag.soname for tag in tags if tag.entry.d_tag == "DT_SONAME"), None)
+    except _DAMAGED as error:
+        raise _damaged(path) from error
     return Elf(machine=machine, needed=needed, soname=soname)
 
 
@@ -94,27 +93,27 @@ def read_image(path: Path) -> Image:
     Raises:
         ToolError: It cannot be read, or is no ELF file or a damaged one.
     """
-    data = _read(path)
+    elf = _open(path)
     try:
-        segments = _segments(data)
         loaded = tuple(
-            Segment(address=address, offset=offset, size=size)
-            for kind, offset, address, size in segments
-            if kind == _PT_LOAD
+            Segment(address=one["p_vaddr"], offset=one["p_offset"], size=one["p_filesz"])
+            for one in elf.iter_segments("PT_LOAD")
         )
-        image = Image(data=data, segments=loaded, pointers={})
-        pointers = _pointers(image, dict(_dynamic_entries(data, segments)))
-    except (struct.error, ValueError, KeyError) as error:
-        raise ToolError(f"reading {path}: its ELF headers are damaged or cut short") from error
+        image = Image(data=elf.stream.getvalue(), segments=loaded, pointers={})
+        tags = {tag.entry.d_tag: tag.entry.d_val for segment in _dynamic(elf) for tag in segment.iter_tags()}
+        pointers = _pointers(image, tags)
+    except _DAMAGED as error:
+        raise _damaged(path) from error
     return msgspec.structs.replace(image, pointers=pointers)
 
 
-def _pointers(image: Image, tags: Mapping[int, int]) -> dict[int, int]:
-    table, symbols = (image.offset(tags.get(tag, -1)) for tag in (_DT_RELA, _DT_SYMTAB))
+def _pointers(image: Image, tags: dict[str, int]) -> dict[int, int]:
+    # By hand: a library has a hundred thousand, and pyelftools takes seconds for them.
+    table, symbols = (image.offset(tags.get(tag, -1)) for tag in ("DT_RELA", "DT_SYMTAB"))
     if table is None:
         return {}
     pointers = {}
-    for place, kind, value in _RELA.iter_unpack(image.data[table : table + tags[_DT_RELA_BYTES]]):
+    for place, kind, value in _RELA.iter_unpack(image.data[table : table + tags["DT_RELASZ"]]):
         number, symbol = kind & 0xFFFFFFFF, kind >> 32
         if number == _R_AARCH64_RELATIVE:
             pointers[place] = value
@@ -125,46 +124,18 @@ def _pointers(image: Image, tags: Mapping[int, int]) -> dict[int, int]:
     return pointers
 
 
-def _read(path: Path) -> bytes:
+def _open(path: Path) -> ELFFile:
     try:
-        data = path.read_bytes()
+        return ELFFile(io.BytesIO(path.read_bytes()))
     except OSError as error:
         raise ToolError(f"reading {path}: {error.strerror or error}") from error
-    if data[:4] != b"\x7fELF" or len(data) < 64 or data[5] != 1:
-        raise ToolError(f"reading {path}: no (little-endian) ELF file")
-    return data
+    except _DAMAGED as error:
+        raise ToolError(f"reading {path}: no ELF file, or one that is cut short") from error
 
 
-def _segments(data: bytes) -> list[tuple[int, int, int, int]]:
-    """Kind, offset, address and size in the file of every program header."""
-    (table,) = struct.unpack_from("<Q", data, 32)
-    entry_size, count = struct.unpack_from("<HH", data, 54)
-    headers = (struct.unpack_from("<IIQQQQ", data, table + index * entry_size) for index in range(count))
-    return [(kind, offset, address, size) for kind, _, offset, address, _, size in headers]
+def _dynamic(elf: ELFFile) -> list[DynamicSegment]:
+    return list(elf.iter_segments("PT_DYNAMIC"))
 
 
-def _dynamic_entries(data: bytes, segments: Sequence[tuple[int, int, int, int]]) -> list[tuple[int, int]]:
-    for kind, offset, _, size in segments:
-        if kind == _PT_DYNAMIC:
-            return [struct.unpack_from("<QQ", data, offset + at) for at in range(0, size - size % 16, 16)]
-    return []
-
-
-def _dynamic(data: bytes) -> tuple[tuple[str, ...], str | None]:
-    segments = _segments(data)
-    entries = _dynamic_entries(data, segments)
-    address = next((value for tag, value in entries if tag == _DT_STRTAB), None)
-    if address is None:
-        return (), None
-    strings = next(
-        address - virtual + start
-        for kind, start, virtual, length in segments
-        if kind == _PT_LOAD and virtual <= address < virtual + length
-    )
-
-    def text(at: int) -> str:
-        return data[strings + at : data.index(b"\0", strings + at)].decode("utf-8", "replace")
-
-    needed = tuple(text(value) for tag, value in entries if tag == _DT_NEEDED)
-    soname = next((text(value) for tag, value in entries if tag == _DT_SONAME), None)
-    return needed, soname
+def _damaged(path: Path) -> ToolError:
+    return ToolError(f"reading {path}: its ELF headers are damaged or cut short")
