@@ -43,7 +43,7 @@ class Estimate(msgspec.Struct, frozen=True, kw_only=True):
     Attributes:
         level: Share of networks whose latency the interval holds, e.g. 0.9; None where its width is a guess.
         networks: How many networks the width was learned from; 0 where it is a guess.
-        interval: What the interval is, in words.
+        interval: The kind of interval, in words.
         reasons: Why the interval is wide.
     """
 
@@ -59,7 +59,7 @@ class Estimate(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class EstimateReport(msgspec.Struct, frozen=True, kw_only=True):
-    """The document of `estimate --json`; `network` as of `NetworkCount`."""
+    """The document of `estimate --json`; see `NetworkCount` for `network`."""
 
     model: str
     network: str | None
@@ -104,7 +104,7 @@ def known_count(asked: str | Subject, precision: Precision) -> NetworkCount | No
 
 
 def counting_commands(name: str, subject: Subject | None, precision: Precision) -> str:
-    """What to run to have a model counted, from what there is of it here on.
+    """Commands that have a model counted; those that are done already are left out.
 
     Raises:
         InputError: Nothing is exported under the name, and the zoo has no such model.
@@ -198,7 +198,7 @@ def _estimate(soc: SocModel, count: NetworkCount, threads: int) -> Estimate:
 
 
 class Width(msgspec.Struct, frozen=True, kw_only=True):
-    """How wide an interval is, and from what that is known; see `Estimate`.
+    """Width of an interval and its origin; see `Estimate`.
 
     Attributes:
         error: The ends are the estimate over and times 1 + error.
@@ -211,7 +211,7 @@ class Width(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def _width(soc: SocModel, fit: Fit, count: NetworkCount) -> Width:
-    """The widest of what is known of the network's kind."""
+    """The widest interval that applies to the network."""
     widths = [
         Width(
             error=prediction_error(fit.leave_one_out_rms, fit.networks - COEFFICIENTS),

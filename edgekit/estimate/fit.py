@@ -77,7 +77,7 @@ def _require_one_phone(results: Sequence[Result]) -> None:
 
 
 def _phone(target: DeviceInfo) -> str:
-    """What equal phones have in common, by whatever way they are attached."""
+    """Model and SoC of a phone, which do not depend on how it is attached; else its serial."""
     return f"{target.model} ({target.soc})" if target.model and target.soc else target.serial
 
 
@@ -115,7 +115,7 @@ def _setting(point: Point) -> tuple[str, ...]:
 
 
 def _fit_points(points: Sequence[Point]) -> list[FitPoint]:
-    """The points of networks that were counted; what else there is, and what is taken on trust, is named."""
+    """Points of networks that were counted; others, and those matched by name alone, are warned of."""
     made, unknown, trusted = [], [], []
     for point in points:
         subject = _measured(point)

@@ -97,7 +97,7 @@ class NetworkCount(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fie
     """Instructions of one network.
 
     Attributes:
-        model: What the estimate is asked for.
+        model: The model that the estimate is for.
         network: The model of the shipped counts that has this network, at this input and with these classes;
             None where none is known to. Fits name their networks by it.
         nb_mb: Size of the `.nb`, MB of a million bytes.
@@ -113,7 +113,7 @@ class NetworkCount(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fie
 
 
 class Counts(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """What travels with edgekit; `runtime` holds where a network does not say its own."""
+    """The counts that edgekit ships; `runtime` holds for networks that do not name their own."""
 
     runtime: str
     networks: tuple[NetworkCount, ...]
@@ -123,7 +123,7 @@ class FitPoint(msgspec.Struct, frozen=True, kw_only=True):
     """A measured or published latency beside the network's count.
 
     Attributes:
-        network: As of `NetworkCount`: several points may be of one.
+        network: See `NetworkCount`; several points may be of one network.
     """
 
     network: str

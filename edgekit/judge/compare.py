@@ -1,4 +1,4 @@
-"""Two results against each other: what is slower, what is noise, and what else differs between them."""
+"""Comparison of two results: slower and faster points, noise, and other differences between the files."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ KEY_NAMES = ("model", "engine", "precision", "threads", "batch")
 
 
 class Change(enum.Enum):
-    """What became of a figure."""
+    """Verdict on one point of a comparison."""
 
     SLOWER = "slower"
     FASTER = "faster"
@@ -56,7 +56,7 @@ class Comparison(msgspec.Struct, frozen=True, kw_only=True):
             the comparison; None without an interval and on emulated targets.
         machine_ratio: New over old of the fixed workload that ran beside both, with its interval over
             processes. None where a side has none.
-        differences: What else changed between the two.
+        differences: Other changes between the two points and their files, in words.
     """
 
     model: str
@@ -106,12 +106,12 @@ def compare(old: Result, new: Result, *, threshold: float, anyway: bool = False)
     """Every point that both results have.
 
     Args:
-        old: What it was.
-        new: What it is.
+        old: The earlier result.
+        new: The later result.
         threshold: The slowdown that counts, e.g. 0.03.
         anyway: Compare points in their order although model, engine or device differ.
 
-    What has no counterpart is left out; `left_out` names it.
+    Points without a counterpart are left out; `left_out` names them.
 
     Raises:
         UsageError: Another device or GPU, or no point in common.
@@ -177,7 +177,7 @@ def _check_device(old: Result, new: Result) -> None:
 
 
 def _machine(info: DeviceInfo) -> tuple[object, ...]:
-    """What makes two devices the same: a host's name (its `model`) and a phone's serial may differ."""
+    """Identity of a machine. The name of a host (its `model`) and the serial of a phone are no part of it."""
     local = info.transport == "local"
     clusters = tuple((cluster.cores, cluster.part) for cluster in info.clusters)
     return info.soc, info.abi, local, info.emulated, clusters, None if local else info.model
@@ -197,7 +197,7 @@ def _key(point: Point) -> Key:
 
 
 def _settings(point: Point) -> dict[str, str]:
-    """What may be told apart within one key, and may differ between two files."""
+    """Settings by which points of one key are told apart; they may differ between two files."""
     settings = {f"engine option {name}": value for name, value in point.engine_options.items()}
     settings["power mode"] = "" if point.power_mode is None else point.power_mode.value
     settings["requested cores"] = point.requested_cores or ""
@@ -223,7 +223,7 @@ def _pairs(old: Result, new: Result, *, anyway: bool) -> Iterator[tuple[Point, P
 
 
 def _common(olds: Sequence[Point], news: Sequence[Point]) -> Iterator[tuple[Point, Point]]:
-    """Points of one key: of several those of equal settings, and what is left of them in order."""
+    """Pair points of one key: those of equal settings first, the others in their order."""
     for key in dict.fromkeys(_key(point) for point in news):
         sides = [[point for point in points if _key(point) == key] for points in (olds, news)]
         for point in list(sides[1]):
@@ -365,10 +365,10 @@ def decide(
 
 
 def reconcile(quartiles: tuple[Change, str], medians: tuple[Change, str]) -> tuple[Change, str]:
-    """What lower quartiles say, unless medians, which people read, say a change that these do not.
+    """Verdict of the lower quartiles, unless only the medians, which people read, show a change.
 
-    What has become slower in most inferences and not in the fastest quarter is no noise, and cannot be told
-    from other work that came and went.
+    A point that is slower in most inferences and not in the fastest quarter is not noisy, but may be slowed
+    down by other work that came and went.
     """
     told = {Change.SLOWER, Change.FASTER}
     if medians[0] not in told or quartiles[0] in (medians[0], Change.TOO_NOISY):

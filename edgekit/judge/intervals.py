@@ -20,8 +20,8 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 CONFIDENCE = 0.95
-# What ratios are taken of: other work only adds time, and the quarter of samples below has the least of it.
-# Seen beside each other on noisy machines, it varies by a seventh to a third less than the median.
+# Ratios are taken of this percentile of each process: other work only adds time, and the fastest quarter of
+# samples has the least of it. On noisy machines it varies by a seventh to a third less than the median.
 COMPARED_PERCENTILE = 25
 # Share of the processes left out at each end (K. K. Yuen, The two-sample trimmed t for unequal population
 # variances, Biometrika 61, 1974), and the fewest processes at which that pays: with one outlier in ten it
@@ -52,7 +52,7 @@ def process_medians(point: Point) -> list[float]:
 
 
 def compared_latencies(point: Point) -> list[float]:
-    """The lower quartile of each process of a point, ns: what ratios are taken of."""
+    """Lower quartile of each process of a point, ns. Ratios are taken of these."""
     return [percentile(run.samples_ns, COMPARED_PERCENTILE) for run in point.processes if run.samples_ns]
 
 
@@ -130,7 +130,7 @@ def welch_bounds(old: NDArray[Any], new: NDArray[Any]) -> tuple[Any, Any]:
 
 
 def welch_chance(old: NDArray[Any], new: NDArray[Any]) -> Any:
-    """One-sided p-value of Welch's test that new exceeds old; arguments those of `welch_bounds`."""
+    """One-sided p-value of Welch's test that new exceeds old; arguments: see `welch_bounds`."""
     import numpy
 
     chance = _welch(old, new, alternative="greater").pvalue

@@ -39,7 +39,7 @@ INSTRUCTION_SPREAD = 0.01
 
 
 class Judgement(msgspec.Struct, frozen=True, kw_only=True):
-    """What a point is worth, and every reason with its remedy, the decisive ones first."""
+    """Verdict on a point, and every reason with its remedy, the decisive ones first."""
 
     verdict: Verdict
     reasons: tuple[str, ...]
@@ -69,7 +69,7 @@ def with_verdict(point: Point, *, emulated: bool) -> Point:
 
 
 def unverified(parity: Parity | None, *, asked: int, took: int | None) -> Iterator[str]:
-    """Why what ran may not be what was asked, in words with the remedy.
+    """Reasons why another thing ran than was asked, in words with the remedy.
 
     Args:
         parity: Of its outputs; None where they were not checked.
@@ -116,12 +116,12 @@ def _cores_of(run: ProcessRun, point: Point) -> set[int]:
 def _falls(
     readings: Iterable[tuple[Environment, set[int]]], read: Callable[[CoreState], int | None], verb: str
 ) -> list[str]:
-    """Cores of which something in kHz is at a reading less than the most that it was.
+    """Name the cores whose frequency, or its limit, fell below its highest earlier reading.
 
     Args:
-        readings: Each with the cores that count in it; none named, all count.
-        read: What is compared.
-        verb: What the core did.
+        readings: Each with the cores that are looked at; an empty set stands for all.
+        read: Takes the frequency or the limit, kHz, from the state of a core.
+        verb: "fell" or "was limited", for the words.
     """
     most: dict[int, int] = {}
     falls = []
@@ -149,7 +149,7 @@ def _throttle_counts(readings: Sequence[Environment]) -> list[str]:
 
 
 def _gpu_drops(states: Sequence[GpuState]) -> list[str]:
-    """What slowed a GPU down while it computed, by its own account or by its clock."""
+    """Reasons that a GPU gave for a lower clock while it computed, and a fall of its clock."""
     found = {reason for state in states for reason in state.throttle_reasons or ()}
     drops = [f"the GPU was slowed down ({reason})" for reason in GPU_THROTTLING if reason in found]
     clocks = [
@@ -163,7 +163,7 @@ def _gpu_drops(states: Sequence[GpuState]) -> list[str]:
 
 
 def _temperature_rises(readings: Sequence[Environment]) -> list[str]:
-    """Zones that were at some reading hotter than at the first that has them."""
+    """The first zone that became hotter by the limit than at its first reading."""
     first: dict[str, float] = {}
     for reading in readings:
         for zone, now in reading.temperatures_celsius.items():
@@ -222,7 +222,7 @@ def _circumstances(point: Point) -> Iterator[str]:
 
 
 def disturbances(before: Environment, after: Environment) -> Iterator[str]:
-    """What else used the machine between two readings, in words with the remedy."""
+    """Other work on the machine between two readings, in words with the remedy."""
     busy = sorted({*(before.busy_processes or ()), *(after.busy_processes or ())})
     if busy:
         yield f"other processes were busy ({', '.join(busy[:3])}): end them and measure again"
@@ -259,7 +259,7 @@ def _shapes(processes: Sequence[ProcessRun]) -> Iterator[str]:
 
 
 def _between(point: Point) -> Iterator[str]:
-    """Whether processes agree; where an interval over them was asked for, that says it better."""
+    """Whether processes agree; not looked at where `--target-ci` asked for an interval over them."""
     medians = process_medians(point)
     if point.requested_ci is not None:
         return
@@ -272,7 +272,7 @@ def _between(point: Point) -> Iterator[str]:
 
 
 def _drift(samples: Sequence[int]) -> float:
-    """The last third's median over the first's, less one."""
+    """Median of the last third of the samples over the median of the first third, less one."""
     third = len(samples) // 3
     return median(samples[-third:]) / median(samples[:third]) - 1 if third else 0.0
 

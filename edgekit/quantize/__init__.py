@@ -1,1 +1,1 @@
-"""int8 artifacts from float ones, and the measurement of what they cost in accuracy."""
+"""int8 artifacts from float ones, and their loss of accuracy."""

@@ -38,7 +38,7 @@ class Calibration(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def check_request(subject: Subject, formats: Sequence[str], nb_targets: Sequence[str]) -> None:
-    """Refuse what is known to go wrong, and what there is no float artifact for, before any work.
+    """Refuse targets that compute nonsense, and formats without a float artifact, before any work.
 
     Raises:
         UnsupportedError: An int8 `.nb` for x86, or int8 together with fp16.
@@ -72,11 +72,11 @@ def quantize(
     Args:
         directory: The artifact directory with the float artifacts.
         manifest: Its manifest.
-        calibration: What activations look like.
+        calibration: Preprocessed pictures, from which the ranges of activations are taken.
         staging: An empty directory.
         formats: Which of `FORMATS`.
         install: Whether opt may be installed on the way.
-        progress: Told what is going on.
+        progress: Called with a line for people at every step.
 
     Returns:
         The new entries of the manifest.

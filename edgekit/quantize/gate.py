@@ -1,4 +1,4 @@
-"""Whether int8 loses more than it may, by the interval of what was lost on the held-back pictures."""
+"""Whether int8 loses more than it may, by the interval of its loss on the held-back pictures."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ def check_loss(name: str, agreement: Share, drop: Drop | None, max_drop: float) 
     """Judge one artifact by the lost Top-1, or by the answers that differ where the pictures have no labels.
 
     Args:
-        name: What is judged, for the message.
+        name: Model and artifact, for the message.
         agreement: Share of pictures on which both precisions answer alike.
         drop: The fall of Top-1, where the pictures have labels.
         max_drop: Percentage points that may be lost.

@@ -1,4 +1,4 @@
-"""Quantise a model and measure at once what that gave and what it cost."""
+"""Quantise a model and measure size, agreement and speed of the int8 artifacts at once."""
 
 from __future__ import annotations
 
@@ -40,10 +40,10 @@ ENGINE_OF = {kind: rung_engine(kind) for kind in (ArtifactKind.ONNX_INT8, Artifa
 
 
 class QuantizeSettings(msgspec.Struct, frozen=True, kw_only=True):
-    """What to quantise with, and how to judge it.
+    """Pictures to quantise with, formats, and the limit of the loss.
 
     Attributes:
-        calibration: Directory of pictures that show what activations look like.
+        calibration: Directory of pictures from which the ranges of activations are taken.
         held_back: Directory of other pictures to measure on; None keeps pictures of `calibration`.
         list_path: Labels of the held-back pictures (`path label`): accuracy is measured, not agreement.
         formats: `onnx`, `nb`.
@@ -68,7 +68,7 @@ class Quantized(msgspec.Struct, frozen=True, kw_only=True):
     Attributes:
         size_ratio: Bytes over the float artifact's.
         agreement: Share of held-back pictures with the float artifact's best class; None for an `.nb`, which
-            this machine cannot run: it computes what the `paddle-int8` program does.
+            this machine cannot run: it computes like the `paddle-int8` program.
         top1_drop: Against the float artifact, where the pictures have labels.
         speed: Latencies of both; None for an `.nb`.
     """
@@ -82,7 +82,7 @@ class Quantized(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class QuantizeResult(msgspec.Struct, frozen=True, kw_only=True):
-    """What `quantize` found."""
+    """The document of `quantize --json`."""
 
     model: str
     directory: str
@@ -243,7 +243,7 @@ def _measure(
     held_back: Sequence[tuple[Picture, int | None]],
     settings: QuantizeSettings,
 ) -> tuple[tuple[Quantized, ...], tuple[str, ...]]:
-    """Size and agreement of every artifact, and what was wrong with held-back pictures."""
+    """Size and agreement of every artifact, and the errors of unreadable held-back pictures."""
     measured = []
     unread: tuple[str, ...] = ()
     for artifact in made.values():
