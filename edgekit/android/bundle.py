@@ -25,10 +25,11 @@ from edgekit.android.model_file import (
 )
 from edgekit.android.project import MODELS, SAMPLES, open_project
 from edgekit.android.samples import EncodedSample, make_samples
-from edgekit.convert.manifest import find_artifacts, usable_artifact, verify_files
+from edgekit.convert.manifest import find_artifacts, require_answer, usable_artifact, verify_files
 from edgekit.core.artifact import LABELS_NAME, Artifact, ArtifactKind, Manifest
 from edgekit.core.parity import MAX_RELATIVE_ERROR
-from edgekit.errors import InputError
+from edgekit.core.spec import AnswerKind
+from edgekit.errors import InputError, UnsupportedError
 from edgekit.vision.labels import encode_labels, read_own_labels
 
 APP_KINDS = (
@@ -157,6 +158,13 @@ def _required(manifest: Manifest, kind: ArtifactKind, anyway: bool) -> Artifact:
 
 def _check_fit(manifest: Manifest, samples: Sequence[EncodedSample]) -> None:
     """Refuse a model that the app would refuse at its start."""
+    require_answer(manifest, "bundling", AnswerKind.TOPK)
+    if manifest.preprocess.steps or manifest.output_activation not in ("softmax", "none"):
+        raise UnsupportedError(
+            f"bundling {manifest.name}: the app resizes the short side, crops a square and answers with "
+            "softmax; this model wants other steps, or its scores are none of softmax",
+            hint=f"edgekit predict {manifest.name} IMAGE",
+        )
     crop = manifest.preprocess.crop_size
     shape = manifest.inputs[0].shape
     if len(shape) != 4 or tuple(shape[1:]) != (3, crop, crop) or manifest.inputs[0].dtype != "float32":

@@ -13,7 +13,7 @@ from edgekit.convert.manifest import DEFAULT_ROOT, find_artifacts
 from edgekit.core.spec import Precision
 from edgekit.engines.registry import PREDICT_ENGINE
 from edgekit.errors import UsageError
-from edgekit.predict.predict import DEFAULT_TOP_K, Predictor, Settings
+from edgekit.predict.predict import Predictor, Settings
 from edgekit.targets.target import HostTarget, Subject
 from edgekit.vision.pictures import iterate_pictures
 
@@ -41,8 +41,10 @@ class EdgeKit:
         batch_size: Pictures a batch.
         threads: Threads of each worker.
         workers: Processes side by side; with more than one, batches are computed a little ahead.
-        top_k: At most so many classes a picture.
-        threshold: Classes with a lower probability are left out.
+        top_k: At most so many classes a picture; None takes what the model's configuration says, else 5, and
+            of a multi-label model all that pass.
+        threshold: Classes with a lower score are left out; of a model that answers by threshold, in the place
+            of its own.
         labels: A label file in the place of the model's own.
         reduced_decode: Decode large JPEGs at a fraction of their size: faster, some answers change.
         root: Where `edgekit export` puts artifact directories.
@@ -63,7 +65,7 @@ class EdgeKit:
         batch_size: int = 1,
         threads: int = 1,
         workers: int = 1,
-        top_k: int = DEFAULT_TOP_K,
+        top_k: int | None = None,
         threshold: float | None = None,
         labels: str | Path | None = None,
         reduced_decode: bool = False,
@@ -73,7 +75,7 @@ class EdgeKit:
         for option, value in (
             ("batch_size", batch_size), ("threads", threads), ("workers", workers), ("top_k", top_k)
         ):  # fmt: skip
-            if value < 1:
+            if value is not None and value < 1:
                 raise UsageError(f"EdgeKit: {option}={value}", hint=f"{option} is at least 1")
         directory, manifest = find_artifacts(name, Path(root))
         settings = Settings(
@@ -100,7 +102,8 @@ class EdgeKit:
 
         Yields:
             A list with a dict for every picture of a batch: `class_ids`, `scores`, `label_names` (best
-            first) and `filename` (`bytes 0` and `array 0` for what has no name).
+            first; of a multi-label model those that reach their threshold, in order of class) and `filename`
+            (`bytes 0` and `array 0` for what has no name).
 
         Raises:
             RunnerError: The engine failed.

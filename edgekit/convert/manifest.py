@@ -20,8 +20,8 @@ from edgekit.core.artifact import (
     Manifest,
     Origin,
 )
-from edgekit.core.spec import Precision
-from edgekit.errors import InputError, ParityError
+from edgekit.core.spec import AnswerKind, Precision
+from edgekit.errors import InputError, ParityError, UnsupportedError
 
 DEFAULT_ROOT = Path("models")
 
@@ -80,6 +80,26 @@ def _check(manifest: Manifest, path: Path, redo: str) -> None:
 
 def _stays_inside(name: str) -> bool:
     return name not in ("", ".", "..") and PurePosixPath(name).name == name and "\0" not in name
+
+
+def require_answer(manifest: Manifest, doing: str, *kinds: AnswerKind) -> None:
+    """Refuse a model that answers otherwise than a consumer can.
+
+    Args:
+        manifest: The model.
+        doing: What is done with it, e.g. `serving`.
+        kinds: The kinds of answers that the consumer knows.
+
+    Raises:
+        UnsupportedError: The model answers by another kind.
+    """
+    if manifest.postprocess.kind not in kinds:
+        known = " or ".join(kind.value for kind in kinds)
+        raise UnsupportedError(
+            f"{doing} {manifest.name}: it answers by the kind {manifest.postprocess.kind.value}; {known} is "
+            "needed",
+            hint=f"edgekit predict {manifest.name} IMAGE answers with it",
+        )
 
 
 def write_manifest(directory: Path, manifest: Manifest) -> None:

@@ -7,7 +7,7 @@ import enum
 import msgspec
 
 from edgekit.core.parity import Parity
-from edgekit.core.spec import Precision, Preprocess
+from edgekit.core.spec import AnswerKind, Postprocess, Precision, Preprocess
 
 MANIFEST_SCHEMA_VERSION = 1
 MANIFEST_NAME = "manifest.json"
@@ -133,8 +133,9 @@ class Manifest(msgspec.Struct, frozen=True, kw_only=True):
         model: Name of the zoo's model, None for an imported one.
         source: Where the weights came from: `pretrained`, `random (seed 0)`, a file name, an import.
         source_sha256: Hash of the weight file or the imported model; None for random weights.
-        output_activation: `softmax` or `sigmoid` where the outputs are probabilities already, `none` where
-            they are logits; nobody applies it twice.
+        output_activation: `softmax` where the scores are the classes' probabilities already, `sigmoid` where
+            each is a probability of its own, `none` for logits; nobody applies it twice.
+        postprocess: How scores become an answer.
         labels: File name of the label list in the directory, one label a line in order of class.
         parity: Results of the last `verify`, by rung. A rung that failed stays here, with its reason,
             whether or not its artifact was kept.
@@ -153,6 +154,7 @@ class Manifest(msgspec.Struct, frozen=True, kw_only=True):
     num_classes: int
     output_activation: str
     preprocess: Preprocess
+    postprocess: Postprocess = Postprocess()
     labels: str | None
     inputs: tuple[TensorSpec, ...]
     outputs: tuple[TensorSpec, ...]
@@ -162,6 +164,11 @@ class Manifest(msgspec.Struct, frozen=True, kw_only=True):
     recipe: dict[str, str] = {}
     origin: Origin | None = None
     command: str | None = None
+
+    @property
+    def needs_softmax(self) -> bool:
+        """Whether the scores are logits of classes that exclude each other."""
+        return self.output_activation == "none" and self.postprocess.kind is not AnswerKind.MULTILABEL
 
     def artifact(self, kind: ArtifactKind) -> Artifact | None:
         return self.artifacts.get(kind.value)

@@ -12,7 +12,8 @@ import msgspec
 
 from edgekit import __version__
 from edgekit._files import sha256_file
-from edgekit.core.spec import Precision
+from edgekit.convert.manifest import require_answer
+from edgekit.core.spec import AnswerKind, Postprocess, Precision
 from edgekit.errors import EdgekitError, InputError, ParityError, ToolError, UnsupportedError
 from edgekit.evaluate.journal import Identity, Journal, Seen
 from edgekit.evaluate.tally import (
@@ -29,7 +30,7 @@ from edgekit.predict.lanes import Route, Scored, batched, fixed_batch, open_lane
 from edgekit.targets.target import HostTarget, Subject, Target
 from edgekit.vision.lists import Labelled, count_list, read_list
 from edgekit.vision.pictures import Picture
-from edgekit.vision.topk import top_classes
+from edgekit.vision.topk import ranked_classes
 
 TOP_K = 5
 DEFAULT_BATCH_SIZE = 8
@@ -85,11 +86,12 @@ def evaluate(
         The result, written to `plan.output` too.
 
     Raises:
-        UnsupportedError: No engine can do what is asked.
+        UnsupportedError: No engine can do what is asked, or the model gives several labels a picture.
         InputError: The list is wrong, none of its pictures can be read, or the model lacks an artifact.
         RunnerError, DeviceError, DeviceLostError: A runner failed.
         OutputError: The results cannot be written.
     """
+    require_answer(subject.manifest, "evaluating", AnswerKind.TOPK, AnswerKind.THRESHOLD)
     started_at = datetime.now(timezone.utc).isoformat(timespec="seconds")
     total = count_list(plan.list_path, subject.manifest.num_classes)
     routes, skipped = _plan_routes(target, subject, plan)
@@ -202,7 +204,7 @@ def _run(
         subject, routes, workers=plan.workers, threads=plan.threads, batch_size=batch_size
     ) as lanes, contextlib.closing(score_batches(lanes, batched(items, batch_size))) as results:  # fmt: skip
         for scored in results:
-            journal.append(list(_seen(scored)))
+            journal.append(list(_seen(scored, subject.manifest.postprocess)))
             progress(journal.done, total)
 
 
@@ -211,7 +213,7 @@ def _picture(data: Path, entry: Labelled) -> Picture:
     return Picture(name=str(path), source=path)
 
 
-def _seen(scored: Scored) -> Iterator[Seen]:
+def _seen(scored: Scored, rule: Postprocess) -> Iterator[Seen]:
     rows = {position: row for row, position in enumerate(scored.positions)}
     errors = iter(scored.unreadable)
     for position in range(len(scored.items)):
@@ -221,7 +223,7 @@ def _seen(scored: Scored) -> Iterator[Seen]:
             continue
         yield Seen(
             top=tuple(
-                tuple(int(index) for index in top_classes(scores[rows[position]], TOP_K))
+                tuple(int(index) for index in ranked_classes(scores[rows[position]], TOP_K, rule))
                 for scores in scored.scores
             )
         )

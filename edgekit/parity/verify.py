@@ -307,7 +307,7 @@ def _inputs(
     import numpy
 
     preprocess = subject.manifest.preprocess
-    fits = subject.input_shape == (3, preprocess.crop_size, preprocess.crop_size)
+    fits = subject.input_shape == (3, *preprocess.size)
     if pictures and not fits:
         raise InputError(
             f"verifying {subject.manifest.name}: its inputs are no pictures of its preprocessing",

@@ -222,7 +222,7 @@ class Lane(Killable):
                 f"{session.label}: the output is not finite (NaN or infinity)",
                 hint=f"edgekit verify {self._subject.manifest.name}",
             )
-        if self._subject.manifest.output_activation == "none":
+        if self._subject.manifest.needs_softmax:
             rows = softmax(rows)
         return rows, inferred.latency_ns
 

@@ -22,7 +22,6 @@ from edgekit.vision.pictures import Unreadable
 from edgekit.vision.topk import Prediction, to_prediction
 
 DEFAULT_BATCH_SIZE = 8
-DEFAULT_TOP_K = 5
 
 
 class Settings(msgspec.Struct, frozen=True, kw_only=True):
@@ -32,8 +31,8 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
         threads: Of each runner.
         batch_size: Pictures a batch; None takes 8, or what the artifact was made for.
         workers: Runners side by side, each with a thread of this process that decodes for it.
-        top_k: At most so many classes a picture.
-        threshold: Classes with a lower probability are left out.
+        top_k: At most so many classes a picture; None leaves it to the model (`to_prediction`).
+        threshold: Classes with a lower score are left out.
         labels: A label file or set in the place of the model's own.
         reduced_decode: Decode large JPEGs at a fraction of their size: faster, other answers now and then.
     """
@@ -43,7 +42,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     threads: int = 1
     batch_size: int | None = None
     workers: int = 1
-    top_k: int = DEFAULT_TOP_K
+    top_k: int | None = None
     threshold: float | None = None
     labels: Path | None = None
     reduced_decode: bool = False
@@ -91,6 +90,7 @@ class Predictor:
             batch_size, workers = share_out(count, batch_size, workers)
         self.batch_size = batch_size
         self._labels = _labels(subject, settings.labels)
+        self._rule = subject.manifest.postprocess
         self._stack = contextlib.ExitStack()
         self._lanes = self._stack.enter_context(
             open_lanes(
@@ -129,6 +129,7 @@ class Predictor:
                     to_prediction(
                         row,
                         scored.items[position].name,
+                        rule=self._rule,
                         top_k=settings.top_k,
                         threshold=settings.threshold,
                         labels=self._labels,

@@ -220,7 +220,7 @@ class BatchingEngine:
         if not np.isfinite(rows).all():
             raise RunnerError(f"serving {self.manifest.name}: the output is not finite")
         self._on_batch(count)
-        return softmax(rows) if self.manifest.output_activation == "none" else rows
+        return softmax(rows) if self.manifest.needs_softmax else rows
 
     def _infer(self, session: RunnerSession, batch: int, count: int) -> tuple[Rows, int]:
         """Outputs of the first inputs of a batch, and the inference's ns."""

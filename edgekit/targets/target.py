@@ -56,7 +56,8 @@ class Subject(msgspec.Struct, frozen=True, kw_only=True):
     def input_shape(self) -> tuple[int, ...]:
         """Of one input, without the batch; a free size other than the batch is the preprocessing's crop."""
         sizes = self.manifest.inputs[0].shape[1:]
-        return tuple(self.manifest.preprocess.crop_size if size is None else size for size in sizes)
+        pictures = (None,) * (len(sizes) - 2) + self.manifest.preprocess.size
+        return tuple(own or wanted or 1 for own, wanted in zip(sizes, pictures[-len(sizes) :], strict=True))
 
 
 class Placed(msgspec.Struct, frozen=True, kw_only=True):

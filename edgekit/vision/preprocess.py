@@ -11,7 +11,15 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from edgekit.core.spec import ChannelOrder, Interpolation, Preprocess, ResizeBackend
+from edgekit.core.spec import (
+    ChannelOrder,
+    Crop,
+    Interpolation,
+    Preprocess,
+    Resize,
+    ResizeBackend,
+    scaled_size,
+)
 from edgekit.errors import InputError
 from edgekit.vision.decode import load_cv2
 
@@ -23,6 +31,13 @@ if TYPE_CHECKING:
 
 # A resize that keeps the aspect makes a 1x10000 picture 256x2560000; beyond this it is refused.
 MAX_RESIZED_PIXELS = 1 << 26
+_OPENCV = {
+    Interpolation.NEAREST: "INTER_NEAREST",
+    Interpolation.BILINEAR: "INTER_LINEAR",
+    Interpolation.BICUBIC: "INTER_CUBIC",
+    Interpolation.AREA: "INTER_AREA",
+    Interpolation.LANCZOS: "INTER_LANCZOS4",
+}
 
 
 class Preprocessor:
@@ -31,13 +46,19 @@ class Preprocessor:
     def __init__(self, parameters: Preprocess) -> None:
         import numpy as np
 
-        if parameters.resize_short is not None and parameters.resize_short < parameters.crop_size:
+        first = parameters.geometry[0]
+        if (
+            not parameters.steps
+            and parameters.resize_short is not None
+            and parameters.resize_short < parameters.crop_size
+        ):
             raise InputError(
                 f"preprocessing: the short side of {parameters.resize_short} pixels is less than the crop of "
                 f"{parameters.crop_size}",
                 hint="correct resize_short or crop_size in the manifest's preprocess",
             )
         self.parameters = parameters
+        self._geometry = parameters.geometry
         self._cv2 = load_cv2()
         levels = np.arange(256, dtype=np.float32)
         self._tables = [
@@ -46,46 +67,34 @@ class Preprocessor:
         ]
         # Pixels are BGR; this is where each channel of the network's order stands in them.
         self._planes = (2, 1, 0) if parameters.channel_order is ChannelOrder.RGB else (0, 1, 2)
+        # A crop comes out of the picture as it is, so a picture that is cropped first is decoded whole.
+        self.shrink_to = (first.short or max(first.size or ())) if isinstance(first, Resize) else None
+        """The short side that a reduced decode must leave, pixels; None where it must not reduce."""
 
     @property
     def shape(self) -> tuple[int, int, int]:
         """Channels, height, width of one preprocessed picture."""
-        return (3, self.parameters.crop_size, self.parameters.crop_size)
-
-    @property
-    def shrink_to(self) -> int:
-        """The short side that a reduced decode must leave, pixels."""
-        return self.parameters.resize_short or self.parameters.crop_size
+        return (3, *self.parameters.size)
 
     def resize_and_crop(self, pixels: Pixels, name: str = "the picture") -> Pixels:
-        """uint8[H,W,3] to uint8[crop_size,crop_size,3], channels in the order they came in.
+        """uint8[H,W,3] to uint8[height,width,3] of `shape`, channels in the order they came in.
 
         Raises:
-            InputError: The sides are so unequal that the resized picture would not fit into memory.
+            InputError: The sides are so unequal that the resized picture would not fit into memory, or the
+                picture is smaller than a crop.
         """
-        parameters = self.parameters
-        height, width = pixels.shape[:2]
-        if parameters.resize_short is None:
-            squeezed: Pixels = self._resize(pixels, parameters.crop_size, parameters.crop_size)
-            return squeezed
-        ratio = float(parameters.resize_short) / min(width, height)
-        new_width, new_height = round(width * ratio), round(height * ratio)
-        if new_width * new_height > MAX_RESIZED_PIXELS:
-            raise InputError(
-                f"preprocessing {name}: {width}x{height} pixels would become {new_width}x{new_height}",
-                hint="crop it first: its sides are too unequal",
+        for step in self._geometry:
+            pixels = (
+                self._crop(pixels, step, name) if isinstance(step, Crop) else self._resize(pixels, step, name)
             )
-        resized: Pixels = self._resize(pixels, new_width, new_height)
-        left = (new_width - parameters.crop_size) // 2
-        top = (new_height - parameters.crop_size) // 2
-        return resized[top : top + parameters.crop_size, left : left + parameters.crop_size]
+        return pixels
 
     def write(self, pixels: Pixels, out: NDArray[np.float32], name: str = "the picture") -> None:
         """Preprocess one decoded picture into its place in a batch.
 
         Args:
             pixels: uint8[H,W,3] BGR, contiguous, as `decode` gives.
-            out: float32[3,crop_size,crop_size], contiguous; is overwritten.
+            out: float32 of `shape`, contiguous; is overwritten.
             name: What to call the picture in errors.
         """
         planes = self._cv2.split(self.resize_and_crop(pixels, name))
@@ -93,27 +102,43 @@ class Preprocessor:
             self._cv2.LUT(planes[plane], table, dst=out[channel])
 
     def __call__(self, pixels: Pixels, name: str = "the picture") -> NDArray[np.float32]:
-        """Preprocess one decoded picture (uint8[H,W,3] BGR) to float32[3,crop_size,crop_size]."""
+        """Preprocess one decoded picture (uint8[H,W,3] BGR) to float32 of `shape`."""
         import numpy as np
 
         out = np.empty(self.shape, np.float32)
         self.write(pixels, out, name)
         return out
 
-    def _resize(self, pixels: Pixels, width: int, height: int) -> Any:
-        if self.parameters.resize_backend is ResizeBackend.PILLOW:
-            return _resize_by_pillow(pixels, width, height, self.parameters.interpolation)
-        cubic = self.parameters.interpolation is Interpolation.BICUBIC
-        flag = self._cv2.INTER_CUBIC if cubic else self._cv2.INTER_LINEAR
-        return self._cv2.resize(pixels, (width, height), interpolation=flag)
+    def _crop(self, pixels: Pixels, step: Crop, name: str) -> Pixels:
+        (height, width), (new_height, new_width) = pixels.shape[:2], step.size
+        if height < new_height or width < new_width:
+            raise InputError(
+                f"preprocessing {name}: {width}x{height} pixels are less than the crop of "
+                f"{new_width}x{new_height}",
+                hint="take it out, or give larger pictures",
+            )
+        left, top = (width - new_width) // 2, (height - new_height) // 2
+        return pixels[top : top + new_height, left : left + new_width]
+
+    def _resize(self, pixels: Pixels, step: Resize, name: str) -> Pixels:
+        height, width = size = pixels.shape[0], pixels.shape[1]
+        new_height, new_width = step.size or scaled_size(size, step.short or min(size))
+        if new_width * new_height > MAX_RESIZED_PIXELS:
+            raise InputError(
+                f"preprocessing {name}: {width}x{height} pixels would become {new_width}x{new_height}",
+                hint="crop it first: its sides are too unequal",
+            )
+        if step.backend is ResizeBackend.PILLOW:
+            return _resize_by_pillow(pixels, new_width, new_height, step.interpolation)  # type: ignore[no-any-return]
+        flag = getattr(self._cv2, _OPENCV[step.interpolation])
+        return self._cv2.resize(pixels, (new_width, new_height), interpolation=flag)  # type: ignore[no-any-return]
 
 
 def _resize_by_pillow(pixels: Pixels, width: int, height: int, interpolation: Interpolation) -> Any:
     import numpy as np
     from PIL import Image
 
-    cubic = interpolation is Interpolation.BICUBIC
-    resample = Image.Resampling.BICUBIC if cubic else Image.Resampling.BILINEAR
+    resample = Image.Resampling[interpolation.name]
     picture = Image.fromarray(pixels)
     # Columns first, as every Pillow did that networks were trained with: from 13 on it sometimes begins with
     # the rows, which moves pixels by a level or two. A side that keeps its length is not resampled.

@@ -7,20 +7,23 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
+from edgekit.core.spec import AnswerKind, Postprocess
+
 if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
 # PaddleClas rounds scores to five decimals (release 2.6, deploy/python/postprocess.py, Topk).
 SCORE_DECIMALS = 5
+DEFAULT_TOP_K = 5
 
 
 class Prediction(msgspec.Struct, frozen=True, kw_only=True):
-    """The answer for one picture: PaddleClas's four keys, best class first.
+    """The answer for one picture: PaddleClas's four keys.
 
     Attributes:
-        class_ids: Class numbers.
-        scores: Their probabilities, rounded to five decimals.
+        class_ids: Class numbers, the best first; of a multi-label model, in order of class.
+        scores: Their scores, rounded to five decimals: probabilities, where the model gives such.
         label_names: Their names; empty where the model has no labels.
         filename: The picture's path as it was given, or `array 0`, `bytes 0`.
     """
@@ -64,32 +67,73 @@ def top_classes(row: NDArray[np.float32], k: int) -> NDArray[np.intp]:
     return candidates[np.argsort(-row[candidates], kind="stable")[:k]]
 
 
+def ranked_classes(row: NDArray[np.float32], k: int, rule: Postprocess | None = None) -> NDArray[np.intp]:
+    """The `k` best classes as a single-label model ranks them: the one that `rule` decides on comes first."""
+    import numpy as np
+
+    best = top_classes(row, k)
+    if rule is None or rule.kind is not AnswerKind.THRESHOLD:
+        return best
+    chosen, _ = _decided(row, rule, rule.thresholds[0])
+    ranked: NDArray[np.intp] = np.concatenate([[chosen], best[best != chosen]])[:k].astype(np.intp)
+    return ranked
+
+
 def to_prediction(
     row: NDArray[np.float32],
     filename: str,
     *,
-    top_k: int,
+    rule: Postprocess | None = None,
+    top_k: int | None = None,
     threshold: float | None = None,
     labels: Sequence[str] | None = None,
 ) -> Prediction:
-    """The best classes of one picture.
+    """The answer for one picture.
 
     Args:
-        row: float32[C] probabilities.
+        row: float32[C] scores.
         filename: Stored with the answer.
-        top_k: At most so many classes.
-        threshold: Classes with a lower probability are left out.
+        rule: How the model answers; None is by its best classes.
+        top_k: At most so many classes; None takes the rule's number, else `DEFAULT_TOP_K`, and of a
+            multi-label model all that pass.
+        threshold: Of a single-label model, classes with a lower score are left out; of the other kinds, it
+            takes the place of the rule's thresholds.
         labels: Name of every class, in order.
     """
-    best = top_classes(row, top_k)
-    classes: list[int] = best.tolist()
-    scores: list[float] = row[best].tolist()
-    if threshold is not None:
-        classes = [index for index, score in zip(classes, scores, strict=True) if score >= threshold]
-        scores = scores[: len(classes)]
+    classes, scores = _chosen(row, rule or Postprocess(), top_k, threshold)
     return Prediction(
         class_ids=tuple(classes),
         scores=tuple(round(score, SCORE_DECIMALS) for score in scores),
         label_names=tuple(labels[index] for index in classes) if labels else (),
         filename=filename,
     )
+
+
+def _chosen(
+    row: NDArray[np.float32], rule: Postprocess, top_k: int | None, threshold: float | None
+) -> tuple[list[int], list[float]]:
+    import numpy as np
+
+    if rule.kind is AnswerKind.THRESHOLD:
+        chosen, score = _decided(row, rule, rule.thresholds[0] if threshold is None else threshold)
+        return [chosen], [score]
+    if rule.kind is AnswerKind.MULTILABEL:
+        limits = np.asarray(rule.thresholds if threshold is None else (threshold,), np.float32)
+        passing = np.flatnonzero(row >= limits)
+        if top_k is not None and passing.size > top_k:
+            passing = np.sort(passing[top_classes(row[passing], top_k)])
+        return passing.tolist(), row[passing].tolist()
+    best = top_classes(row, top_k or rule.top_k or DEFAULT_TOP_K)
+    if threshold is not None:
+        best = best[row[best] >= np.float32(threshold)]
+    return best.tolist(), row[best].tolist()
+
+
+def _decided(row: NDArray[np.float32], rule: Postprocess, threshold: float) -> tuple[int, float]:
+    """The one class that PaddleClas's ThreshOutput answers, and its score."""
+    if row.size == 2:
+        score = float(row[1])
+        return (1, score) if row[1] >= threshold else (0, 1 - score)
+    best = int(row.argmax())
+    chosen = best if row[best] > threshold else rule.default_class
+    return chosen, float(row[chosen])

@@ -96,10 +96,15 @@ def _read_cases() -> Cases:
         "read_no_artifact": ("no artifact is bundled", _set(artifacts=[])),
         "read_no_sample": ("no sample is bundled", _set(samples=[])),
         "read_other_name": ("describes another model", _set(name="somebody")),
+        "read_other_steps": (
+            '"steps": this app resizes the short side',
+            lambda place: _edit(place, lambda document: document["preprocess"].update(steps=STEPS)),
+        ),
         "read_outside": ("no plain file name", _set(labels={"file": "../labels.txt", "sha256": "0"})),
     }
 
 
+STEPS = [{"step": "resize", "size": [224, 224]}]
 FED = {"layout": "NCHW", "dtype": "float32"}
 
 

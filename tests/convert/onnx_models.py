@@ -21,8 +21,10 @@ def classifier(
     extra_input: bool = False,
     strange: bool = False,
     chaotic: bool = False,
+    width: int | None = None,
+    end: str = "Identity",
 ) -> Path:
-    """Conv, batch norm, activation, pooling, flatten, Gemm; NCHW, three channels, no softmax.
+    """Conv, batch norm, activation, pooling, flatten, Gemm, `end`; NCHW, three channels, square or not.
 
     A chaotic one computes sines of huge angles last, so that no two engines agree on its scores.
     """
@@ -58,8 +60,8 @@ def classifier(
     elif extra_input:
         nodes.append(helper.make_node("Add", ["g", "offset"], ["scores"]))
     else:
-        nodes.append(helper.make_node("Identity", ["g"], ["scores"]))
-    inputs = [helper.make_tensor_value_info("input", TensorProto.FLOAT, [batch, 3, side, side])]
+        nodes.append(helper.make_node(end, ["g"], ["scores"]))
+    inputs = [helper.make_tensor_value_info("input", TensorProto.FLOAT, [batch, 3, side, width or side])]
     if extra_input:
         inputs.append(helper.make_tensor_value_info("offset", TensorProto.FLOAT, [batch, CLASSES]))
     graph = helper.make_graph(

@@ -106,6 +106,27 @@ def test_another_file_than_exported_is_refused(program: Path, doc_ori: Path, tmp
 
 
 @pytest.mark.parametrize(
+    ("changes", "said"),
+    [
+        ({"output_activation": "sigmoid"}, "output_activation is sigmoid"),
+        (
+            {"postprocess": {"kind": "multilabel", "thresholds": [0.5]}},
+            "answers with the best classes (topk)",
+        ),
+        ({"preprocess": {"steps": [{"step": "resize", "size": [80, 160]}]}}, "the model wants other steps"),
+    ],
+)
+def test_what_only_python_does_is_refused(
+    program: Path, doc_ori: Path, tmp_path: Path, changes: dict[str, Any], said: str
+) -> None:
+    document = json.loads((doc_ori / "manifest.json").read_text())
+    (tmp_path / "manifest.json").write_text(json.dumps(document | changes))
+    done = call(program, tmp_path, "page.png")
+    assert (done.returncode, done.stdout) == (4, "")
+    assert said in done.stderr
+
+
+@pytest.mark.parametrize(
     "arguments", [[], ["m"], ["m", "p", "--top-k"], ["m", "p", "--top-k", "0"], ["--no", "m", "p"]]
 )
 def test_wrong_calls_end_with_2(program: Path, arguments: list[str]) -> None:

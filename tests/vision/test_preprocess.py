@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from edgekit.core.spec import ChannelOrder, Interpolation, Preprocess, ResizeBackend
+from edgekit.core.spec import ChannelOrder, Crop, Interpolation, Preprocess, Resize, ResizeBackend
 from edgekit.errors import InputError
 from edgekit.vision.preprocess import Preprocessor
 
@@ -107,3 +107,44 @@ def test_sides_too_unequal_are_refused() -> None:
 def test_a_crop_larger_than_the_picture_is_refused() -> None:
     with pytest.raises(InputError, match="short side of 200 pixels is less than the crop of 224"):
         Preprocessor(Preprocess(resize_short=200))
+
+
+def test_steps_are_taken_in_their_order() -> None:
+    bgr = np.random.default_rng(0).integers(0, 256, (90, 120, 3), dtype=np.uint8)
+    crop, resize = Crop(size=(40, 60)), Resize(short=20)
+    out = Preprocessor(Preprocess(steps=(crop, resize))).resize_and_crop(bgr)
+    assert np.array_equal(out, cv2.resize(bgr[25:65, 30:90], (30, 20)))
+    preprocessor = Preprocessor(Preprocess(steps=(Resize(size=(50, 80)), crop)))
+    assert preprocessor.shape == (3, 40, 60)
+    assert np.array_equal(preprocessor.resize_and_crop(bgr), cv2.resize(bgr, (80, 50))[5:45, 10:70])
+    assert preprocessor(bgr).shape == preprocessor.shape
+
+
+@pytest.mark.parametrize(
+    ("interpolation", "opencv", "pillow"),
+    [
+        (Interpolation.NEAREST, cv2.INTER_NEAREST, Image.NEAREST),
+        (Interpolation.BILINEAR, cv2.INTER_LINEAR, Image.BILINEAR),
+        (Interpolation.BICUBIC, cv2.INTER_CUBIC, Image.BICUBIC),
+        (Interpolation.AREA, cv2.INTER_AREA, None),
+        (Interpolation.LANCZOS, cv2.INTER_LANCZOS4, Image.LANCZOS),
+    ],
+)
+def test_interpolations(interpolation: Interpolation, opencv: int, pillow: int | None) -> None:
+    bgr = np.random.default_rng(0).integers(0, 256, (90, 120, 3), dtype=np.uint8)
+    for backend, expected in (
+        (ResizeBackend.OPENCV, cv2.resize(bgr, (70, 60), interpolation=opencv)),
+        (ResizeBackend.PILLOW, None if pillow is None else Image.fromarray(bgr).resize((70, 60), pillow)),
+    ):
+        if expected is not None:
+            steps = (Resize(size=(60, 70), interpolation=interpolation, backend=backend),)
+            assert np.array_equal(
+                Preprocessor(Preprocess(steps=steps)).resize_and_crop(bgr), np.asarray(expected)
+            )
+
+
+def test_a_picture_smaller_than_a_first_crop_is_refused() -> None:
+    preprocessor = Preprocessor(Preprocess(steps=(Crop(size=(40, 60)),)))
+    assert preprocessor.shrink_to is None
+    with pytest.raises(InputError, match=r"small.png: 59x41 pixels are less than the crop of 60x40"):
+        preprocessor(np.zeros((41, 59, 3), np.uint8), "small.png")

@@ -52,8 +52,11 @@ PROGRESS_INTERVAL_S = 0.5
     help="Which of the model's artifacts.",
 )  # fmt: skip
 @lane_options
-@click.option("--top-k", type=click.IntRange(1), default=5, show_default=True, help="Classes a picture.")
-@click.option("--threshold", type=click.FloatRange(0, 1), help="Leave out classes that are less likely.")
+@click.option("--top-k", type=click.IntRange(1), help="Classes a picture.  [default: 5; multi-label: all]")
+@click.option(
+    "--threshold", type=click.FloatRange(0, 1),
+    help="Leave out classes that score less.  [default: multi-label: the model's own]",
+)  # fmt: skip
 @click.option(
     "--labels", type=click.Path(path_type=Path), metavar="FILE", help="One label a line, or CLASS_ID LABEL."
 )
@@ -75,7 +78,7 @@ def command(
     threads: int,
     batch_size: int | None,
     workers: int | None,
-    top_k: int,
+    top_k: int | None,
     threshold: float | None,
     labels: Path | None,
     reduced_decode: bool,

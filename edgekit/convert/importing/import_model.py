@@ -13,6 +13,7 @@ from edgekit._files import output_error, sha256_file
 from edgekit.convert.checking import Check, has_failed, keep_what_holds
 from edgekit.convert.formats.lite import FORMATS, TARGETS, choose_targets
 from edgekit.convert.formats.nb import NbHeader
+from edgekit.convert.importing.answers import NUMBERED_NOTE, decide_answer
 from edgekit.convert.importing.configuration import Configured, of_official_archive, read_configuration
 from edgekit.convert.importing.jobs import Answer
 from edgekit.convert.importing.source import Source, SourceKind
@@ -20,10 +21,10 @@ from edgekit.convert.importing.steps import Built, Shaping, Signature, build_pro
 from edgekit.convert.manifest import describe_file, encode, load_manifest, remake, verify_files
 from edgekit.convert.staging import commit, exclusive, staging_directory
 from edgekit.core.artifact import LABELS_NAME, MANIFEST_NAME, Artifact, ArtifactKind, Manifest, Origin
-from edgekit.core.spec import Preprocess
+from edgekit.core.spec import Preprocess, Resize
 from edgekit.errors import InputError, UsageError
 from edgekit.toolchain.component import Report
-from edgekit.vision.labels import encode_labels, load_labels
+from edgekit.vision.labels import LABEL_SETS, encode_labels, load_labels, read_label_file
 
 _PATTERN_OF_NAME = "letters, digits, dot, dash and underscore"
 
@@ -153,13 +154,21 @@ def _configuration(request: ImportRequest, source: Source) -> Configured:
     path = request.preprocess or source.config
     configured = of_official_archive(request.path) if path is None else read_configuration(path)
     if request.labels is not None:
-        configured = msgspec.structs.replace(configured, labels=load_labels(request.labels))
+        return msgspec.structs.replace(configured, **_labels(request.labels, configured.notes))
     return configured
 
 
+def _labels(given: Path, notes: tuple[str, ...]) -> dict[str, tuple[str, ...]]:
+    """The labels that were asked for, and what is said of how they were read."""
+    if str(given) in LABEL_SETS:
+        return {"labels": load_labels(given)}
+    file = read_label_file(given)
+    return {"labels": file.labels, "notes": (*notes, f"{given}: {NUMBERED_NOTE}") if file.numbered else notes}
+
+
 def _shaping(request: ImportRequest, configured: Configured) -> Shaping:
-    crop_size = None if configured.preprocess is None else configured.preprocess.crop_size
-    return Shaping(input_shape=request.input_shape, crop_size=crop_size)
+    size = None if configured.preprocess is None else configured.preprocess.size
+    return Shaping(input_shape=request.input_shape, picture_size=size)
 
 
 def _recipe(request: ImportRequest, source: Source, configured: Configured) -> dict[str, str]:
@@ -216,6 +225,7 @@ def _manifest(
             )
         (staging / LABELS_NAME).write_bytes(encode_labels(labels))
     preprocess, notes = _preprocess(configured, program)
+    postprocess, guessed = decide_answer(configured.postprocess, program.activation, program.num_classes)
     artifacts = _artifacts(source, built, headers, request, staging)
     return Manifest(
         edgekit_version=__version__,
@@ -224,13 +234,14 @@ def _manifest(
         source=str(request.path),
         source_sha256=source.sha256,
         num_classes=program.num_classes,
-        output_activation="softmax" if program.softmax else "none",
+        output_activation=program.activation,
         preprocess=preprocess,
+        postprocess=postprocess,
         labels=None if labels is None else LABELS_NAME,
         inputs=program.inputs,
         outputs=program.outputs,
         artifacts={kind.value: artifacts[kind.value] for kind in ArtifactKind if kind.value in artifacts},
-        notes=(*built.notes, *notes),
+        notes=(*built.notes, *configured.notes, *notes, *guessed),
         origin=_keep_source(source, artifacts, staging),
         command=request.command,
     )
@@ -256,18 +267,22 @@ def _keep_source(source: Source, artifacts: dict[str, Artifact], staging: Path) 
 
 
 def _preprocess(configured: Configured, program: Answer) -> tuple[Preprocess, tuple[str, ...]]:
-    side = program.inputs[0].shape[2] or 0
+    height, width = (size or 0 for size in program.inputs[0].shape[2:])
     if configured.preprocess is not None:
-        if configured.preprocess.crop_size != side:
+        wanted = configured.preprocess.size
+        if wanted != (height, width):
             raise InputError(
-                f"importing: the preprocessing crops to {configured.preprocess.crop_size}, "
-                f"the model takes {side}x{side}",
-                hint="--preprocess FILE with that crop_size",
+                f"importing: the preprocessing gives pictures of {wanted[0]}x{wanted[1]} (height, width), "
+                f"the model takes {height}x{width}",
+                hint="--preprocess FILE.toml with the size that the model takes",
             )
         return configured.preprocess, ()
     default = Preprocess()
-    ratio = (default.resize_short or side) / default.crop_size
-    assumed = msgspec.structs.replace(default, crop_size=side, resize_short=round(side * ratio))
+    if height == width:
+        ratio = (default.resize_short or height) / default.crop_size
+        assumed = msgspec.structs.replace(default, crop_size=height, resize_short=round(height * ratio))
+    else:
+        assumed = Preprocess(steps=(Resize(size=(height, width)),))
     return assumed, ("its preprocessing was not said: PaddleClas's for ImageNet is assumed (--preprocess)",)
 
 

@@ -21,14 +21,14 @@ class OnnxJob(msgspec.Struct, frozen=True, kw_only=True, tag="onnx"):
 
     Attributes:
         input_shape: Channels, height, width; None takes the model's own.
-        crop_size: What a free height and width become where `input_shape` is None; None refuses them.
+        picture_size: What a free height and width become where `input_shape` is None; None refuses them.
         copy: Where the model itself goes, weights inside; None where it lies there already.
     """
 
     origin: str
     model: str
     input_shape: tuple[int, int, int] | None
-    crop_size: int | None
+    picture_size: tuple[int, int] | None
     scratch: str
     copy: str | None
 
@@ -45,7 +45,7 @@ class ProgramJob(msgspec.Struct, frozen=True, kw_only=True, tag="program"):
     model: str
     params: str
     input_shape: tuple[int, int, int] | None
-    crop_size: int | None
+    picture_size: tuple[int, int] | None
     directory: str
     converted: bool
     onnx: str | None
@@ -78,6 +78,7 @@ class Answer(msgspec.Struct, frozen=True, kw_only=True, tag="answer"):
     Attributes:
         notes: What was mended.
         program: The program that was written.
+        activation: What the scores are, as the manifest's `output_activation`.
         operators: Those of the program, with their places, by type.
     """
 
@@ -88,6 +89,6 @@ class Answer(msgspec.Struct, frozen=True, kw_only=True, tag="answer"):
     onnx_inputs: tuple[TensorSpec, ...] = ()
     onnx_outputs: tuple[TensorSpec, ...] = ()
     num_classes: int = 0
-    softmax: bool = False
+    activation: str = "none"
     tool_version: str = ""
     operators: dict[str, str] = {}

@@ -72,31 +72,6 @@ def free_batch(program: Any, origin: str) -> None:
             dims[0] = -1
 
 
-def ends_in_softmax(program: Any, origin: str) -> bool:
-    """Whether the scores are probabilities already; copies and reshapes after the softmax do not count."""
-    _, fetches = feeds_and_fetches(program, origin)
-    name = fetches[0].name
-    makers = {output: op for op in program.blocks[0].ops for slot in op.outputs for output in slot.arguments}
-    for _ in range(8):
-        op = makers.get(name)
-        if op is None:
-            return False
-        if op.type == "softmax":
-            return True
-        if op.type not in ("scale", "assign", "reshape2", "squeeze2", "flatten_contiguous_range"):
-            return False
-        source = _argument(op.inputs, "X")
-        if source is None or (op.type == "scale" and _changes(op)):
-            return False
-        name = source
-    return False
-
-
-def _changes(scale: Any) -> bool:
-    values = _floats(scale)
-    return values.get("scale", 1.0) != 1.0 or values.get("bias", 0.0) != 0.0
-
-
 def places_of(program: Any, operators: set[str]) -> str:
     """Where operators of these types stand, for messages."""
     found = [
@@ -106,10 +81,6 @@ def places_of(program: Any, operators: set[str]) -> str:
         if op.type in operators
     ]
     return name_places(found)
-
-
-def _floats(op: Any) -> dict[str, float]:
-    return {attribute.name: attribute.f for attribute in op.attrs}
 
 
 def _argument(slots: Any, parameter: str) -> str | None:

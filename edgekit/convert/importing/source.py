@@ -28,6 +28,10 @@ HEADER_TYPES = (
 )
 MAX_HEADER_BYTES = 1 << 20
 CHUNK_BYTES = 1 << 20
+# PaddleClas, PaddleX 3 and PaddleOCR 3; PaddleX 2; their JSON form; PaddleDetection; PaddleSeg.
+CONFIGURATIONS = (
+    "inference.yml", "inference.yaml", "model.yml", "config.json", "infer_cfg.yml", "deploy.yaml"
+)  # fmt: skip
 HINT = "give a directory with inference.pdmodel or inference.json and .pdiparams, an .onnx, or a tar of these"
 
 
@@ -45,7 +49,7 @@ class Source(msgspec.Struct, frozen=True, kw_only=True):
     Attributes:
         model: The program or the ONNX file.
         params: Its parameters; None for ONNX.
-        config: An `inference.yml` that lies beside.
+        config: The first of `CONFIGURATIONS` that lies beside.
         origin: What the user named.
         sha256: Of the model and parameter files.
     """
@@ -145,8 +149,8 @@ def _identified(path: Path, origin: Path) -> Source:
             raise InputError(f"importing {origin}: a file of the model is empty", hint=HINT)
     except OSError as error:
         raise InputError(f"importing {origin}: {error.strerror or error}", hint=HINT) from error
-    candidates = [model.with_name(name) for name in ("inference.yml", "inference.yaml")]
-    config = next((each for each in candidates if each.is_file()), None)
+    candidates = [model.with_name(name) for name in CONFIGURATIONS]
+    config = next((each for each in candidates if each != model and each.is_file()), None)
     return Source(kind=kind, model=model, params=params, config=config, origin=origin, sha256=digest)
 
 

@@ -32,11 +32,11 @@ class Shaping(msgspec.Struct, frozen=True, kw_only=True):
 
     Attributes:
         input_shape: Channels, height, width as asked; None takes the model's own.
-        crop_size: Height and width of the preprocessing; None refuses free ones.
+        picture_size: Height and width that the preprocessing gives; None refuses free ones.
     """
 
     input_shape: tuple[int, int, int] | None
-    crop_size: int | None
+    picture_size: tuple[int, int] | None
 
 
 class Built(msgspec.Struct, frozen=True, kw_only=True):
@@ -87,7 +87,7 @@ def build_program(
             model=str(came.model),
             params=str(came.params),
             input_shape=shaping.input_shape,
-            crop_size=shaping.crop_size,
+            picture_size=shaping.picture_size,
             directory=str(staging),
             converted=converted,
             onnx=str(onnx) if to_onnx else None,
@@ -125,7 +125,7 @@ def _from_onnx(source: Source, shaping: Shaping, onnx: Path, scratch: Path, prog
         model = onnx
     progress("converting ONNX to a Paddle program")
     job = OnnxJob(
-        origin=origin, model=str(model), input_shape=shaping.input_shape, crop_size=shaping.crop_size,
+        origin=origin, model=str(model), input_shape=shaping.input_shape, picture_size=shaping.picture_size,
         scratch=str(scratch), copy=None if is_pir else str(onnx),
     )  # fmt: skip
     answer = run_step(job)

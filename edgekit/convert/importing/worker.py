@@ -7,6 +7,7 @@ import importlib.metadata
 import shutil
 import sys
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -15,13 +16,14 @@ import msgspec
 from edgekit._worker import Fault, Stage, serve
 from edgekit.convert.formats import onnx, paddle
 from edgekit.convert.importing import program as import_program
+from edgekit.convert.importing.activation import find_activation
 from edgekit.convert.importing.jobs import Answer, Job, OnnxJob, PirJob, ProgramJob, ScoresJob
 from edgekit.convert.importing.pir import unknown_operators
 from edgekit.core.artifact import TensorSpec
 from edgekit.errors import ConversionError, InputError
 
 PREFIX = "inference"
-ONLY_PICTURES = "edgekit imports classifiers: one picture float32[N,3,S,S] in, one row of scores out"
+ONLY_PICTURES = "edgekit imports classifiers: one picture float32[N,3,H,W] in, one row of scores out"
 # How far rows computed together may be from rows computed alone, relative to the largest score.
 BATCH_TOLERANCE = 1e-4
 
@@ -73,7 +75,7 @@ def _from_onnx(job: OnnxJob) -> Answer:
     inputs = [_onnx_tensor(value) for value in graph.inputs_of(document)]
     outputs = [_onnx_tensor(value) for value in document.graph.output]
     _one_of_each(inputs, outputs, job.origin)
-    shape = choose_shape(inputs[0], job.input_shape, job.crop_size, job.origin)
+    shape = choose_shape(inputs[0], job.input_shape, job.picture_size, job.origin)
     if job.copy is not None:
         _copy(document, Path(job.model), Path(job.copy))
     program = Path(job.scratch) / "program.pdmodel"
@@ -129,7 +131,7 @@ def _one_of_each(inputs: list[TensorSpec], outputs: list[TensorSpec], origin: st
 
 
 def choose_shape(
-    tensor: TensorSpec, asked: tuple[int, int, int] | None, crop_size: int | None, origin: str
+    tensor: TensorSpec, asked: tuple[int, int, int] | None, size: tuple[int, int] | None, origin: str
 ) -> Shape:
     """The input's sizes with what was asked for in the place of free ones; the batch stays as it is.
 
@@ -141,7 +143,7 @@ def choose_shape(
             f"importing {origin}: its input {tensor.name} is {_shown(tensor.shape)}, no batch of pictures",
             hint=ONLY_PICTURES,
         )
-    wanted: Shape = asked or (None, crop_size, crop_size)
+    wanted: Shape = asked or (None, *(size or (None, None)))
     sizes = []
     for own, other in zip(tensor.shape[1:], wanted, strict=True):
         if own is not None and asked is not None and own != other:
@@ -157,10 +159,10 @@ def choose_shape(
             f"importing {origin}: its input {tensor.name} is {_shown(tensor.shape)}; its size has to be said",
             hint="--input-shape 3,224,224",
         )
-    if sizes[0] != 3 or sizes[1] != sizes[2]:
+    if sizes[0] != 3:
         raise InputError(
             f"importing {origin}: its input {tensor.name} is {_shown((tensor.shape[0], *sizes))}, not three "
-            "channels of a square",
+            "channels",
             hint=ONLY_PICTURES,
         )
     return (tensor.shape[0], *sizes)
@@ -179,7 +181,7 @@ def _program(job: ProgramJob) -> Iterator[Stage | Answer]:
         [paddle.tensor_spec(each) for each in fetches],
         job.origin,
     )
-    shape = choose_shape(paddle.tensor_spec(feeds[0]), job.input_shape, job.crop_size, job.origin)
+    shape = choose_shape(paddle.tensor_spec(feeds[0]), job.input_shape, job.picture_size, job.origin)
     import_program.set_input_shape(program, shape, job.origin)
     notes = []
     shutil.copyfile(job.params, prefix.with_suffix(".pdiparams"))
@@ -207,7 +209,11 @@ def _program(job: ProgramJob) -> Iterator[Stage | Answer]:
         inputs=inputs,
         outputs=outputs,
         num_classes=_classes(scores, job.origin),
-        softmax=import_program.ends_in_softmax(program, job.origin),
+        activation=find_activation(
+            program,
+            import_program.feeds_and_fetches(program, job.origin)[1][0].name,
+            partial(_compute, prefix, shape),
+        ),
         tool_version=importlib.metadata.version("paddlepaddle"),
         operators={
             kind: import_program.places_of(program, {kind})
@@ -248,8 +254,8 @@ def _write(program: Any, prefix: Path) -> None:
     prefix.with_suffix(".pdmodel").write_bytes(content)
 
 
-def _compute(prefix: Path, shape: Shape, batch: int | None = None) -> Any:
-    """Scores of noise: float32[N, ...]; it also is the check that program and parameters load."""
+def _compute(prefix: Path, shape: Shape, batch: int | None = None, amplitude: float = 1.0) -> Any:
+    """Scores of noise, float32[N, ...]; it also is the check that program and parameters load."""
     import numpy
     import paddle as framework
 
@@ -260,7 +266,7 @@ def _compute(prefix: Path, shape: Shape, batch: int | None = None) -> Any:
         program, feeds, fetches = framework.static.load_inference_model(str(prefix), executor)
         count = batch or shape[0] or 1
         noise = numpy.random.RandomState(0).standard_normal((count, *(size or 1 for size in shape[1:])))
-        feed = {feeds[0]: noise.astype("float32")}
+        feed = {feeds[0]: (amplitude * noise).astype("float32")}
         return executor.run(program, feed=feed, fetch_list=fetches)[0]
 
 

@@ -57,6 +57,9 @@ private:
 
 Preprocess read_preprocess(const Members &members)
 {
+    if (members.has("steps") && members.first("steps") != nullptr)
+        throw Error("reading the preprocessing: this program resizes the short side and crops a square; the model "
+                    "wants other steps");
     if (members.text("resize_backend") != "opencv" || members.text("interpolation") != "bilinear")
         throw Error("reading the preprocessing: this program resizes as OpenCV does, bilinear; the model wants " +
                     members.text("resize_backend") + ", " + members.text("interpolation"));
@@ -107,7 +110,14 @@ Model read_model(const std::string &directory)
     model.path = directory + "/" + onnx.text("path");
     model.sha256 = onnx.text("sha256");
     model.num_classes = manifest.integer("num_classes");
-    model.logits = manifest.text("output_activation") == "none";
+    std::string activation = manifest.text("output_activation");
+    if (activation != "softmax" && activation != "none")
+        throw Error("reading " + path + ": output_activation is " + activation +
+                    "; this program answers with softmax or logits");
+    if (manifest.has("postprocess") && manifest.object("postprocess").text("kind") != "topk")
+        throw Error("reading " + path + ": postprocess: this program answers with the best classes (topk), not " +
+                    manifest.object("postprocess").text("kind"));
+    model.logits = activation == "none";
     model.preprocess = read_preprocess(manifest.object("preprocess"));
     if (manifest.has("labels"))
         model.labels = read_labels(directory + "/" + manifest.text("labels"), model.num_classes);

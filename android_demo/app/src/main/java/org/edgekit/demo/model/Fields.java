@@ -49,6 +49,12 @@ final class Fields {
         return object.isNull(name) ? null : Integer.valueOf(integer(name));
     }
 
+    /** Whether there is a list of this name with something in it. */
+    boolean hasEntries(String name) {
+        JSONArray list = object.optJSONArray(name);
+        return list != null && list.length() > 0;
+    }
+
     long wide(String name) throws ModelException {
         Object value = required(name);
         if (!(value instanceof Integer) && !(value instanceof Long)) {

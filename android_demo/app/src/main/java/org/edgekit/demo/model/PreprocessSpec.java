@@ -14,6 +14,9 @@ public final class PreprocessSpec {
     public final double[] std;
 
     PreprocessSpec(Fields fields) throws ModelException {
+        if (fields.hasEntries("steps")) {
+            throw fields.refuse("\"steps\": this app resizes the short side and crops a square");
+        }
         resizeShort = fields.integerOrNull("resize_short");
         cropSize = fields.integer("crop_size");
         interpolation = oneOf(fields, "interpolation", "bilinear", "bicubic");

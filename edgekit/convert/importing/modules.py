@@ -1,0 +1,51 @@
+"""Transforms and post-processing of Paddle's modules that edgekit knows by name and does not answer."""
+
+from __future__ import annotations
+
+from edgekit.convert.importing.place import Place
+from edgekit.errors import InputError
+
+# PaddleX 3 (paddlex/inference/models/*/predictor.py), PaddleOCR 3 (ppocr/utils/export_model.py), PaddleClas
+# 2.6 (deploy/python/postprocess.py), by what the model is for.
+_MODULES = {
+    "text detection": ("DetResizeForTest", "DetLabelEncode", "DBPostProcess", "E2EResizeForTest"),
+    "text recognition": (
+        "RecResizeImg", "SVTRRecResizeImg", "MultiLabelEncode", "CTCLabelEncode", "CTCLabelDecode",
+    ),
+    "table recognition": (
+        "ResizeTableImage", "PaddingTableImage", "TableLabelEncode", "TableBoxEncode", "TableLabelDecode",
+    ),
+    "formula recognition": (
+        "UniMERNetImgDecode", "UniMERNetTestTransform", "UniMERNetImageFormat", "UniMERNetLabelEncode",
+        "UniMERNetDecode", "MinMaxResize", "LatexTestTransform", "LatexImageFormat", "LaTeXOCRDecode",
+        "LatexOCRLabelEncode",
+    ),
+    "image unwarping": ("DocTrPostProcess",),
+    "object detection": ("Permute", "Pad", "PadStride", "WarpAffine", "LetterBoxResize", "TopDownEvalAffine"),
+    "segmentation": ("ResizeByLong", "Padding"),
+    "image features": ("NormalizeFeatures", "Binarize"),
+    "image quality": ("ScoreOutput",),
+    "attributes": ("PersonAttribute", "VehicleAttribute", "FaceAttribute", "TableAttribute"),
+    "video": ("Scale", "Image2Array", "GroupCenterCrop", "VideoDecoder", "Sampler"),
+}  # fmt: skip
+TASK_OF = {name: task for task, names in _MODULES.items() for name in names}
+_ANSWERED = "edgekit answers classification and multi-label classification"
+_ATTRIBUTES = (
+    "export it with PaddleX 3, which writes MultiLabelThreshOutput with the attributes' names, or give the "
+    "names and the preprocessing: --labels FILE --preprocess FILE.toml"
+)
+
+
+def other_task(name: str, place: Place) -> InputError:
+    """The error for a transform or section that edgekit does not have; it says which task that is for."""
+    task = TASK_OF.get(name)
+    if task is None:
+        return place.refuse(f"edgekit has no operation {name}")
+    if task == "attributes":
+        return place.refuse(f"the answer form {name} is not answered yet", hint=_ATTRIBUTES)
+    return other_model(f"{name} belongs to {task}", place)
+
+
+def other_model(why: str, place: Place) -> InputError:
+    """The error for a model of a task that edgekit does not answer."""
+    return place.refuse(f"{why}, which edgekit does not answer yet", hint=f"{_ANSWERED}; import such a model")

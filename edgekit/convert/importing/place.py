@@ -1,0 +1,36 @@
+"""A place in a configuration, for messages that name it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TypeVar
+
+import msgspec
+
+from edgekit.errors import InputError
+
+HINT = "say it in TOML instead: --preprocess FILE.toml, and --labels FILE (docs/own-model.md has its fields)"
+_Record = TypeVar("_Record")
+
+
+class Place(msgspec.Struct, frozen=True):
+    """A file, and the section and entry in it, e.g. `PreProcess.transform_ops[2] CropImage`."""
+
+    path: Path
+    section: str = ""
+
+    def at(self, section: str) -> Place:
+        """A place further inside."""
+        return Place(self.path, f"{self.section}{section}")
+
+    def refuse(self, why: str, *, hint: str = HINT) -> InputError:
+        """The error that says what is wrong here."""
+        section = f"{self.section}: " if self.section else ""
+        return InputError(f"reading the configuration {self.path}: {section}{why}", hint=hint)
+
+    def read(self, value: object, kind: type[_Record]) -> _Record:
+        """What stands here, as a record. Raises InputError where it is another thing, or has unknown keys."""
+        try:
+            return msgspec.convert({} if value is None else value, kind)
+        except (msgspec.ValidationError, ValueError) as error:
+            raise self.refuse(str(error)) from error

@@ -1,0 +1,120 @@
+"""Imported models answer as their configuration says, from `import` to `predict`, `eval` and what serves."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import cv2
+import numpy as np
+import onnxruntime
+import pytest
+
+from edgekit import EdgeKit
+from edgekit.convert.manifest import load_manifest
+from edgekit.core.spec import AnswerKind
+from edgekit.errors import UnsupportedError
+from edgekit.serving.engine import ServedModel
+from edgekit.serving.repository import Listening, write_repository
+from tests.conftest import RunCli
+from tests.convert.onnx_models import classifier
+
+# Pictures of 48 wide and 32 high in BGR, without normalising, several labels; one of them a number.
+SEVERAL = """
+Global: {model_name: PP-LCNet_x1_0_ML}
+Hpi: {backend_configs: {paddle_infer: {trt_dynamic_shapes: &id001 {x: [[1, 3, 32, 48]]}},
+  tensorrt: {dynamic_shapes: *id001}}}
+PreProcess:
+  transform_ops:
+  - DecodeImage: {img_mode: BGR, channel_first: false}
+  - ResizeImage: {size: [48, 32]}
+  - NormalizeImage: {scale: 1.0/255.0, mean: [0, 0, 0], std: [1, 1, 1], order: ''}
+  - ToCHWImage: null
+PostProcess:
+  MultiLabelThreshOutput: {threshold: 0.4, label_list: ["0 stars", 'a\\u2028b', "no", '~', x]}
+"""
+FORMATS = ["--formats", "paddle,onnx", "--no-verify"]
+
+
+@pytest.fixture(scope="module")
+def place(tmp_path_factory: pytest.TempPathFactory, run_cli: RunCli) -> Path:
+    """A directory with the imported model `mine`, pictures and their list."""
+    directory = tmp_path_factory.mktemp("several")
+    classifier(directory / "net.onnx", width=48, end="Sigmoid")
+    (directory / "inference.yml").write_text(SEVERAL.replace("'a\\u2028b'", '"a\\u2028b"'))
+    random = np.random.default_rng(5)
+    for number in range(3):
+        assert cv2.imwrite(
+            str(directory / f"{number}.png"), random.integers(0, 256, (50, 70, 3), dtype=np.uint8)
+        )
+    done = run_cli(["import", "net.onnx", "--name", "mine", *FORMATS], cwd=directory)
+    assert done.exit_code == 0, done.stderr
+    return directory
+
+
+def test_several_labels(place: Path, run_cli: RunCli) -> None:
+    manifest = load_manifest(place / "models" / "mine")
+    assert manifest.output_activation == "sigmoid"
+    assert (manifest.postprocess.kind, manifest.postprocess.thresholds) == (AnswerKind.MULTILABEL, (0.4,))
+    assert manifest.inputs[0].shape == (None, 3, 32, 48)
+    names = [f"{number}.png" for number in range(3)]
+    done = run_cli(["predict", "mine", *names, "--json"], cwd=place)
+    assert done.exit_code == 0, done.stderr
+    session = onnxruntime.InferenceSession(place / "net.onnx", providers=["CPUExecutionProvider"])
+    labels = ("0 stars", "a\u2028b", "no", "~", "x")
+    counts = set()
+    for name, answer in zip(names, json.loads(done.stdout), strict=True):
+        resized = cv2.resize(cv2.imread(str(place / name)), (48, 32)).astype(np.float32) * np.float32(1 / 255)
+        (scores,) = session.run(None, {"input": resized.transpose(2, 0, 1)[None]})[0]
+        passing = [index for index, score in enumerate(scores) if score >= 0.4]
+        assert answer["class_ids"] == passing
+        assert answer["label_names"] == [labels[index] for index in passing]
+        assert answer["scores"] == pytest.approx([scores[index] for index in passing], abs=2e-5)
+        counts.add(len(passing))
+    assert counts - {0, 5}  # the threshold does divide them
+    (batch,) = EdgeKit(place / "models" / "mine", batch_size=3).predict([place / name for name in names])
+    assert [each["class_ids"] for each in batch] == [each["class_ids"] for each in json.loads(done.stdout)]
+    done = run_cli(["predict", "mine", "0.png", "--threshold", "0", "--json"], cwd=place)
+    assert json.loads(done.stdout)[0]["class_ids"] == [0, 1, 2, 3, 4]
+
+
+def test_what_takes_one_label_a_picture_refuses_several(place: Path, run_cli: RunCli, tmp_path: Path) -> None:
+    (place / "list.txt").write_text("0.png 1\n")
+    done = run_cli(["eval", "mine", "--data", ".", "--list", "list.txt"], cwd=place)
+    assert done.exit_code == UnsupportedError.exit_code
+    assert "evaluating mine: it answers by the kind multilabel; topk or threshold is needed" in done.stderr
+    with pytest.raises(UnsupportedError, match="serving mine: it answers by the kind multilabel"):
+        write_repository([place / "models" / "mine"], tmp_path, Listening(), ServedModel())
+
+
+def test_probabilities_get_no_second_softmax(tmp_path: Path, run_cli: RunCli) -> None:
+    classifier(tmp_path / "net.onnx", end="Softmax")
+    # A clip behind the softmax hides it from a look at the last operator.
+    import onnx
+
+    model = onnx.load(tmp_path / "net.onnx")
+    model.graph.node[-1].output[0] = "probabilities"
+    model.graph.node.append(onnx.helper.make_node("Clip", ["probabilities", "low", "high"], ["scores"]))
+    for name, value in (("low", 0.0), ("high", 1.0)):
+        model.graph.initializer.append(onnx.numpy_helper.from_array(np.array(value, np.float32), name))
+    onnx.save(model, tmp_path / "net.onnx")
+    assert cv2.imwrite(
+        str(tmp_path / "p.png"), np.random.default_rng(0).integers(0, 256, (40, 40, 3), np.uint8)
+    )
+    done = run_cli(["import", "net.onnx", "--name", "mine", *FORMATS], cwd=tmp_path)
+    assert done.exit_code == 0, done.stderr
+    assert "its preprocessing was not said" in done.stderr
+    assert load_manifest(tmp_path / "models" / "mine").output_activation == "softmax"
+    done = run_cli(["predict", "mine", "p.png", "--json"], cwd=tmp_path)
+    (answer,) = json.loads(done.stdout)
+    # Softmax over probabilities would leave no more than e / (e + 4) to the best of five classes.
+    assert sum(answer["scores"]) == pytest.approx(1.0, abs=1e-4)
+    assert answer["scores"][0] > 0.41
+
+
+def test_a_configuration_for_another_size_is_refused(tmp_path: Path, run_cli: RunCli) -> None:
+    classifier(tmp_path / "net.onnx")
+    (tmp_path / "inference.yml").write_text(SEVERAL)
+    done = run_cli(["import", "net.onnx", "--name", "mine", *FORMATS], cwd=tmp_path)
+    assert done.exit_code == 3
+    assert "gives pictures of 32x48 (height, width), the model takes 32x32" in done.stderr
