@@ -5,15 +5,17 @@ from __future__ import annotations
 from pathlib import Path
 
 import onnx
+import pytest
 
-from scripts.networks import RIGHT, Case, Result, run
+from edgekit.convert.manifest import load_manifest
+from scripts.networks import RIGHT, Case, Result, fixture_names, load_fixture, run
+from scripts.paddle_networks import import_it, save
+from tests.conftest import RunCli
 
-# One of each exporter, with squeeze-and-excitation, hard-swish, channel shuffle and attention among them.
-QUICK = (
-    "mobilenet_v3_small-dynamo-default-free",
-    "shufflenet_v2-torchscript-default-free",
-    "vit-torchscript-default-free",
-)
+# Channel shuffle, and attention: among its inputs a constant.
+QUICK = ("shufflenet_v2-torchscript-default-free", "vit-torchscript-default-free")
+# The newer exporter's, with squeeze-and-excitation and hard-swish.
+IMPORTED = "mobilenet_v3_small-dynamo-default-free"
 
 
 def results(cases: list[Case], scratch: Path) -> dict[str, Result]:
@@ -24,6 +26,16 @@ def test_small_networks_are_right_everywhere(tmp_path: Path, x86_nb: None) -> No
     cases = [Case(name, str(tmp_path / name), nb=True) for name in QUICK]
     for name, result in results(cases, tmp_path).items():
         assert (result.paddle, result.arm, result.x86) == (RIGHT, RIGHT, RIGHT), name
+
+
+def test_a_network_of_the_newer_exporter_is_imported(tmp_path: Path, run_cli: RunCli) -> None:
+    onnx.save(load_fixture(IMPORTED), tmp_path / "net.onnx")
+    result = run_cli(["import", "net.onnx", "--name", "mine"], cwd=tmp_path)
+    assert result.exit_code == 0, result.stderr
+    manifest = load_manifest(tmp_path / "models" / "mine")
+    assert manifest.inputs[0].shape == (None, 3, 64, 64)  # its batch stayed free
+    assert all(parity.passed for parity in manifest.parity.values())
+    assert {"paddle", "onnx", "nb-arm"} <= manifest.artifacts.keys()
 
 
 def padding(path: Path, pads: list[int], value: float) -> Path:
@@ -59,3 +71,20 @@ def test_padding_survives_opt(tmp_path: Path, x86_nb: None) -> None:
         cases.append(Case(f"padding {pads} {value}", str(tmp_path / str(index)), nb=True, model=str(model)))
     for name, result in results(cases, tmp_path).items():
         assert (result.paddle, result.x86, result.x86_error) == (RIGHT, RIGHT, 0.0), name
+
+
+@pytest.mark.slow
+def test_all_networks_are_right_in_paddle(tmp_path: Path) -> None:
+    names = fixture_names()
+    assert len(names) > 100
+    for name, result in results([Case(name, str(tmp_path / "case")) for name in names], tmp_path).items():
+        assert result.paddle == RIGHT, name
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("kind", ["legacy", "pir"])
+@pytest.mark.parametrize("name", ["mobilenet_v3_small", "shufflenet_v2_swish"])
+def test_networks_of_paddle_are_imported(name: str, kind: str, tmp_path: Path, x86_nb: None) -> None:
+    outcome = import_it(save(name, kind, tmp_path), tmp_path)
+    assert outcome.exit_code == 0, outcome.error
+    assert [words.split()[0] for words in outcome.rungs.values()] == ["reference", *["passed"] * 3]
