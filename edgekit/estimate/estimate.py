@@ -31,6 +31,8 @@ from edgekit.targets.device import opened_targets
 from edgekit.targets.target import Subject
 from edgekit.zoo.registry import find_model, list_models, model_names
 
+# Raised with every change of the fields of `EstimateReport`.
+ESTIMATE_SCHEMA_VERSION = 1
 # How far outside the fitted range a network may be before that is said.
 RANGE_MARGIN = 1.25
 # A leave-one-out error from which on the fit itself is said to be poor.
@@ -61,6 +63,7 @@ class Estimate(msgspec.Struct, frozen=True, kw_only=True):
 class EstimateReport(msgspec.Struct, frozen=True, kw_only=True):
     """The document of `estimate --json`; see `NetworkCount` for `network`."""
 
+    schema_version: int = ESTIMATE_SCHEMA_VERSION
     model: str
     network: str | None
     soc: str

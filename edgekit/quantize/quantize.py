@@ -31,6 +31,8 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
+# Raised with every change of the fields of `QuantizeResult`.
+QUANTIZE_SCHEMA_VERSION = 1
 BATCH_SIZE = 8
 # Where no others are given, calibration pictures are kept for measuring: every fifth, and as many more as the
 # gate needs where enough are left to calibrate with.
@@ -84,6 +86,7 @@ class Quantized(msgspec.Struct, frozen=True, kw_only=True):
 class QuantizeResult(msgspec.Struct, frozen=True, kw_only=True):
     """The document of `quantize --json`."""
 
+    schema_version: int = QUANTIZE_SCHEMA_VERSION
     model: str
     directory: str
     calibration_pictures: int

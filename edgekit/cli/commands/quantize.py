@@ -20,6 +20,7 @@ from edgekit.cli.targets import find_subject
 
 if TYPE_CHECKING:
     from edgekit.quantize.quantize import Quantized, QuantizeResult
+    from edgekit.quantize.speed import Speed
 
 DIRECTORY = click.Path(path_type=Path, exists=True, file_okay=False)
 
@@ -88,7 +89,10 @@ def _render(result: QuantizeResult) -> None:
 
     title = f"{result.directory}: calibrated on {result.calibration_pictures} pictures, "
     title += f"measured on {result.held_back_pictures} others"
-    rows = ((f"  {one.kind.value}", f"{_size(one)}{_accuracy(one)}{_speed(one)}") for one in result.artifacts)
+    rows = (
+        (f"  {one.kind.value}", f"{_size(one)}{_accuracy(one)}{describe_speed(one.speed)}")
+        for one in result.artifacts
+    )
     echo_table(facts(rows, title=title))
 
 
@@ -108,12 +112,13 @@ def _accuracy(one: Quantized) -> str:
     return text
 
 
-def _speed(one: Quantized) -> str:
-    if one.speed is None:
+def describe_speed(speed: Speed | None) -> str:
+    """Both latencies and their ratio, as the tail of a line for people; empty where nothing was timed."""
+    if speed is None:
         return ""
     from edgekit.core.units import format_ms
 
-    ratio, int8_ns, float_ns = one.speed.ratio, one.speed.int8_ns.estimate, one.speed.float_ns.estimate
+    ratio, int8_ns, float_ns = speed.ratio, speed.int8_ns.estimate, speed.float_ns.estimate
     verdict = f"{ratio.estimate:.2f} times the speed [{ratio.low:.2f}, {ratio.high:.2f}]"
     if ratio.high < 1:
         verdict = f"SLOWER than float here, {verdict}"
