@@ -2,7 +2,7 @@
 
 1. The openvino worker against `benchmark_app` (one stream, f32, synchronous), and the onnxruntime worker
    against a bare InferenceSession, one thread each, fresh processes by turns in pairs: the 95 % interval
-   of the ratio of medians (bootstrap over pairs) has to lie inside 0.97 to 1.03.
+   of the ratio of medians (Student's, over pairs) has to lie inside 0.97 to 1.03.
 2. An `.nb` that came from PIR (by way of ONNX) and one that came from ONNX against the directly
    exported one, on Paddle Lite's x86 kernels: the interval's upper end at most 1.05.
 """

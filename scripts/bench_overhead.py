@@ -4,7 +4,7 @@
    limit 0.1 %.
 2. The worker's median over that of a bare loop around the same engine call in a process of its own, both
    alive and taking turns in short blocks, over ten pairs of fresh processes: the 95 % interval of the
-   ratio (bootstrap over pairs) has to lie inside 0.99 to 1.01.
+   ratio (Student's, over pairs) has to lie inside 0.99 to 1.01.
 """
 
 from __future__ import annotations
@@ -12,7 +12,6 @@ from __future__ import annotations
 import argparse
 import contextlib
 import json
-import math
 import statistics
 import subprocess
 import sys
@@ -23,6 +22,7 @@ from pathlib import Path
 from edgekit.convert.manifest import find_artifacts
 from edgekit.core.spec import Precision
 from edgekit.engines.worker import timing
+from edgekit.judge.intervals import paired_interval
 from edgekit.runners.protocol import Run
 from edgekit.runners.session import RunnerSession
 from edgekit.targets.target import HostTarget, Subject, load_request
@@ -142,19 +142,6 @@ def pair(
     return statistics.median(ours), statistics.median(theirs)
 
 
-def interval(ratios: Sequence[float]) -> tuple[float, float, float]:
-    """Geometric mean of the ratios and its 95 % interval."""
-    import numpy
-    from scipy.stats import bootstrap
-
-    logs = numpy.log(ratios)
-    found = bootstrap(
-        (logs,), numpy.mean, confidence_level=0.95, n_resamples=9999, rng=numpy.random.default_rng(0)
-    )
-    low, high = found.confidence_interval
-    return math.exp(logs.mean()), math.exp(low), math.exp(high)
-
-
 def export(directory: Path) -> Subject:
     argv = [
         sys.executable,
@@ -189,17 +176,18 @@ def main() -> int:
             ]
             latency = statistics.median(ours for ours, _ in medians)
             share = inside / latency
-            ratio, low, high = interval([ours / theirs for ours, theirs in medians])
-            inside_limits = RATIO_LIMITS[0] <= low and high <= RATIO_LIMITS[1]
+            ratio = paired_interval([ours / theirs for ours, theirs in medians])
+            assert ratio is not None, "--pairs 2 is the fewest"
+            inside_limits = RATIO_LIMITS[0] <= ratio.low and ratio.high <= RATIO_LIMITS[1]
             held = held and share < OVERHEAD_LIMIT and inside_limits
             print(
                 f"{engine}: {inside:.0f} ns inside a sample of {latency / 1e6:.3f} ms: {share:.4%} "
                 f"(limit {OVERHEAD_LIMIT:.1%}) {'ok' if share < OVERHEAD_LIMIT else 'MISSED'}"
             )
             print(
-                f"{engine}: worker over bare loop {ratio:.4f}, 95 % interval {low:.4f} to {high:.4f} over "
-                f"{arguments.pairs} pairs (limits {RATIO_LIMITS[0]} to {RATIO_LIMITS[1]}) "
-                f"{'ok' if inside_limits else 'MISSED'}"
+                f"{engine}: worker over bare loop {ratio.estimate:.4f}, 95 % interval {ratio.low:.4f} to "
+                f"{ratio.high:.4f} over {arguments.pairs} pairs "
+                f"(limits {RATIO_LIMITS[0]} to {RATIO_LIMITS[1]}) {'ok' if inside_limits else 'MISSED'}"
             )
     return 0 if held else 9
 
