@@ -18,7 +18,7 @@ import collections
 import json
 import sys
 import tempfile
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -26,11 +26,13 @@ import msgspec
 import numpy as np
 
 from edgekit import _process
+from edgekit.toolchain.opt.environments import CLEAN
 
 ROOT = Path(__file__).resolve().parents[1]
 KINDS = ("node", "simple", "pytorch-converted", "pytorch-operator")
 LIMIT = 1e-4
 CASE_TIMEOUT_S = 120.0
+LITE_OUTCOMES = ("right", "wrong", "aborting", "not running", "not taken")
 OUTCOMES = ("right", "wrong", "aborting", "not running", "refused")
 
 
@@ -43,12 +45,13 @@ class Case(msgspec.Struct, frozen=True):
 
 
 class Result(msgspec.Struct):
-    """How a case ended; `why` is the refusal or the error, `lite` the same for the `.nb`."""
+    """How a case ended; `why` is the refusal or the error; `lite` is the outcome of the `.nb`."""
 
     outcome: str
     why: str = ""
     operators: tuple[str, ...] = ()
     lite: str = ""
+    lite_why: str = ""
 
 
 def cases() -> list[Case]:
@@ -216,17 +219,70 @@ def run(chosen: Sequence[Case], keep: Path) -> Iterator[tuple[Case, Result]]:
         process.close()
 
 
+def run_lite(names: Sequence[str], keep: Path) -> Iterator[tuple[str, str, str]]:
+    """Convert kept programs by opt and run them on Paddle Lite's x86 kernels.
+
+    Yields:
+        The case, one of `LITE_OUTCOMES`, and why.
+    """
+    from edgekit.toolchain.opt.install import require_opt
+
+    opt = require_opt(install=True, progress=print)
+    assert opt.python is not None, "this opt is a binary, which runs no .nb"
+    words = [opt.python, str(ROOT / "scripts" / "conformance_lite.py")]
+    process: _process.LineChild | None = None
+    for name in names:
+        if process is None:
+            process = _process.LineChild(words, stderr_path=keep / "lite_stderr.txt", env=CLEAN)
+        stage, why, ended = "", "", False
+        try:
+            process.write_line(str(keep / name))
+            while not ended:
+                line = process.read_line(CASE_TIMEOUT_S)
+                if line is None:
+                    break
+                if line.startswith('{"'):
+                    said = json.loads(line)
+                    stage, why, ended = said["stage"], said["why"], said["ended"]
+        except (BrokenPipeError, TimeoutError):
+            ended = False
+        if not ended:
+            process.kill()
+            why = " | ".join(process.stderr_text().strip().splitlines()[-2:])[-300:]
+            process = None
+            yield name, "aborting" if stage else "not taken", why
+        elif stage != "done":
+            yield name, "not taken" if stage == "opt" else "not running", why
+        else:
+            wanted, found = np.load(keep / name / "data.npz"), np.load(keep / name / "lite.npz")
+            count = len(found.files)
+            wrong = agrees(
+                [found[f"out{i}"] for i in range(count)],
+                # Paddle Lite gives a number without dimensions as one in a row.
+                [wanted[f"out{i}"].reshape(wanted[f"out{i}"].shape or (1,)) for i in range(count)],
+            )
+            yield name, "wrong" if wrong else "right", wrong
+
+
 def table(results: dict[Case, Result]) -> str:
     """Markdown: a line for each kind of case, a column for each outcome."""
-    lines = [
-        f"| cases | {' | '.join(OUTCOMES)} | in all |",
-        f"|---|{'---|' * (len(OUTCOMES) + 1)}",
-    ]
+    lines = _rows(results, OUTCOMES, lambda result: result.outcome)
+    if any(result.lite for result in results.values()):
+        taken = {case: result for case, result in results.items() if result.lite}
+        lines += ["", "x86 .nb of those that are right:", ""]
+        lines += _rows(taken, LITE_OUTCOMES, lambda result: result.lite)
+    return "\n".join(lines)
+
+
+def _rows(
+    results: dict[Case, Result], outcomes: Sequence[str], outcome_of: Callable[[Result], str]
+) -> list[str]:
+    lines = [f"| cases | {' | '.join(outcomes)} | in all |", f"|---|{'---|' * (len(outcomes) + 1)}"]
     for kind in (*KINDS, "all"):
         of_kind = [result for case, result in results.items() if kind in (case.kind, "all")]
-        counts = collections.Counter(result.outcome for result in of_kind)
-        lines.append(f"| {kind} | {' | '.join(str(counts[each]) for each in OUTCOMES)} | {len(of_kind)} |")
-    return "\n".join(lines)
+        counts = collections.Counter(map(outcome_of, of_kind))
+        lines.append(f"| {kind} | {' | '.join(str(counts[each]) for each in outcomes)} | {len(of_kind)} |")
+    return lines
 
 
 def by_operator(results: dict[Case, Result], outcomes: Sequence[str]) -> str:
@@ -242,6 +298,7 @@ def main() -> None:
     """Print the table; exit 1 where a case is wrong or aborting."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
     parser.add_argument("--only", default="", help="cases whose name has this in it")
+    parser.add_argument("--lite", action="store_true", help="also run the x86 .nb, where opt takes it")
     parser.add_argument("--keep", type=Path, help="where programs and results stay")
     parser.add_argument("-v", "--verbose", action="store_true", help="a line for each case that is not right")
     arguments = parser.parse_args()
@@ -253,6 +310,12 @@ def main() -> None:
             results[case] = result
             if arguments.verbose and result.outcome != "right":
                 print(f"{result.outcome:12} {case.name}: {result.why}", flush=True)
+        if arguments.lite:
+            right = {case.name: result for case, result in results.items() if result.outcome == "right"}
+            for name, outcome, why in run_lite(list(right), keep):
+                right[name].lite, right[name].lite_why = outcome, why
+                if arguments.verbose and outcome != "right":
+                    print(f"x86 .nb {outcome:12} {name}: {why}", flush=True)
         (keep / "results.json").write_text(
             json.dumps({case.name: msgspec.to_builtins(result) for case, result in results.items()}, indent=1)
         )

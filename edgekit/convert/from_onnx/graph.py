@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -43,17 +44,55 @@ def check(document: onnx.ModelProto, origin: str) -> None:
     if not document.graph.node and not document.graph.output:
         raise InputError(f"importing {origin}: its graph is empty", hint="export the model again")
     _check_names(document.graph, origin)
-    light = onnx.ModelProto()
-    light.CopyFrom(_without_weights(document))
     try:
-        onnx.checker.check_model(light)
+        for tensor in document.graph.initializer:
+            onnx.checker.check_tensor(tensor)
+            _check_length(tensor, origin)
+        onnx.checker.check_model(_without_weights(document))
+    except InputError:
+        raise
     except Exception as error:
         raise _invalid(origin, error) from error
 
 
-def _without_weights(document: Any) -> Any:
-    """The model with the numbers of its large weights left out, so that checking does not copy them."""
-    return document
+def _check_length(tensor: onnx.TensorProto, origin: str) -> None:
+    from onnx import TensorProto, helper
+
+    dtype = helper.tensor_dtype_to_np_dtype(tensor.data_type)
+    wanted = math.prod(tensor.dims) * dtype.itemsize
+    if tensor.data_type in (TensorProto.INT4, TensorProto.UINT4):
+        wanted = -(-math.prod(tensor.dims) // 2)
+    if tensor.HasField("raw_data") and len(tensor.raw_data) != wanted:
+        raise InputError(
+            f"importing {origin}: the weight {tensor.name!r} has {len(tensor.raw_data)} bytes for "
+            f"{list(tensor.dims)} of {dtype}",
+            hint="the file is damaged: export or copy it again",
+        )
+
+
+def _without_weights(document: onnx.ModelProto) -> onnx.ModelProto:
+    """The model with its weights as inputs: checking it whole would copy all their numbers twice."""
+    import onnx
+
+    light = onnx.ModelProto(ir_version=document.ir_version)
+    light.opset_import.extend(document.opset_import)
+    light.functions.extend(document.functions)
+    graph, source = light.graph, document.graph
+    graph.name = source.name
+    graph.node.extend(source.node)
+    graph.output.extend(source.output)
+    for value in graph.output:
+        if value.type.HasField("tensor_type"):
+            # Which runtimes do not ask for either.
+            value.type.tensor_type.shape.SetInParent()
+    graph.sparse_initializer.extend(source.sparse_initializer)
+    weights = {tensor.name: tensor for tensor in source.initializer}
+    graph.input.extend(value for value in source.input if value.name not in weights)
+    graph.input.extend(
+        onnx.helper.make_tensor_value_info(name, tensor.data_type, tensor.dims)
+        for name, tensor in weights.items()
+    )
+    return light
 
 
 def _check_names(graph: Any, origin: str) -> None:

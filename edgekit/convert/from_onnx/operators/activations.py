@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import math
 
+import numpy as np
+
 from edgekit.convert.from_onnx import lower
 from edgekit.convert.from_onnx.node import Node, converts
 from edgekit.convert.from_onnx.program import Program
@@ -54,7 +56,14 @@ def mish(node: Node, to: Program) -> Value:
 
 @converts("Gelu")
 def gelu(node: Node, to: Program) -> Value:
-    return lower.unary(to, "gelu", node[0], approximate=node.attribute("approximate", "none") == "tanh")
+    x = node[0]
+    if node.attribute("approximate", "none") != "tanh":
+        return lower.unary(to, "gelu", x, approximate=False)
+    # In steps: Paddle Lite does not see the attribute.
+    cube = lower.mul(to, lower.unary(to, "square", x), x)
+    inner = lower.scale(to, lower.add(to, x, lower.scale(to, cube, 0.044715)), math.sqrt(2 / math.pi))
+    gate = lower.scale(to, lower.unary(to, "tanh", inner), 0.5, 0.5)
+    return lower.mul(to, x, gate)
 
 
 @converts("Clip")
@@ -140,13 +149,11 @@ def softmax(node: Node, to: Program) -> Value:
 
 def _softmax(node: Node, to: Program, x: Value, axis: int) -> Value:
     if node.kind == "Hardmax":
-        most = to.emit("arg_max", {"X": x}, {"axis": axis, "keepdims": False, "flatten": False, "dtype": 3})
-        hot = to.emit(
-            "one_hot_v2", {"X": most}, {"depth": x.shape[axis], "dtype": 5, "allow_out_of_range": False}
-        )
-        order = list(range(x.rank - 1))
-        order.insert(axis, x.rank - 1)
-        return lower.cast(to, lower.transpose(to, hot, order), x.dtype)
+        most = to.emit("arg_max", {"X": x}, {"axis": axis, "keepdims": True, "flatten": False, "dtype": 3})
+        shape = [1] * x.rank
+        shape[axis] = x.shape[axis]
+        places = to.constant(np.arange(x.shape[axis], dtype=np.int64).reshape(shape))
+        return lower.cast(to, lower.binary(to, "equal", places, most), x.dtype)
     return lower.unary(to, {"Softmax": "softmax", "LogSoftmax": "log_softmax"}[node.kind], x, axis=axis)
 
 
@@ -164,6 +171,4 @@ def dropout(node: Node, to: Program) -> list[Value | None]:
 
 
 def _ones(shape: tuple[int, ...]) -> object:
-    import numpy as np
-
     return np.ones(shape, dtype=bool)

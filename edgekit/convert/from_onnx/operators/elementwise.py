@@ -130,6 +130,8 @@ def power(node: Node, to: Program) -> Value:
             return lower.unary(to, "square", x)
         if number == 0.5:
             return lower.unary(to, "sqrt", x)
+        if number == 3.0:
+            return lower.mul(to, lower.unary(to, "square", x), x)
         return lower.unary(to, "pow", x, factor=number)
     kind = np.result_type(x.dtype, exponent.dtype) if x.is_float else np.dtype("float64")
     result = lower.binary(to, "elementwise_pow", lower.cast(to, x, kind), lower.cast(to, exponent, kind))

@@ -223,7 +223,7 @@ def global_pool(node: Node, to: Program) -> Value:
         return lower.reduce(to, "reduce_mean" if average else "reduce_max", x, range(2, x.rank), True)
     attributes = {
         "pooling_type": "avg" if average else "max", "ksize": [1, 1], "strides": [1, 1], "paddings": [0, 0],
-        "global_pooling": False, "adaptive": True, "ceil_mode": False, "exclusive": True,
+        "global_pooling": not average, "adaptive": average, "ceil_mode": False, "exclusive": True,
         "padding_algorithm": "EXPLICIT", "data_format": "NCHW",
     }  # fmt: skip
     return to.emit("pool2d", {"X": x}, attributes)

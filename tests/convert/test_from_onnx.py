@@ -1,0 +1,378 @@
+"""The converter from ONNX: ONNX's own tests, types and shapes, and what it refuses by name."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from itertools import pairwise
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import onnx
+import onnxruntime
+import paddle  # noqa: F401 (before the converter, which would load only its core)
+import pytest
+from onnx import TensorProto, helper, numpy_helper
+
+from edgekit.convert.formats.paddle import import_core
+from edgekit.convert.from_onnx import graph
+from edgekit.convert.from_onnx.convert import Converted, convert_onnx
+from edgekit.errors import ConversionError, EdgekitError, InputError
+from scripts import conformance
+from tests.conftest import RunCli
+from tests.convert.test_import import rungs
+
+FLOAT = TensorProto.FLOAT
+node, info = helper.make_node, helper.make_tensor_value_info
+# A case or two of each group of operators; `make test-slow` takes all.
+CASES = (
+    "test_averagepool_2d_pads_count_include_pad",
+    "test_averagepool_2d_same_lower",
+    "test_basic_conv_with_padding",
+    "test_batchnorm_epsilon",
+    "test_clip",
+    "test_conv_with_strides_and_asymmetric_padding",
+    "test_convtranspose_autopad_same",
+    "test_convtranspose_output_shape",
+    "test_depthtospace_crd_mode_example",
+    "test_expand_dim_changed",
+    "test_gather_elements_negative_indices",
+    "test_gelu_tanh_1",
+    "test_gemm_all_attributes",
+    "test_gridsample_border_padding",
+    "test_group_normalization_example",
+    "test_gru_with_initial_bias",
+    "test_hardswish",
+    "test_instancenorm_epsilon",
+    "test_layer_normalization_3d_axis1_epsilon",
+    "test_lrn",
+    "test_lstm_with_peepholes",
+    "test_matmul_3d",
+    "test_maxpool_2d_dilations",
+    "test_maxpool_2d_same_lower",
+    "test_mish",
+    "test_pow_bcast_array",
+    "test_prelu_broadcast",
+    "test_reduce_mean_keepdims_random",
+    "test_resize_downsample_scales_linear_antialias",
+    "test_resize_tf_crop_and_resize",
+    "test_resize_upsample_scales_cubic",
+    "test_resize_upsample_scales_linear_half_pixel_symmetric",
+    "test_resize_upsample_sizes_nearest_floor_align_corners",
+    "test_reversesequence_time",
+    "test_round",
+    "test_scatter_elements_with_duplicate_indices",
+    "test_scatternd_max",
+    "test_shrink_hard",
+    "test_slice_negative_axes",
+    "test_softmax_axis_0",
+    "test_split_variable_parts_2d_opset18",
+    "test_unsqueeze_unsorted_axes",
+    "test_Conv3d_groups",
+    "test_averagepool_2d_ceil",
+    "test_operator_chunk",
+    "test_single_relu_model",
+)
+
+
+def test_cases_of_onnx_own_tests(tmp_path: Path) -> None:
+    by_name = {case.name: case for case in conformance.cases()}
+    assert set(CASES) <= set(by_name), set(CASES) - set(by_name)
+    ends = {
+        case.name: result for case, result in conformance.run([by_name[name] for name in CASES], tmp_path)
+    }
+    assert {name: result.why for name, result in ends.items() if result.outcome != "right"} == {}
+
+
+@pytest.mark.slow
+def test_all_of_onnx_own_tests(tmp_path: Path) -> None:
+    """None wrong, none that ends the process or does not run; the refused ones say why."""
+    results = dict(conformance.run(conformance.cases(), tmp_path))
+    assert {
+        case.name: each.why for case, each in results.items() if each.outcome not in ("right", "refused")
+    } == {}
+    right = sum(each.outcome == "right" for each in results.values())
+    assert right >= 0.85 * len(results), conformance.table(results)
+    for case, each in results.items():
+        assert each.outcome == "right" or each.why, case.name
+
+
+def model(
+    nodes: Sequence[onnx.NodeProto],
+    inputs: Mapping[str, tuple[int, Sequence[int | str]]],
+    outputs: Mapping[str, tuple[int, Sequence[int | str]]],
+    weights: Mapping[str, np.ndarray] | None = None,
+    opset: int = 18,
+) -> onnx.ModelProto:
+    def values(described: Mapping[str, tuple[int, Sequence[int | str]]]) -> list[onnx.ValueInfoProto]:
+        return [info(name, *each) for name, each in described.items()]
+
+    tensors = [numpy_helper.from_array(array, name) for name, array in (weights or {}).items()]
+    made = helper.make_graph(nodes, "made", values(inputs), values(outputs), tensors)
+    return helper.make_model(made, opset_imports=[helper.make_opsetid("", opset)], ir_version=8)
+
+
+def convert(
+    document: onnx.ModelProto, directory: Path, shapes: Mapping[str, tuple[int, ...]] | None = None
+) -> Converted:
+    graph.check(document, "made")
+    return convert_onnx(document, shapes or {}, directory / "net", "made", core=import_core())
+
+
+def compare(document: onnx.ModelProto, directory: Path, feeds: dict[str, np.ndarray]) -> Converted:
+    """Paddle Inference computes what ONNX Runtime does."""
+    done = convert(document, directory, {name: array.shape for name, array in feeds.items()})
+    wanted = onnxruntime.InferenceSession(document.SerializeToString()).run(None, feeds)
+    found = conformance.infer(
+        import_core(), directory / "net", dict(zip(done.inputs, feeds.values(), strict=True)), done.outputs
+    )
+    assert conformance.agrees(found, wanted) == ""
+    return done
+
+
+def noise(*shape: int) -> np.ndarray:
+    return np.random.default_rng(0).standard_normal(shape).astype(np.float32)
+
+
+# What a name of a tensor may hold: Paddle's own marks, Python, quotes, line ends.
+NAMES = ["x@GRAD", "a'); open('EXECUTED_BY_IMPORT', 'w') #", "feed", "\n", "é|&$%[(,=+", "w1", "t3"]
+
+
+def test_names_are_only_names(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    nodes = [node("Relu", [name], [after]) for name, after in pairwise(NAMES)]
+    document = model(nodes, {NAMES[0]: (FLOAT, [2, 3])}, {NAMES[-1]: (FLOAT, [2, 3])})
+    done = compare(document, tmp_path, {NAMES[0]: noise(2, 3)})
+    assert not (tmp_path / "EXECUTED_BY_IMPORT").exists()
+    assert (done.inputs, done.outputs) == (("x_0",), ("y_0",))
+    program = (tmp_path / "net.pdmodel").read_bytes()
+    assert b"EXECUTED" not in program and b"@GRAD" not in program
+
+
+def test_several_inputs_and_outputs_keep_their_plain_names_and_order(tmp_path: Path) -> None:
+    nodes = [
+        node("Gather", ["table", "words"], ["found"]),
+        node("Where", ["mask", "found", "x"], ["chosen"]),
+        node("Cast", ["bytes"], ["floats"], to=FLOAT),
+        node("Identity", ["chosen"], ["copy"]),
+    ]
+    document = model(
+        nodes,
+        {"words": (TensorProto.INT64, [3]), "mask": (TensorProto.BOOL, [3, 1]), "x": (FLOAT, [3, 4]),
+         "bytes": (TensorProto.UINT8, [2])},
+        {"floats": (FLOAT, [2]), "copy": (FLOAT, [3, 4]), "chosen": (FLOAT, [3, 4])},
+        {"table": noise(7, 4)},
+    )  # fmt: skip
+    done = compare(
+        document,
+        tmp_path,
+        {"words": np.array([6, 0, -1]), "mask": np.array([[True], [False], [True]]), "x": noise(3, 4),
+         "bytes": np.array([0, 255], np.uint8)},
+    )  # fmt: skip
+    assert done.inputs == ("words", "mask", "x", "bytes")
+    assert done.outputs == ("floats", "copy", "chosen")
+
+
+def test_half_floats_are_computed_as_floats(tmp_path: Path) -> None:
+    half = TensorProto.FLOAT16
+    weights = {"w": noise(4, 2).astype(np.float16)}
+    document = model(
+        [node("MatMul", ["x", "w"], ["y"])], {"x": (half, [3, 4])}, {"y": (half, [3, 2])}, weights
+    )
+    done = convert(document, tmp_path)
+    assert done.notes == ("half floats are computed as float32",)
+    x = noise(3, 4).astype(np.float16)
+    (found,) = conformance.infer(import_core(), tmp_path / "net", {"x": x.astype(np.float32)}, done.outputs)
+    np.testing.assert_allclose(found, x.astype(np.float32) @ weights["w"].astype(np.float32), rtol=1e-5)
+
+
+def test_free_sizes_are_given_by_name(tmp_path: Path) -> None:
+    """Shapes that the graph computes are known then, and so is which branch of an If is taken."""
+    then = helper.make_graph([node("Relu", ["x"], ["a"])], "t", [], [info("a", FLOAT, None)])
+    other = helper.make_graph([node("Neg", ["x"], ["b"])], "e", [], [info("b", FLOAT, None)])
+    nodes = [
+        node("Shape", ["x"], ["shape"], start=1, end=2),
+        node("Equal", ["shape", "four"], ["is_four"]),
+        node("If", ["is_four"], ["chosen"], then_branch=then, else_branch=other),
+        node("Concat", ["shape", "rest"], ["wanted"], axis=0),
+        node("Reshape", ["chosen", "wanted"], ["y"]),
+    ]
+    document = model(
+        nodes, {"x": (FLOAT, ["N", "C"])}, {"y": (FLOAT, ["C", "N"])},
+        {"four": np.array([4]), "rest": np.array([-1])},
+    )  # fmt: skip
+    compare(document, tmp_path, {"x": noise(3, 4)})
+    compare(document, tmp_path, {"x": noise(3, 5)})
+    with pytest.raises(InputError, match=r"'x' is .None, None.: sizes are missing"):
+        convert(document, tmp_path)
+    with pytest.raises(InputError, match=r"'x' is .None, None., not .3, 4, 5."):
+        convert(document, tmp_path, {"x": (3, 4, 5)})
+
+
+def test_patterns_become_the_operators_that_opt_is_fast_with(tmp_path: Path) -> None:
+    nodes = [
+        node("Sigmoid", ["x"], ["s"]),
+        node("Mul", ["x", "s"], ["swish"]),
+        node("HardSigmoid", ["swish"], ["h"], alpha=1 / 6, beta=0.5),
+        node("Mul", ["h", "swish"], ["hard"]),
+        node("Add", ["hard", "three"], ["a"]),
+        node("Clip", ["a", "zero", "six"], ["c"]),
+        node("Mul", ["hard", "c"], ["p"]),
+        node("Div", ["p", "six"], ["q"]),
+        node("Softplus", ["q"], ["sp"]),
+        node("Tanh", ["sp"], ["t"]),
+        node("Mul", ["q", "t"], ["y"]),
+    ]
+    numbers = {name: np.float32(value) for name, value in (("zero", 0), ("three", 3), ("six", 6))}
+    document = model(
+        nodes, {"x": (FLOAT, [2, 8])}, {"y": (FLOAT, [2, 8])}, {k: np.array(v) for k, v in numbers.items()}
+    )
+    compare(document, tmp_path, {"x": 3 * noise(2, 8)})
+    from paddle.base.proto import framework_pb2
+
+    program = framework_pb2.ProgramDesc.FromString((tmp_path / "net.pdmodel").read_bytes())
+    kinds = [op.type for op in program.blocks[0].ops]
+    assert kinds == ["feed", "swish", "hard_swish", "hard_swish", "mish", "fetch"]
+
+
+def loop() -> onnx.NodeProto:
+    body = helper.make_graph(
+        [node("Identity", ["c"], ["d"]), node("Relu", ["v"], ["w"])], "body",
+        [info("i", TensorProto.INT64, []), info("c", TensorProto.BOOL, []),
+         info("v", FLOAT, [2])],
+        [info("d", TensorProto.BOOL, []), info("w", FLOAT, [2])],
+    )  # fmt: skip
+    return node("Loop", ["count", "", "x"], ["y"], name="round_and_round", body=body)
+
+
+@pytest.mark.parametrize(
+    ("nodes", "weights", "said"),
+    [
+        ([node("Grow", ["x"], ["y"], domain="their.own", name="g")], {}, "their.own.Grow g (x -> y)"),
+        ([loop()], {"count": np.array(3)}, "Loop round_and_round (count, , x -> y): edgekit converts no"),
+        ([node("NonZero", ["x"], ["y"], name="nz")], {}, "NonZero nz (x -> y): no Paddle operator is known"),
+        ([node("RandomNormalLike", ["x"], ["y"])], {}, "RandomNormalLike (x -> y)"),
+        ([node("SequenceConstruct", ["x"], ["s"]), node("SequenceAt", ["s", "i"], ["y"])],
+         {"i": np.array(0)}, "SequenceConstruct (x -> s)"),
+    ],
+    ids=["foreign", "loop", "nonzero", "random", "sequence"],
+)  # fmt: skip
+def test_operators_that_cannot_be_said_are_refused_with_their_place(
+    tmp_path: Path, nodes: list[onnx.NodeProto], weights: dict[str, np.ndarray], said: str
+) -> None:
+    document = model(nodes, {"x": (FLOAT, [2])}, {"y": (FLOAT, None)}, weights)
+    document.opset_import.append(helper.make_opsetid("their.own", 1))
+    with pytest.raises(ConversionError) as caught:
+        convert(document, tmp_path)
+    assert caught.value.message.startswith("importing made: ") and said in caught.value.message
+    assert caught.value.hint
+    assert list(tmp_path.iterdir()) == []
+
+
+def broken(name: str) -> onnx.ModelProto:
+    relu, shape = node("Relu", ["x"], ["y"], name="r"), {"x": (FLOAT, [2])}
+    out = {"y": (FLOAT, [2])}
+    if name == "missing":
+        return model([node("Add", ["x", "lost"], ["y"], name="a")], shape, out)
+    if name == "ring":
+        a, b = (
+            node("Add", ["x", "b"], ["a"], name="first"),
+            node("Relu", ["a"], ["b"]),
+        )
+        return model([a, b, node("Relu", ["b"], ["y"])], shape, out)
+    if name == "twice":
+        return model([relu, relu], shape, out)
+    if name == "two weights":
+        document = model([relu], shape, out, {"w": noise(2)})
+        document.graph.initializer.append(document.graph.initializer[0])
+        return document
+    if name == "no output":
+        return model([relu], shape, {"z": (FLOAT, [2])})
+    if name == "cut weight":
+        document = model([node("Add", ["x", "w"], ["y"])], shape, out, {"w": noise(2)})
+        document.graph.initializer[0].raw_data = b"1234"
+        return document
+    if name == "huge input":
+        return model([relu], {"x": (FLOAT, [10**5, 10**4])}, {"y": (FLOAT, None)})
+    if name == "huge constant":
+        nodes = [
+            node("ConstantOfShape", ["s"], ["c"], name="filler"),
+            node("Add", ["x", "c"], ["y"]),
+        ]
+        return model(nodes, shape, {"y": (FLOAT, None)}, {"s": np.array([10**9, 2])})
+    if name == "huge product":
+        nodes = [node("Expand", ["x", "s"], ["y"], name="spread")]
+        return model(nodes, shape, {"y": (FLOAT, None)}, {"s": np.array([10**9, 2])})
+    if name == "huge outer product":
+        nodes = [
+            node("Mul", ["a", "b"], ["c"], name="outer"),
+            node("Add", ["x", "c"], ["y"]),
+        ]
+        return model(nodes, shape, {"y": (FLOAT, None)}, {"a": noise(40000, 1), "b": noise(1, 40000)})
+    assert name == "misfit"
+    return model([node("Add", ["x", "w"], ["y"], name="a")], shape, {"y": (FLOAT, None)}, {"w": noise(3)})
+
+
+@pytest.mark.parametrize(
+    ("name", "said"),
+    [
+        ("missing", "Add a (x, lost -> y) reads 'lost', which nothing gives"),
+        ("ring", "Add first (x, b -> a) reads 'b', which Relu (a -> b) gives only later"),
+        ("twice", "Relu r (x -> y) gives 'y', which is there already"),
+        ("two weights", "it has two weights called 'w'"),
+        ("no output", "nothing gives its output 'z'"),
+        ("cut weight", "the weight 'w' has 4 bytes for [2] of float32"),
+        ("huge input", "its input 'x' is [100000,10000]"),
+        ("huge constant", "ConstantOfShape filler (s -> c): its result is [1000000000,2]"),
+        ("huge product", "Expand spread (x, s -> y): its result is [1000000000,2]"),
+        ("huge outer product", "Mul outer (a, b -> c): its result is [40000,40000]"),
+        ("misfit", "Add a (x, w -> y): its inputs do not fit"),
+    ],
+)
+def test_damaged_and_lying_models_are_refused_by_name(tmp_path: Path, name: str, said: str) -> None:
+    with pytest.raises(InputError) as caught:
+        convert(broken(name), tmp_path)
+    assert caught.value.message.startswith("importing made: ") and said in caught.value.message
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_an_opset_that_is_not_read_is_refused(tmp_path: Path) -> None:
+    document = model([node("Relu", ["x"], ["y"])], {"x": (FLOAT, [2])}, {"y": (FLOAT, [2])}, opset=5)
+    with pytest.raises(EdgekitError, match="it is written in opset 5, edgekit reads 6 to "):
+        convert(document, tmp_path)
+
+
+def test_what_pytorch_writes_today_is_right_down_to_the_nb(tmp_path: Path, run_cli: RunCli) -> None:
+    """Opset 18: bounds, axes and sizes as inputs, numbers at their defaults, names of another kind."""
+    weights: dict[str, Any] = {
+        "conv.weight": 0.3 * noise(8, 3, 3, 3), "zero": np.float32(0), "six": np.float32(6),
+        "pads": np.array([0, 1, 1, 0]), "hw": np.array([2, 3]), "none": np.float32(0), "fc": noise(8, 5),
+        "twice": np.array([1, 1, 2, 2], np.float32), "spatial": np.array([2, 3]),
+    }  # fmt: skip
+    nodes = [
+        node("Conv", ["input[0]", "conv.weight"], ["c@1"], pads=[1] * 4),
+        node("Clip", ["c@1", "zero", "six"], ["relu6=%"]),
+        node("MaxPool", ["relu6=%"], ["p|"], kernel_shape=[3, 3], strides=[2, 2], pads=[1] * 4,
+             dilations=[1, 1], ceil_mode=0),
+        node("Split", ["p|"], ["left", "right"], axis=1, num_outputs=2),
+        node("Mish", ["left"], ["m"]),
+        node("Concat", ["right", "m"], ["swapped"], axis=1),
+        node("Pad", ["swapped", "pads", "none", "hw"], ["padded"]),
+        node("AveragePool", ["padded"], ["a"], kernel_shape=[3, 3], strides=[2, 2],
+             ceil_mode=1, count_include_pad=1, pads=[1] * 4),
+        node("Resize", ["a", "", "twice"], ["big"], mode="linear",
+             coordinate_transformation_mode="asymmetric"),
+        node("Resize", ["big", "", "twice"], ["bigger"], mode="linear",
+             coordinate_transformation_mode="half_pixel"),
+        node("ReduceMean", ["bigger", "spatial"], ["mean"], keepdims=0),
+        node("MatMul", ["mean", "fc"], ["scores+"]),
+    ]  # fmt: skip
+    arrays = {name: np.asarray(value) for name, value in weights.items()}
+    document = model(nodes, {"input[0]": (FLOAT, ["N", 3, 32, 32])}, {"scores+": (FLOAT, ["N", 5])}, arrays)
+    document.opset_import[0].version = 19
+    onnx.save(document, tmp_path / "net.onnx")
+    result = run_cli(["import", "net.onnx", "--name", "mine"], cwd=tmp_path)
+    assert result.exit_code == 0, result.stderr
+    assert rungs(result.stderr) | {"nb-x86": "passed"} == {
+        "source": "reference", "paddle": "passed", "onnx": "passed", "nb-x86": "passed",
+    }  # fmt: skip
