@@ -43,7 +43,8 @@ class Estimate(msgspec.Struct, frozen=True, kw_only=True):
     """One estimated latency with its interval, ms.
 
     Attributes:
-        level: Share of networks whose latency the interval holds, e.g. 0.9; None where its width is a guess.
+        level: Share of networks whose latency the interval holds, e.g. 0.9; None where its width is a guess
+            or the network lies far outside of the fit.
         networks: How many networks the width was learned from; 0 where it is a guess.
         interval: The kind of interval, in words.
         reasons: Why the interval is wide.
@@ -184,7 +185,9 @@ def _estimate(soc: SocModel, count: NetworkCount, threads: int) -> Estimate:
         reasons.append(f"the fit is poor: {fit.leave_one_out_error:.0%} off on a network left out")
     far = _far_from(fit, millions, count.nb_mb)
     if far:
-        width = msgspec.structs.replace(width, error=2 * width.error, interval=f"twice {width.interval}")
+        width = msgspec.structs.replace(
+            width, error=2 * width.error, level=None, interval=f"twice {width.interval}"
+        )
         reasons.append(f"far from what it was fitted on: {' and '.join(far)}")
     latency = fit.ms_per_million * millions + fit.ms_per_mb * count.nb_mb
     return Estimate(

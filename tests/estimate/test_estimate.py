@@ -178,6 +178,7 @@ def test_far_from_what_was_fitted_the_interval_is_twice_as_wide(
     [one] = estimate(load_soc("sd855"), far, [1]).estimates
     assert one.reasons[1] == f"far from what it was fitted on: {said}"
     assert one.interval.startswith("twice a 90% prediction interval")
+    assert one.level is None
     assert one.high_ms == pytest.approx(one.latency_ms * (1 + 2 * 0.0593), rel=1e-4)
 
 
