@@ -59,14 +59,13 @@ def atomic_file(path: Path) -> Iterator[Path]:
     """
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        handle, name = tempfile.mkstemp(prefix=f".{path.name}.", suffix=".part", dir=path.parent)
-        os.close(handle)
+        # Not mkstemp, whose files nobody else can read; the kernel takes the umask off these bits.
+        temporary = path.with_name(f".{path.name}.{os.urandom(6).hex()}.part")
+        os.close(os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o666))
     except OSError as error:
         raise output_error(path, error) from error
-    temporary = Path(name)
     try:
         yield temporary
-        os.chmod(temporary, 0o666 & ~_umask())
         with temporary.open("rb") as file:
             os.fsync(file.fileno())
         os.replace(temporary, path)
@@ -77,12 +76,6 @@ def atomic_file(path: Path) -> Iterator[Path]:
     finally:
         with contextlib.suppress(OSError):
             temporary.unlink(missing_ok=True)
-
-
-def _umask() -> int:
-    mask = os.umask(0o22)
-    os.umask(mask)
-    return mask
 
 
 def write_atomic(path: Path, content: bytes | str) -> None:
@@ -96,7 +89,7 @@ def write_atomic(path: Path, content: bytes | str) -> None:
 def new_directory(place: Path) -> Iterator[Path]:
     """An empty directory that takes the place of `place` where the block ends well; old or new, never half.
 
-    What lies beside it is thrown away at the end.
+    Other files in its temporary parent are deleted at the end.
     """
     work = Path(tempfile.mkdtemp(prefix=f".{place.name}.", dir=place.parent))
     try:

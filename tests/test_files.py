@@ -100,3 +100,15 @@ def test_the_second_holder_waits_and_names_the_first(tmp_path: Path) -> None:
         child.wait(10)
     with _files.locked(lock, "x", timeout_s=5):  # the kernel let go when its holder died
         pass
+
+
+def test_the_umask_holds_and_is_never_touched(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It is the whole process's: another thread's files would take the bits of the moment."""
+    before = os.umask(0o027)
+    monkeypatch.setattr(os, "umask", None)
+    try:
+        _files.write_atomic(tmp_path / "file", "x")
+    finally:
+        monkeypatch.undo()
+        os.umask(before)
+    assert (tmp_path / "file").stat().st_mode & 0o777 == 0o640

@@ -3,16 +3,14 @@
 from __future__ import annotations
 
 import hashlib
-import os
 import shutil
-import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 
 import msgspec
 
 from edgekit import __version__
-from edgekit._files import locked, output_error
+from edgekit._files import locked, new_directory, output_error
 from edgekit.android.model_file import (
     INDEX_NAME,
     MODEL_FILE_NAME,
@@ -31,15 +29,6 @@ from edgekit.core.parity import MAX_RELATIVE_ERROR
 from edgekit.core.spec import AnswerKind
 from edgekit.errors import InputError, UnsupportedError
 from edgekit.vision.labels import encode_labels, read_own_labels
-
-APP_KINDS = (
-    ArtifactKind.ONNX,
-    ArtifactKind.ONNX_INT8,
-    ArtifactKind.NB_ARM,
-    ArtifactKind.NB_ARM_FP16,
-    ArtifactKind.NB_ARM_INT8,
-)
-"""The artifacts that an engine of the app can run."""
 
 
 class BundledModel(msgspec.Struct, frozen=True, kw_only=True):
@@ -83,16 +72,14 @@ def bundle(
         target.parent.mkdir(parents=True, exist_ok=True)
         with (
             locked(target.parent / ".bundle.lock", f"the app's models in {target}"),
-            tempfile.TemporaryDirectory(prefix=".bundle.", dir=target.parent) as work,
+            new_directory(target) as fresh,
         ):
-            fresh = Path(work) / "models"
             written = [
                 _write_model(fresh / manifest.name, source, manifest, kinds, chosen, anyway)
                 for source, manifest in found
             ]
             index = ModelIndex(models=tuple(model.name for model in written))
             (fresh / INDEX_NAME).write_bytes(msgspec.json.encode(index) + b"\n")
-            _replace_directory(fresh, target, Path(work) / "old")
     except OSError as error:
         raise output_error(target, error) from error
     return [msgspec.structs.replace(model, directory=str(target / model.name)) for model in written]
@@ -105,12 +92,6 @@ def _refuse_doubles(names: Sequence[str]) -> None:
                 f"bundling {name}: two of the models have this name",
                 hint="export one of them under another name (--name)",
             )
-
-
-def _replace_directory(fresh: Path, target: Path, old: Path) -> None:
-    if target.exists():
-        target.rename(old)
-    os.replace(fresh, target)
 
 
 def _write_model(

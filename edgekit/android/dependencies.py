@@ -17,9 +17,9 @@ from xml.sax.saxutils import escape
 import msgspec
 
 from edgekit import _process
-from edgekit._files import atomic_file, locked, read_bytes, sha256_file
+from edgekit._files import atomic_file, locked, sha256_file
 from edgekit.android.jdk import find_tool
-from edgekit.errors import InputError, ToolError
+from edgekit.errors import ToolError
 from edgekit.toolchain.cache import cache_directory
 
 DEPENDENCIES_FILE = Path(__file__).with_name("dependencies.toml")
@@ -82,27 +82,9 @@ class Dependencies(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fie
     debian: tuple[DebianTool, ...]
 
 
-class MavenList(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """A file that pins Maven files alone."""
-
-    maven: tuple[MavenFile, ...]
-
-
 def load_dependencies() -> Dependencies:
     """The pins of the build."""
     return msgspec.toml.decode(DEPENDENCIES_FILE.read_bytes(), type=Dependencies)
-
-
-def load_maven_list(path: Path) -> tuple[MavenFile, ...]:
-    """The pins of a file that has `[[maven]]` tables alone, as the tests' own.
-
-    Raises:
-        InputError: It cannot be read or is malformed.
-    """
-    try:
-        return msgspec.toml.decode(read_bytes(path, "the list of dependencies"), type=MavenList).maven
-    except msgspec.DecodeError as error:
-        raise InputError(f"reading the list of dependencies {path}: {error}") from error
 
 
 def fetch_maven(files: Sequence[MavenFile], progress: Report) -> dict[str, Path]:

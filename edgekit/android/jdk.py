@@ -56,9 +56,3 @@ def find_jdk(doing: str) -> Path:
             hint="sudo apt-get install default-jdk-headless, or point JAVA_HOME to a newer JDK",
         )
     return compiler.resolve().parent.parent
-
-
-def missing_tools() -> list[str]:
-    """Names of the tools that the build needs and this machine lacks."""
-    home = Path(os.environ.get("JAVA_HOME") or "/nonexistent")
-    return [name for name in PACKAGES if not (home / "bin" / name).is_file() and shutil.which(name) is None]

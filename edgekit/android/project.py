@@ -11,7 +11,6 @@ from edgekit._files import output_error
 from edgekit.errors import InputError
 
 PACKAGE = "org.edgekit.demo"
-DEFAULT_PROJECT = Path("android_demo")
 MAIN = Path("app/src/main")
 ASSETS = MAIN / "assets"
 MODELS = ASSETS / "models"

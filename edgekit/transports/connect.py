@@ -15,35 +15,23 @@ from edgekit.transports.adb_server import (
     parse_server,
     unusable,
 )
-from edgekit.transports.interface import DeviceTransport, Transport
+from edgekit.transports.interface import DeviceTransport
 from edgekit.transports.ssh import SshTransport
 
 LOCAL = "local"
 
 
-def open_transport(device: str | None, *, adb_server: str | None = None) -> Transport:
-    """The transport to one device.
+def open_devices(devices: Sequence[str], adb_servers: Sequence[str] = ()) -> list[DeviceTransport]:
+    """The transports to several devices, in their order; without names the only one attached.
 
     Args:
-        device: An adb serial, `HOST:PORT` (connected to first), `ssh://user@host[:port]`, `local`, or
-            None: `$ANDROID_SERIAL`, else the only one attached.
-        adb_server: `HOST:PORT` of a remote adb server.
+        devices: adb serials, `HOST:PORT` (connected to first), `ssh://user@host[:port]`; none for
+            `$ANDROID_SERIAL`, else the only one attached.
+        adb_servers: `HOST:PORT` of remote adb servers.
 
     Raises:
         DeviceError: None, several and none named, not attached, unauthorised, offline.
         ToolError: No adb, no ssh, no adb server.
-    """
-    if device == LOCAL:
-        from edgekit.transports.local import LocalTransport
-
-        return LocalTransport()
-    return open_devices([device] if device else [], [adb_server] if adb_server else [])[0]
-
-
-def open_devices(devices: Sequence[str], adb_servers: Sequence[str] = ()) -> list[DeviceTransport]:
-    """The transports to several devices, in their order; without names the only one attached.
-
-    Raises: as `open_transport`.
     """
     wanted = list(dict.fromkeys(devices)) or [os.environ.get("ANDROID_SERIAL") or ""]
     servers = [parse_server(address) for address in dict.fromkeys(adb_servers)] or [parse_server(None)]

@@ -101,26 +101,10 @@ def build_with_weights(
 ) -> tuple[paddle.nn.Layer, WeightsSource]:
     """Build a model's network with as many classes as its weights have, and fill it.
 
-    Arguments and errors are those of `locate_weights` and `load_weights`.
+    Arguments are those of `locate_weights`.
 
     Returns:
         The network in evaluation mode, ending in logits, and where its weights came from.
-    """
-    located = locate_weights(spec, source, num_classes=num_classes, seed=seed, progress=progress)
-    network = build_network(spec, located.num_classes)
-    _fill(network, spec, located, seed)
-    return network, located
-
-
-def load_weights(
-    network: paddle.nn.Layer,
-    spec: ModelSpec,
-    source: str,
-    *,
-    seed: int = 0,
-    progress: Progress | None = None,
-) -> WeightsSource:
-    """Fill a network that `build_network` made; it is left in evaluation mode.
 
     Raises:
         InputError: The file is missing, damaged, or does not fit; the message lists the first missing,
@@ -128,9 +112,10 @@ def load_weights(
         ToolError: Official weights cannot be reached; the hint says how to go on.
         OutputError: The cache cannot be written.
     """
-    located = locate_weights(spec, source, seed=seed, progress=progress)
+    located = locate_weights(spec, source, num_classes=num_classes, seed=seed, progress=progress)
+    network = build_network(spec, located.num_classes)
     _fill(network, spec, located, seed)
-    return msgspec.structs.replace(located, num_classes=int(network.fc.weight.shape[1]))
+    return network, located
 
 
 def _locate(spec: ModelSpec, source: str, progress: Progress | None) -> tuple[Path, str]:

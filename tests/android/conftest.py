@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 from collections.abc import Iterator
 from pathlib import Path
@@ -11,13 +12,13 @@ import numpy as np
 import pytest
 
 from edgekit.android.bundle import bundle
-from edgekit.android.jdk import missing_tools
+from edgekit.android.jdk import PACKAGES
 from tests.android.robolectric import CompiledApp, compile_tests
 from tests.pages import ORIENTATIONS, render_page
 
-needs_java = pytest.mark.skipif(
-    bool(missing_tools()), reason=f"missing on this machine: {', '.join(missing_tools())}"
-)
+JAVA_HOME = Path(os.environ.get("JAVA_HOME") or "/nonexistent")
+MISSING = [name for name in PACKAGES if not (JAVA_HOME / "bin" / name).is_file() and not shutil.which(name)]
+needs_java = pytest.mark.skipif(bool(MISSING), reason=f"missing on this machine: {', '.join(MISSING)}")
 
 
 @pytest.fixture(scope="session")

@@ -8,10 +8,12 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+import msgspec
+
 from edgekit import _process
 from edgekit.android.archive import Entry, write_archive
 from edgekit.android.build import app_libraries, compile_app, pack_resources
-from edgekit.android.dependencies import fetch_maven, load_dependencies, load_maven_list
+from edgekit.android.dependencies import MavenFile, fetch_maven, load_dependencies
 from edgekit.android.project import PACKAGE, packaged_project
 from edgekit.android.sources import AppEngine
 from edgekit.android.tools import BuildTools, find_build_tools
@@ -79,6 +81,16 @@ class CompiledApp:
         return into
 
 
+class MavenList(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """The tests' own pins."""
+
+    maven: tuple[MavenFile, ...]
+
+
+def pinned_files() -> tuple[MavenFile, ...]:
+    return msgspec.toml.decode(DEPENDENCIES.read_bytes(), type=MavenList).maven
+
+
 def compile_tests(work: Path) -> CompiledApp:
     """Fetch what is missing, compile the app and its tests."""
 
@@ -86,7 +98,7 @@ def compile_tests(work: Path) -> CompiledApp:
         pass
 
     tools = find_build_tools(load_dependencies(), report)
-    maven = fetch_maven(load_maven_list(DEPENDENCIES), report)
+    maven = fetch_maven(pinned_files(), report)
     libraries = app_libraries(AppEngine.ONNXRUNTIME, tools, report)
     project = packaged_project()
     resources = pack_resources(project, tools, work)

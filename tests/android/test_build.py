@@ -15,7 +15,7 @@ import pytest
 from edgekit import __version__, _process
 from edgekit.android.build import app_libraries, build_apk, compile_app, pack_resources, version_code
 from edgekit.android.check import ApkReport, load_alignment
-from edgekit.android.dependencies import fetch_maven, load_dependencies, load_maven_list
+from edgekit.android.dependencies import fetch_maven, load_dependencies
 from edgekit.android.project import MODELS, packaged_project
 from edgekit.android.signing import (
     PASSWORD_VARIABLE,
@@ -29,7 +29,7 @@ from edgekit.android.tools import BuildTools, find_build_tools
 from edgekit.errors import InputError, ToolError
 from edgekit.toolchain.cache import cache_directory
 from tests.android.conftest import needs_java
-from tests.android.robolectric import DEPENDENCIES
+from tests.android.robolectric import pinned_files
 from tests.conftest import RunCli
 
 pytestmark = needs_java
@@ -139,7 +139,7 @@ def _sources() -> list[tuple[Path, Path]]:
 
 def _undefined(tools: BuildTools, classes: Path) -> list[str]:
     """What classes use that Android 7 (API 24) does not have, or hides."""
-    maven = fetch_maven(load_maven_list(DEPENDENCIES), _quiet)
+    maven = fetch_maven(pinned_files(), _quiet)
     said = tools.run_java(
         [maven["animal-sniffer"], maven["asm"]],
         str(Path(__file__).with_name("ApiCheck.java")),

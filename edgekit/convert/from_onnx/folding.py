@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from edgekit.convert.from_onnx.node import Node
-from edgekit.convert.from_onnx.values import Array, Value, check_size
+from edgekit.convert.from_onnx.values import Array, check_size
 from edgekit.errors import ToolError
 
 RANDOM = {
@@ -171,9 +171,3 @@ def _compute_halves_as_floats(proto: Any) -> None:
     for attribute in proto.attribute:
         if attribute.name in ("to", "dtype") and attribute.i in (TensorProto.FLOAT16, TensorProto.BFLOAT16):
             attribute.i = TensorProto.FLOAT
-
-
-def constant_value(array: Array | None) -> Value | None:
-    from edgekit.convert.from_onnx.values import of_array
-
-    return None if array is None else of_array(array)

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import hashlib
 import shutil
-import tempfile
 import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -16,7 +15,7 @@ from pathlib import Path
 import msgspec
 
 from edgekit import _process
-from edgekit._files import locked, output_error, write_atomic
+from edgekit._files import locked, new_directory, output_error, write_atomic
 from edgekit.errors import ToolError
 from edgekit.toolchain.cache import cache_directory
 
@@ -118,22 +117,18 @@ def _require_apt(request: UnpackedPackages) -> None:
 def _fetch(request: UnpackedPackages, into: Path, progress: Report) -> dict[str, str]:
     architecture = request.architecture
     state = _private_state(architecture, request.sources)
-    work = Path(tempfile.mkdtemp(prefix=f".{into.name}.", dir=into.parent))
     try:
-        with locked(state / "edgekit.lock", f"apt's lists for {architecture}"):
-            _update(state, architecture, progress)
-            progress(f"fetching {', '.join(request.names)} ({architecture}) with apt")
-            packages = _download(request, state, work)
-        versions = _unpack(packages, work / "root", request.only)
-        write_atomic(
-            work / "root" / MARKER, msgspec.json.encode(msgspec.structs.replace(request, versions=versions))
-        )
-        _replace_directory(work / "root", into)
+        with new_directory(into) as root:
+            with locked(state / "edgekit.lock", f"apt's lists for {architecture}"):
+                _update(state, architecture, progress)
+                progress(f"fetching {', '.join(request.names)} ({architecture}) with apt")
+                packages = _download(request, state, root.parent)
+            versions = _unpack(packages, root, request.only)
+            whole = msgspec.structs.replace(request, versions=versions)
+            write_atomic(root / MARKER, msgspec.json.encode(whole))
         return versions
     except OSError as error:
         raise output_error(into, error) from error
-    finally:
-        shutil.rmtree(work, ignore_errors=True)
 
 
 def _private_state(architecture: str, sources: str | None) -> Path:
@@ -237,7 +232,6 @@ def _download(request: UnpackedPackages, state: Path, work: Path) -> list[Path]:
 
 
 def _unpack(packages: list[Path], root: Path, only: Sequence[str]) -> dict[str, str]:
-    root.mkdir()
     versions = {}
     for package in packages:
         fields = _dpkg_deb(["--show", "--showformat=${Package} ${Version}", str(package)])
@@ -269,11 +263,3 @@ def _dpkg_deb(words: list[str]) -> str:
             hint="edgekit cache clean apt",
         )
     return done.stdout
-
-
-def _replace_directory(new: Path, place: Path) -> None:
-    new.chmod(0o755)
-    if place.exists():
-        old = new.parent / "old"
-        place.replace(old)
-    new.replace(place)

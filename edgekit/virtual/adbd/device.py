@@ -25,7 +25,6 @@ logger = logging.getLogger("edgekit.virtual")
 FEATURES = "shell_v2,cmd,stat_v2,ls_v2,fixed_push_mkdir,sendrecv_v2"
 BANNER_PROPERTIES = ("ro.product.name", "ro.product.model", "ro.product.device")
 STREAM_LIMIT_BYTES = 4 << 20
-LISTEN_RETRY_S = 0.1
 
 
 class Device:
