@@ -442,3 +442,14 @@ def test_what_is_guessed_of_the_answer_is_said() -> None:
     assert "no probabilities" in decide_answer(several, "none", 2)[1][0]
     with pytest.raises(InputError, match="2 thresholds and default class 0 for 3 classes"):
         decide_answer(several, "sigmoid", 3)
+
+
+def test_the_toml_of_the_documentation(tmp_path: Path) -> None:
+    page = (Path(__file__).parents[2] / "docs" / "own-model.md").read_text()
+    text = page.partition("```toml\n")[2].partition("```")[0]
+    assert read(tmp_path, text, "mine.toml").preprocess == Preprocess()
+    steps = "".join(
+        line.removeprefix("# ") for line in text.splitlines(keepends=True) if line[:3] in ("# [", "# s")
+    )
+    found = read(tmp_path, steps, "steps.toml").preprocess
+    assert found is not None and found.steps == (Resize(size=(80, 160)), Crop(size=(64, 128)))

@@ -25,8 +25,14 @@ FILE = click.Path(exists=True, dir_okay=False, path_type=Path)
 @click.command()
 @click.argument("path", type=click.Path(path_type=Path), metavar="PATH")
 @click.option("--name", required=True, help="What the model is called from now on.")
-@click.option("--labels", type=FILE, help="One label a line.  [default: those of inference.yml beside PATH]")
-@click.option("--preprocess", type=FILE, help="TOML, or PaddleClas's inference.yml.  [default: that one]")
+@click.option(
+    "--labels", type=FILE, help="One label a line.  [default: those of the configuration beside PATH]"
+)
+@click.option(
+    "--preprocess",
+    type=FILE,
+    help="TOML, or a configuration of Paddle's toolkits.  [default: inference.yml, model.yml beside PATH]",
+)
 @click.option("--input-shape", type=InputShape(), help="Where the model leaves it free: 3,224,224.")
 @artifact_options
 @click.option(

@@ -36,8 +36,8 @@ class ImportRequest(msgspec.Struct, frozen=True, kw_only=True):
         path: A directory, a model file or a tar.
         name: What the imported model is called.
         directory: The artifact directory.
-        labels: A file of labels; None takes those of an `inference.yml` beside the model.
-        preprocess: TOML or PaddleClas's YAML; None takes an `inference.yml` beside the model.
+        labels: A file of labels; None takes those of a configuration beside the model.
+        preprocess: A configuration (`read_configuration`); None takes one that lies beside the model.
         input_shape: Channels, height, width where the model leaves them free.
         formats: Of `lite.FORMATS`; the Paddle model is always made.
         nb_targets: Of `lite.TARGETS`; None takes all that the opt here does not crash on.
