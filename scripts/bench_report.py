@@ -14,7 +14,8 @@ from random import Random
 
 import msgspec
 
-from edgekit.bench.results import load_result, save_result
+from edgekit.bench.document import save_result
+from edgekit.bench.results import load_result
 from edgekit.core.measurement import ProcessRun, Result
 
 FILES = 500

@@ -12,7 +12,8 @@ import msgspec
 
 from edgekit import __version__
 from edgekit.bench.cell import Cell, Timing
-from edgekit.bench.results import default_path, load_result, save_result
+from edgekit.bench.journal import Journal
+from edgekit.bench.results import default_path, load_result
 from edgekit.bench.sweep import ShowProgress, Sweep, logger
 from edgekit.core.bench_options import BenchOptions
 from edgekit.core.device import DeviceInfo
@@ -27,13 +28,13 @@ class Outcome(msgspec.Struct, frozen=True, kw_only=True):
     """What a bench left.
 
     Attributes:
-        path: The result file.
+        path: The result file; None where nothing ran, which leaves no file.
         interrupted: Ctrl-C ended it.
         error: What its exit code comes from: the first failure, or that nothing ran; None where all is well.
     """
 
     result: Result
-    path: Path
+    path: Path | None
     interrupted: bool = False
     error: PointError | None = None
 
@@ -49,7 +50,7 @@ def bench(
     stop: threading.Event | None = None,
     references: References | None = None,
 ) -> Outcome:
-    """Measure models on a target, saving after every turn.
+    """Measure models on a target; every turn is kept as it ends.
 
     Ctrl-C is not raised: it ends the sweep, and the outcome says so.
 
@@ -93,23 +94,26 @@ def bench(
         references=references or References(target if isinstance(target, HostTarget) else HostTarget()),
         earlier=document.points,
         stop=stop,
-        save=lambda points: save_result(path, msgspec.structs.replace(document, points=tuple(points))),
         show=show,
     )
+    document = msgspec.structs.replace(document, points=tuple(sweep.points))
+    journal = Journal(path, document)
     interrupted = False
     try:
-        sweep.run()
+        sweep.run(journal.add)
     except KeyboardInterrupt:
         interrupted = True
     except DeviceLostError as error:
         logger.warning("the sweep ended early: %s", error.message)
-    result = msgspec.structs.replace(
-        document,
-        points=tuple(sweep.points),
-        ended_at=now(),
+    ended_at = now()
+    written = journal.close(ended_at)
+    result = msgspec.structs.replace(document, points=tuple(sweep.points), ended_at=ended_at)
+    return Outcome(
+        result=result,
+        path=path if written or resume is not None else None,
+        interrupted=interrupted,
+        error=_first_error(result.points),
     )
-    save_result(path, result)
-    return Outcome(result=result, path=path, interrupted=interrupted, error=_first_error(result.points))
 
 
 def _is_host(info: DeviceInfo) -> bool:

@@ -1,4 +1,4 @@
-"""The result file: where it lies, writing it whole, reading it with care."""
+"""Result files: where they lie, and reading them with care."""
 
 from __future__ import annotations
 
@@ -9,7 +9,8 @@ from pathlib import Path
 
 import msgspec
 
-from edgekit._files import read_bytes, write_atomic
+from edgekit._files import read_bytes
+from edgekit.bench.journal import journal_path, settle
 from edgekit.core.measurement import Result
 from edgekit.core.result_versions import NewerVersionError, ResultFormatError, decode_result
 from edgekit.errors import InputError
@@ -23,23 +24,13 @@ def default_path(started_at: datetime, target: str) -> Path:
     return RESULTS / f"{started_at:%Y%m%dT%H%M%SZ}-{name}.json"
 
 
-def encode_result(result: Result) -> bytes:
-    """The document as it is written: indented JSON."""
-    return msgspec.json.format(msgspec.json.encode(result), indent=1) + b"\n"
-
-
-def save_result(path: Path, result: Result) -> None:
-    """Write the whole document or leave the old one. Raises OutputError."""
-    write_atomic(path, encode_result(result))
-
-
 def load_result(path: Path) -> Result:
-    """Read a result file of this or an older version.
+    """Read a result file of this or an older version, with what a bench that was killed or runs has kept.
 
     Raises:
         InputError: It is missing, no result file, damaged, or of a newer edgekit; with the place in it.
     """
-    content = read_bytes(path, "the result file", hint="edgekit bench writes one")
+    content = settle(path) or read_bytes(path, "the result file", hint="edgekit bench writes one")
     try:
         return decode_result(content)
     except NewerVersionError as error:
@@ -74,7 +65,7 @@ def load_results(places: Iterable[Path]) -> Found:
     others = []
     seen: set[Path] = set()
     for place in places:
-        paths = sorted(place.glob("*.json")) if place.is_dir() else [place]
+        paths = _in_directory(place) if place.is_dir() else [place]
         for path in paths:
             if path.resolve() in seen:
                 continue
@@ -88,6 +79,12 @@ def load_results(places: Iterable[Path]) -> Found:
         if seen.isdisjoint(path.resolve() for path in paths):
             raise InputError(f"looking for result files in {place}: none in it", hint="edgekit bench")
     return Found(results=results, others=tuple(others))
+
+
+def _in_directory(place: Path) -> list[Path]:
+    """Its result files by name, those too that are a journal yet."""
+    journals = place.glob(journal_path(Path("*.json")).name)
+    return sorted({*place.glob("*.json"), *(path.with_suffix("") for path in journals)})
 
 
 def _is_another(path: Path) -> bool:

@@ -13,7 +13,7 @@ import msgspec
 from edgekit.bench.cell import Cell, Timing, Turn, check_batch, measure_startup, reference_to, take_turn
 from edgekit.convert.manifest import verify_files
 from edgekit.core.artifact import Artifact
-from edgekit.core.measurement import Environment, Point, PointError, Status
+from edgekit.core.measurement import Environment, Point, PointError, ProcessRun, Status
 from edgekit.core.parity import Parity
 from edgekit.core.units import format_count, format_ms
 from edgekit.engines.registry import on_gpu
@@ -41,14 +41,15 @@ class Progress(msgspec.Struct, frozen=True, kw_only=True):
 
 
 ShowProgress = Callable[[Progress], None]
-Save = Callable[[Sequence[Point]], None]
+Keep = Callable[[int, Point, ProcessRun | None], None]
+"""Called with a point's number, the point, and the process that it has just gained."""
 
 
 class Sweep:
     """Points of a sweep while they are measured.
 
-    A point that waits for turns counts as `interrupted`, so that whatever was last saved is true
-    however the process ends.
+    A point that waits for turns counts as `interrupted`, so that whatever was kept is true however the
+    process ends.
 
     Args:
         target: Where everything runs.
@@ -57,13 +58,13 @@ class Sweep:
         timing: How long a process is measured.
         processes: Fresh processes a cell.
         cooldown_s: Pause before each turn.
-        references: By model directory name; None compares nothing.
+        references: Called with a model; its reference, or None where there is none to compare with.
         earlier: Points of an earlier run of the same command; what has finished of them is kept.
         stop: Set by another thread, it ends the sweep before the next turn.
         target_ci: Relative half-width of the interval over processes: more processes run until it is
-            reached, or until a point's processes have taken `timing.max_s` altogether.
-        save: Called with all points after every turn.
-        show: Called before every turn and at the end.
+            reached, or until a point's processes have taken `timing.max_s` altogether, those of an earlier
+            run included.
+        show: Called before and after every turn.
     """
 
     def __init__(
@@ -76,7 +77,6 @@ class Sweep:
         processes: int,
         cooldown_s: float,
         references: Callable[[Subject], Reference | None],
-        save: Save,
         show: ShowProgress,
         earlier: Sequence[Point] = (),
         stop: threading.Event | None = None,
@@ -90,27 +90,29 @@ class Sweep:
         self._processes = processes
         self._cooldown_s = cooldown_s
         self._references = references
-        self._save = save
         self._show = show
         self._artifacts: dict[int, Artifact] = {}
         self._turns_done = 0
         # After the turn that has just ended; None where something else has run since.
         self._environment: Environment | None = None
         self._target_ci = target_ci
-        self._spent_s = dict.fromkeys(range(len(self._cells)), 0.0)
+        self._keep: Keep | None = None
         self.points = [_waiting(cell, requested_cores, timing, target_ci) for cell in self._cells]
+        for index in range(len(self._cells)):
+            self._plan(index)
 
-    def run(self) -> None:
-        """Measure everything; the points are kept whatever ends it.
+    def run(self, keep: Keep) -> None:
+        """Measure everything; every turn is kept as soon as it has ended.
+
+        Args:
+            keep: Called with every point that a turn has changed.
 
         Raises:
             KeyboardInterrupt: Ctrl-C.
             DeviceLostError: The target went away; the point that it hit has failed.
-            OutputError: The points cannot be saved.
+            OutputError: A turn cannot be kept.
         """
-        for index in range(len(self._cells)):
-            self._plan(index)
-        self._save(self.points)
+        self._keep = keep
         for group in self._models():
             for index in group:
                 self._start(index)
@@ -134,11 +136,11 @@ class Sweep:
                 self._check_stop()
                 self._turn(index)
 
-    def _is_enough(self, index: int, point: Point) -> bool:
+    def _is_enough(self, point: Point) -> bool:
         """Whether a point has all its processes and, where that was asked, a narrow interval."""
         if len(point.processes) < self._processes:
             return False
-        if self._target_ci is None or self._spent_s[index] >= self._timing.max_s:
+        if self._target_ci is None or point.spent_s >= self._timing.max_s:
             return True
         interval = latency_interval(process_medians(point))
         return interval is not None and interval.relative_half_width <= self._target_ci
@@ -176,7 +178,7 @@ class Sweep:
             logger.warning("%s: measured anew, its artifact has changed", self._cells[index].label)
             return
         enough = len(earlier.processes) >= self._processes
-        done = enough and (earlier.status is Status.DONE or self._is_enough(index, earlier))
+        done = enough and (earlier.status is Status.DONE or self._is_enough(earlier))
         self.points[index] = msgspec.structs.replace(
             earlier, artifact=point.artifact, status=Status.DONE if done else Status.INTERRUPTED, error=None
         )
@@ -190,20 +192,23 @@ class Sweep:
         self._environment = None
         label = f"{cell.label}, cold start"
         self._show(Progress(done=self._turns_done, total=self._total(), label=label))
-        with self._ending(index):
+        with self._kept(index):
             self._replace(index, startup=measure_startup(self._target, cell, self._artifacts[index]))
 
     @contextlib.contextmanager
-    def _ending(self, index: int) -> Iterator[None]:
-        """An error ends the point; one that takes the target away ends the sweep, with the points saved."""
+    def _kept(self, index: int) -> Iterator[None]:
+        """Keep what the block makes of a point: an error ends the point, a lost target the sweep too."""
+        assert self._keep is not None, "the sweep runs"
+        before = len(self.points[index].processes)
         try:
             yield
-        except DeviceLostError as error:
-            self._end(index, error)
-            self._save(self.points)
-            raise
         except EdgekitError as error:
             self._end(index, error)
+            if isinstance(error, DeviceLostError):
+                self._keep(index, self.points[index], None)
+                raise
+        point = self.points[index]
+        self._keep(index, point, point.processes[-1] if len(point.processes) > before else None)
 
     def _check_stop(self) -> None:
         if self._stop is not None and self._stop.is_set():
@@ -216,17 +221,14 @@ class Sweep:
         if self._cooldown_s:
             time.sleep(self._cooldown_s)
         started = time.monotonic()
-        with self._ending(index):
+        with self._kept(index):
             if point.environment_before is None:
                 self._replace(index, environment_before=self._environment_before(cell.engine))
             self._environment = None
             reference = self._references(cell.subject)
             turn = take_turn(self._target, cell, self._artifacts[index], self._timing, reference)
-            self._spent_s[index] += time.monotonic() - started
-            self._add(index, turn, self._target.environment(cell.engine))
-        self.points[index] = with_verdict(self.points[index], emulated=self._target.info.emulated)
+            self._add(index, turn, time.monotonic() - started, self._target.environment(cell.engine))
         self._turns_done += 1
-        self._save(self.points)
         self._show(self._ended(index, total))
 
     def _total(self) -> int:
@@ -250,16 +252,19 @@ class Sweep:
             instructions=None if count is None else count.main_thread,
         )
 
-    def _add(self, index: int, turn: Turn, environment: Environment) -> None:
+    def _add(self, index: int, turn: Turn, spent_s: float, environment: Environment) -> None:
         point = self.points[index]
         self._environment = environment
         reference_ns = turn.run.reference_ns or environment.reference_ns
         run = msgspec.structs.replace(turn.run, reference_ns=reference_ns)
-        point = msgspec.structs.replace(point, processes=(*point.processes, run))
+        point = msgspec.structs.replace(
+            point, processes=(*point.processes, run), spent_s=point.spent_s + spent_s
+        )
         self._replace(
             index,
-            status=Status.DONE if self._is_enough(index, point) else Status.INTERRUPTED,
+            status=Status.DONE if self._is_enough(point) else Status.INTERRUPTED,
             processes=point.processes,
+            spent_s=point.spent_s,
             engine_version=turn.loaded.engine_version,
             engine_options=turn.loaded.options,
             layer_precisions=turn.loaded.layer_precisions,
@@ -270,6 +275,7 @@ class Sweep:
             parity=_worse(point.parity, turn.parity),
             instruction_count=turn.instruction_count or point.instruction_count,
         )
+        self.points[index] = with_verdict(self.points[index], emulated=self._target.info.emulated)
 
     def _end(self, index: int, error: EdgekitError) -> None:
         """A point that failed or cannot be; what it measured before stays."""

@@ -219,6 +219,8 @@ class Point(msgspec.Struct, frozen=True, kw_only=True):
         layer_precisions: How many of its convolutions and matrix products the engine computes in each
             precision, by its own account; empty where it does not tell.
         startup: Cold start and memory in a process of their own, before the others; None on emulated targets.
+        spent_s: Seconds that its processes took altogether, from starting them to their end; what `bench
+            --target-ci` has left of `--max-secs` is counted by it.
     """
 
     model: str
@@ -242,6 +244,7 @@ class Point(msgspec.Struct, frozen=True, kw_only=True):
     error: PointError | None = None
     startup: Startup | None = None
     processes: tuple[ProcessRun, ...] = ()
+    spent_s: Annotated[float, Meta(ge=0)] = 0.0
     environment_before: Environment | None = None
     environment_after: Environment | None = None
     parity: Parity | None = None

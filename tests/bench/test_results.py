@@ -19,7 +19,8 @@ import jsonschema
 import msgspec
 import pytest
 
-from edgekit.bench.results import default_path, encode_result, load_result, save_result
+from edgekit.bench.document import encode_result, save_result
+from edgekit.bench.results import default_path, load_result
 from edgekit.core.device import DeviceInfo
 from edgekit.core.measurement import (
     RESULT_SCHEMA_VERSION,

@@ -11,7 +11,7 @@ from typing import Any
 import msgspec
 import pytest
 
-from edgekit.bench.results import save_result
+from edgekit.bench.document import save_result
 from edgekit.convert.manifest import load_manifest, write_manifest
 from edgekit.core.artifact import Artifact, ArtifactFile, ArtifactKind, Manifest, TensorSpec
 from edgekit.core.bench_options import PowerMode

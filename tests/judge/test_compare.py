@@ -10,7 +10,7 @@ import msgspec
 import pytest
 
 from edgekit.bench.ab import decide_ab
-from edgekit.bench.results import save_result
+from edgekit.bench.document import save_result
 from edgekit.core.bench_options import PowerMode
 from edgekit.core.device import Gpu
 from edgekit.core.measurement import InstructionCount, Result, Status, Verdict

@@ -10,7 +10,7 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from edgekit.bench.results import save_result
+from edgekit.bench.document import save_result
 from edgekit.core.accuracy import wilson
 from edgekit.core.measurement import ArtifactRef, Verdict
 from edgekit.core.spec import Precision

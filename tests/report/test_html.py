@@ -11,7 +11,8 @@ from typing import Any
 
 import pytest
 
-from edgekit.bench.results import load_result, save_result
+from edgekit.bench.document import save_result
+from edgekit.bench.results import load_result
 from edgekit.core.measurement import (
     CoreState,
     Environment,

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from edgekit.bench.results import save_result
+from edgekit.bench.document import save_result
 from edgekit.core.device import Gpu
 from edgekit.core.measurement import InstructionCount, PointError, ProcessRun, Status, Verdict
 from edgekit.core.parity import Parity

@@ -204,7 +204,8 @@ def _note_point(point: Point) -> None:
 def _save(result: Result, output: Path | None) -> Path:
     from datetime import datetime
 
-    from edgekit.bench.results import default_path, save_result
+    from edgekit.bench.document import save_result
+    from edgekit.bench.results import default_path
 
     started_at = datetime.fromisoformat(result.started_at.replace("Z", "+00:00"))
     path = output or default_path(started_at, f"{result.target.serial}-app")

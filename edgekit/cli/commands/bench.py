@@ -162,11 +162,12 @@ def _tell(one: TargetOutcome) -> int:
 
     outcome = one.outcome
     if outcome is not None:
-        path = shlex.quote(str(outcome.path))
-        note(f"result file: {path}")
-        lost = one.error is not None and one.error.exit_code == DeviceLostError.exit_code
-        if lost or any(point.status is Status.INTERRUPTED for point in outcome.result.points):
-            note(f"what had finished is kept; to go on: edgekit bench --resume {path}")
+        if outcome.path is not None:
+            path = shlex.quote(str(outcome.path))
+            note(f"result file: {path}")
+            lost = one.error is not None and one.error.exit_code == DeviceLostError.exit_code
+            if lost or any(point.status is Status.INTERRUPTED for point in outcome.result.points):
+                note(f"what had finished is kept; to go on: edgekit bench --resume {path}")
         if outcome.interrupted:
             note("interrupted")
             return INTERRUPTED_EXIT_CODE
