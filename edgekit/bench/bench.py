@@ -126,10 +126,13 @@ def _document(
     """Where the result goes, and what it starts from: nothing, or what an earlier run has left."""
     if resume is not None:
         earlier = load_result(resume)
-        if earlier.target.serial != info.serial:
+        why = earlier.target.differs_from(info)
+        if why is not None:
             raise UsageError(
-                f"resuming {resume}: it was measured on {earlier.target.serial}, not {info.serial}",
-                hint=f"edgekit bench --resume {resume} --device {earlier.target.serial}",
+                f"resuming {resume}: {info.serial} is not the machine that it was measured on: {why}",
+                hint=f"edgekit bench --resume {resume}  on that machine"
+                if _is_host(info)
+                else f"attach that device, then edgekit bench --resume {resume} --device SERIAL",
             )
         return resume, msgspec.structs.replace(earlier, ended_at=None, target=info)
     started = datetime.now(timezone.utc)

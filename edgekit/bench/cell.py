@@ -170,8 +170,9 @@ def _started(target: Target, cell: Cell, artifact: Artifact, *, counted: bool) -
         power_mode=cell.power_mode,
         options=cell.options,
     )
+    fresh = target.session(cell.engine, cell.label, counted=counted)
     start_ns = time.perf_counter_ns()
-    with target.session(cell.engine, cell.label, counted=counted) as session:
+    with fresh as session:
         try:
             loaded = session.load(request)
         except RefusedError as error:

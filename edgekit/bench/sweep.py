@@ -193,7 +193,10 @@ class Sweep:
         label = f"{cell.label}, cold start"
         self._show(Progress(done=self._turns_done, total=self._total(), label=label))
         with self._kept(index):
-            self._replace(index, startup=measure_startup(self._target, cell, self._artifacts[index]))
+            startup = measure_startup(self._target, cell, self._artifacts[index])
+            # Reading them shows that it is still the same machine: nothing of another one is kept.
+            before = self._environment_before(cell.engine)
+            self._replace(index, startup=startup, environment_before=before)
 
     @contextlib.contextmanager
     def _kept(self, index: int) -> Iterator[None]:
@@ -203,12 +206,29 @@ class Sweep:
         try:
             yield
         except EdgekitError as error:
-            self._end(index, error)
-            if isinstance(error, DeviceLostError):
+            lost = self._lost(index, error)
+            self._end(index, lost or error)
+            if lost is not None:
                 self._keep(index, self.points[index], None)
+            if lost is error:
                 raise
+            if lost is not None:
+                raise lost from error
         point = self.points[index]
         self._keep(index, point, point.processes[-1] if len(point.processes) > before else None)
+
+    def _lost(self, index: int, error: EdgekitError) -> DeviceLostError | None:
+        """Whether the target itself is the reason of a failure: gone, or another machine in its place."""
+        if isinstance(error, DeviceLostError):
+            return error
+        if self._target.info.transport != "local":
+            try:
+                self._target.environment(self._cells[index].engine)
+            except DeviceLostError as lost:
+                return lost
+            except EdgekitError:
+                pass
+        return None
 
     def _check_stop(self) -> None:
         if self._stop is not None and self._stop.is_set():

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import hashlib
+from collections.abc import Iterable
+
 import msgspec
 
 
@@ -51,6 +54,8 @@ class DeviceInfo(msgspec.Struct, frozen=True, kw_only=True):
         serial: Serial or address, which `--device` takes.
         state: `device`, `offline`, `unauthorized`, ...
         soc: SoC name, e.g. `SM8150`.
+        machine_id: What tells this machine from others of its model, as a hash (`hash_machine_id`); None
+            where the machine tells nothing of that kind.
         abi: `arm64-v8a`, `x86_64`, `aarch64`, ...
         abis: Every ABI that the device runs.
         microcode: Revision of the CPU's microcode, on hosts that have one.
@@ -69,6 +74,7 @@ class DeviceInfo(msgspec.Struct, frozen=True, kw_only=True):
     manufacturer: str | None = None
     model: str | None = None
     soc: str | None = None
+    machine_id: str | None = None
     abi: str | None = None
     abis: tuple[str, ...] = ()
     os: str | None = None
@@ -97,3 +103,34 @@ class DeviceInfo(msgspec.Struct, frozen=True, kw_only=True):
     @property
     def little_cores(self) -> tuple[int, ...]:
         return tuple(sorted(self.clusters[0].cores)) if self.clusters else ()
+
+    def differs_from(self, other: DeviceInfo) -> str | None:
+        """Why another description is not this machine's; None where it is.
+
+        Serials can be alike (`host`) and the same machine may be reached by two, so they count only where
+        nothing else tells the machines apart.
+        """
+        known = self.machine_id is not None and self.machine_id == other.machine_id
+        # A host's model is its name, which people change.
+        named = known and self.transport == other.transport == "local"
+        for what, mine, theirs in (
+            ("SoC", self.soc, other.soc),
+            ("model", *((None, None) if named else (self.model, other.model))),
+            ("machine id", self.machine_id, other.machine_id),
+            ("serial", *((None, None) if known else (self.serial, other.serial))),
+        ):
+            if mine != theirs:
+                return f"its {what} is {theirs or 'not known'}, not {mine or 'unknown'}"
+        return None
+
+
+def hash_machine_id(values: Iterable[str]) -> str | None:
+    """One name for the numbers that only one machine has; None where there are none.
+
+    Results are published, and machine-id(5) asks that it leaves the machine hashed only.
+    """
+    said = [value.strip("\0 \n") for value in values]
+    told = [value for value in said if value.strip("0-")]
+    if not told:
+        return None
+    return hashlib.sha256("\n".join(["edgekit", *told]).encode()).hexdigest()[:32]

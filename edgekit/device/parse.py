@@ -10,7 +10,7 @@ from collections.abc import Mapping
 
 import msgspec
 
-from edgekit.core.device import Battery, Cluster
+from edgekit.core.device import Battery, Cluster, hash_machine_id
 
 SECTION = "== edgekit "
 # Zones report millidegrees; some kernels report degrees, and absent sensors nonsense.
@@ -139,6 +139,13 @@ def group_clusters(cores: list[CoreLine], parts: Mapping[int, str]) -> tuple[Clu
         Cluster(cores=tuple(numbers), max_frequency_khz=frequency or None, part=part or None)
         for (frequency, part), numbers in sorted(groups.items())
     )
+
+
+def parse_identity(text: str) -> tuple[str | None, str | None]:
+    """Lines of `NAME=value`: the machine's hashed id, and its model where it is among them."""
+    said = {name: value for name, value in parse_assignments(text).items() if value not in ("", "-")}
+    model = said.pop("model", None)
+    return hash_machine_id(value for _, value in sorted(said.items())), model
 
 
 def parse_meminfo(text: str) -> dict[str, int]:

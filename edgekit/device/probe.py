@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
+import msgspec
+
 from edgekit.core.device import DeviceInfo
 from edgekit.core.measurement import CoreState, Environment, now
 from edgekit.core.processes import ProcessWatch, parse_ticks
 from edgekit.device import parse
-from edgekit.errors import DeviceError
+from edgekit.errors import DeviceError, DeviceLostError
 from edgekit.transports.interface import Transport
 
 PROBE_TIMEOUT_S = 30.0
@@ -21,9 +23,21 @@ SOC_PROPERTIES = ("ro.soc.model", "ro.board.platform", "ro.hardware.chipname", "
 LINK_PROCESSES = frozenset(("adbd", "sshd", "sh", "cat"))
 
 # `read` is the shell's own: a process a value would cost more than the rest together.
-_COMMON = r"""
+_FUNCTIONS = r"""
 get() { v=-; { read -r v < "$1"; } 2>/dev/null; [ -n "$v" ] || v=-; }
 section() { echo "== edgekit $1"; }
+"""
+# Numbers that only one machine has: of the SoC (Qualcomm), of the board, of the installation, of the phone.
+_IDENTITY = r"""
+section identity
+for f in /sys/devices/soc0/serial_number /proc/device-tree/serial-number /etc/machine-id; do
+  get "$f"; echo "${f##*/}=$v"
+done
+if command -v getprop >/dev/null 2>&1; then
+  echo "serial=$(getprop ro.serialno)"; echo "model=$(getprop ro.product.model)"
+fi
+"""
+_CIRCUMSTANCES = r"""
 section cores
 for c in /sys/devices/system/cpu/cpu[0-9]*; do
   get "$c/cpufreq/cpuinfo_max_freq"; m=$v; get "$c/cpufreq/scaling_cur_freq"; f=$v
@@ -52,6 +66,7 @@ get /proc/loadavg; echo "$v"
 section stat
 get /proc/stat; echo "$v"
 """
+_COMMON = _FUNCTIONS + _IDENTITY + _CIRCUMSTANCES
 _PROCESSES = r"""
 section processes
 cat /proc/[0-9]*/stat 2>/dev/null
@@ -115,6 +130,7 @@ def describe(sections: Mapping[str, str], *, serial: str, transport: str) -> Dev
         manufacturer=properties.get("ro.product.manufacturer") or None,
         model=properties.get("ro.product.model") or sections.get("model") or cpu.model,
         soc=_soc(properties, cpu),
+        machine_id=parse.parse_identity(sections.get("identity", ""))[0],
         abi=abi,
         abis=abis or ((abi,) if abi else ()),
         os=_os_name(properties, system, kernel_name),
@@ -130,16 +146,36 @@ def describe(sections: Mapping[str, str], *, serial: str, transport: str) -> Dev
     )
 
 
-def read_environment(transport: Transport, watch: ProcessWatch) -> Environment:
+def _check_identity(sections: Mapping[str, str], known: DeviceInfo) -> None:
+    machine_id, model = parse.parse_identity(sections.get("identity", ""))
+    found = msgspec.structs.replace(known, machine_id=machine_id, model=model or known.model)
+    why = known.differs_from(found)
+    if why is not None:
+        raise DeviceLostError(
+            f"measuring on {known.serial}: another machine answers there now: {why}",
+            hint="edgekit devices  shows what is attached; go on when the first is there again",
+        )
+
+
+def read_environment(
+    transport: Transport, watch: ProcessWatch, known: DeviceInfo | None = None
+) -> Environment:
     """Read frequencies, temperatures, battery, screen and load in one round trip.
 
     Busy processes are those since the watch's last reading; None at the first.
 
+    Args:
+        transport: The way to the device.
+        watch: Which processes had used how much at the reading before.
+        known: The machine that was probed; of another one nothing is taken. None asks for no identity.
+
     Raises:
-        DeviceLostError: It went away or did not answer.
+        DeviceLostError: It went away or did not answer, or it is another machine than `known`.
     """
     done = transport.run(["sh", "-c", _COMMON + _PROCESSES], timeout_s=PROBE_TIMEOUT_S)
     sections = parse.split_sections(done.stdout)
+    if known is not None:
+        _check_identity(sections, known)
     ticks = parse_ticks(sections.get("processes", ""))
     return describe_environment(sections, watch.look(ticks, own=LINK_PROCESSES) if ticks else None)
 

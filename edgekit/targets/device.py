@@ -60,7 +60,7 @@ class Bundles:
 
 
 class DeviceTarget:
-    """One device, held for as long as the target is open. A context manager.
+    """One device, held until `close`.
 
     Args:
         transport: The device; closed with the target.
@@ -239,7 +239,8 @@ class DeviceTarget:
         return text
 
     def environment(self, engine: str) -> Environment:
-        return read_environment(self._transport, self._watch)
+        """What `Target.environment` says; of another machine behind the serial DeviceLostError."""
+        return read_environment(self._transport, self._watch, self._info)
 
     def close(self) -> None:
         """Free the device; its files stay."""

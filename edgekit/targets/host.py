@@ -9,11 +9,17 @@ import platform
 import shutil
 from pathlib import Path
 
-from edgekit.core.device import Cluster, DeviceInfo
+from edgekit.core.device import Cluster, DeviceInfo, hash_machine_id
 from edgekit.engines.registry import host_packages
 
 CPUINFO = Path("/proc/cpuinfo")
 OS_RELEASE = Path("/etc/os-release")
+# Of the SoC (Qualcomm), of the board, of the installation: machine-id(5).
+MACHINE_IDS = (
+    Path("/sys/devices/soc0/serial_number"),
+    Path("/proc/device-tree/serial-number"),
+    Path("/etc/machine-id"),
+)
 CPU_ROOT = Path("/sys/devices/system/cpu")
 
 
@@ -28,6 +34,7 @@ def host_info() -> DeviceInfo:
         manufacturer=cpu.get("vendor_id"),
         model=platform.node() or None,
         soc=cpu.get("model name"),
+        machine_id=hash_machine_id(map(_text, MACHINE_IDS)),
         abi=machine,
         abis=(machine,),
         os=_os_name(),
@@ -39,6 +46,13 @@ def host_info() -> DeviceInfo:
         free_bytes=shutil.disk_usage(Path.cwd()).free,
         libraries=_libraries(),
     )
+
+
+def _text(path: Path) -> str:
+    try:
+        return path.read_text(errors="replace")
+    except OSError:
+        return ""
 
 
 def _libraries() -> dict[str, str]:

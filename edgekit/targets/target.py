@@ -68,7 +68,7 @@ class Placed(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Target(Protocol):
-    """One machine to measure on. The device's lives with the device commands."""
+    """One machine to measure on: `HostTarget`, or `DeviceTarget` of `edgekit.targets.device`."""
 
     @property
     def info(self) -> DeviceInfo:

@@ -3,15 +3,25 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import cast
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from edgekit.core.device import Battery, Cluster
+from edgekit.core.device import Battery, Cluster, DeviceInfo
+from edgekit.core.processes import ProcessWatch
 from edgekit.device import parse
-from edgekit.device.probe import describe, describe_environment, has_dotprod, has_fp16, require_64_bit
-from edgekit.errors import DeviceError
+from edgekit.device.probe import (
+    describe,
+    describe_environment,
+    has_dotprod,
+    has_fp16,
+    read_environment,
+    require_64_bit,
+)
+from edgekit.errors import DeviceError, DeviceLostError
+from edgekit.transports.interface import CommandResult, Transport
 
 RECORDINGS = Path(__file__).parent.parent / "data" / "devices"
 
@@ -168,3 +178,47 @@ def test_no_text_breaks_a_parser(text: str) -> None:
     assert info.serial == "S"
     describe_environment(sections)
     parse.split_sections(text)
+
+
+# Invented: a Qualcomm phone whose own serial is not unique.
+IDENTITY = """serial_number=2791728742
+serial-number=-
+machine-id=-
+serial=0123456789ABCDEF
+model=Phone A
+"""
+
+
+class Answering:
+    """A device that says one thing, whatever is run."""
+
+    name, serial = "adb", "0123456789ABCDEF"
+
+    def __init__(self, stdout: str) -> None:
+        self._stdout = stdout
+
+    def run(self, argv: object, **_: object) -> CommandResult:
+        return CommandResult(exit_code=0, stdout=self._stdout, stderr="")
+
+
+@pytest.mark.parametrize(
+    ("other", "why"),
+    [
+        (IDENTITY.replace("2791728742", "2791728743"), "its machine id is"),
+        (IDENTITY.replace("Phone A", "Phone B"), "its model is Phone B, not Phone A"),
+    ],
+)
+def test_another_phone_behind_the_same_serial_is_found(other: str, why: str) -> None:
+    section = "== edgekit identity\n"
+    machine_id, model = parse.parse_identity(IDENTITY)
+    known = DeviceInfo(
+        serial=Answering.serial, state="device", transport="adb", machine_id=machine_id, model=model
+    )
+    read_environment(cast("Transport", Answering(section + IDENTITY)), ProcessWatch(), known)
+    with pytest.raises(DeviceLostError, match=f"another machine answers there now: {why}"):
+        read_environment(cast("Transport", Answering(section + other)), ProcessWatch(), known)
+
+
+def test_a_machine_that_tells_no_number_has_no_id() -> None:
+    assert parse.parse_identity("serial_number=-\nmachine-id=\nmodel=Board\n") == (None, "Board")
+    assert parse.parse_identity("") == (None, None)

@@ -1,0 +1,167 @@
+"""Sweeps whose engine idles: what is kept, what is gone on with, and on which machine."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import msgspec
+import pytest
+
+from edgekit.bench.bench import Outcome, bench
+from edgekit.bench.journal import journal_path
+from edgekit.bench.results import load_result
+from edgekit.core.bench_options import BenchOptions
+from edgekit.core.device import DeviceInfo, hash_machine_id
+from edgekit.core.measurement import Environment, Status
+from edgekit.errors import DeviceLostError, RunnerError, UsageError
+from edgekit.runners.session import RunnerSession
+from scripts.idle_target import ENGINE, IdleTarget, idle_subject
+
+SWEEP = BenchOptions(engines=(ENGINE,), batch_sizes=(1, 2), processes=2)
+
+
+def run(target: IdleTarget, options: BenchOptions, place: Path, *, resume: Path | None = None) -> Outcome:
+    subject = idle_subject(place / "Idle")
+    options = msgspec.structs.replace(options, output=str(place / "r.json"))
+    return bench(target, [subject], options, show=lambda _: None, resume=resume, references=lambda _: None)
+
+
+class Machine(IdleTarget):
+    """This machine with another identity, that is another one from a reading of its circumstances on.
+
+    Args:
+        readings: How many there are before; None for all.
+        changes: Fields of its description.
+    """
+
+    def __init__(self, *, readings: int | None = None, **changes: str) -> None:
+        super().__init__()
+        self._readings, self._changes = readings, changes
+        self.ended = 0
+
+    @property
+    def info(self) -> DeviceInfo:
+        return msgspec.structs.replace(super().info, **self._changes)
+
+    def environment(self, engine: str) -> Environment:
+        if self._readings is not None:
+            if self.ended >= self._readings:
+                raise DeviceLostError("measuring on X: another machine answers there now")
+            self.ended += 1
+        return super().environment(engine)
+
+
+def test_a_sweep_is_kept_as_it_was_measured(tmp_path: Path) -> None:
+    target = IdleTarget()
+    done = run(target, SWEEP, tmp_path)
+    assert target.sessions == 2 * (2 + 1)
+    assert done.path == tmp_path / "r.json"
+    assert load_result(tmp_path / "r.json") == done.result
+    assert [point.status for point in done.result.points] == [Status.DONE] * 2
+    assert all(point.spent_s > 0 and point.environment_before for point in done.result.points)
+
+
+@pytest.mark.parametrize("readings", range(6))
+def test_nothing_of_another_machine_gets_the_first_ones_name(tmp_path: Path, readings: int) -> None:
+    """Each cold start and each turn ends with a reading: what comes before a wrong one is thrown away."""
+    done = run(Machine(readings=readings, transport="adb"), SWEEP, tmp_path)
+    points = load_result(tmp_path / "r.json").points
+    assert points == done.result.points
+    kept = sum(point.startup is not None for point in points) + sum(len(point.processes) for point in points)
+    assert kept == readings
+    assert done.error is not None
+    assert done.error.exit_code == DeviceLostError.exit_code
+    assert [point.status for point in points].count(Status.FAILED) == 1
+
+
+class Failing(Machine):
+    """Another machine took its place, where nothing of the runner lies."""
+
+    def session(self, engine: str, label: str, *, counted: bool = False) -> RunnerSession:
+        if self.ended == self._readings:
+            raise RunnerError(f"{label}: no such file")
+        return super().session(engine, label, counted=counted)
+
+
+def test_a_failure_on_another_machine_ends_the_sweep(tmp_path: Path) -> None:
+    target = Failing(readings=2, transport="adb")
+    done = run(target, SWEEP, tmp_path)
+    assert target.sessions == 2, "the second point's turn is not tried there"
+    assert [point.status for point in done.result.points] == [Status.FAILED, Status.INTERRUPTED]
+    assert done.error is not None
+    assert "another machine" in done.error.message
+
+
+@pytest.mark.parametrize(
+    ("changes", "why"),
+    [
+        ({"soc": "Another CPU"}, "its SoC is Another CPU"),
+        ({"machine_id": "f" * 32}, "its machine id is ffff"),
+        ({"transport": "adb", "model": "Another phone"}, "its model is Another phone"),
+        ({"transport": "adb", "machine_id": "f" * 32}, "its machine id is"),
+    ],
+)
+def test_another_machine_does_not_resume(tmp_path: Path, changes: dict[str, str], why: str) -> None:
+    transport = {"transport": changes.get("transport", "local")}
+    first = run(Machine(**transport), SWEEP, tmp_path)
+    before = (tmp_path / "r.json").read_bytes()
+    assert first.path is not None
+    with pytest.raises(UsageError, match=why):
+        run(Machine(**changes), SWEEP, tmp_path, resume=first.path)
+    assert (tmp_path / "r.json").read_bytes() == before
+    again = Machine(**transport)
+    assert run(again, SWEEP, tmp_path, resume=first.path).error is None
+    assert again.sessions == 0, "everything has finished"
+
+
+def test_serials_count_where_nothing_else_tells_machines_apart() -> None:
+    def phone(serial: str, machine_id: str | None) -> DeviceInfo:
+        return DeviceInfo(
+            serial=serial, state="device", transport="adb", model="P", soc="S", machine_id=machine_id
+        )
+
+    assert phone("a", "1").differs_from(phone("192.168.0.7:5555", "1")) is None
+    assert phone("a", None).differs_from(phone("a", None)) is None
+    assert phone("a", None).differs_from(phone("b", None)) == "its serial is b, not a"
+    assert phone("a", "1").differs_from(phone("a", None)) == "its machine id is not known, not 1"
+
+
+def test_a_machine_id_is_hashed_and_none_where_there_is_nothing() -> None:
+    assert hash_machine_id([]) is None
+    assert hash_machine_id(["", "0000000000", "\0"]) is None
+    known = hash_machine_id(["3d1219c7c4c5404aaa1f6d2a48adfda4\n"])
+    assert known is not None
+    assert "3d12" not in known
+    assert known == hash_machine_id(["", "3d1219c7c4c5404aaa1f6d2a48adfda4"])
+    assert known != hash_machine_id(["3d1219c7c4c5404aaa1f6d2a48adfda5"])
+
+
+def test_resume_keeps_the_time_that_a_point_has_taken(tmp_path: Path) -> None:
+    """`--target-ci` may take `--max-secs` for a point, however often it is resumed."""
+    narrow = msgspec.structs.replace(SWEEP, target_ci=1e-9, max_s=2.0, min_s=0.0)
+    first = run(IdleTarget(), SWEEP, tmp_path)
+    assert first.path is not None
+    spent = [
+        msgspec.structs.replace(point, status=Status.INTERRUPTED, spent_s=seconds, requested_ci=1e-9)
+        for point, seconds in zip(first.result.points, (1.9999, 2.5), strict=True)
+    ]
+    from edgekit.bench.document import save_result
+
+    save_result(first.path, msgspec.structs.replace(first.result, points=tuple(spent)))
+    done = run(IdleTarget(), narrow, tmp_path, resume=first.path)
+    runs = [len(point.processes) for point in done.result.points]
+    assert runs[1] == 2, "its time was over"
+    assert runs[0] > 2
+    assert done.result.points[0].spent_s >= 2.0
+    assert all(point.status is Status.DONE for point in done.result.points)
+
+
+def test_a_bench_in_which_nothing_ran_leaves_no_file(tmp_path: Path) -> None:
+    subject = idle_subject(tmp_path / "Idle")
+    (subject.directory / "inference.onnx").write_bytes(b"spoilt")
+    options = msgspec.structs.replace(SWEEP, output=str(tmp_path / "r.json"))
+    done = bench(IdleTarget(), [subject], options, show=lambda _: None, references=lambda _: None)
+    assert done.path is None
+    assert done.error is not None
+    assert not (tmp_path / "r.json").exists()
+    assert not journal_path(tmp_path / "r.json").exists()
