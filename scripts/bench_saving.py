@@ -27,8 +27,8 @@ LATENCY_MS = 1.0
 SHARE_LIMIT = 0.01
 GROWTH_LIMIT = 2.0
 MEMORY_LIMIT = 1.1
-# A whole number of Python beyond small ones, and its place in a tuple.
-SAMPLE_BYTES = sys.getsizeof(1_000_000) + 8
+# Python has a whole number beyond the small ones in steps of 16 bytes; its place in a tuple takes 8 more.
+SAMPLE_BYTES = -(-sys.getsizeof(1_000_000) // 16) * 16 + 8
 
 
 class TimedJournal(Journal):

@@ -10,13 +10,13 @@ from dataclasses import dataclass
 
 import msgspec
 
-from edgekit.bench.warmup import seconds_ns, warm_up
 from edgekit.core.artifact import Artifact
 from edgekit.core.bench_options import PowerMode
 from edgekit.core.measurement import (
     ArtifactRef,
     CoreState,
     Environment,
+    GpuState,
     InstructionCount,
     ProcessRun,
     Startup,
@@ -24,6 +24,8 @@ from edgekit.core.measurement import (
 )
 from edgekit.core.parity import Parity
 from edgekit.core.spec import Precision
+from edgekit.core.stats import median
+from edgekit.core.units import NS_PER_S
 from edgekit.errors import EdgekitError, UnsupportedError
 from edgekit.parity.reference import Reference, input_count
 from edgekit.parity.source import infer_batches
@@ -35,6 +37,12 @@ from edgekit.targets.target import Subject, Target, load_request
 
 # What a process infers before its memory is read: some engines settle with the second inference.
 STARTUP_RUNS = 10
+
+# Warm-up goes on until the medians of two windows of inferences in a row agree.
+WINDOW_RUNS = 10
+WINDOW_NS = 100_000_000
+AGREEMENT = 0.02
+MAX_WINDOWS = 12
 
 logger = logging.getLogger("edgekit")
 
@@ -187,20 +195,23 @@ def _measure(
 ) -> tuple[ProcessRun, Ran]:
     timed = Run(
         warmup=timing.warmup,
-        warmup_ns=seconds_ns(timing.warmup_s) if timing.warmup else 0,
+        warmup_ns=_seconds_ns(timing.warmup_s) if timing.warmup else 0,
         repeats=timing.repeats,
-        min_ns=seconds_ns(timing.min_s),
-        max_ns=seconds_ns(timing.max_s),
+        min_ns=_seconds_ns(timing.min_s),
+        max_ns=_seconds_ns(timing.max_s),
         mark=mark,
     )
     steady: bool | None = None
     warm_runs, first_run_ns = 0, None
     if timing.until_steady and timing.warmup:
-        warm = warm_up(session, runs=timed.warmup, min_ns=timed.warmup_ns, max_ns=timed.max_ns)
+        warm = _warm_up(session, runs=timed.warmup, min_ns=timed.warmup_ns, max_ns=timed.max_ns)
         steady, warm_runs, first_run_ns = warm.steady, warm.runs, warm.first_run_ns
         timed = msgspec.structs.replace(timed, warmup=0, warmup_ns=0)
     before = _reading(session)
-    with watch_gpu(gpu) as gpu_states:
+    watch: contextlib.AbstractContextManager[list[GpuState]] = (
+        contextlib.nullcontext([]) if gpu is None else watch_gpu(gpu)
+    )
+    with watch as gpu_states:
         ran = session.run(timed)
     after = _reading(session)
     run = ProcessRun(
@@ -218,6 +229,50 @@ def _measure(
         copy_out_ns=ran.copy_out_ns,
     )
     return run, ran
+
+
+class _WarmedUp(msgspec.Struct, frozen=True, kw_only=True):
+    """How the warm-up went.
+
+    Attributes:
+        runs: Inferences thrown away.
+        first_run_ns: The first of them.
+        steady: The last two windows agreed within AGREEMENT.
+    """
+
+    runs: int
+    first_run_ns: int | None
+    steady: bool
+
+
+def _warm_up(session: RunnerSession, *, runs: int, min_ns: int, max_ns: int) -> _WarmedUp:
+    """Infer at least `runs` times and `min_ns`, then until two windows in a row have equal medians.
+
+    Gives up being steady after MAX_WINDOWS windows or `max_ns`; the caller records that.
+    """
+    window = Run(warmup=runs, warmup_ns=min_ns, repeats=WINDOW_RUNS, min_ns=WINDOW_NS, max_ns=max_ns)
+    first = session.run(window)
+    done = first.warmup_runs + len(first.samples_ns)
+    spent = sum(first.samples_ns)
+    before = median(first.samples_ns)
+    steady = False
+    window = msgspec.structs.replace(window, warmup=0, warmup_ns=0)
+    for _ in range(MAX_WINDOWS - 1):
+        if spent >= max_ns:
+            break
+        ran = session.run(window)
+        done += ran.warmup_runs + len(ran.samples_ns)
+        spent += sum(ran.samples_ns)
+        now = median(ran.samples_ns)
+        steady = abs(now - before) <= AGREEMENT * before
+        before = now
+        if steady:
+            break
+    return _WarmedUp(runs=done, first_run_ns=first.first_run_ns, steady=steady)
+
+
+def _seconds_ns(seconds: float) -> int:
+    return round(seconds * NS_PER_S)
 
 
 def _reading(session: RunnerSession) -> Environment:

@@ -8,7 +8,7 @@ from pathlib import Path
 import msgspec
 
 from edgekit._files import atomic_file
-from edgekit.core.measurement import Point, Result
+from edgekit.core.measurement import Result
 
 # What indenting makes of a document without points, and of a point without processes.
 POINTS = b'\n "points": []'
@@ -24,11 +24,6 @@ def save_result(path: Path, result: Result) -> None:
     """Write the whole document or leave the old one. Raises OutputError."""
     with atomic_file(path) as temporary, temporary.open("wb") as file:
         file.writelines(_parts(result))
-
-
-def bare(point: Point) -> Point:
-    """The point without its processes."""
-    return msgspec.structs.replace(point, processes=())
 
 
 def layout(head: bytes, points: Iterable[tuple[bytes, Iterable[bytes]]]) -> Iterator[bytes]:
@@ -55,7 +50,7 @@ def layout(head: bytes, points: Iterable[tuple[bytes, Iterable[bytes]]]) -> Iter
 
 def _parts(result: Result) -> Iterator[bytes]:
     points = (
-        (msgspec.json.encode(bare(point)), map(msgspec.json.encode, point.processes))
+        (msgspec.json.encode(point.bare), map(msgspec.json.encode, point.processes))
         for point in result.points
     )
     return layout(msgspec.json.encode(msgspec.structs.replace(result, points=())), points)

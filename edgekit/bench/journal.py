@@ -23,7 +23,7 @@ import msgspec
 from msgspec import Meta
 
 from edgekit._files import atomic_file, output_error
-from edgekit.bench.document import bare, layout
+from edgekit.bench.document import layout
 from edgekit.core.measurement import Point, ProcessRun, Result, Timestamp
 from edgekit.errors import InputError, OutputError
 
@@ -91,7 +91,7 @@ class Journal:
         self.turns += 1
         line = _Line(
             point=number,
-            state=msgspec.Raw(msgspec.json.encode(bare(point))),
+            state=msgspec.Raw(msgspec.json.encode(point.bare)),
             run=msgspec.Raw(msgspec.json.encode(run)),
         )
         self._write(msgspec.json.encode(line))

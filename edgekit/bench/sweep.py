@@ -20,7 +20,7 @@ from edgekit.engines.registry import on_gpu
 from edgekit.errors import DeviceLostError, EdgekitError, UnsupportedError
 from edgekit.judge.intervals import latency_interval, process_medians
 from edgekit.judge.verdicts import with_verdict
-from edgekit.parity.reference import Reference
+from edgekit.parity.reference import Reference, input_count
 from edgekit.targets.target import Subject, Target
 
 logger = logging.getLogger("edgekit")
@@ -184,15 +184,26 @@ class Sweep:
         )
 
     def _start(self, index: int) -> None:
-        """Cold start and memory, in a process of their own; emulated ones are the emulator's."""
+        """What a point needs once, before its turns: they find artifact and reference there.
+
+        Then cold start and memory, in a process of their own; emulated ones are the emulator's.
+        """
         cell, point = self._cells[index], self.points[index]
-        if point.status is not Status.INTERRUPTED or point.startup or self._target.info.emulated:
+        if point.status is not Status.INTERRUPTED:
             return
         self._check_stop()
-        self._environment = None
-        label = f"{cell.label}, cold start"
-        self._show(Progress(done=self._turns_done, total=self._total(), label=label))
         with self._kept(index):
+            self._target.place(cell.subject, self._artifacts[index])
+            reference = self._references(cell.subject)
+            if reference is not None:
+                # Where it cannot be had, each turn says so.
+                with contextlib.suppress(EdgekitError):
+                    reference.outputs(input_count(cell.precision, cell.batch_size))
+            if point.startup or self._target.info.emulated:
+                return
+            self._environment = None
+            label = f"{cell.label}, cold start"
+            self._show(Progress(done=self._turns_done, total=self._total(), label=label))
             startup = measure_startup(self._target, cell, self._artifacts[index])
             # Reading them shows that it is still the same machine: nothing of another one is kept.
             before = self._environment_before(cell.engine)
@@ -202,20 +213,22 @@ class Sweep:
     def _kept(self, index: int) -> Iterator[None]:
         """Keep what the block makes of a point: an error ends the point, a lost target the sweep too."""
         assert self._keep is not None, "the sweep runs"
-        before = len(self.points[index].processes)
+        before = self.points[index]
         try:
             yield
         except EdgekitError as error:
             lost = self._lost(index, error)
             self._end(index, lost or error)
-            if lost is not None:
-                self._keep(index, self.points[index], None)
+            self._keep(index, self.points[index], None)
             if lost is error:
                 raise
             if lost is not None:
                 raise lost from error
+            return
         point = self.points[index]
-        self._keep(index, point, point.processes[-1] if len(point.processes) > before else None)
+        if point is not before:
+            gained = len(point.processes) > len(before.processes)
+            self._keep(index, point, point.processes[-1] if gained else None)
 
     def _lost(self, index: int, error: EdgekitError) -> DeviceLostError | None:
         """Whether the target itself is the reason of a failure: gone, or another machine in its place."""

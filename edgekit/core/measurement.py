@@ -253,6 +253,11 @@ class Point(msgspec.Struct, frozen=True, kw_only=True):
     reasons: tuple[str, ...] = ()
 
     @property
+    def bare(self) -> Point:
+        """The point without its processes."""
+        return msgspec.structs.replace(self, processes=())
+
+    @property
     def samples_ns(self) -> list[int]:
         """All samples of all processes."""
         return [sample for process in self.processes for sample in process.samples_ns]

@@ -9,6 +9,8 @@ import threading
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
+import msgspec
+
 from edgekit.core.artifact import Artifact, ArtifactKind
 from edgekit.core.device import DeviceInfo
 from edgekit.core.measurement import Environment, InstructionCount
@@ -59,6 +61,15 @@ class Bundles:
             packed.close()
 
 
+class _Runner(msgspec.Struct, frozen=True, kw_only=True):
+    """An engine's bundle on the device, and how its runner is started there; `counting_env` to be counted."""
+
+    packed: PackedBundle
+    argv: Sequence[str]
+    env: Mapping[str, str]
+    counting_env: Mapping[str, str]
+
+
 class DeviceTarget:
     """One device, held until `close`.
 
@@ -76,7 +87,7 @@ class DeviceTarget:
         self._transport = transport
         self._bundles = bundles
         self._allow_mismatch = allow_mismatch
-        self._ready: dict[str, PackedBundle] = {}
+        self._ready: dict[str, _Runner] = {}
         self._placed: dict[str, Placed] = {}
         self._watch = ProcessWatch()
         self._stack = contextlib.ExitStack()
@@ -125,7 +136,13 @@ class DeviceTarget:
         packed = self._bundles.get(engine)
         check_device(self._info, (), packed.bundle)
         self._tell(push_to(self._store, packed, (), info=self._info).sent_bytes, f"the {engine} runner")
-        self._ready[engine] = packed
+        bundle, directory = packed.bundle, f"{self._store.root}/{packed.directory}"
+        self._ready[engine] = _Runner(
+            packed=packed,
+            argv=bundle.argv(directory),
+            env=bundle.env(directory),
+            counting_env=bundle.counting_env(directory),
+        )
 
     def place(self, subject: Subject, artifact: Artifact) -> Placed:
         known = self._placed.get(artifact.sha256)
@@ -158,9 +175,9 @@ class DeviceTarget:
             )
 
     def _bundle_for(self, kind: ArtifactKind) -> PackedBundle:
-        for engine, packed in self._ready.items():
+        for engine, runner in self._ready.items():
             if kind in device_side(engine).artifacts.values():
-                return packed
+                return runner.packed
         raise RunnerError(f"placing {kind.value} on {self._info.serial}: no engine for it is prepared")
 
     def _tell(self, sent_bytes: int, what: str) -> None:
@@ -172,7 +189,7 @@ class DeviceTarget:
     def bundle_file(self, engine: str, name: str) -> Path:
         """A file of the engine's bundle as it is here."""
         self.prepare(engine)
-        return self._ready[engine].bundle.files[name]
+        return self._ready[engine].packed.bundle.files[name]
 
     def session(
         self, engine: str, label: str, *, counted: bool = False, entries: str | None = None
@@ -183,13 +200,11 @@ class DeviceTarget:
             entries: An `entry_list` for the counter.
         """
         self.prepare(engine)
-        packed = self._ready[engine]
-        directory = f"{self._store.root}/{packed.directory}"
-        argv: Sequence[str] = packed.bundle.argv(directory)
-        env = packed.bundle.env(directory)
+        runner = self._ready[engine]
+        argv, env = runner.argv, runner.env
         if counted:
             argv = counting_argv(argv, self._counts_path, entries=self._send_entries(entries))
-            env = packed.bundle.counting_env(directory)
+            env = runner.counting_env
         return RunnerSession(
             self._transport,
             argv,
