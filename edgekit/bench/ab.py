@@ -1,7 +1,7 @@
-"""`bench --ab`: two models against each other in one run, with one of them against itself beside it.
+"""`bench --ab`: compare two models in one run, and one of them with itself as a control.
 
 Three processes, A, A again and B, are alive at once and take turns in short blocks on the same cores, so that
-whatever the machine does it does to all of them; one such trio gives one ratio, and fresh trios its interval.
+a disturbance of the machine hits all three. Each trio gives one ratio; several fresh trios give its interval.
 """
 
 from __future__ import annotations
@@ -44,11 +44,12 @@ ORDERS = ((0, 1, 2), (2, 1, 0), (1, 2, 0), (0, 2, 1), (2, 0, 1), (1, 0, 2))
 
 
 class AbOptions(msgspec.Struct, frozen=True, kw_only=True):
-    """How two models are set against each other; one engine, one configuration.
+    """Options of a comparison of two models with one engine in one configuration.
 
     Attributes:
-        cores: None binds each trio to as many cores as it has threads, in turn, where there are more of them.
-        trios: Exactly so many; None for as many as the control needs, within TRIOS.
+        cores: Cores of every trio. None binds each trio to as many cores as it has threads, other cores in
+            turn where the machine has more.
+        trios: Number of trios; None runs as many as the control needs, within TRIOS.
     """
 
     engine: str
@@ -62,12 +63,12 @@ class AbOptions(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class AbSide(msgspec.Struct, frozen=True, kw_only=True):
-    """One of the two models.
+    """Figures of one of the two models.
 
     Attributes:
-        median_ms: Of the trios' medians.
-        effective_threads: The fewest that took effect; None where that is not known.
-        parity: Of its outputs with the reference; None where they were not checked.
+        median_ms: Median of the trios' medians, ms.
+        effective_threads: Fewest threads that took effect in a trio; None where that is not known.
+        parity: Agreement of its outputs with the reference; None where it was not checked.
     """
 
     model: str
@@ -78,7 +79,7 @@ class AbSide(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class AbReport(msgspec.Struct, frozen=True, kw_only=True):
-    """What came out: the document of `bench --ab --json`.
+    """Result of a comparison: the document of `bench --ab --json`.
 
     Attributes:
         cores: What each trio was bound to.
@@ -182,13 +183,13 @@ def run_ab(
 
 
 class Trio(msgspec.Struct, frozen=True, kw_only=True):
-    """What three processes on the same cores gave.
+    """Measurements of three processes on the same cores.
 
     Attributes:
-        medians_ns: Of A, A again and B.
+        medians_ns: Medians of A, A again and B, ns.
         ratio: B over both A, of lower quartiles.
         control: A again over A, of lower quartiles.
-        threads: How many took effect in each; None where that is not known.
+        threads: Threads that took effect in each of the three; None where that is not known.
     """
 
     cores: tuple[int, ...] | None
@@ -206,7 +207,7 @@ class Trio(msgspec.Struct, frozen=True, kw_only=True):
 def _trios(
     target: Target, loads: Sequence[Load], asked: AbOptions, show: Callable[[str], None]
 ) -> list[Trio]:
-    """Trios until the control is known well enough, or as many as were asked."""
+    """Measure trios until the control is known well enough, or as many as were asked."""
     places = place_trios(target.info, asked)
     fewest, most = (asked.trios, asked.trios) if asked.trios else TRIOS
     trios: list[Trio] = []
@@ -227,7 +228,7 @@ def _side(
     asked: AbOptions,
     references: References,
 ) -> AbSide:
-    """What is known of one model, its outputs checked in a process of their own."""
+    """Collect the figures of one model, and check its outputs in a process of its own."""
     label = f"{asked.engine} on {subject.manifest.name}"
     reference = references(subject)
     parity = None
@@ -252,9 +253,9 @@ def _interval(ratios: Sequence[float]) -> Interval:
 
 
 def place_trios(info: DeviceInfo, asked: AbOptions) -> list[tuple[int, ...] | None]:
-    """The cores of each trio in turn.
+    """Return the cores that trios are bound to, in turn.
 
-    Processes that are free to move settle on a core each, and cores differ by more than what is looked for.
+    Processes that are free to move settle on one core each, and cores differ by more than the models may.
     """
     cores = info.big_cores or info.cores
     if asked.cores is not None or len(cores) <= asked.threads:
@@ -264,13 +265,16 @@ def place_trios(info: DeviceInfo, asked: AbOptions) -> list[tuple[int, ...] | No
 
 
 def _is_known(trios: Sequence[Trio], threshold: float) -> bool:
-    """Whether A against itself is known to half the threshold. B is not looked at: that would be peeking."""
+    """Return whether the control is known to half the threshold. To stop by B's ratio would bias it."""
     control = paired_interval([trio.control for trio in trios])
     return control is not None and control.relative_half_width <= threshold / 2
 
 
 def decide_ab(ratio: Interval, control: Interval, threshold: float) -> tuple[Change, str]:
-    """Nothing is said where A against itself is off by more than half the threshold, or not known to that."""
+    """Decide whether B is slower, faster or the same as A, with the reason.
+
+    It is too noisy to say where the control is off by more than half the threshold, or not known to that.
+    """
     allowed = f"{threshold / 2:.1%} is allowed"
     if abs(control.estimate - 1) > threshold / 2:
         return Change.TOO_NOISY, f"A against itself is off by {control.estimate - 1:+.1%}, {allowed}"
@@ -307,7 +311,7 @@ def _artifact(target: Target, subject: Subject, asked: AbOptions) -> Artifact:
 
 
 def _trio(target: Target, loads: Sequence[Load], engine: str, starts: Sequence[int]) -> Trio:
-    """A, A and B in processes that are started in the order given and take turns."""
+    """Measure A, A again and B in processes that are started in the given order and take turns."""
     with contextlib.ExitStack() as stack:
         sessions: dict[int, RunnerSession] = {}
         loaded: dict[int, Loaded] = {}

@@ -1,4 +1,4 @@
-"""`bench`: what is asked, turned into a sweep on a target, and the result file that it leaves."""
+"""Turn the options of `bench` into a sweep on a target and write its result file."""
 
 from __future__ import annotations
 
@@ -25,12 +25,12 @@ from edgekit.targets.target import HostTarget, Subject, Target
 
 
 class Outcome(msgspec.Struct, frozen=True, kw_only=True):
-    """What a bench left.
+    """Result of a bench on one target.
 
     Attributes:
         path: The result file; None where nothing ran, which leaves no file.
         interrupted: Ctrl-C ended it.
-        error: What its exit code comes from: the first failure, or that nothing ran; None where all is well.
+        error: The first failure, or that nothing ran, with the exit code; None where all is well.
     """
 
     result: Result
@@ -123,7 +123,10 @@ def _is_host(info: DeviceInfo) -> bool:
 def _document(
     info: DeviceInfo, options: BenchOptions, resume: Path | None, command: Sequence[str]
 ) -> tuple[Path, Result]:
-    """Where the result goes, and what it starts from: nothing, or what an earlier run has left."""
+    """Return the path of the result file and the document that the sweep starts from.
+
+    The document has the points of an earlier run where that is resumed, else none.
+    """
     if resume is not None:
         earlier = load_result(resume)
         why = earlier.target.differs_from(info)
@@ -151,7 +154,7 @@ def _document(
 
 
 def plan(target: Target, subjects: Sequence[Subject], options: BenchOptions) -> list[Cell]:
-    """Every combination asked, model by model, in the order of the command line."""
+    """Return every combination that was asked, model by model, in the order of the command line."""
     if options.power_modes and _is_host(target.info):
         raise UsageError("--power-mode: hosts have none", hint="bind threads with --cores 0,1")
     cores = resolve_cores(target.info, options.cores)
@@ -176,7 +179,7 @@ def plan(target: Target, subjects: Sequence[Subject], options: BenchOptions) -> 
 
 
 def resolve_cores(info: DeviceInfo, asked: str | None) -> tuple[int, ...] | None:
-    """`--cores` as core numbers of this machine; None where nothing was asked. Raises UsageError."""
+    """Turn `--cores` into core numbers of a machine; None where it was not given. Raises UsageError."""
     if asked is None:
         return None
     named = {"big": info.big_cores, "little": info.little_cores, "all": info.cores}
@@ -200,7 +203,7 @@ def resolve_cores(info: DeviceInfo, asked: str | None) -> tuple[int, ...] | None
 
 
 def timing_for(info: DeviceInfo, options: BenchOptions) -> Timing:
-    """How long a process is measured on a target. Raises UsageError."""
+    """Decide how long each process is measured on a target. Raises UsageError."""
     options = options.with_defaults(host=_is_host(info), emulated=info.emulated)
     assert options.warmup is not None and options.repeats is not None, "every target has a default"
     assert options.min_s is not None and options.max_s is not None, "every target has a default"

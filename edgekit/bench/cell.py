@@ -1,4 +1,4 @@
-"""One cell of a sweep, and one turn of it: a fresh runner process, measured from load to exit."""
+"""Measure one cell of a sweep in a fresh runner process, from loading the model to its end."""
 
 from __future__ import annotations
 
@@ -71,7 +71,7 @@ class Timing(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Cell(msgspec.Struct, frozen=True, kw_only=True):
-    """What is measured: one engine on one artifact in one configuration."""
+    """One engine on one artifact in one configuration, measured as one point."""
 
     subject: Subject
     engine: str
@@ -84,14 +84,14 @@ class Cell(msgspec.Struct, frozen=True, kw_only=True):
 
     @property
     def label(self) -> str:
-        """What errors and progress call it."""
+        """Name of the cell in errors and progress."""
         threads = f"{self.threads} thread{'s' * (self.threads != 1)}"
         configuration = f"{self.precision.value}, {threads}, batch {self.batch_size}"
         return f"{self.engine} on {self.subject.manifest.name} ({configuration})"
 
 
 class Turn(msgspec.Struct, frozen=True, kw_only=True):
-    """What one process of a cell gave."""
+    """Measurements of one process of a cell."""
 
     run: ProcessRun
     loaded: Loaded
@@ -101,7 +101,7 @@ class Turn(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def check_batch(artifact: Artifact, batch_size: int) -> None:
-    """Raises UnsupportedError where the artifact was made for another batch."""
+    """Refuse a batch size that an artifact was not made for. Raises UnsupportedError."""
     fixed = artifact.inputs[0].shape[0] if artifact.inputs and artifact.inputs[0].shape else None
     if fixed is not None and fixed != batch_size:
         raise UnsupportedError(f"{artifact.main_file} takes batches of {fixed}, not {batch_size}")
@@ -142,7 +142,12 @@ def take_turn(
 
 
 def measure_startup(target: Target, cell: Cell, artifact: Artifact) -> Startup:
-    """Cold start and peak memory of a cell, in a fresh process of their own; raises as `take_turn`."""
+    """Measure cold start and peak memory of a cell in a fresh process of their own.
+
+    Raises:
+        UnsupportedError: The combination cannot be had here.
+        RunnerError, DeviceError, DeviceLostError: It failed.
+    """
     with _started(target, cell, artifact, counted=False) as started:
         ran = started.session.run(Run(warmup=0, warmup_ns=0, repeats=STARTUP_RUNS - 1, min_ns=0))
     cold_start_ns = started.cold_start_ns(ran.first_run_ns)
@@ -156,7 +161,11 @@ def measure_startup(target: Target, cell: Cell, artifact: Artifact) -> Startup:
 
 @dataclass(frozen=True, kw_only=True)
 class _Started:
-    """A runner process with its model loaded, and how long that took from starting it, ns."""
+    """A runner process with its model loaded.
+
+    Attributes:
+        ready_ns: Nanoseconds from starting the process until the model was loaded.
+    """
 
     session: RunnerSession
     loaded: Loaded
@@ -232,11 +241,11 @@ def _measure(
 
 
 class _WarmedUp(msgspec.Struct, frozen=True, kw_only=True):
-    """How the warm-up went.
+    """Result of a warm-up.
 
     Attributes:
-        runs: Inferences thrown away.
-        first_run_ns: The first of them.
+        runs: Number of warm-up inferences.
+        first_run_ns: Nanoseconds of the first inference.
         steady: The last two windows agreed within AGREEMENT.
     """
 
@@ -248,7 +257,7 @@ class _WarmedUp(msgspec.Struct, frozen=True, kw_only=True):
 def _warm_up(session: RunnerSession, *, runs: int, min_ns: int, max_ns: int) -> _WarmedUp:
     """Infer at least `runs` times and `min_ns`, then until two windows in a row have equal medians.
 
-    Gives up being steady after MAX_WINDOWS windows or `max_ns`; the caller records that.
+    Stops without being steady after MAX_WINDOWS windows or `max_ns`.
     """
     window = Run(warmup=runs, warmup_ns=min_ns, repeats=WINDOW_RUNS, min_ns=WINDOW_NS, max_ns=max_ns)
     first = session.run(window)
@@ -276,7 +285,7 @@ def _seconds_ns(seconds: float) -> int:
 
 
 def _reading(session: RunnerSession) -> Environment:
-    """The circumstances where the runner is, in the words of the result file."""
+    """Read the circumstances through the runner and return them as the result file's record."""
     read = session.environment()
     return Environment(
         cores=tuple(CoreState(**msgspec.structs.asdict(core)) for core in read.cores),
@@ -302,7 +311,7 @@ def check_parity(
     *,
     label: str,
 ) -> Parity | None:
-    """A runner's outputs against the reference's; None where the reference itself cannot be had."""
+    """Compare the outputs of a runner with the reference's; None where the reference cannot be computed."""
     count = input_count(precision, batch_size)
     inputs = seeded_inputs(count, subject.input_shape)
     outputs = infer_batches(session, inputs, batch_size)
@@ -314,7 +323,7 @@ def check_parity(
 
 
 def reference_to(artifact: Artifact) -> ArtifactRef:
-    """What a result says of the artifact that ran."""
+    """Make the record by which a result names the artifact that ran."""
     return ArtifactRef(
         kind=artifact.kind.value,
         format=artifact.kind.format,
@@ -325,9 +334,9 @@ def reference_to(artifact: Artifact) -> ArtifactRef:
 
 
 def effective_threads(loaded: Loaded, ran: Ran) -> int | None:
-    """The engine's own answer, or fewer where fewer were seen computing.
+    """Return the number of threads that the engine reports, or fewer where fewer were seen computing.
 
-    More can be seen: OpenVINO's caller waits beside its workers.
+    A greater number that was seen is ignored: OpenVINO's calling thread waits beside its workers.
     """
     seen = [count for count in (loaded.effective_threads, ran.active_threads) if count is not None]
     return min(seen, default=None)

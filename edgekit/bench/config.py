@@ -17,7 +17,7 @@ HINT = 'e.g.: host = true, engine = ["paddle", "onnxruntime"], threads = [1, 2];
 
 
 def load_config(path: Path) -> dict[str, Any]:
-    """The options that a configuration sets, by their fields in `BenchOptions`.
+    """Read a configuration and return its options by the field names of `BenchOptions`.
 
     Raises:
         InputError: It cannot be read, is no TOML, names no option of `bench`, or has a wrong value.
@@ -44,7 +44,7 @@ def load_config(path: Path) -> dict[str, Any]:
 
 
 def _value(one: FieldOption, value: Any) -> Any:
-    """A TOML value as the field's; a list stands for what the command line separates by commas."""
+    """Turn a TOML value into the type of its field; a list means the same as words separated by commas."""
     if one.option.percent:
         share = parse_percentage(value) if isinstance(value, str) else None
         if share is None:

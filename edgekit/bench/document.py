@@ -1,4 +1,4 @@
-"""How a result document is laid out: indented JSON, each process with all its samples on one line."""
+"""Write result documents: indented JSON with each process, all its samples included, on one line."""
 
 from __future__ import annotations
 
@@ -16,22 +16,22 @@ PROCESSES = b'\n   "processes": []'
 
 
 def encode_result(result: Result) -> bytes:
-    """The document as it is written."""
+    """Encode a whole document."""
     return b"".join(_parts(result))
 
 
 def save_result(path: Path, result: Result) -> None:
-    """Write the whole document or leave the old one. Raises OutputError."""
+    """Write a whole document or leave the old file. Raises OutputError."""
     with atomic_file(path) as temporary, temporary.open("wb") as file:
         file.writelines(_parts(result))
 
 
 def layout(head: bytes, points: Iterable[tuple[bytes, Iterable[bytes]]]) -> Iterator[bytes]:
-    """The document, part by part.
+    """Yield a document part by part.
 
     Args:
         head: JSON of the document without points.
-        points: Of each the JSON without processes, and the JSON of every process.
+        points: The JSON of each point without processes, with the JSON of each process.
     """
     before, _, after = msgspec.json.format(head, indent=1).partition(POINTS)
     yield before + b'\n "points": ['

@@ -1,4 +1,4 @@
-"""The journal of a sweep, beside its result file, and the document that is made from it.
+"""Keep the finished turns of a sweep in a journal, and make the result document from it.
 
 A bench appends every finished turn to `FILE.journal`, so that saving costs the same however many turns there
 were. The journal holds all that the document needs: its first line is the document that the sweep starts
@@ -49,12 +49,12 @@ class _Line(msgspec.Struct, kw_only=True):
 
 
 def journal_path(path: Path) -> Path:
-    """The journal of a result file."""
+    """Return the path of the journal that belongs to a result file."""
     return path.with_name(f"{path.name}.journal")
 
 
 class Journal:
-    """A sweep's journal while it runs; the kernel's lock on it says so to other commands.
+    """The journal of a sweep that runs; a lock on the file tells other commands that it does.
 
     Args:
         path: The result file. A journal that a killed bench left beside it is settled first.
@@ -83,7 +83,7 @@ class Journal:
         self._write(msgspec.json.encode(document))
 
     def add(self, number: int, point: Point, run: ProcessRun | None = None) -> None:
-        """Keep a point as it now stands, with the process that it has just gained.
+        """Append a point in its present state, and the process that was just measured for it.
 
         Raises:
             OutputError: The place is full or gone.
@@ -108,7 +108,7 @@ class Journal:
             raise output_error(self.path, error) from error
 
     def close(self, ended_at: str) -> bool:
-        """End it: the result file is written where a turn was added, and left as it was where none was.
+        """End the journal: write the result file if a turn was added, else leave that file as it was.
 
         Returns:
             Whether it was written.
@@ -163,14 +163,14 @@ def _make_document(path: Path, file: BinaryIO) -> None:
 
 
 def _has_turns(file: BinaryIO) -> bool:
-    """Whether there is a whole line after the first."""
+    """Return whether a journal has a whole line after its first line."""
     file.seek(0)
     file.readline()
     return file.readline().endswith(b"\n")
 
 
 def _assemble(file: BinaryIO, write: Callable[[bytes], object]) -> None:
-    """Write the document of a journal; of its processes one at a time is in memory."""
+    """Write the document of a journal, with one process in memory at a time."""
     file.seek(0)
     try:
         head = msgspec.json.decode(file.readline(), type=dict[str, msgspec.Raw])
@@ -193,10 +193,10 @@ def _assemble(file: BinaryIO, write: Callable[[bytes], object]) -> None:
 
 
 class _Kept:
-    """A point of a journal: its state in JSON without processes, and where these are.
+    """A point of a journal: its JSON without processes, and the places of its processes in the file.
 
     Args:
-        start: The point as the first line has it.
+        start: JSON of the point in the first line.
     """
 
     def __init__(self, start: msgspec.Raw) -> None:
@@ -206,7 +206,7 @@ class _Kept:
         self.starts: list[int] = []
 
     def runs(self, file: BinaryIO) -> Iterator[bytes]:
-        """Its processes; those of the lines are read again, so that one at a time is in memory."""
+        """Yield the JSON of each process of the point, reading one line of the journal at a time."""
         yield from map(bytes, self._earlier)
         for start in self.starts:
             file.seek(start)
@@ -214,7 +214,7 @@ class _Kept:
 
 
 def _lines(file: BinaryIO) -> Iterator[tuple[_Line, int]]:
-    """Every whole line from here on and where it starts; the last may have been cut off."""
+    """Yield each whole line from here on with its position; a last line that was cut off is left out."""
     decoder = msgspec.json.Decoder(_Line)
     while True:
         start = file.tell()
@@ -225,14 +225,14 @@ def _lines(file: BinaryIO) -> Iterator[tuple[_Line, int]]:
 
 
 def _count(file: BinaryIO) -> int:
-    """The number of the line that was read last."""
+    """Return the number of the line that was read last."""
     end = file.tell()
     file.seek(0)
     return file.read(end).count(b"\n")
 
 
 def _lock(file: BinaryIO) -> bool:
-    """Take the journal for this process until the file is closed; False where another has it."""
+    """Lock a journal until the file is closed. Returns False where another process holds the lock."""
     try:
         fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError:

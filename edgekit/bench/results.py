@@ -1,4 +1,4 @@
-"""Result files: where they lie, and reading them with care."""
+"""Find and read result files."""
 
 from __future__ import annotations
 
@@ -19,13 +19,13 @@ RESULTS = Path("results")
 
 
 def default_path(started_at: datetime, target: str) -> Path:
-    """`results/20261123T114500Z-host.json`."""
+    """Return the default path of a result file, e.g. `results/20261123T114500Z-host.json`."""
     name = re.sub(r"[^A-Za-z0-9._-]+", "-", target).strip("-")
     return RESULTS / f"{started_at:%Y%m%dT%H%M%SZ}-{name}.json"
 
 
 def load_result(path: Path) -> Result:
-    """Read a result file of this or an older version, with what a bench that was killed or runs has kept.
+    """Read a result file of this or an older version, with the turns in its journal where it has one.
 
     Raises:
         InputError: It is missing, no result file, damaged, or of a newer edgekit; with the place in it.
@@ -43,20 +43,20 @@ def load_result(path: Path) -> Result:
 
 
 class _Outline(msgspec.Struct):
-    """As much of a JSON document as tells a bench's from another command's."""
+    """The field that only documents of `bench` have."""
 
     points: msgspec.Raw | None = None
 
 
 class Found(msgspec.Struct, frozen=True, kw_only=True):
-    """Result files that were read, and documents of other commands that lie among them."""
+    """Result files that were read, and the paths of documents of other commands beside them."""
 
     results: dict[Path, Result]
     others: tuple[Path, ...]
 
 
 def load_results(places: Iterable[Path]) -> Found:
-    """Read the files that are named, each once; of a directory every `*.json` that bench wrote, by name.
+    """Read each named file once, and of each directory every `*.json` that bench wrote, by name.
 
     Raises:
         InputError: As of `load_result`; or a directory has none.
@@ -82,13 +82,13 @@ def load_results(places: Iterable[Path]) -> Found:
 
 
 def _in_directory(place: Path) -> list[Path]:
-    """Its result files by name, those too that are a journal yet."""
+    """Return the paths of all result files in a directory by name, including those with only a journal."""
     journals = place.glob(journal_path(Path("*.json")).name)
     return sorted({*place.glob("*.json"), *(path.with_suffix("") for path in journals)})
 
 
 def _is_another(path: Path) -> bool:
-    """Whether it is a whole JSON document without the points that every result has."""
+    """Return whether a file is a whole JSON document without points: another command wrote it."""
     try:
         return msgspec.json.decode(read_bytes(path, "the result file"), type=_Outline).points is None
     except (msgspec.DecodeError, UnicodeDecodeError):

@@ -1,4 +1,4 @@
-"""One sweep on several devices at the same time, a thread each; each has a result file of its own."""
+"""Run a sweep on several devices at the same time, each in a thread and with its own result file."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ POLL_S = 0.2
 
 
 class TargetOutcome(msgspec.Struct, frozen=True, kw_only=True):
-    """What a bench left on one target; `outcome` is None where nothing could be measured at all."""
+    """Result of a bench on one target; `outcome` is None where the bench could not begin."""
 
     serial: str
     outcome: Outcome | None = None

@@ -1,4 +1,4 @@
-"""The sweep: cells of one model take turns in rounds, and every finished turn is kept."""
+"""Run a sweep: the cells of one model take turns in rounds, and every finished turn is kept."""
 
 from __future__ import annotations
 
@@ -27,10 +27,11 @@ logger = logging.getLogger("edgekit")
 
 
 class Progress(msgspec.Struct, frozen=True, kw_only=True):
-    """One step of a sweep, for whoever shows it; with a result once a turn has ended.
+    """One step of a sweep as it is shown; it has a figure once a turn has ended.
 
     Attributes:
-        instructions: Of one inference, on an emulated device in the place of the latency.
+        latency_ns: Latency of the point so far, ns; None on an emulated device.
+        instructions: Instructions of one inference on an emulated device.
     """
 
     done: int
@@ -46,7 +47,7 @@ Keep = Callable[[int, Point, ProcessRun | None], None]
 
 
 class Sweep:
-    """Points of a sweep while they are measured.
+    """A sweep and its points while they are measured.
 
     A point that waits for turns counts as `interrupted`, so that whatever was kept is true however the
     process ends.
@@ -127,7 +128,7 @@ class Sweep:
             self._narrow(group)
 
     def _narrow(self, group: Sequence[int]) -> None:
-        """More processes in turn for the points whose interval is still too wide."""
+        """Run more processes, in turn, for the points whose interval is still too wide."""
         while self._target_ci is not None:
             waiting = [index for index in group if self.points[index].status is Status.INTERRUPTED]
             if not waiting:
@@ -137,7 +138,7 @@ class Sweep:
                 self._turn(index)
 
     def _is_enough(self, point: Point) -> bool:
-        """Whether a point has all its processes and, where that was asked, a narrow interval."""
+        """Return whether a point has all its processes and, with `--target-ci`, a narrow enough interval."""
         if len(point.processes) < self._processes:
             return False
         if self._target_ci is None or point.spent_s >= self._timing.max_s:
@@ -152,7 +153,7 @@ class Sweep:
         return list(groups.values())
 
     def _plan(self, index: int) -> None:
-        """Settle what needs no runner: which artifact, and combinations that cannot be."""
+        """Choose the artifact of a point; end points whose combination cannot run here."""
         cell = self._cells[index]
         try:
             kind = self._target.artifact_kind(cell.engine, cell.precision)
@@ -170,7 +171,7 @@ class Sweep:
         self._take_up(index)
 
     def _take_up(self, index: int) -> None:
-        """Go on from what an earlier run has of this point, if it ran the same artifact."""
+        """Take over the processes that an earlier run measured for a point, if it ran the same artifact."""
         point, earlier = self.points[index], self._earlier.get(_identity(self.points[index]))
         if earlier is None or not earlier.processes:
             return
@@ -184,9 +185,9 @@ class Sweep:
         )
 
     def _start(self, index: int) -> None:
-        """What a point needs once, before its turns: they find artifact and reference there.
+        """Prepare a point for its turns: place its artifact, compute its reference, measure its cold start.
 
-        Then cold start and memory, in a process of their own; emulated ones are the emulator's.
+        Emulated devices have no cold start: it would be the emulator's.
         """
         cell, point = self._cells[index], self.points[index]
         if point.status is not Status.INTERRUPTED:
@@ -211,7 +212,7 @@ class Sweep:
 
     @contextlib.contextmanager
     def _kept(self, index: int) -> Iterator[None]:
-        """Keep what the block makes of a point: an error ends the point, a lost target the sweep too."""
+        """Keep what the block changes of a point; an error ends the point, a lost target the sweep too."""
         assert self._keep is not None, "the sweep runs"
         before = self.points[index]
         try:
@@ -231,7 +232,7 @@ class Sweep:
             self._keep(index, point, point.processes[-1] if gained else None)
 
     def _lost(self, index: int, error: EdgekitError) -> DeviceLostError | None:
-        """Whether the target itself is the reason of a failure: gone, or another machine in its place."""
+        """Return the error of a target that is gone or was swapped; None where a turn failed otherwise."""
         if isinstance(error, DeviceLostError):
             return error
         if self._target.info.transport != "local":
@@ -268,7 +269,7 @@ class Sweep:
         return max(len(self._cells) * self._processes, self._turns_done + 1)
 
     def _environment_before(self, engine: str) -> Environment:
-        """The circumstances now: those after the turn that has just ended, where one has."""
+        """Return the circumstances after the turn that has just ended; without such a turn read them."""
         last = self._environment
         if last is None or self._cooldown_s or (on_gpu(engine) and last.gpus is None):
             return self._target.environment(engine)
@@ -311,7 +312,7 @@ class Sweep:
         self.points[index] = with_verdict(self.points[index], emulated=self._target.info.emulated)
 
     def _end(self, index: int, error: EdgekitError) -> None:
-        """A point that failed or cannot be; what it measured before stays."""
+        """Mark a point as failed or skipped; the processes that it has stay."""
         skipped = isinstance(error, UnsupportedError)
         logger.warning("%s: %s", "skipped" if skipped else "failed", error.message)
         self._replace(
@@ -343,7 +344,7 @@ def _waiting(cell: Cell, requested_cores: str | None, timing: Timing, target_ci:
 
 
 def _identity(point: Point) -> tuple[object, ...]:
-    """What makes two points of one command the same."""
+    """Return the fields by which a point of a resumed sweep is found in the earlier result."""
     return (
         point.model,
         point.engine,
@@ -360,7 +361,7 @@ def _fewest(before: int | None, now: int | None) -> int | None:
 
 
 def _with_busy(now: Environment, before: Environment | None) -> Environment:
-    """A reading with what was busy in earlier turns of its point as well."""
+    """Add the processes that were busy in earlier turns of a point to a reading."""
     if before is None or not before.busy_processes:
         return now
     busy = {*before.busy_processes, *(now.busy_processes or ())}
@@ -368,14 +369,14 @@ def _with_busy(now: Environment, before: Environment | None) -> Environment:
 
 
 def _worse(before: Parity | None, now: Parity | None) -> Parity | None:
-    """The parity that a point is stored with: that of its worst process."""
+    """Return the worse of two parities: a point is stored with that of its worst process."""
     if before is None or now is None:
         return now if before is None else before
     return max(before, now, key=lambda parity: (not parity.passed, parity.max_relative_error or 0.0))
 
 
 def describe(progress: Progress) -> str:
-    """A line for people."""
+    """Format a step as one line."""
     shown = "" if progress.latency_ns is None else f": {format_ms(progress.latency_ns)} ms"
     if progress.instructions is not None:
         shown = f": {format_count(progress.instructions)} instructions"

@@ -1,4 +1,4 @@
-"""Reading result documents: older versions step by step; damaged ones are refused with the place."""
+"""Read result documents: bring older versions up step by step, refuse damaged ones with the JSON path."""
 
 from __future__ import annotations
 
@@ -18,11 +18,11 @@ MALFORMED = re.compile(r"\(byte (\d+)\)")
 
 
 class ResultFormatError(ValueError):
-    """Not a result document that this edgekit reads; the message ends with the JSON path."""
+    """The document cannot be read as a result; the message ends with the JSON path."""
 
 
 class NewerVersionError(ResultFormatError):
-    """Written by a newer edgekit."""
+    """A newer edgekit wrote the document."""
 
 
 class _Version(msgspec.Struct):
@@ -30,7 +30,7 @@ class _Version(msgspec.Struct):
 
 
 def decode_result(content: bytes) -> Result:
-    """A document of the present or any older version.
+    """Decode a document of the present or any older version.
 
     Raises:
         ResultFormatError: It is cut off, damaged, of other types, or of a version that is not known.
@@ -49,7 +49,7 @@ def decode_result(content: bytes) -> Result:
 
 
 def _version(content: bytes) -> int:
-    """The document's version, without reading all of it where it stands first, as `bench` writes it."""
+    """Return the version of a document; where that is the first field, only the beginning is read."""
     first = VERSION.match(content)
     return int(first[1]) if first else msgspec.json.decode(content, type=_Version).schema_version
 
@@ -64,12 +64,12 @@ def _present(content: bytes) -> Result:
 
 
 def _with_place(message: str) -> str:
-    """The message with the path of the whole document where it names none."""
+    """Append the path of the whole document to a message that names no path."""
     return message if message.endswith("`") and " - at `$" in message else f"{message} - at `$`"
 
 
 def _upgraded(document: Document, version: int) -> Document:
-    """The document in the present form; what a step does not understand is left for the check after it."""
+    """Bring a document to the present version; types are checked afterwards."""
     known = f"this edgekit reads {min(UPGRADES)} to {RESULT_SCHEMA_VERSION} - at `$.schema_version`"
     if version > RESULT_SCHEMA_VERSION:
         raise NewerVersionError(f"schema_version {version}, {known}")
@@ -82,19 +82,19 @@ def _upgraded(document: Document, version: int) -> Document:
 
 
 def _from_1(document: Document) -> None:
-    """Version 1 gave what a core can do as its `max_frequency_khz`, not what it might do at that moment."""
+    """Remove the frequency limits: in version 1 they were the hardware's, not those of that moment."""
     for environment in _environments(document):
         for core in _dicts(environment.get("cores")):
             core.pop("max_frequency_khz", None)
 
 
 def _from_2(document: Document) -> None:
-    """Version 2 did not have the options: `--resume` read the command line again."""
+    """Add the options, which version 2 did not have."""
     document["options"] = None
 
 
 UPGRADES: dict[int, Callable[[Document], None]] = {1: _from_1, 2: _from_2}
-"""By version, the step to the next; each changes the document that it is given."""
+"""The step from each version to the next; it changes the document in place."""
 
 
 def _environments(document: Document) -> Iterator[Document]:
@@ -105,12 +105,12 @@ def _environments(document: Document) -> Iterator[Document]:
 
 
 def _dicts(values: object) -> Iterator[Document]:
-    """The objects of what should be an array of them."""
+    """Yield the objects in an array; of anything else yield nothing."""
     yield from (value for value in values if isinstance(value, dict)) if isinstance(values, list) else ()
 
 
 def _place(content: bytes, error: Exception) -> str:
-    """The JSON path at which text stops being JSON."""
+    """Return the JSON path at which a text stops being JSON."""
     found = MALFORMED.search(str(error))
     end = error.start if isinstance(error, UnicodeDecodeError) else int(found[1]) if found else len(content)
     path: list[str | int] = []

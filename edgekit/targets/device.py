@@ -1,4 +1,4 @@
-"""A device as a target: what is missing there is pushed, the native runner does the rest."""
+"""Run models on a device: push the files that it lacks, then start the native runner."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ COUNTING_PATIENCE = 10.0
 
 
 class Bundles:
-    """Runner bundles by engine, assembled and hashed once for all devices of a command.
+    """Assemble and hash the runner bundle of each engine once for all devices of a command.
 
     Args:
         install: Whether a missing runtime may be installed on the way.
@@ -47,7 +47,7 @@ class Bundles:
         self._guard = threading.Lock()
 
     def get(self, engine: str) -> PackedBundle:
-        """The engine's bundle. Raises ToolError with the remedies where it cannot be had."""
+        """Return the bundle of an engine. Raises ToolError with the remedies where it cannot be assembled."""
         from edgekit.toolchain.build.bundle import assemble
 
         with self._guard:
@@ -62,7 +62,11 @@ class Bundles:
 
 
 class _Runner(msgspec.Struct, frozen=True, kw_only=True):
-    """An engine's bundle on the device, and how its runner is started there; `counting_env` to be counted."""
+    """A bundle on the device, and the command line and environment that start its runner there.
+
+    Attributes:
+        counting_env: Replaces `env` where instructions are counted.
+    """
 
     packed: PackedBundle
     argv: Sequence[str]
@@ -107,19 +111,19 @@ class DeviceTarget:
 
     @property
     def counts_instructions(self) -> bool:
-        """Latency there means nothing; instructions of an inference can be counted exactly."""
+        """Whether the device is emulated: its latency means nothing, its instructions can be counted."""
         return self._info.emulated
 
     def artifact_kind(self, engine: str, precision: Precision) -> ArtifactKind:
         return artifact_kind(engine, device_side(engine), precision)
 
     def max_threads(self, engine: str) -> int | None:
-        """The runner itself refuses or reports what cannot be had there."""
+        """Return None: the runner on the device refuses or reports a number of threads that it cannot use."""
         device_side(engine)
         return None
 
     def options(self, engine: str, precision: Precision, asked: Mapping[str, str]) -> dict[str, str]:
-        """The native runners take no options of the host's engines."""
+        """Refuse any option: the native runners take none. Raises UsageError."""
         device_side(engine)
         if asked:
             raise UsageError(
@@ -129,7 +133,7 @@ class DeviceTarget:
         return {}
 
     def prepare(self, engine: str) -> None:
-        """Bring the engine's bundle there; nothing is sent where it lies there already."""
+        """Push the bundle of an engine where the device does not have it yet."""
         if engine in self._ready:
             return
         device_side(engine)
@@ -159,7 +163,11 @@ class DeviceTarget:
         return placed
 
     def _check_fp16(self, artifact: Artifact, packed: PackedBundle) -> None:
-        """fp16 artifacts abort where the cores or the library cannot compute in it."""
+        """Refuse fp16 artifacts where the cores or the library have no fp16: the runner would abort.
+
+        Raises:
+            UnsupportedError: With the remedy.
+        """
         if artifact.kind.precision is not Precision.FP16:
             return
         if not has_fp16(self._info.features):
@@ -187,17 +195,20 @@ class DeviceTarget:
             logger.info("pushed %s to %s (%s)", what, self._info.serial, format_bytes(sent_bytes))
 
     def bundle_file(self, engine: str, name: str) -> Path:
-        """A file of the engine's bundle as it is here."""
+        """Return the path on this machine of a file in the bundle of an engine."""
         self.prepare(engine)
         return self._ready[engine].packed.bundle.files[name]
 
     def session(
         self, engine: str, label: str, *, counted: bool = False, entries: str | None = None
     ) -> RunnerSession:
-        """A session with a fresh runner process; `counted` runs it under the instruction counter.
+        """Return a session with a fresh runner process, not started yet.
 
         Args:
-            entries: An `entry_list` for the counter.
+            engine: The engine that computes.
+            label: The name of the session in errors.
+            counted: Run it under the instruction counter.
+            entries: Functions whose entries the counter marks, made by `entry_list`.
         """
         self.prepare(engine)
         runner = self._ready[engine]
@@ -229,7 +240,7 @@ class DeviceTarget:
         return remote
 
     def instruction_count(self) -> InstructionCount:
-        """What the last counted session took for one inference.
+        """Return the instructions of one inference of the last counted session.
 
         Raises:
             RunnerError: It marked none.
@@ -237,7 +248,7 @@ class DeviceTarget:
         return parse_counts(self._counts())
 
     def stretches(self) -> tuple[Stretch, ...]:
-        """One inference of the last session that was counted with `entries`, cut at these.
+        """Return one inference of the last session that was counted with `entries`, cut at these functions.
 
         Raises:
             RunnerError: It marked no inference, or they differ.
@@ -254,11 +265,15 @@ class DeviceTarget:
         return text
 
     def environment(self, engine: str) -> Environment:
-        """What `Target.environment` says; of another machine behind the serial DeviceLostError."""
+        """Read the circumstances on the device now.
+
+        Raises:
+            DeviceLostError: The device went away, or another machine answers behind its serial.
+        """
         return read_environment(self._transport, self._watch, self._info)
 
     def close(self) -> None:
-        """Free the device; its files stay."""
+        """Free the device for other commands; its files stay."""
         self._stack.close()
 
 
@@ -270,7 +285,7 @@ def opened_targets(
     install: bool = True,
     allow_mismatch: bool = False,
 ) -> Iterator[list[DeviceTarget]]:
-    """The devices of a command, all held; or the only one attached.
+    """Open and hold the devices of a command, or the only device attached where none is named.
 
     Raises: as `open_devices` and `DeviceTarget`.
     """

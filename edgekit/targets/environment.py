@@ -21,11 +21,11 @@ WATCH_S = 0.25
 
 
 def read_host_environment(watch: ProcessWatch, *, gpu: bool = False) -> Environment:
-    """Frequencies, temperatures, load of this machine, and what was busy since the watch's last look.
+    """Read frequencies, temperatures and load of this machine, and which processes were busy.
 
     Args:
-        watch: Its first look takes `WATCH_S` seconds.
-        gpu: Whether its NVIDIA GPUs are read too.
+        watch: Knows the processes of the reading before; the first reading waits `WATCH_S` seconds.
+        gpu: Read the NVIDIA GPUs too.
     """
     cores = _cores()
     temperatures = _temperatures()
@@ -129,7 +129,7 @@ def _load_1min() -> float | None:
 
 
 def _steal_ticks() -> int | None:
-    """The eighth number of /proc/stat's first line (proc(5))."""
+    """Clock ticks that a hypervisor took since boot: the eighth number of the first line (proc(5))."""
     fields = (_text(PROC / "stat") or "").partition("\n")[0].split()
     return int(fields[8]) if len(fields) > 8 and fields[0] == "cpu" else None
 

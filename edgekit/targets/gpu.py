@@ -1,4 +1,4 @@
-"""What NVML says of this machine's NVIDIA GPUs, at one moment and while something computes."""
+"""Read the NVIDIA GPUs of this machine with NVML, at one moment and while a model runs."""
 
 from __future__ import annotations
 
@@ -27,14 +27,19 @@ THROTTLE_REASONS = {
 
 
 class GpuReading(msgspec.Struct, frozen=True, kw_only=True):
-    """All GPUs at one moment (None without NVML), and what could not be read, each once with its reason."""
+    """All GPUs at one moment.
+
+    Attributes:
+        gpus: None without NVML.
+        unreadable: Values that could not be read, each once with its reason.
+    """
 
     gpus: tuple[GpuState, ...] | None = None
     unreadable: tuple[str, ...] = ()
 
 
 def read_gpus() -> GpuReading:
-    """Clocks, temperature, power and throttle reasons of every GPU, in the order of their PCI addresses."""
+    """Read clocks, temperature, power and throttle reasons of every GPU, in order of PCI address."""
     with _nvml() as (nvml, reason):
         if nvml is None:
             return GpuReading(unreadable=(f"GPUs ({reason})",))
@@ -54,10 +59,10 @@ def read_gpus() -> GpuReading:
 
 @contextmanager
 def watch_gpu(uuid: str | None) -> Iterator[list[GpuState]]:
-    """Read one GPU on entry, every WATCH_S seconds from a thread, and on exit; empty where NVML is not.
+    """Read one GPU on entry, every WATCH_S seconds in a thread, and on exit; the list is empty without NVML.
 
     Args:
-        uuid: Which; None watches nothing.
+        uuid: The UUID of the GPU; None watches nothing.
     """
     states: list[GpuState] = []
     with _nvml() as (nvml, _):
@@ -85,7 +90,7 @@ def watch_gpu(uuid: str | None) -> Iterator[list[GpuState]]:
 
 @contextmanager
 def _nvml() -> Iterator[tuple[Any, str | None]]:
-    """NVML's module, initialised, or why there is none."""
+    """Yield the initialised module of NVML and None, or None and the reason why it is missing."""
     try:
         import pynvml
     except ImportError:
@@ -110,7 +115,7 @@ def _find(nvml: Any, uuid: str) -> Any:
 
 
 def _state(nvml: Any, handle: Any, missing: dict[str, str]) -> GpuState:
-    """One GPU; what it does not tell goes into `missing` by its name."""
+    """Read one GPU; values that it does not report are added to `missing` by name."""
 
     def read(name: str, value: Callable[[], Any]) -> Any:
         try:

@@ -1,4 +1,4 @@
-"""This machine as a record, in the words that devices are described in."""
+"""Describe this machine in the same record as a device."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ CPU_ROOT = Path("/sys/devices/system/cpu")
 
 
 def host_info() -> DeviceInfo:
-    """What this machine is; what it does not tell is None."""
+    """Describe this machine; values that cannot be read are None."""
     cpu = _cpuinfo()
     machine = platform.machine()
     return DeviceInfo(
@@ -56,7 +56,7 @@ def _text(path: Path) -> str:
 
 
 def _libraries() -> dict[str, str]:
-    """Packages by version; those that are not installed are left out."""
+    """Versions of the installed packages of the engines, and of Python and the C library, by name."""
     versions = {"python": platform.python_version(), "libc": " ".join(platform.libc_ver()).strip()}
     engines = [one.distribution for packages in host_packages().values() for one in packages]
     for distribution in ("numpy", *engines):
@@ -66,7 +66,7 @@ def _libraries() -> dict[str, str]:
 
 
 def _cpuinfo() -> dict[str, str]:
-    """The first processor's lines of /proc/cpuinfo."""
+    """Read the lines of the first processor in /proc/cpuinfo, by name."""
     try:
         text = CPUINFO.read_text(errors="replace")
     except OSError:
@@ -86,7 +86,7 @@ def _os_name() -> str:
 
 
 def _clusters() -> tuple[Cluster, ...]:
-    """The cores that this process may use, by maximum frequency, slowest first."""
+    """Group the cores that this process may use by maximum frequency, slowest first."""
     by_frequency: dict[int | None, list[int]] = {}
     for core in sorted(os.sched_getaffinity(0)):
         path = CPU_ROOT / f"cpu{core}" / "cpufreq" / "cpuinfo_max_freq"

@@ -15,7 +15,7 @@ GRAIN = 0.25
 
 @functools.lru_cache(maxsize=4)
 def seeded_inputs(count: int, shape: tuple[int, ...], *, first: int = 0) -> NDArray[np.float32]:
-    """Pseudo-random pictures, smooth as pictures are, with some grain; the same on every machine.
+    """Make pseudo-random pictures, smooth with some grain, equal on every machine.
 
     White noise looks alike to a trained network whatever its seed; coarse patches do not.
 

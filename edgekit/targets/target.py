@@ -1,4 +1,4 @@
-"""What a benchmark runs on: this machine, or a device that implements the same few calls."""
+"""Run models on this machine, or on a device that offers the same calls."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ from edgekit.transports.local import LocalTransport
 
 
 class Subject(msgspec.Struct, frozen=True, kw_only=True):
-    """An exported model: its artifact directory and what the manifest there says.
+    """An exported model: its artifact directory and the manifest in it.
 
     Attributes:
         anyway: Hand out artifacts that failed their check, too.
@@ -54,14 +54,14 @@ class Subject(msgspec.Struct, frozen=True, kw_only=True):
 
     @property
     def input_shape(self) -> tuple[int, ...]:
-        """Of one input, without the batch; a free size other than the batch is the preprocessing's crop."""
+        """Shape of one input without the batch; a free size is that of the preprocessing's crop."""
         sizes = self.manifest.inputs[0].shape[1:]
         pictures = (None,) * (len(sizes) - 2) + self.manifest.preprocess.size
         return tuple(own or wanted or 1 for own, wanted in zip(sizes, pictures[-len(sizes) :], strict=True))
 
 
 class Placed(msgspec.Struct, frozen=True, kw_only=True):
-    """An artifact where the runner can read it."""
+    """Paths of an artifact on the machine where the runner reads it."""
 
     model: str
     params: str | None
@@ -72,38 +72,52 @@ class Target(Protocol):
 
     @property
     def info(self) -> DeviceInfo:
-        """What the machine is, as probed at the start."""
+        """Description of the machine, probed once at the start."""
 
     def artifact_kind(self, engine: str, precision: Precision) -> ArtifactKind:
-        """What the engine reads here. Raises UsageError, UnsupportedError."""
+        """Return the kind of artifact that an engine reads here. Raises UsageError, UnsupportedError."""
 
     def max_threads(self, engine: str) -> int | None:
-        """The most threads that the engine can be asked for here; None where it has no limit of its own."""
+        """Return the most threads that an engine can use here; None where it has no limit of its own."""
 
     def options(self, engine: str, precision: Precision, asked: Mapping[str, str]) -> dict[str, str]:
-        """Those of the options asked that are this engine's, and what the precision needs."""
+        """Return the asked options that belong to an engine, and the options that the precision needs."""
 
     def prepare(self, engine: str) -> None:
-        """Make sure that the engine can be started. Raises ToolError, DeviceError."""
+        """Make an engine ready to start: install or push its runner. Raises ToolError, DeviceError."""
 
     def place(self, subject: Subject, artifact: Artifact) -> Placed:
-        """Bring an artifact there where it is not there yet."""
+        """Copy an artifact to the machine where it is missing there."""
 
     @property
     def counts_instructions(self) -> bool:
-        """Whether instructions are counted there in the place of time (emulated devices)."""
+        """Whether instructions are counted in the place of time, on emulated devices."""
 
     def session(self, engine: str, label: str, *, counted: bool = False) -> RunnerSession:
-        """A session with a fresh runner process, not started yet; `counted` where that can be had."""
+        """Return a session with a fresh runner process, not started yet.
+
+        Args:
+            engine: The engine that computes.
+            label: The name of the session in errors.
+            counted: Run it under the instruction counter; only emulated devices can.
+        """
 
     def instruction_count(self) -> InstructionCount:
-        """What the last counted session took for one inference, once it is closed. Raises RunnerError."""
+        """Return the instructions of one inference of the last counted session, after it has been closed.
+
+        Raises:
+            RunnerError: The session counted nothing.
+        """
 
     def environment(self, engine: str) -> Environment:
-        """The circumstances now that matter to an engine, and who has computed since the last time."""
+        """Read the circumstances now, and which processes were busy since the reading before.
+
+        Raises:
+            DeviceLostError: The device went away, or another machine answers behind its serial.
+        """
 
     def close(self) -> None:
-        """Release what is held."""
+        """Release the machine and its connections."""
 
 
 def load_request(
@@ -117,7 +131,7 @@ def load_request(
     power_mode: PowerMode | None = None,
     options: Mapping[str, str] | None = None,
 ) -> Load:
-    """The request that loads an artifact on a target; the artifact is brought there where it is missing.
+    """Make the request that loads an artifact on a target; a missing artifact is copied there first.
 
     Args:
         options: All options of the engine; see `Target.options`.

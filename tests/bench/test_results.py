@@ -387,7 +387,7 @@ def test_a_file_cut_anywhere_is_refused_with_the_place(path: Path) -> None:
 @pytest.mark.parametrize("end", ["2", "?", "?, 3]}]}]}"])
 def test_the_place_of_a_cut_is_that_of_the_last_value(end: str) -> None:
     points = '[{"model": "a"}, {"model": "b", "processes": [{"samples_ns": [1, '
-    text = f'{{"schema_version": 2, "points": {points}{end}'
+    text = f'{{"schema_version": {RESULT_SCHEMA_VERSION}, "points": {points}{end}'
     with pytest.raises(ResultFormatError, match=r"`\$\.points\[1\]\.processes\[0\]\.samples_ns\[1\]`"):
         decode_result(text.encode())
 

@@ -12,7 +12,14 @@ import pytest
 
 from edgekit.bench.document import save_result
 from edgekit.core.device import Gpu
-from edgekit.core.measurement import InstructionCount, PointError, ProcessRun, Status, Verdict
+from edgekit.core.measurement import (
+    RESULT_SCHEMA_VERSION,
+    InstructionCount,
+    PointError,
+    ProcessRun,
+    Status,
+    Verdict,
+)
 from edgekit.core.parity import Parity
 from edgekit.core.spec import Precision
 from edgekit.report.rows import result_rows
@@ -116,7 +123,10 @@ def test_complete_says_what_is_missing(tmp_path: Path, run_cli: RunCli) -> None:
     [
         (lambda text: text[: len(text) // 2], "truncated - at `$.points["),
         (lambda text: text.replace('"requested_threads": 1', '"requested_threads": "one"', 1), "$.points[0]"),
-        (lambda text: text.replace('"schema_version": 2', '"schema_version": 99'), "schema_version 99"),
+        (
+            lambda text: text.replace(f'"schema_version": {RESULT_SCHEMA_VERSION}', '"schema_version": 99'),
+            "schema_version 99",
+        ),
     ],
 )
 def test_damaged_files_are_refused_with_the_field(
