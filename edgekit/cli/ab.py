@@ -29,7 +29,7 @@ def bench_ab(options: BenchOptions, *, as_json: bool) -> int:
     if any(len(each) > 1 for each in (engines, options.precisions, options.threads, options.batch_sizes)):
         raise click.UsageError("--ab takes one engine, precision, number of threads and batch size")
     # Two equal names are A against A, the control of the control.
-    a, b = (find_subjects([name])[0] for name in options.models)
+    a, b = (find_subjects([name], anyway=options.anyway)[0] for name in options.models)
     with contextlib.closing(HostTarget(install=not options.no_install)) as target:
         asked = AbOptions(
             engine=engines[0],

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable, Mapping
 from functools import partial
 from pathlib import Path
@@ -17,6 +18,7 @@ from edgekit.cli.options import (
     WordList,
     adb_server_option,
     allow_mismatch_option,
+    anyway_option,
     device_option,
     no_install_option,
 )
@@ -31,6 +33,7 @@ SHARED: dict[str, Callable[[Any], Any]] = {
     "adb_servers": adb_server_option,
     "allow_mismatch": allow_mismatch_option,
     "no_install": no_install_option,
+    "anyway": functools.partial(anyway_option, expose_value=True),
 }
 
 

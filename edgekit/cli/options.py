@@ -139,13 +139,13 @@ def keep_failed_option(function: F) -> F:
     )(function)
 
 
-def anyway_option(function: F) -> F:
+def anyway_option(function: F, *, expose_value: bool = False) -> F:
     """`--anyway`: an artifact that failed its check is used; `find_subjects` asks for it."""
     return click.option(
         "--anyway",
         is_flag=True,
-        expose_value=False,
-        callback=lambda ctx, _option, given: ctx.meta.update({ANYWAY: given}),
+        expose_value=expose_value,
+        callback=lambda ctx, _option, given: (ctx.meta.update({ANYWAY: given}), given)[1],
         help="Use an artifact although it failed its check (verify).",
     )(function)
 

@@ -89,13 +89,18 @@ def parse_engine_options(words: Sequence[str]) -> dict[str, str]:
     return pairs
 
 
-def find_subjects(names: Sequence[str]) -> list[Subject]:
-    """The exported models of these names or directories; no names: every exported model."""
+def find_subjects(names: Sequence[str], *, anyway: bool = False) -> list[Subject]:
+    """The exported models of these names or directories; no names: every exported model.
+
+    Args:
+        names: NAMEs or artifact directories.
+        anyway: Hand out artifacts that failed their check, as with `--anyway` on the command line.
+    """
     from edgekit.convert.manifest import find_artifacts, list_artifacts
     from edgekit.targets.target import Subject
 
     found = [find_artifacts(name) for name in dict.fromkeys(names)] if names else list_artifacts()
-    anyway = bool(click.get_current_context().meta.get(ANYWAY))
+    anyway = anyway or bool(click.get_current_context().meta.get(ANYWAY))
     return [Subject(directory=directory, manifest=manifest, anyway=anyway) for directory, manifest in found]
 
 

@@ -182,6 +182,7 @@ class BenchOptions(msgspec.Struct, frozen=True, kw_only=True):
     ] = {}
     allow_mismatch: Annotated[bool, Option(places=Place.DEVICE)] = False
     no_install: Annotated[bool, Option(places=EVERYWHERE, of_call=True)] = False
+    anyway: Annotated[bool, Option(places=EVERYWHERE)] = False
     output: Annotated[
         str | None,
         Option(

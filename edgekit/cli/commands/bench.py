@@ -14,7 +14,6 @@ import msgspec
 
 from edgekit.cli.bench_options import bench_options, given_options
 from edgekit.cli.options import (
-    anyway_option,
     echo_json,
     is_interactive,
     json_option,
@@ -37,7 +36,6 @@ if TYPE_CHECKING:
               help="Go on with the bench that wrote FILE; what has finished in it is kept.")  # fmt: skip
 @click.option("--config", type=click.Path(path_type=Path, dir_okay=False), metavar="FILE",
               help="The same options as TOML; those of the command line come first.")  # fmt: skip
-@anyway_option
 @json_option
 def command(resume: Path | None, config: Path | None, as_json: bool, **asked: Any) -> int:
     """Measure the latency of exported models (NAMEs or artifact directories; none: all in models/).
@@ -95,7 +93,7 @@ def _configured(path: Path, given: dict[str, Any]) -> dict[str, Any]:
 def _bench(options: BenchOptions, resume: Path | None, as_json: bool) -> int:
     from edgekit.bench.several import bench_all
 
-    subjects = find_subjects(options.models)
+    subjects = find_subjects(options.models, anyway=options.anyway)
     with _opened(options) as targets, _progress() as show:
         outcomes = bench_all(targets, subjects, options, resume=resume, command=tuple(sys.argv), show=show)
     return _render(outcomes, as_json)
