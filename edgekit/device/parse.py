@@ -20,19 +20,22 @@ CHARGING = {"Discharging": False, "Charging": True, "Full": True, "Not charging"
 
 
 class CpuInfo(msgspec.Struct, frozen=True, kw_only=True):
-    """What /proc/cpuinfo of an ARM machine says.
+    """What /proc/cpuinfo says.
 
     Attributes:
         parts: Core number to part, e.g. `{0: "0xd05"}`.
         features: Those that every core has.
         hardware: Its `Hardware` line, on Android the SoC.
         model: Its `Model` line (Raspberry Pi) or `model name` (x86).
+        vendor, microcode: Of x86 processors.
     """
 
     parts: dict[int, str]
     features: tuple[str, ...]
     hardware: str | None = None
     model: str | None = None
+    vendor: str | None = None
+    microcode: str | None = None
 
 
 class CoreLine(msgspec.Struct, frozen=True, kw_only=True):
@@ -100,7 +103,7 @@ def parse_cpuinfo(text: str) -> CpuInfo:
             parts[core] = value.lower()
         elif name in ("Features", "flags"):
             features.append(set(value.split()))
-        elif name in ("Hardware", "Model", "model name", "Processor"):
+        elif name in ("Hardware", "Model", "model name", "vendor_id", "microcode"):
             single.setdefault(name, value)
     common = set.intersection(*features) if features else set()
     return CpuInfo(
@@ -108,6 +111,8 @@ def parse_cpuinfo(text: str) -> CpuInfo:
         features=tuple(sorted(common)),
         hardware=single.get("Hardware"),
         model=single.get("Model") or single.get("model name"),
+        vendor=single.get("vendor_id"),
+        microcode=single.get("microcode"),
     )
 
 

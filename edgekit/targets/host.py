@@ -9,10 +9,11 @@ import platform
 import shutil
 from pathlib import Path
 
-from edgekit.core.device import Cluster, DeviceInfo, hash_machine_id
+from edgekit.core.device import DeviceInfo, hash_machine_id
+from edgekit.device.parse import group_clusters, parse_assignments, parse_cores, parse_cpuinfo
 from edgekit.engines.registry import host_packages
 
-CPUINFO = Path("/proc/cpuinfo")
+PROC = Path("/proc")
 OS_RELEASE = Path("/etc/os-release")
 # Of the SoC (Qualcomm), of the board, of the installation: machine-id(5).
 MACHINE_IDS = (
@@ -25,34 +26,29 @@ CPU_ROOT = Path("/sys/devices/system/cpu")
 
 def host_info() -> DeviceInfo:
     """Describe this machine; values that cannot be read are None."""
-    cpu = _cpuinfo()
+    cpu = parse_cpuinfo(read_text(PROC / "cpuinfo"))
+    usable = os.sched_getaffinity(0)
+    cores = [core for core in parse_cores(core_lines()) if core.core in usable]
     machine = platform.machine()
     return DeviceInfo(
         serial="host",
         state="device",
         transport="local",
-        manufacturer=cpu.get("vendor_id"),
+        manufacturer=cpu.vendor,
         model=platform.node() or None,
-        soc=cpu.get("model name"),
-        machine_id=hash_machine_id(map(_text, MACHINE_IDS)),
+        soc=cpu.model,
+        machine_id=hash_machine_id(map(read_text, MACHINE_IDS)),
         abi=machine,
         abis=(machine,),
-        os=_os_name(),
+        os=parse_assignments(read_text(OS_RELEASE)).get("PRETTY_NAME") or platform.system(),
         kernel=platform.release(),
-        microcode=cpu.get("microcode"),
-        clusters=_clusters(),
-        features=tuple(sorted((cpu.get("flags") or cpu.get("Features") or "").split())),
+        microcode=cpu.microcode,
+        clusters=group_clusters(cores, cpu.parts),
+        features=cpu.features,
         memory_bytes=os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES"),
         free_bytes=shutil.disk_usage(Path.cwd()).free,
         libraries=_libraries(),
     )
-
-
-def _text(path: Path) -> str:
-    try:
-        return path.read_text(errors="replace")
-    except OSError:
-        return ""
 
 
 def _libraries() -> dict[str, str]:
@@ -65,37 +61,20 @@ def _libraries() -> dict[str, str]:
     return versions
 
 
-def _cpuinfo() -> dict[str, str]:
-    """Read the lines of the first processor in /proc/cpuinfo, by name."""
+def read_text(path: Path) -> str:
+    """A file of the kernel's without blanks around it; empty where it cannot be read."""
     try:
-        text = CPUINFO.read_text(errors="replace")
+        return path.read_text(errors="replace").strip()
     except OSError:
-        return {}
-    pairs = (line.partition(":") for line in text.partition("\n\n")[0].splitlines())
-    return {name.strip(): value.strip() for name, _, value in pairs if value.strip()}
+        return ""
 
 
-def _os_name() -> str:
-    try:
-        for line in OS_RELEASE.read_text(errors="replace").splitlines():
-            if line.startswith("PRETTY_NAME="):
-                return line.partition("=")[2].strip('"')
-    except OSError:
-        pass
-    return platform.system()
-
-
-def _clusters() -> tuple[Cluster, ...]:
-    """Group the cores that this process may use by maximum frequency, slowest first."""
-    by_frequency: dict[int | None, list[int]] = {}
-    for core in sorted(os.sched_getaffinity(0)):
-        path = CPU_ROOT / f"cpu{core}" / "cpufreq" / "cpuinfo_max_freq"
-        try:
-            frequency: int | None = int(path.read_text())
-        except (OSError, ValueError):
-            frequency = None
-        by_frequency.setdefault(frequency, []).append(core)
-    return tuple(
-        Cluster(cores=tuple(cores), max_frequency_khz=frequency)
-        for frequency, cores in sorted(by_frequency.items(), key=lambda item: item[0] or 0)
-    )
+def core_lines() -> str:
+    """A line for each core, as `parse_cores` reads it."""
+    names = ("cpuinfo_max_freq", "scaling_cur_freq", "scaling_governor", "scaling_max_freq")
+    lines = []
+    for path in CPU_ROOT.glob("cpu[0-9]*"):
+        places = [path / "cpufreq" / name for name in names]
+        places.append(path / "thermal_throttle" / "core_throttle_count")
+        lines.append(" ".join([path.name[3:], *(read_text(place) or "-" for place in places)]))
+    return "\n".join(lines)

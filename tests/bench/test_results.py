@@ -274,6 +274,28 @@ def test_the_hosts_environment_is_read_and_gaps_are_named() -> None:
     assert ("temperatures" in environment.unreadable) == (not environment.temperatures_celsius)
 
 
+def test_the_hosts_battery_and_zones_are_read_as_a_devices(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    files = {
+        "AC/type": "Mains", "BAT0/type": "Battery", "BAT0/capacity": "81", "BAT0/status": "Discharging",
+        "BAT0/current_now": "-500000", "BAT0/voltage_now": "11400000",
+        "thermal_zone0/type": "acpitz", "thermal_zone0/temp": "27800",
+        "thermal_zone1/type": "acpitz", "thermal_zone1/temp": "29800",
+        "thermal_zone2/type": "absent", "thermal_zone2/temp": "-274000",
+    }  # fmt: skip
+    for name, content in files.items():
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).write_text(f"{content}\n")
+    monkeypatch.setattr("edgekit.targets.environment.THERMAL_ROOT", tmp_path)
+    monkeypatch.setattr("edgekit.targets.environment.BATTERY_ROOT", tmp_path)
+    read = read_host_environment(ProcessWatch())
+    assert read.temperatures_celsius == {"acpitz": 27.8, "acpitz#2": 29.8}
+    assert (read.battery_percent, read.battery_current_ua, read.battery_voltage_uv) == (81, -500000, 11400000)
+    assert read.charging is False
+    assert not {"battery", "temperatures", "screen"} & set(read.unreadable)
+
+
 def test_a_process_that_is_busy_between_two_readings_is_named() -> None:
     watch = ProcessWatch()
     read_host_environment(watch)
