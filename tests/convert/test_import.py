@@ -190,6 +190,16 @@ def test_relu6_without_its_threshold_is_mended(tmp_path: Path, run_cli: RunCli) 
     assert set(rungs(result.stderr).values()) == {"reference", "passed"}
 
 
+def test_padding_keeps_height_and_width(tmp_path: Path, run_cli: RunCli) -> None:
+    """opt exchanges them: the .nb gave scores in another order, or died."""
+    change = "x = paddle.flatten(paddle.nn.functional.pad(paddle.reshape(x, [-1, 1, 1, 5]), [0, 1, 2, 0]), 1)"
+    result = run_cli(["import", save_legacy(tmp_path, change), "--name", "mine"], cwd=tmp_path)
+    assert result.exit_code == 0, result.stderr
+    manifest = load_manifest(tmp_path / "models" / "mine")
+    assert "1 pad3d written so that opt does not exchange height and width" in manifest.notes
+    assert set(rungs(result.stderr).values()) == {"reference", "passed"}
+
+
 def test_an_operator_that_a_converter_lacks_is_named_with_its_place(tmp_path: Path, run_cli: RunCli) -> None:
     words = ["import", save_legacy(tmp_path, "x = paddle.erfinv(paddle.tanh(x))"), "--name", "mine"]
     for formats, said, mended in (

@@ -72,6 +72,39 @@ def free_batch(program: Any, origin: str) -> None:
             dims[0] = -1
 
 
+def keep_paddings(program: Any) -> int:
+    """Write the squeeze2 after a pad3d as reshape2, and tell how many there were.
+
+    Of pad3d between unsqueeze2 and squeeze2, as Paddle writes the padding of pictures, opt makes a pad2d that
+    has height and width exchanged (2.12).
+    """
+    from paddle.base.proto import framework_pb2
+
+    block = program.blocks[0]
+    variables = {variable.name: variable for variable in block.vars}
+    padded = {
+        name for op in block.ops if op.type == "pad3d" for slot in op.outputs for name in slot.arguments
+    }
+    changed = 0
+    for op in block.ops:
+        if op.type != "squeeze2" or _argument(op.inputs, "X") not in padded:
+            continue
+        sizes = list(variables[_argument(op.outputs, "Out")].type.dense_tensor.tensor.dims)
+        if len(sizes) != 4 or sizes[2:].count(-1) > 1:
+            continue
+        op.type = "reshape2"
+        del op.attrs[:]
+        op.attrs.add(name="shape", type=framework_pb2.INTS, ints=[0, 0, *sizes[2:]])
+        if _argument(op.outputs, "XShape") is None:
+            # opt aborts without it, and Paddle 3 leaves it out of squeeze2.
+            shape = block.vars.add()
+            shape.CopyFrom(variables[_argument(op.inputs, "X")])
+            shape.name = f"{shape.name}.xshape"
+            op.outputs.add(parameter="XShape", arguments=[shape.name])
+        changed += 1
+    return changed
+
+
 def places_of(program: Any, operators: set[str]) -> str:
     """Where operators of these types stand, for messages."""
     found = [

@@ -191,6 +191,8 @@ def _program(job: ProgramJob) -> Iterator[Stage | Answer]:
     before = _without_threshold(program)
     if before:
         notes.append(f"{before} relu6 given their threshold of 6")
+    if count := import_program.keep_paddings(program):
+        notes.append(f"{count} pad3d written so that opt does not exchange height and width")
     _write(program, prefix)
     try:
         scores = _compute(prefix, shape)
