@@ -29,7 +29,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import onnx
-import onnxscript
+import onnxscript.version_converter
 import timm
 import torch
 import torchvision
@@ -190,7 +190,9 @@ def by_dynamo(program: torch.export.ExportedProgram, opset: int | None) -> onnx.
 
 def lowered(document: onnx.ModelProto, opset: int) -> onnx.ModelProto:
     """Opset 18 brought down as the exporter itself does it; it stays 18 where that fails."""
-    return onnxscript.version_converter.convert_version(document, opset, fallback=True)
+    model = onnxscript.ir.from_proto(document)
+    onnxscript.version_converter.convert_version(model, opset, fallback=True)
+    return onnxscript.ir.to_proto(model)
 
 
 def plan(names: list[str]) -> Iterator[tuple[str, str, int | None, bool]]:
