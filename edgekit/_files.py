@@ -7,30 +7,113 @@ import errno
 import hashlib
 import os
 import shutil
+import stat
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
+from typing import BinaryIO
 
 from edgekit.errors import InputError, OutputError
 
-CHUNK_BYTES = 1 << 20
+MEGABYTE = 1 << 20
+GIGABYTE = 1 << 30
+CHUNK_BYTES = MEGABYTE
+# The largest file that is read into memory, by kind: `read_bytes` refuses larger ones unread.
+TEXT_BYTES = 32 * MEGABYTE  # cards, manifests, configurations, labels
+PICTURE_BYTES = 256 * MEGABYTE
+RESULT_BYTES = 512 * MEGABYTE
+MODEL_BYTES = 2 * GIGABYTE  # weights and programs
 
 
 def sha256_file(path: Path) -> str:
-    """Hex digest of a file's content."""
+    """Hex digest of a plain file's content.
+
+    Raises:
+        InputError: It is no plain file.
+        OSError: It cannot be read.
+    """
     digest = hashlib.sha256()
-    with path.open("rb") as file:
+    with open_plain_file(path, "the file") as file:
         while chunk := file.read(CHUNK_BYTES):
             digest.update(chunk)
     return digest.hexdigest()
 
 
-def read_bytes(path: Path, what: str, *, hint: str | None = None) -> bytes:
-    """A file's content, or an InputError that names `what` it was to be."""
+def read_bytes(path: Path, what: str, *, hint: str | None = None, most_bytes: int = TEXT_BYTES) -> bytes:
+    """Read a plain file.
+
+    Args:
+        path: The file.
+        what: Its kind for messages, e.g. `the manifest`.
+        hint: What the user can do where it cannot be read.
+        most_bytes: One of the limits of this module.
+
+    Raises:
+        InputError: It cannot be read, is no plain file (a FIFO or device may never end), or is too large.
+    """
     try:
-        return path.read_bytes()
+        with open_plain_file(path, what, hint=hint) as file:
+            content = file.read(most_bytes + 1) if os.fstat(file.fileno()).st_size <= most_bytes else None
     except OSError as error:
         raise InputError(f"reading {what} {path}: {error.strerror or error}", hint=hint) from error
+    if content is None or len(content) > most_bytes:
+        raise _too_large(path, what, most_bytes, hint)
+    return content
+
+
+def open_plain_file(path: Path, what: str, *, hint: str | None = None) -> BinaryIO:
+    """Open a plain file for reading; FIFOs, sockets, devices and directories are refused without waiting.
+
+    Raises:
+        InputError: It is no plain file.
+        OSError: It cannot be opened.
+    """
+    # Without O_NONBLOCK opening a FIFO waits for a writer.
+    handle = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)
+    try:
+        _require_plain(os.fstat(handle).st_mode, path, what, hint)
+        return os.fdopen(handle, "rb")
+    except BaseException:
+        os.close(handle)
+        raise
+
+
+def check_plain_file(
+    path: Path, what: str, *, hint: str | None = None, most_bytes: int | None = None
+) -> None:
+    """Refuse a path that is no plain file or too large, before it is hashed, or opened by another library.
+
+    Raises:
+        InputError: It does not exist, is no plain file, or is larger than `most_bytes`.
+    """
+    try:
+        found = path.stat()
+    except (OSError, ValueError) as error:
+        reason = getattr(error, "strerror", None) or error
+        raise InputError(f"reading {what} {path}: {reason}", hint=hint) from error
+    _require_plain(found.st_mode, path, what, hint)
+    if most_bytes is not None and found.st_size > most_bytes:
+        raise _too_large(path, what, most_bytes, hint)
+
+
+def _too_large(path: Path, what: str, most_bytes: int, hint: str | None) -> InputError:
+    return InputError(
+        f"reading {what} {path}: it is larger than {most_bytes >> 20} MiB, the most for its kind", hint=hint
+    )
+
+
+def _require_plain(mode: int, path: Path, what: str, hint: str | None) -> None:
+    if stat.S_ISREG(mode):
+        return
+    kinds = {
+        stat.S_IFDIR: "a directory",
+        stat.S_IFIFO: "a FIFO",
+        stat.S_IFSOCK: "a socket",
+        stat.S_IFCHR: "a device",
+        stat.S_IFBLK: "a device",
+    }
+    kind = kinds.get(stat.S_IFMT(mode), "something else")
+    raise InputError(f"reading {what} {path}: it is {kind}, not a plain file", hint=hint)
 
 
 def output_error(path: Path, error: OSError) -> OutputError:

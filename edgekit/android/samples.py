@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
-from edgekit._files import read_bytes
+from edgekit._files import PICTURE_BYTES, read_bytes
 from edgekit.android.model_file import BundledSample
 from edgekit.core.artifact import Artifact
 from edgekit.core.spec import Preprocess
@@ -81,7 +81,7 @@ def _read(path: Path) -> Pixels:
     """uint8[H,W,3] BGR, at most `MAX_SIDE` pixels a side."""
     from edgekit.vision.decode import decode, load_cv2
 
-    pixels = decode(read_bytes(path, "the sample"), str(path))
+    pixels = decode(read_bytes(path, "the sample", most_bytes=PICTURE_BYTES), str(path))
     side = max(pixels.shape[:2])
     if side <= MAX_SIDE:
         return pixels

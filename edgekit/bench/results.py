@@ -9,7 +9,7 @@ from pathlib import Path
 
 import msgspec
 
-from edgekit._files import read_bytes
+from edgekit._files import RESULT_BYTES, read_bytes
 from edgekit.bench.journal import journal_path, settle
 from edgekit.core.measurement import Result
 from edgekit.core.result_versions import NewerVersionError, ResultFormatError, decode_result
@@ -30,7 +30,8 @@ def load_result(path: Path) -> Result:
     Raises:
         InputError: It is missing, no result file, damaged, or of a newer edgekit; with the place in it.
     """
-    content = settle(path) or read_bytes(path, "the result file", hint="edgekit bench writes one")
+    hint = "edgekit bench writes one"
+    content = settle(path) or read_bytes(path, "the result file", hint=hint, most_bytes=RESULT_BYTES)
     try:
         return decode_result(content)
     except NewerVersionError as error:
@@ -90,6 +91,7 @@ def _in_directory(place: Path) -> list[Path]:
 def _is_another(path: Path) -> bool:
     """Return whether a file is a whole JSON document without points: another command wrote it."""
     try:
-        return msgspec.json.decode(read_bytes(path, "the result file"), type=_Outline).points is None
+        content = read_bytes(path, "the result file", most_bytes=RESULT_BYTES)
+        return msgspec.json.decode(content, type=_Outline).points is None
     except (msgspec.DecodeError, UnicodeDecodeError):
         return False

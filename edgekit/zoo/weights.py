@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
-from edgekit._files import sha256_file
+from edgekit._files import check_plain_file, sha256_file
 from edgekit.core.spec import ModelSpec
 from edgekit.errors import InputError
 from edgekit.toolchain.fetch.download import Progress
@@ -127,8 +127,10 @@ def _locate(spec: ModelSpec, source: str, progress: Progress | None) -> tuple[Pa
         raise InputError(f"reading the weights {source}: an ONNX model is no weight file", hint=hint)
     if not path.is_file():
         with_suffix = Path(f"{source}.pdparams")
+        if path.exists():
+            check_plain_file(path, "the weights", hint=hint)
         raise InputError(
-            f"reading the weights {source}: {'a directory' if path.is_dir() else 'no such file'}",
+            f"reading the weights {source}: no such file",
             hint=f"did you mean {with_suffix}?" if with_suffix.is_file() else hint,
         )
     try:

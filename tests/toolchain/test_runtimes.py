@@ -168,7 +168,7 @@ def test_archives_with_a_link_for_the_library_are_refused(tmp_path: Path, kind: 
     info.type, info.linkname = kind, "/etc/passwd"
     with tarfile.open(tmp_path / "link.tar", "w") as tar:
         tar.addfile(info)
-    with pytest.raises(ToolError, match="no ordinary file"):
+    with pytest.raises(ToolError, match="no plain file"):
         paddlelite_runtime.install_paddlelite_runtime(InstallRequest(archive=tmp_path / "link.tar"))
 
 

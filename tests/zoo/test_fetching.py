@@ -124,7 +124,7 @@ def test_what_comes_whole_is_kept_with_its_hash(
     [
         ("wrong", "no archive of a Paddle model"),
         ("truncates", "trying again"),
-        ("hides", "no archive of a Paddle model: unexpected end of data"),
+        ("hides", "no archive of a Paddle model: it is damaged (unexpected end of data)"),
         ("babbles", "its answer makes no sense"),
         ("circles", "Exceeded 30 redirects"),
     ],

@@ -71,10 +71,10 @@ def _read_evaluation(path: Path) -> EvalResult | None:
     """The document of eval at `path`; None where there is another."""
     import msgspec
 
-    from edgekit._files import read_bytes
+    from edgekit._files import RESULT_BYTES, read_bytes
     from edgekit.evaluate.tally import EVAL_SCHEMA_VERSION, EvalResult
 
-    content = read_bytes(path, "the result file")
+    content = read_bytes(path, "the result file", most_bytes=RESULT_BYTES)
     # A result of bench is large, and read again.
     if b'"disagreements_path"' not in content:
         return None

@@ -9,7 +9,7 @@ from pathlib import Path
 import msgspec
 
 from edgekit import __version__
-from edgekit._files import sha256_file
+from edgekit._files import MODEL_BYTES, check_plain_file, sha256_file
 from edgekit.convert.checking import has_failed
 from edgekit.convert.formats.lite import FORMATS, OPT_TIMEOUT_S, TARGETS, choose_targets
 from edgekit.convert.formats.onnx import OPSET_VERSION
@@ -156,13 +156,12 @@ def _weights_identity(request: ExportRequest, spec: ModelSpec) -> str:
     if request.weights == PRETRAINED:
         return find_pretrained(spec)[1]
     path = Path(request.weights)
+    hint = "--weights takes pretrained, random or the path of a .pdparams file"
+    check_plain_file(path, "the weights", hint=hint, most_bytes=MODEL_BYTES)
     try:
         return sha256_file(path)
     except OSError as error:
-        raise InputError(
-            f"reading the weights {path}: {error.strerror or error}",
-            hint="--weights takes pretrained, random or the path of a .pdparams file",
-        ) from error
+        raise InputError(f"reading the weights {path}: {error.strerror or error}", hint=hint) from error
 
 
 def _digest(value: object) -> str:

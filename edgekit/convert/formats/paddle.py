@@ -12,7 +12,7 @@ from pathlib import Path
 from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
-from edgekit._files import read_bytes
+from edgekit._files import MODEL_BYTES, read_bytes
 from edgekit.core.artifact import TensorSpec
 from edgekit.errors import ConversionError, ToolError
 
@@ -100,7 +100,9 @@ def read_signature(model: Path) -> tuple[tuple[TensorSpec, ...], tuple[TensorSpe
     from paddle.base.proto import framework_pb2
 
     try:
-        program = framework_pb2.ProgramDesc.FromString(read_bytes(model, "the Paddle program"))
+        program = framework_pb2.ProgramDesc.FromString(
+            read_bytes(model, "the Paddle program", most_bytes=MODEL_BYTES)
+        )
     except DecodeError as error:
         raise ConversionError(
             f"reading {model}: no Paddle program", hint="edgekit export NAME --force"

@@ -8,7 +8,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from edgekit._files import read_bytes
+from edgekit._files import MODEL_BYTES, read_bytes
 from edgekit.convert.from_onnx.node import name_places
 from edgekit.errors import InputError
 
@@ -20,7 +20,7 @@ def parse(path: Path, origin: str) -> Any:
     from google.protobuf.message import DecodeError  # type: ignore[import-untyped]
     from paddle.base.proto import framework_pb2
 
-    content = read_bytes(path, "the Paddle program")
+    content = read_bytes(path, "the Paddle program", most_bytes=MODEL_BYTES)
     try:
         program = framework_pb2.ProgramDesc.FromString(content)
     except DecodeError as error:

@@ -5,29 +5,16 @@ from __future__ import annotations
 import contextlib
 import enum
 import hashlib
-import shutil
-import tarfile
 import tempfile
 from collections.abc import Iterator
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 
 import msgspec
 
-from edgekit._files import sha256_file
+from edgekit._archives import ArchiveError, tar_files
+from edgekit._files import check_plain_file, sha256_file
 from edgekit.errors import InputError
 
-MAX_MEMBERS = 1000
-MAX_UNPACKED_BYTES = 4 << 30
-# Long names and extended headers: tarfile reads them into memory as large as they say they are.
-HEADER_TYPES = (
-    tarfile.GNUTYPE_LONGNAME,
-    tarfile.GNUTYPE_LONGLINK,
-    tarfile.XHDTYPE,
-    tarfile.XGLTYPE,
-    tarfile.SOLARIS_XHDTYPE,
-)
-MAX_HEADER_BYTES = 1 << 20
-CHUNK_BYTES = 1 << 20
 # PaddleClas, PaddleX 3 and PaddleOCR 3; PaddleX 2; their JSON form; PaddleDetection; PaddleSeg.
 CONFIGURATIONS = (
     "inference.yml", "inference.yaml", "model.yml", "config.json", "infer_cfg.yml", "deploy.yaml"
@@ -71,7 +58,11 @@ def open_source(path: Path) -> Iterator[Source]:
     """
     if not path.exists():
         raise InputError(f"importing {path}: no such file or directory", hint=HINT)
-    if path.is_dir() or not _is_tar(path):
+    if path.is_dir():
+        yield _identified(path, path)
+        return
+    check_plain_file(path, "the model", hint=HINT)
+    if not _is_tar(path):
         yield _identified(path, path)
         return
     with tempfile.TemporaryDirectory(prefix="edgekit-import-") as name:
@@ -85,55 +76,11 @@ def _is_tar(path: Path) -> bool:
 
 
 def _unpack(path: Path, directory: Path) -> None:
-    """Plain files only, inside the directory, and not more than a model can be."""
-    members = unpacked = 0
     try:
-        with tarfile.open(path, tarinfo=_Member) as archive:
-            for member in archive:
-                members += 1
-                if members > MAX_MEMBERS:
-                    raise _refused(path, f"it has more than {MAX_MEMBERS} members")
-                where = PurePosixPath(member.name)
-                if where.is_absolute() or ".." in where.parts or "\0" in member.name:
-                    raise _refused(path, f"its member {member.name!r} lies outside of it")
-                if member.isdir():
-                    continue
-                if not member.isfile():
-                    raise _refused(path, f"its member {member.name!r} is no plain file (a link or device)")
-                unpacked += member.size
-                if unpacked > MAX_UNPACKED_BYTES:
-                    raise _refused(path, f"it unpacks to more than {MAX_UNPACKED_BYTES >> 30} GiB")
-                _copy(archive, member, directory.joinpath(*where.parts))
-    except (tarfile.TarError, EOFError, ValueError) as error:
-        raise _refused(path, f"it is damaged ({error})") from error
-    except OSError as error:
-        raise _refused(path, str(error.strerror or error)) from error
-    except Exception as error:  # zlib, lzma and bz2 have errors of their own
-        if isinstance(error, InputError):
-            raise
-        raise _refused(path, f"it is damaged ({error})") from error
-    if not members:
-        raise _refused(path, "it is empty")
-
-
-class _Member(tarfile.TarInfo):
-    """A member whose headers are small; `_proc_member` is where tarfile reads those before a file."""
-
-    def _proc_member(self, archive: tarfile.TarFile) -> tarfile.TarInfo:
-        if self.type in HEADER_TYPES and not 0 <= self.size <= MAX_HEADER_BYTES:
-            raise tarfile.ReadError(f"a header of {self.size} bytes")
-        member: tarfile.TarInfo = super()._proc_member(archive)  # type: ignore[misc]
-        return member
-
-
-def _copy(archive: tarfile.TarFile, member: tarfile.TarInfo, target: Path) -> None:
-    reader = archive.extractfile(member)
-    assert reader is not None
-    target.parent.mkdir(parents=True, exist_ok=True)
-    with target.open("wb") as writer:
-        shutil.copyfileobj(reader, writer, CHUNK_BYTES)
-    if target.stat().st_size != member.size:
-        raise EOFError(f"{member.name} ends early")
+        for file in tar_files(path):
+            file.write_to(directory / file.path)
+    except ArchiveError as error:
+        raise _refused(path, str(error)) from error
 
 
 def _refused(path: Path, why: str) -> InputError:
@@ -143,6 +90,8 @@ def _refused(path: Path, why: str) -> InputError:
 def _identified(path: Path, origin: Path) -> Source:
     kind, model, params = _model_of(path, origin)
     files = [model, *([params] if params is not None else [])]
+    for file in files:
+        check_plain_file(file, "the model", hint=HINT)
     try:
         digest = hashlib.sha256("".join(map(sha256_file, files)).encode()).hexdigest()
         if any(file.stat().st_size == 0 for file in files):

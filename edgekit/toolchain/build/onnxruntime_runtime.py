@@ -5,10 +5,10 @@ from __future__ import annotations
 import importlib.util
 import re
 import tempfile
-import zipfile
 from pathlib import Path
 
 from edgekit import _process
+from edgekit._archives import ArchiveError, open_zip
 from edgekit._files import sha256_file
 from edgekit.errors import ToolError
 from edgekit.toolchain.build.runtimes import (
@@ -90,9 +90,9 @@ def _download(request: InstallRequest, work: Path) -> Path:
 def _from_wheel(wheel: Path, request: InstallRequest, *, source: str) -> Runtime:
     with tempfile.TemporaryDirectory(prefix="edgekit-onnxruntime-") as work:
         try:
-            with zipfile.ZipFile(wheel) as archive:
-                names = [name for name in archive.namelist() if _MEMBER.fullmatch(name)]
-                licenses = [name for name in archive.namelist() if name.endswith("onnxruntime/LICENSE")]
+            with open_zip(wheel) as archive:
+                names = [name for name in archive.names if _MEMBER.fullmatch(name)]
+                licenses = [name for name in archive.names if name.endswith("onnxruntime/LICENSE")]
                 if len(names) != 1:
                     raise ToolError(
                         f"unpacking {wheel}: it holds {len(names)} files libonnxruntime.so.*; no "
@@ -100,11 +100,11 @@ def _from_wheel(wheel: Path, request: InstallRequest, *, source: str) -> Runtime
                         hint=_HINT,
                     )
                 files = {LIBRARY: Path(work) / LIBRARY}
-                files[LIBRARY].write_bytes(archive.read(names[0]))
+                archive.write_to(names[0], files[LIBRARY])
                 if licenses:
                     files["LICENSE"] = Path(work) / "LICENSE"
-                    files["LICENSE"].write_bytes(archive.read(licenses[0]))
-        except (OSError, zipfile.BadZipFile) as error:
+                    archive.write_to(licenses[0], files["LICENSE"])
+        except ArchiveError as error:
             raise ToolError(f"unpacking {wheel}: {error}", hint=_HINT) from error
         return _install(files, request, source=source, source_sha256=sha256_file(wheel))
 

@@ -7,10 +7,10 @@ user's own build (lite/tools/build_linux.sh, build_android.sh) leaves the same t
 from __future__ import annotations
 
 import re
-import tarfile
 import tempfile
 from pathlib import Path, PurePosixPath
 
+from edgekit._archives import ArchiveError, tar_files
 from edgekit._files import sha256_file
 from edgekit.errors import ToolError
 from edgekit.toolchain.build.runtimes import (
@@ -34,7 +34,6 @@ JAVA_FILES = ("PaddlePredictor.jar", "libpaddle_lite_jni.so")
 RELEASE_URL = "https://github.com/PaddlePaddle/Paddle-Lite/releases/download/v{version}/{archive}"
 ARCHIVE = "inference_lite_lib.armlinux.armv8.gcc.with_extra.with_cv.tar.gz"
 DOWNLOAD_TIMEOUT_S = 8.0
-MAX_MEMBER_BYTES = 500_000_000
 
 # lite/core/version.h: the release's tag, else the commit, as a string of its own in the library.
 _TAG = re.compile(rb"\0v(\d+\.\d+(?:\.\d+)?(?:-?rc\d*)?)\0")
@@ -104,35 +103,19 @@ def _from_release(version: str, request: InstallRequest) -> Runtime:
 def _from_archive(archive: Path, request: InstallRequest, *, source: str) -> Runtime:
     with tempfile.TemporaryDirectory(prefix="edgekit-paddlelite-") as work:
         try:
-            with tarfile.open(archive, "r:*") as members:
-                _unpack(members, archive, Path(work))
-        except (OSError, EOFError, tarfile.TarError) as error:
+            for file in tar_files(archive, wanted=_is_wanted):
+                file.write_to(Path(work) / file.path)
+        except ArchiveError as error:
             raise ToolError(
                 f"unpacking {archive}: {error}", hint=f"download it again: {_release_url(wanted_version())}"
             ) from error
         return _from_directory(Path(work), request, source=source, source_sha256=sha256_file(archive))
 
 
-def _unpack(members: tarfile.TarFile, archive: Path, work: Path) -> None:
-    """Write out the library and the headers; an archive that reaches outside itself is refused whole."""
-    for member in members:
-        path = PurePosixPath(member.name)
-        if path.is_absolute() or ".." in path.parts:
-            raise ToolError(
-                f"unpacking {archive}: it holds a path outside itself: {member.name}",
-                hint="do not use this archive",
-            )
-        wanted = path.parent.name in ("include", "lib") and (path.suffix == ".h" or path.name == LIBRARY)
-        if not wanted and path.name not in JAVA_FILES:
-            continue
-        reader = members.extractfile(member) if member.isfile() else None
-        if reader is None or member.size > MAX_MEMBER_BYTES:
-            raise ToolError(
-                f"unpacking {archive}: {member.name} is no ordinary file", hint="do not use this archive"
-            )
-        place = work / path
-        place.parent.mkdir(parents=True, exist_ok=True)
-        place.write_bytes(reader.read())
+def _is_wanted(path: PurePosixPath) -> bool:
+    """Whether a file of the archive is the library, a header or a part of the Java library."""
+    native = path.parent.name in ("include", "lib") and (path.suffix == ".h" or path.name == LIBRARY)
+    return native or path.name in JAVA_FILES
 
 
 def _from_directory(

@@ -9,7 +9,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from edgekit import _process
-from edgekit._files import atomic_file
+from edgekit._files import atomic_file, open_plain_file
 from edgekit.errors import InputError, ToolError
 from edgekit.toolchain.cache import cache_directory
 from edgekit.toolchain.component import InstallRequest
@@ -46,7 +46,7 @@ def install_archive(archive: Path, request: InstallRequest) -> Opt:
         ToolError: No interpreter suits the wheel, or the program does not run.
     """
     try:
-        with archive.open("rb") as file:
+        with open_plain_file(archive, "the archive") as file:
             magic = file.read(4)
     except OSError as error:
         raise InputError(f"reading {archive}: {error.strerror or error}") from error
