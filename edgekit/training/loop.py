@@ -21,9 +21,9 @@ from edgekit.training.replicas import Replicas
 from edgekit.training.schedule import learning_rate
 from edgekit.training.settings import EpochReport, TrainReport, TrainSettings, peak_rate
 from edgekit.vision.lists import HINT
-from edgekit.zoo.build import build_network
+from edgekit.zoo.build import build_network, head_of
 from edgekit.zoo.registry import find_model
-from edgekit.zoo.weights import CLASSIFIERS, RANDOM, build_with_weights
+from edgekit.zoo.weights import RANDOM, build_with_weights
 
 if TYPE_CHECKING:
     import paddle
@@ -79,7 +79,7 @@ def starting_network(spec: ModelSpec, settings: TrainSettings) -> tuple[paddle.n
     state = dict(donor.state_dict())
     kept = source.source
     if source.num_classes != settings.num_classes:
-        state = {name: tensor for name, tensor in state.items() if not name.startswith(CLASSIFIERS)}
+        state = {name: tensor for name, tensor in state.items() if not name.startswith(f"{head_of(spec)}.")}
         kept += (
             f", its last layer begun anew ({settings.num_classes} classes instead of {source.num_classes})"
         )

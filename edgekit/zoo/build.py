@@ -2,28 +2,72 @@
 
 from __future__ import annotations
 
-import importlib
+import ast
+import functools
+import importlib.util
+import pkgutil
 import warnings
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from edgekit.core.spec import ModelSpec
 from edgekit.errors import InputError, ToolError
+from edgekit.zoo import networks
 from edgekit.zoo.registry import how_to_import
 
 if TYPE_CHECKING:
     import paddle
 
-# A card's `network.family` and the module that builds it: `build(variant, num_classes)`.
-FAMILIES: dict[str, str] = {
-    "pplcnet": "edgekit.zoo.networks.pplcnet",
-    "pphgnet": "edgekit.zoo.networks.pphgnet",
-    "mobilenetv1": "edgekit.zoo.networks.mobilenetv1",
-    "mobilenetv2": "edgekit.zoo.networks.mobilenetv2",
-    "mobilenetv3": "edgekit.zoo.networks.mobilenetv3",
-    "shufflenetv2": "edgekit.zoo.networks.shufflenetv2",
-    "resnet": "edgekit.zoo.networks.resnet",
-    "efficientnet": "edgekit.zoo.networks.efficientnet",
-}
+ENTRY_POINTS = "edgekit.networks"
+
+
+def families() -> dict[str, str]:
+    """Modules of network families, by the name that cards call the family."""
+    import importlib.metadata
+
+    own = {each.name: f"{networks.__name__}.{each.name}" for each in pkgutil.iter_modules(networks.__path__)}
+    others = {point.name: point.value for point in importlib.metadata.entry_points(group=ENTRY_POINTS)}
+    return {name: module for name, module in {**others, **own}.items() if _head(module) is not None}
+
+
+def _head(module: str) -> str | None:
+    """HEAD of a module's source: importing the module would import Paddle. None where it has none."""
+    spec = importlib.util.find_spec(module)
+    if spec is None or spec.origin is None:
+        return None
+    for node in ast.parse(Path(spec.origin).read_bytes()).body:
+        if isinstance(node, ast.Assign) and [ast.unparse(target) for target in node.targets] == ["HEAD"]:
+            return str(ast.literal_eval(node.value))
+    return None
+
+
+@functools.cache
+def _module(family: str) -> str | None:
+    return families().get(family)
+
+
+def _network_module(spec: ModelSpec) -> str:
+    if spec.network is None:
+        raise InputError(f"building {spec.name}: its card has no [network]", hint=how_to_import(spec.name))
+    module = _module(spec.network.family)
+    if module is None:
+        raise InputError(
+            f"building {spec.name}: no network family {spec.network.family!r}",
+            hint=f"families are {', '.join(families())}",
+        )
+    return module
+
+
+@functools.cache
+def head_of(spec: ModelSpec) -> str:
+    """Name of the last linear layer in a model's state dict. Paddle is not imported.
+
+    Raises:
+        InputError: The card has no network, or one that edgekit does not know.
+    """
+    head = _head(_network_module(spec))
+    assert head is not None, "families are modules with a HEAD"
+    return head
 
 
 def build_network(spec: ModelSpec, num_classes: int | None = None) -> paddle.nn.Layer:
@@ -40,19 +84,10 @@ def build_network(spec: ModelSpec, num_classes: int | None = None) -> paddle.nn.
         InputError: The card has no network, or one that edgekit does not know.
         ToolError: Paddle is not installed.
     """
-    if spec.network is None:
-        raise InputError(
-            f"building {spec.name}: its card has no [network]",
-            hint=how_to_import(spec.name),
-        )
-    family = spec.network.family
-    if family not in FAMILIES:
-        raise InputError(
-            f"building {spec.name}: no network family {family!r}",
-            hint=f"families are {', '.join(FAMILIES)}",
-        )
+    module = _network_module(spec)
     require_paddle(f"building {spec.name}")
-    network: paddle.nn.Layer = importlib.import_module(FAMILIES[family]).build(
+    assert spec.network is not None, "it names the module"
+    network: paddle.nn.Layer = importlib.import_module(module).build(
         spec.network.variant, spec.num_classes if num_classes is None else num_classes
     )
     return network

@@ -23,11 +23,14 @@ PICTURE_CELLS = 7
 LOGIT_DEVIATION = 2.0
 
 
-def randomise(network: paddle.nn.Layer, input_shape: tuple[int, int, int], *, seed: int = 0) -> None:
+def randomise(
+    network: paddle.nn.Layer, head: str, input_shape: tuple[int, int, int], *, seed: int = 0
+) -> None:
     """Overwrite every parameter and statistic; the same seed gives the same values.
 
     Args:
-        network: Ends in a linear layer `fc`; left in evaluation mode.
+        network: Left in evaluation mode.
+        head: Name of its last linear layer.
         input_shape: Channels, height, width: statistics near the borders depend on the size.
         seed: Any whole number.
     """
@@ -40,7 +43,7 @@ def randomise(network: paddle.nn.Layer, input_shape: tuple[int, int, int], *, se
     images = paddle.to_tensor(calibration_images(rng, input_shape))
     with paddle.no_grad():
         _calibrate_batch_norms(network, images)
-        _calibrate_head(network, images)
+        _calibrate_head(network, getattr(network, head), images)
 
 
 def _initial(key: str, shape: tuple[int, ...], rng: np.random.Generator) -> NDArray[np.float32]:
@@ -85,10 +88,10 @@ def _calibrate_batch_norms(network: paddle.nn.Layer, images: paddle.Tensor) -> N
     network.eval()
 
 
-def _calibrate_head(network: paddle.nn.Layer, images: paddle.Tensor) -> None:
+def _calibrate_head(network: paddle.nn.Layer, head: paddle.nn.Linear, images: paddle.Tensor) -> None:
     """Centre the logits over the noise images, and scale them so that softmax saturates for none."""
     logits = network(images).numpy()
     centre = logits[:NOISE_IMAGES].mean(axis=0)
     scale = LOGIT_DEVIATION / max(float((logits - centre).std(axis=1).max()), 1e-6)
-    network.fc.weight.set_value(network.fc.weight.numpy() * scale)
-    network.fc.bias.set_value((network.fc.bias.numpy() - centre) * scale)
+    head.weight.set_value(head.weight.numpy() * scale)
+    head.bias.set_value((head.bias.numpy() - centre) * scale)

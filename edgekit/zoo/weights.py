@@ -12,7 +12,7 @@ from edgekit._files import check_plain_file, sha256_file
 from edgekit.core.spec import ModelSpec
 from edgekit.errors import InputError
 from edgekit.toolchain.fetch.download import Progress
-from edgekit.zoo.build import build_network
+from edgekit.zoo.build import build_network, head_of
 from edgekit.zoo.pretrained import find_pretrained
 from edgekit.zoo.random_weights import randomise
 from edgekit.zoo.registry import list_models
@@ -23,8 +23,6 @@ if TYPE_CHECKING:
 
 PRETRAINED = "pretrained"
 RANDOM = "random"
-# The last layer as the families of PaddleClas call it.
-CLASSIFIERS = ("fc.", "out.", "_fc.")
 SHOWN_KEYS = 3
 
 Shapes = Mapping[str, tuple[int, ...]]
@@ -141,7 +139,7 @@ def _locate(spec: ModelSpec, source: str, progress: Progress | None) -> tuple[Pa
 
 def _fill(network: paddle.nn.Layer, spec: ModelSpec, located: WeightsSource, seed: int) -> None:
     if located.path is None:
-        randomise(network, spec.input_shape, seed=seed)
+        randomise(network, head_of(spec), spec.input_shape, seed=seed)
         return
     path = Path(located.path)
     wanted = parameter_shapes(network)
@@ -161,7 +159,7 @@ def _class_count(path: Path, spec: ModelSpec) -> int:
     if path.suffix == ".onnx":  # out of a package, pinned by the card
         return spec.num_classes
     state = read_pdparams(path)
-    weight = next((state[f"{layer}weight"] for layer in CLASSIFIERS if f"{layer}weight" in state), None)
+    weight = state.get(f"{head_of(spec)}.weight")
     return spec.num_classes if weight is None or weight.ndim != 2 else int(weight.shape[1])
 
 
@@ -194,7 +192,7 @@ def check_fit(spec: ModelSpec, where: str, found: Shapes, wanted: Shapes) -> Non
 
 
 def _fit_hint(spec: ModelSpec, found: Shapes, misshaped: Sequence[str], other_keys: Sequence[str]) -> str:
-    if not other_keys and all(line.startswith(CLASSIFIERS) for line in misshaped):
+    if not other_keys and all(line.startswith(f"{head_of(spec)}.") for line in misshaped):
         return "only the number of classes differs: leave --num-classes out, it is read from the weights"
     fitting = fitting_models(found)
     if fitting:
@@ -220,7 +218,7 @@ def fitting_models(found: Shapes) -> list[str]:
         with paddle.LazyGuard():  # shapes without memory or initialisation
             wanted = parameter_shapes(build_network(spec))
         if found.keys() == wanted.keys() and all(
-            key.startswith(CLASSIFIERS) or found[key] == shape for key, shape in wanted.items()
+            key.startswith(f"{head_of(spec)}.") or found[key] == shape for key, shape in wanted.items()
         ):
             names.append(spec.name)
     return names

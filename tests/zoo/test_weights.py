@@ -15,10 +15,11 @@ from hypothesis import strategies as st
 
 from edgekit.core.spec import ModelSpec
 from edgekit.errors import InputError, ToolError
+from edgekit.zoo.build import build_network
 from edgekit.zoo.pretrained import find_pretrained, weights_path
 from edgekit.zoo.registry import find_model
 from edgekit.zoo.state_file import read_pdparams
-from edgekit.zoo.weights import build_with_weights, locate_weights
+from edgekit.zoo.weights import build_with_weights, check_fit, locate_weights, parameter_shapes
 
 paddle = pytest.importorskip("paddle")
 
@@ -113,6 +114,9 @@ def test_own_weights_with_another_number_of_classes_are_refused(trained: Path) -
     spec = find_model(SMALLEST)
     with pytest.raises(InputError, match="it has 7 classes, not 10"):
         build_with_weights(spec, str(trained), num_classes=10)
+    shapes = {key: array.shape for key, array in read_pdparams(trained).items()}
+    with pytest.raises(InputError, match=r"2 mis-shaped \(fc.weight \[1280, 7\] instead of \[1280, 1000\]"):
+        check_fit(spec, str(trained), shapes, parameter_shapes(build_network(spec)))
 
 
 @pytest.mark.parametrize("name", ["PPLCNet_x0_5", "PPHGNet_tiny"])

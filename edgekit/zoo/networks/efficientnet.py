@@ -14,6 +14,7 @@ from paddle import nn
 from edgekit.errors import InputError
 from edgekit.zoo.networks.layers import scaled
 
+HEAD = "_fc"
 # Width, depth, dropout.
 SIZES: dict[str, tuple[float, float, float]] = {"b0": (1.0, 1.0, 0.2), "b1": (1.0, 1.1, 0.2)}
 STEM_CHANNELS = 32
@@ -162,11 +163,6 @@ class EfficientNet(nn.Layer):  # type: ignore[misc]
         self._drop = nn.Dropout(dropout)
         self._flatten = nn.Flatten()
         self._fc = nn.Linear(head, num_classes)
-
-    @property
-    def fc(self) -> nn.Linear:
-        """The last layer by the name that it has in the other families."""
-        return self._fc
 
     def forward(self, x: paddle.Tensor) -> paddle.Tensor:
         x = nn.functional.swish(self._conv(self._ef(x)))

@@ -12,6 +12,7 @@ from paddle import nn
 from edgekit.errors import InputError
 from edgekit.zoo.networks.layers import ConvBN
 
+HEAD = "fc"
 SCALES: dict[str, float] = {"x0_25": 0.25, "x0_5": 0.5, "x0_75": 0.75, "x1_0": 1.0}
 STEM_CHANNELS = 32
 # Output channels at x1_0 and stride of each depthwise separable block.

@@ -12,6 +12,7 @@ from paddle import nn
 from edgekit.errors import InputError
 from edgekit.zoo.networks.layers import ModelZooConvBN as ConvBN
 
+HEAD = "out"
 SCALES: dict[str, float] = {"x0_25": 0.25, "x0_5": 0.5, "x0_75": 0.75, "x1_0": 1.0, "x1_5": 1.5, "x2_0": 2.0}
 STEM_CHANNELS = 32
 HEAD_CHANNELS = 1280
@@ -76,11 +77,6 @@ class MobileNetV2(nn.Layer):  # type: ignore[misc]
         self.pool2d_avg = nn.AdaptiveAvgPool2D(1)
         self.flatten = nn.Flatten()
         self.out = nn.Linear(head, num_classes)
-
-    @property
-    def fc(self) -> nn.Linear:
-        """The last layer by the name that it has in the other families."""
-        return self.out
 
     def forward(self, x: paddle.Tensor) -> paddle.Tensor:
         x = self.act(self.conv1(x))

@@ -13,6 +13,7 @@ from paddle import nn
 from edgekit.errors import InputError
 from edgekit.zoo.networks.layers import ConvBN, SqueezeExcite, scaled
 
+HEAD = "fc"
 SCALES: dict[str, float] = {"x0_35": 0.35, "x0_5": 0.5, "x0_75": 0.75, "x1_0": 1.0, "x1_25": 1.25}
 STEM_CHANNELS = 16
 HEAD_CHANNELS = 1280

@@ -14,6 +14,7 @@ from paddle import nn
 from edgekit.errors import InputError
 from edgekit.zoo.networks.layers import ConvBN
 
+HEAD = "fc"
 HEAD_CHANNELS = 2048
 
 

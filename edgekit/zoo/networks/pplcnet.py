@@ -12,6 +12,7 @@ from paddle import nn
 from edgekit.errors import InputError
 from edgekit.zoo.networks.layers import ConvBN, SqueezeExcite, scaled
 
+HEAD = "fc"
 SCALES: dict[str, float] = {
     "x0_25": 0.25,
     "x0_35": 0.35,

@@ -13,6 +13,7 @@ from paddle import nn
 from edgekit.errors import InputError
 from edgekit.zoo.networks.layers import ConvBN
 
+HEAD = "fc"
 # Blocks of each stage, and whether they are bottlenecks.
 DEPTHS: dict[str, tuple[tuple[int, int, int, int], bool]] = {
     "18": ((2, 2, 2, 2), False),

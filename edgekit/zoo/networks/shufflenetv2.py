@@ -12,6 +12,7 @@ from paddle import nn
 from edgekit.errors import InputError
 from edgekit.zoo.networks.layers import ModelZooConvBN as ConvBN
 
+HEAD = "_fc"
 STEM_CHANNELS = 24
 REPEATS = (4, 8, 4)
 # Output channels of the three stages and of the last convolution.
@@ -86,11 +87,6 @@ class ShuffleNetV2(nn.Layer):  # type: ignore[misc]
         self._pool2d_avg = nn.AdaptiveAvgPool2D(1)
         self._flatten = nn.Flatten()
         self._fc = nn.Linear(widths[3], num_classes)
-
-    @property
-    def fc(self) -> nn.Linear:
-        """The last layer by the name that it has in the other families."""
-        return self._fc
 
     def forward(self, x: paddle.Tensor) -> paddle.Tensor:
         x = self._max_pool(self._conv1(x))
