@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import shlex
+import time
 from collections.abc import Iterable
 from pathlib import Path, PurePosixPath
 
@@ -24,6 +25,8 @@ from edgekit.core.spec import AnswerKind, Precision
 from edgekit.errors import InputError, ParityError, UnsupportedError
 
 DEFAULT_ROOT = Path("models")
+SETTLED_NS = 1_000_000_000
+_digests: dict[tuple[int, ...], str] = {}
 
 
 class _SchemaVersion(msgspec.Struct):
@@ -207,12 +210,24 @@ def first_fault(owner: Artifact | Origin, directory: Path) -> str | None:
             size = path.stat().st_size
             if size != file.size_bytes:
                 return f"checking {path}: {size} bytes, the manifest says {file.size_bytes}"
-            digest = sha256_file(path)
+            digest = _digest(path)
         except OSError as error:
             return f"checking {path}: {error.strerror or error}"
         if digest != file.sha256:
             return f"checking {path}: its SHA-256 is {digest[:12]}…, the manifest says {file.sha256[:12]}…"
     return None
+
+
+def _digest(path: Path) -> str:
+    """SHA-256 of a file; one that has not changed since is not read again in this process."""
+    status = path.stat()
+    # Of two changes within a tick of the kernel's clock the second cannot be seen.
+    if time.time_ns() - max(status.st_ctime_ns, status.st_mtime_ns) < SETTLED_NS:
+        return sha256_file(path)
+    identity = (status.st_dev, status.st_ino, status.st_size, status.st_mtime_ns, status.st_ctime_ns)
+    if identity not in _digests:
+        _digests[identity] = sha256_file(path)
+    return _digests[identity]
 
 
 def find_artifacts(name_or_path: str | Path, root: Path = DEFAULT_ROOT) -> tuple[Path, Manifest]:

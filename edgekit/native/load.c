@@ -1,4 +1,4 @@
-/* The request `load`: check the file, bind to cores, load the model, run it once, say what took effect. */
+/* The requests `check`, the model's hash, and `load`: bind to cores, load it, run it once, say what took effect. */
 #include "runner.h"
 #include "sha256.h"
 
@@ -12,26 +12,40 @@ runner_state runner;
 
 static char binding_note[128]; /* why a power mode's binding did not take effect */
 
-static bool check_model(const json_value *request, const char *model, failure *why)
+static bool take_protocol(const json_value *request, failure *why)
 {
-    char actual[SHA256_HEX_SIZE];
-    const json_value *wanted = json_member(request, "sha256");
-    if (wanted != NULL && wanted->type != JSON_STRING)
-        return fail(why, FAILED_REQUEST, "sha256 must be a string or null");
+    int64_t protocol = PROTOCOL_VERSION;
+    if (!take_integer(request, "protocol", 0, INT32_MAX, &protocol, why))
+        return false;
+    return protocol == PROTOCOL_VERSION || fail(why, FAILED_PROTOCOL, "protocol %lld; this runner speaks %d",
+                                                (long long)protocol, PROTOCOL_VERSION);
+}
+
+/* Opens the model, and reads its first byte or, where `hex` is given, all of it. */
+static bool read_model(const char *model, char *hex, failure *why)
+{
     FILE *file = fopen(model, "rbe");
     if (file == NULL)
         return fail(why, FAILED_MODEL_MISSING, "model %s: %s", model, strerror(errno));
-    bool readable = wanted == NULL ? fgetc(file) != EOF : sha256_file(file, actual);
+    bool readable = hex == NULL ? fgetc(file) != EOF : sha256_file(file, hex);
     int error = errno;
     bool broken = ferror(file) != 0;
     fclose(file);
     if (broken)
         return fail(why, FAILED_MODEL_MISSING, "reading model %s: %s", model, strerror(error));
-    if (!readable)
-        return fail(why, FAILED_MODEL_INVALID, "model %s is empty", model);
-    if (wanted != NULL && strcasecmp(wanted->string, actual) != 0)
-        return fail(why, FAILED_HASH_MISMATCH, "model %s has sha256 %s instead of %s", model, actual,
-                    wanted->string);
+    return readable || fail(why, FAILED_MODEL_INVALID, "model %s is empty", model);
+}
+
+bool serve_check(const json_value *request, json_text *answer, failure *why)
+{
+    char actual[SHA256_HEX_SIZE];
+    const char *model, *wanted;
+    if (!take_protocol(request, why) || !take_string(request, "model", &model, why) ||
+        !take_string(request, "sha256", &wanted, why) || !read_model(model, actual, why))
+        return false;
+    if (strcasecmp(wanted, actual) != 0)
+        return fail(why, FAILED_HASH_MISMATCH, "model %s has sha256 %s instead of %s", model, actual, wanted);
+    json_append(answer, ",\"protocol\":%d", PROTOCOL_VERSION);
     return true;
 }
 
@@ -217,14 +231,11 @@ static bool load_model(const json_value *request, engine_config *config, const t
 
 bool serve_load(const json_value *request, json_text *answer, failure *why)
 {
-    int64_t protocol = PROTOCOL_VERSION, threads = 1;
+    int64_t threads = 1;
     engine_config config = {0};
     tensor_shape shape;
-    if (!take_integer(request, "protocol", 0, INT32_MAX, &protocol, why))
+    if (!take_protocol(request, why))
         return false;
-    if (protocol != PROTOCOL_VERSION)
-        return fail(why, FAILED_PROTOCOL, "protocol %lld; this runner speaks %d", (long long)protocol,
-                    PROTOCOL_VERSION);
     if (runner.loaded)
         return fail(why, FAILED_REQUEST, "a model is loaded already");
     if (!take_string(request, "model", &config.model, why) ||
@@ -235,7 +246,7 @@ bool serve_load(const json_value *request, json_text *answer, failure *why)
     config.threads = (int)threads;
     if (json_member(request, "params") != NULL)
         return fail(why, FAILED_UNSUPPORTED, "%s models are one file; params must be null", engine_name);
-    if (!check_model(request, config.model, why))
+    if (!read_model(config.model, NULL, why))
         return false;
     cpu_set_t before;
     bool known = sched_getaffinity(0, sizeof before, &before) == 0;

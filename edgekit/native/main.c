@@ -21,7 +21,7 @@ enum { MAX_LINE = 1 << 20 };
 
 static int answers = STDOUT_FILENO;
 
-static const char *const operations[] = {"load", "run", "infer", "environment", "reference"};
+static const char *const operations[] = {"check", "load", "run", "infer", "environment", "reference"};
 static const char *volatile serving; /* read by the signal handler */
 
 static bool write_all(const char *text, size_t length)
@@ -76,6 +76,8 @@ static bool serve(const json_value *request, json_text *answer, failure *why)
         return serve_environment(answer);
     if (strcmp(serving, "reference") == 0)
         return serve_reference(answer, why);
+    if (strcmp(serving, "check") == 0)
+        return serve_check(request, answer, why);
     if (strcmp(serving, "load") == 0)
         return serve_load(request, answer, why);
     if (!runner.loaded)

@@ -6,9 +6,10 @@
 
 #include "engine.h"
 
-enum { PROTOCOL_VERSION = 1, MARK_SYSCALL = 0xE5E5 };
+enum { PROTOCOL_VERSION = 2, MARK_SYSCALL = 0xE5E5 };
 
 /* Each serves one request: it appends the answer's members after `op`, or notes why not. */
+bool serve_check(const json_value *request, json_text *answer, failure *why);
 bool serve_load(const json_value *request, json_text *answer, failure *why);
 bool serve_run(const json_value *request, json_text *answer, failure *why);
 bool serve_infer(const json_value *request, json_text *answer, failure *why);

@@ -21,7 +21,7 @@ static uint32_t rotate(uint32_t x, int n)
     return x >> n | x << (32 - n);
 }
 
-static void compress(uint32_t state[8], const unsigned char *block)
+static void compress_block(uint32_t state[8], const unsigned char *block)
 {
     uint32_t w[64], v[8];
     for (int i = 0; i < 16; i++)
@@ -47,24 +47,120 @@ static void compress(uint32_t state[8], const unsigned char *block)
         state[i] += v[i];
 }
 
+typedef void compress_function(uint32_t state[8], const unsigned char *bytes, size_t blocks);
+
+static void compress_portable(uint32_t state[8], const unsigned char *bytes, size_t blocks)
+{
+    for (; blocks > 0; blocks--, bytes += BLOCK)
+        compress_block(state, bytes);
+}
+
+#if defined(__x86_64__)
+#include <cpuid.h>
+#include <immintrin.h>
+
+/* Intel, "Intel SHA Extensions", 2013: the instructions take the state as (A, B, E, F) and (C, D, G, H). */
+__attribute__((target("sha,sse4.1,ssse3"))) static void compress_fast(uint32_t state[8],
+                                                                      const unsigned char *bytes,
+                                                                      size_t blocks)
+{
+    const __m128i swap = _mm_set_epi64x(0x0c0d0e0f08090a0bLL, 0x0405060700010203LL);
+    __m128i cdab = _mm_shuffle_epi32(_mm_loadu_si128((const __m128i *)state), 0xB1);
+    __m128i efgh = _mm_shuffle_epi32(_mm_loadu_si128((const __m128i *)(state + 4)), 0x1B);
+    __m128i abef = _mm_alignr_epi8(cdab, efgh, 8), cdgh = _mm_blend_epi16(efgh, cdab, 0xF0), w[4];
+    for (; blocks > 0; blocks--, bytes += BLOCK) {
+        const __m128i abef_before = abef, cdgh_before = cdgh;
+        for (int i = 0; i < 16; i++) { /* four rounds each */
+            __m128i *own = &w[i & 3], last = w[(i + 3) & 3];
+            if (i < 4)
+                *own = _mm_shuffle_epi8(_mm_loadu_si128((const __m128i *)(bytes + 16 * i)), swap);
+            else
+                *own = _mm_sha256msg2_epu32(_mm_add_epi32(_mm_sha256msg1_epu32(*own, w[(i + 1) & 3]),
+                                                          _mm_alignr_epi8(last, w[(i + 2) & 3], 4)),
+                                            last);
+            __m128i wk = _mm_add_epi32(*own, _mm_loadu_si128((const __m128i *)(K + 4 * i)));
+            cdgh = _mm_sha256rnds2_epu32(cdgh, abef, wk);
+            abef = _mm_sha256rnds2_epu32(abef, cdgh, _mm_shuffle_epi32(wk, 0x0E));
+        }
+        abef = _mm_add_epi32(abef, abef_before);
+        cdgh = _mm_add_epi32(cdgh, cdgh_before);
+    }
+    __m128i feba = _mm_shuffle_epi32(abef, 0x1B), dchg = _mm_shuffle_epi32(cdgh, 0xB1);
+    _mm_storeu_si128((__m128i *)state, _mm_blend_epi16(feba, dchg, 0xF0));
+    _mm_storeu_si128((__m128i *)(state + 4), _mm_alignr_epi8(dchg, feba, 8));
+}
+
+static bool has_instructions(void)
+{
+    unsigned a, b, c, d;
+    if (!__get_cpuid(1, &a, &b, &c, &d) || !(c & bit_SSSE3) || !(c & bit_SSE4_1))
+        return false;
+    return __get_cpuid_count(7, 0, &a, &b, &c, &d) && (b & 1u << 29);
+}
+
+#elif defined(__aarch64__)
+#include <arm_neon.h>
+#include <sys/auxv.h>
+
+#ifdef __clang__
+#define WITH_SHA2 __attribute__((target("sha2")))
+#else
+#define WITH_SHA2 __attribute__((target("+crypto")))
+#endif
+
+/* Arm ARM, "SHA256 hash update"; little-endian as all that edgekit builds for. */
+WITH_SHA2 static void compress_fast(uint32_t state[8], const unsigned char *bytes, size_t blocks)
+{
+    uint32x4_t abcd = vld1q_u32(state), efgh = vld1q_u32(state + 4), w[4];
+    for (; blocks > 0; blocks--, bytes += BLOCK) {
+        const uint32x4_t abcd_before = abcd, efgh_before = efgh;
+        for (int i = 0; i < 16; i++) { /* four rounds each */
+            uint32x4_t *own = &w[i & 3];
+            if (i < 4)
+                *own = vreinterpretq_u32_u8(vrev32q_u8(vld1q_u8(bytes + 16 * i)));
+            else
+                *own = vsha256su1q_u32(vsha256su0q_u32(*own, w[(i + 1) & 3]), w[(i + 2) & 3], w[(i + 3) & 3]);
+            const uint32x4_t wk = vaddq_u32(*own, vld1q_u32(K + 4 * i)), abcd_now = abcd;
+            abcd = vsha256hq_u32(abcd, efgh, wk);
+            efgh = vsha256h2q_u32(efgh, abcd_now, wk);
+        }
+        abcd = vaddq_u32(abcd, abcd_before);
+        efgh = vaddq_u32(efgh, efgh_before);
+    }
+    vst1q_u32(state, abcd);
+    vst1q_u32(state + 4, efgh);
+}
+
+static bool has_instructions(void)
+{
+    return (getauxval(AT_HWCAP) & 1 << 6) != 0; /* HWCAP_SHA2 */
+}
+
+#else
+#define compress_fast compress_portable
+
+static bool has_instructions(void)
+{
+    return false;
+}
+#endif
+
 static const uint32_t START[8] = {0x6a09e667, 0xbb67ae85, 0x3c6ef372, 0xa54ff53a,
                                   0x510e527f, 0x9b05688c, 0x1f83d9ab, 0x5be0cd19};
 
 /* The last bytes of a message of `total`, its padding, and the digest. */
-static void finish(uint32_t state[8], const unsigned char *bytes, size_t size, uint64_t total,
-                   char hex[SHA256_HEX_SIZE])
+static void finish(compress_function *compress, uint32_t state[8], const unsigned char *bytes, size_t size,
+                   uint64_t total, char hex[SHA256_HEX_SIZE])
 {
     unsigned char tail[2 * BLOCK] = {0};
     size_t whole = size / BLOCK * BLOCK, rest = size - whole;
-    for (size_t at = 0; at < whole; at += BLOCK)
-        compress(state, bytes + at);
+    compress(state, bytes, size / BLOCK);
     memcpy(tail, bytes + whole, rest);
     tail[rest] = 0x80;
     size_t length = rest + 9 <= BLOCK ? BLOCK : 2 * BLOCK;
     for (int i = 0; i < 8; i++)
         tail[length - 1 - (size_t)i] = (unsigned char)(total * 8 >> 8 * i);
-    for (size_t at = 0; at < length; at += BLOCK)
-        compress(state, tail + at);
+    compress(state, tail, length / BLOCK);
     for (int i = 0; i < 8; i++)
         sprintf(hex + 8 * i, "%08x", state[i]);
 }
@@ -75,21 +171,21 @@ bool sha256_file(FILE *file, char hex[SHA256_HEX_SIZE])
     static unsigned char buffer[1 << 16];
     uint64_t total = 0;
     size_t got;
+    compress_function *compress = has_instructions() ? compress_fast : compress_portable;
     memcpy(state, START, sizeof state);
     while ((got = fread(buffer, 1, sizeof buffer, file)) == sizeof buffer) {
-        for (size_t at = 0; at < got; at += BLOCK)
-            compress(state, buffer + at);
+        compress(state, buffer, got / BLOCK);
         total += got;
     }
     if (ferror(file))
         return false;
-    finish(state, buffer, got, total + got, hex);
+    finish(compress, state, buffer, got, total + got, hex);
     return true;
 }
 
-void sha256_bytes(const unsigned char *bytes, size_t size, char hex[SHA256_HEX_SIZE])
+void sha256_portable(const unsigned char *bytes, size_t size, char hex[SHA256_HEX_SIZE])
 {
     uint32_t state[8];
     memcpy(state, START, sizeof state);
-    finish(state, bytes, size, size, hex);
+    finish(compress_portable, state, bytes, size, size, hex);
 }

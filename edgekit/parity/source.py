@@ -8,8 +8,10 @@ from typing import TYPE_CHECKING
 
 from edgekit.convert.importing.jobs import ScoresJob
 from edgekit.convert.importing.steps import run_step
+from edgekit.convert.manifest import first_fault, remake
 from edgekit.core.artifact import ArtifactKind, Origin
 from edgekit.engines.registry import rung_engine
+from edgekit.errors import InputError
 from edgekit.runners.protocol import Load
 from edgekit.runners.session import RunnerSession
 from edgekit.targets.target import HostTarget, Subject
@@ -38,8 +40,12 @@ def compute_source(
         target: This machine.
 
     Raises:
+        InputError: A file of it is missing or has changed.
         ToolError, RunnerError: The engine is missing or failed.
     """
+    fault = first_fault(origin, subject.directory)
+    if fault is not None:
+        raise InputError(fault, hint=remake(subject.manifest))
     paths = [str(subject.directory.absolute() / file.path) for file in origin.files]
     batch_size = subject.fixed_batch or 1
     if origin.format == "pir":
@@ -50,7 +56,6 @@ def compute_source(
             Load(
                 model=paths[0],
                 params=paths[1] if len(paths) > 1 else None,
-                sha256=origin.files[0].sha256,
                 input_shape=(batch_size, *subject.input_shape),
             )
         )

@@ -30,7 +30,7 @@ from edgekit.parity.ladder import (
 from edgekit.parity.source import SOURCE, compute_source, infer_batches, source_engine
 from edgekit.targets.inputs import seeded_inputs
 from edgekit.targets.target import HostTarget, Subject, Target, load_request
-from edgekit.zoo.registry import find_model
+from edgekit.zoo.registry import find_model, model_names
 
 if TYPE_CHECKING:
     import numpy as np
@@ -102,7 +102,8 @@ def verify_with_devices(
 
 
 def _card(manifest: Manifest) -> ModelSpec | None:
-    return None if manifest.model is None else find_model(manifest.model)
+    """The card of a network of the zoo; None for imported models and those of a user's own card."""
+    return find_model(manifest.model) if manifest.model in model_names() else None
 
 
 def verify(
@@ -341,7 +342,11 @@ def _outputs(
     batch_size = _batch_of(artifact) or 1
     with rung.target.session(rung.engine, f"{rung.engine} on {subject.manifest.name}") as session:
         options = {**rung.target.options(rung.engine, rung.kind.precision, {}), **rung.options}
-        session.load(load_request(rung.target, subject, artifact, batch_size=batch_size, options=options))
+        request = load_request(rung.target, subject, artifact, batch_size=batch_size, options=options)
+        if not session.shares_files:
+            # The store trusts sizes and times of what it has checked once; here the runner reads it anew.
+            session.check(request.model, artifact.files[0].sha256)
+        session.load(request)
         return infer_batches(session, inputs, batch_size)
 
 

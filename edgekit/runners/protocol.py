@@ -6,12 +6,17 @@ goes to stdout; what an engine prints goes to stderr. The native runners (`edgek
 Python worker (`edgekit/engines/worker`) speak it alike; `tests/runners/test_contract.py` holds every
 one of them to it.
 
-Requests carry `op`; `load` comes first, once:
+Requests carry `op`. Before `load`, outside of any time that is measured, a file may be checked:
 
-    {"op": "load", "protocol": 1, "model": "/path/inference.onnx", "params": "/path or null",
-     "sha256": "… of the model file, or null", "threads": 2, "cores": [4, 5] or null,
-     "power_mode": "HIGH" or null, "input_shape": [1, 3, 224, 224], "options": {"onednn": "on"}}
-    -> {"ok": true, "op": "load", "protocol": 1, "engine": "onnxruntime", "engine_version": "1.20.1",
+    {"op": "check", "protocol": 2, "model": "/path/inference.onnx", "sha256": "… of the file"}
+    -> {"ok": true, "op": "check", "protocol": 2}
+
+`load` comes before everything that computes, once:
+
+    {"op": "load", "protocol": 2, "model": "/path/inference.onnx", "params": "/path or null",
+     "threads": 2, "cores": [4, 5] or null, "power_mode": "HIGH" or null,
+     "input_shape": [1, 3, 224, 224], "options": {"onednn": "on"}}
+    -> {"ok": true, "op": "load", "protocol": 2, "engine": "onnxruntime", "engine_version": "1.20.1",
         "load_ns": 1, "requested_threads": 2, "effective_threads": 2, "cores": [4, 5],
         "inputs": [{"name", "dtype", "shape"}], "outputs": [the same; dynamic or unknown sizes are null, an
         unknown shape is empty],
@@ -69,7 +74,7 @@ import msgspec
 from edgekit.core.artifact import TensorSpec
 from edgekit.core.device import Gpu
 
-PROTOCOL_VERSION = 1
+PROTOCOL_VERSION = 2
 MARK_SYSCALL = 0xE5E5
 
 
@@ -93,13 +98,20 @@ class ErrorCode(enum.Enum):
 EXIT_CODES = {code: 10 + index for index, code in enumerate(ErrorCode)}
 
 
+class Check(msgspec.Struct, frozen=True, kw_only=True, tag_field="op", tag="check"):
+    """Compare a file's SHA-256, as hex digits."""
+
+    protocol: int = PROTOCOL_VERSION
+    model: str
+    sha256: str
+
+
 class Load(msgspec.Struct, frozen=True, kw_only=True, tag_field="op", tag="load"):
     """Load one artifact in one configuration."""
 
     protocol: int = PROTOCOL_VERSION
     model: str
     params: str | None = None
-    sha256: str | None = None
     threads: int = 1
     cores: tuple[int, ...] | None = None
     power_mode: str | None = None
@@ -144,7 +156,13 @@ class RunReference(msgspec.Struct, frozen=True, kw_only=True, tag_field="op", ta
     """Time the fixed workload."""
 
 
-Request = Load | Run | Infer | ReadEnvironment | RunReference
+Request = Check | Load | Run | Infer | ReadEnvironment | RunReference
+
+
+class Checked(msgspec.Struct, frozen=True, kw_only=True):
+    """Answer to `check` where the file is the right one."""
+
+    protocol: int
 
 
 class Loaded(msgspec.Struct, frozen=True, kw_only=True):

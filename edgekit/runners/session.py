@@ -21,6 +21,9 @@ import msgspec
 from edgekit._process import describe_exit
 from edgekit.errors import EdgekitError, RunnerError, UnsupportedError
 from edgekit.runners.protocol import (
+    PROTOCOL_VERSION,
+    Check,
+    Checked,
     EnvironmentRead,
     ErrorCode,
     Infer,
@@ -61,7 +64,7 @@ _HINTS = {
     ErrorCode.SHAPE: "edgekit export NAME --input-shape … makes an artifact for it",
 }
 
-Answer = TypeVar("Answer", Loaded, Ran, Inferred, EnvironmentRead, ReferenceRan)
+Answer = TypeVar("Answer", Checked, Loaded, Ran, Inferred, EnvironmentRead, ReferenceRan)
 
 
 class RefusedError(RunnerError):
@@ -172,13 +175,20 @@ class RunnerSession(Killable):
         """
         self._model = request.model
         answer = self._ask(request, Loaded, timeout_s)
-        if answer.protocol != request.protocol:
+        self._check_protocol(answer.protocol)
+        return answer
+
+    def check(self, model: str, sha256: str, *, timeout_s: float = LOAD_TIMEOUT_S) -> None:
+        """Have the runner compare a file's SHA-256; raises as `load` does, RefusedError where it differs."""
+        self._check_protocol(self._ask(Check(model=model, sha256=sha256), Checked, timeout_s).protocol)
+
+    def _check_protocol(self, spoken: int) -> None:
+        if spoken != PROTOCOL_VERSION:
             self.kill()
             raise RunnerError(
-                f"{self.label}: speaks protocol {answer.protocol}, edgekit {request.protocol}",
+                f"{self.label}: speaks protocol {spoken}, edgekit {PROTOCOL_VERSION}",
                 hint=_HINTS[ErrorCode.PROTOCOL],
             )
-        return answer
 
     def run(self, request: Run, *, timeout_s: float | None = None) -> Ran:
         """Time inferences; raises as `load` does."""

@@ -9,7 +9,7 @@ from typing import Protocol
 
 import msgspec
 
-from edgekit.convert.manifest import usable_artifact
+from edgekit.convert.manifest import first_fault, remake, usable_artifact
 from edgekit.core.artifact import Artifact, ArtifactKind, Manifest
 from edgekit.core.bench_options import PowerMode
 from edgekit.core.device import DeviceInfo
@@ -17,7 +17,7 @@ from edgekit.core.measurement import Environment, InstructionCount
 from edgekit.core.processes import ProcessWatch
 from edgekit.core.spec import Precision
 from edgekit.engines.registry import artifact_kind, host_options, host_side, on_gpu
-from edgekit.errors import UnsupportedError
+from edgekit.errors import InputError, UnsupportedError
 from edgekit.runners.launch import Launcher, host_launcher
 from edgekit.runners.protocol import Load
 from edgekit.runners.session import RunnerSession
@@ -87,7 +87,14 @@ class Target(Protocol):
         """Make an engine ready to start: install or push its runner. Raises ToolError, DeviceError."""
 
     def place(self, subject: Subject, artifact: Artifact) -> Placed:
-        """Copy an artifact to the machine where it is missing there."""
+        """Copy an artifact to the machine where it is missing there.
+
+        Its files are compared with the manifest, unless that was done and they have not changed since.
+        Runners load them without hashing them again.
+
+        Raises:
+            InputError: A file is missing or has changed.
+        """
 
     @property
     def counts_instructions(self) -> bool:
@@ -140,7 +147,6 @@ def load_request(
     return Load(
         model=placed.model,
         params=placed.params,
-        sha256=artifact.files[0].sha256,
         threads=threads,
         cores=None if cores is None else tuple(cores),
         power_mode=None if power_mode is None else power_mode.value,
@@ -184,6 +190,9 @@ class HostTarget:
             )
 
     def place(self, subject: Subject, artifact: Artifact) -> Placed:
+        fault = first_fault(artifact, subject.directory)
+        if fault is not None:
+            raise InputError(fault, hint=remake(subject.manifest))
         paths = [subject.directory.absolute() / file.path for file in artifact.files]
         # A Paddle inference model is a program and, second, its parameters.
         params = str(paths[1]) if artifact.kind.format == "paddle" and len(paths) > 1 else None

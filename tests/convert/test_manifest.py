@@ -151,3 +151,28 @@ def test_what_is_not_exported_is_an_error_with_the_command(tmp_path: Path) -> No
 def test_the_record_of_a_manifest_is_closed_over_json(directory: Path) -> None:
     manifest = load_manifest(directory)
     assert msgspec.json.decode(encode(manifest), type=Manifest) == manifest
+
+
+def test_a_file_that_has_not_changed_is_hashed_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    from edgekit._files import sha256_file
+    from edgekit.convert import manifest as module
+
+    path = tmp_path / "model"
+    path.write_bytes(b"weights")
+    hashed: list[Path] = []
+
+    def counting(each: Path) -> str:
+        hashed.append(each)
+        return sha256_file(each)
+
+    monkeypatch.setattr(module, "sha256_file", counting)
+    monkeypatch.setattr(module, "SETTLED_NS", 0)
+    first = module._digest(path)
+    assert (module._digest(path), len(hashed)) == (first, 1)
+    path.write_bytes(b"changed")
+    assert module._digest(path) != first
+    monkeypatch.setattr(module, "SETTLED_NS", 10**18)
+    module._digest(path)
+    module._digest(path)
+    # What was written just now is hashed each time.
+    assert len(hashed) == 4

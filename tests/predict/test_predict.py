@@ -227,8 +227,8 @@ def test_a_damaged_model_is_a_named_error(run_cli, exported: Path, photos: Path,
     shutil.copytree(exported / MODEL, copy)
     (copy / "inference.onnx").write_bytes((copy / "inference.onnx").read_bytes()[:1000])
     done = run_cli(["predict", copy, photos / "b"], cwd=tmp_path)
-    assert done.exit_code == 8
-    assert "inference.onnx has SHA-256" in done.stderr
+    assert done.exit_code == 3
+    assert "inference.onnx: 1000 bytes, the manifest says" in done.stderr
     assert "edgekit export" in done.stderr
 
 

@@ -52,12 +52,11 @@ class Conversation:
         return answer
 
     def load(self, artifacts: Path, **changes: Any) -> dict[str, Any]:
-        path, params, sha256 = self.case.paths(artifacts)
+        path, params, _ = self.case.paths(artifacts)
         request = {
             "protocol": PROTOCOL_VERSION,
             "model": str(path),
             "params": params and str(params),
-            "sha256": sha256,
             "threads": 1,
             "cores": None,
             "power_mode": None,
@@ -232,10 +231,10 @@ def test_the_fixed_workload_is_the_same_everywhere(talk: Conversation) -> None:
         '{"no": "op"}',
         '{"op": "run"}',
         '{"op": "infer", "input": "/x", "shape": [1], "output": "/y"}',
-        '{"op": "load", "protocol": 1, "model": 7, "input_shape": [1, 3, 224, 224]}',
-        '{"op": "load", "protocol": 1, "model": "/x", "input_shape": []}',
-        '{"op": "load", "protocol": 1, "model": "/x", "input_shape": [1, -3]}',
-        '{"op": "load", "protocol": 1, "model": "/x", "input_shape": [1, 3], "threads": 0}',
+        '{"op": "load", "protocol": 2, "model": 7, "input_shape": [1, 3, 224, 224]}',
+        '{"op": "load", "protocol": 2, "model": "/x", "input_shape": []}',
+        '{"op": "load", "protocol": 2, "model": "/x", "input_shape": [1, -3]}',
+        '{"op": "load", "protocol": 2, "model": "/x", "input_shape": [1, 3], "threads": 0}',
     ],
 )
 def test_malformed_requests_are_answered(talk: Conversation, line: str) -> None:
@@ -257,7 +256,6 @@ def test_requests_after_load_are_checked(loaded: Conversation, x0_25: Path) -> N
     [
         ({"protocol": PROTOCOL_VERSION + 1}, "protocol"),
         ({"model": "/no/such/model"}, "model_missing"),
-        ({"sha256": "0" * 64}, "hash_mismatch"),
         ({"cores": [4096]}, "cores"),
         ({"options": {"no_such_option": "on"}}, "request"),
     ],
@@ -267,6 +265,20 @@ def test_load_is_refused_by_its_reason(
 ) -> None:
     assert talk.refused(talk.load(x0_25, **changes)) == code
     assert talk.child.close() == EXIT_CODES[ErrorCode(code)]
+
+
+def test_a_file_is_checked_apart_from_loading(talk: Conversation, x0_25: Path, tmp_path: Path) -> None:
+    path, _, sha256 = talk.case.paths(x0_25)
+    right = {"protocol": PROTOCOL_VERSION, "model": str(path), "sha256": sha256}
+    assert talk.ask("check", **right) == {"ok": True, "op": "check", "protocol": PROTOCOL_VERSION}
+    assert talk.load(x0_25)["ok"]
+    assert talk.ask("check", **right)["ok"]
+    assert talk.refused(talk.ask("check", **{**right, "sha256": "0" * 64})) == "hash_mismatch"
+    assert talk.refused(talk.ask("check", **{**right, "model": str(tmp_path / "none")})) == "model_missing"
+    assert talk.refused(talk.ask("check", **{**right, "model": str(tmp_path)})) == "model_missing"
+    assert talk.refused(talk.ask("check", **{**right, "protocol": PROTOCOL_VERSION - 1})) == "protocol"
+    assert talk.refused(talk.ask("check", **{**right, "sha256": 7})) == "request"
+    assert talk.ask("run", warmup=0, warmup_ns=0, repeats=1, min_ns=0, max_ns=10**9)["ok"]
 
 
 def test_too_many_threads_are_refused(talk: Conversation, x0_25: Path) -> None:
@@ -287,7 +299,7 @@ def test_a_bad_model_is_refused_or_ends_the_runner(
     _, params, _ = talk.case.paths(x0_25)
     request = {
         "op": "load", "protocol": PROTOCOL_VERSION, "model": str(model), "params": params and str(params),
-        "sha256": hashlib.sha256(content).hexdigest(), "threads": 1, "input_shape": SHAPE,
+        "threads": 1, "input_shape": SHAPE,
     }  # fmt: skip
     talk.child.write_line(json.dumps(request))
     line = talk.child.read_line(ANSWER_TIMEOUT_S)

@@ -94,11 +94,11 @@ def test_nonsense_is_a_runner_error(answer: str) -> None:
 
 def test_another_protocol_is_refused_by_this_side_too() -> None:
     answer = (
-        '{"ok": true, "op": "load", "protocol": 2, "engine": "x", "engine_version": "1", "load_ns": 1, '
+        '{"ok": true, "op": "load", "protocol": 3, "engine": "x", "engine_version": "1", "load_ns": 1, '
         '"requested_threads": 1, "effective_threads": 1, "cores": [], "inputs": [], "outputs": [], "pid": 1}'
     )
     script = f"print({answer!r}, flush=True); sys.stdin.read()"
-    with session_with(script) as session, pytest.raises(RunnerError, match="speaks protocol 2, edgekit 1"):
+    with session_with(script) as session, pytest.raises(RunnerError, match="speaks protocol 3, edgekit 2"):
         session.load(LOAD)
 
 
@@ -111,13 +111,17 @@ def test_a_program_that_does_not_exist_is_a_device_error() -> None:
 def test_refusals_keep_the_runner_and_carry_their_code(tmp_path: Path, x0_25: Path) -> None:
     launcher = host_launcher("onnxruntime")
     path, _, sha256 = next(case for case in RUNNERS if case.name == "onnxruntime").paths(x0_25)
-    load = Load(model=str(path), sha256=sha256, input_shape=(1, 3, 224, 224))
+    load = Load(model=str(path), input_shape=(1, 3, 224, 224))
     with RunnerSession(LocalTransport(), launcher.argv, label="onnxruntime on x0_25") as session:
         with pytest.raises(RefusedError) as caught:
             session.load(Load(model=str(tmp_path / "gone.onnx"), input_shape=(1, 3, 224, 224)))
         assert caught.value.code is ErrorCode.MODEL_MISSING
         assert "gone.onnx" in caught.value.message
         assert caught.value.hint
+        session.check(str(path), sha256)
+        with pytest.raises(RefusedError) as differs:
+            session.check(str(path), "0" * 64)
+        assert differs.value.code is ErrorCode.HASH_MISMATCH
         with pytest.raises(UnsupportedError, match="power_mode"):
             session.load(Load(model=str(path), input_shape=(1, 3, 224, 224), power_mode="HIGH"))
         session.load(load)

@@ -52,7 +52,8 @@ def test_what_others_print_does_not_reach_the_answers(tmp_path: Path, x0_25: Pat
         "sys.meta_path.insert(0, Noise())\n"
     )
     request = {
-        "op": "load", "protocol": 1, "model": str(x0_25 / "inference.onnx"), "input_shape": [1, 3, 224, 224],
+        "op": "load", "protocol": PROTOCOL_VERSION, "model": str(x0_25 / "inference.onnx"),
+        "input_shape": [1, 3, 224, 224],
     }  # fmt: skip
     done = subprocess.run(
         host_launcher("onnxruntime").argv,
@@ -73,7 +74,7 @@ def test_what_others_print_does_not_reach_the_answers(tmp_path: Path, x0_25: Pat
 
 def test_a_foreign_thread_setting_does_not_decide(x0_25: Path) -> None:
     request = {
-        "op": "load", "protocol": 1, "model": str(x0_25 / "inference.pdmodel"),
+        "op": "load", "protocol": PROTOCOL_VERSION, "model": str(x0_25 / "inference.pdmodel"),
         "params": str(x0_25 / "inference.pdiparams"), "input_shape": [1, 3, 224, 224], "threads": 1,
     }  # fmt: skip
     run = {"op": "run", "warmup": 1, "warmup_ns": 0, "repeats": 100, "min_ns": 200_000_000}

@@ -285,9 +285,9 @@ def test_a_model_that_does_not_load_is_an_error_that_names_it(
     done = run_cli(
         [*serve_command((free_port(), free_port(), free_port()), tmp_path / "broken")[3:]], cwd=tmp_path
     )
-    assert done.exit_code == 8
+    assert done.exit_code == 3
     error = done.stderr.partition("error: ")[2]
-    assert f"{tmp_path / 'broken'}/inference.onnx has SHA-256" in error and "--force" in error
+    assert f"{tmp_path / 'broken'}/inference.onnx: 3 bytes, the manifest says" in error and "--force" in error
     assert "Traceback" not in done.stdout + done.stderr
 
 

@@ -56,6 +56,11 @@ def test_its_card_exports_and_verifies(run_cli: RunCli, tmp_path: Path, env: dic
     assert manifest["num_classes"] == 10
     assert manifest["parity"]["onnx"]["passed"]
     assert set(manifest["artifacts"]) == {"paddle", "onnx"}
+    verified = run_cli(["verify", "ToyNet_w8", "--json"], cwd=tmp_path)
+    assert verified.exit_code == 0, verified.stderr
+    rungs = {rung["name"]: rung["status"] for rung in json.loads(verified.stdout)["rungs"]}
+    assert rungs["paddle"] == "reference"
+    assert rungs["onnx"] == "passed"
 
 
 def test_the_families_are_the_modules_of_networks() -> None:

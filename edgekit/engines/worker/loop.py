@@ -14,7 +14,7 @@ from edgekit.engines.worker import process, timing
 from edgekit.engines.worker.engine import Engine, format_shape
 from edgekit.engines.worker.refusal import EXIT_CODES, RefusedError
 
-PROTOCOL_VERSION = 1
+PROTOCOL_VERSION = 2
 Operation = Callable[[Dict[str, Any]], Dict[str, Any]]
 
 
@@ -85,6 +85,7 @@ class Worker:
         self._last_noise: Optional[Tuple[Any, Any]] = None
         self._inputs, self._outputs = MappedFile(), MappedFile()
         self._operations: Dict[str, Operation] = {
+            "check": self._check,
             "load": self._load,
             "run": self._run,
             "infer": self._infer,
@@ -128,12 +129,17 @@ class Worker:
         answer.update(ok=True, op=op)
         return answer
 
+    def _check(self, request: Dict[str, Any]) -> Dict[str, Any]:
+        _check_protocol(request)
+        model, wanted = _text(request, "model"), _text(request, "sha256")
+        _check_there(model)
+        digest = _sha256(model)
+        if digest != wanted:
+            raise RefusedError("hash_mismatch", "{} has SHA-256 {}, not {}".format(model, digest, wanted))
+        return {"protocol": PROTOCOL_VERSION}
+
     def _load(self, request: Dict[str, Any]) -> Dict[str, Any]:
-        version = _integer(request, "protocol", 0)
-        if version != PROTOCOL_VERSION:
-            raise RefusedError(
-                "protocol", "protocol {}: this runner speaks {}".format(version, PROTOCOL_VERSION)
-            )
+        _check_protocol(request)
         if self._shape is not None:
             raise RefusedError("request", "load: a model is loaded already")
         model, params = _text(request, "model"), _optional_text(request, "params")
@@ -147,7 +153,9 @@ class Worker:
             raise RefusedError(
                 "unsupported", "{} threads: {} runs {} here".format(threads, self._engine.name, limit)
             )
-        _check_files(model, params, _optional_text(request, "sha256"))
+        for path in (model, params):
+            if path is not None:
+                _check_there(path)
         bound = process.bind_cores(cores, threads)
         # Read by OpenMP when the engine's library is loaded; a foreign setting must not decide.
         os.environ["OMP_NUM_THREADS"] = str(threads)
@@ -290,25 +298,26 @@ def _refusal(op: Optional[str], code: str, message: str) -> Dict[str, Any]:
     return {"ok": False, "op": op, "error": {"code": code, "message": message}}
 
 
-def _check_files(model: str, params: Optional[str], sha256: Optional[str]) -> None:
-    for path in (model, params):
-        if path is not None and not os.path.isfile(path):
-            raise RefusedError("model_missing", "no file {}".format(path))
-    if sha256 is None:
-        return
+def _check_protocol(request: Dict[str, Any]) -> None:
+    version = _integer(request, "protocol", 0)
+    if version != PROTOCOL_VERSION:
+        raise RefusedError("protocol", "protocol {}: this runner speaks {}".format(version, PROTOCOL_VERSION))
+
+
+def _check_there(path: str) -> None:
+    if not os.path.isfile(path):
+        raise RefusedError("model_missing", "no file {}".format(path))
+
+
+def _sha256(path: str) -> str:
     digest = hashlib.sha256()
     try:
-        with open(model, "rb") as file:
+        with open(path, "rb") as file:
             for chunk in iter(lambda: file.read(1 << 20), b""):
                 digest.update(chunk)
     except OSError as error:
-        raise RefusedError(
-            "model_missing", "reading {}: {}".format(model, error.strerror or error)
-        ) from error
-    if digest.hexdigest() != sha256:
-        raise RefusedError(
-            "hash_mismatch", "{} has SHA-256 {}, not {}".format(model, digest.hexdigest(), sha256)
-        )
+        raise RefusedError("model_missing", "reading {}: {}".format(path, error.strerror or error)) from error
+    return digest.hexdigest()
 
 
 def _integer(request: Dict[str, Any], name: str, least: int, default: Optional[int] = None) -> int:
