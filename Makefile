@@ -7,13 +7,19 @@ VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 
-.PHONY: demo test test-slow lint bench setup clean
+.PHONY: demo test test-slow coverage lint bench setup clean
 
 demo: $(READY)
 	@scripts/demo.sh
 
 test: lint
-	$(BIN)/pytest -n 2 --dist loadfile -m "not slow"
+	$(BIN)/pytest -n 2 --dist loadfile -m "not slow" --cov --cov-report=
+	@printf 'coverage of the test process itself: %s %% (with its children: make coverage)\n' \
+	    "$$($(BIN)/coverage report --format=total)"
+
+# Every process that the tests start is traced too, which takes half as long again.
+coverage: $(READY)
+	$(BIN)/pytest -n 2 --dist loadfile -m "not slow" --cov --cov-config=scripts/coverage.toml --cov-report=term:skip-covered
 
 test-slow: $(READY)
 	$(BIN)/pytest -n 2 --dist loadfile -m slow
