@@ -169,7 +169,7 @@ def test_a_failed_point_stays_and_the_exit_code_says_so(run_cli: RunCli, copy: P
     assert "inference.onnx" in result.points[0].error.message
     assert "failed" in stdout
     assert "inference.onnx" in stderr
-    assert "hint: edgekit export PPLCNet_x0_25 --force" in stderr
+    assert "hint: edgekit export PPLCNet_x0_25 --weights random --force" in stderr
 
 
 def test_nothing_but_skipped_points_is_an_error(run_cli: RunCli, x0_25: Path, tmp_path: Path) -> None:

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import signal
+import socket
 import subprocess
 import sys
 import threading
@@ -20,7 +22,8 @@ from edgekit.errors import InputError, RunnerError
 from edgekit.runners.protocol import Load
 from edgekit.runners.session import RunnerSession
 from tests.conftest import CliResult, RunCli
-from tests.devices import AdbDevice
+from tests.devices import AdbDevice, running_virtual_device
+from tests.ports import free_port
 
 pytestmark = pytest.mark.slow
 
@@ -277,3 +280,76 @@ def test_disk_full_before_the_push(run_cli: RunCli, device: AdbDevice, x0_25: Pa
     assert done.exit_code == 6, done.stderr
     assert "are free" in done.stderr
     assert f"push --clean --device {device.serial}" in done.stderr
+
+
+class Way:
+    """A port that leads to another port, which can change."""
+
+    def __init__(self, port: int) -> None:
+        self.port = port
+        self._links: list[socket.socket] = []
+        self._listener = socket.create_server(("127.0.0.1", free_port()))
+        self.address = f"127.0.0.1:{self._listener.getsockname()[1]}"
+        threading.Thread(target=self._accept, daemon=True).start()
+
+    def _accept(self) -> None:
+        with contextlib.suppress(OSError):
+            while True:
+                near, _ = self._listener.accept()
+                far = socket.create_connection(("127.0.0.1", self.port))
+                self._links += [near, far]
+                for one, other in ((near, far), (far, near)):
+                    threading.Thread(target=self._pass, args=(one, other), daemon=True).start()
+
+    def _pass(self, one: socket.socket, other: socket.socket) -> None:
+        with contextlib.suppress(OSError):
+            while data := one.recv(1 << 16):
+                other.sendall(data)
+            other.shutdown(socket.SHUT_WR)
+
+    def lead_to(self, port: int) -> None:
+        self.port = port
+        for link in self._links:
+            with contextlib.suppress(OSError):
+                link.shutdown(socket.SHUT_RDWR)
+
+    def close(self) -> None:
+        self.lead_to(self.port)
+        self._listener.close()
+
+
+def test_another_device_behind_the_same_address(
+    run_cli: RunCli, prepared: AdbDevice, x0_25: Path, results: Path
+) -> None:
+    """Swapped before a turn: what the second device measures gets no name, and it resumes nothing."""
+    with running_virtual_device(prepared.host) as other, contextlib.closing(Way(_port(prepared))) as way:
+        swapped = AdbDevice(serial=way.address, host=prepared.host, environment=prepared.environment)
+        swapped.reconnect()
+        pushed = run_cli(["push", str(x0_25), "--device", other.serial, *ENGINE], cwd=results.parent)
+        assert pushed.exit_code == 0, pushed.stderr
+
+        def swap() -> None:
+            deadline = time.monotonic() + 200
+            while "done" not in _statuses(results) and time.monotonic() < deadline:
+                time.sleep(0.05)
+            way.lead_to(_port(other))
+            swapped.reconnect()
+
+        watcher = threading.Thread(target=swap)
+        watcher.start()
+        done = _bench(run_cli, swapped, x0_25, results, "--threads", "1,2", "--cooldown", "15")
+        watcher.join()
+        assert done.exit_code == 7, done.stderr
+        assert "another machine answers there now: its machine id is" in done.stderr
+        assert _statuses(results) == ["done", "failed"]
+        assert load_result(results).points[1].processes == ()
+        before = results.read_bytes()
+        again = run_cli(["bench", "--resume", results], cwd=results.parent)
+        assert again.exit_code == 2, again.stderr
+        assert "not the machine that it was measured on: its machine id is" in again.stderr
+        assert results.read_bytes() == before
+        prepared.host.adb("disconnect", way.address)
+
+
+def _port(device: AdbDevice) -> int:
+    return int(device.serial.rpartition(":")[2])
