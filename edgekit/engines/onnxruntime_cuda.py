@@ -80,7 +80,7 @@ class OnnxRuntimeCuda(OnnxRuntime):
         return session
 
     def _missing_library(self) -> Optional[str]:
-        """What the provider's library lacks, in the loader's words, and the wheel that brings it."""
+        """Name the library that the provider cannot load, and the wheel that has it; None where it loads."""
         import ctypes
 
         import onnxruntime
@@ -100,7 +100,7 @@ class OnnxRuntimeCuda(OnnxRuntime):
         onnxruntime.preload_dlls()
 
     def providers(self, model: str, shape: Shape) -> List[Provider]:
-        """What computes, with its options; the later ones take what the earlier ones leave."""
+        """List the providers with their options; a later one computes the layers that earlier ones cannot."""
         return [(self.provider, {"device_id": self.options["device"]})]
 
     def threads(self) -> Optional[int]:

@@ -123,7 +123,7 @@ class OpenVino(Engine):
 
 
 def _layer_precisions(model: Any) -> Dict[str, int]:
-    """How many convolutions and matrix products of a compiled model are computed in each precision."""
+    """Count the convolutions and matrix products of a compiled model by the precision they compute in."""
     counts: Dict[str, int] = {}
     for layer in model.get_ops():
         info = layer.get_rt_info()

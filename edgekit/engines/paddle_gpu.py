@@ -81,7 +81,7 @@ class PaddleGpu(PaddleInference):
         return self.options["fp16"] == "on"
 
     def configure(self, config: Any, model: str, params: str, shape: Shape) -> None:
-        """What a kind of GPU engine sets in addition."""
+        """Set the options of a kind of GPU engine; this one has none."""
 
     def bind(self, array: Any) -> Callable[[], Any]:
         """The call ends when the GPU has: launches return at once, so a sample without it times nothing."""

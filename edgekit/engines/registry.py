@@ -263,7 +263,7 @@ def _known(name: str) -> EngineSpec | None:
 
 
 def on_gpu(name: str) -> bool:
-    """Whether an engine computes on a GPU of this machine."""
+    """True for an engine that computes on a GPU of this machine."""
     spec = _known(name)
     return spec is not None and spec.host is not None and spec.host.gpu
 
@@ -289,7 +289,7 @@ def device_side(name: str) -> DeviceSide:
 
 
 def artifact_kind(name: str, side: HostSide | DeviceSide, precision: Precision) -> ArtifactKind:
-    """What an engine reads at a precision. Raises UnsupportedError with the reason."""
+    """Return the kind of artifact that an engine reads at a precision. Raises UnsupportedError."""
     kind = side.artifacts.get(precision)
     if kind is not None:
         return kind

@@ -21,7 +21,7 @@ SAMPLES = "samples"
 
 
 class RungStatus(enum.Enum):
-    """How a rung ended."""
+    """Outcome of a rung."""
 
     REFERENCE = "reference"
     PASSED = "passed"

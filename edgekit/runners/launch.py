@@ -1,4 +1,4 @@
-"""How the worker of an engine of this machine is started."""
+"""Find the Python that has an engine, and the command line of its worker on this machine."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ HUGE_PAGES = {"GLIBC_TUNABLES": "glibc.malloc.hugetlb=1"}
 
 
 class Launcher(msgspec.Struct, frozen=True, kw_only=True):
-    """How a runner is started."""
+    """Command line and environment of a runner."""
 
     argv: tuple[str, ...]
     env: dict[str, str] = {}
@@ -33,7 +33,7 @@ class Launcher(msgspec.Struct, frozen=True, kw_only=True):
 def host_launcher(
     name: str, *, install: bool = True, huge_pages: bool = False, progress: Report | None = None
 ) -> Launcher:
-    """How to start an engine's worker on this machine.
+    """Return the command line that starts an engine's worker on this machine.
 
     Args:
         name: The engine.

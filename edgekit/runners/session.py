@@ -146,7 +146,7 @@ class RunnerSession(Killable):
 
     @property
     def shares_files(self) -> bool:
-        """Whether the runner reads this machine's files where they lie."""
+        """True where the runner reads files of this machine, without a transfer."""
         return self._scratch is None
 
     def __enter__(self) -> RunnerSession:
@@ -222,7 +222,7 @@ class RunnerSession(Killable):
         self, path: Path, shape: tuple[int, ...], *, skip: int | None = None, at_once: int | None = None,
         timeout_s: float = INFER_TIMEOUT_S,
     ) -> tuple[NDArray[np.float32], Inferred]:  # fmt: skip
-        """As `infer`, from a file of this machine: raw little-endian float32 in C order, of `shape`.
+        """Run a file of this machine through the model: raw little-endian float32 in C order, of `shape`.
 
         Where both sides share their files the runner reads it where it lies; `skip` then says how many
         numbers of a longer file come before this input, and `at_once` how many rows are inferred at a time.
@@ -252,7 +252,7 @@ class RunnerSession(Killable):
 
     @contextlib.contextmanager
     def _shared_output(self) -> Iterator[int]:
-        """Memory of this process as a file, because one on a disk costs 0.3 ms; kept: the runner maps it."""
+        """Lend a file in memory for an output, because one on a disk costs 0.3 ms; it is lent again later."""
         try:
             handle = self._outputs.pop()
         except IndexError:
@@ -270,7 +270,7 @@ class RunnerSession(Killable):
         return self._ask(ReadEnvironment(), EnvironmentRead, ENVIRONMENT_TIMEOUT_S)
 
     def reference_ns(self) -> int:
-        """What a fixed workload takes over there now, ns; raises as `load` does."""
+        """Time a fixed workload on the runner's machine, ns; raises as `load` does."""
         return self._ask(RunReference(), ReferenceRan, REFERENCE_TIMEOUT_S).reference_ns
 
     def close(self) -> int:
@@ -293,7 +293,7 @@ class RunnerSession(Killable):
             self._clean_up()
 
     def stderr_text(self) -> str:
-        """What the runner has written to stderr so far."""
+        """Text that the runner has written to stderr so far."""
         return "" if self._process is None else self._process.stderr_text()
 
     def _ask(self, request: Request, kind: type[Answer], timeout_s: float) -> Answer:
@@ -317,7 +317,7 @@ class RunnerSession(Killable):
             self._receiving.release()
 
     def _send(self, process: RemoteProcess, request: Request) -> bool:
-        """Whether the runner no longer reads."""
+        """Send a request; True where the runner no longer reads."""
         try:
             process.write_line(msgspec.json.encode(request).decode())
         except BrokenPipeError:

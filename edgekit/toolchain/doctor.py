@@ -1,4 +1,4 @@
-"""What this machine has for edgekit's work: every component with version, place, purpose and remedy."""
+"""Examine this machine: every component that edgekit uses, with version, place, purpose and remedy."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ CHECK_TIMEOUT_S = 20.0
 
 
 class State(enum.Enum):
-    """How a check came out; only `broken` makes `doctor` fail."""
+    """Outcome of a check; only `broken` makes `doctor` fail."""
 
     OK = "ok"
     MISSING = "missing"

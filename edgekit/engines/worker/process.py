@@ -1,6 +1,6 @@
-"""What the kernel says of this process and machine: cores, tasks, memory, clocks.
+"""Read cores, tasks, memory and clocks of this process and machine from the kernel.
 
-Whatever cannot be read is None.
+A figure that cannot be read is None.
 """
 
 import glob
@@ -17,7 +17,7 @@ REFERENCE_RUNS = 21
 
 
 def bind_cores(cores: Optional[Sequence[int]], threads: int) -> List[int]:
-    """Bind this process (and every thread it starts later) to cores; the cores it may run on.
+    """Bind this process and every thread that it starts later to cores; return the cores it may run on.
 
     Raises:
         RefusedError: `cores` where they do not exist or are fewer than the threads, `threads` where this

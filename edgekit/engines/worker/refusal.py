@@ -1,4 +1,4 @@
-"""How a request ends that cannot be served."""
+"""The error that answers a request which cannot be served, and the exit code of each reason."""
 
 EXIT_CODES = {
     "protocol": 10,

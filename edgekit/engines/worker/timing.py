@@ -24,20 +24,20 @@ COPIES_WARMUP = 10
 
 
 def time_call(call: Callable[[], Any]) -> int:
-    """One inference, ns."""
+    """Time one inference; nanoseconds."""
     start = clock_ns()
     call()
     return clock_ns() - start
 
 
 def time_calls(call: Callable[[], Any]) -> List[int]:
-    """COPIES of a call that has been warmed up, ns each."""
+    """Time a call COPIES times after warming it up; nanoseconds each."""
     warm_up(call, COPIES_WARMUP, 0)
     return [time_call(call) for _ in range(COPIES)]
 
 
 def warm_up(call: Callable[[], Any], runs: int, min_ns: int) -> int:
-    """Infer until both bounds are met; how many inferences that took."""
+    """Infer until both bounds are met; return the number of inferences."""
     done = 0
     begin = clock_ns()
     while done < runs or (min_ns > 0 and clock_ns() - begin < min_ns):
@@ -83,7 +83,7 @@ def marker() -> Callable[[int], Any]:
 
 
 def spare_collector() -> None:
-    """Take what is loaded out of the collector's sight: each `measure` begins with a collection."""
+    """Exclude the objects that exist now from garbage collection, with which each `measure` begins."""
     freeze: Optional[Callable[[], None]] = getattr(gc, "freeze", None)  # from Python 3.7 on
     if freeze is not None:
         freeze()
@@ -92,7 +92,7 @@ def spare_collector() -> None:
 def measure(
     call: Callable[[], Any], repeats: int, min_ns: int, max_ns: int, mark: bool
 ) -> Tuple[List[int], Dict[str, Any]]:
-    """`sample` with the garbage collector off, and what the threads did meanwhile."""
+    """Call `sample` with the garbage collector off, and observe the threads meanwhile."""
     mark_call = marker() if mark else None
     gc.collect()
     gc.disable()

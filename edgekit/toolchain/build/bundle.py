@@ -50,12 +50,12 @@ class Bundle(msgspec.Struct, frozen=True, kw_only=True):
         return [f"{remote_dir}/{LOADER}", "--library-path", remote_dir, f"{remote_dir}/{self.program}"]
 
     def env(self, remote_dir: str) -> Mapping[str, str]:
-        """What the runner needs in its environment: nothing that belongs to the device's own C library."""
+        """Environment variables of the runner: none of them may load a library of the device."""
         # The shells of some Android versions preload libraries of theirs, which this loader cannot read.
         return {"LD_PRELOAD": "", "LD_LIBRARY_PATH": ""}
 
     def counting_env(self, remote_dir: str) -> Mapping[str, str]:
-        """`env` for counting instructions: threads that wait sleep, as polling is not counted work.
+        """Environment variables for counting instructions: threads that wait sleep instead of polling.
 
         GNU's OpenMP reads it (Paddle Lite), and so does the ONNX Runtime runner.
         """

@@ -27,7 +27,7 @@ from edgekit.toolchain.fetch.apt import fetch_packages
 
 PROGRAM = "edgekit-classify"
 SHARED = ("json.c", "sha256.c", "failure.c", "machine.c", "engine_onnxruntime.c")
-"""What it takes from the native runner; classify/CMakeLists.txt names the same."""
+"""Sources of the native runner that the classifier is built with, as in classify/CMakeLists.txt."""
 STB_HEADER = "usr/include/stb/stb_image.h"
 
 

@@ -29,7 +29,7 @@ _CROSS = "aarch64-linux-gnu-"
 
 
 class Compiler(msgspec.Struct, frozen=True, kw_only=True):
-    """How C, C++ and linking are called for one target.
+    """Commands that compile C and C++ and link for one target.
 
     Attributes:
         name: For people: what it is and its version.

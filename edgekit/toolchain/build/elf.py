@@ -1,4 +1,4 @@
-"""What an ELF file says of itself: machine, needed libraries, and where a library's pointers point."""
+"""Read an ELF file: its machine, the libraries it needs, and the targets of a library's pointers."""
 
 from __future__ import annotations
 

@@ -127,7 +127,7 @@ def build_once(program: Path, what: str, build: Callable[[Path, Path], None], *,
 
 
 def _is_whole(program: Path) -> bool:
-    """Whether a built program is there, and each file that a link beside it names."""
+    """True where a program is built and no file beside it is a broken link."""
     return program.is_file() and all(path.is_file() for path in program.parent.iterdir())
 
 
@@ -152,7 +152,7 @@ def _check_names(engine: str, target: str) -> None:
 
 
 def _runtime(engine: str, target: str) -> Runtime | None:
-    """The library that is linked, or put beside the runner on x86-64; None where the bundle brings it."""
+    """Find the library to link, or to put beside the runner on x86-64; None where the bundle brings it."""
     brings = provider(engine)
     if target == X86_64 and brings.host_library is not None:
         return brings.host_library()

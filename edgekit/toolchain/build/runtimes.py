@@ -64,12 +64,12 @@ class Runtime(msgspec.Struct, frozen=True, kw_only=True):
 
     @property
     def found(self) -> Found:
-        """As `toolchain list` shows it."""
+        """The runtime as a line of `toolchain list`."""
         return Found(version=self.version, path=self.library_path, detail=f"{self.target}, {self.source}")
 
 
 class Provider(msgspec.Struct, frozen=True, kw_only=True):
-    """What brings an engine's library for devices.
+    """Installer of an engine's library for devices.
 
     Attributes:
         component: As `toolchain install` offers it.
@@ -85,7 +85,7 @@ class Provider(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def provider(engine: str) -> Provider:
-    """What brings an engine's library. Raises UsageError for an engine that does not run on devices."""
+    """Find the installer of an engine's library. Raises UsageError for an engine of the host alone."""
     module = importlib.import_module(device_side(engine).runtime_module)
     found: Provider = module.PROVIDER
     return found

@@ -1,4 +1,4 @@
-"""Layers that several families share; what they are called in a state dict is PaddleClas's."""
+"""Layers that several families share; their names in a state dict are those of PaddleClas."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ class ConvBN(nn.Layer):  # type: ignore[misc]
 
 
 class ModelZooConvBN(ConvBN):
-    """The same as the families of PaddleClas's `model_zoo` call it."""
+    """`ConvBN` with the names that the families of PaddleClas's `model_zoo` give to its layers."""
 
     conv_name, norm_name = "_conv", "_batch_norm"
 

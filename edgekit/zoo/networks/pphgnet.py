@@ -29,7 +29,7 @@ class Stage:
 
 @dataclass(frozen=True)
 class Size:
-    """What distinguishes the sizes: widths of the stem and the stages, convolutions a block, dropout."""
+    """Widths of the stem and the stages, convolutions a block, and dropout of one size."""
 
     stem: tuple[int, int, int]
     stages: tuple[Stage, Stage, Stage, Stage]
