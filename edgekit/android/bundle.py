@@ -23,7 +23,13 @@ from edgekit.android.model_file import (
 )
 from edgekit.android.project import MODELS, SAMPLES, open_project
 from edgekit.android.samples import EncodedSample, make_samples
-from edgekit.convert.manifest import find_artifacts, require_answer, usable_artifact, verify_files
+from edgekit.convert.manifest import (
+    find_artifacts,
+    require_answer,
+    require_classifier,
+    usable_artifact,
+    verify_files,
+)
 from edgekit.core.artifact import LABELS_NAME, Artifact, ArtifactKind, Manifest
 from edgekit.core.parity import MAX_RELATIVE_ERROR
 from edgekit.core.spec import AnswerKind
@@ -128,6 +134,7 @@ def _write_model(
 
 
 def _required(manifest: Manifest, kind: ArtifactKind, anyway: bool) -> Artifact:
+    require_classifier(manifest, "bundling")
     artifact = usable_artifact(manifest, kind, anyway=anyway)
     if len(artifact.inputs) != 1 or len(artifact.outputs) != 1:
         raise InputError(

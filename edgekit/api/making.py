@@ -207,7 +207,7 @@ def import_model(
     *,
     labels: str | Path | None = None,
     preprocess: str | Path | None = None,
-    input_shape: tuple[int, int, int] | None = None,
+    input_shape: Sequence[int] | Mapping[str, Sequence[int]] | None = None,
     formats: Sequence[str] = FORMATS,
     nb_targets: Sequence[str] | None = None,
     output: str | Path | None = None,
@@ -227,7 +227,7 @@ def import_model(
         name: What the model is called from now on.
         labels: A file with one label a line; None takes those of a configuration beside the model.
         preprocess: TOML or PaddleClas's YAML; None takes a configuration beside the model.
-        input_shape: Channels, height, width where the model leaves them free.
+        input_shape: Sizes that the model leaves free: channels, height, width, or sizes by input.
         formats: Of `paddle`, `onnx`, `nb`.
         nb_targets: Of `arm`, `arm_fp16`, `x86`; None takes all that opt here can make.
         output: The artifact directory; None is `models/NAME` under the working directory.
@@ -245,12 +245,13 @@ def import_model(
         ToolError: A tool is missing.
         OutputError: The directory cannot be written.
     """
+    named = input_shape if isinstance(input_shape, Mapping) else {"": input_shape} if input_shape else {}
     request = request_import(
         Path(path),
         name,
         labels=None if labels is None else Path(labels),
         preprocess=None if preprocess is None else Path(preprocess),
-        input_shape=input_shape,
+        shapes={name: tuple(sizes) for name, sizes in named.items()},
         formats=tuple(formats),
         nb_targets=None if nb_targets is None else tuple(nb_targets),
         output=None if output is None else Path(output),
@@ -269,7 +270,7 @@ def request_import(
     *,
     labels: Path | None,
     preprocess: Path | None,
-    input_shape: tuple[int, int, int] | None,
+    shapes: dict[str, tuple[int, ...]],
     formats: tuple[str, ...],
     nb_targets: tuple[str, ...] | None,
     output: Path | None,
@@ -282,7 +283,6 @@ def request_import(
         "--name": name,
         "--labels": labels,
         "--preprocess": preprocess,
-        "--input-shape": None if input_shape is None else ",".join(map(str, input_shape)),
         "--formats": None if formats == FORMATS else ",".join(formats),
         "--nb-targets": None if nb_targets is None else ",".join(nb_targets),
         "-o": output,
@@ -293,13 +293,13 @@ def request_import(
         directory=output or DEFAULT_ROOT / name,
         labels=labels,
         preprocess=preprocess,
-        input_shape=input_shape,
+        shapes=shapes,
         formats=formats,
         nb_targets=nb_targets,
         force=force,
         keep_failed=keep_failed,
         install=install,
-        command=_command_line("import", str(path), options),
+        command=_command_line("import", str(path), options, shapes),
     )
 
 
@@ -323,8 +323,16 @@ def import_one(request: ImportRequest, *, verify: bool, show: Show | None, progr
     )
 
 
-def _command_line(command: str, subject: str, options: Mapping[str, object]) -> str:
+def _command_line(
+    command: str,
+    subject: str,
+    options: Mapping[str, object],
+    shapes: Mapping[str, tuple[int, ...]] | None = None,
+) -> str:
     words = [f"{name} {shlex.quote(str(value))}" for name, value in options.items() if value is not None]
+    for name, sizes in (shapes or {}).items():
+        value = f"{name}={','.join(map(str, sizes))}" if name else ",".join(map(str, sizes))
+        words.append(f"--input-shape {shlex.quote(value)}")
     return " ".join([f"edgekit {command} {shlex.quote(subject)}", *words])
 
 

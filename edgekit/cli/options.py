@@ -73,6 +73,21 @@ class InputShape(click.ParamType[tuple[int, int, int]]):
         return int(sizes[0]), int(sizes[1]), int(sizes[2])
 
 
+class NamedShape(click.ParamType[tuple[str, tuple[int, ...]]]):
+    """`3,224,224`, or `image=1,3,640,640` for one of several inputs, as a name (or none) and sizes."""
+
+    name = "[NAME=]SIZES"
+
+    def convert(
+        self, value: Any, param: click.Parameter | None, ctx: click.Context | None
+    ) -> tuple[str, tuple[int, ...]]:
+        name, _, sizes = str(value).rpartition("=")
+        words = sizes.split(",")
+        if not all(size.isdecimal() and int(size) > 0 for size in words):
+            self.fail(f"{value!r} is no list of sizes like 3,224,224 or image=1,3,640,640", param, ctx)
+        return name, tuple(map(int, words))
+
+
 class Percentage(click.ParamType[float]):
     """`3%` as 0.03, more than nothing; the sign is required, for 3 and 0.03 are both meant by somebody."""
 

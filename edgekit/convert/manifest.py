@@ -11,6 +11,7 @@ from pathlib import Path, PurePosixPath
 import msgspec
 
 from edgekit._files import read_bytes, sha256_file, write_atomic
+from edgekit.convert.remedy import with_options
 from edgekit.convert.staging import settle
 from edgekit.core.artifact import (
     MANIFEST_NAME,
@@ -23,6 +24,7 @@ from edgekit.core.artifact import (
 )
 from edgekit.core.spec import AnswerKind, Precision
 from edgekit.errors import InputError, ParityError, UnsupportedError
+from edgekit.zoo.registry import model_names
 
 DEFAULT_ROOT = Path("models")
 SETTLED_NS = 1_000_000_000
@@ -43,8 +45,8 @@ def load_manifest(directory: Path) -> Manifest:
     """
     settle(directory)
     path = directory / MANIFEST_NAME
-    content = read_bytes(path, "the manifest", hint=f"edgekit export {directory.name}")
-    redo = f"edgekit export {directory.name} --force"
+    content = read_bytes(path, "the manifest", hint=_how_to_make(directory.name))
+    redo = _how_to_make(directory.name, "--force")
     try:
         version = msgspec.json.decode(content, type=_SchemaVersion).schema_version
         if version > MANIFEST_SCHEMA_VERSION:
@@ -77,8 +79,10 @@ def _check(manifest: Manifest, path: Path, redo: str) -> None:
             raise refuse(f"the model that was imported is said to lie outside: {file.path!r}")
     if manifest.labels is not None and not _stays_inside(manifest.labels):
         raise refuse(f"it names labels outside of its directory: {manifest.labels!r}")
-    if manifest.num_classes < 1:
+    if manifest.num_classes < (1 if manifest.model is not None else 0):
         raise refuse(f"{manifest.num_classes} classes")
+    if not manifest.inputs:
+        raise refuse("no inputs")
 
 
 def _stays_inside(name: str) -> bool:
@@ -180,6 +184,16 @@ def usable_artifact(
     raise InputError(f"model {name}: it has no artifact {kind.value}", hint=remake(manifest, making(kinds)))
 
 
+def require_classifier(manifest: Manifest, doing: str) -> None:
+    """Raise UnsupportedError where a model is no classifier of pictures; `doing` begins the message."""
+    if manifest.num_classes < 1:
+        inputs = ", ".join(f"{each.name} {each.dtype}{list(each.shape)}" for each in manifest.inputs)
+        raise UnsupportedError(
+            f"{doing} {manifest.name}: it is no classifier of pictures (it takes {inputs})",
+            hint=f"edgekit verify {shlex.quote(manifest.name)} compares its outputs",
+        )
+
+
 def making(kinds: Iterable[ArtifactKind]) -> str:
     """The options of `export` and `import` that make these artifacts; int8 ones are left out."""
     floats = [kind for kind in kinds if kind.precision is not Precision.INT8]
@@ -190,16 +204,12 @@ def making(kinds: Iterable[ArtifactKind]) -> str:
 
 def remake(manifest: Manifest, options: str = "--force") -> str:
     """The command line that makes the artifacts of a manifest anew; `options` replace its own."""
-    words = shlex.split(manifest.command or "")
-    for option in ("--formats", "--nb-targets") if "--formats" in options else ():
-        if option in words:
-            del words[words.index(option) : words.index(option) + 2]
-    command = shlex.join(words) or None
+    command = manifest.command
     if command is None and manifest.model is None:
         command = f"edgekit import {shlex.quote(manifest.source)} --name {shlex.quote(manifest.name)}"
     elif command is None:
         command = f"edgekit export {manifest.model}"
-    return f"{command} {options}".strip()
+    return with_options(command, options)
 
 
 def first_fault(owner: Artifact | Origin, directory: Path) -> str | None:
@@ -246,8 +256,15 @@ def find_artifacts(name_or_path: str | Path, root: Path = DEFAULT_ROOT) -> tuple
             return directory, load_manifest(directory)
     raise InputError(
         f"looking for the artifacts of {text}: no {candidates[0] / MANIFEST_NAME}",
-        hint=f"edgekit export {text}" if is_name else f"edgekit export NAME -o {text}",
+        hint=_how_to_make(text) if is_name else "edgekit models list shows what is exported",
     )
+
+
+def _how_to_make(name: str, options: str = "") -> str:
+    """The command line that makes an artifact directory of that name."""
+    if name in model_names():
+        return f"edgekit export {name} {options}".strip()
+    return f"edgekit import PATH --name {shlex.quote(name)} {options}".strip()
 
 
 def list_artifacts(root: Path = DEFAULT_ROOT) -> list[tuple[Path, Manifest]]:

@@ -27,7 +27,7 @@ READER_TIMEOUT_S = 60.0
 
 @contextlib.contextmanager
 def exclusive(directory: Path) -> Iterator[None]:
-    """Hold an artifact directory for writing; what interrupted exports left in it is settled first.
+    """Hold an artifact directory for writing; a change that an export did not finish is finished first.
 
     A directory that was made for this and got nothing is removed again.
 
@@ -81,7 +81,7 @@ def commit(staging: Path, directory: Path) -> None:
 
 
 def settle(directory: Path) -> None:
-    """Finish a change that its exporter did not live to finish; readers call this first.
+    """Finish a change of a directory whose exporter was killed; readers call this first.
 
     Raises:
         OutputError: There is one, and it cannot be finished here (read-only, or held for a minute).

@@ -1,4 +1,4 @@
-"""What an export leaves behind: artifacts and the manifest that ties them together."""
+"""Artifacts of a model, and the manifest that lists them."""
 
 from __future__ import annotations
 
@@ -72,7 +72,7 @@ class ArtifactFile(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Artifact(msgspec.Struct, frozen=True, kw_only=True):
-    """One artifact and how it came about.
+    """One artifact and the tool that made it.
 
     Attributes:
         kind: Which of the model's artifacts this is.
@@ -133,6 +133,7 @@ class Manifest(msgspec.Struct, frozen=True, kw_only=True):
         model: Name of the zoo's model, None for an imported one.
         source: Where the weights came from: `pretrained`, `random (seed 0)`, a file name, an import.
         source_sha256: Hash of the weight file or the imported model; None for random weights.
+        num_classes: Of a classifier of pictures; 0 for any other model that was imported.
         output_activation: `softmax` where the scores are the classes' probabilities already, `sigmoid` where
             each is a probability of its own, `none` for logits; nobody applies it twice.
         postprocess: How scores become an answer.

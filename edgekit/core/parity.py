@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
 
 import msgspec
 
 from edgekit.core.spec import Precision
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
 
 # Largest error relative to the reference output's range. int8 is judged by Top-1 agreement alone.
 MAX_RELATIVE_ERROR = {Precision.FP32: 1e-4, Precision.FP16: 1e-2, Precision.BF16: 5e-2, Precision.INT8: None}
@@ -39,68 +44,61 @@ class Parity(msgspec.Struct, frozen=True, kw_only=True):
     reason: str | None = None
 
 
-Rows = Sequence[Sequence[float]]
-
-
 def compare(
-    outputs: Rows,
-    reference: Rows,
+    outputs: Sequence[Any] | NDArray[Any],
+    reference: Sequence[Any] | NDArray[Any],
     *,
     precision: Precision,
     reference_name: str,
     tolerance: float | None = None,
+    scores: bool = True,
 ) -> Parity:
     """Judge outputs against a reference, row by row.
 
     Args:
-        outputs: One row of scores an input, float[N][C]; numpy arrays will do.
-        reference: The same from the reference, float[N][C].
+        outputs: One row of numbers an input, float[N][C]; numpy arrays will do.
+        reference: The reference's rows, float[N][C].
         precision: Decides the tolerance.
         reference_name: Stored with the result.
         tolerance: Largest relative error; None takes that of the precision.
+        scores: The numbers are scores of classes, whose order counts.
     """
+    import numpy
+
     if len(outputs) != len(reference) or not len(reference):
         raise ValueError(f"parity of {len(outputs)} outputs against {len(reference)} references")
     worst: float | None = 0.0
     agreeing = 0
-    for row, wanted in zip(outputs, reference, strict=True):
+    rows = [numpy.asarray(row, dtype=float) for row in outputs]
+    for row, wanted in zip(rows, (numpy.asarray(each, dtype=float) for each in reference), strict=True):
         if len(row) != len(wanted):
-            return _verdict(
-                reference_name,
-                len(reference),
-                None,
-                0.0,
-                True,
-                f"{len(row)} scores instead of {len(wanted)}",
-            )
-        errors = [abs(float(a) - float(b)) for a, b in zip(row, wanted, strict=True)]
-        error = sum(errors)  # NaN and infinity survive a sum, not a max
-        if error != error or error in (float("inf"), float("-inf")):
+            reason = f"{len(row)} {'scores' if scores else 'numbers'} instead of {len(wanted)}"
+            return _verdict(reference_name, len(reference), None, 0.0, True, reason)
+        if not row.size:
+            agreeing += 1
+            continue
+        error = float(numpy.abs(row - wanted).max())
+        # Of a row whose numbers are all the same, the size of that number.
+        span = float(wanted.max() - wanted.min()) or float(numpy.abs(wanted).max())
+        if not math.isfinite(error):
             worst = None
-        span = max(map(float, wanted)) - min(map(float, wanted))
-        if worst is not None:
-            worst = max(worst, max(errors) / span if span > 0 else float(max(errors) > 0))
-        agreeing += _argmax(row) == _argmax(wanted)
+        elif worst is not None:
+            worst = max(worst, error / span if span > 0 else float(error > 0))
+        agreeing += int(row.argmax() == wanted.argmax())
     agreement = agreeing / len(reference)
-    differ = len(reference) == 1 or any(
-        any(float(a) != float(b) for a, b in zip(row, outputs[0], strict=True)) for row in outputs[1:]
-    )
+    differ = len(reference) == 1 or any(not numpy.array_equal(row, rows[0]) for row in rows[1:])
     if tolerance is None:
         tolerance = MAX_RELATIVE_ERROR[precision]
-    reason = None
+    why: str | None = None
     if worst is None:
-        reason = "the output is not finite (NaN or infinity)"
+        why = "the output is not finite (NaN or infinity)"
     elif not differ:
-        reason = "the output is the same for different inputs"
+        why = "the output is the same for different inputs"
     elif tolerance is not None and worst > tolerance:
-        reason = f"relative error {worst:.2e} exceeds {tolerance:.0e} ({precision.value})"
-    elif agreement < MIN_TOP1_AGREEMENT[precision]:
-        reason = f"Top-1 agrees on {agreeing} of {len(reference)} inputs"
-    return _verdict(reference_name, len(reference), worst, agreement, differ, reason)
-
-
-def _argmax(row: Sequence[float]) -> int:
-    return max(range(len(row)), key=lambda index: float(row[index]))
+        why = f"relative error {worst:.2e} exceeds {tolerance:.0e} ({precision.value})"
+    elif scores and agreement < MIN_TOP1_AGREEMENT[precision]:
+        why = f"Top-1 agrees on {agreeing} of {len(reference)} inputs"
+    return _verdict(reference_name, len(reference), worst, agreement, differ, why)
 
 
 def _verdict(

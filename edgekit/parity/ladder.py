@@ -1,4 +1,4 @@
-"""The rungs of a parity ladder: what a model's artifacts can be computed with, and what came of each."""
+"""The rungs of a parity ladder: one for each artifact and engine, with its result."""
 
 from __future__ import annotations
 

@@ -71,7 +71,8 @@ class Reference:
         """Judge the outputs of the first seeded inputs."""
         wanted = self.outputs(len(outputs))
         name = PADDLE if self._subject.manifest.origin is None else SOURCE
-        return compare(outputs.tolist(), wanted.tolist(), precision=precision, reference_name=name)
+        scores = self._subject.manifest.num_classes > 0
+        return compare(outputs, wanted, precision=precision, reference_name=name, scores=scores)
 
     def _compute(self, count: int) -> NDArray[np.float32]:
         subject, origin = self._subject, self._subject.manifest.origin

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import tempfile
+from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
-from edgekit.convert.importing.jobs import ScoresJob
+from edgekit.convert.importing.jobs import ComputeJob
 from edgekit.convert.importing.steps import run_step
 from edgekit.convert.manifest import first_fault, remake
 from edgekit.core.artifact import ArtifactKind, Origin
@@ -43,13 +44,18 @@ def compute_source(
         InputError: A file of it is missing or has changed.
         ToolError, RunnerError: The engine is missing or failed.
     """
+    import numpy
+
     fault = first_fault(origin, subject.directory)
     if fault is not None:
         raise InputError(fault, hint=remake(subject.manifest))
     paths = [str(subject.directory.absolute() / file.path) for file in origin.files]
     batch_size = subject.fixed_batch or 1
-    if origin.format == "pir":
-        return _pir(paths[0], paths[1], inputs, batch_size)
+    if origin.format == "pir":  # Paddle Inference as the runner configures it does not load it
+        batches = [[inputs[start : start + batch_size]] for start in range(0, len(inputs), batch_size)]
+        rows = [outputs[0] for outputs in compute_feeds(origin.format, paths, batches)]
+        joined = numpy.concatenate([each.reshape(len(each), -1) for each in rows])
+        return numpy.asarray(joined, dtype=numpy.float32)
     label = f"the source of {subject.manifest.name} ({source_engine(origin)})"
     with target.session(source_engine(origin), label) as session:
         session.load(
@@ -74,19 +80,37 @@ def infer_batches(
     return numpy.concatenate([part.reshape(len(part), -1) for part in parts])
 
 
-def _pir(model: str, params: str, inputs: NDArray[np.float32], batch_size: int) -> NDArray[np.float32]:
+def compute_feeds(
+    origin_format: str, paths: Sequence[str], feeds: Sequence[Sequence[NDArray[Any]]]
+) -> list[list[NDArray[Any]]]:
+    """Outputs by feed, by the interface of the engine that reads the format, in a process of its own.
+
+    Args:
+        origin_format: `onnx`, `paddle` or `pir`.
+        paths: The model and, for Paddle, its parameters.
+        feeds: An array for each input, any number of times.
+    """
     import numpy
 
-    with tempfile.TemporaryDirectory(prefix="edgekit-source-") as name:
-        job = ScoresJob(
-            origin=model,
-            model=model,
-            params=params,
-            inputs=str(Path(name) / "in.f32"),
-            shape=tuple(inputs.shape),
-            batch_size=batch_size,
-            outputs=str(Path(name) / "out.f32"),
+    with tempfile.TemporaryDirectory(prefix="edgekit-feeds-") as name:
+        inputs, outputs = Path(name) / "in.npz", Path(name) / "out.npz"
+        arrays = {
+            f"{number}_{index}": array
+            for number, feed in enumerate(feeds)
+            for index, array in enumerate(feed)
+        }
+        numpy.savez(inputs, **arrays)  # type: ignore[arg-type]
+        run_step(
+            ComputeJob(
+                origin=paths[0],
+                format=origin_format,
+                model=paths[0],
+                params=paths[1] if len(paths) > 1 else None,
+                inputs=str(inputs),
+                feeds=len(feeds),
+                outputs=str(outputs),
+            )
         )
-        numpy.ascontiguousarray(inputs, dtype=numpy.float32).tofile(job.inputs)
-        run_step(job)
-        return numpy.fromfile(job.outputs, dtype=numpy.float32).reshape(len(inputs), -1)
+        with numpy.load(outputs) as computed:
+            count = len(computed.files) // len(feeds)
+            return [[computed[f"{number}_{index}"] for index in range(count)] for number in range(len(feeds))]

@@ -28,6 +28,7 @@ from edgekit.parity.ladder import (
     host_rungs,
 )
 from edgekit.parity.source import SOURCE, compute_source, infer_batches, source_engine
+from edgekit.parity.tensors import climb_tensors, is_plain
 from edgekit.targets.inputs import seeded_inputs
 from edgekit.targets.target import HostTarget, Subject, Target, load_request
 from edgekit.zoo.registry import find_model, model_names
@@ -149,6 +150,8 @@ def _climb(
     weights: Path | None = None,
     pictures: Sequence[Picture] = (),
 ) -> Ladder:
+    if spec is None and not is_plain(subject.manifest):
+        return climb_tensors(subject, rungs, show)
     seeded, inputs = _inputs(subject, spec, pictures)
     climb = _Climb(subject, inputs, seeded, show)
     origin = subject.manifest.origin
@@ -282,7 +285,13 @@ class _Climb:
         self._add(
             name,
             engine,
-            compare(outputs.tolist(), wanted.tolist(), precision=kind.precision, reference_name=reference),
+            compare(
+                outputs,
+                wanted,
+                precision=kind.precision,
+                reference_name=reference,
+                scores=self._subject.manifest.num_classes > 0,
+            ),
         )
 
     def _add(self, name: str, engine: str, parity: Parity) -> None:

@@ -18,6 +18,7 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from edgekit.convert.manifest import require_classifier
 from edgekit.core.artifact import Artifact
 from edgekit.core.spec import Precision
 from edgekit.engines.registry import on_gpu
@@ -81,6 +82,7 @@ def plan_route(target: Target, subject: Subject, engine: str, precision: Precisi
         UsageError, UnsupportedError: There is no such engine, or it does not compute so.
         InputError: The model has no such artifact.
     """
+    require_classifier(subject.manifest, "predicting with")
     kind = target.artifact_kind(engine, precision)
     return Route(
         target=target,

@@ -10,7 +10,7 @@ import msgspec
 
 from edgekit._worker import Worker, call
 from edgekit.convert.formats.lite import Conversion
-from edgekit.convert.manifest import describe_file
+from edgekit.convert.manifest import describe_file, require_classifier
 from edgekit.core.artifact import Artifact, ArtifactKind, Manifest
 from edgekit.errors import ConversionError, UnsupportedError
 from edgekit.quantize.worker import QuantizeJob
@@ -52,6 +52,7 @@ def check_request(subject: Subject, formats: Sequence[str], nb_targets: Sequence
                 f"quantising {name} for {target}: {_REFUSED.get(target, 'there is no such target')}",
                 hint="--nb-targets arm; on the host use --formats onnx",
             )
+    require_classifier(subject.manifest, "quantising")
     needed = {"onnx": ArtifactKind.ONNX, "nb": ArtifactKind.PADDLE}
     for each in formats:
         subject.artifact(needed[each])

@@ -10,7 +10,7 @@ from typing import Any
 import msgspec
 
 from edgekit._files import write_atomic
-from edgekit.convert.manifest import find_artifacts, require_answer
+from edgekit.convert.manifest import find_artifacts, require_answer, require_classifier
 from edgekit.core.artifact import Manifest
 from edgekit.core.spec import AnswerKind
 from edgekit.errors import UsageError
@@ -55,6 +55,7 @@ def write_repository(
         raise UsageError(f"serving {', '.join(taken)}: two models of one name")
     kind = HostTarget().artifact_kind(served.engine, served.precision)
     for source, manifest in found:
+        require_classifier(manifest, "serving")
         require_answer(manifest, "serving", AnswerKind.TOPK)
         Subject(directory=source, manifest=manifest, anyway=served.anyway).artifact(kind)
     for source, manifest in found:

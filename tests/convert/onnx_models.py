@@ -18,7 +18,6 @@ def classifier(
     activation: str = "Relu",
     batch: int | str = "N",
     side: int | str = 32,
-    extra_input: bool = False,
     strange: bool = False,
     chaotic: bool = False,
     width: int | None = None,
@@ -57,13 +56,9 @@ def classifier(
         nodes.append(helper.make_node("Mul", ["g", "huge"], ["angles"]))
         nodes.append(helper.make_node("Sin", ["angles"], ["scores"]))
         weights["huge"] = np.array(1e9)
-    elif extra_input:
-        nodes.append(helper.make_node("Add", ["g", "offset"], ["scores"]))
     else:
         nodes.append(helper.make_node(end, ["g"], ["scores"]))
     inputs = [helper.make_tensor_value_info("input", TensorProto.FLOAT, [batch, 3, side, width or side])]
-    if extra_input:
-        inputs.append(helper.make_tensor_value_info("offset", TensorProto.FLOAT, [batch, CLASSES]))
     graph = helper.make_graph(
         nodes,
         "classifier",

@@ -7,7 +7,7 @@ from collections.abc import Callable
 import numpy as np
 import pytest
 
-from edgekit.convert.importing.activation import find_activation
+from edgekit.convert.importing.activation import Step, find_activation
 
 Scores = Callable[[np.ndarray], np.ndarray]
 
@@ -31,19 +31,12 @@ def sigmoid(logits: np.ndarray) -> np.ndarray:
 
 def activation_of(operators: list[str], scores: Scores) -> str:
     """Of a program of such operators, one after the other, whose scores are made of logits of noise."""
-    from paddle.base.proto import framework_pb2
-
-    program = framework_pb2.ProgramDesc()
-    block = program.blocks.add(idx=0, parent_idx=-1)
-    for index, kind in enumerate(operators):
-        op = block.ops.add(type=kind)
-        op.inputs.add(parameter="Input" if kind == "slice" else "X", arguments=[str(index)])
-        op.outputs.add(parameter="Out", arguments=[str(index + 1)])
+    steps = [Step(kind, (str(index),), (str(index + 1),)) for index, kind in enumerate(operators)]
 
     def compute(amplitude: float) -> np.ndarray:
         return scores(amplitude * np.random.default_rng(0).standard_normal((1, 6)))
 
-    return find_activation(program, str(len(operators)), compute)
+    return find_activation(steps, str(len(operators)), compute)[0]
 
 
 @pytest.mark.parametrize(

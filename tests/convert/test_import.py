@@ -203,8 +203,8 @@ def test_padding_keeps_height_and_width(tmp_path: Path, run_cli: RunCli) -> None
 def test_an_operator_that_a_converter_lacks_is_named_with_its_place(tmp_path: Path, run_cli: RunCli) -> None:
     words = ["import", save_legacy(tmp_path, "x = paddle.erfinv(paddle.tanh(x))"), "--name", "mine"]
     for formats, said, mended in (
-        ("paddle,onnx", "paddle2onnx has no operator erfinv: erfinv at ", "--formats paddle,nb"),
-        ("paddle,nb", "no operator erfinv for arm: erfinv at ", "--formats paddle,onnx"),
+        ("paddle,onnx", "paddle2onnx has no operator erfinv: erfinv at ", "--formats paddle\n"),
+        ("paddle,nb", "no operator erfinv for arm: erfinv at ", "--formats paddle\n"),
     ):
         result = run_cli([*words, "--formats", formats], cwd=tmp_path)
         assert result.exit_code == 5, result.stderr
@@ -325,7 +325,6 @@ def test_free_sizes_have_to_be_said(tmp_path: Path, run_cli: RunCli) -> None:
 @pytest.mark.parametrize(
     ("options", "said", "code"),
     [
-        ({"extra_input": True}, "2 inputs (input [?,3,32,32], offset [?,5])", 3),
         ({"strange": True}, "no operator determinant for arm: Det a_determinant (square -> d)", 5),
     ],
 )

@@ -9,7 +9,7 @@ import click
 
 from edgekit.cli.commands.export import ExportLine
 from edgekit.cli.options import (
-    InputShape,
+    NamedShape,
     artifact_options,
     echo_artifacts,
     echo_json,
@@ -33,7 +33,13 @@ FILE = click.Path(exists=True, dir_okay=False, path_type=Path)
     type=FILE,
     help="TOML, or a configuration of Paddle's toolkits.  [default: inference.yml, model.yml beside PATH]",
 )
-@click.option("--input-shape", type=InputShape(), help="Where the model leaves it free: 3,224,224.")
+@click.option(
+    "--input-shape",
+    "input_shapes",
+    type=NamedShape(),
+    multiple=True,
+    help="Sizes that the model leaves free: 3,224,224; image=1,3,640,640 of several inputs; repeatable.",
+)
 @artifact_options
 @click.option(
     "-o",
@@ -51,7 +57,7 @@ def command(
     name: str,
     labels: Path | None,
     preprocess: Path | None,
-    input_shape: tuple[int, int, int] | None,
+    input_shapes: tuple[tuple[str, tuple[int, ...]], ...],
     formats: tuple[str, ...],
     nb_targets: tuple[str, ...] | None,
     output: Path | None,
@@ -61,7 +67,7 @@ def command(
     no_install: bool,
     as_json: bool,
 ) -> None:
-    """Turn your own classifier into the artifacts that `export` makes, checked against the model as it came.
+    """Turn your own model into the artifacts that `export` makes, checked against the model as it came.
 
     PATH is a Paddle inference model (directory or .pdmodel), Paddle 3's inference.json, a NAME_infer.tar,
     or an ONNX file, e.g. from PyTorch.
@@ -74,7 +80,7 @@ def command(
         name,
         labels=labels,
         preprocess=preprocess,
-        input_shape=input_shape,
+        shapes=dict(input_shapes),
         formats=formats,
         nb_targets=nb_targets,
         output=output,

@@ -1,4 +1,4 @@
-"""From a model's name to its artifact directory: Paddle, ONNX, Paddle Lite, tied together by a manifest."""
+"""Export: build a network's Paddle, ONNX and Paddle Lite files and write the manifest that names them."""
 
 from __future__ import annotations
 
@@ -21,6 +21,7 @@ from edgekit.convert.formats.lite import TARGETS, Conversion, check_loadable
 from edgekit.convert.formats.nb import NbHeader
 from edgekit.convert.formats.onnx import OPSET_VERSION
 from edgekit.convert.manifest import describe_file, encode, first_fault, load_manifest, remake
+from edgekit.convert.remedy import with_options
 from edgekit.convert.staging import commit, exclusive, staging_directory
 from edgekit.core.artifact import (
     LABELS_NAME,
@@ -31,7 +32,7 @@ from edgekit.core.artifact import (
     TensorSpec,
 )
 from edgekit.core.spec import Precision
-from edgekit.errors import EdgekitError, InputError, OutputError
+from edgekit.errors import ConversionError, EdgekitError, InputError, OutputError
 from edgekit.toolchain.component import Report
 from edgekit.vision.labels import encode_labels, load_labels
 
@@ -49,7 +50,7 @@ class Status(enum.Enum):
 
 
 class ExportOutcome(msgspec.Struct, frozen=True, kw_only=True):
-    """What became of a request.
+    """The result of one request.
 
     Attributes:
         name: What the exported model is called.
@@ -133,7 +134,11 @@ def _export_one(
 
 
 def _previous_manifest(directory: Path, force: bool) -> Manifest | None:
-    """The manifest that is there; a damaged one counts as none, a newer one is not overwritten unasked."""
+    """Read the directory's manifest; None where there is none or it is damaged.
+
+    Raises:
+        InputError: A newer edgekit wrote it, and `force` is not given.
+    """
     if not (directory / MANIFEST_NAME).exists():
         return None
     try:
@@ -202,7 +207,7 @@ def _make(
 
 
 def _full_disk(staging: Path) -> OSError | None:
-    """Converters say all kinds of things on a full disk, or nothing; a probe tells."""
+    """Write a megabyte to find whether the disk is full: converters do not say that it is."""
     probe = staging / "probe"
     try:
         with probe.open("wb") as file:
@@ -236,9 +241,14 @@ def _build(
         built = next(answers)
         assert isinstance(built, PaddleBuilt)
         headers = _convert_to_nb(request, plan, staging)
-        for answer in answers:
-            assert isinstance(answer, OnnxBuilt)
-            onnx = answer
+        try:
+            for answer in answers:
+                assert isinstance(answer, OnnxBuilt)
+                onnx = answer
+        except ConversionError as error:
+            left = [each for each in request.formats if each != "onnx"] or ["paddle"]
+            hint = with_options(request.again, f"--formats {','.join(left)}")
+            raise ConversionError(error.message, hint=hint) from error
     return built, _describe(plan, built, onnx, headers, staging)
 
 
@@ -264,7 +274,12 @@ def _convert_to_nb(request: ExportRequest, plan: Plan, staging: Path) -> dict[Ar
                 )
             )
         for conversion in running:
-            headers[TARGETS[conversion.target]] = conversion.finish()
+            try:
+                headers[TARGETS[conversion.target]] = conversion.finish()
+            except ConversionError as error:
+                left = [each for each in request.formats if each != "nb"] or ["paddle"]
+                hint = with_options(request.again, f"--formats {','.join(left)}")
+                raise ConversionError(error.message, hint=hint) from error
     finally:
         for conversion in running:
             conversion.cancel()
@@ -280,7 +295,7 @@ def _describe(
     headers: dict[ArtifactKind, NbHeader],
     staging: Path,
 ) -> dict[str, Artifact]:
-    """The manifest's entries."""
+    """Entries of the manifest for the files in the staging directory, by kind."""
 
     def entry(
         kind: ArtifactKind,
@@ -354,9 +369,9 @@ def _drop_unasked(staging: Path, artifacts: dict[str, Artifact]) -> None:
 
 
 def _still_valid(previous: Manifest, directory: Path, made: Manifest) -> dict[str, Artifact]:
-    """Whole artifacts of an earlier export whose ancestors, down to what was made now, are the very same.
+    """Artifacts of an earlier export whose parents, grandparents and so on have not changed.
 
-    None of a kind whose check has just failed.
+    Artifacts with a damaged file, and of a kind that has just failed its check, are left out.
     """
     valid: dict[str, Artifact] = {}
     ancestors = {artifact.sha256 for artifact in made.artifacts.values()}
@@ -379,7 +394,7 @@ def _still_valid(previous: Manifest, directory: Path, made: Manifest) -> dict[st
 def _tell_of_dropped(
     previous: Manifest | None, manifest: Manifest, directory: Path, progress: Report
 ) -> None:
-    """An export makes no int8 artifacts: those that no longer belong to the model need another command."""
+    """Say which int8 artifacts were deleted with the earlier model; `quantize` makes new ones."""
     earlier = {} if previous is None else previous.artifacts
     dropped = [
         key
@@ -394,13 +409,13 @@ def _tell_of_dropped(
 
 
 def _labels(request: ExportRequest, plan: Plan, num_classes: int) -> tuple[str, ...] | None:
-    """The user's labels, or the card's where these are its classes."""
+    """The user's labels; else the card's, if the network has as many classes as the card says."""
     if plan.labels is not None:
         if len(plan.labels) != num_classes:
             raise InputError(
                 f"exporting {request.model_name}: {len(plan.labels)} labels in {request.labels} for "
                 f"{num_classes} classes",
-                hint="give a list with one label for every class (--labels FILE)",
+                hint=with_options(request.again, "--labels FILE") + f" with {num_classes} lines",
             )
         return plan.labels
     return load_labels(plan.spec.labels, num_classes) if num_classes == plan.spec.num_classes else None

@@ -1,4 +1,4 @@
-"""What an export is asked for, what it is made from, and whether that has been done already."""
+"""The request of an export, its ingredients, and the comparison with an earlier export."""
 
 from __future__ import annotations
 
@@ -14,6 +14,7 @@ from edgekit.convert.checking import has_failed
 from edgekit.convert.formats.lite import FORMATS, OPT_TIMEOUT_S, TARGETS, choose_targets
 from edgekit.convert.formats.onnx import OPSET_VERSION
 from edgekit.convert.manifest import first_fault
+from edgekit.convert.remedy import with_options, without_option
 from edgekit.core.artifact import LABELS_NAME, Artifact, ArtifactKind, Manifest
 from edgekit.core.spec import ModelSpec
 from edgekit.errors import InputError, UsageError
@@ -63,9 +64,14 @@ class ExportRequest(msgspec.Struct, frozen=True, kw_only=True):
     def model_name(self) -> str:
         return self.name or self.spec.name
 
+    @property
+    def again(self) -> str:
+        """The command line that asks for this."""
+        return self.command or f"edgekit export {self.spec.name}"
+
 
 class Plan(msgspec.Struct, frozen=True, kw_only=True):
-    """A request whose ingredients are at hand.
+    """A request with its weights, labels and opt found.
 
     Attributes:
         spec: The card, with the requested input shape.
@@ -96,7 +102,8 @@ def make_plan(request: ExportRequest, progress: Report) -> Plan:
     """
     if request.nb_targets is not None and "nb" not in request.formats:
         raise UsageError(
-            "exporting: --nb-targets without nb among --formats", hint="--formats paddle,onnx,nb"
+            "exporting: --nb-targets without nb among --formats",
+            hint=with_options(request.again, "--formats paddle,onnx,nb"),
         )
     spec = _with_shape(request)
     labels = None if request.labels is None else load_labels(request.labels, request.num_classes)
@@ -132,12 +139,12 @@ def _with_shape(request: ExportRequest) -> ModelSpec:
     if shape[0] != spec.input_shape[0]:
         raise UsageError(
             f"exporting {request.model_name}: its input has {spec.input_shape[0]} channels, not {shape[0]}",
-            hint=f"--input-shape {spec.input_shape[0]},{shape[1]},{shape[2]}",
+            hint=_with_shape_of(request, (spec.input_shape[0], shape[1], shape[1])),
         )
     if shape[1] != shape[2]:
         raise UsageError(
             f"exporting {request.model_name}: {shape[1]}x{shape[2]} is not square; preprocessing is",
-            hint=f"--input-shape {shape[0]},{shape[1]},{shape[1]}",
+            hint=_with_shape_of(request, (shape[0], shape[1], shape[1])),
         )
     crop = spec.preprocess.crop_size
     short = spec.preprocess.resize_short
@@ -150,13 +157,18 @@ def _with_shape(request: ExportRequest) -> ModelSpec:
     return msgspec.structs.replace(spec, input_shape=shape, preprocess=preprocess)
 
 
+def _with_shape_of(request: ExportRequest, shape: tuple[int, int, int]) -> str:
+    command = without_option(request.again, "--input-shape")
+    return f"{command} --input-shape {','.join(map(str, shape))}"
+
+
 def _weights_identity(request: ExportRequest, spec: ModelSpec) -> str:
     if request.weights == RANDOM:
         return RANDOM
     if request.weights == PRETRAINED:
         return find_pretrained(spec)[1]
     path = Path(request.weights)
-    hint = "--weights takes pretrained, random or the path of a .pdparams file"
+    hint = with_options(request.again, "--weights random")
     check_plain_file(path, "the weights", hint=hint, most_bytes=MODEL_BYTES)
     try:
         return sha256_file(path)
@@ -169,7 +181,7 @@ def _digest(value: object) -> str:
 
 
 def why_outdated(plan: Plan, manifest: Manifest | None, directory: Path) -> str | None:
-    """The first reason why a directory is not what a plan would make; None where it is."""
+    """The first difference between a directory and the result of a plan; None where there is none."""
     if manifest is None:
         return "not exported yet"
     if has_failed(manifest):

@@ -25,7 +25,10 @@ _CALL_STACK = "op_callstack"
 # What Paddle 3 leaves out and opt aborts without ("No attributes called threshold found for relu6").
 _LEFT_OUT = {"relu6": ("threshold", 6.0), "swish": ("beta", 1.0)}
 # paddle.framework.proto: VarType.Type
-_DTYPES = {2: "int32", 3: "int64", 4: "float16", 5: "float32", 6: "float64", 20: "uint8", 21: "int8"}
+_DTYPES = {
+    0: "bool", 1: "int16", 2: "int32", 3: "int64", 4: "float16", 5: "float32", 6: "float64", 20: "uint8",
+    21: "int8",
+}  # fmt: skip
 
 Shape = tuple[int, ...]
 

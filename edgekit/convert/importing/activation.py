@@ -1,69 +1,94 @@
-"""Whether a program's scores are probabilities already, so that nothing is applied to them twice."""
+"""Whether a model's scores are probabilities already, so that nothing is applied to them twice."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import Any
+from collections.abc import Callable, Sequence
+from typing import Any, NamedTuple
 
-# Between the activation and the output these leave probabilities probabilities, or a part of them.
+# Between the activation and the output these leave probabilities probabilities, or a part of them. Names of
+# ONNX, of legacy Paddle and of PIR, in small letters.
 _KEPT = frozenset(
     {
-        "assign", "cast", "clip", "dropout", "flatten2", "flatten_contiguous_range", "relu", "reshape2",
-        "slice", "squeeze2", "strided_slice", "transpose2", "unsqueeze2",
+        "assign", "cast", "clip", "dropout", "fetch", "flatten", "flatten2", "flatten_contiguous_range",
+        "identity", "relu", "reshape", "reshape2", "scale", "shadow_output", "share_data", "slice", "split",
+        "squeeze", "squeeze2", "strided_slice", "transpose", "transpose2", "unsqueeze", "unsqueeze2",
     }
 )  # fmt: skip
-_ENDS = {"softmax": "softmax", "sigmoid": "sigmoid", "hard_sigmoid": "sigmoid"}
+_ENDS = {
+    "softmax": "softmax", "sigmoid": "sigmoid", "hard_sigmoid": "sigmoid", "hardsigmoid": "sigmoid",
+}  # fmt: skip
 # Deviations of the noise that is tried: logits grow with it, probabilities stay between 0 and 1.
 _AMPLITUDES = (1.0, 16.0, 256.0)
 _TOLERANCE = 1e-3
 
 
-def find_activation(program: Any, output: str, compute: Callable[..., Any]) -> str:
-    """What the scores are, as the manifest's `output_activation` has it.
+class Step(NamedTuple):
+    """One operator: its kind in small letters, and the tensors that it reads and gives."""
 
-    The operators before the output say it where they end in softmax or sigmoid; otherwise the scores of noise
-    do: all between 0 and 1 are probabilities, of classes that exclude each other where they add up to 1 at
-    most.
+    kind: str
+    inputs: tuple[str, ...]
+    outputs: tuple[str, ...]
+
+
+def find_activation(
+    steps: Sequence[Step], output: str, compute: Callable[..., Any]
+) -> tuple[str, tuple[str, ...]]:
+    """What the scores are, as the manifest's `output_activation` has it, and a note where that is a guess.
+
+    The operators before the output say it where they end in softmax or sigmoid and the scores lie between 0
+    and 1. Otherwise the scores of noise do: all between 0 and 1 however loud it is are probabilities, of
+    classes that exclude each other where they add up to 1 at most.
 
     Args:
-        program: A ProgramDesc.
-        output: Name of the scores in it.
+        steps: The model's operators.
+        output: Name of the scores among their tensors.
         compute: Gives scores float32[N, ...] of noise, with its deviation as `amplitude`.
     """
-    makers = {name: op for op in program.blocks[0].ops for slot in op.outputs for name in slot.arguments}
-    op = makers.get(output)
-    seen = 0
-    while op is not None and seen < len(makers):
-        if op.type in _ENDS:
-            return _ENDS[op.type]
-        if op.type not in _KEPT and not (op.type == "scale" and not _changes(op)):
-            break
-        op = makers.get(
-            next((slot.arguments[0] for slot in op.inputs if slot.parameter in ("X", "Input")), "")
-        )
-        seen += 1
-    return _by_noise(compute)
-
-
-def _changes(scale: Any) -> bool:
-    values = {attribute.name: attribute.f for attribute in scale.attrs}
-    return bool(values.get("scale", 1.0) != 1.0 or values.get("bias", 0.0) != 0.0)
-
-
-def _by_noise(compute: Callable[..., Any]) -> str:
-    import numpy
-
+    end = _last(steps, output)
+    if end is not None and _rows(compute(amplitude=1.0)) is not None:
+        return end, ()
     together = 0.0
     for amplitude in _AMPLITUDES:
-        scores = numpy.asarray(compute(amplitude=amplitude), dtype=numpy.float64)
-        rows = scores.reshape(len(scores), -1)
-        # Softmax written out as exp over sum overflows on loud noise; what it gave before counts.
-        finite = rows[numpy.isfinite(rows).all(axis=1)]
-        if len(finite) == 0 and amplitude > 1:
-            continue
-        if len(finite) == 0 or finite.min() < -_TOLERANCE or finite.max() > 1 + _TOLERANCE:
-            return "none"
-        together = max(together, float(finite.sum(axis=1).max()))
+        rows = _rows(compute(amplitude=amplitude), lenient=amplitude > 1)
+        if rows is None:
+            return "none", ()
+        if len(rows):
+            together = max(together, float(rows.sum(axis=1).max()))
     if together == 0.0:
-        return "none"
-    return "softmax" if together <= 1 + _TOLERANCE else "sigmoid"
+        return "none", ()
+    found = "softmax" if together <= 1 + _TOLERANCE else "sigmoid"
+    return found, (
+        f"its scores lie between 0 and 1 whatever it is shown: they are taken for probabilities ({found})",
+    )
+
+
+def _rows(scores: Any, *, lenient: bool = False) -> Any:
+    """Rows that are finite and between 0 and 1; None where one is not.
+
+    A softmax written out as exp over sum overflows on loud noise; lenient passes over such rows.
+    """
+    import numpy
+
+    array = numpy.asarray(scores, dtype=numpy.float64)
+    rows = array.reshape(len(array), -1)
+    finite = rows[numpy.isfinite(rows).all(axis=1)]
+    if len(finite) == 0:
+        return finite if lenient else None
+    if finite.min() < -_TOLERANCE or finite.max() > 1 + _TOLERANCE:
+        return None
+    return finite
+
+
+def _last(steps: Sequence[Step], output: str) -> str | None:
+    """The activation that the operators before an output end in."""
+    makers = {name: step for step in steps for name in step.outputs}
+    for _ in range(len(makers)):
+        step = makers.get(output)
+        if step is None:
+            return None
+        if step.kind in _ENDS:
+            return _ENDS[step.kind]
+        if step.kind not in _KEPT or not step.inputs:
+            return None
+        output = step.inputs[0]
+    return None

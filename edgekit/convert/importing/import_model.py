@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import functools
 import hashlib
+import shlex
 import shutil
 from pathlib import Path
 
@@ -16,16 +18,20 @@ from edgekit.convert.formats.nb import NbHeader
 from edgekit.convert.importing.answers import NUMBERED_NOTE, decide_answer
 from edgekit.convert.importing.configuration import Configured, of_official_archive, read_configuration
 from edgekit.convert.importing.jobs import Answer
+from edgekit.convert.importing.shapes import shown
 from edgekit.convert.importing.source import Source, SourceKind
-from edgekit.convert.importing.steps import Built, Shaping, Signature, build_program, to_nb
+from edgekit.convert.importing.steps import Built, Signature, Wanted, build_program, examine_source, to_nb
 from edgekit.convert.manifest import describe_file, encode, load_manifest, remake, verify_files
+from edgekit.convert.remedy import with_options
 from edgekit.convert.staging import commit, exclusive, staging_directory
 from edgekit.core.artifact import LABELS_NAME, MANIFEST_NAME, Artifact, ArtifactKind, Manifest, Origin
 from edgekit.core.spec import Preprocess, Resize
-from edgekit.errors import InputError, UsageError
+from edgekit.errors import ConversionError, InputError, UsageError
 from edgekit.toolchain.component import Report
 from edgekit.vision.labels import LABEL_SETS, encode_labels, load_labels, read_label_file
 
+# Keys of a recipe: files with weights beside an ONNX, by name.
+_EXTERNAL = "external "
 _PATTERN_OF_NAME = "letters, digits, dot, dash and underscore"
 
 
@@ -38,8 +44,10 @@ class ImportRequest(msgspec.Struct, frozen=True, kw_only=True):
         directory: The artifact directory.
         labels: A file of labels; None takes those of a configuration beside the model.
         preprocess: A configuration (`read_configuration`); None takes one that lies beside the model.
-        input_shape: Channels, height, width where the model leaves them free.
-        formats: Of `lite.FORMATS`; the Paddle model is always made.
+        shapes: Sizes that the model leaves free, by input, with or without the batch; those under the empty
+            name are for the only input.
+        formats: Of `lite.FORMATS`. A Paddle program is made where it or `.nb` is among them; the source's own
+            format is always kept.
         nb_targets: Of `lite.TARGETS`; None takes all that the opt here does not crash on.
         force: Import although nothing has changed, and over an exported model.
         keep_failed: Keep artifacts that fail their check, marked as such.
@@ -52,13 +60,18 @@ class ImportRequest(msgspec.Struct, frozen=True, kw_only=True):
     directory: Path
     labels: Path | None = None
     preprocess: Path | None = None
-    input_shape: tuple[int, int, int] | None = None
+    shapes: dict[str, tuple[int, ...]] = {}
     formats: tuple[str, ...] = FORMATS
     nb_targets: tuple[str, ...] | None = None
     force: bool = False
     keep_failed: bool = False
     install: bool = True
     command: str | None = None
+
+    @property
+    def again(self) -> str:
+        """The command line that asks for this."""
+        return self.command or f"edgekit import {shlex.quote(str(self.path))} --name {shlex.quote(self.name)}"
 
 
 class Imported(msgspec.Struct, frozen=True, kw_only=True):
@@ -102,24 +115,39 @@ def import_model(
             previous is not None
             and is_checked
             and not request.force
-            and _is_current(previous, recipe, request, targets)
+            and _is_current(previous, recipe, request, source, targets)
         ):
             return Imported(directory=request.directory, manifest=previous, changed=False)
         progress(f"importing {source.origin} ({source.kind.value}) to {request.directory}")
         with staging_directory(request.directory) as staging:
             try:
-                built = build_program(
-                    source,
-                    _shaping(request, configured),
-                    staging,
-                    with_onnx="onnx" in request.formats,
-                    progress=progress,
+                size = None if configured.preprocess is None else configured.preprocess.size
+                examined = examine_source(source, request.shapes, size, staging, request.again)
+                recipe |= {f"{_EXTERNAL}{name}": sha256 for name, sha256 in examined.external.items()}
+                wanted = Wanted(
+                    program=bool({"paddle", "nb"} & set(request.formats)),
+                    onnx="onnx" in request.formats,
                 )
+                try:
+                    built = build_program(source, examined, wanted, staging, progress=progress)
+                except ConversionError as error:
+                    raise ConversionError(
+                        error.message, hint=_instead(request, source, staging) or error.hint
+                    ) from error
                 headers = {}
                 if opt is not None:
+                    assert built.program is not None
                     operators = built.program.operators
-                    headers = to_nb(request.path, request.name, opt, targets, staging, operators)
-                manifest = _manifest(request, source, configured, built, headers, staging)
+                    headers = to_nb(
+                        request.path,
+                        request.name,
+                        opt,
+                        targets,
+                        staging,
+                        operators,
+                        functools.partial(_with_targets, request),
+                    )
+                manifest = _manifest(request, source, configured, examined, built, headers, staging)
                 manifest = msgspec.structs.replace(manifest, notes=(*notes, *manifest.notes), recipe=recipe)
                 if check is not None:
                     manifest = keep_what_holds(
@@ -138,15 +166,35 @@ def import_model(
     return Imported(directory=request.directory, manifest=manifest, changed=True)
 
 
+def _with_targets(request: ImportRequest, targets: tuple[str, ...]) -> str:
+    """The command line that makes `.nb` for these targets only; without any, no `.nb`."""
+    if targets:
+        return with_options(request.again, f"--nb-targets {','.join(targets)}")
+    left = [each for each in request.formats if each != "nb"] or ["paddle"]
+    return with_options(request.again, f"--formats {','.join(left)}")
+
+
+def _instead(request: ImportRequest, source: Source, staging: Path) -> str | None:
+    """The command line that leaves out what could not be made; None where all begins with that."""
+    if source.kind is SourceKind.LEGACY:
+        left = [each for each in request.formats if each != "onnx"] or ["paddle"]
+        return with_options(request.again, f"--formats {','.join(left)}")
+    if (staging / ArtifactKind.ONNX.file_names[0]).is_file():
+        return with_options(request.again, "--formats onnx")
+    return None
+
+
 def _check_request(request: ImportRequest) -> None:
     name = request.name
     if not name or name.startswith(".") or not all(each.isalnum() or each in "._-" for each in name):
         raise UsageError(
-            f"importing: the name {name!r} is not made of {_PATTERN_OF_NAME}", hint="--name mine"
+            f"importing: the name {name!r} is not made of {_PATTERN_OF_NAME}",
+            hint=with_options(request.again, "--name mine"),
         )
     if request.nb_targets is not None and "nb" not in request.formats:
         raise UsageError(
-            "importing: --nb-targets without nb among --formats", hint="--formats paddle,onnx,nb"
+            "importing: --nb-targets without nb among --formats",
+            hint=with_options(request.again, "--formats paddle,onnx,nb"),
         )
 
 
@@ -166,13 +214,8 @@ def _labels(given: Path, notes: tuple[str, ...]) -> dict[str, tuple[str, ...]]:
     return {"labels": file.labels, "notes": (*notes, f"{given}: {NUMBERED_NOTE}") if file.numbered else notes}
 
 
-def _shaping(request: ImportRequest, configured: Configured) -> Shaping:
-    size = None if configured.preprocess is None else configured.preprocess.size
-    return Shaping(input_shape=request.input_shape, picture_size=size)
-
-
 def _recipe(request: ImportRequest, source: Source, configured: Configured) -> dict[str, str]:
-    asked = (configured, request.input_shape, request.formats, request.nb_targets, request.name)
+    asked = (configured, request.shapes, request.formats, request.nb_targets, request.name)
     digest = hashlib.sha256(msgspec.json.encode(asked, order="deterministic")).hexdigest()
     return {"source": source.sha256, "options": digest, "edgekit": __version__}
 
@@ -189,20 +232,28 @@ def _previous(request: ImportRequest) -> Manifest | None:
     if manifest.model is not None and not request.force:
         raise InputError(
             f"importing {request.path}: {request.directory} holds the export of {manifest.model}",
-            hint="choose another --name, or overwrite it with --force",
+            hint=f"{request.again} --force overwrites it",
         )
     return manifest
 
 
 def _is_current(
-    previous: Manifest, recipe: dict[str, str], request: ImportRequest, targets: tuple[str, ...]
+    previous: Manifest,
+    recipe: dict[str, str],
+    request: ImportRequest,
+    source: Source,
+    targets: tuple[str, ...],
 ) -> bool:
     made = all(TARGETS[target].value in previous.artifacts for target in targets)
-    if previous.recipe != recipe or not made or has_failed(previous):
+    external = {key: value for key, value in previous.recipe.items() if key.startswith(_EXTERNAL)}
+    if previous.recipe != {**recipe, **external} or not made or has_failed(previous):
         return False
     try:
         verify_files(previous, request.directory)
-    except InputError:
+        for key, sha256 in external.items():
+            if sha256_file(source.model.parent / key.removeprefix(_EXTERNAL)) != sha256:
+                return False
+    except (InputError, OSError):
         return False
     return previous.labels is None or (request.directory / previous.labels).is_file()
 
@@ -211,21 +262,23 @@ def _manifest(
     request: ImportRequest,
     source: Source,
     configured: Configured,
+    examined: Answer,
     built: Built,
     headers: dict[str, NbHeader],
     staging: Path,
 ) -> Manifest:
-    program = built.program
     labels = configured.labels
     if labels is not None:
-        if len(labels) != program.num_classes:
+        if examined.num_classes and len(labels) != examined.num_classes:
             raise InputError(
-                f"importing {request.path}: {len(labels)} labels for {program.num_classes} classes",
-                hint="give a list with one label for every class (--labels FILE)",
+                f"importing {request.path}: {len(labels)} labels for {examined.num_classes} classes",
+                hint=with_options(request.again, "--labels FILE") + f" with {examined.num_classes} lines",
             )
         (staging / LABELS_NAME).write_bytes(encode_labels(labels))
-    preprocess, notes = _preprocess(configured, program)
-    postprocess, guessed = decide_answer(configured.postprocess, program.activation, program.num_classes)
+    preprocess, notes = _preprocess(configured, examined)
+    postprocess, guessed = decide_answer(
+        configured.postprocess if examined.num_classes else None, examined.activation, examined.num_classes
+    )
     artifacts = _artifacts(source, built, headers, request, staging)
     return Manifest(
         edgekit_version=__version__,
@@ -233,15 +286,15 @@ def _manifest(
         model=None,
         source=str(request.path),
         source_sha256=source.sha256,
-        num_classes=program.num_classes,
-        output_activation=program.activation,
+        num_classes=examined.num_classes,
+        output_activation=examined.activation,
         preprocess=preprocess,
         postprocess=postprocess,
         labels=None if labels is None else LABELS_NAME,
-        inputs=program.inputs,
-        outputs=program.outputs,
+        inputs=examined.inputs,
+        outputs=examined.outputs,
         artifacts={kind.value: artifacts[kind.value] for kind in ArtifactKind if kind.value in artifacts},
-        notes=(*built.notes, *configured.notes, *notes, *guessed),
+        notes=(*examined.notes, *built.notes, *configured.notes, *notes, *guessed),
         origin=_keep_source(source, artifacts, staging),
         command=request.command,
     )
@@ -266,8 +319,12 @@ def _keep_source(source: Source, artifacts: dict[str, Artifact], staging: Path) 
     return Origin(format=kind, files=tuple(files))
 
 
-def _preprocess(configured: Configured, program: Answer) -> tuple[Preprocess, tuple[str, ...]]:
-    height, width = (size or 0 for size in program.inputs[0].shape[2:])
+def _preprocess(configured: Configured, examined: Answer) -> tuple[Preprocess, tuple[str, ...]]:
+    if not examined.num_classes:
+        inputs = ", ".join(f"{each.name} {each.dtype}{shown(each.shape)}" for each in examined.inputs)
+        note = f"no classifier of pictures (it takes {inputs}): verify and bench take it, predict does not"
+        return configured.preprocess or Preprocess(), (note,)
+    height, width = (size or 0 for size in examined.inputs[0].shape[2:])
     if configured.preprocess is not None:
         wanted = configured.preprocess.size
         if wanted != (height, width):
@@ -305,18 +362,20 @@ def _artifacts(
             options=options,
         )
 
-    own = (built.program.inputs, built.program.outputs)
     artifacts: dict[str, Artifact] = {}
     from_onnx = source.kind is not SourceKind.LEGACY
     onnx = None
     if from_onnx:
         assert built.onnx is not None
         onnx = entry(ArtifactKind.ONNX, built.onnx_tool, built.onnx, None, {})
-    tool = ("edgekit" if from_onnx else "import", __version__)
-    paddle = entry(ArtifactKind.PADDLE, tool, own, onnx, {"format": "legacy"})
+    paddle = None
+    if built.program is not None:
+        tool = ("edgekit" if from_onnx else "import", __version__)
+        own = (built.program.inputs, built.program.outputs)
+        paddle = entry(ArtifactKind.PADDLE, tool, own, onnx, {"format": "legacy"})
+        artifacts[ArtifactKind.PADDLE.value] = paddle
     if onnx is None and built.onnx is not None:
         onnx = entry(ArtifactKind.ONNX, built.onnx_tool, built.onnx, paddle, {})
-    artifacts[ArtifactKind.PADDLE.value] = paddle
     # An ONNX file that was imported is an artifact whatever was asked for.
     if onnx is not None and ("onnx" in request.formats or source.kind is SourceKind.ONNX):
         artifacts[ArtifactKind.ONNX.value] = onnx
@@ -324,8 +383,10 @@ def _artifacts(
         options = {"valid_targets": target.partition("_")[0]}
         if target.endswith("fp16"):
             options["enable_fp16"] = "true"
+        assert paddle is not None
         made_by = ("paddle_lite_opt", header.opt_version)
-        artifacts[TARGETS[target].value] = entry(TARGETS[target], made_by, own, paddle, options)
+        signature = (paddle.inputs, paddle.outputs)
+        artifacts[TARGETS[target].value] = entry(TARGETS[target], made_by, signature, paddle, options)
     return artifacts
 
 

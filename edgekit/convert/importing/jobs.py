@@ -16,27 +16,45 @@ class PirJob(msgspec.Struct, frozen=True, kw_only=True, tag="pir"):
     onnx: str
 
 
+class ExamineJob(msgspec.Struct, frozen=True, kw_only=True, tag="examine"):
+    """Read, check and compute a model as it came.
+
+    Attributes:
+        format: `onnx`, `paddle` or `pir`.
+        shapes: Sizes asked for, by input; under the empty name for the only one.
+        picture_size: Height and width that the preprocessing gives.
+        command: The command line that imports it, for hints.
+        copy: Where an ONNX file goes, its weights inside; None for the other formats.
+    """
+
+    origin: str
+    format: str
+    model: str
+    params: str | None
+    shapes: dict[str, tuple[int, ...]]
+    picture_size: tuple[int, int] | None
+    command: str
+    copy: str | None
+
+
 class OnnxJob(msgspec.Struct, frozen=True, kw_only=True, tag="onnx"):
     """Convert ONNX to a legacy Paddle program.
 
     Attributes:
-        input_shape: Channels, height, width; None takes the model's own.
-        picture_size: What a free height and width become where `input_shape` is None; None refuses them.
-        copy: Where the model itself goes, weights inside; None where it lies there already.
+        shapes: Sizes of its inputs by name; a free batch is 1.
     """
 
     origin: str
     model: str
-    input_shape: tuple[int, int, int] | None
-    picture_size: tuple[int, int] | None
+    shapes: dict[str, tuple[int, ...]]
     scratch: str
-    copy: str | None
 
 
 class ProgramJob(msgspec.Struct, frozen=True, kw_only=True, tag="program"):
     """Make a legacy program an artifact.
 
     Attributes:
+        inputs: What it takes, with all sizes but a free batch, in order.
         converted: It was made from ONNX for one picture; its batch may become free.
         onnx: Where to write ONNX made from it; None for not at all.
     """
@@ -44,32 +62,32 @@ class ProgramJob(msgspec.Struct, frozen=True, kw_only=True, tag="program"):
     origin: str
     model: str
     params: str
-    input_shape: tuple[int, int, int] | None
-    picture_size: tuple[int, int] | None
+    inputs: tuple[TensorSpec, ...]
     directory: str
     converted: bool
     onnx: str | None
 
 
-class ScoresJob(msgspec.Struct, frozen=True, kw_only=True, tag="scores"):
-    """Compute a PIR program, which Paddle Inference as edgekit configures it does not load.
+class ComputeJob(msgspec.Struct, frozen=True, kw_only=True, tag="compute"):
+    """Compute a model with the interface of its engine, every input and output of it.
 
     Attributes:
-        inputs: A file of raw float32 of `shape`.
-        batch_size: Inputs computed at a time.
-        outputs: The file to write, raw float32[N, C].
+        format: `onnx`, `paddle` or `pir`.
+        inputs: A file of arrays `FEED_INPUT` (.npz).
+        feeds: How many feeds that are.
+        outputs: The file of arrays `FEED_OUTPUT` to write.
     """
 
     origin: str
+    format: str
     model: str
-    params: str
+    params: str | None
     inputs: str
-    shape: tuple[int, ...]
-    batch_size: int
+    feeds: int
     outputs: str
 
 
-Job = PirJob | OnnxJob | ProgramJob | ScoresJob
+Job = PirJob | ExamineJob | OnnxJob | ProgramJob | ComputeJob
 
 
 class Answer(msgspec.Struct, frozen=True, kw_only=True, tag="answer"):
@@ -78,7 +96,9 @@ class Answer(msgspec.Struct, frozen=True, kw_only=True, tag="answer"):
     Attributes:
         notes: What was mended.
         program: The program that was written.
+        num_classes: Of a classifier of pictures; 0 for any other model.
         activation: What the scores are, as the manifest's `output_activation`.
+        external: SHA-256 of the files with weights beside an ONNX, by name.
         operators: Those of the program, with their places, by type.
     """
 
@@ -90,5 +110,6 @@ class Answer(msgspec.Struct, frozen=True, kw_only=True, tag="answer"):
     onnx_outputs: tuple[TensorSpec, ...] = ()
     num_classes: int = 0
     activation: str = "none"
+    external: dict[str, str] = {}
     tool_version: str = ""
     operators: dict[str, str] = {}

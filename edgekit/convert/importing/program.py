@@ -1,10 +1,11 @@
-"""A user's legacy Paddle program made into an artifact: one picture in, one row of scores out.
+"""A user's legacy Paddle program made into an artifact.
 
 Runs in the import worker, on the program's protobuf message.
 """
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -12,11 +13,11 @@ from edgekit._files import MODEL_BYTES, read_bytes
 from edgekit.convert.from_onnx.node import name_places
 from edgekit.errors import InputError
 
-HINT = "edgekit imports classifiers: one picture float32[N,3,S,S] in, one row of scores for each out"
+HINT = "export the model again"
 
 
 def parse(path: Path, origin: str) -> Any:
-    """A ProgramDesc. Raises InputError where the file is none."""
+    """Read a ProgramDesc. Raises InputError where the file is none."""
     from google.protobuf.message import DecodeError  # type: ignore[import-untyped]
     from paddle.base.proto import framework_pb2
 
@@ -35,8 +36,9 @@ def feeds_and_fetches(program: Any, origin: str) -> tuple[list[Any], list[Any]]:
     block = program.blocks[0]
     variables = {variable.name: variable for variable in block.vars}
     try:
-        feeds = [variables[op.outputs[0].arguments[0]] for op in block.ops if op.type == "feed"]
-        fetches = [variables[op.inputs[0].arguments[0]] for op in block.ops if op.type == "fetch"]
+        ordered = sorted(block.ops, key=_column)
+        feeds = [variables[op.outputs[0].arguments[0]] for op in ordered if op.type == "feed"]
+        fetches = [variables[op.inputs[0].arguments[0]] for op in ordered if op.type == "fetch"]
     except (IndexError, KeyError) as error:
         raise InputError(
             f"importing {origin}: its program is damaged (a feed or fetch without its variable)", hint=HINT
@@ -44,12 +46,18 @@ def feeds_and_fetches(program: Any, origin: str) -> tuple[list[Any], list[Any]]:
     return feeds, fetches
 
 
-def set_input_shape(program: Any, shape: tuple[int | None, ...], origin: str) -> None:
-    """Declare the input's sizes; None leaves one free."""
+def _column(op: Any) -> int:
+    """Position of a feed or fetch among its like; 0 for other operators."""
+    return next((int(attribute.i) for attribute in op.attrs if attribute.name == "col"), 0)
+
+
+def set_input_shapes(program: Any, shapes: Sequence[tuple[int | None, ...]], origin: str) -> None:
+    """Declare the sizes of all inputs, in order; None leaves one free."""
     feeds, _ = feeds_and_fetches(program, origin)
-    dims = feeds[0].type.dense_tensor.tensor.dims
-    del dims[:]
-    dims.extend(-1 if size is None else size for size in shape)
+    for feed, shape in zip(feeds, shapes, strict=True):
+        dims = feed.type.dense_tensor.tensor.dims
+        del dims[:]
+        dims.extend(-1 if size is None else size for size in shape)
 
 
 def free_batch(program: Any, origin: str) -> None:

@@ -1,4 +1,4 @@
-"""What a user brings to `import`: a Paddle program of either format, ONNX, or an archive with one of them."""
+"""The model that a user imports: a Paddle program of either format, ONNX, or an archive with one of them."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ HINT = "give a directory with inference.pdmodel or inference.json and .pdiparams
 
 
 class SourceKind(enum.Enum):
-    """The formats that are read."""
+    """Formats of models that can be imported."""
 
     LEGACY = "Paddle inference model"
     PIR = "Paddle 3 PIR model"
@@ -51,7 +51,7 @@ class Source(msgspec.Struct, frozen=True, kw_only=True):
 
 @contextlib.contextmanager
 def open_source(path: Path) -> Iterator[Source]:
-    """Find the model in a file, a directory or a tar; what a tar holds is gone when the block ends.
+    """Find the model in a file, a directory or a tar; an unpacked tar is deleted when the block ends.
 
     Raises:
         InputError: There is none, there are several, or the tar is damaged or dangerous.
@@ -76,6 +76,7 @@ def _is_tar(path: Path) -> bool:
 
 
 def _unpack(path: Path, directory: Path) -> None:
+    """Unpack an archive that holds plain files only, all inside the directory, and not too many bytes."""
     try:
         for file in tar_files(path):
             file.write_to(directory / file.path)
@@ -121,9 +122,13 @@ def _model_of(path: Path, origin: Path) -> tuple[SourceKind, Path, Path | None]:
 
 
 def _models_below(path: Path) -> list[Path]:
-    """Model files of a directory, or of the only level below it that has any."""
+    """Model files of a directory, or of the first level below it that has any."""
     for pattern in ("*", "*/*", "*/*/*"):
-        candidates = sorted(each for each in path.glob(pattern) if each.is_file() and _kind(each) is not None)
+        candidates = sorted(
+            each
+            for each in path.glob(pattern)
+            if each.is_file() and _kind(each) is not None and not _of_a_mac(each.relative_to(path))
+        )
         # Exports of PaddleX hold the same model in both formats; the older one needs no conversion.
         legacy = [each for each in candidates if _kind(each) is SourceKind.LEGACY]
         stems = {each.stem for each in legacy}
@@ -133,6 +138,11 @@ def _models_below(path: Path) -> list[Path]:
         if candidates:
             return candidates
     return []
+
+
+def _of_a_mac(path: Path) -> bool:
+    """Whether a file holds what macOS notes about another one (Finder's archives, foreign file systems)."""
+    return path.parts[0] == "__MACOSX" or path.name.startswith("._")
 
 
 def _kind(path: Path) -> SourceKind | None:

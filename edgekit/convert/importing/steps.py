@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.metadata
+from collections.abc import Callable
 from pathlib import Path
 
 import msgspec
@@ -11,7 +12,15 @@ from edgekit import __version__, _process
 from edgekit._worker import Worker, call
 from edgekit.convert.formats.lite import TARGETS, Conversion, check_loadable
 from edgekit.convert.formats.nb import NbHeader
-from edgekit.convert.importing.jobs import Answer, Job, OnnxJob, PirJob, ProgramJob, ScoresJob
+from edgekit.convert.importing.jobs import (
+    Answer,
+    ComputeJob,
+    ExamineJob,
+    Job,
+    OnnxJob,
+    PirJob,
+    ProgramJob,
+)
 from edgekit.convert.importing.source import Source, SourceKind
 from edgekit.core.artifact import ArtifactKind, TensorSpec
 from edgekit.errors import ConversionError
@@ -27,69 +36,106 @@ _ENVIRONMENT = {"GLOG_minloglevel": "2", "OMP_NUM_THREADS": "1"}
 Signature = tuple[tuple[TensorSpec, ...], tuple[TensorSpec, ...]]
 
 
-class Shaping(msgspec.Struct, frozen=True, kw_only=True):
-    """What sizes that a model leaves free become.
+class Wanted(msgspec.Struct, frozen=True, kw_only=True):
+    """The formats to make.
 
     Attributes:
-        input_shape: Channels, height, width as asked; None takes the model's own.
-        picture_size: Height and width that the preprocessing gives; None refuses free ones.
+        program: The legacy Paddle program.
+        onnx: ONNX; what was imported as ONNX is there in any case.
     """
 
-    input_shape: tuple[int, int, int] | None
-    picture_size: tuple[int, int] | None
+    program: bool
+    onnx: bool
 
 
 class Built(msgspec.Struct, frozen=True, kw_only=True):
-    """What the worker's steps gave.
+    """The files that the worker's steps wrote.
 
     Attributes:
-        program: Of the legacy program, `inference.pdmodel` in the staging directory.
+        program: The legacy program, `inference.pdmodel` in the staging directory; None where there is none.
         onnx: Inputs and outputs of `inference.onnx`; None where there is none.
         onnx_tool: What wrote that, and its version.
         notes: What was mended.
     """
 
-    program: Answer
+    program: Answer | None
     onnx: Signature | None
     onnx_tool: tuple[str, str]
     notes: tuple[str, ...]
 
 
+FORMATS = {SourceKind.LEGACY: "paddle", SourceKind.PIR: "pir", SourceKind.ONNX: "onnx"}
+
+
+def examine_source(
+    source: Source,
+    shapes: dict[str, tuple[int, ...]],
+    picture_size: tuple[int, int] | None,
+    staging: Path,
+    command: str,
+) -> Answer:
+    """Read, check and compute the model as it came; ONNX is copied to the staging directory.
+
+    Args:
+        source: The model.
+        shapes: Sizes asked for, by input; under the empty name for the only one.
+        picture_size: Height and width that the preprocessing gives, for pictures whose size is free.
+        staging: Where files go.
+        command: The command line that imports it, for hints.
+
+    Raises:
+        InputError, UsageError: It is damaged, lies about its sizes, or leaves sizes free.
+        ToolError: The engine that reads it is not installed.
+    """
+    onnx = staging / ArtifactKind.ONNX.file_names[0]
+    return run_step(
+        ExamineJob(
+            origin=str(source.origin),
+            format=FORMATS[source.kind],
+            model=str(source.model.absolute()),
+            params=None if source.params is None else str(source.params.absolute()),
+            shapes=shapes,
+            picture_size=picture_size,
+            command=command,
+            copy=str(onnx) if source.kind is SourceKind.ONNX else None,
+        )
+    )
+
+
 def build_program(
-    source: Source, shaping: Shaping, staging: Path, *, with_onnx: bool, progress: Report
+    source: Source, examined: Answer, wanted: Wanted, staging: Path, *, progress: Report
 ) -> Built:
-    """Make the legacy Paddle program that everything else is made from, and ONNX.
+    """Make the legacy Paddle program that `.nb` are made from, and ONNX, as far as they are wanted.
 
     Args:
         source: The model as it came.
-        shaping: What free sizes become.
+        examined: What `examine_source` found; an ONNX source lies in the staging directory.
+        wanted: What to make.
         staging: Where the files go.
-        with_onnx: Make ONNX from a legacy program; from the other sources it comes on the way.
         progress: Told what is going on.
 
     Raises:
         InputError, ConversionError, ToolError, OutputError: As `import_model`.
     """
-    scratch = staging / "scratch"
-    scratch.mkdir()
     onnx = staging / ArtifactKind.ONNX.file_names[0]
-    converted = source.kind is not SourceKind.LEGACY
-    if converted:
-        came = _from_onnx(source, shaping, onnx, scratch, progress)
-    else:
+    is_legacy = source.kind is SourceKind.LEGACY
+    if is_legacy:
         assert source.params is not None
         came = _Program(model=source.model, params=source.params)
-    to_onnx = with_onnx and not converted
+    else:
+        came = _from_onnx(source, examined, onnx, staging, wanted, progress)
+        if not wanted.program:
+            return Built(program=None, onnx=came.onnx, onnx_tool=came.onnx_tool, notes=came.notes)
+    to_onnx = wanted.onnx and is_legacy
     progress("checking the Paddle program" + (" and converting it to ONNX" if to_onnx else ""))
     made = run_step(
         ProgramJob(
             origin=str(source.origin),
             model=str(came.model),
             params=str(came.params),
-            input_shape=shaping.input_shape,
-            picture_size=shaping.picture_size,
+            inputs=examined.inputs,
             directory=str(staging),
-            converted=converted,
+            converted=not is_legacy,
             onnx=str(onnx) if to_onnx else None,
         )
     )
@@ -112,44 +158,52 @@ class _Program(msgspec.Struct, frozen=True, kw_only=True):
     onnx_tool: tuple[str, str] = (_PADDLE2ONNX, "")
 
 
-def _from_onnx(source: Source, shaping: Shaping, onnx: Path, scratch: Path, progress: Report) -> _Program:
-    """PIR or ONNX to a program, by way of the file `onnx`."""
-    origin, model = str(source.origin), source.model
-    is_pir = source.kind is SourceKind.PIR
-    exported = Answer()
-    if is_pir:
+def _from_onnx(
+    source: Source, examined: Answer, onnx: Path, staging: Path, wanted: Wanted, progress: Report
+) -> _Program:
+    """PIR to the file `onnx`, and this to a program where one is wanted; the paths are void otherwise."""
+    origin = str(source.origin)
+    signature, tool = (examined.inputs, examined.outputs), ("import", __version__)
+    if source.kind is SourceKind.PIR:
         assert source.params is not None
         progress("converting PIR to ONNX (paddle2onnx)")
-        params = str(source.params)
-        exported = run_step(PirJob(origin=origin, model=str(model), params=params, onnx=str(onnx)))
-        model = onnx
+        job = PirJob(origin=origin, model=str(source.model), params=str(source.params), onnx=str(onnx))
+        exported = run_step(job)
+        signature, tool = (exported.onnx_inputs, exported.onnx_outputs), (_PADDLE2ONNX, exported.tool_version)
+    if not wanted.program:
+        return _Program(model=onnx, params=onnx, onnx=signature, onnx_tool=tool)
     progress("converting ONNX to a Paddle program")
-    job = OnnxJob(
-        origin=origin, model=str(model), input_shape=shaping.input_shape, picture_size=shaping.picture_size,
-        scratch=str(scratch), copy=None if is_pir else str(onnx),
-    )  # fmt: skip
-    answer = run_step(job)
+    scratch = staging / "scratch"
+    scratch.mkdir()
+    answer = run_step(
+        OnnxJob(
+            origin=origin,
+            model=str(onnx),
+            shapes={each.name: tuple(size or 1 for size in each.shape) for each in examined.inputs},
+            scratch=str(scratch),
+        )
+    )
     assert answer.program is not None
-    seen = exported if is_pir else answer
     program = Path(answer.program)
     return _Program(
         model=program,
         params=program.with_suffix(".pdiparams"),
         notes=answer.notes,
         operators=answer.operators,
-        onnx=(seen.onnx_inputs, seen.onnx_outputs),
-        onnx_tool=(_PADDLE2ONNX, exported.tool_version) if is_pir else ("import", __version__),
+        onnx=signature,
+        onnx_tool=tool,
     )
 
 
 def run_step(job: Job) -> Answer:
     """Run one step of the worker. Raises whatever it says, or ConversionError where it dies."""
+    is_pir = isinstance(job, ExamineJob | ComputeJob) and job.format == "pir"
     worker: Worker[Answer] = Worker(
         WORKER,
         Answer,
         failure=ConversionError,
         timeout_s=STEP_TIMEOUT_S,
-        env={**_ENVIRONMENT, "FLAGS_enable_pir_api": "1" if isinstance(job, ScoresJob) else "0"},
+        env={**_ENVIRONMENT, "FLAGS_enable_pir_api": "1" if is_pir else "0"},
     )
     hint = "the model may be damaged; edgekit --verbose import shows all of what the converter said"
     (answer,) = call(worker, job, f"importing {job.origin}", hint=hint)
@@ -157,7 +211,13 @@ def run_step(job: Job) -> Answer:
 
 
 def to_nb(
-    origin: Path, name: str, opt: Opt, targets: tuple[str, ...], staging: Path, operators: dict[str, str]
+    origin: Path,
+    name: str,
+    opt: Opt,
+    targets: tuple[str, ...],
+    staging: Path,
+    operators: dict[str, str],
+    instead: Callable[[tuple[str, ...]], str],
 ) -> dict[str, NbHeader]:
     """Run opt on the staged program for every target.
 
@@ -168,6 +228,7 @@ def to_nb(
         targets: Of `lite.TARGETS`.
         staging: Where the program lies and the `.nb` files go.
         operators: The program's, with their places, by type.
+        instead: The command line that makes `.nb` for some targets only, or none.
 
     Raises:
         ConversionError: It failed; operators that it does not know are named with their places.
@@ -178,21 +239,23 @@ def to_nb(
         output = staging / TARGETS[target].file_names[0]
         conversion = Conversion(opt, model, params, output, target=target, name=name)
         try:
-            headers[target] = conversion.finish()
+            header = conversion.finish()
+            if target == "x86":
+                check_loadable(opt, output, name)
         except ConversionError as error:
             unknown = set(operators) - _known_to(opt, target.partition("_")[0])
-            if not unknown:
-                raise
-            places = "; ".join(operators[kind] for kind in sorted(unknown))
-            raise ConversionError(
-                f"importing {origin}: opt {opt.version} has no operator "
-                f"{', '.join(sorted(unknown))} for {target}: {places}",
-                hint="replace the operator before the export, or leave .nb out: --formats paddle,onnx",
-            ) from error
+            message = error.message
+            if unknown:
+                places = "; ".join(operators[kind] for kind in sorted(unknown))
+                message = (
+                    f"importing {origin}: opt {opt.version} has no operator "
+                    f"{', '.join(sorted(unknown))} for {target}: {places}"
+                )
+            # What failed for one target fails again; those that were made before are made again.
+            raise ConversionError(message, hint=instead(tuple(headers))) from error
         finally:
             conversion.cancel()
-        if target == "x86":
-            check_loadable(opt, output, name)
+        headers[target] = header
     return headers
 
 
