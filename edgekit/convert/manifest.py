@@ -5,12 +5,14 @@ from __future__ import annotations
 import os
 import shlex
 import time
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from pathlib import Path, PurePosixPath
 
 import msgspec
 
 from edgekit._files import read_bytes, sha256_file, write_atomic
+from edgekit.convert.formats.lite import TARGETS
+from edgekit.convert.formats.nb import NbHeader
 from edgekit.convert.remedy import with_options
 from edgekit.convert.staging import settle
 from edgekit.core.artifact import (
@@ -21,12 +23,15 @@ from edgekit.core.artifact import (
     ArtifactKind,
     Manifest,
     Origin,
+    TensorSpec,
 )
 from edgekit.core.spec import AnswerKind, Precision
 from edgekit.errors import InputError, ParityError, UnsupportedError
 from edgekit.zoo.registry import model_names
 
 DEFAULT_ROOT = Path("models")
+# Inputs and outputs.
+Signature = tuple[tuple[TensorSpec, ...], tuple[TensorSpec, ...]]
 SETTLED_NS = 1_000_000_000
 _digests: dict[tuple[int, ...], str] = {}
 
@@ -126,6 +131,51 @@ def encode(manifest: Manifest) -> bytes:
 def describe_file(path: Path) -> ArtifactFile:
     """A file's entry in a manifest."""
     return ArtifactFile(path=path.name, sha256=sha256_file(path), size_bytes=path.stat().st_size)
+
+
+def describe_artifact(
+    directory: Path,
+    kind: ArtifactKind,
+    tool: tuple[str, str],
+    signature: Signature,
+    options: dict[str, str],
+    parent: Artifact | None,
+) -> Artifact:
+    """The manifest's entry of an artifact whose files were just made.
+
+    Args:
+        directory: Where the files are; a model without weights has no file of parameters.
+        kind: What it is.
+        tool: What made it, and its version.
+        signature: Inputs and outputs.
+        options: What `tool` was told.
+        parent: The artifact that it was made from.
+    """
+    return Artifact(
+        kind=kind,
+        files=tuple(
+            describe_file(directory / name) for name in kind.file_names if (directory / name).is_file()
+        ),
+        tool=tool[0],
+        tool_version=tool[1],
+        parent_sha256=None if parent is None else parent.sha256,
+        inputs=signature[0],
+        outputs=signature[1],
+        options=options,
+    )
+
+
+def describe_nb(directory: Path, headers: Mapping[str, NbHeader], program: Artifact) -> dict[str, Artifact]:
+    """The manifest's entries of the `.nb` files that opt made from a Paddle program, by target."""
+    made = {}
+    for target, header in headers.items():
+        options = {"valid_targets": target.partition("_")[0]}
+        if target.endswith("fp16"):
+            options["enable_fp16"] = "true"
+        kind, tool = TARGETS[target], ("paddle_lite_opt", header.opt_version)
+        signature = (program.inputs, program.outputs)
+        made[kind.value] = describe_artifact(directory, kind, tool, signature, options, program)
+    return made
 
 
 def verify_files(manifest: Manifest, directory: Path, kinds: Iterable[ArtifactKind] | None = None) -> None:

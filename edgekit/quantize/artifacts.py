@@ -10,7 +10,7 @@ import msgspec
 
 from edgekit._worker import Worker, call
 from edgekit.convert.formats.lite import Conversion
-from edgekit.convert.manifest import describe_file, require_classifier
+from edgekit.convert.manifest import describe_artifact, require_classifier
 from edgekit.core.artifact import Artifact, ArtifactKind, Manifest
 from edgekit.errors import ConversionError, UnsupportedError
 from edgekit.quantize.worker import QuantizeJob
@@ -104,15 +104,13 @@ def quantize(
         header = Conversion(
             opt, model, params, staging / name, target="arm", name=f"int8 {manifest.name}"
         ).finish()
-        made[ArtifactKind.NB_ARM_INT8.value] = Artifact(
-            kind=ArtifactKind.NB_ARM_INT8,
-            files=(describe_file(staging / name),),
-            tool="paddle_lite_opt",
-            tool_version=header.opt_version,
-            parent_sha256=program.sha256,
-            inputs=program.inputs,
-            outputs=program.outputs,
-            options={"valid_targets": "arm"},
+        made[ArtifactKind.NB_ARM_INT8.value] = describe_artifact(
+            staging,
+            ArtifactKind.NB_ARM_INT8,
+            ("paddle_lite_opt", header.opt_version),
+            (program.inputs, program.outputs),
+            {"valid_targets": "arm"},
+            program,
         )
     return made
 
@@ -156,13 +154,11 @@ def _run_worker(
     if missing:
         raise ConversionError(f"{purpose}: {len(missing)} of {len(outputs)} files missing")
     tool = "onnxruntime" if kind is ArtifactKind.ONNX_INT8 else "paddlepaddle"
-    return Artifact(
-        kind=kind,
-        files=tuple(describe_file(Path(output)) for output in outputs),
-        tool=tool,
-        tool_version=importlib.metadata.version(tool),
-        parent_sha256=parent.sha256,
-        inputs=parent.inputs,
-        outputs=parent.outputs,
-        options={**_OPTIONS[kind], "calibration_pictures": str(calibration.shape[0])},
+    return describe_artifact(
+        staging,
+        kind,
+        (tool, importlib.metadata.version(tool)),
+        (parent.inputs, parent.outputs),
+        {**_OPTIONS[kind], "calibration_pictures": str(calibration.shape[0])},
+        parent,
     )

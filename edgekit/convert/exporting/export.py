@@ -20,7 +20,14 @@ from edgekit.convert.exporting.plan import ExportRequest, Plan, make_plan, why_o
 from edgekit.convert.formats.lite import TARGETS, Conversion, check_loadable
 from edgekit.convert.formats.nb import NbHeader
 from edgekit.convert.formats.onnx import OPSET_VERSION
-from edgekit.convert.manifest import describe_file, encode, first_fault, load_manifest, remake
+from edgekit.convert.manifest import (
+    describe_artifact,
+    describe_nb,
+    encode,
+    first_fault,
+    load_manifest,
+    remake,
+)
 from edgekit.convert.remedy import with_options
 from edgekit.convert.staging import commit, exclusive, staging_directory
 from edgekit.core.artifact import (
@@ -29,7 +36,6 @@ from edgekit.core.artifact import (
     Artifact,
     ArtifactKind,
     Manifest,
-    TensorSpec,
 )
 from edgekit.core.spec import Precision
 from edgekit.errors import ConversionError, EdgekitError, InputError, OutputError
@@ -249,16 +255,16 @@ def _build(
             left = [each for each in request.formats if each != "onnx"] or ["paddle"]
             hint = with_options(request.again, f"--formats {','.join(left)}")
             raise ConversionError(error.message, hint=hint) from error
-    return built, _describe(plan, built, onnx, headers, staging)
+    return built, _describe(built, onnx, headers, staging)
 
 
-def _convert_to_nb(request: ExportRequest, plan: Plan, staging: Path) -> dict[ArtifactKind, NbHeader]:
+def _convert_to_nb(request: ExportRequest, plan: Plan, staging: Path) -> dict[str, NbHeader]:
     """Run opt for every target at once, and load what this host can load."""
     if plan.opt is None:
         return {}
     model, params, _ = (staging / name for name in ArtifactKind.PADDLE.file_names)
     running: list[Conversion] = []
-    headers: dict[ArtifactKind, NbHeader] = {}
+    headers: dict[str, NbHeader] = {}
     try:
         for target in plan.nb_targets:
             output = staging / TARGETS[target].file_names[0]
@@ -275,7 +281,7 @@ def _convert_to_nb(request: ExportRequest, plan: Plan, staging: Path) -> dict[Ar
             )
         for conversion in running:
             try:
-                headers[TARGETS[conversion.target]] = conversion.finish()
+                headers[conversion.target] = conversion.finish()
             except ConversionError as error:
                 left = [each for each in request.formats if each != "nb"] or ["paddle"]
                 hint = with_options(request.again, f"--formats {','.join(left)}")
@@ -283,62 +289,29 @@ def _convert_to_nb(request: ExportRequest, plan: Plan, staging: Path) -> dict[Ar
     finally:
         for conversion in running:
             conversion.cancel()
-    if ArtifactKind.NB_X86 in headers:
+    if "x86" in headers:
         check_loadable(plan.opt, staging / ArtifactKind.NB_X86.file_names[0], request.model_name)
     return headers
 
 
 def _describe(
-    plan: Plan,
     built: PaddleBuilt,
     onnx: OnnxBuilt | None,
-    headers: dict[ArtifactKind, NbHeader],
+    headers: dict[str, NbHeader],
     staging: Path,
 ) -> dict[str, Artifact]:
     """Entries of the manifest for the files in the staging directory, by kind."""
 
-    def entry(
-        kind: ArtifactKind,
-        tool: str,
-        version: str,
-        signature: tuple[tuple[TensorSpec, ...], tuple[TensorSpec, ...]],
-        options: dict[str, str],
-        parent: Artifact | None,
-    ) -> Artifact:
-        return Artifact(
-            kind=kind,
-            files=tuple(describe_file(staging / name) for name in kind.file_names),
-            tool=tool,
-            tool_version=version,
-            parent_sha256=None if parent is None else parent.sha256,
-            inputs=signature[0],
-            outputs=signature[1],
-            options=options,
-        )
-
-    signature = (built.inputs, built.outputs)
-    paddle = entry(
-        ArtifactKind.PADDLE, "paddlepaddle", built.tool_version, signature, {"format": "legacy"}, None
-    )
+    signature, legacy = (built.inputs, built.outputs), {"format": "legacy"}
+    tool = ("paddlepaddle", built.tool_version)
+    paddle = describe_artifact(staging, ArtifactKind.PADDLE, tool, signature, legacy, None)
     artifacts = {ArtifactKind.PADDLE.value: paddle}
     if onnx is not None:
-        artifacts[ArtifactKind.ONNX.value] = entry(
-            ArtifactKind.ONNX,
-            "paddle2onnx",
-            onnx.tool_version,
-            (onnx.inputs, onnx.outputs),
-            {"opset_version": str(OPSET_VERSION)},
-            paddle,
-        )
-    for target in plan.nb_targets:
-        kind = TARGETS[target]
-        options = {"valid_targets": target.partition("_")[0]}
-        if target.endswith("fp16"):
-            options["enable_fp16"] = "true"
-        artifacts[kind.value] = entry(
-            kind, "paddle_lite_opt", headers[kind].opt_version, signature, options, paddle
-        )
-    return artifacts
+        tool, signature = ("paddle2onnx", onnx.tool_version), (onnx.inputs, onnx.outputs)
+        opset = {"opset_version": str(OPSET_VERSION)}
+        kind = ArtifactKind.ONNX
+        artifacts[kind.value] = describe_artifact(staging, kind, tool, signature, opset, paddle)
+    return artifacts | describe_nb(staging, headers, paddle)
 
 
 def _with_earlier(manifest: Manifest, previous: Manifest, directory: Path) -> Manifest:

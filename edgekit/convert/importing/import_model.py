@@ -21,7 +21,15 @@ from edgekit.convert.importing.jobs import Answer
 from edgekit.convert.importing.shapes import shown
 from edgekit.convert.importing.source import Source, SourceKind
 from edgekit.convert.importing.steps import Built, Signature, Wanted, build_program, examine_source, to_nb
-from edgekit.convert.manifest import describe_file, encode, load_manifest, remake, verify_files
+from edgekit.convert.manifest import (
+    describe_artifact,
+    describe_file,
+    describe_nb,
+    encode,
+    load_manifest,
+    remake,
+    verify_files,
+)
 from edgekit.convert.remedy import with_options
 from edgekit.convert.staging import commit, exclusive, staging_directory
 from edgekit.core.artifact import LABELS_NAME, MANIFEST_NAME, Artifact, ArtifactKind, Manifest, Origin
@@ -350,17 +358,7 @@ def _artifacts(
         kind: ArtifactKind, tool: tuple[str, str], signature: Signature, parent: Artifact | None,
         options: dict[str, str],
     ) -> Artifact:  # fmt: skip
-        names = [name for name in kind.file_names if (staging / name).is_file()]
-        return Artifact(
-            kind=kind,
-            files=tuple(describe_file(staging / name) for name in names),
-            tool=tool[0],
-            tool_version=tool[1],
-            parent_sha256=None if parent is None else parent.sha256,
-            inputs=signature[0],
-            outputs=signature[1],
-            options=options,
-        )
+        return describe_artifact(staging, kind, tool, signature, options, parent)
 
     artifacts: dict[str, Artifact] = {}
     from_onnx = source.kind is not SourceKind.LEGACY
@@ -379,14 +377,8 @@ def _artifacts(
     # An ONNX file that was imported is an artifact whatever was asked for.
     if onnx is not None and ("onnx" in request.formats or source.kind is SourceKind.ONNX):
         artifacts[ArtifactKind.ONNX.value] = onnx
-    for target, header in headers.items():
-        options = {"valid_targets": target.partition("_")[0]}
-        if target.endswith("fp16"):
-            options["enable_fp16"] = "true"
-        assert paddle is not None
-        made_by = ("paddle_lite_opt", header.opt_version)
-        signature = (paddle.inputs, paddle.outputs)
-        artifacts[TARGETS[target].value] = entry(TARGETS[target], made_by, signature, paddle, options)
+    if paddle is not None:
+        artifacts |= describe_nb(staging, headers, paddle)
     return artifacts
 
 
