@@ -321,25 +321,11 @@ class LineChild:
             return ""
 
 
-def start_daemon(
-    argv: Sequence[str | Path], *, log_path: Path, env: Mapping[str, str | None] | None = None
-) -> int:
+def start_daemon(argv: Sequence[str | Path], *, log_path: Path) -> int:
     """Start a program that outlives this one, its output in `log_path`; returns its process id."""
-    words = [str(word) for word in argv]
+    words = tuple(str(word) for word in argv)
     logger.info("+ %s &", shlex.join(words))
     with log_path.open("ab") as log:
-        try:
-            child = subprocess.Popen(
-                words,
-                stdin=subprocess.DEVNULL,
-                stdout=log,
-                stderr=log,
-                env=child_environment(env),
-                start_new_session=True,
-                close_fds=True,
-            )
-        except OSError as error:
-            raise ToolError(
-                f"starting {words[0]}: {error.strerror or error}", hint="edgekit doctor"
-            ) from error
+        output = log.fileno()
+        child = _spawn(words, env=None, cwd=None, stdin=subprocess.DEVNULL, stdout=output, stderr=output)
     return child.pid
