@@ -14,6 +14,7 @@ import shlex
 import signal
 import subprocess
 import sys
+import tempfile
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -230,21 +231,37 @@ def kill_group(child: subprocess.Popen[bytes]) -> None:
 
 
 class LineChild:
-    """A child that is spoken to in lines: one goes in, one comes back, each with a timeout."""
+    """A child that is spoken to in lines: one goes in, one comes back, each with a timeout.
+
+    Args:
+        argv: The command.
+        stderr_path: File for its stderr; None for a temporary one without a name.
+        env: Changes to the environment, as `child_environment` takes them.
+        cwd: Its directory; None for this process's.
+
+    Raises:
+        ToolError: It cannot be started.
+    """
 
     def __init__(
         self,
         argv: Sequence[str | Path],
         *,
-        stderr_path: Path,
+        stderr_path: Path | None = None,
         env: Mapping[str, str | None] | None = None,
         cwd: Path | None = None,
     ) -> None:
         self.argv = tuple(str(word) for word in argv)
         logger.info("+ %s", shlex.join(self.argv))
-        self._stderr_path = stderr_path
-        with stderr_path.open("wb") as stderr:
-            self._child = _spawn(self.argv, env=env, cwd=cwd, stdin=subprocess.PIPE, stderr=stderr.fileno())
+        self._said: str | None = None
+        self._stderr = tempfile.TemporaryFile() if stderr_path is None else stderr_path.open("w+b")  # noqa: SIM115
+        try:
+            self._child = _spawn(
+                self.argv, env=env, cwd=cwd, stdin=subprocess.PIPE, stderr=self._stderr.fileno()
+            )
+        except ToolError:
+            self._stderr.close()
+            raise
         assert self._child.stdin is not None and self._child.stdout is not None
         self._stdin, self._stdout = self._child.stdin, self._child.stdout
         self._selector = selectors.DefaultSelector()
@@ -312,13 +329,16 @@ class LineChild:
     def _release(self) -> None:
         self._selector.close()
         self._stdout.close()
+        self._said = self.stderr_text()
+        self._stderr.close()
 
     def stderr_text(self) -> str:
-        """What the child has written to stderr so far."""
-        try:
-            return self._stderr_path.read_text(errors="replace")
-        except OSError:
-            return ""
+        """Text that the child has written to stderr so far."""
+        if self._said is not None:
+            return self._said
+        # The child shares the file's offset, which stays where it is.
+        handle = self._stderr.fileno()
+        return os.pread(handle, os.fstat(handle).st_size, 0).decode(errors="replace")
 
 
 def start_daemon(argv: Sequence[str | Path], *, log_path: Path) -> int:

@@ -11,9 +11,7 @@ import ctypes
 import os
 import signal
 import sys
-import tempfile
 from collections.abc import Callable, Generator, Iterator, Mapping
-from pathlib import Path
 from types import TracebackType
 from typing import Any, Generic, NoReturn, TypeVar
 
@@ -99,7 +97,6 @@ class Worker(Generic[Answer]):
     ) -> None:
         self._module, self._failure, self._timeout_s, self._env = module, failure, timeout_s, env
         self._decoder = msgspec.json.Decoder(Stage | Fault | _Finished | answers)
-        self._scratch = contextlib.ExitStack()
         self._child: _process.LineChild | None = None
         self._logged = 0
 
@@ -110,7 +107,6 @@ class Worker(Generic[Answer]):
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self._kill()
-        self._scratch.close()
 
     @property
     def pid(self) -> int | None:
@@ -141,10 +137,7 @@ class Worker(Generic[Answer]):
 
     def _start(self) -> _process.LineChild:
         if self._child is None:
-            scratch = Path(self._scratch.enter_context(tempfile.TemporaryDirectory(prefix="edgekit-worker-")))
-            self._child = _process.LineChild(
-                _process.own_python(self._module), stderr_path=scratch / "stderr", env=self._env
-            )
+            self._child = _process.LineChild(_process.own_python(self._module), env=self._env)
             self._logged = 0
         return self._child
 

@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-import os
 import shutil
-import tempfile
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
@@ -20,51 +18,6 @@ NOT_FOUND, NOT_EXECUTABLE = 127, 126
 # A copy that moves less than this many bytes a second hangs.
 SLOWEST_BYTES_PER_S = 1_000_000
 LEAST_TIMEOUT_S = 30.0
-
-
-class LocalProcess:
-    """A child of this process, spoken to in lines; its stderr is kept in a file that goes with it."""
-
-    def __init__(self, argv: Sequence[str], env: Mapping[str, str] | None) -> None:
-        handle, name = tempfile.mkstemp(prefix="edgekit-", suffix=".stderr")
-        os.close(handle)
-        self._stderr_path = Path(name)
-        self._stderr: str | None = None
-        try:
-            self._child = _process.LineChild(argv, stderr_path=self._stderr_path, env=env)
-        except ToolError as error:
-            self._stderr_path.unlink(missing_ok=True)
-            raise DeviceError(error.message, hint=error.hint) from error
-        except BaseException:
-            self._stderr_path.unlink(missing_ok=True)
-            raise
-
-    @property
-    def pid(self) -> int:
-        return self._child.pid
-
-    def write_line(self, line: str) -> None:
-        self._child.write_line(line)
-
-    def read_line(self, timeout_s: float) -> str | None:
-        return self._child.read_line(timeout_s)
-
-    def close(self, timeout_s: float = 10.0) -> int:
-        code = self._child.close(timeout_s)
-        self._keep_stderr()
-        return code
-
-    def kill(self) -> None:
-        self._child.kill()
-        self._keep_stderr()
-
-    def stderr_text(self) -> str:
-        return self._child.stderr_text() if self._stderr is None else self._stderr
-
-    def _keep_stderr(self) -> None:
-        if self._stderr is None:
-            self._stderr = self._child.stderr_text()
-            self._stderr_path.unlink(missing_ok=True)
 
 
 class LocalTransport:
@@ -87,8 +40,11 @@ class LocalTransport:
             raise DeviceLostError(error.message, hint=error.hint) from error
         return CommandResult(exit_code=done.exit_code, stdout=done.stdout, stderr=done.stderr)
 
-    def open(self, argv: Sequence[str], *, env: Mapping[str, str] | None = None) -> LocalProcess:
-        return LocalProcess(argv, env)
+    def open(self, argv: Sequence[str], *, env: Mapping[str, str] | None = None) -> _process.LineChild:
+        try:
+            return _process.LineChild(argv, env=env)
+        except ToolError as error:
+            raise DeviceError(error.message, hint=error.hint) from error
 
     def push(
         self,

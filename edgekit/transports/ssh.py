@@ -8,7 +8,6 @@ that closes with it.
 from __future__ import annotations
 
 import contextlib
-import os
 import re
 import shlex
 import shutil
@@ -213,17 +212,9 @@ class SshProcess:
 
     def __init__(self, transport: SshTransport, argv: Sequence[str], action: str) -> None:
         self._transport, self._action = transport, action
-        handle, name = tempfile.mkstemp(prefix="edgekit-", suffix=".stderr")
-        os.close(handle)
-        self._stderr_path = Path(name)
-        self._stderr: str | None = None
         self._pid: int | None = None
         self._exit_code: int | None = None
-        try:
-            self._child = _process.LineChild(argv, stderr_path=self._stderr_path)
-        except BaseException:
-            self._stderr_path.unlink(missing_ok=True)
-            raise
+        self._child = _process.LineChild(argv)
 
     def write_line(self, line: str) -> None:
         """Send one line to its stdin. Raises BrokenPipeError (it stopped reading)."""
@@ -263,7 +254,6 @@ class SshProcess:
                 self.kill()
                 return -9
             code = self._child.close(0.1)
-            self._keep_stderr()
             if code == SSH_FAILED and not self._transport.is_alive():
                 raise self._transport.broken(self._action)
             self._exit_code = decode_exit(code)
@@ -279,16 +269,10 @@ class SshProcess:
         if self._exit_code is None:
             self._exit_code = -9
         self._child.kill()
-        self._keep_stderr()
 
     def stderr_text(self) -> str:
         """Text that the command has written to stderr so far."""
-        return self._child.stderr_text() if self._stderr is None else self._stderr
-
-    def _keep_stderr(self) -> None:
-        if self._stderr is None:
-            self._stderr = self._child.stderr_text()
-            self._stderr_path.unlink(missing_ok=True)
+        return self._child.stderr_text()
 
 
 def _connect_error(serial: str, said: str) -> EdgekitError:

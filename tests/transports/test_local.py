@@ -9,14 +9,14 @@ from pathlib import Path
 import pytest
 
 from edgekit.errors import DeviceError, DeviceLostError
-from edgekit.transports.local import LocalProcess, LocalTransport
+from edgekit.transports.local import LocalTransport
 
 
 def test_stderr_survives_the_process_and_its_file_does_not(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
-    process = LocalProcess(["sh", "-c", "echo trouble >&2; cat"], None)
+    process = LocalTransport().open(["sh", "-c", "echo trouble >&2; cat"])
     process.write_line("hello")
     assert process.read_line(5.0) == "hello"
     assert process.close() == 0

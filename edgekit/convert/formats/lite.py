@@ -90,7 +90,6 @@ class Conversion:
     ) -> None:
         self.target, self.output, self._opt, self._name = target, output, opt, name
         self._deadline, self._timeout_s = time.monotonic() + timeout_s, timeout_s
-        self._log = output.with_suffix(".log")
         words = [
             *opt.argv,
             f"--model_file={model}",
@@ -101,7 +100,7 @@ class Conversion:
             "--optimize_out_type=naive_buffer",
             *(["--enable_fp16=true"] if target.endswith("fp16") else []),
         ]
-        self._child = _process.LineChild(words, stderr_path=self._log, env=CLEAN)
+        self._child = _process.LineChild(words, env=CLEAN)
         self._ended = False
 
     def finish(self) -> NbHeader:
@@ -120,7 +119,6 @@ class Conversion:
             self.cancel()
             raise self._failed(f"opt {self._opt.version} did not end within {self._timeout_s:g} s") from error
         said = self._child.stderr_text().strip().splitlines() or printed
-        self._log.unlink(missing_ok=True)
         outcome = f"opt {self._opt.version} ended with {_process.describe_exit(exit_code)}"
         if not self.output.is_file():
             raise self._failed(f"{outcome} and wrote no file; it said: {' | '.join(said[-3:]) or 'nothing'}")
@@ -135,7 +133,6 @@ class Conversion:
         if not self._ended:
             self._child.kill()
             self._ended = True
-        self._log.unlink(missing_ok=True)
 
     def _failed(self, what: str) -> ConversionError:
         hint = "edgekit toolchain install opt --force, or leave this target out with --nb-targets"
