@@ -42,23 +42,26 @@ def test_the_two_sides_agree() -> None:
 
 
 def test_what_others_print_does_not_reach_the_answers(tmp_path: Path, x0_25: Path) -> None:
-    """A module that prints, from Python and below it, when the engine is imported."""
-    (tmp_path / "sitecustomize.py").write_text(
-        "import sys, importlib.abc\n"
-        "class Noise(importlib.abc.MetaPathFinder):\n"
-        "    def find_spec(self, name, path, target=None):\n"
-        "        if name == 'onnxruntime':\n"
-        "            import os; os.write(1, b'native noise\\n'); print('python noise', flush=True)\n"
-        "sys.meta_path.insert(0, Noise())\n"
+    """An engine that prints, from Python and below it, when its file is imported and when it is prepared."""
+    noisy = tmp_path / "noisy.py"
+    noisy.write_text(
+        "import os\n"
+        "from edgekit.engines.onnxruntime import RECORD, OnnxRuntime\n"
+        "print('imported', flush=True)\n"
+        "class Noisy(OnnxRuntime):\n"
+        "    def prepare(self):\n"
+        "        os.write(1, b'native noise\\n'); print('python noise', flush=True)\n"
+        "        return super().prepare()\n"
+        "ENGINE = Noisy\n"
     )
     request = {
         "op": "load", "protocol": PROTOCOL_VERSION, "model": str(x0_25 / "inference.onnx"),
         "input_shape": [1, 3, 224, 224],
     }  # fmt: skip
     done = subprocess.run(
-        host_launcher("onnxruntime").argv,
+        [*host_launcher("onnxruntime").argv[:-1], noisy],
         input=json.dumps(request) + "\n",
-        env={"PYTHONPATH": str(tmp_path), "PATH": "/usr/bin:/bin"},
+        env={"PATH": "/usr/bin:/bin"},
         capture_output=True,
         text=True,
         timeout=60,
@@ -68,8 +71,7 @@ def test_what_others_print_does_not_reach_the_answers(tmp_path: Path, x0_25: Pat
     lines = done.stdout.splitlines()
     assert len(lines) == 1
     assert json.loads(lines[0])["ok"]
-    assert "native noise" in done.stderr
-    assert "python noise" in done.stderr
+    assert {"imported", "native noise", "python noise"} <= set(done.stderr.splitlines())
 
 
 def test_a_foreign_thread_setting_does_not_decide(x0_25: Path) -> None:

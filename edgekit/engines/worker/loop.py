@@ -22,8 +22,9 @@ def main(arguments: List[str]) -> int:
     """Serve requests from stdin; the exit code is that of the first failure, 0 where there was none."""
     parser = argparse.ArgumentParser(prog="worker", description="edgekit's runner on the host")
     parser.add_argument("engine", metavar="FILE", help="the engine's Python file")
-    engine = load_engine(parser.parse_args(arguments).engine)
-    return Worker(engine).serve(sys.stdin, _own_stdout())
+    path = parser.parse_args(arguments).engine
+    answers = _own_stdout()
+    return Worker(load_engine(path)).serve(sys.stdin, answers)
 
 
 def load_engine(path: str) -> Engine:
