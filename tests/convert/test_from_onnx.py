@@ -173,6 +173,19 @@ def test_several_inputs_and_outputs_keep_their_plain_names_and_order(tmp_path: P
     assert done.outputs == ("floats", "copy", "chosen")
 
 
+def test_an_output_that_others_read_too_is_there(tmp_path: Path) -> None:
+    """Paddle's fusions put convolution, norm and activation together, whoever else wants the middle."""
+    nodes = [
+        node("Conv", ["x", "w"], ["c"]),
+        node("BatchNormalization", ["c", "one", "zero", "zero", "one"], ["b"]),
+        node("Relu", ["b"], ["y"]),
+    ]
+    weights = {"w": noise(4, 3, 1, 1), "one": np.ones(4, np.float32), "zero": np.zeros(4, np.float32)}
+    shape = (FLOAT, [1, 4, 5, 5])
+    document = model(nodes, {"x": (FLOAT, [1, 3, 5, 5])}, {"c": shape, "b": shape, "y": shape}, weights)
+    compare(document, tmp_path, {"x": noise(1, 3, 5, 5)})
+
+
 def test_half_floats_are_computed_as_floats(tmp_path: Path) -> None:
     half = TensorProto.FLOAT16
     weights = {"w": noise(4, 2).astype(np.float16)}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import collections
 import re
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -79,6 +80,8 @@ class _Walk:
         self._document, self._origin = document, origin
         self._opset = graph.opset_of(document, origin)
         self._program = Program(core)
+        read = [name for node in document.graph.node for name in node.input]
+        self._readers = collections.Counter([*read, *(each.name for each in document.graph.output)])
         operators.load()
 
     def run(self, shapes: Mapping[str, tuple[int, ...]], prefix: Path) -> Converted:
@@ -140,7 +143,8 @@ class _Walk:
 
     def _nodes(self, nodes: Any, values: Environment, depth: int = 0) -> None:
         for proto in nodes:
-            node = Node(proto, [values[name] if name else None for name in proto.input], self._opset)
+            readers = 1 if depth or not proto.output else self._readers[proto.output[0]]
+            node = Node(proto, [values[name] if name else None for name in proto.input], self._opset, readers)
             if not depth:
                 self._program.node = node.place()
             try:

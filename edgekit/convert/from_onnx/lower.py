@@ -178,6 +178,15 @@ def reduce(to: Program, kind: str, x: Value, axes: Sequence[int], keep: bool) ->
     return to.emit(kind, {"X": x}, attributes)
 
 
+def extreme(to: Program, kind: str, x: Value, axis: int, *, keep: bool) -> Value:
+    """The place of the largest (`arg_max`) or smallest (`arg_min`) along an axis, as int64."""
+    # Paddle Lite's own way of keeping the dimension gives other numbers (2.12).
+    later = keep and x.rank > 1
+    attributes = {"axis": axis, "keepdims": keep and not later, "flatten": False, "dtype": 3}
+    found = to.emit(kind, {"X": x}, attributes)
+    return unsqueeze(to, found, [axis]) if later else found
+
+
 def where(to: Program, condition: Value, x: Value, y: Value) -> Value:
     """x where the condition holds, else y; all three broadcast."""
     shape = np.broadcast_shapes(condition.shape, x.shape, y.shape)

@@ -38,10 +38,11 @@ class Node:
         proto: ONNX's message.
         inputs: One for each of the message's; None where an optional one is left out.
         opset: The version of ONNX's operators that the model is written in.
+        readers: How often its first output is read, as an output of the graph too.
     """
 
-    def __init__(self, proto: Any, inputs: Sequence[Value | None], opset: int) -> None:
-        self.proto, self.inputs, self.opset = proto, tuple(inputs), opset
+    def __init__(self, proto: Any, inputs: Sequence[Value | None], opset: int, readers: int = 1) -> None:
+        self.proto, self.inputs, self.opset, self.readers = proto, tuple(inputs), opset, readers
         self._attributes = {each.name: each for each in proto.attribute}
 
     @property

@@ -53,6 +53,7 @@ class Program:
         self._given: list[dict[str, Any]] = []
         self._inputs: list[str] = []
         self._input_values: list[Value] = []
+        self._read_names: set[str] = set()
         self.node = ""
         self.places: dict[str, list[str]] = {}
 
@@ -110,6 +111,7 @@ class Program:
             slot: [self.variable(each) for each in ([given] if isinstance(given, Value) else given)]
             for slot, given in inputs.items()
         }
+        self._read_names.update(name for names in reads.values() for name in names)
         op = self._block.append_op()
         op.set_type(kind)
         empty = [
@@ -289,7 +291,8 @@ class Program:
         for value in outputs:
             if value.is_constant:
                 value = self._given_value(value)
-            elif value.variable is None or value.variable in (*fetched, *self._inputs):
+            elif value.variable in (*fetched, *self._inputs, *self._read_names):
+                # Paddle's fusions take no heed of who else fetches what they put together.
                 value = self.emit("assign", {"X": value})
             assert value.variable is not None
             fetched.append(value.variable)

@@ -149,11 +149,12 @@ def softmax(node: Node, to: Program) -> Value:
 
 def _softmax(node: Node, to: Program, x: Value, axis: int) -> Value:
     if node.kind == "Hardmax":
-        most = to.emit("arg_max", {"X": x}, {"axis": axis, "keepdims": True, "flatten": False, "dtype": 3})
-        shape = [1] * x.rank
-        shape[axis] = x.shape[axis]
-        places = to.constant(np.arange(x.shape[axis], dtype=np.int64).reshape(shape))
-        return lower.cast(to, lower.binary(to, "equal", places, most), x.dtype)
+        most = lower.extreme(to, "arg_max", x, axis, keep=False)
+        depth = {"depth": x.shape[axis], "dtype": 5, "allow_out_of_range": False}
+        order = list(range(x.rank - 1))
+        order.insert(axis, x.rank - 1)
+        hot = to.emit("one_hot_v2", {"X": most}, depth)
+        return lower.cast(to, lower.transpose(to, hot, order), x.dtype)
     return lower.unary(to, {"Softmax": "softmax", "LogSoftmax": "log_softmax"}[node.kind], x, axis=axis)
 
 

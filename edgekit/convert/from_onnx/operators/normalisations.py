@@ -22,6 +22,9 @@ def batch_norm(node: Node, to: Program) -> Value:
     x, epsilon = node[0], float(node.attribute("epsilon", 1e-5))
     if not 0 <= epsilon <= _LARGEST_EPSILON:
         return _scale_and_shift(node, to, epsilon)
+    if node.readers > 1 and all(node[index].is_constant for index in range(1, 5)):
+        # Paddle's batch_norm_act_fuse_pass takes the result away from whoever reads it beside a ReLU (3.1.1).
+        return _scale_and_shift(node, to, epsilon)
     # Of channels by themselves Paddle makes pictures of one pixel anyway.
     shape = x.shape
     if x.rank != 4:

@@ -67,12 +67,10 @@ def arg_extreme(node: Node, to: Program) -> Value:
     x = node[0]
     axis = node.axis(0, x.rank)
     kind = "arg_max" if node.kind == "ArgMax" else "arg_min"
-    attributes = {
-        "axis": axis, "keepdims": bool(node.attribute("keepdims", 1)), "flatten": False, "dtype": 3,
-    }  # fmt: skip
+    keep = bool(node.attribute("keepdims", 1))
     if not node.attribute("select_last_index", 0):
-        return to.emit(kind, {"X": x}, attributes)
-    first = to.emit(kind, {"X": lower.flip(to, x, [axis])}, attributes)
+        return lower.extreme(to, kind, x, axis, keep=keep)
+    first = lower.extreme(to, kind, lower.flip(to, x, [axis]), axis, keep=keep)
     return lower.sub(to, to.constant([x.shape[axis] - 1], "int64"), first)
 
 
