@@ -17,8 +17,8 @@ if TYPE_CHECKING:
 
 MEASURE = "ms: medians; change: of the processes' lower quartiles, which other work disturbs least"
 FAMILY = (
-    "slower: no point of 95 in 100 comparisons of equal results is called so, however many there are; "
-    "as few are called faster"
+    "slower: in 95 of 100 comparisons of equal results no point is called so, however many there are; "
+    "faster: likewise"
 )
 NO_DRIFT = "machine -: no fixed workload ran beside both, so its drift is not known"
 
