@@ -210,7 +210,6 @@ def _try(core: Any, case: Case) -> Result:
     value = document.graph.input[0]
     inputs = pictures(tuple(each.dim_value for each in value.type.tensor_type.shape.dim)[1:])
     np.save(directory / "inputs.npy", inputs)
-    wanted = compute_onnx(source, inputs)
     result = Result()
     try:
         graph.check(document, case.name)
@@ -218,6 +217,7 @@ def _try(core: Any, case: Case) -> Result:
     except EdgekitError as error:
         result.paddle = f"refused: {error.message}"
         return result
+    wanted = compute_onnx(source, inputs)
     try:
         result.paddle, result.error = judge(compute_paddle(core, prefix, inputs), wanted)
     except Exception as error:

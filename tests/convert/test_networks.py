@@ -18,6 +18,10 @@ QUICK = ("shufflenet_v2-torchscript-default-free", "vit-torchscript-default-free
 IMPORTED = "mobilenet_v3_small-dynamo-default-free"
 
 
+# PyTorch brings opset 18 down to 17 and leaves an attribute that ReduceMean has not had before.
+INVALID = tuple(f"{name}-dynamo-17-free" for name in ("mobilenet_v2", "mobilenet_v3_small", "resnet18"))
+
+
 def results(cases: list[Case], scratch: Path) -> dict[str, Result]:
     return {case.name: result for case, result in run(cases, scratch)}
 
@@ -78,7 +82,11 @@ def test_all_networks_are_right_in_paddle(tmp_path: Path) -> None:
     names = fixture_names()
     assert len(names) > 100
     for name, result in results([Case(name, str(tmp_path / "case")) for name in names], tmp_path).items():
-        assert result.paddle == RIGHT, name
+        if name in INVALID:
+            assert "Unrecognized attribute: noop_with_empty_axes" in result.paddle, name
+            assert result.paddle.startswith("refused: "), name
+        else:
+            assert result.paddle == RIGHT, name
 
 
 @pytest.mark.slow
