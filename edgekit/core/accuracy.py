@@ -15,10 +15,10 @@ class Share(msgspec.Struct, frozen=True, kw_only=True):
 
     Attributes:
         hits: Trials that succeeded.
-        trials: All of them.
+        trials: Number of trials.
         share: hits / trials, 0 to 1.
         low: Lower end of the interval.
-        high: Upper end.
+        high: Upper end of the interval.
     """
 
     hits: int
@@ -29,7 +29,7 @@ class Share(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def wilson(hits: int, trials: int) -> Share:
-    """The share with its interval.
+    """Return the share of hits with its interval.
 
     E. B. Wilson, Probable inference, the law of succession, and statistical inference, JASA 22 (1927).
     """
@@ -49,14 +49,14 @@ def wilson(hits: int, trials: int) -> Share:
 
 
 class Drop(msgspec.Struct, frozen=True, kw_only=True):
-    """How much lower a share is than a reference's on the same trials, with its 95 % interval.
+    """Drop of a share below a reference's share on the same trials, with its 95 % interval.
 
     Attributes:
-        lost: Trials that only the reference got right.
-        gained: Trials that only the other got right.
-        drop: (lost - gained) / trials; negative where the other is better.
-        low: Lower end of the interval.
-        high: Upper end.
+        lost: Number of trials that only the reference got right.
+        gained: Number of trials that only the judged model got right.
+        drop: (lost - gained) / trials; negative where the judged model is better.
+        low: Lower end of the interval of the drop.
+        high: Upper end of the interval of the drop.
     """
 
     lost: int
@@ -68,10 +68,10 @@ class Drop(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def paired_drop(lost: int, gained: int, trials: int) -> Drop:
-    """The difference of two paired shares, with half a trial added to each of the four cells.
+    """Return the difference of two paired shares, with half a trial added to each of the four cells.
 
     A. Agresti and Y. Min, Simple improved confidence intervals for comparing matched proportions,
-    Statistics in Medicine 24 (2005): honest where nothing was lost or gained, as plain Wald is not.
+    Statistics in Medicine 24 (2005): this interval is honest where nothing was lost or gained, Wald's is not.
     """
     if trials < 1 or lost < 0 or gained < 0 or lost + gained > trials:
         raise ValueError(f"{lost} lost and {gained} gained of {trials} trials")

@@ -34,12 +34,12 @@ class ArtifactKind(enum.Enum):
 
     @property
     def format(self) -> str:
-        """`paddle`, `onnx` or `nb`."""
+        """Format of the artifact: `paddle`, `onnx` or `nb`."""
         return self.value.partition("-")[0]
 
     @property
     def file_names(self) -> tuple[str, ...]:
-        """The files of the artifact directory; the first is the one that an engine is pointed at."""
+        """Names of the files in the artifact directory; engines open the first."""
         return _FILE_NAMES[self]
 
 
@@ -75,14 +75,14 @@ class Artifact(msgspec.Struct, frozen=True, kw_only=True):
     """One artifact and the tool that made it.
 
     Attributes:
-        kind: Which of the model's artifacts this is.
-        files: Its files; the first is the one that an engine is pointed at.
-        tool: The converter, e.g. `paddle_lite_opt`.
-        tool_version: Its version, for a `.nb` the one recorded in its header.
-        parent_sha256: `sha256` of the artifact that it was made from; None for the first.
-        inputs: Input tensors.
-        outputs: Output tensors.
-        options: What the converter was asked, e.g. `{"opset_version": "14"}`.
+        kind: Place of the artifact among the model's artifacts.
+        files: Files of the artifact; engines open the first.
+        tool: Converter that made the artifact, e.g. `paddle_lite_opt`.
+        tool_version: Version of the converter; for a `.nb` the one recorded in its header.
+        parent_sha256: `sha256` of the artifact that this one was made from; None for the first.
+        inputs: Input tensors of the artifact.
+        outputs: Output tensors of the artifact.
+        options: Options given to the converter, e.g. `{"opset_version": "14"}`.
     """
 
     kind: ArtifactKind
@@ -96,7 +96,7 @@ class Artifact(msgspec.Struct, frozen=True, kw_only=True):
 
     @property
     def sha256(self) -> str:
-        """The identity of the artifact: its first file's hash, or of all hashes where it has several."""
+        """Hash that identifies the artifact: of its only file, or of the hashes of its several files."""
         if len(self.files) == 1:
             return self.files[0].sha256
         import hashlib
@@ -113,12 +113,12 @@ class Artifact(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Origin(msgspec.Struct, frozen=True, kw_only=True):
-    """An imported model as it came, kept so that everything made of it can be compared with it.
+    """Files of an imported model before any conversion; all artifacts can be compared with them.
 
     Attributes:
-        format: `onnx`, `paddle` (a legacy program) or `pir`.
-        files: The program and, for Paddle, its parameters, in the artifact directory. A file that an
-            artifact has too is stored once.
+        format: Format of the model: `onnx`, `paddle` (a legacy program) or `pir`.
+        files: The program and, for Paddle, its parameters, in the artifact directory. A file that is also
+            an artifact's is stored once.
     """
 
     format: str
@@ -126,24 +126,24 @@ class Origin(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Manifest(msgspec.Struct, frozen=True, kw_only=True):
-    """`manifest.json` of an artifact directory: everything downstream reads this, never file names.
+    """`manifest.json` of an artifact directory; later steps read it and never guess from file names.
 
     Attributes:
         name: Name of the artifact directory's model (`--name`, else the model's).
-        model: Name of the zoo's model, None for an imported one.
-        source: Where the weights came from: `pretrained`, `random (seed 0)`, a file name, an import.
+        model: Name of the model in the zoo; None for an imported model.
+        source: Origin of the weights: `pretrained`, `random (seed 0)`, a file name, or an import.
         source_sha256: Hash of the weight file or the imported model; None for random weights.
-        num_classes: Of a classifier of pictures; 0 for any other model that was imported.
+        num_classes: Number of classes of a picture classifier; 0 for any other imported model.
         output_activation: `softmax` where the scores are the classes' probabilities already, `sigmoid` where
-            each is a probability of its own, `none` for logits; nobody applies it twice.
-        postprocess: How scores become an answer.
+            each score is a probability of its own, `none` for logits; an activation is never applied twice.
+        postprocess: Rule that turns scores into an answer.
         labels: File name of the label list in the directory, one label a line in order of class.
-        parity: Results of the last `verify`, by rung. A rung that failed stays here, with its reason,
-            whether or not its artifact was kept.
-        origin: The model that was imported; None for an exported one.
-        command: The command line that makes the artifacts anew; None where an older edgekit made them.
-        recipe: What the export was made from, by subject (card, weights, labels, edgekit): where nothing
-            of it has changed, exporting again does nothing.
+        parity: Results of the last `verify`, by rung. A failed rung stays here with its reason, even where
+            its artifact was deleted.
+        origin: Files of an imported model; None for an exported one.
+        command: Command line that makes the artifacts anew; None where an older edgekit made them.
+        recipe: Inputs of the export, by subject (card, weights, labels, edgekit); a further
+            export with the same recipe does nothing.
     """
 
     schema_version: int = MANIFEST_SCHEMA_VERSION
@@ -168,7 +168,7 @@ class Manifest(msgspec.Struct, frozen=True, kw_only=True):
 
     @property
     def needs_softmax(self) -> bool:
-        """Whether the scores are logits of classes that exclude each other."""
+        """True where the scores are logits of mutually exclusive classes."""
         return self.output_activation == "none" and self.postprocess.kind is not AnswerKind.MULTILABEL
 
     def artifact(self, kind: ArtifactKind) -> Artifact | None:
@@ -176,16 +176,16 @@ class Manifest(msgspec.Struct, frozen=True, kw_only=True):
 
     @property
     def files(self) -> tuple[ArtifactFile, ...]:
-        """Files of all artifacts and of the model that was imported; those that two share come once."""
+        """Files of all artifacts and of the imported model; a file that two of them share is listed once."""
         owners: list[Artifact | Origin] = [*self.artifacts.values()]
         if self.origin is not None:
             owners.append(self.origin)
         return tuple(dict.fromkeys(file for owner in owners for file in owner.files))
 
     def failure(self, kind: ArtifactKind, serial: str | None = None) -> str | None:
-        """Why an artifact failed its check on this machine or on a device; None where it did not.
+        """Return why an artifact failed its check on this machine or on a device; None where it passed.
 
-        One that was never checked itself has failed with the one that it was made from.
+        An artifact without a check of its own fails with the artifact that it was made from.
         """
         rungs = (kind.value, f"{kind.value}@{serial}")
         found = [parity for rung in rungs if (parity := self.parity.get(rung)) is not None]

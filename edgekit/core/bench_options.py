@@ -1,6 +1,6 @@
 """The options of `bench`, each written once: click, `--config`, `--resume` and the sweep read this record.
 
-A new option is a field here, and code where it takes effect.
+To add an option, add a field here and the code that acts on it.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from edgekit.errors import UsageError
 
 
 class PowerMode(enum.Enum):
-    """Paddle Lite's names for where threads are bound; the number is its enum value."""
+    """Paddle Lite's modes of binding threads to cores; each value is Paddle Lite's enum number."""
 
     HIGH = "HIGH"
     LOW = "LOW"
@@ -27,7 +27,7 @@ class PowerMode(enum.Enum):
 
 
 class Place(enum.Flag):
-    """What an option is for: benches of this machine, of devices, and two models in turns (`--ab`)."""
+    """Kind of bench that takes an option: on this machine, on devices, or two models in turns (`--ab`)."""
 
     HOST = enum.auto()
     DEVICE = enum.auto()
@@ -39,23 +39,23 @@ BENCHES = Place.HOST | Place.DEVICE
 
 
 class Option(msgspec.Struct, frozen=True, kw_only=True):
-    """What a field of `BenchOptions` does not say by its type and default.
+    """Properties of a bench option that its field's type and default do not say.
 
     Attributes:
-        help: The line of `--help`; None for options that several commands share.
-        name: On the command line and in a configuration; None for the field's own with dashes.
-        metavar: The value's name in `--help`; None for the type's.
-        places: What it is for.
-        instead: The hint where it is asked for anything else.
-        default: The value of a device where nothing is asked.
-        host, emulated: Values of this machine and of emulated devices where they differ from `default`.
-        percent: A share that people write with its sign, `1%`.
-        repeated: Several values by repeating the option; else they are separated by commas.
-        of_call: It may be given beside `--resume`: how a machine is reached, not what is measured.
-        argument: It is written without a name.
-        short: The short form, `-o`.
-        path: It names a file.
-        shown: What `--help` calls the default where no value is it.
+        help: Line for `--help`; None for options that several commands share.
+        name: Name on the command line and in a configuration; None for the field's name with dashes.
+        metavar: Name of the value in `--help`; None for the name of the type.
+        places: Kinds of bench that take the option.
+        instead: Hint of the error where another kind of bench is given the option.
+        default: Default value on a device.
+        host, emulated: Defaults on this machine and on emulated devices, where they differ from `default`.
+        percent: True where the value is a share written with a percent sign, `1%`.
+        repeated: True where several values are given by repeating the option; else commas separate them.
+        of_call: True where the option may accompany `--resume`, because it does not change the measurement.
+        argument: True where the value is written without the option's name.
+        short: Short form of the option, e.g. `-o`.
+        path: True where the value is a file name.
+        shown: Text that `--help` shows as the default where there is no default value.
     """
 
     help: str | None = None
@@ -75,7 +75,7 @@ class Option(msgspec.Struct, frozen=True, kw_only=True):
     shown: str | None = None
 
     def default_of(self, *, host: bool, emulated: bool) -> Any:
-        """The value where nothing is asked; None where the field's own default is it."""
+        """Return the target's default value; None where the field's own default applies."""
         special = self.host if host else self.emulated if emulated else None
         return self.default if special is None else special
 
@@ -86,14 +86,14 @@ Seconds = Annotated[float, Meta(ge=0)]
 
 
 class BenchOptions(msgspec.Struct, frozen=True, kw_only=True):
-    """What `bench` was asked; None, and no engine, take the default of the target (`with_defaults`).
+    """Options of one bench; `with_defaults` replaces None, and an empty engine, by the target's defaults.
 
     Attributes:
-        models: NAMEs or artifact directories; none for all that are exported.
+        models: NAMEs or artifact directories; empty for all exported models.
         target_ci: Relative half-width of the latency's 95 % interval at which a point is good enough;
             `max_s` then also limits the seconds of a point's processes altogether.
-        engine_options: NAME -> VALUE, for the engines that have such an option.
-        output: The result file; None for `results/TIME-TARGET.json`.
+        engine_options: NAME -> VALUE; each engine takes the options that it knows.
+        output: Path of the result file; None for `results/TIME-TARGET.json`.
     """
 
     models: Annotated[tuple[str, ...], Option(argument=True, repeated=True, places=EVERYWHERE)] = ()
@@ -191,7 +191,7 @@ class BenchOptions(msgspec.Struct, frozen=True, kw_only=True):
     ] = None
 
     def with_defaults(self, *, host: bool, emulated: bool = False) -> BenchOptions:
-        """The same options with the defaults of a target where nothing was asked."""
+        """Return these options with the target's defaults where the user gave no value."""
         taken = {
             one.field: one.option.default_of(host=host, emulated=emulated)
             for one in OPTIONS
@@ -201,12 +201,12 @@ class BenchOptions(msgspec.Struct, frozen=True, kw_only=True):
             self, **{name: value for name, value in taken.items() if value is not None}
         )
         if self.min_s is None and made.min_s is not None and made.max_s is not None:
-            # Who asks for a short process does not have to say so twice.
+            # A shorter `max_s` alone is enough to shorten a process.
             made = msgspec.structs.replace(made, min_s=min(made.min_s, made.max_s))
         return made
 
     def check_place(self, place: Place) -> None:
-        """Refuse what a place does not have. Raises UsageError that names the option."""
+        """Raise UsageError, naming the option, where an option does not apply to this kind of bench."""
         for one in OPTIONS:
             if place not in one.option.places and getattr(self, one.field) != one.default:
                 name = one.name
@@ -219,13 +219,13 @@ class BenchOptions(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class FieldOption(msgspec.Struct, frozen=True, kw_only=True):
-    """One option with what its field says.
+    """One option together with its field's properties.
 
     Attributes:
-        field: The field's name in `BenchOptions`.
-        name: The option's name on the command line without its dashes, and in a configuration.
-        type: The field's annotation.
-        default: The field's.
+        field: Name of the field in `BenchOptions`.
+        name: Name of the option on the command line, without dashes, and in a configuration.
+        type: Type annotation of the field.
+        default: Default value of the field.
     """
 
     field: str

@@ -1,4 +1,4 @@
-"""The record of a device, as probed."""
+"""Record of a device, as edgekit probed it."""
 
 from __future__ import annotations
 
@@ -9,11 +9,11 @@ import msgspec
 
 
 class Cluster(msgspec.Struct, frozen=True, kw_only=True):
-    """Cores of one maximum frequency.
+    """Cores that have one maximum frequency.
 
     Attributes:
-        cores: Core numbers.
-        max_frequency_khz: As the kernel says; None where it does not.
+        cores: Numbers of the cores.
+        max_frequency_khz: Maximum frequency by the kernel, kHz; None where the kernel does not tell.
         part: CPU part number of /proc/cpuinfo, e.g. `0xd0b` (Cortex-A76).
     """
 
@@ -26,9 +26,9 @@ class Gpu(msgspec.Struct, frozen=True, kw_only=True):
     """The GPU that an engine computed on, as CUDA's driver describes it.
 
     Attributes:
-        uuid: As NVML and nvidia-smi know it.
-        compute_capability: `7.0` is a V100.
-        cuda_version: The newest CUDA that the driver supports.
+        uuid: UUID that NVML and nvidia-smi use for the GPU.
+        compute_capability: CUDA compute capability, e.g. `7.0` for a V100.
+        cuda_version: Newest CUDA version that the driver supports.
     """
 
     name: str
@@ -38,7 +38,7 @@ class Gpu(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Battery(msgspec.Struct, frozen=True, kw_only=True):
-    """Battery state; each value None where it cannot be read."""
+    """Battery state; a value is None where it cannot be read."""
 
     level_percent: int | None = None
     temperature_celsius: float | None = None
@@ -54,18 +54,18 @@ class DeviceInfo(msgspec.Struct, frozen=True, kw_only=True):
         serial: Serial or address, which `--device` takes.
         state: `device`, `offline`, `unauthorized`, ...
         soc: SoC name, e.g. `SM8150`.
-        machine_id: What tells this machine from others of its model, as a hash (`hash_machine_id`); None
-            where the machine tells nothing of that kind.
-        abi: `arm64-v8a`, `x86_64`, `aarch64`, ...
+        machine_id: Hash that distinguishes this machine from others of its model (`hash_machine_id`); None
+            where the machine has no number of its own.
+        abi: Main ABI: `arm64-v8a`, `x86_64`, `aarch64`, ...
         abis: Every ABI that the device runs.
-        microcode: Revision of the CPU's microcode, on hosts that have one.
+        microcode: Revision of the CPU's microcode; hosts only.
         os: `Android 13 (SDK 33)` or a Linux distribution.
-        clusters: Slowest first; `big` is every core but the slowest cluster's.
-        features: CPU features of /proc/cpuinfo that all cores have.
-        emulated: True on the virtual device: its latency is not a phone's.
-        temperatures_celsius: By zone.
-        runtimes: Versions of the engines that edgekit has pushed there, by name.
-        libraries: On hosts, versions of the engines' packages and of the libraries below them.
+        clusters: Clusters of cores, slowest first; all but the slowest count as `big`.
+        features: CPU features in /proc/cpuinfo that all cores share.
+        emulated: True on the virtual device, whose latency says nothing about a phone's.
+        temperatures_celsius: Temperatures by thermal zone, degrees Celsius.
+        runtimes: Versions of the engines that edgekit has pushed to the device, by engine.
+        libraries: Versions of the engines' packages and the libraries below them; hosts only.
     """
 
     serial: str
@@ -96,7 +96,7 @@ class DeviceInfo(msgspec.Struct, frozen=True, kw_only=True):
 
     @property
     def big_cores(self) -> tuple[int, ...]:
-        """Every core but the slowest cluster's; all of them where there is one cluster."""
+        """Cores of all clusters but the slowest; all cores where there is one cluster."""
         clusters = self.clusters[1:] or self.clusters
         return tuple(sorted(core for cluster in clusters for core in cluster.cores))
 
@@ -105,13 +105,13 @@ class DeviceInfo(msgspec.Struct, frozen=True, kw_only=True):
         return tuple(sorted(self.clusters[0].cores)) if self.clusters else ()
 
     def differs_from(self, other: DeviceInfo) -> str | None:
-        """Why another description is not this machine's; None where it is.
+        """Return why another description is of a different machine; None where both may be one machine.
 
-        Serials can be alike (`host`) and the same machine may be reached by two, so they count only where
+        Serials can be alike (`host`) and one machine can have two, so serials count only where
         nothing else tells the machines apart.
         """
         known = self.machine_id is not None and self.machine_id == other.machine_id
-        # A host's model is its name, which people change.
+        # Users rename hosts, so a host's model does not identify it.
         named = known and self.transport == other.transport == "local"
         for what, mine, theirs in (
             ("SoC", self.soc, other.soc),
@@ -125,9 +125,9 @@ class DeviceInfo(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def hash_machine_id(values: Iterable[str]) -> str | None:
-    """One name for the numbers that only one machine has; None where there are none.
+    """Hash the numbers that only one machine has; None where there are none.
 
-    Results are published, and machine-id(5) asks that it leaves the machine hashed only.
+    Results get published, and machine-id(5) asks to publish the machine id only as a hash.
     """
     said = [value.strip("\0 \n") for value in values]
     told = [value for value in said if value.strip("0-")]

@@ -1,4 +1,4 @@
-"""Seeded inputs of any type and rank, equal on every machine."""
+"""Seeded model inputs of any type and rank, equal on every machine."""
 
 from __future__ import annotations
 
@@ -16,13 +16,13 @@ GRAIN = 0.25
 
 
 def seeded_array(shape: tuple[int, ...], number: int) -> NDArray[np.float64]:
-    """Pseudo-random numbers of mean about 0 and deviation about 1; those of a picture are smooth.
+    """Return pseudo-random numbers of mean about 0 and deviation about 1; a picture's vary smoothly.
 
     White noise looks alike to a trained network whatever its seed; coarse patches do not.
 
     Args:
-        shape: Of one input without its batch; the last two sizes of three or more are a picture's.
-        number: The array depends on its shape and this number alone.
+        shape: Shape of one input without its batch; from rank 3 on the last two sizes are a picture's.
+        number: Seed; the array depends on its shape and this number alone.
     """
     import numpy
 
@@ -37,14 +37,14 @@ def seeded_array(shape: tuple[int, ...], number: int) -> NDArray[np.float64]:
 
 
 def seeded_feed(specs: Sequence[TensorSpec], number: int) -> list[NDArray[Any]]:
-    """An array for each input of a model; a free batch is 1.
+    """Return an array for each input of a model; a free batch size becomes 1.
 
-    Pictures of integers are spread over 0 to 255. Other integers are 0 or 1, which every table of
-    embeddings has, and floats of rank 1 and 2 lie about 1, as scale factors do.
+    Integer pictures are spread over 0 to 255. Other integers are 0 or 1, which every embedding table
+    contains, and floats of rank 1 and 2 lie about 1, as scale factors do.
 
     Args:
-        specs: The model's inputs; every size but the batch is known.
-        number: Feeds of different numbers differ.
+        specs: Input tensors of the model; every size but the batch is known.
+        number: Seed; different numbers give different feeds.
     """
     import numpy
 

@@ -1,4 +1,4 @@
-"""The result file of `bench`: raw samples, what was asked, what took effect, and the circumstances."""
+"""Result file of `bench`: raw samples, requested and effective settings, and the circumstances."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from edgekit.core.parity import Parity
 from edgekit.core.spec import Precision
 from edgekit.core.stats import median
 
-# Raised when a field is taken away or comes to mean something else; `result_versions` then learns the step.
+# To be increased when a field is removed or changes its meaning; `result_versions` then needs a new step.
 RESULT_SCHEMA_VERSION = 3
 
 LARGEST = 2**63 - 1
@@ -31,12 +31,12 @@ Timestamp = Annotated[
 
 
 def now() -> str:
-    """This moment as a `Timestamp`."""
+    """Return the present moment as a `Timestamp`."""
     return datetime.now(timezone.utc).isoformat(timespec="milliseconds")
 
 
 class Status(enum.Enum):
-    """How a point ended."""
+    """Outcome of a point."""
 
     DONE = "done"
     SKIPPED = "skipped"
@@ -45,7 +45,7 @@ class Status(enum.Enum):
 
 
 class Verdict(enum.Enum):
-    """Whether a figure may be believed; of several the first counts."""
+    """Reliability of a figure; where several apply, the first in this order counts."""
 
     UNVERIFIED = "unverified"
     THROTTLED = "throttled"
@@ -55,7 +55,7 @@ class Verdict(enum.Enum):
 
 
 class ArtifactRef(msgspec.Struct, frozen=True, kw_only=True):
-    """Which artifact a point ran."""
+    """Reference to the artifact that a point ran."""
 
     kind: str
     format: str
@@ -65,11 +65,11 @@ class ArtifactRef(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class CoreState(msgspec.Struct, frozen=True, kw_only=True):
-    """One core at one moment; None where it cannot be read.
+    """State of one core at one moment; None where it cannot be read.
 
     Attributes:
-        max_frequency_khz: The most that it may run at now; thermal drivers lower that.
-        throttle_count: Times that it was throttled since boot (x86 only).
+        max_frequency_khz: Highest frequency now allowed, kHz; thermal drivers lower it.
+        throttle_count: Number of times that the core was throttled since boot (x86 only).
     """
 
     core: Count
@@ -80,12 +80,12 @@ class CoreState(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class GpuState(msgspec.Struct, frozen=True, kw_only=True):
-    """One NVIDIA GPU at one moment, by NVML; None where it cannot be read.
+    """State of one NVIDIA GPU at one moment, read from NVML; None where it cannot be read.
 
     Attributes:
-        uuid: The one of `Gpu.uuid`.
-        throttle_reasons: What holds its clocks down now, in NVML's words, e.g. `hw_thermal_slowdown`.
-        utilization_percent: Share of the last sampling period in which anything computed on it.
+        uuid: UUID of the GPU, equal to `Gpu.uuid`.
+        throttle_reasons: NVML's reasons for lowered clocks, e.g. `hw_thermal_slowdown`.
+        utilization_percent: Share of NVML's last sampling period in which the GPU computed, per cent.
     """
 
     uuid: str | None = None
@@ -102,17 +102,17 @@ class GpuState(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Environment(msgspec.Struct, frozen=True, kw_only=True):
-    """The circumstances at one moment; what cannot be read is None.
+    """Circumstances at one moment; a value is None where it cannot be read.
 
     Attributes:
-        read_at: When.
-        load_1min: The system's load average over a minute.
-        steal_ticks: Time that a hypervisor took from this machine since boot, in clock ticks.
-        charging: Whether the battery is on its charger.
-        busy_processes: Names of other processes that used more than a tenth of a core since the reading
-            before; where there is none, on hosts, for a quarter of a second.
-        reference_ns: What a fixed workload takes now, on hosts.
-        gpus: This machine's, for points of GPU engines; None where NVML cannot be asked.
+        read_at: Time of the reading.
+        load_1min: System load average over one minute.
+        steal_ticks: Time that a hypervisor withheld from this machine since boot, clock ticks.
+        charging: True where the battery is on its charger.
+        busy_processes: Names of other processes that used more than a tenth of a core since the previous
+            reading, or on hosts without a previous reading during a quarter of a second.
+        reference_ns: Present time of a fixed workload, ns; hosts only.
+        gpus: States of this machine's GPUs, for points of GPU engines; None where NVML does not answer.
     """
 
     read_at: Timestamp | None = None
@@ -137,20 +137,21 @@ class ProcessRun(msgspec.Struct, frozen=True, kw_only=True):
 
     Attributes:
         samples_ns: Wall time of each inference on a steady clock, in order.
-        warmup_runs: Inferences thrown away before.
-        load_ns: From the start of loading the model to ready.
-        first_run_ns: The first inference.
-        cold_start_ns: From starting the process to its first answer: libraries, model, first inference.
-        peak_memory_bytes: Peak resident memory of the process, with all that timing needs.
-        cores_seen: Cores that the process's threads were observed on.
-        cpu_ns: CPU time of all threads over the timed inferences.
-        steady: The last two windows of the warm-up agreed; None where that was not looked at.
-        readings: The circumstances before and after the timed inferences, read by the process itself while
-            its cores were still at work.
-        reference_ns: A fixed workload beside this process, which tells the machine's drift from the model's.
-        gpu_states: The GPU that computed: before, again and again during, and after the timed inferences.
-        copy_in_ns: Copies of the input to the GPU, each until it is there; no sample holds one.
-        copy_out_ns: Copies of the output back.
+        warmup_runs: Number of untimed inferences before the samples.
+        load_ns: Time to load the model, ns.
+        first_run_ns: Time of the first inference, ns.
+        cold_start_ns: Time from starting the process to its first answer (libraries, model, inference), ns.
+        peak_memory_bytes: Peak resident memory of the process, including memory for the timing.
+        cores_seen: Numbers of the cores that the process's threads were observed on.
+        cpu_ns: CPU time of all threads during the timed inferences, ns.
+        steady: True where the last two windows of the warm-up agreed; None where this was not checked.
+        readings: Circumstances before and after the timed inferences, read by the runner itself while its
+            cores were still busy.
+        reference_ns: Time of a fixed workload beside this process, ns; it separates the machine's drift from
+            the model's.
+        gpu_states: States of the computing GPU before, repeatedly during, and after the timed inferences.
+        copy_in_ns: Times to copy the input to the GPU, ns each; samples exclude them.
+        copy_out_ns: Times to copy the output back from the GPU, ns each; samples exclude them.
     """
 
     samples_ns: tuple[Positive, ...]
@@ -171,11 +172,11 @@ class ProcessRun(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Startup(msgspec.Struct, frozen=True, kw_only=True):
-    """A fresh process that only starts and infers a few times: nothing is timed in it beside that.
+    """Fresh process for cold start and peak memory: it infers a few times and is otherwise not timed.
 
     Attributes:
-        cold_start_ns: As of a `ProcessRun`.
-        peak_memory_bytes: Peak resident memory of the process when it had inferred `inferences` times.
+        cold_start_ns: Time from starting the process to its first answer, ns.
+        peak_memory_bytes: Peak resident memory of the process after `inferences` inferences.
     """
 
     cold_start_ns: Count
@@ -187,11 +188,12 @@ class InstructionCount(msgspec.Struct, frozen=True, kw_only=True):
     """Exact instructions of one inference on the virtual device.
 
     Attributes:
-        total: All threads together.
-        main_thread: The thread that waits longest, which sets the pace; equals total for one thread.
-        spinning: Instructions of busy waiting, not in the two others.
-        inferences: Number of inferences counted; all gave these numbers within `spread`.
-        spread: Largest minus smallest over the smallest.
+        total: Instructions of all threads together.
+        main_thread: Instructions of the main thread, which waits for the others and so sets the pace; equals
+            `total` for one thread.
+        spinning: Instructions of busy waiting, which `total` and `main_thread` exclude.
+        inferences: Number of inferences counted; their counts agree within `spread`.
+        spread: Largest minus smallest count, over the smallest.
     """
 
     total: Positive
@@ -202,7 +204,7 @@ class InstructionCount(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class PointError(msgspec.Struct, frozen=True, kw_only=True):
-    """Why a point failed or was skipped."""
+    """Reason why a point failed or was skipped."""
 
     message: str
     hint: str | None = None
@@ -213,14 +215,14 @@ class Point(msgspec.Struct, frozen=True, kw_only=True):
     """One cell of a sweep.
 
     Attributes:
-        requested_repeats: The fewest timed inferences of each process; None in files that do not say.
-        requested_ci: The relative half-width of the 95 % interval that more processes were to reach.
-        gpu: What computed, for GPU engines.
-        layer_precisions: How many of its convolutions and matrix products the engine computes in each
-            precision, by its own account; empty where it does not tell.
-        startup: Cold start and memory in a process of their own, before the others; None on emulated targets.
-        spent_s: Seconds that its processes took altogether, from starting them to their end; what `bench
-            --target-ci` has left of `--max-secs` is counted by it.
+        requested_repeats: Minimum number of timed inferences of each process; None in files without it.
+        requested_ci: Relative half-width of the 95 % interval that further processes aimed at.
+        gpu: GPU that computed; for GPU engines.
+        layer_precisions: Number of convolutions and matrix products that the engine reports to compute in
+            each precision; empty where the engine does not report it.
+        startup: Cold start and memory in a separate process, run before the others; None on emulated targets.
+        spent_s: Time of all processes of the point from start to end, seconds; `bench --target-ci` subtracts
+            it from `--max-secs`.
     """
 
     model: str
@@ -254,30 +256,30 @@ class Point(msgspec.Struct, frozen=True, kw_only=True):
 
     @property
     def bare(self) -> Point:
-        """The point without its processes."""
+        """Return the point without its processes."""
         return msgspec.structs.replace(self, processes=())
 
     @property
     def samples_ns(self) -> list[int]:
-        """All samples of all processes."""
+        """All samples of all processes, ns."""
         return [sample for process in self.processes for sample in process.samples_ns]
 
     @property
     def latency_ns(self) -> float | None:
-        """The median of the processes' medians: processes differ by more than their samples say."""
+        """Median of the processes' medians, ns; processes differ by more than their samples suggest."""
         medians = [median(process.samples_ns) for process in self.processes if process.samples_ns]
         return median(medians) if medians else None
 
     @property
     def cold_start_ns(self) -> float | None:
-        """The median over all fresh processes, from starting one to its first answer."""
+        """Median time from starting a process to its first answer over all fresh processes, ns."""
         starts = [] if self.startup is None else [self.startup.cold_start_ns]
         starts += [one.cold_start_ns for one in self.processes if one.cold_start_ns is not None]
         return median(starts) if starts else None
 
     @property
     def peak_memory_bytes(self) -> int | None:
-        """Of the process of its own; in older files of the largest of those that were timed."""
+        """Peak memory of the startup process; in older files, the largest of the timed processes."""
         if self.startup is not None:
             return self.startup.peak_memory_bytes
         peaks = [one.peak_memory_bytes for one in self.processes if one.peak_memory_bytes is not None]
@@ -285,12 +287,12 @@ class Point(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Result(msgspec.Struct, frozen=True, kw_only=True):
-    """A whole sweep on one target: the document that `bench` writes.
+    """Document that `bench` writes: a whole sweep on one target.
 
     Attributes:
-        command: The command line, for people.
-        options: What `--resume` measures with: everything that was asked, with the target's defaults; None
-            in files of version 2 and in those that the app wrote.
+        command: Command line of the bench, for people.
+        options: Options including the target's defaults, which `--resume` measures with; None in files of
+            version 2 and in files that the app wrote.
     """
 
     schema_version: int = RESULT_SCHEMA_VERSION

@@ -1,4 +1,4 @@
-"""When two outputs of one model count as the same."""
+"""Comparison of two outputs of one model within a tolerance."""
 
 from __future__ import annotations
 
@@ -15,24 +15,24 @@ if TYPE_CHECKING:
 
 # Largest error relative to the reference output's range. int8 is judged by Top-1 agreement alone.
 MAX_RELATIVE_ERROR = {Precision.FP32: 1e-4, Precision.FP16: 1e-2, Precision.BF16: 5e-2, Precision.INT8: None}
-# int8 kernels against the float arithmetic that simulates them, on pictures of the kind that they were
-# calibrated for: 9e-4 was seen on PPLCNet_x1_0_doc_ori.
+# Tolerance for int8 kernels against float arithmetic that simulates them, on pictures like the
+# calibration pictures: 9e-4 was seen on PPLCNet_x1_0_doc_ori.
 MAX_SIMULATION_ERROR = 1e-2
 MIN_TOP1_AGREEMENT = {Precision.FP32: 1.0, Precision.FP16: 1.0, Precision.BF16: 0.9, Precision.INT8: 0.9}
 
 
 class Parity(msgspec.Struct, frozen=True, kw_only=True):
-    """How close outputs came to a reference over several inputs.
+    """Agreement of outputs with a reference over several inputs.
 
     Attributes:
-        reference: What was compared against, e.g. `paddle`.
+        reference: Name of the reference, e.g. `paddle`.
         inputs: Number of inputs compared.
-        max_relative_error: Largest absolute error over the range of the reference output of that input;
-            None where an output is not finite.
+        max_relative_error: Largest absolute error over the range of that input's reference output; None where
+            an output is not finite.
         top1_agreement: Share of inputs with the same highest class, 0 to 1.
-        outputs_differ: The outputs are not one constant for all inputs.
-        passed: Within the tolerance of its precision.
-        reason: What failed, None where it passed.
+        outputs_differ: True where the outputs vary between inputs.
+        passed: True where the error is within the precision's tolerance.
+        reason: Reason of a failure; None where the comparison passed.
     """
 
     reference: str
@@ -53,15 +53,15 @@ def compare(
     tolerance: float | None = None,
     scores: bool = True,
 ) -> Parity:
-    """Judge outputs against a reference, row by row.
+    """Compare outputs with a reference, row by row.
 
     Args:
-        outputs: One row of numbers an input, float[N][C]; numpy arrays will do.
-        reference: The reference's rows, float[N][C].
-        precision: Decides the tolerance.
-        reference_name: Stored with the result.
-        tolerance: Largest relative error; None takes that of the precision.
-        scores: The numbers are scores of classes, whose order counts.
+        outputs: One row of numbers an input, float[N][C]; numpy arrays are accepted.
+        reference: Rows of the reference, float[N][C].
+        precision: Precision that determines the tolerance.
+        reference_name: Name of the reference, stored in the result.
+        tolerance: Largest relative error; None for the precision's default tolerance.
+        scores: True where the numbers are class scores, so that their order counts.
     """
     import numpy
 
@@ -78,7 +78,7 @@ def compare(
             agreeing += 1
             continue
         error = float(numpy.abs(row - wanted).max())
-        # Of a row whose numbers are all the same, the size of that number.
+        # Where all numbers of a row are equal, their magnitude takes the place of the range.
         span = float(wanted.max() - wanted.min()) or float(numpy.abs(wanted).max())
         if not math.isfinite(error):
             worst = None

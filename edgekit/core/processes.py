@@ -1,4 +1,4 @@
-"""Which processes used the processor between two looks at /proc/PID/stat (proc(5))."""
+"""Processes that used the CPU between two readings of /proc/PID/stat (proc(5))."""
 
 from __future__ import annotations
 
@@ -8,9 +8,9 @@ from typing import NamedTuple
 
 # USER_HZ is 100 on every Linux that edgekit runs on.
 TICKS_PER_S = 100
-# The share of one core from which a process counts as busy.
+# A process that used at least this share of one core counts as busy.
 BUSY_SHARE = 0.1
-# Takes over whoever's parent has ended, edgekit's own runners among them.
+# The process with this number adopts orphans, among them edgekit's own runners.
 INIT = 1
 
 
@@ -18,9 +18,9 @@ class Spent(NamedTuple):
     """User and system time of one process, in clock ticks.
 
     Attributes:
-        own: Its threads'.
-        reaped: Of its children that have ended, theirs included.
-        parent: The number of its parent.
+        own: Time of the process's own threads.
+        reaped: Time of its ended children, including the ended children of those.
+        parent: Process number of the parent.
     """
 
     own: int
@@ -32,10 +32,10 @@ Ticks = Mapping[tuple[int, str], Spent]
 
 
 def parse_ticks(text: str) -> dict[tuple[int, str], Spent]:
-    """What processes spent, by number and name, from `stat` files one after the other."""
+    """Return the time each process used, by number and name, from concatenated `stat` files."""
     ticks = {}
     for line in text.splitlines():
-        # A name may hold anything, brackets included; the last one ends it.
+        # A process name may contain brackets; the last bracket ends it.
         head, _, rest = line.rpartition(")")
         number, _, name = head.partition(" (")
         fields = rest.split()
@@ -47,10 +47,10 @@ def parse_ticks(text: str) -> dict[tuple[int, str], Spent]:
 
 
 class ProcessWatch:
-    """Names of the processes that were busy since the look before.
+    """Finds the processes that were busy since the previous reading.
 
     Args:
-        clock: Seconds, steady.
+        clock: Function that returns a steady time in seconds.
     """
 
     def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
@@ -62,20 +62,20 @@ class ProcessWatch:
         return self._before is not None
 
     def look(self, ticks: Ticks, *, own: frozenset[str] = frozenset()) -> tuple[str, ...] | None:
-        """Busy names, sorted; None at the first look.
+        """Return the sorted names of busy processes; None at the first reading.
 
-        Short processes that came and went between two looks count as their parent's, which reaped them.
+        A short process that started and ended between two readings counts towards the parent that reaped it.
 
         Args:
-            ticks: What `parse_ticks` says now.
-            own: Names that do not count.
+            ticks: Present result of `parse_ticks`.
+            own: Process names to leave out.
         """
         now = self._clock()
         before, self._before = self._before, (now, ticks)
         if before is None:
             return None
         limit = BUSY_SHARE * TICKS_PER_S * (now - before[0])
-        # By number alone: the kernel's workers take the name of what they work at.
+        # Match by number alone: kernel workers change their names with their work.
         earlier = {number: spent for (number, _), spent in before[1].items()}
         known = _known_of_ended(earlier, {number for number, _ in ticks})
         busy = {
@@ -87,7 +87,7 @@ class ProcessWatch:
 
 
 def _known_of_ended(earlier: Mapping[int, Spent], present: set[int]) -> dict[int, int]:
-    """By parent, what its children that have ended since had spent at the look before."""
+    """Return, by parent, the time at the previous reading of its children that have ended since."""
     known: dict[int, int] = {}
     for number, spent in earlier.items():
         if number not in present:
@@ -96,8 +96,8 @@ def _known_of_ended(earlier: Mapping[int, Spent], present: set[int]) -> dict[int
 
 
 def _used(number: int, spent: Spent, earlier: Spent | None, known_of_ended: int) -> int:
-    """Ticks of a process since the look before, with what short children of it took."""
-    # What was not there before, or has less than was there under its number, has started since.
+    """Return the ticks of a process since the previous reading, including its short-lived children."""
+    # A new number, or fewer ticks under a known number, means a process that started since.
     if earlier is None or spent.own < earlier.own:
         earlier = Spent(0)
     reaped = 0 if number == INIT else spent.reaped - earlier.reaped - known_of_ended

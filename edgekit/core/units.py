@@ -1,4 +1,4 @@
-"""Units at the edge: values are stored in ns and bytes and turned into words here."""
+"""Display of values that are stored in ns and bytes."""
 
 from __future__ import annotations
 
@@ -7,12 +7,12 @@ NS_PER_S = 1_000_000_000
 
 
 def format_ms(ns: float) -> str:
-    """Nanoseconds as milliseconds with the two decimals that the published tables have."""
+    """Format nanoseconds as milliseconds with two decimals, like the published tables."""
     return f"{ns / NS_PER_MS:.2f}"
 
 
 def format_bytes(count: int) -> str:
-    """`812 B`, `9.6 kB`, `3.1 MB`: decimal units, as file managers and registries show them."""
+    """Format bytes as `812 B`, `9.6 kB` or `3.1 MB`, in decimal units as file managers and registries do."""
     value = float(count)
     for unit in ("B", "kB", "MB", "GB"):
         if value < 1000 or unit == "GB":
@@ -22,7 +22,7 @@ def format_bytes(count: int) -> str:
 
 
 def format_count(count: float) -> str:
-    """`58.6 M` for instruction counts, parameters and FLOPs."""
+    """Format instruction counts, parameters and FLOPs as `58.6 M`."""
     value = float(count)
     for unit in ("", " k", " M", " G"):
         if value < 1000 or unit == " G":
@@ -32,7 +32,7 @@ def format_count(count: float) -> str:
 
 
 def parse_percentage(text: str) -> float | None:
-    """`3%` as 0.03; None for what has no sign or is not between nothing and ten times as much."""
+    """Parse `3%` as 0.03; None where the sign is missing or the share is not between 0 and 10."""
     number, sign, rest = text.strip().partition("%")
     try:
         share = float(number) / 100
