@@ -1,7 +1,7 @@
-"""Archives of other people, read with limits: plain files inside, small headers, bounded sizes.
+"""Read archives from outside within limits: plain files, small headers, bounded sizes.
 
-An archive can claim anything: a header of gigabytes that is read into memory, a file that unpacks to a
-thousand times its size, a path outside. Each reader here stops before it has done what the archive asks for.
+An archive can claim anything: a header of gigabytes that would be read into memory, a file that unpacks to a
+thousand times its size, a path outside. Each reader here stops before it does such a thing.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ MAX_MEMBERS = 1000
 MAX_ZIP_MEMBERS = 10_000
 MAX_UNPACKED_BYTES = 4 * GIGABYTE
 MAX_HEADER_BYTES = MEGABYTE
-# Long names and extended headers: tarfile reads them into memory, whatever size they claim.
+# tarfile reads long names and extended headers into memory, whatever size they claim.
 HEADER_TYPES = (
     tarfile.GNUTYPE_LONGNAME,
     tarfile.GNUTYPE_LONGLINK,
@@ -31,11 +31,11 @@ HEADER_TYPES = (
 
 
 class ArchiveError(Exception):
-    """An archive is damaged or dangerous; the text says why, for the caller's own error."""
+    """An archive is damaged or dangerous; the text gives the reason for the caller's own error."""
 
 
 class TarFile:
-    """One plain file of a tar: its path inside, its size unpacked in bytes, and its content."""
+    """One plain file of a tar: its path inside, its unpacked size in bytes, and its content."""
 
     def __init__(self, archive: tarfile.TarFile, member: tarfile.TarInfo) -> None:
         self.path = PurePosixPath(member.name)
@@ -44,7 +44,7 @@ class TarFile:
         self._member = member
 
     def write_to(self, target: Path) -> None:
-        """Write the content to a file; its directories are made. Raises ArchiveError, OSError."""
+        """Write the content to a file and make its directories. Raises ArchiveError, OSError."""
         reader = self._archive.extractfile(self._member)
         assert reader is not None
         target.parent.mkdir(parents=True, exist_ok=True)
@@ -58,15 +58,15 @@ def tar_files(
     wanted: Callable[[PurePosixPath], bool] = lambda inside: True,
     most_bytes: int = MAX_UNPACKED_BYTES,
 ) -> Iterator[TarFile]:
-    """Plain files of a tar, compressed or not, in order; each is written while it is the current one.
+    """Yield the plain files of a tar, compressed or not, in order; write each before taking the next.
 
     Args:
-        path: The archive.
-        wanted: Whether a path inside is wanted; other members are passed over, whatever they are.
-        most_bytes: Limit on the sum of unpacked sizes; a sparse file counts by the size that it unpacks to.
+        path: Path of the archive.
+        wanted: Returns whether a path inside is wanted; other members are skipped, whatever they are.
+        most_bytes: Limit on the sum of unpacked sizes; a sparse file counts with its unpacked size.
 
     Raises:
-        ArchiveError: It is damaged, a member lies outside of it, or it exceeds a limit.
+        ArchiveError: The archive is damaged, has a member outside of itself, or exceeds a limit.
         InputError: `path` is no plain file.
     """
     check_plain_file(path, "the archive")
@@ -100,10 +100,10 @@ def tar_files(
 
 @contextlib.contextmanager
 def open_zip(path: Path) -> Iterator[ZipFiles]:
-    """A ZIP file, e.g. a wheel.
+    """Open a ZIP file, e.g. a wheel.
 
     Raises:
-        ArchiveError: It is damaged or has too many members.
+        ArchiveError: The archive is damaged or has too many members.
         InputError: `path` is no plain file.
     """
     check_plain_file(path, "the archive")
@@ -117,7 +117,7 @@ def open_zip(path: Path) -> Iterator[ZipFiles]:
 
 
 class ZipFiles:
-    """The members of an open ZIP file."""
+    """Members of an open ZIP file."""
 
     def __init__(self, archive: zipfile.ZipFile) -> None:
         self._archive = archive
@@ -139,7 +139,7 @@ class ZipFiles:
 
 
 class _Member(tarfile.TarInfo):
-    """A member whose headers are small; `_proc_member` is where tarfile reads those before a file."""
+    """Member with a small header; tarfile reads the headers before a file in `_proc_member`."""
 
     def _proc_member(self, archive: tarfile.TarFile) -> tarfile.TarInfo:
         if self.type in HEADER_TYPES and not 0 <= self.size <= MAX_HEADER_BYTES:
@@ -160,7 +160,7 @@ def _shown(size_bytes: int) -> str:
 
 
 def _copy(reader: IO[bytes], writer: IO[bytes], size_bytes: int, name: str) -> None:
-    """Copy exactly `size_bytes`; content that is shorter or longer than its header says is an error."""
+    """Copy exactly `size_bytes`; raise ArchiveError where the content has another length."""
     left = size_bytes
     while chunk := _read(reader, name):
         left -= len(chunk)

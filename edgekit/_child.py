@@ -1,9 +1,9 @@
-"""How every Python child of edgekit begins: `python -E _child.py PATHS MODULE [ARGUMENT]…`.
+"""Start of every Python child of edgekit: `python -E _child.py PATHS MODULE [ARGUMENT]…`.
 
 MODULE is a module's name or the absolute path of a program.
 
 `python -m` and `python -c` put the user's directory first on the path, and PYTHONPATH puts its own before the
-standard library: a `json.py` that lies there would run in the place of the real one.
+standard library: a `json.py` in such a directory would replace the standard library's.
 """
 
 import os
@@ -11,7 +11,7 @@ import sys
 
 
 def _load_package(directory: str) -> None:
-    """Make `edgekit` the package in `directory`, whatever else the path has of that name."""
+    """Make the package in `directory` be `edgekit`, whatever else on the path has this name."""
     from importlib.util import module_from_spec, spec_from_file_location
 
     start = os.path.join(directory, "__init__.py")
@@ -22,9 +22,9 @@ def _load_package(directory: str) -> None:
 
 
 def main() -> None:
-    """Run the module; PATHS, separated by colons, are looked into last."""
+    """Run the module; PATHS, separated by colons, go to the end of the path."""
     here = os.path.dirname(os.path.abspath(__file__))
-    del sys.path[0]  # this file's directory, where edgekit's modules lie under other names
+    del sys.path[0]  # this file's directory, in which edgekit's modules have other names
     _, paths, module, *arguments = sys.argv
     sys.path += [path for path in paths.split(os.pathsep) if path and path not in sys.path]
     _load_package(here)

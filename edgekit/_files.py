@@ -1,4 +1,4 @@
-"""Files written whole or not at all, hashes and locks."""
+"""Files written completely or not at all, hashes and locks."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from edgekit.errors import InputError, OutputError
 MEGABYTE = 1 << 20
 GIGABYTE = 1 << 30
 CHUNK_BYTES = MEGABYTE
-# The largest file that is read into memory, by kind: `read_bytes` refuses larger ones unread.
+# Size limits of files that are read into memory, by kind; `read_bytes` refuses larger ones unread.
 TEXT_BYTES = 32 * MEGABYTE  # cards, manifests, configurations, labels
 PICTURE_BYTES = 256 * MEGABYTE
 RESULT_BYTES = 512 * MEGABYTE
@@ -26,11 +26,11 @@ MODEL_BYTES = 2 * GIGABYTE  # weights and programs
 
 
 def sha256_file(path: Path) -> str:
-    """Hex digest of a plain file's content.
+    """Return the SHA-256 of a plain file's content, hex.
 
     Raises:
-        InputError: It is no plain file.
-        OSError: It cannot be read.
+        InputError: The path is no plain file.
+        OSError: The file cannot be read.
     """
     digest = hashlib.sha256()
     with open_plain_file(path, "the file") as file:
@@ -43,13 +43,14 @@ def read_bytes(path: Path, what: str, *, hint: str | None = None, most_bytes: in
     """Read a plain file.
 
     Args:
-        path: The file.
-        what: Its kind for messages, e.g. `the manifest`.
-        hint: What the user can do where it cannot be read.
+        path: Path of the file.
+        what: Kind of the file for messages, e.g. `the manifest`.
+        hint: Advice for the user where the file cannot be read.
         most_bytes: One of the limits of this module.
 
     Raises:
-        InputError: It cannot be read, is no plain file (a FIFO or device may never end), or is too large.
+        InputError: The file cannot be read, is no plain file (a FIFO or device may never end), or is too
+            large.
     """
     try:
         with open_plain_file(path, what, hint=hint) as file:
@@ -62,11 +63,11 @@ def read_bytes(path: Path, what: str, *, hint: str | None = None, most_bytes: in
 
 
 def open_plain_file(path: Path, what: str, *, hint: str | None = None) -> BinaryIO:
-    """Open a plain file for reading; FIFOs, sockets, devices and directories are refused without waiting.
+    """Open a plain file for reading; refuse FIFOs, sockets, devices and directories without waiting.
 
     Raises:
-        InputError: It is no plain file.
-        OSError: It cannot be opened.
+        InputError: The path is no plain file.
+        OSError: The file cannot be opened.
     """
     # Without O_NONBLOCK opening a FIFO waits for a writer.
     handle = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)
@@ -81,10 +82,10 @@ def open_plain_file(path: Path, what: str, *, hint: str | None = None) -> Binary
 def check_plain_file(
     path: Path, what: str, *, hint: str | None = None, most_bytes: int | None = None
 ) -> None:
-    """Refuse a path that is no plain file or too large, before it is hashed, or opened by another library.
+    """Refuse a path that is no plain file or too large, before it is hashed or opened by another library.
 
     Raises:
-        InputError: It does not exist, is no plain file, or is larger than `most_bytes`.
+        InputError: The file does not exist, is no plain file, or is larger than `most_bytes`.
     """
     try:
         found = path.stat()
@@ -117,7 +118,7 @@ def _require_plain(mode: int, path: Path, what: str, hint: str | None) -> None:
 
 
 def output_error(path: Path, error: OSError) -> OutputError:
-    """The error for a failed write: what it was, and the remedy for a full or read-only place."""
+    """Return the error for a failed write, with the remedy for a full or read-only place."""
     hint = {
         errno.ENOSPC: f"free space on the file system of {path}, or write elsewhere with -o",
         errno.EDQUOT: f"free space within your quota on the file system of {path}",
@@ -131,18 +132,18 @@ def output_error(path: Path, error: OSError) -> OutputError:
 
 @contextlib.contextmanager
 def atomic_file(path: Path) -> Iterator[Path]:
-    """A temporary path beside `path` to write to; it takes `path`'s place when the block ends well.
+    """Yield a temporary path beside `path` to write to; it replaces `path` where the block succeeds.
 
     The temporary file is made durable before the rename and removed where the block fails, so `path`
-    is the old file or the whole new one at any moment, SIGKILL included (which may leave a hidden
-    `.NAME.*.part` behind; `remove_stale_parts` clears these).
+    is the old file or the complete new one at any moment, SIGKILL included (which may leave a hidden
+    `.NAME.*.part` behind; `remove_stale_parts` deletes these).
 
     Raises:
         OutputError: The place cannot be written (no space, no permission).
     """
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        # Not mkstemp, whose files nobody else can read; the kernel takes the umask off these bits.
+        # mkstemp would make files that nobody else can read; here the kernel applies the umask.
         temporary = path.with_name(f".{path.name}.{os.urandom(6).hex()}.part")
         os.close(os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o666))
     except OSError as error:
@@ -162,7 +163,7 @@ def atomic_file(path: Path) -> Iterator[Path]:
 
 
 def write_atomic(path: Path, content: bytes | str) -> None:
-    """Write a whole file or leave the old one."""
+    """Write a complete file or leave the old one."""
     data = content.encode() if isinstance(content, str) else content
     with atomic_file(path) as temporary:
         temporary.write_bytes(data)
@@ -170,7 +171,7 @@ def write_atomic(path: Path, content: bytes | str) -> None:
 
 @contextlib.contextmanager
 def new_directory(place: Path) -> Iterator[Path]:
-    """An empty directory that takes the place of `place` where the block ends well; old or new, never half.
+    """Yield an empty directory that replaces `place` where the block succeeds; old or new, never a mixture.
 
     Other files in its temporary parent are deleted at the end.
     """
@@ -187,7 +188,7 @@ def new_directory(place: Path) -> Iterator[Path]:
 
 
 def remove_stale_parts(directory: Path) -> None:
-    """Remove what a killed writer left; call it while holding the directory's lock."""
+    """Delete temporary files of a killed writer; call it while holding the directory's lock."""
     for part in directory.glob(".*.part"):
         with contextlib.suppress(OSError):
             part.unlink()
@@ -195,9 +196,9 @@ def remove_stale_parts(directory: Path) -> None:
 
 @contextlib.contextmanager
 def locked(path: Path, what: str, *, timeout_s: float = 600.0) -> Iterator[None]:
-    """Hold a lock file; the second process waits, and says after `timeout_s` who has it.
+    """Hold a lock file; a second process waits, and after `timeout_s` raises an error that names the holder.
 
-    The lock is the kernel's (released however its holder ends); the holder's pid stands beside it.
+    The kernel releases the lock however its holder ends; the file contains the holder's process id.
     """
     from filelock import FileLock, Timeout
 

@@ -1,4 +1,4 @@
-"""Child processes: the only module that imports subprocess.
+"""Child processes; the only module that imports subprocess.
 
 Commands are argument lists, never shell strings. Every wait has a timeout; a child that overruns is
 killed with everything it started (each child leads a process group of its own).
@@ -25,14 +25,14 @@ from edgekit.errors import ToolError
 logger = logging.getLogger("edgekit.process")
 
 KILL_GRACE_S = 2.0
-# What a pipe holds: a larger buffer would be mapped and unmapped for every line.
+# Capacity of a pipe: a larger buffer would be mapped and unmapped for every line.
 PIPE_BYTES = 1 << 16
 CHILD = Path(__file__).with_name("_child.py")
 
 
 @dataclass(frozen=True, kw_only=True)
 class Completed:
-    """What a finished child left: decoded output and its exit code (negative: killed by that signal)."""
+    """Result of a finished child: decoded output and exit code (negative: killed by that signal)."""
 
     argv: tuple[str, ...]
     exit_code: int
@@ -51,14 +51,14 @@ class Completed:
 
 
 def own_python(module: str, *arguments: str | Path) -> list[str | Path]:
-    """The command line that runs a module as a program in this Python, with this edgekit.
+    """Return the command line that runs a module as a program in this Python, with this edgekit.
 
-    Not by `-m`: that would put the user's directory, and a paddle.py in it, before everything installed. What
-    only this process's path has, from PYTHONPATH or otherwise, is looked into last.
+    It avoids `-m`, which would put the user's directory, and a paddle.py in it, before installed packages.
+    Entries that only this process's path has, from PYTHONPATH or otherwise, come last.
 
     Args:
-        module: Its name, or the absolute path of a directory with a `__main__.py`.
-        arguments: The program's.
+        module: Name of the module, or the absolute path of a directory with a `__main__.py`.
+        arguments: Arguments of the program.
     """
     own = tuple(f"{prefix}{os.sep}" for prefix in (sys.prefix, sys.base_prefix))
     others = (Path(entry) for entry in sys.path if not entry.startswith(own))
@@ -67,7 +67,7 @@ def own_python(module: str, *arguments: str | Path) -> list[str | Path]:
 
 
 def child_environment(extra: Mapping[str, str | None] | None = None) -> dict[str, str]:
-    """The environment for a child: this one's, with `extra` set (a value of None removes a name)."""
+    """Return this process's environment with `extra` set (a value of None removes a name)."""
     environment = dict(os.environ)
     for name, value in (extra or {}).items():
         if value is None:
@@ -78,7 +78,7 @@ def child_environment(extra: Mapping[str, str | None] | None = None) -> dict[str
 
 
 def describe_exit(exit_code: int) -> str:
-    """`exit code 3`, or `killed by SIGSEGV` for a child that a signal ended."""
+    """Format an exit code as `exit code 3`, or `killed by SIGSEGV` for a child that a signal ended."""
     if exit_code < 0:
         try:
             return f"killed by {signal.Signals(-exit_code).name}"
@@ -95,11 +95,11 @@ def run(
     cwd: Path | None = None,
     input_text: str | None = None,
 ) -> Completed:
-    """Run a command to its end and return what it said; a non-zero exit is the caller's to judge.
+    """Run a command to its end and return its output; the caller judges a non-zero exit code.
 
     Raises:
         ToolError: The program does not exist or cannot be executed, or it overran `timeout_s` (it and
-            what it started are dead by then).
+            the processes it started are dead by then).
     """
     words = tuple(str(word) for word in argv)
     logger.info("+ %s", shlex.join(words))
@@ -162,17 +162,17 @@ def run_on_files(
     stdout_path: Path | None = None,
     on_read: Callable[[int], None] | None = None,
 ) -> Completed:
-    """Run a command between two files, without its bytes passing through this process.
+    """Run a command that reads and writes files, without passing the bytes through this process.
 
     Args:
         argv: The command.
-        timeout_s: It is killed after this.
-        stdin_path: What it reads; nothing where None.
-        stdout_path: Where it writes; `stdout` of the answer is empty then.
+        timeout_s: Seconds until the command is killed.
+        stdin_path: File for stdin; None for no input.
+        stdout_path: File for stdout; `stdout` of the result is then empty.
         on_read: Called with the number of bytes that the command has read since the last call.
 
     Raises:
-        ToolError: As `run`.
+        ToolError: The program cannot be executed, or overran `timeout_s`.
         OSError: A file cannot be opened.
     """
     words = tuple(str(word) for word in argv)
@@ -219,7 +219,7 @@ def run_on_files(
 
 
 def kill_group(child: subprocess.Popen[bytes]) -> None:
-    """Kill a child and everything in its process group, and reap it."""
+    """Kill a child and all processes of its group, and reap it."""
     try:
         os.killpg(child.pid, signal.SIGKILL)
     except (ProcessLookupError, PermissionError):
@@ -231,16 +231,16 @@ def kill_group(child: subprocess.Popen[bytes]) -> None:
 
 
 class LineChild:
-    """A child that is spoken to in lines: one goes in, one comes back, each with a timeout.
+    """Child that answers each line with a line, each within a timeout.
 
     Args:
         argv: The command.
         stderr_path: File for its stderr; None for a temporary one without a name.
         env: Changes to the environment, as `child_environment` takes them.
-        cwd: Its directory; None for this process's.
+        cwd: Working directory of the child; None for this process's.
 
     Raises:
-        ToolError: It cannot be started.
+        ToolError: The child cannot be started.
     """
 
     def __init__(
@@ -278,7 +278,7 @@ class LineChild:
         self._stdin.flush()
 
     def read_line(self, timeout_s: float) -> str | None:
-        """The next line of stdout without its end; None when stdout is closed. Raises TimeoutError."""
+        """Return the next line of stdout without its end; None when stdout is closed. Raises TimeoutError."""
         deadline = time.monotonic() + timeout_s
         while True:
             end = self._buffer.find(b"\n")
@@ -294,7 +294,7 @@ class LineChild:
             self._buffer += data
 
     def unfinished_line(self) -> str:
-        """What stdout ended with after its last line break, once `read_line` has returned None."""
+        """Return the text after stdout's last line break, once `read_line` has returned None."""
         return self._buffer.decode(errors="replace")
 
     def end_stdin(self) -> None:
@@ -303,7 +303,7 @@ class LineChild:
             self._stdin.close()
 
     def wait_for_end(self, timeout_s: float) -> bool:
-        """End stdin and wait; whether the child ended by itself in that time."""
+        """End stdin and wait; return whether the child ended by itself in that time."""
         self.end_stdin()
         try:
             self._child.wait(timeout_s)
@@ -312,7 +312,7 @@ class LineChild:
         return True
 
     def close(self, timeout_s: float = 10.0) -> int:
-        """End stdin, wait for the child's own end, kill it where that takes too long; its exit code."""
+        """End stdin, wait for the child to end, kill it after the timeout; return its exit code."""
         with contextlib.suppress(BrokenPipeError):
             self._stdin.close()
         try:
@@ -333,16 +333,16 @@ class LineChild:
         self._stderr.close()
 
     def stderr_text(self) -> str:
-        """Text that the child has written to stderr so far."""
+        """Return the text that the child has written to stderr so far."""
         if self._said is not None:
             return self._said
-        # The child shares the file's offset, which stays where it is.
+        # The child shares the file's offset, so reading must not move it.
         handle = self._stderr.fileno()
         return os.pread(handle, os.fstat(handle).st_size, 0).decode(errors="replace")
 
 
 def start_daemon(argv: Sequence[str | Path], *, log_path: Path) -> int:
-    """Start a program that outlives this one, its output in `log_path`; returns its process id."""
+    """Start a program that outlives this process, with its output in `log_path`; return its process id."""
     words = tuple(str(word) for word in argv)
     logger.info("+ %s &", shlex.join(words))
     with log_path.open("ab") as log:

@@ -1,7 +1,7 @@
 """Workers: children of edgekit that do typed jobs and give typed answers, each a line of JSON.
 
-A worker is a process of its own because frameworks take long to import, read flags at import, leave state
-behind and may abort on a bad model. `Worker` is the near side; `serve` is the far side.
+A worker is a separate process because frameworks take long to import, read flags at import, leave state
+behind and may abort on a bad model. The parent uses `Worker`, the child calls `serve`.
 """
 
 from __future__ import annotations
@@ -30,10 +30,10 @@ _PR_SET_PDEATHSIG = 1
 
 
 class Fault(msgspec.Struct, frozen=True, kw_only=True, tag="fault"):
-    """An EdgekitError between processes.
+    """An EdgekitError in transit between processes.
 
     Attributes:
-        kind: Name of its class in `edgekit.errors`.
+        kind: Name of the error's class in `edgekit.errors`.
     """
 
     kind: str
@@ -45,17 +45,17 @@ class Fault(msgspec.Struct, frozen=True, kw_only=True, tag="fault"):
         return cls(kind=type(error).__name__, message=error.message, hint=error.hint)
 
     def error(self) -> EdgekitError:
-        """The error as it was raised on the far side."""
+        """Return the error as the child raised it."""
         kind: type[EdgekitError] = getattr(errors, self.kind)
         return kind(self.message, hint=self.hint)
 
 
 class Stage(msgspec.Struct, frozen=True, kw_only=True, tag="stage"):
-    """What a worker begins to do.
+    """Step that a worker is about to do.
 
     Attributes:
-        doing: A phrase for messages about a death or a hang, e.g. `converting to ONNX`.
-        if_it_dies: Raised where the worker dies in this stage; None for an error that names the stage.
+        doing: Phrase for messages about a death or a hang, e.g. `converting to ONNX`.
+        if_it_dies: Error to raise where the worker dies in this step; None for an error that names the step.
     """
 
     doing: str
@@ -67,7 +67,7 @@ class _Finished(msgspec.Struct, frozen=True, tag="finished"):
 
 
 class _Request(msgspec.Struct, frozen=True, kw_only=True):
-    """A job, and how the far side is to name what goes wrong in it."""
+    """A job, and the name that the child's errors use for it."""
 
     purpose: str
     failure: str
@@ -76,13 +76,13 @@ class _Request(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Worker(Generic[Answer]):
-    """One child for any number of jobs, one after the other, started by the first; use it as a context.
+    """One child for any number of jobs in sequence, started by the first job; use it as a context manager.
 
     Args:
-        module: Run as a program; it calls `serve`.
-        answers: Type of the answers, a tagged Struct or a union of such; None for a worker that gives none.
+        module: Module that the child runs; it calls `serve`.
+        answers: Type of the answers, a tagged Struct or a union of such; None for a worker without answers.
         failure: Class of the errors for a death, a hang, and exceptions other than EdgekitError.
-        timeout_s: A worker that is silent for longer is killed.
+        timeout_s: Seconds of silence after which the worker is killed.
         env: Environment variables of the child.
     """
 
@@ -114,15 +114,15 @@ class Worker(Generic[Answer]):
         return None if self._child is None else self._child.pid
 
     def ask(self, job: msgspec.Struct, purpose: str, *, hint: str) -> Generator[Answer, None, None]:
-        """Give the worker a job at once; iterate for its answers, close the iterator to abandon the job.
+        """Give the worker a job at once; iterate for its answers, or close the iterator to abandon the job.
 
         Args:
-            job: Of the type that the far side serves.
+            job: Job of the type that the child serves.
             purpose: Start of error messages: action and object, e.g. `exporting PPLCNet_x1_0`.
-            hint: Of errors that are not the far side's own.
+            hint: Hint of errors that the child did not raise itself.
 
         Raises:
-            EdgekitError: The error that the far side raised, or one of class `failure`.
+            EdgekitError: The error that the child raised, or one of class `failure`.
         """
         request = _Request(
             purpose=purpose,
@@ -187,14 +187,14 @@ class Worker(Generic[Answer]):
         )
 
     def _kill(self) -> None:
-        # Everything asked for is on disk by now; frameworks take a while to end by themselves.
+        # All results are on disk by now; frameworks take a while to end by themselves.
         if self._child is not None:
             self._child.kill()
             self._child = None
 
 
 def call(worker: Worker[Answer], job: msgspec.Struct, purpose: str, *, hint: str) -> list[Answer]:
-    """All answers of a worker to its only job. Raises as `Worker.ask`."""
+    """Return all answers of a worker to its only job. Raises the errors of `Worker.ask`."""
     with worker:
         return list(worker.ask(job, purpose, hint=hint))
 
@@ -208,14 +208,14 @@ def end_with_parent() -> None:
 
 
 def serve(work: Callable[[Job], Iterator[Any]], jobs: Any) -> NoReturn:
-    """The far side: do jobs until stdin ends.
+    """Do jobs until stdin ends; the child calls this.
 
     Args:
-        work: Does a job and yields its answers, and a `Stage` where a death is to be named.
+        work: Function that does a job and yields its answers, and a `Stage` before a step that may die.
         jobs: Type of the jobs.
     """
     end_with_parent()
-    # Frameworks print to stdout, from C++ too; the answers get it to themselves.
+    # Frameworks print to stdout, also from C++; stdout is reserved for the answers.
     answers = os.fdopen(os.dup(1), "wb")
     os.dup2(2, 1)
     for line in sys.stdin.buffer:
@@ -224,7 +224,7 @@ def serve(work: Callable[[Job], Iterator[Any]], jobs: Any) -> NoReturn:
             answers.write(msgspec.json.encode(answer) + b"\n")
             answers.flush()
     sys.stderr.flush()
-    os._exit(0)  # everything is written, and a framework's own end takes a while
+    os._exit(0)  # all results are written, and a framework's clean-up takes a while
 
 
 def _outcome(work: Callable[[Job], Iterator[Any]], job: Job, request: _Request) -> Iterator[Any]:

@@ -1,17 +1,17 @@
 """Every error that edgekit raises on purpose, with its exit code.
 
-`message` says what was being done, to what, and what was observed; `hint` is what the user can run
-or do next. They are caught once, in `edgekit.cli.root`.
+`message` says what was being done, to what, and what was observed; `hint` is a command or an action for the
+user. `edgekit.cli.root` catches these errors at one place.
 """
 
 from __future__ import annotations
 
 
 class EdgekitError(Exception):
-    """Base of all expected failures; on its own it stands for a bug.
+    """Base class of all expected failures; raised itself, it reports a bug.
 
     Args:
-        message: Action, object and what was observed.
+        message: Action, object and observation.
         hint: A command to run, or what to change.
     """
 
@@ -24,19 +24,19 @@ class EdgekitError(Exception):
 
 
 class UsageError(EdgekitError):
-    """The command line itself is wrong: unknown option values, combinations that exclude each other."""
+    """The command line is wrong: unknown option values, or combinations that exclude each other."""
 
     exit_code = 2
 
 
 class InputError(EdgekitError):
-    """A bad model name, card, weight file, manifest, picture, list or configuration."""
+    """A model name, card, weight file, manifest, picture, list or configuration is bad."""
 
     exit_code = 3
 
 
 class OutputError(InputError):
-    """The place to write to: unwritable, full, or held by another edgekit."""
+    """A place to write to is not writable, full, or held by another edgekit."""
 
 
 class ToolError(EdgekitError):
@@ -46,7 +46,7 @@ class ToolError(EdgekitError):
 
 
 class ConversionError(EdgekitError):
-    """A converter failed or wrote something else than it was asked for."""
+    """A converter failed or its output was not the requested one."""
 
     exit_code = 5
 
@@ -58,7 +58,7 @@ class ParityError(EdgekitError):
 
 
 class DeviceError(EdgekitError):
-    """No device, several, unauthorised, wrong ABI, full."""
+    """A device is missing, ambiguous, unauthorised, full or of a wrong ABI."""
 
     exit_code = 6
 
@@ -85,9 +85,9 @@ INTERRUPTED_EXIT_CODE = 130
 
 
 class UnsupportedError(EdgekitError):
-    """A combination that an engine, artifact or device cannot do: a point `skipped`, not a failure.
+    """An engine, artifact or device cannot do a combination: the point is `skipped`, not failed.
 
-    Where it is not part of a sweep it is a usage error.
+    Outside of a sweep it is a usage error.
     """
 
     exit_code = 2

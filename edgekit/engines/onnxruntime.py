@@ -41,7 +41,7 @@ RECORD: Dict[str, Any] = {
 
 
 class OnnxRuntime(Engine):
-    """One session; its inputs are read where they lie."""
+    """One session; it reads its inputs in place, without a copy."""
 
     record = RECORD
 
@@ -107,7 +107,7 @@ class OnnxRuntime(Engine):
     def bind(self, array: Any) -> Callable[[], Any]:
         source, result = self._names
         self._binding.bind_cpu_input(source, array)
-        # Anew, because the last run's result is bound by now, with its shape.
+        # Bind anew, because the output is bound to the last run's result and its shape.
         self._binding.bind_output(result, "cpu")
         return functools.partial(self._session.run_with_iobinding, self._binding)
 

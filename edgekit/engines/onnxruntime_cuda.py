@@ -32,12 +32,12 @@ RECORD: Dict[str, Any] = {
 
 
 class OnnxRuntimeCuda(OnnxRuntime):
-    """Computes on the GPU alone: what its provider cannot compute fails."""
+    """Computes on the GPU alone; a layer that the CUDA provider cannot compute is an error."""
 
     record = RECORD
     provider = "CUDAExecutionProvider"
     library = "libonnxruntime_providers_cuda.so"
-    # Where inputs and outputs lie.
+    # Memory of inputs and outputs.
     memory = "cuda"
 
     def load(
@@ -65,7 +65,7 @@ class OnnxRuntimeCuda(OnnxRuntime):
         settings = onnxruntime.SessionOptions()
         settings.intra_op_num_threads = threads
         settings.log_severity_level = 3
-        # What the providers cannot compute must fail and not move to the CPU.
+        # A layer that the providers cannot compute must fail and not move to the CPU.
         settings.add_session_config_entry("session.disable_cpu_ep_fallback", "1")
         try:
             session = onnxruntime.InferenceSession(model, settings, providers=providers, enable_fallback=0)
@@ -80,7 +80,7 @@ class OnnxRuntimeCuda(OnnxRuntime):
         return session
 
     def _missing_library(self) -> Optional[str]:
-        """Name the library that the provider cannot load, and the wheel that has it; None where it loads."""
+        """Return the library that the provider cannot load, and its wheel; None where the provider loads."""
         import ctypes
 
         import onnxruntime
@@ -94,20 +94,20 @@ class OnnxRuntimeCuda(OnnxRuntime):
         return None
 
     def preload(self) -> None:
-        """Load CUDA and cuDNN from their wheels where those are installed; the loader does not find them."""
+        """Load CUDA and cuDNN from their wheels where installed; the loader does not find them itself."""
         import onnxruntime
 
         onnxruntime.preload_dlls()
 
     def providers(self, model: str, shape: Shape) -> List[Provider]:
-        """List the providers with their options; a later one computes the layers that earlier ones cannot."""
+        """Return the providers with their options; a later one computes the layers that others cannot."""
         return [(self.provider, {"device_id": self.options["device"]})]
 
     def threads(self) -> Optional[int]:
         return None
 
     def bind(self, array: Any) -> Callable[[], Any]:
-        """Input and output lie on the GPU: a sample holds no copy; `run_with_iobinding` waits for the GPU."""
+        """Bind input and output in GPU memory: `run_with_iobinding` waits for the GPU, and copies nothing."""
         import onnxruntime
 
         device = int(self.options["device"])

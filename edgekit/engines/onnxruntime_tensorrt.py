@@ -25,7 +25,7 @@ RECORD: Dict[str, Any] = {
 
 
 class OnnxRuntimeTensorRt(OnnxRuntimeCuda):
-    """TensorRT's engines are kept beside the artifact."""
+    """Keeps TensorRT's built engines beside the artifact."""
 
     record = RECORD
     provider = "TensorrtExecutionProvider"
@@ -33,7 +33,7 @@ class OnnxRuntimeTensorRt(OnnxRuntimeCuda):
 
     def preload(self) -> None:
         super().preload()
-        # The wheel loads its libraries when it is imported; a system's own are found without it.
+        # Importing the wheel loads its libraries; a system installation's are found without the wheel.
         with contextlib.suppress(ImportError):
             import tensorrt  # noqa: F401
 

@@ -7,7 +7,7 @@ from typing import Any, Callable, Dict, List, Optional, Tuple
 from edgekit.engines.worker.engine import Engine, Shape, format_shape, only_input, tensor
 from edgekit.engines.worker.refusal import RefusedError
 
-# The values of the option, and OpenVINO's names of element types, as edgekit's precisions.
+# Values of the option, and OpenVINO's names of element types, as edgekit's precisions.
 _ARITHMETIC = {"f32": "fp32", "bf16": "bf16", "int8": "int8"}
 _PRECISIONS = {"f32": "fp32", "f16": "fp16", "u8": "int8", "i8": "int8"}
 # Layers that hold nearly all of a classifier's operations.
@@ -33,7 +33,7 @@ RECORD: Dict[str, Any] = {
 
 
 class OpenVino(Engine):
-    """With the arithmetic bf16 or int8 at least one layer must compute in it.
+    """Runs a compiled model; with bf16 or int8 at least one layer must compute in that precision.
 
     The input is made static: a free batch costs up to 1.7 times.
     """
@@ -48,8 +48,8 @@ class OpenVino(Engine):
         self._shape: Tuple[int, ...] = ()
 
     def prepare(self) -> str:
-        # Its converter from other frameworks, and what that reports home with: a third of the import.
-        # openvino does without where it cannot be imported, as in its runtime-only builds.
+        # OpenVINO's converter from other frameworks and its telemetry take a third of the import.
+        # The package works without them, as in its runtime-only builds.
         modules: Dict[str, Any] = sys.modules
         modules.setdefault("openvino.tools.ovc", None)
         import openvino
@@ -70,7 +70,7 @@ class OpenVino(Engine):
             raise RefusedError("model_invalid", "loading {}: {}".format(model, error)) from error
         only_input(_describe(network.inputs), shape)
         network.reshape(list(shape))
-        # Without the hint CPUs with bfloat16 compute in it: off by 0.05 on a score of 0.45.
+        # Without the hint CPUs with bfloat16 compute in bfloat16: 0.05 off on a score of 0.45.
         wanted = {
             "INFERENCE_PRECISION_HINT": "bf16" if arithmetic == "bf16" else "f32",
             "INFERENCE_NUM_THREADS": threads,
@@ -80,7 +80,7 @@ class OpenVino(Engine):
         self._compiled = core.compile_model(network, "CPU", wanted)
         self.layer_precisions = _layer_precisions(self._compiled.get_runtime_model())
         precision = _ARITHMETIC[arithmetic]
-        # A CPU without bfloat16 or int8 instructions, or a model that is not quantised, takes something else.
+        # A CPU without bfloat16 or int8 instructions, or a float model, computes in another precision.
         if precision not in (self.layer_precisions or {"fp32": 0}):
             taken = ", ".join(
                 "{} in {}".format(count, name) for name, count in sorted(self.layer_precisions.items())
@@ -112,7 +112,7 @@ class OpenVino(Engine):
                 "shape",
                 "loaded for {}, given {}".format(format_shape(self._shape), format_shape(array.shape)),
             )
-        self._input = array  # the request reads it where it lies, and does not keep it
+        self._input = array  # the request reads the array in place, and does not keep it
         self._request.set_input_tensor(openvino.Tensor(array, shared_memory=True))
         # The method below the public infer(), which copies the outputs each time; start_async() and wait()
         # compute on a thread of their own, which has to wake up.
@@ -123,7 +123,7 @@ class OpenVino(Engine):
 
 
 def _layer_precisions(model: Any) -> Dict[str, int]:
-    """Count the convolutions and matrix products of a compiled model by the precision they compute in."""
+    """Count the convolutions and matrix products of a compiled model by the precision of their arithmetic."""
     counts: Dict[str, int] = {}
     for layer in model.get_ops():
         info = layer.get_rt_info()

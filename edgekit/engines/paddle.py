@@ -29,7 +29,7 @@ RECORD: Dict[str, Any] = {
     "rungs": [
         {"artifact": "paddle", "place": 10},
         {"artifact": "paddle-int8", "place": 40},
-        # The quantised program as Paddle's own training would compute it: in float that rounds like int8.
+        # Run the quantised program as Paddle's training would: in float that rounds like int8.
         {
             "artifact": "paddle-int8",
             "place": 60,
@@ -91,7 +91,7 @@ class PaddleInference(Engine):
         self._rank = len(shape)
         only_input(self.inputs(), shape)
 
-    # A predictor tells names and types; a free size and a fixed one look alike before the first run.
+    # A predictor reports names and types; before the first run it does not tell free sizes from fixed ones.
     def inputs(self) -> List[Dict[str, Any]]:
         names = self._predictor.get_input_names()
         types = {name: self._predictor.get_input_handle(name).type().name for name in names}
@@ -115,10 +115,10 @@ class PaddleInference(Engine):
 
 
 def import_core() -> Any:
-    """Paddle Inference's C++ core, without the training framework that `import paddle` brings along.
+    """Import Paddle Inference's C++ core without the training framework that `import paddle` loads.
 
-    That takes three times as long and computes nothing here. `paddle.inference` of 3.1.1 only gives the
-    core's classes other names, and checks types.
+    The framework takes three times as long and is not needed here. `paddle.inference` of 3.1.1 only renames
+    the core's classes and checks types.
     """
     found = importlib.util.find_spec("paddle")
     if found is None or found.submodule_search_locations is None:
@@ -131,7 +131,7 @@ def import_core() -> Any:
 
 
 def last_line(error: Exception) -> str:
-    """Paddle's messages are a C++ stack with the reason at its end."""
+    """Return the last line of a Paddle message, which is a C++ stack that ends with the reason."""
     lines = [line.strip() for line in str(error).splitlines() if line.strip()]
     reasons = [line for line in lines if "Error:" in line]
     return (reasons or lines or [type(error).__name__])[-1]

@@ -28,7 +28,7 @@ RECORD: Dict[str, Any] = {
 
 
 class PaddleGpu(PaddleInference):
-    """With `fp16` Paddle computes in mixed precision."""
+    """Computes in fp32, or with `fp16` in Paddle's mixed precision."""
 
     record = RECORD
 
@@ -56,7 +56,7 @@ class PaddleGpu(PaddleInference):
         config.set_cpu_math_library_num_threads(threads)
         precision = inference.PrecisionType.Half if self._half else inference.PrecisionType.Float32
         config.enable_use_gpu(MEMORY_MB, self._device, precision)
-        # Without CUDA this logs a line and computes on the CPU.
+        # Without CUDA, Paddle only logs a line here and computes on the CPU.
         if not config.use_gpu() or config.gpu_device_id() != self._device:
             raise RefusedError(
                 "runtime", "asked for GPU {}, Paddle Inference says that it uses another or none".format(
@@ -81,10 +81,10 @@ class PaddleGpu(PaddleInference):
         return self.options["fp16"] == "on"
 
     def configure(self, config: Any, model: str, params: str, shape: Shape) -> None:
-        """Set the options of a kind of GPU engine; this one has none."""
+        """Set the options of one kind of GPU engine; Paddle's own kernels have none."""
 
     def bind(self, array: Any) -> Callable[[], Any]:
-        """The call ends when the GPU has: launches return at once, so a sample without it times nothing."""
+        """Return a call that ends when the GPU has finished; a launch alone returns at once."""
         import paddle
 
         run = super().bind(array)
@@ -104,12 +104,12 @@ class PaddleGpu(PaddleInference):
         return infer
 
     def copies(self) -> Optional[Tuple[Callable[[], Any], Callable[[], Any]]]:
-        # Copying to the host waits for the GPU by itself.
+        # Copying to the host waits for the GPU.
         return self._copy_in, self.output
 
 
 def require_cuda_build() -> None:
-    """Refuse where this Paddle is the CPU build."""
+    """Raise RefusedError where this Paddle is the CPU build."""
     import paddle
 
     if not paddle.is_compiled_with_cuda():

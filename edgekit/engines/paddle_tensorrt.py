@@ -29,7 +29,7 @@ RECORD: Dict[str, Any] = {
 
 
 class PaddleTensorRt(PaddleGpu):
-    """TensorRT's engines are kept beside the artifact."""
+    """Keeps TensorRT's built engines beside the artifact."""
 
     record = RECORD
 
@@ -66,7 +66,7 @@ class PaddleTensorRt(PaddleGpu):
 
 
 def require_tensorrt() -> str:
-    """The version of TensorRT that Paddle finds; refuse where it was built without, or finds none."""
+    """Return the version of the TensorRT that Paddle finds; raise RefusedError without TensorRT."""
     from paddle import inference
 
     built, found = inference.get_trt_compile_version(), inference.get_trt_runtime_version()

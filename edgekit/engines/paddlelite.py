@@ -27,7 +27,7 @@ RECORD: Dict[str, Any] = {
         "library": "linked",
         "runtime": "paddlelite-runtime",
         "runtime_module": "edgekit.toolchain.build.paddlelite_runtime",
-        # Paddle Lite's int8 stands on the simulation of the program that it was made of.
+        # The rung of Paddle Lite's int8 is above the simulation of the program that it was made from.
         "below": {"nb-arm-int8": "paddle-int8-simulated"},
     },
     "rungs": [{"artifact": "nb-x86", "place": 30}],
@@ -36,7 +36,7 @@ RECORD: Dict[str, Any] = {
 
 
 class PaddleLite(Engine):
-    """One thread; shapes are those of the arrays that it is fed."""
+    """One thread; the shapes of the arrays that it is given apply."""
 
     record = RECORD
 
@@ -65,7 +65,7 @@ class PaddleLite(Engine):
         self._rank = len(shape)
         only_input(self.inputs(), shape)
 
-    # A .nb tells names only; shapes are whatever is fed.
+    # A .nb contains input names only; any shape is accepted.
     def inputs(self) -> List[Dict[str, Any]]:
         return [tensor(name, "float32", [None] * self._rank) for name in self._predictor.get_input_names()]
 
@@ -86,7 +86,7 @@ class PaddleLite(Engine):
 
 
 def _installed_version(package: str) -> str:
-    """The wheel's version, from its `.dist-info` (importlib.metadata is not in Python 3.7)."""
+    """Return the wheel's version from its `.dist-info` (importlib.metadata is not in Python 3.7)."""
     for entry in sorted(os.listdir(os.path.dirname(package))):
         if entry.startswith("paddlelite-") and entry.endswith(".dist-info"):
             return entry[len("paddlelite-") : -len(".dist-info")]

@@ -1,7 +1,7 @@
-"""Which engines there are: the records of `edgekit.engines`' files, and of what is installed beside edgekit.
+"""Registry of the engines in `edgekit.engines` and in other installed packages.
 
-An engine from elsewhere is a module with RECORD and ENGINE that its package announces in the entry point
-group `edgekit.engines`, or that `register` is called with.
+An engine of another package is a module with RECORD and ENGINE that the package announces in the entry
+point group `edgekit.engines`, or that is passed to `register`.
 """
 
 from __future__ import annotations
@@ -24,32 +24,32 @@ from edgekit.errors import ToolError, UnsupportedError, UsageError
 ENTRY_POINTS = "edgekit.engines"
 WORKER = Path(__file__).parent / "worker"
 
-# Where none is asked for: predict and serve on this machine, anything on a device, and a build of the native
-# runner, which needs no library then.
+# Default engines: of predict and serve on this machine, of all commands on a device, and of a build of the
+# native runner, which needs no library at build time.
 PREDICT_ENGINE, DEVICE_ENGINE, BUILD_ENGINE = "onnxruntime", "paddlelite", "onnxruntime"
 
 
 class Interpreter(enum.Enum):
-    """Which Python runs an engine's worker: edgekit's own, or that of opt's isolated environment."""
+    """Python that runs an engine's worker: edgekit's own, or the one of opt's isolated environment."""
 
     EDGEKIT = "edgekit"
     OPT = "opt"
 
 
 class Library(enum.Enum):
-    """How a native runner comes to its engine's library: opened when it runs, or linked when it is built."""
+    """Way in which a native runner gets its engine's library: opened at run time, or linked at build time."""
 
     OPENED = "opened"
     LINKED = "linked"
 
 
 class Package(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """A Python package that has an engine.
+    """Python package that contains an engine.
 
     Attributes:
-        distribution: Its name in the package registry.
-        module: What is imported.
-        also_for: What edgekit uses it for beside the engine.
+        distribution: Name of the package in the registry.
+        module: Name of the module to import.
+        also_for: Other uses of the package in edgekit.
     """
 
     distribution: str
@@ -61,9 +61,9 @@ class Option(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     """An option of an engine.
 
     Attributes:
-        values: The values that it can have, the default first.
-        help: What it is for; None where users cannot set it.
-        by_precision: The value that a precision needs.
+        values: Allowed values, the default first.
+        help: Purpose of the option; None where users cannot set it.
+        by_precision: Value required for a precision.
     """
 
     values: tuple[str, ...]
@@ -72,17 +72,18 @@ class Option(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
 
 
 class HostSide(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """An engine on this machine.
+    """Properties of an engine on this machine.
 
     Attributes:
-        artifacts: What it reads, by precision.
-        refused: Precisions that it must not be given, with the reason.
-        interpreter: Which Python runs its worker.
-        packages: Any of them brings the engine to edgekit's own Python; the first is the usual one.
-        install: The command that provides it.
-        gpu: Whether it computes on an NVIDIA GPU.
-        max_threads: None where any number may be asked.
-        options: By name.
+        artifacts: Kind of artifact that the engine reads, by precision.
+        refused: Reasons why the engine must not run a precision, by precision.
+        interpreter: Python that runs the engine's worker.
+        packages: Packages that contain the engine for edgekit's own Python; one is enough, the first is
+            usual.
+        install: Command that installs the engine.
+        gpu: True where the engine computes on an NVIDIA GPU.
+        max_threads: Maximum number of threads; None for any number.
+        options: Options of the engine, by name.
     """
 
     artifacts: dict[Precision, ArtifactKind]
@@ -101,15 +102,15 @@ class HostSide(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
 
 
 class DeviceSide(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """An engine on a device, run by a native runner.
+    """Properties of an engine on a device, where a native runner runs it.
 
     Attributes:
-        artifacts: What it reads, by precision.
-        backend: Its source file in `edgekit/native`; `.cc` is C++.
-        library: How the runner comes to the engine's library.
-        runtime: The toolchain component with the library.
-        runtime_module: The module whose `PROVIDER` installs it.
-        below: The rung that an artifact's rung is compared with, where that is not the ladder's reference.
+        artifacts: Kind of artifact that the engine reads, by precision.
+        backend: Name of the engine's source file in `edgekit/native`; `.cc` is C++.
+        library: Way in which the runner gets the engine's library.
+        runtime: Name of the toolchain component with the library.
+        runtime_module: Module whose `PROVIDER` installs the library.
+        below: Rung that an artifact's rung is compared with, where it is not the ladder's reference.
     """
 
     artifacts: dict[Precision, ArtifactKind]
@@ -121,13 +122,13 @@ class DeviceSide(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_field
 
 
 class HostRung(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """A rung of the parity ladder that an engine computes on this machine.
+    """Rung of the parity ladder that an engine computes on this machine.
 
     Attributes:
-        artifact: What it computes.
-        place: Rungs are climbed in ascending order.
-        name: None where it is the artifact's.
-        options: Of the engine, over those that the precision needs.
+        artifact: Artifact that the rung computes.
+        place: Position on the ladder; `verify` climbs in ascending order.
+        name: Name of the rung; None for the name of the artifact.
+        options: Engine options that replace those required by the precision.
     """
 
     artifact: ArtifactKind
@@ -141,14 +142,14 @@ class HostRung(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
 
 
 class EngineSpec(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """One engine, as RECORD of its file says.
+    """Description of one engine: RECORD of its file.
 
     Attributes:
-        host: None where it does not run on this machine.
-        device: None where it does not run on devices.
-        rungs: Its rungs on this machine.
-        app_formats: Formats that the Android app reads with it; empty where the app has no such flavour.
-        file: The Python file, which the worker is started with.
+        host: Properties on this machine; None where the engine does not run on it.
+        device: Properties on devices; None where the engine does not run on them.
+        rungs: Rungs of the ladder that the engine computes on this machine.
+        app_formats: Formats that the Android app reads with the engine; empty where the app lacks the engine.
+        file: Path of the engine's Python file, with which the worker is started.
     """
 
     name: str
@@ -164,10 +165,10 @@ _registered: dict[str, EngineSpec] = {}
 
 
 def register(module: ModuleType) -> EngineSpec:
-    """Add an engine for the rest of this process.
+    """Add an engine until this process ends.
 
     Raises:
-        ToolError: Its RECORD is missing or wrong, or another engine has its name or one of its rungs.
+        ToolError: RECORD is missing or wrong, or another engine has the same name or one of its rungs.
     """
     spec = _read(module)
     others = [each for each in engines().values() if each.file != spec.file]
@@ -207,14 +208,14 @@ def _own() -> dict[str, EngineSpec]:
 
 @functools.lru_cache(maxsize=1)
 def _installed() -> dict[str, EngineSpec]:
-    """Engines of other packages. Raises ToolError for one that is broken."""
+    """Return the engines of other packages. Raises ToolError for a broken one."""
     import importlib.metadata
 
     found = dict(_own())
     for point in importlib.metadata.entry_points(group=ENTRY_POINTS):
         try:
             module = point.load()
-        except Exception as error:  # whatever somebody else's module raises
+        except Exception as error:  # a module of another package may raise anything
             raise ToolError(
                 f"loading the engine {point.value}: {type(error).__name__}: {error}",
                 hint="upgrade or uninstall the package that announces it",
@@ -226,12 +227,12 @@ def _installed() -> dict[str, EngineSpec]:
 
 
 def engines() -> dict[str, EngineSpec]:
-    """All engines by name. Raises ToolError for a broken one of another package."""
+    """Return all engines by name. Raises ToolError for a broken engine of another package."""
     return {**_installed(), **_registered}
 
 
 def engine(name: str) -> EngineSpec:
-    """The engine of that name. Raises UsageError with the nearest name."""
+    """Return the engine with a name. Raises UsageError with the nearest name."""
     found = _known(name)
     if found is not None:
         return found
@@ -243,33 +244,33 @@ def engine(name: str) -> EngineSpec:
 
 
 def host_engines() -> tuple[str, ...]:
-    """Names of the engines that run on this machine."""
+    """Return the names of the engines that run on this machine."""
     return tuple(name for name, spec in engines().items() if spec.host is not None)
 
 
 def device_engines() -> tuple[str, ...]:
-    """Names of the engines that run on devices."""
+    """Return the names of the engines that run on devices."""
     return tuple(name for name, spec in engines().items() if spec.device is not None)
 
 
 def app_engines() -> tuple[str, ...]:
-    """Names of the engines that the Android app has a flavour of."""
+    """Return the names of the engines that the Android app has a flavour of."""
     return tuple(name for name, spec in engines().items() if spec.app_formats)
 
 
 def _known(name: str) -> EngineSpec | None:
-    # edgekit's own come first: looking for other packages takes some milliseconds.
+    # Ask edgekit's own engines first: the search for other packages takes some milliseconds.
     return _own().get(name) or engines().get(name)
 
 
 def on_gpu(name: str) -> bool:
-    """True for an engine that computes on a GPU of this machine."""
+    """Return True for an engine that computes on a GPU of this machine."""
     spec = _known(name)
     return spec is not None and spec.host is not None and spec.host.gpu
 
 
 def host_side(name: str) -> HostSide:
-    """An engine's host side. Raises UsageError for an unknown name or one that runs on devices only."""
+    """Return an engine's host side. Raises UsageError for an unknown or device-only engine."""
     side = engine(name).host
     if side is None:
         raise UsageError(
@@ -279,7 +280,7 @@ def host_side(name: str) -> HostSide:
 
 
 def device_side(name: str) -> DeviceSide:
-    """An engine's device side. Raises UsageError for an unknown name or one that runs on the host only."""
+    """Return an engine's device side. Raises UsageError for an unknown or host-only engine."""
     side = engine(name).device
     if side is None:
         raise UsageError(
@@ -301,10 +302,10 @@ def artifact_kind(name: str, side: HostSide | DeviceSide, precision: Precision) 
 
 
 def host_options(name: str, precision: Precision, asked: Mapping[str, str]) -> dict[str, str]:
-    """The options that an engine's worker is loaded with: those of `asked` that are this engine's.
+    """Return the options to load an engine's worker with: those of `asked` that this engine knows.
 
     Raises:
-        UsageError: A value that the engine does not know.
+        UsageError: The engine does not know a value.
     """
     side = host_side(name)
     chosen = {
@@ -325,7 +326,7 @@ def host_options(name: str, precision: Precision, asked: Mapping[str, str]) -> d
 
 
 def option_variant(name: str, options: Mapping[str, str]) -> str:
-    """`onednn=off` where options differ from an engine's defaults, else empty."""
+    """Return the options that differ from an engine's defaults as `onednn=off`; empty where none does."""
     spec = _known(name)
     known = spec.host.choices if spec is not None and spec.host is not None else {}
     changed = (f"{key}={options[key]}" for key in known if options.get(key, known[key][0]) != known[key][0])
@@ -333,7 +334,7 @@ def option_variant(name: str, options: Mapping[str, str]) -> str:
 
 
 def check_engine_options(options: Iterable[str], asked: Collection[str]) -> None:
-    """Raises UsageError for an option that none of the engines has."""
+    """Raise UsageError for an option that none of the engines has."""
     for name in options:
         owners = [owner for owner, spec in engines().items() if spec.host and name in spec.host.choices]
         if not set(owners) & set(asked):
@@ -344,13 +345,13 @@ def check_engine_options(options: Iterable[str], asked: Collection[str]) -> None
 
 
 def host_rungs() -> list[tuple[str, HostRung]]:
-    """The rungs of this machine, bottom up, each with its engine."""
+    """Return the rungs of this machine from the lowest up, each with its engine."""
     rungs = [(spec.name, rung) for spec in engines().values() for rung in spec.rungs]
     return sorted(rungs, key=lambda each: each[1].place)
 
 
 def rung_engine(kind: ArtifactKind) -> str:
-    """The engine that computes an artifact on the ladder, of several the lowest."""
+    """Return the engine of the lowest rung that computes an artifact."""
     return next(spec.name for spec, rung in _own_rungs() if rung.artifact is kind)
 
 
@@ -360,7 +361,7 @@ def _own_rungs() -> list[tuple[EngineSpec, HostRung]]:
 
 
 def host_packages() -> dict[str, tuple[Package, ...]]:
-    """Packages that engines of this machine are in, by module."""
+    """Return the packages that contain engines of this machine, by module."""
     found: dict[str, list[Package]] = {}
     for spec in engines().values():
         for package in spec.host.packages if spec.host is not None else ():

@@ -40,18 +40,18 @@ Progress = Callable[[int, int], None]
 
 
 class Plan(msgspec.Struct, frozen=True, kw_only=True):
-    """What to evaluate, and how.
+    """Settings of an evaluation.
 
     Attributes:
-        data: Directory that the list's paths are relative to.
-        list_path: The list, `path label` a line.
-        output: The result file; the journal, the confusion matrix and the disagreements go beside it.
-        engines: Host engines, or device engines with a device.
-        precisions: Every engine at each of them.
-        threads: Of each runner.
-        batch_size: Pictures a batch; None takes 8, or what the artifacts were made for.
-        workers: Pictures are decoded and inferred on so many lanes.
-        restart: Begin again where a journal would let it go on.
+        data: Directory to which the list's paths are relative.
+        list_path: Path of the list, one `path label` a line.
+        output: Path of the result file; journal, confusion matrix and disagreements are written beside it.
+        engines: Engines of the host, or of devices where a device is given.
+        precisions: Precisions to evaluate with every engine.
+        threads: Number of threads of each runner.
+        batch_size: Number of pictures a batch; None for 8, or the artifacts' fixed batch size.
+        workers: Number of lanes that decode and infer in parallel.
+        restart: True to start again although a journal exists.
     """
 
     data: Path
@@ -73,20 +73,20 @@ def evaluate(
     progress: Progress = lambda done, total: None,
     tell: Callable[[str], None] = lambda message: None,
 ) -> EvalResult:
-    """Evaluate a model; an interrupted call leaves a journal that the next one goes on from.
+    """Evaluate a model; after an interruption the next call continues from the journal.
 
     Args:
-        target: Where the engines run.
-        subject: The model.
-        plan: What to evaluate.
-        progress: Told after every batch.
-        tell: Told what people should know: engines left out, an evaluation taken up again.
+        target: Machine on which the engines run.
+        subject: Model with its artifacts.
+        plan: Settings of the evaluation.
+        progress: Called after every batch.
+        tell: Called with a line for the user about engines left out and about a continued evaluation.
 
     Returns:
-        The result, written to `plan.output` too.
+        Result, which is also written to `plan.output`.
 
     Raises:
-        UnsupportedError: No engine can do what is asked, or the model gives several labels a picture.
+        UnsupportedError: No engine can do the request, or the model gives several labels a picture.
         InputError: The list is wrong, none of its pictures can be read, or the model lacks an artifact.
         RunnerError, DeviceError, DeviceLostError: A runner failed.
         OutputError: The results cannot be written.
@@ -128,7 +128,7 @@ def evaluate(
         write_result(result, plan.output)
         complete = True
     except NothingReadError:
-        complete = True  # going on from here would fail again
+        complete = True  # continuing would fail again
         raise
     finally:
         journal.close(remove=complete)
@@ -157,15 +157,15 @@ def _plan_routes(target: Target, subject: Subject, plan: Plan) -> tuple[list[Rou
 
 
 def _reference_route(subject: Subject, routes: Sequence[Route], tell: Callable[[str], None]) -> list[Route]:
-    """The route that the others' drop is measured against, where it can be had and is not asked for anyway.
+    """Return the reference route for the drop of the others; None where it cannot run or is evaluated anyway.
 
-    It is fp32 on this machine: ONNX Runtime for a model that was imported from ONNX, else Paddle Inference.
+    The reference is fp32 on this machine: ONNX Runtime for a model from ONNX, else Paddle Inference.
     """
     if any(is_reference(route, subject.manifest) for route in routes):
         return []
     host, engine = HostTarget(install=False), reference_engine(subject.manifest)
     try:
-        # A reference that failed its check is none, whatever `--anyway` says of the others.
+        # An artifact that failed its check is no reference, even with `--anyway`.
         route = plan_route(host, msgspec.structs.replace(subject, anyway=False), engine, Precision.FP32)
         host.prepare(engine)
     except (InputError, ParityError, ToolError) as error:
@@ -230,7 +230,7 @@ def _seen(scored: Scored, rule: Postprocess) -> Iterator[Seen]:
 
 
 def fail_on_unreadable(result: EvalResult) -> None:
-    """Raise the InputError that ends a command some of whose pictures could not be read."""
+    """Raise InputError at the end of a command that could not read some of its pictures."""
     if result.unreadable:
         raise InputError(
             f"evaluating: {result.unreadable} of {result.pictures + result.unreadable} pictures could not be "

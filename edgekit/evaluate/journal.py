@@ -1,7 +1,7 @@
-"""What an evaluation has seen so far, on disk: it goes on from here after whatever stopped it.
+"""Journal of an evaluation on disk, from which an interrupted evaluation continues.
 
-The first line says what is evaluated; after it comes one line a picture, in the order of the list: the
-five best classes by route, or why there are none.
+The first line identifies the evaluation. One line a picture follows, in the order of the list: the five best
+classes by route, or the error of the picture.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ JOURNAL_VERSION = 1
 
 
 class Identity(msgspec.Struct, frozen=True, kw_only=True):
-    """What is evaluated: two journals belong together only where all of this is equal."""
+    """Identity of an evaluation: a journal is continued only where all of these values are equal."""
 
     version: int = JOURNAL_VERSION
     list_sha256: str
@@ -30,17 +30,17 @@ class Identity(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Seen(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
-    """One picture: its best classes by route, best first; or what was wrong with it."""
+    """Result of one picture: its best classes by route, best first, or its error."""
 
     top: tuple[tuple[int, ...], ...] = ()
     error: str | None = None
 
 
 class Journal:
-    """A journal open for appending; `done` pictures are in it.
+    """Journal open for appending; it holds the first `done` pictures.
 
     Raises:
-        OutputError: The file cannot be written.
+        OutputError: The journal cannot be written.
     """
 
     def __init__(self, path: Path, identity: Identity, *, restart: bool = False) -> None:
@@ -56,7 +56,7 @@ class Journal:
             self._write(0, self._identity + b"\n")
 
     def _find_end(self) -> int:
-        """Count whole lines and cut off half a one; 0 where this is another evaluation's journal."""
+        """Count complete lines, cut off an incomplete one; return 0 for another evaluation's journal."""
         if self._file.readline() != self._identity + b"\n":
             return 0
         done, end = 0, self._file.tell()
@@ -78,7 +78,7 @@ class Journal:
             raise self._failed(error) from error
 
     def append(self, pictures: Sequence[Seen]) -> None:
-        """Add a batch; it is with the kernel when this returns."""
+        """Append a batch; the kernel has the data when this returns."""
         encoder = msgspec.json.Encoder()
         try:
             self._file.write(b"".join(encoder.encode(picture) + b"\n" for picture in pictures))
@@ -91,7 +91,7 @@ class Journal:
         return output_error(self.path, error)
 
     def read(self) -> Iterator[Seen]:
-        """All pictures from the first on."""
+        """Yield all pictures from the first on."""
         self._file.flush()
         decoder = msgspec.json.Decoder(Seen)
         with self.path.open("rb") as file:
@@ -100,7 +100,7 @@ class Journal:
                 yield decoder.decode(line)
 
     def close(self, *, remove: bool = False) -> None:
-        """Close it; `remove` where its evaluation is complete."""
+        """Close the journal; delete it with `remove` once the evaluation is complete."""
         self._file.close()
         if remove:
             self.path.unlink()

@@ -1,4 +1,4 @@
-"""From an evaluation's journal to its result, its confusion matrix and its disagreements."""
+"""Counting of a journal into the result, the confusion matrix and the disagreements of an evaluation."""
 
 from __future__ import annotations
 
@@ -25,15 +25,15 @@ EVAL_SCHEMA_VERSION = 1
 
 
 class RouteScore(msgspec.Struct, frozen=True, kw_only=True):
-    """How one engine on one artifact did.
+    """Accuracy of one engine on one artifact.
 
     Attributes:
-        top1: Share of pictures whose best class is right.
-        top5: Share of pictures whose class is among the five best.
-        top1_drop: Against the Paddle fp32 reference on the same pictures; None where there is none, or this
-            is it.
-        top5_drop: The same for the five best.
-        agreement: Share of pictures with the reference's best class.
+        top1: Share of pictures whose best class is right, 0 to 1.
+        top5: Share of pictures whose class is among the five best, 0 to 1.
+        top1_drop: Drop of top1 below the Paddle fp32 reference on the same pictures; None without a reference
+            and for the reference itself.
+        top5_drop: Drop of top5 below the reference.
+        agreement: Share of pictures whose best class is the reference's.
     """
 
     engine: str
@@ -47,7 +47,7 @@ class RouteScore(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Skipped(msgspec.Struct, frozen=True, kw_only=True):
-    """A combination that an engine cannot do."""
+    """Combination that an engine cannot compute."""
 
     engine: str
     precision: Precision
@@ -55,15 +55,15 @@ class Skipped(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Tally(msgspec.Struct, frozen=True, kw_only=True):
-    """What the journal says, all pictures counted.
+    """Counts over all pictures of a journal.
 
     Attributes:
-        pictures: Those that could be read; the shares are of these.
-        unreadable: The others.
-        first_error: What was wrong with the first of them.
-        disagreements: Pictures whose best class is not the same by all routes.
-        confusion_path: CSV of engine, precision, true class, predicted class, count.
-        disagreements_path: CSV of picture, true class, and each route's best class.
+        pictures: Number of readable pictures, to which the shares refer.
+        unreadable: Number of unreadable pictures.
+        first_error: Error of the first unreadable picture.
+        disagreements: Number of pictures whose best class differs between routes.
+        confusion_path: Path of a CSV of engine, precision, true class, predicted class, count.
+        disagreements_path: Path of a CSV of picture, true class, and each route's best class.
     """
 
     pictures: int
@@ -76,7 +76,7 @@ class Tally(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class EvalResult(Tally, frozen=True, kw_only=True):
-    """The document that `eval` writes."""
+    """Document that `eval` writes."""
 
     schema_version: int
     edgekit_version: str
@@ -93,7 +93,7 @@ class EvalResult(Tally, frozen=True, kw_only=True):
 
 
 class NothingReadError(InputError):
-    """Not one picture of a list could be read."""
+    """None of the pictures of a list could be read."""
 
 
 class _Counts:
@@ -121,7 +121,7 @@ class _Counts:
 
 
 def is_reference(route: Route, manifest: Manifest) -> bool:
-    """Whether the drop of other routes is measured against this one."""
+    """True where the drop of other routes is measured against this route."""
     kind = route.artifact.kind
     is_float = kind in (ArtifactKind.PADDLE, ArtifactKind.ONNX)
     return is_float and route.engine == reference_engine(manifest) and manifest.failure(kind) is None
@@ -225,5 +225,5 @@ def _write_confusion(path: Path, routes: Sequence[Route], counts: Sequence[_Coun
 
 
 def write_result(result: EvalResult, path: Path) -> None:
-    """Write the result document whole or not at all."""
+    """Write the result document completely or not at all."""
     write_atomic(path, msgspec.json.format(msgspec.json.encode(result), indent=2) + b"\n")

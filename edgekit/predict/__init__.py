@@ -1,1 +1,1 @@
-"""From pictures to answers."""
+"""Classification of pictures with exported models."""

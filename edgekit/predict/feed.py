@@ -1,4 +1,4 @@
-"""A batch of preprocessed pictures in memory that runners on this machine read without copying."""
+"""Batch of preprocessed pictures in shared memory, which runners on this machine read without a copy."""
 
 from __future__ import annotations
 
@@ -17,11 +17,11 @@ Item = Picture | Unreadable
 
 @dataclass(frozen=True, kw_only=True)
 class Filled:
-    """What became of a batch's items.
+    """Outcome of filling a batch.
 
     Attributes:
-        positions: Which items are in the feed, in order.
-        unreadable: The others, with their errors.
+        positions: Positions of the items that are in the feed, in order.
+        unreadable: The other items, with their errors.
     """
 
     positions: tuple[int, ...]
@@ -29,11 +29,11 @@ class Filled:
 
 
 class Feed:
-    """Anonymous memory of one batch that other processes open as a file, gone when this process ends.
+    """Anonymous memory for one batch, which other processes open as a file; freed when this process ends.
 
     Args:
-        parameters: How pictures are preprocessed.
-        batch_size: Pictures that it holds.
+        parameters: Preprocessing of the pictures.
+        batch_size: Maximum number of pictures.
         reduced_decode: Decode large JPEGs at a fraction of their size (`edgekit.vision.decode`).
     """
 
@@ -49,11 +49,11 @@ class Feed:
 
     @property
     def path(self) -> Path:
-        """Where runners of this user find the batch, raw float32 in C order."""
+        """Path under which runners of this user open the batch, raw float32 in C order."""
         return self._shared.path
 
     def fill(self, items: Sequence[Item]) -> Filled:
-        """Decode and preprocess up to a batch of items; what is no picture is left out."""
+        """Decode and preprocess up to one batch of items; leave out items that are not pictures."""
         positions: list[int] = []
         unreadable: list[Unreadable] = []
         for position, item in enumerate(items):
@@ -70,5 +70,5 @@ class Feed:
         return Filled(positions=tuple(positions), unreadable=tuple(unreadable))
 
     def close(self) -> None:
-        """Give the memory back."""
+        """Free the memory."""
         self._shared.close()

@@ -1,7 +1,7 @@
-"""Pictures in, scores out: lanes that each decode, preprocess and infer a batch on one core.
+"""Scores of pictures, computed in lanes that each decode, preprocess and infer a batch on one core.
 
-A lane is a thread here and a runner process for every route; at any moment one of them works, so as many
-lanes as there are cores keep all of them busy, and batches need no queue between the stages.
+A lane is one thread of this process and one runner process for each route, of which one works at any moment.
+As many lanes as cores therefore keep all cores busy, and batches need no queue between the stages.
 """
 
 from __future__ import annotations
@@ -33,8 +33,9 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-# Pictures that a core infers at a time where an artifact is no larger than that. Beside another busy core
-# ONNX Runtime takes 6 to 8 % less for PPLCNet_x1_0 (12 MB) in fours than in eights, 2 % more for ResNet34
+# Number of pictures that a core infers at a time, for artifacts up to this size. Beside another busy core
+# ONNX
+# Runtime takes 6 to 8 % less time for PPLCNet_x1_0 (12 MB) in fours than in eights, and 2 % more for ResNet34
 # (87 MB).
 AT_ONCE = 4
 CACHED_WEIGHTS = 40 << 20
@@ -42,7 +43,7 @@ CACHED_WEIGHTS = 40 << 20
 
 @dataclass(frozen=True, kw_only=True)
 class Route:
-    """One way to an answer: an engine on one of the model's artifacts, somewhere."""
+    """One engine on one of the model's artifacts, on one machine."""
 
     target: Target
     engine: str
@@ -52,20 +53,20 @@ class Route:
 
     @property
     def name(self) -> str:
-        """`onnxruntime int8`."""
+        """Name of the route, e.g. `onnxruntime int8`."""
         return f"{self.engine} {self.precision.value}"
 
 
 @dataclass(frozen=True, kw_only=True)
 class Scored:
-    """A batch that has been through a lane.
+    """A batch that a lane has processed.
 
     Attributes:
         items: All items of the batch.
-        positions: Those of them that have scores, in order.
-        unreadable: The others, with their errors.
+        positions: Positions of the items that have scores, in order.
+        unreadable: The other items, with their errors.
         scores: Probabilities by route, float32[len(positions), C].
-        latency_ns: Time of the inferences by route, as the runners took it.
+        latency_ns: Time of the inferences by route, ns, as the runners measured it.
     """
 
     items: tuple[Item, ...]
@@ -76,11 +77,11 @@ class Scored:
 
 
 def plan_route(target: Target, subject: Subject, engine: str, precision: Precision) -> Route:
-    """The route of an engine at a precision.
+    """Return the route of an engine at a precision.
 
     Raises:
-        UsageError, UnsupportedError: There is no such engine, or it does not compute so.
-        InputError: The model has no such artifact.
+        UsageError, UnsupportedError: The engine does not exist, or does not compute in this precision.
+        InputError: The model lacks the artifact.
     """
     require_classifier(subject.manifest, "predicting with")
     kind = target.artifact_kind(engine, precision)
@@ -94,21 +95,21 @@ def plan_route(target: Target, subject: Subject, engine: str, precision: Precisi
 
 
 def fixed_batch(artifact: Artifact) -> int | None:
-    """The only batch size that an artifact takes; None where it takes any."""
+    """Return the only batch size that an artifact accepts; None where it accepts any."""
     shape = artifact.inputs[0].shape if artifact.inputs else ()
     return shape[0] if shape else None
 
 
 class Lane(Killable):
-    """A feed and the runners that read it; opened on entry, closed on exit.
+    """Feed and the runners that read it; opens on entry, closes on exit.
 
     Args:
-        subject: The model.
-        routes: What computes; every batch goes through all of them.
-        threads: Of each runner.
-        batch_size: Pictures that a batch holds at most.
-        core: The core that this lane has to itself, for its runners too; None leaves that to the kernel.
-        reduced_decode: As in `Feed`.
+        subject: Model with its artifacts.
+        routes: Routes that compute every batch.
+        threads: Number of threads of each runner.
+        batch_size: Maximum number of pictures a batch.
+        core: Core reserved for the lane and its runners; None leaves the choice to the kernel.
+        reduced_decode: Decode large JPEGs at a fraction of their size (`edgekit.vision.decode`).
     """
 
     def __init__(
@@ -162,21 +163,21 @@ class Lane(Killable):
         return self
 
     def open(self) -> None:
-        """Start the runners; they load while this process goes on to import and decode."""
+        """Start the runners; they load while this process continues to import and decode."""
         for session, request in zip(self._sessions, self._requests, strict=True):
             session.start()
             self._loading.append(_in_background(session, request))
 
     @property
     def piece(self) -> int | None:
-        """The part of a batch that costs no more than its share; None where every batch costs a whole one."""
+        """Rows of a batch that can be inferred separately at proportional cost; None if not."""
         return None if None in self._at_once else self._at_once[0]
 
     def score(self, items: Sequence[Item]) -> Scored:
-        """Take one batch through, on the lane's core where it has one: the calling thread stays there.
+        """Compute the scores of one batch; binds the calling thread to the lane's core where there is one.
 
         Raises:
-            RunnerError, UnsupportedError, DeviceError, DeviceLostError: A runner refused or failed; or its
+            RunnerError, UnsupportedError, DeviceError, DeviceLostError: A runner refused or failed, or its
                 output is not finite.
         """
         if self._core is not None:
@@ -213,7 +214,7 @@ class Lane(Killable):
 
         assert self._feed is not None
         session, at_once = self._sessions[index], self._at_once[index]
-        if at_once is None:  # a runner that computes all places, whatever lies in them
+        if at_once is None:  # this runner computes all places, whatever they contain
             values, inferred = session.infer_file(self._feed.path, self._feed.shape)
         else:
             shape = (-(-count // at_once) * at_once, *self._feed.shape[1:])
@@ -233,7 +234,7 @@ class Lane(Killable):
         self._end(RunnerSession.close)
 
     def kill(self) -> None:
-        """End the runners at once."""
+        """Kill the runners at once."""
         self._end(RunnerSession.kill)
 
     def _end(self, end: Callable[[RunnerSession], object]) -> None:
@@ -249,10 +250,10 @@ class Lane(Killable):
 
 
 def _pictures_at_once(route: Route, batch_size: int) -> int | None:
-    """How many pictures of a batch a core infers at a time; None is all of them.
+    """Return how many pictures of a batch a core infers at a time; None for all.
 
-    A few at a time keep what passes between layers in the core's cache; weights that do not stay there are
-    better read once a batch.
+    Few pictures at a time keep the values between layers in the core's cache; weights too large for the cache
+    are better read once a batch.
     """
     size_bytes = sum(file.size_bytes for file in route.artifact.files)
     if size_bytes > CACHED_WEIGHTS or fixed_batch(route.artifact) is not None or on_gpu(route.engine):
@@ -283,10 +284,10 @@ def open_lanes(
     batch_size: int,
     reduced_decode: bool = False,
 ) -> Iterator[list[Lane]]:
-    """As many lanes as workers, all started at once and ended together.
+    """Yield one lane a worker; all start at once and end together.
 
-    A lane and its runner take turns. Left to itself the kernel wakes the one on the core where another lane
-    computes while the other's falls idle, so each lane has its core where there are enough of them.
+    A lane and its runner take turns. Without binding, the kernel may wake one of them on the busy core of
+    another lane while its own core idles, so each lane has a core of its own where there are enough.
     """
     cores: Sequence[int | None] = sorted(os.sched_getaffinity(0))
     if threads > 1 or not 1 < workers <= len(cores):
@@ -308,17 +309,17 @@ def open_lanes(
 
 
 def batched(items: Iterable[Item], size: int) -> Iterator[Sequence[Item]]:
-    """Tuples of up to `size` items, each taken when it is asked for."""
+    """Yield tuples of up to `size` items; take each item only when its batch is asked for."""
     iterator = iter(items)
     while batch := tuple(itertools.islice(iterator, size)):
         yield batch
 
 
 def score_batches(lanes: Sequence[Lane], batches: Iterable[Sequence[Item]]) -> Generator[Scored, None, None]:
-    """Take batches through lanes, in order; batches are asked for only a little ahead of their use.
+    """Yield the results of batches in order; batches are taken only a little ahead of their use.
 
-    With one lane nothing is done ahead: a batch is decoded when its result is asked for. Several share the
-    last batch out among them.
+    With one lane a batch is decoded when its result is asked for. Several lanes divide the last batch among
+    themselves.
     """
     if len(lanes) == 1:
         for batch in batches:
@@ -351,7 +352,7 @@ def score_batches(lanes: Sequence[Lane], batches: Iterable[Sequence[Item]]) -> G
 
 
 def _with_last(batches: Iterable[Sequence[Item]]) -> Iterator[tuple[Sequence[Item], bool]]:
-    """Each batch, and whether it is the last."""
+    """Yield each batch, and whether it is the last."""
     ahead, behind = itertools.tee(batches)
     next(ahead, None)
     for batch, following in itertools.zip_longest(behind, ahead):
@@ -359,7 +360,7 @@ def _with_last(batches: Iterable[Sequence[Item]]) -> Iterator[tuple[Sequence[Ite
 
 
 def _joined(pieces: Sequence[Future[Scored]]) -> Scored:
-    """One batch again of what became of its pieces."""
+    """Join the results of a batch's pieces into one result."""
     import numpy as np
 
     parts = [piece.result() for piece in pieces]

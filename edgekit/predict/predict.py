@@ -1,4 +1,4 @@
-"""Classify pictures with an exported model, on any engine and target."""
+"""Classify pictures with an exported model on any engine and target."""
 
 from __future__ import annotations
 
@@ -25,16 +25,17 @@ DEFAULT_BATCH_SIZE = 8
 
 
 class Settings(msgspec.Struct, frozen=True, kw_only=True):
-    """How to predict.
+    """Settings of a prediction.
 
     Attributes:
-        threads: Of each runner.
-        batch_size: Pictures a batch; None takes 8, or what the artifact was made for.
-        workers: Runners side by side, each with a thread of this process that decodes for it.
-        top_k: At most so many classes a picture; None leaves it to the model (`to_prediction`).
-        threshold: Classes with a lower score are left out.
-        labels: A label file or set in the place of the model's own.
-        reduced_decode: Decode large JPEGs at a fraction of their size: faster, other answers now and then.
+        threads: Number of threads of each runner.
+        batch_size: Number of pictures a batch; None for 8, or the artifact's fixed batch size.
+        workers: Number of parallel runners; a thread of this process decodes for each.
+        top_k: Maximum number of classes a picture; None leaves it to the model (`to_prediction`).
+        threshold: Least score of a class that is returned.
+        labels: Label file or set that replaces the model's own.
+        reduced_decode: Decode large JPEGs at a fraction of their size: faster, with occasionally other
+            answers.
     """
 
     engine: str = PREDICT_ENGINE
@@ -50,21 +51,21 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
 
 @dataclass(frozen=True, kw_only=True)
 class Answers:
-    """One batch's answers, and what in it was no picture."""
+    """Answers of one batch, and its items that are not pictures."""
 
     predictions: tuple[Prediction, ...]
     unreadable: tuple[Unreadable, ...]
 
 
 def usable_cores() -> int:
-    """Cores that this process may run on."""
+    """Return the cores that this process may run on."""
     return len(os.sched_getaffinity(0))
 
 
 def share_out(count: int, batch_size: int, workers: int) -> tuple[int, int]:
-    """The batch size and number of workers that waste least on `count` pictures.
+    """Return the batch size and number of workers that waste least on `count` pictures.
 
-    As many batches as the batch size asks for, at least one for every worker, all about equally large.
+    The number of batches follows the batch size, is at least one a worker, and the batches are about equal.
     """
     batches = max(-(-count // batch_size), min(workers, count), 1)
     return max(1, -(-count // batches)), min(workers, batches)
@@ -74,9 +75,9 @@ class Predictor:
     """A model with its runners started; use it as a context manager, or call `close`.
 
     Raises:
-        UsageError, UnsupportedError: The engine does not exist, or cannot do what is asked.
+        UsageError, UnsupportedError: The engine does not exist, or cannot do the request.
         InputError: The model has no such artifact, or the label file is wrong.
-        ToolError: What the engine needs is missing.
+        ToolError: A component that the engine needs is missing.
     """
 
     def __init__(
@@ -116,7 +117,7 @@ class Predictor:
         self._stack.close()
 
     def predict(self, items: Iterable[Item]) -> Iterator[Answers]:
-        """Answers batch by batch, in order.
+        """Yield the answers batch by batch, in order.
 
         Raises:
             RunnerError, DeviceError, DeviceLostError: A runner failed.

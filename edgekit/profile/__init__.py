@@ -1,1 +1,1 @@
-"""The time or the instructions of a model's operators."""
+"""Time or instructions of a model's operators."""

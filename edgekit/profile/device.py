@@ -19,7 +19,7 @@ from edgekit.toolchain.build.paddlelite_runtime import LIBRARY
 from edgekit.virtual.counting.counting import Stretch, entry_list
 
 ENGINE = "paddlelite"
-# Setting the input up and going through the program up to the first operator.
+# Instructions before the first operator: setting the input and starting the program.
 OUTSIDE: Kind = ("(before the first operator)", None)
 
 
@@ -28,19 +28,19 @@ def profile_device(
 ) -> Profile:
     """Count the instructions of each operator of Paddle Lite's program.
 
-    An operator is charged with all that runs from the beginning of its kernel to that of the next one's, so
-    with the next one's check of shapes as well.
+    An operator's count runs from the beginning of its kernel to the beginning of the next kernel, and so
+    includes the next operator's check of shapes.
 
     Args:
         target: A virtual device.
-        precision: Which artifact.
-        threads: Numbers of threads, a process each.
+        precision: Precision of the artifact to profile.
+        threads: Numbers of threads; each is counted in a process of its own.
 
     Raises:
-        UnsupportedError: The device counts no instructions.
+        UnsupportedError: The device does not count instructions.
         InputError: The artifact is missing or damaged.
         ToolError: Paddle Lite's library is missing, or has no type information.
-        RunnerError: The counting failed, or other threads took effect.
+        RunnerError: The counting failed, or the number of threads in effect was another.
     """
     name, serial = subject.manifest.name, target.info.serial
     if not target.counts_instructions:
@@ -92,14 +92,14 @@ def profile_device(
 def _sum_up(
     stretches: Sequence[Stretch], kernels: Mapping[int, KernelEntry], operators: Sequence[str], name: str
 ) -> dict[Kind, Cost]:
-    """Nodes and instructions of one inference, by operator and kernel."""
+    """Return nodes and instructions of one inference, by operator and kernel."""
     nodes: list[tuple[str | None, int]] = []
     for stretch in stretches:
         kernel = None if stretch.entry is None else kernels[stretch.entry]
         if kernel is None or kernel.is_operator:
             nodes.append((None if kernel is None else kernel.name, stretch.main_thread))
         else:
-            # What a convolution chose to compute with goes on with the convolution.
+            # A kernel that a convolution calls for its arithmetic counts towards the convolution.
             nodes[-1] = (kernel.name, nodes[-1][1] + stretch.main_thread)
     if len(nodes) != 1 + len(operators):
         raise RunnerError(

@@ -1,4 +1,4 @@
-"""`profile` on this machine: where the time goes, operator by operator, by ONNX Runtime's own profiler."""
+"""`profile` on this machine: time by operator, measured by ONNX Runtime's own profiler."""
 
 from __future__ import annotations
 
@@ -29,13 +29,13 @@ logger = logging.getLogger("edgekit")
 DEFAULT_THREADS = (1, 2, 4)
 WARMUP_RUNS = 10
 PROCESSES = 3
-# 60 inferences of the largest network with one thread.
+# Time enough for 60 inferences of the largest network with one thread.
 WORKER_TIMEOUT_S = 1800.0
 WORKER = "edgekit.profile.worker"
 
 
 class NodeEvent(msgspec.Struct, frozen=True):
-    """An entry of ONNX Runtime's profile; `dur` is in microseconds."""
+    """Entry of ONNX Runtime's profile; `dur` is in microseconds."""
 
     cat: str
     name: str
@@ -44,24 +44,24 @@ class NodeEvent(msgspec.Struct, frozen=True):
 
 
 class _Profiled(msgspec.Struct, frozen=True, kw_only=True):
-    """One process: nodes and microseconds of one inference, by operator."""
+    """Nodes and microseconds of one inference of one process, by operator."""
 
     engine_version: str
     costs: dict[Kind, Cost]
 
 
 def profile_host(subject: Subject, *, threads: Sequence[int] | None, repeats: int) -> Profile:
-    """Profile the float ONNX artifact on this machine, in several fresh processes for each number of threads.
+    """Profile the float ONNX artifact on this machine in several fresh processes for each number of threads.
 
     Args:
-        threads: None takes those of `DEFAULT_THREADS` that there are cores for.
-        repeats: Inferences of each process that are profiled.
+        threads: Numbers of threads; None for those of `DEFAULT_THREADS` that this machine has cores for.
+        repeats: Number of profiled inferences of each process.
 
     Raises:
-        UsageError: More threads than cores that this process may use.
+        UsageError: There are more threads than cores that this process may use.
         ToolError: ONNX Runtime is not installed.
         InputError: The artifact is missing or damaged.
-        RunnerError: A process failed, took other threads, or its profile is not usable.
+        RunnerError: A process failed, used another number of threads, or wrote an unusable profile.
     """
     name = subject.manifest.name
     numbers = _available(name, threads)
@@ -75,7 +75,7 @@ def profile_host(subject: Subject, *, threads: Sequence[int] | None, repeats: in
     watch = ProcessWatch()
     readings = [read_host_environment(watch)]
     profiled: dict[int, list[_Profiled]] = {number: [] for number in numbers}
-    # In turns: what changes on the machine meanwhile changes for all of them.
+    # Take the numbers of threads in turns, so that changes of the machine affect all of them.
     for turn in range(PROCESSES):
         logger.info("profiling %s: processes %d of %d", name, turn + 1, PROCESSES)
         for number in numbers:
@@ -104,7 +104,7 @@ def profile_host(subject: Subject, *, threads: Sequence[int] | None, repeats: in
 
 
 def _available(name: str, threads: Sequence[int] | None) -> list[int]:
-    """The numbers of threads, the fewest first."""
+    """Return the numbers of threads, the fewest first."""
     cores = len(os.sched_getaffinity(0))
     if threads is None:
         return [number for number in DEFAULT_THREADS if number <= cores]
@@ -119,7 +119,7 @@ def _available(name: str, threads: Sequence[int] | None) -> list[int]:
 
 
 def _profile(subject: Subject, threads: int, repeats: int) -> _Profiled:
-    """`repeats` inferences after the warm-up, in a process of their own."""
+    """Profile `repeats` inferences after the warm-up, in a process of their own."""
     label = f"profiling {subject.manifest.name} with {threads} thread(s)"
     with tempfile.TemporaryDirectory(prefix="edgekit-profile-") as directory:
         job = ProfileJob(
@@ -140,7 +140,7 @@ def _profile(subject: Subject, threads: int, repeats: int) -> _Profiled:
 
 
 def _kernels(content: bytes, label: str, repeats: int) -> list[NodeEvent]:
-    """The node events of the inferences after the warm-up, in order."""
+    """Return the node events of the inferences after the warm-up, in order."""
     try:
         events = msgspec.json.decode(content, type=list[NodeEvent])
     except msgspec.MsgspecError as error:
@@ -153,7 +153,7 @@ def _kernels(content: bytes, label: str, repeats: int) -> list[NodeEvent]:
 
 
 def _sum_up(events: Sequence[NodeEvent], repeats: int) -> dict[Kind, Cost]:
-    """Nodes and median microseconds of one inference, by operator."""
+    """Return nodes and median microseconds of one inference, by operator."""
     per_run = len(events) // repeats
     runs: list[dict[str, int]] = []
     nodes: dict[str, int] = {}
@@ -172,7 +172,7 @@ def _sum_up(events: Sequence[NodeEvent], repeats: int) -> dict[Kind, Cost]:
 
 
 def _side_by_side(runs: Sequence[dict[Kind, Cost]]) -> dict[Kind, Cost]:
-    """The costs of several processes, which run the same operators."""
+    """Combine the costs of several processes, which run the same operators."""
     return {
         kind: Cost(nodes=cost.nodes, processes=tuple(run[kind].processes[0] for run in runs))
         for kind, cost in runs[0].items()

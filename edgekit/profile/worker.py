@@ -1,4 +1,4 @@
-"""The profiling worker: one process for one session of ONNX Runtime under its own profiler."""
+"""Profiling worker: one process for one session of ONNX Runtime under its own profiler."""
 
 from __future__ import annotations
 
@@ -13,13 +13,13 @@ from edgekit.targets.inputs import seeded_inputs
 
 
 class ProfileJob(msgspec.Struct, frozen=True, kw_only=True):
-    """What one worker does.
+    """Job of one worker.
 
     Attributes:
-        model: The `.onnx`.
+        model: Path of the `.onnx`.
         input_shape: Channels, height, width.
-        runs: Inferences, warm-up included.
-        directory: Where ONNX Runtime's profile goes.
+        runs: Number of inferences including the warm-up.
+        directory: Directory for ONNX Runtime's profile.
     """
 
     model: str
@@ -30,7 +30,7 @@ class ProfileJob(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class ProfileAnswer(msgspec.Struct, frozen=True, kw_only=True, tag="profile"):
-    """The result of a job; `events` is the path of ONNX Runtime's profile."""
+    """Result of a job; `events` is the path of ONNX Runtime's profile."""
 
     engine_version: str
     effective_threads: int
@@ -48,7 +48,7 @@ def work(job: ProfileJob) -> Iterator[ProfileAnswer]:
     settings.profile_file_prefix = str(Path(job.directory) / "ort")
     before = task_count()
     session = onnxruntime.InferenceSession(job.model, settings, providers=["CPUExecutionProvider"])
-    # The pool holds one thread fewer than asked: the caller's works too.
+    # The pool holds one thread fewer than requested, because the calling thread works too.
     effective = 1 + task_count() - before
     feed = {session.get_inputs()[0].name: seeded_inputs(1, job.input_shape)}
     for _ in range(job.runs):

@@ -1,4 +1,4 @@
-"""Entry point of the worker; a directory is a program to Python."""
+"""Entry point of the worker; Python runs a directory with this file as a program."""
 
 import importlib
 import os
@@ -7,9 +7,9 @@ from types import ModuleType
 
 
 def load_package() -> None:
-    """Make `edgekit.engines` importable without edgekit's other packages or what lies beside them.
+    """Make `edgekit.engines` importable without edgekit's other packages and this directory's modules.
 
-    This directory leaves sys.path: with it an engine's `import process` would find the worker's.
+    This directory leaves sys.path: an engine's `import process` would otherwise find the worker's module.
     """
     here = os.path.dirname(os.path.abspath(__file__))
     sys.path[:] = [entry for entry in sys.path if os.path.abspath(entry or ".") != here]
@@ -22,5 +22,5 @@ if __name__ == "__main__":
     load_package()
     code = importlib.import_module("edgekit.engines.worker.loop").main(sys.argv[1:])
     sys.stderr.flush()
-    # Every answer has been flushed, and what Paddle does on its way out takes half a second.
+    # All answers are flushed by now, and Paddle's clean-up at exit takes half a second.
     os._exit(code)

@@ -1,4 +1,4 @@
-"""The base of the engines that a worker runs; each is one file of `edgekit.engines`."""
+"""Base class of the engines that a worker runs; each engine is one file of `edgekit.engines`."""
 
 from typing import Any, Callable, Dict, List, Optional, Sequence, Tuple
 
@@ -10,18 +10,19 @@ Shape = Sequence[int]
 class Engine:
     """One artifact in one configuration.
 
-    The calls come in this order: `prepare` once (imports, before any clock runs), `load` once, then
-    `bind`, the callable that it returned any number of times, and `output`.
+    Call in this order: `prepare` once (imports, before any clock runs), `load` once, then `bind`, the
+        callable
+    that `bind` returned any number of times, and `output`.
     """
 
-    # The RECORD of the engine's file; `edgekit.engines.registry` says what stands in it.
+    # RECORD of the engine's file; `edgekit.engines.registry` describes its fields.
     record: Dict[str, Any] = {}
 
     def __init__(self) -> None:
         self.options: Dict[str, str] = {}
-        # Set by `load` where the engine computes on a GPU: what `gpu.describe_gpu` says of it.
+        # `load` sets this to the answer of `gpu.describe_gpu` where the engine computes on a GPU.
         self.gpu: Optional[Dict[str, Any]] = None
-        # Set by `load` where the engine tells: precision -> how many of its layers are computed in it.
+        # `load` sets this where the engine reports it: number of layers by the precision of their arithmetic.
         self.layer_precisions: Dict[str, int] = {}
 
     @property
@@ -34,10 +35,10 @@ class Engine:
         return limit
 
     def take_options(self, given: Dict[str, str]) -> Dict[str, str]:
-        """All options of the engine: those given, and the first value of the others.
+        """Return all options of the engine: the given ones, and the first value of each other.
 
         Raises:
-            RefusedError: An option or value that the engine does not know.
+            RefusedError: The engine does not know an option or a value.
         """
         known = {name: one["values"] for name, one in self.record["host"].get("options", {}).items()}
         for name, value in given.items():
@@ -60,40 +61,40 @@ class Engine:
         raise NotImplementedError
 
     def inputs(self) -> List[Dict[str, Any]]:
-        """`[{"name", "dtype", "shape"}]`, dimensions that are free or unknown being None."""
+        """Input tensors as `[{"name", "dtype", "shape"}]`; free or unknown sizes are None."""
         raise NotImplementedError
 
     def outputs(self) -> List[Dict[str, Any]]:
         raise NotImplementedError
 
     def threads(self) -> Optional[int]:
-        """The number of threads that the engine itself says it uses; None where it does not say."""
+        """Number of threads that the engine reports to use; None where it does not report it."""
         raise NotImplementedError
 
     def bind(self, array: Any) -> Callable[[], Any]:
-        """Put a float32 array where the engine reads its input; the bare call that infers from it."""
+        """Put a float32 array into the engine's input; return the bare call that infers from it."""
         raise NotImplementedError
 
     def copies(self) -> Optional[Tuple[Callable[[], Any], Callable[[], Any]]]:
-        """Calls that bring the bound input to the GPU and the last output back, done when they return.
+        """Return calls that copy the bound input to the GPU and the last output back, and wait for the end.
 
-        None where the engine reads and writes the host's memory.
+        Return None where the engine reads and writes the host's memory.
         """
         return None
 
     def output(self) -> Any:
-        """The first output of the last inference as a numpy array."""
+        """Return the first output of the last inference as a numpy array."""
         raise NotImplementedError
 
 
 def tensor(name: str, dtype: str, shape: Sequence[Any]) -> Dict[str, Any]:
-    """A tensor as the protocol describes it: sizes that are no positive integer are free."""
+    """Describe a tensor for the protocol; sizes that are no positive integer are free."""
     sizes = [size if isinstance(size, int) and size > 0 else None for size in shape]
     return {"name": name, "dtype": dtype, "shape": sizes}
 
 
 def only_input(specs: List[Dict[str, Any]], shape: Shape) -> Dict[str, Any]:
-    """The one float32 input of a model, checked to take `shape`."""
+    """Return the one float32 input of a model after checking that it takes `shape`."""
     if len(specs) != 1:
         raise RefusedError("unsupported", "the model has {} inputs, runners feed one".format(len(specs)))
     spec = specs[0]
@@ -115,5 +116,5 @@ def only_input(specs: List[Dict[str, Any]], shape: Shape) -> Dict[str, Any]:
 
 
 def format_shape(sizes: Sequence[Optional[int]]) -> str:
-    """`1x3x224x224`, free sizes as `?`."""
+    """Format a shape as `1x3x224x224`, with `?` for free sizes."""
     return "x".join("?" if size is None else str(size) for size in sizes)

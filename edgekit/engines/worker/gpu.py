@@ -1,4 +1,4 @@
-"""The NVIDIA GPU that an engine computes on, as CUDA's driver describes it to this process."""
+"""NVIDIA GPU of an engine, described by CUDA's driver to this process."""
 
 from typing import Any, Dict
 
@@ -11,15 +11,15 @@ CAPABILITY_ATTRIBUTES = (75, 76)
 
 
 def describe_gpu(device: int) -> Dict[str, Any]:
-    """Name, UUID (the one that NVML knows it by), compute capability and the CUDA version of the driver.
+    """Return name, UUID (equal to NVML's), compute capability, and the driver's CUDA version.
 
     Args:
-        device: The number that engines are given: CUDA's, so `CUDA_VISIBLE_DEVICES` counts.
+        device: CUDA's device number, which engines use too; `CUDA_VISIBLE_DEVICES` applies.
 
     Raises:
-        RefusedError: `runtime` where there is no driver, or no such GPU.
+        RefusedError: Code `runtime` where the driver or the GPU is missing.
     """
-    # Here, because edgekit imports the engines' files for their records.
+    # Imported here, because edgekit imports the engines' files for their records.
     import ctypes
     import uuid
 

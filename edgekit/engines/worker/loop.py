@@ -1,4 +1,4 @@
-"""The protocol loop: one JSON line in, one out, until end of file."""
+"""Protocol loop: reads a JSON line, writes a JSON line, until end of file."""
 
 import argparse
 import functools
@@ -19,7 +19,7 @@ Operation = Callable[[Dict[str, Any]], Dict[str, Any]]
 
 
 def main(arguments: List[str]) -> int:
-    """Serve requests from stdin; the exit code is that of the first failure, 0 where there was none."""
+    """Serve requests from stdin; return the exit code of the first failure, 0 without failures."""
     parser = argparse.ArgumentParser(prog="worker", description="edgekit's runner on the host")
     parser.add_argument("engine", metavar="FILE", help="the engine's Python file")
     path = parser.parse_args(arguments).engine
@@ -28,7 +28,7 @@ def main(arguments: List[str]) -> int:
 
 
 def load_engine(path: str) -> Engine:
-    """The engine that a Python file defines; raises what importing the file raises."""
+    """Return the engine class of a Python file; exceptions of importing the file pass through."""
     spec = importlib.util.spec_from_file_location("edgekit_engine", path)
     assert spec is not None and spec.loader is not None, "engines are Python files"
     module = importlib.util.module_from_spec(spec)
@@ -39,7 +39,7 @@ def load_engine(path: str) -> Engine:
 
 
 def _own_stdout() -> IO[str]:
-    """The real stdout, for answers only: what engines print to it natively goes to stderr from here on."""
+    """Return the real stdout for answers only; native prints of engines go to stderr from here on."""
     answers = os.fdopen(os.dup(1), "w")
     os.dup2(2, 1)
     sys.stdout = sys.stderr
@@ -47,9 +47,9 @@ def _own_stdout() -> IO[str]:
 
 
 class MappedFile:
-    """The last file of its kind as an array, mapped anew only where it is another file.
+    """The last mapped file as an array; `open` maps again only for another file.
 
-    A batch that is rewritten in place costs no page faults: at batch 8 these take a tenth of an inference.
+    A batch that is rewritten in place causes no page faults; at batch 8 these take a tenth of an inference.
     """
 
     def __init__(self) -> None:
@@ -57,21 +57,21 @@ class MappedFile:
         self._array: Any = None
 
     def open(self, path: str) -> Any:
-        """float32[N] of a file; raises RefusedError."""
+        """Return a file's content as float32[N]; raises RefusedError."""
         import numpy
 
         try:
             status = os.stat(path)
             identity = (status.st_dev, status.st_ino, status.st_size)
             if identity != self._identity:
-                # The mapping keeps its file's inode in use, so no other file can get its number.
-                # Writable, because OpenVINO takes nothing else; no engine writes to its input.
+                # The mapping keeps its file's inode in use, so no other file can get the same inode number.
+                # Writable, because OpenVINO accepts nothing else; no engine writes to its input.
                 mode: Any = "r+" if os.access(path, os.W_OK) else "c"
                 self._array = numpy.memmap(path, dtype="<f4", mode=mode).view(numpy.ndarray)
                 self._identity = identity
         except OSError as error:
             raise RefusedError("io", "reading {}: {}".format(path, error.strerror or error)) from error
-        except ValueError as error:  # an empty file, or no whole number of values
+        except ValueError as error:  # an empty file, or a size that is no multiple of four bytes
             raise RefusedError("io", "reading {}: {}".format(path, error)) from error
         return self._array
 
@@ -125,7 +125,7 @@ class Worker:
             return _refusal(op, error.code, error.message)
         except MemoryError:
             return _refusal(op, "memory", "out of memory")
-        except Exception as error:  # whatever an engine raises is an answer, and the next request may work
+        except Exception as error:  # any exception becomes an answer, and the next request may work
             return _refusal(op, "runtime", "{}: {}".format(type(error).__name__, error))
         answer.update(ok=True, op=op)
         return answer
@@ -158,7 +158,7 @@ class Worker:
             if path is not None:
                 _check_there(path)
         bound = process.bind_cores(cores, threads)
-        # Read by OpenMP when the engine's library is loaded; a foreign setting must not decide.
+        # OpenMP reads this when the engine's library is loaded; the user's setting must not apply.
         os.environ["OMP_NUM_THREADS"] = str(threads)
         try:
             engine_version = self._engine.prepare()
@@ -214,7 +214,7 @@ class Worker:
         return answer
 
     def _noise(self, seed: int, shape: Sequence[int]) -> Any:
-        """Normal float32 of a shape; the last ones are kept, because making them takes 10 ms and more."""
+        """Return normal float32 noise of a shape; cache the last, because making it takes 10 ms and more."""
         import numpy
 
         key = (seed, tuple(shape))
@@ -258,7 +258,7 @@ class Worker:
         return {"shape": list(output.shape), "latency_ns": latency}
 
     def _write(self, output: Any, target: str) -> None:
-        """In place where the file is there, as memory that the asking side shares is; else atomically."""
+        """Overwrite an existing file in place, because others may share its memory; else write atomically."""
         try:
             size = os.stat(target).st_size
         except FileNotFoundError:

@@ -1,6 +1,6 @@
 """Read cores, tasks, memory and clocks of this process and machine from the kernel.
 
-A figure that cannot be read is None.
+A value is None where it cannot be read.
 """
 
 import glob
@@ -11,17 +11,17 @@ from typing import Any, Dict, Iterable, List, Optional, Sequence, Tuple
 
 from edgekit.engines.worker.refusal import RefusedError
 
-# Whether it is on its charger, by what power_supply's status says.
+# Charging state by power_supply's status.
 CHARGING = {"Discharging": False, "Charging": True, "Full": True, "Not charging": True}
 REFERENCE_RUNS = 21
 
 
 def bind_cores(cores: Optional[Sequence[int]], threads: int) -> List[int]:
-    """Bind this process and every thread that it starts later to cores; return the cores it may run on.
+    """Bind this process and its later threads to cores; return the cores it may run on.
 
     Raises:
-        RefusedError: `cores` where they do not exist or are fewer than the threads, `threads` where this
-            process may not run on that many at all.
+        RefusedError: Code `cores` where a core does not exist or there are fewer than threads; `threads`
+            where this process may not run on enough cores.
     """
     allowed = os.sched_getaffinity(0)
     if cores is not None:
@@ -53,9 +53,9 @@ def _list(cores: Iterable[int]) -> str:
 
 
 def reference_workload() -> Tuple[int, str]:
-    """The median time of a fixed piece of work in ns, copying and hashing 2 MB, and the digest.
+    """Time copying and hashing 2 MB; return the median in ns, and the digest.
 
-    About 40 ms altogether. It never changes: results compare it across edgekit's versions.
+    Takes about 40 ms altogether. The work never changes: results compare it across edgekit's versions.
     """
     block = bytes(range(256)) * 8192
     times = []
@@ -68,12 +68,12 @@ def reference_workload() -> Tuple[int, str]:
 
 
 def task_count() -> int:
-    """Number of this process's threads."""
+    """Return the number of this process's threads."""
     return len(os.listdir("/proc/self/task"))
 
 
 def task_times() -> Dict[str, Tuple[int, int]]:
-    """CPU time in ns and the core it last ran on, of each thread."""
+    """Return CPU time in ns and the last core of each thread."""
     times = {}
     tick_ns = 1000000000 // os.sysconf("SC_CLK_TCK")
     for task in os.listdir("/proc/self/task"):
@@ -82,14 +82,14 @@ def task_times() -> Dict[str, Tuple[int, int]]:
             continue
         fields = stat.rpartition(")")[2].split()
         schedstat = _read("/proc/self/task/{}/schedstat".format(task))
-        # schedstat counts ns; where the kernel is built without it, stat's clock ticks must do.
+        # schedstat counts ns; a kernel without it has only the clock ticks of stat.
         spent = int(schedstat.split()[0]) if schedstat else (int(fields[11]) + int(fields[12])) * tick_ns
         times[task] = (spent, int(fields[36]))
     return times
 
 
 def peak_memory_bytes() -> Optional[int]:
-    """Peak resident memory of this process (VmHWM)."""
+    """Return the peak resident memory of this process (VmHWM), bytes."""
     for line in (_read("/proc/self/status") or "").splitlines():
         if line.startswith("VmHWM:"):
             return int(line.split()[1]) * 1024
@@ -97,7 +97,7 @@ def peak_memory_bytes() -> Optional[int]:
 
 
 def core_readings() -> List[Dict[str, Any]]:
-    """Frequencies and governors as cpufreq has them."""
+    """Return frequencies and governors of the cores from cpufreq."""
     readings = []
     for path in sorted(
         glob.glob("/sys/devices/system/cpu/cpu[0-9]*"), key=lambda one: int(one.rpartition("cpu")[2])
@@ -114,7 +114,7 @@ def core_readings() -> List[Dict[str, Any]]:
 
 
 def temperatures() -> Dict[str, float]:
-    """Thermal zones in degrees Celsius, by type (numbered where several share one)."""
+    """Return temperatures of thermal zones in degrees Celsius, by type (numbered where several share one)."""
     readings = {}
     for path in sorted(glob.glob("/sys/class/thermal/thermal_zone*")):
         value = _read_int(path + "/temp")
@@ -128,7 +128,7 @@ def temperatures() -> Dict[str, float]:
 
 
 def battery() -> Dict[str, Any]:
-    """Level, current and voltage of the first battery; nothing where there is none."""
+    """Return level, current and voltage of the first battery; empty without a battery."""
     for supply in sorted(glob.glob("/sys/class/power_supply/*")):
         if (_read(supply + "/type") or "").strip() == "Battery":
             status = (_read(supply + "/status") or "").strip()

@@ -1,4 +1,4 @@
-"""The error that answers a request which cannot be served, and the exit code of each reason."""
+"""Error that a request which cannot be served is answered with, and the exit code of each reason."""
 
 EXIT_CODES = {
     "protocol": 10,
@@ -17,11 +17,11 @@ EXIT_CODES = {
 
 
 class RefusedError(Exception):
-    """A request that is answered with an error; the worker goes on reading.
+    """A request cannot be served; the worker answers with this error and goes on reading.
 
     Args:
         code: One of EXIT_CODES.
-        message: Action, object and what was observed.
+        message: Action, object and observation.
     """
 
     def __init__(self, code: str, message: str) -> None:

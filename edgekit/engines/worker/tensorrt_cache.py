@@ -1,4 +1,4 @@
-"""Where TensorRT's built engines are kept: beside the artifact, by what they were built from and for."""
+"""Directories of TensorRT's built engines, beside the artifact, by files and circumstances."""
 
 import json
 import os
@@ -10,19 +10,19 @@ DIRECTORY = ".tensorrt"
 
 
 def engine_directory(model: str, params: Optional[str], gpu: Dict[str, Any], **about: Any) -> str:
-    """The directory for engines of these files and circumstances, made if need be.
+    """Return the directory for engines of these files and circumstances; make it where it is missing.
 
-    The libraries name their engines by the network's structure, which other weights share. `key.json` in
-    it says what it belongs to.
+    The libraries name engines by the network's structure, which other weights share. `key.json` in the
+    directory lists the files and circumstances.
 
     Args:
         model: Path of the program, or of the ONNX model with its weights.
         params: Path of the weights, where they are a file of their own.
-        gpu: What `describe_gpu` says; GPUs of one kind share engines.
-        about: What else an engine depends on: versions, shape, precision.
+        gpu: Answer of `describe_gpu`; GPUs of one kind share engines.
+        about: Further properties that an engine depends on: versions, shape, precision.
 
     Raises:
-        RefusedError: `io` where it cannot be made.
+        RefusedError: Code `io` where the directory cannot be made.
     """
     import hashlib
 

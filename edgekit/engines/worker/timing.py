@@ -1,4 +1,4 @@
-"""The timed loop: nothing but the engine's call between two readings of a steady clock."""
+"""Timed loop: only the engine's call lies between two readings of a steady clock."""
 
 import gc
 import time
@@ -13,25 +13,25 @@ clock_ns: Callable[[], int] = getattr(time, "perf_counter_ns", None) or (
 cpu_ns: Callable[[], int] = getattr(time, "process_time_ns", None) or (lambda: int(time.process_time() * 1e9))
 
 MARK_SYSCALL = 0xE5E5
-# A thread took part in the inferences if it computed for at least this share of their time.
+# A thread counts as active if it computed for at least this share of the inferences' time.
 PARTICIPATION = 0.01
 OBSERVABLE_NS = 100000000
-# Samples that memory is set aside for; a longer run doubles it between two samples.
+# Number of samples that memory is reserved for; a longer run doubles it between two samples.
 PREALLOCATED = 1 << 16
-# Copies to and from a GPU that are timed after the inferences, and those before them that are not.
+# Number of timed copies to and from a GPU after the inferences, and of untimed copies before these.
 COPIES = 100
 COPIES_WARMUP = 10
 
 
 def time_call(call: Callable[[], Any]) -> int:
-    """Time one inference; nanoseconds."""
+    """Time one inference, ns."""
     start = clock_ns()
     call()
     return clock_ns() - start
 
 
 def time_calls(call: Callable[[], Any]) -> List[int]:
-    """Time a call COPIES times after warming it up; nanoseconds each."""
+    """Time a call COPIES times after warming it up; return ns each."""
     warm_up(call, COPIES_WARMUP, 0)
     return [time_call(call) for _ in range(COPIES)]
 
@@ -49,9 +49,9 @@ def warm_up(call: Callable[[], Any], runs: int, min_ns: int) -> int:
 def sample(
     call: Callable[[], Any], repeats: int, min_ns: int, max_ns: int, mark: Optional[Callable[[int], Any]]
 ) -> List[int]:
-    """Time inferences: at least `repeats` and `min_ns`, none started once `max_ns` have passed.
+    """Time inferences: at least `repeats` and `min_ns`; start none once `max_ns` have passed.
 
-    `mark(2 * i)` comes before and `mark(2 * i + 1)` after inference i, outside of what is timed.
+    Call `mark(2 * i)` before and `mark(2 * i + 1)` after inference i, outside of the timed interval.
     """
     clock = clock_ns
     samples = [0] * max(repeats, PREALLOCATED)
@@ -75,7 +75,7 @@ def sample(
 
 
 def marker() -> Callable[[int], Any]:
-    """A system call that does not exist (ENOSYS), which whoever traces the process sees with its number."""
+    """Return a system call that does not exist (ENOSYS); a tracer sees it together with its number."""
     import ctypes
 
     system_call = ctypes.CDLL(None, use_errno=True).syscall
@@ -83,7 +83,7 @@ def marker() -> Callable[[int], Any]:
 
 
 def spare_collector() -> None:
-    """Exclude the objects that exist now from garbage collection, with which each `measure` begins."""
+    """Exempt existing objects from garbage collection, which starts each `measure`."""
     freeze: Optional[Callable[[], None]] = getattr(gc, "freeze", None)  # from Python 3.7 on
     if freeze is not None:
         freeze()
@@ -111,7 +111,7 @@ def measure(
         for task, (spent, core) in after.items()
         if spent - before.get(task, (0, 0))[0] >= PARTICIPATION * wall
     ]
-    # The kernel brings threads' times up to date a few hundred times a second: too coarse for short runs.
+    # The kernel updates threads' times a few hundred times a second, too coarsely for short runs.
     threads: Optional[int] = len(busy) if wall >= OBSERVABLE_NS else None
     return samples, {
         "cpu_ns": cpu,
