@@ -22,9 +22,9 @@ from onnx import TensorProto, helper
 
 import edgekit
 from edgekit.errors import EdgekitError, InputError, UsageError
+from tests.cli.test_import import save_legacy
 from tests.conftest import RunCli
 from tests.convert.onnx_graphs import FLOAT, model, node, scorer
-from tests.convert.test_import import save_legacy
 
 
 @pytest.fixture(autouse=True)

@@ -19,8 +19,8 @@ from edgekit.convert.from_onnx import graph
 from edgekit.convert.from_onnx.convert import Converted, convert_onnx
 from edgekit.errors import ConversionError, EdgekitError, InputError
 from scripts import conformance
+from tests.cli.test_import import rungs
 from tests.conftest import RunCli
-from tests.convert.test_import import rungs
 
 FLOAT = TensorProto.FLOAT
 node, info = helper.make_node, helper.make_tensor_value_info

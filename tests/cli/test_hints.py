@@ -12,11 +12,11 @@ import pytest
 import edgekit
 from edgekit.convert.remedy import with_options, without_option
 from edgekit.errors import ParityError
+from tests.cli.test_import import save_legacy
 from tests.conftest import RunCli
 from tests.convert.onnx_graphs import FLOAT, model, node
 from tests.convert.onnx_models import classifier
 from tests.convert.test_examine import two_inputs
-from tests.convert.test_import import save_legacy
 
 Build = Callable[[Path], object]
 
