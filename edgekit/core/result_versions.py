@@ -94,7 +94,7 @@ def _from_2(document: Document) -> None:
 
 
 UPGRADES: dict[int, Callable[[Document], None]] = {1: _from_1, 2: _from_2}
-"""The step from each version to the next; it changes the document in place."""
+"""Step from each version to the next; a step changes the document in place."""
 
 
 def _environments(document: Document) -> Iterator[Document]:

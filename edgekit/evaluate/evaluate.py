@@ -36,7 +36,7 @@ TOP_K = 5
 DEFAULT_BATCH_SIZE = 8
 
 Progress = Callable[[int, int], None]
-"""Called with the pictures done and all of them."""
+"""Called with the number of finished pictures and of all pictures."""
 
 
 class Plan(msgspec.Struct, frozen=True, kw_only=True):

@@ -1,6 +1,6 @@
-"""Figures of the HTML report's plots, written as SVG that stands inside a page.
+"""Drawing of the HTML report's plots as SVG inside the page.
 
-Text stays text, so that a reader can select it and a small screen keeps it sharp; its colour is the page's.
+Text stays text, so that readers can select it and small screens show it sharply; it has the page's colour.
 """
 
 from __future__ import annotations
@@ -12,14 +12,14 @@ from typing import Any
 
 import msgspec
 
-# In points. A phone shows the whole width in about 360 CSS pixels, where 8 points of text make 10 pixels.
+# Sizes in points. A phone shows the width in about 360 CSS pixels, where 8 points of text make 10 pixels.
 WIDTH = 288
 TEXT = 8
 POINTS_PER_INCH = 72
-# Okabe and Ito's colours, which colour-blind readers tell apart, without the yellow; on white and on black.
+# Colours of Okabe and Ito without the yellow; colour-blind readers tell them apart on white and on black.
 COLOURS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9")
 MARKERS = {"o": "●", "s": "■", "^": "▲", "D": "◆"}
-# Drawn in this colour, and shown in whatever colour the page's text has.
+# Placeholder colour, which the page replaces by the colour of its text.
 INK = "#010203"
 FAINT = "#7f8081"
 
@@ -28,7 +28,7 @@ Key = tuple[str, str]
 
 
 class Entry(msgspec.Struct, frozen=True, kw_only=True):
-    """A line of a legend, which the page sets as text."""
+    """Line of a legend, which the page sets as text."""
 
     sign: str
     colour: str
@@ -36,7 +36,7 @@ class Entry(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Plot(msgspec.Struct, frozen=True, kw_only=True):
-    """A picture with its words.
+    """A plot with its description.
 
     Attributes:
         text: Description of the picture, also for screen readers.
@@ -50,13 +50,13 @@ class Plot(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def key(number: int) -> Key:
-    """How the `number`th series is drawn: colours first, then other markers."""
+    """Return the style of the `number`th series: colours vary first, then markers."""
     markers = tuple(MARKERS)
     return COLOURS[number % len(COLOURS)], markers[number // len(COLOURS) % len(markers)]
 
 
 def legend(names: Iterable[str]) -> tuple[Entry, ...]:
-    """Entries for series drawn with `key(0)`, `key(1)`, ..."""
+    """Return legend entries for series drawn with `key(0)`, `key(1)`, ..."""
     entries = []
     for number, name in enumerate(names):
         colour, marker = key(number)
@@ -65,14 +65,14 @@ def legend(names: Iterable[str]) -> tuple[Entry, ...]:
 
 
 def new_figure(height: float) -> Any:
-    """A matplotlib figure, `height` in points, without axes."""
+    """Return a matplotlib figure, `height` points high, without axes."""
     from matplotlib.figure import Figure
 
     return Figure(figsize=(WIDTH / POINTS_PER_INCH, height / POINTS_PER_INCH))
 
 
 def add_axes(figure: Any, *, left: float, right: float, bottom: float, top: float, **options: Any) -> Any:
-    """Axes with margins in points, by hand: a layout engine draws all text several times over."""
+    """Add axes with margins in points; a layout engine would draw all text several times."""
     width, height = (size * POINTS_PER_INCH for size in figure.get_size_inches())
     place = (left / width, bottom / height, (width - left - right) / width, (height - bottom - top) / height)
     axes = figure.add_axes(place, **options)
@@ -83,7 +83,7 @@ def add_axes(figure: Any, *, left: float, right: float, bottom: float, top: floa
 
 
 def svg(figure: Any) -> str:
-    """The figure as an `<svg>` element: nothing random or dated, so that equal results give equal bytes."""
+    """Return the figure as an `<svg>` element; equal results give equal bytes."""
     import matplotlib
 
     out = io.StringIO()
@@ -94,7 +94,7 @@ def svg(figure: Any) -> str:
 
 
 def _inline(document: str) -> str:
-    """Strip an SVG file to the part that may stand in a page, with ids and styles of its own."""
+    """Reduce an SVG file to the part that may be embedded in a page, with ids and styles of its own."""
     text = document[document.index("<svg") :]
     text = re.sub(r"<metadata>.*?</metadata>|<style.*?</style>|<!--.*?-->", "", text, flags=re.DOTALL)
     text = re.sub(

@@ -1,4 +1,4 @@
-"""The comparisons with other networks that the publications print, drawn again with what was measured."""
+"""Published comparisons with networks of other families, drawn again with measured figures."""
 
 from __future__ import annotations
 
@@ -25,14 +25,14 @@ PUBLISHED_ONLY = "published only"
 
 
 class Comparison(msgspec.Struct, frozen=True, kw_only=True):
-    """One published table.
+    """One published comparison table.
 
     Attributes:
-        family: Whose document it is: measuring only its own networks compares nothing.
-        circumstances: Of the published latencies.
-        figures: The columns before the latency, names of `grid.FIGURES`.
-        models: The rows in the published order, by the names of their cards.
-        printed: What the publication calls those that it calls otherwise.
+        family: Family of the publication; measuring only its own networks compares nothing.
+        circumstances: Machine and settings of the published latencies.
+        figures: Columns before the latency, names of `grid.FIGURES`.
+        models: Names of the rows' model cards, in the published order.
+        printed: Published names of models, where they differ from the card's.
     """
 
     title: str
@@ -85,7 +85,7 @@ Column = tuple[str, str, str | None, int, str | None, str | None]
 
 
 def comparison_tables(rows: Sequence[Row]) -> list[Table]:
-    """The published comparisons of which networks of other families were measured."""
+    """Return the published comparisons in which networks of other families were measured."""
     cards = {card.name: card for card in list_models()}
     measured = [row for row in rows if _compares(row)]
     tables = []
@@ -97,12 +97,12 @@ def comparison_tables(rows: Sequence[Row]) -> list[Table]:
 
 
 def _compares(row: Row) -> bool:
-    """The publications compare single pictures in fp32; what is emulated has no time."""
+    """Return True for a point like the publications': single pictures in fp32, on no emulated target."""
     return row.batch_size == 1 and row.precision == "fp32" and not row.emulated
 
 
 def _draw(comparison: Comparison, rows: Sequence[Row], cards: dict[str, ModelSpec]) -> Table:
-    """Of several results of one configuration the last named counts."""
+    """Draw one comparison; among several results of one configuration the last counts."""
     columns = list(dict.fromkeys(_column(row) for row in rows))
     found = {(row.model, _column(row)): row for row in rows}
     measured = {row.model for row in rows}

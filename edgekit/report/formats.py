@@ -14,14 +14,14 @@ REPORT_SCHEMA_VERSION = 1
 
 
 class Report(msgspec.Struct, frozen=True, kw_only=True):
-    """The document of `report --format json`."""
+    """Document of `report --format json`."""
 
     schema_version: int = REPORT_SCHEMA_VERSION
     rows: tuple[Row, ...]
 
 
 def as_csv(rows: Sequence[Row]) -> str:
-    """RFC 4180 with a header line, a row a point; what is None is empty."""
+    """Return RFC 4180 CSV with a header line and one row a point; None becomes an empty field."""
     names = Row.__struct_fields__
     out = io.StringIO()
     writer = csv.writer(out, lineterminator="\n")
@@ -31,12 +31,12 @@ def as_csv(rows: Sequence[Row]) -> str:
 
 
 def as_json(rows: Sequence[Row]) -> str:
-    """A `Report`, indented."""
+    """Return a `Report` as indented JSON."""
     return msgspec.json.format(msgspec.json.encode(Report(rows=tuple(rows))), indent=2).decode()
 
 
 def _field(value: object) -> object:
-    """Words that a spreadsheet would take for a formula start with an apostrophe, as OWASP advises."""
+    """Prefix text that a spreadsheet would take for a formula with an apostrophe, as OWASP advises."""
     if isinstance(value, str) and value[:1] in ("=", "+", "-", "@", "\t", "\r", "\n"):
         return f"'{value}"
     return value

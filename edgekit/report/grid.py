@@ -1,4 +1,4 @@
-"""What a report's tables consist of, for every renderer: words in rows, and how a figure is written."""
+"""Parts of a report's tables for every renderer: rows of words, and the formats of figures."""
 
 from __future__ import annotations
 
@@ -13,11 +13,11 @@ if TYPE_CHECKING:
     from edgekit.report.rows import Row
 
 MISSING = "-"
-# What computes something else has no latency worth showing.
+# A point whose output is wrong has no latency worth showing.
 NO_PARITY = "no parity"
 MARK = "*"
 PLATFORM_NAMES = {"intel-cpu": "Intel CPU", "v100": "V100", "sd855": "Snapdragon 855"}
-# What machines of the publications' kinds call themselves, in part: CPU, GPU, and a phone's ro.soc.model or,
+# Name parts of machines of the publications' kinds: CPU, GPU, and a phone's ro.soc.model or,
 # before Android 12, ro.board.platform.
 MACHINE_WORDS = {"intel-cpu": ("intel",), "v100": ("v100",), "sd855": ("sm8150", "msmnile", "snapdragon 855")}
 FIGURES = {
@@ -33,13 +33,13 @@ FIGURES = {
 
 
 class Table(msgspec.Struct, frozen=True, kw_only=True):
-    """Words in rows, for any renderer; a cell may have several lines.
+    """Rows of words for any renderer; a cell may have several lines.
 
     Attributes:
-        title: A line above; none where empty.
-        header: Headings of the columns; without any this is a list, whose columns stay beside each other.
-        words: Numbers of the columns that are text, from 0; the others are figures. A list is all text.
-        notes: Lines below.
+        title: Line above the table; empty for none.
+        header: Headings of the columns; empty for a list, whose columns are never split into blocks.
+        words: Numbers of the text columns, from 0; the other columns hold figures. A list is all text.
+        notes: Lines below the table.
     """
 
     title: str = ""
@@ -50,12 +50,12 @@ class Table(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def facts(pairs: Iterable[tuple[str, str | None]], *, title: str = "") -> Table:
-    """A list of names and values; what is None is left out."""
+    """Return a list of names and values; leave out values of None."""
     return Table(title=title, rows=tuple((name, value) for name, value in pairs if value is not None))
 
 
 def cell(row: Row | None) -> str:
-    """A point's figure, marked where its verdict is not `valid`; or why there is none."""
+    """Return a point's figure, marked where its verdict is not `valid`, or the reason why it has none."""
     if row is None:
         return MISSING
     if row.status in ("skipped", "failed") or (row.status == "interrupted" and not row.processes):
@@ -70,7 +70,7 @@ def cell(row: Row | None) -> str:
 
 
 def elsewhere(rows: Iterable[Row], platform: str) -> str | None:
-    """What must be said where any of these was measured on another machine than was published; else None."""
+    """Return a note where some rows were measured on another kind of machine than published; else None."""
     words = MACHINE_WORDS[platform]
     machines = [row.machine for row in rows if row.processes and not row.emulated]
     others = [name for name in machines if not any(word in name.lower() for word in words)]
@@ -81,12 +81,12 @@ def elsewhere(rows: Iterable[Row], platform: str) -> str | None:
 
 
 def number(value: float | None, digits: int | None = None) -> str:
-    """A figure in the fewest digits, or with so many after the point."""
+    """Format a figure in the fewest digits, or with the given number of decimals."""
     if value is None:
         return MISSING
     return f"{value:g}" if digits is None else f"{value:.{digits}f}"
 
 
 def threads_words(count: int) -> str:
-    """`1 thread`, `4 threads`."""
+    """Format a number of threads as `1 thread` or `4 threads`."""
     return f"{count} thread{'s' * (count != 1)}"

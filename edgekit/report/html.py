@@ -1,4 +1,4 @@
-"""One self-contained HTML page: tables, plots, verdicts, environments; nothing is fetched from elsewhere."""
+"""Self-contained HTML page of tables, plots, verdicts and environments; it loads nothing from elsewhere."""
 
 from __future__ import annotations
 
@@ -54,11 +54,11 @@ def as_html(results: Sequence[Result], rows: Sequence[Row], *, published: bool) 
 
 
 def load_template(path: Path, *packages: str) -> jinja2.Template:
-    """A page's template.
+    """Load the template of a page.
 
     Args:
-        path: The `.j2` file.
-        packages: Packages that the page needs beside jinja2.
+        path: Path of the `.j2` file.
+        packages: Packages that the page needs besides jinja2.
 
     Raises:
         ToolError: One of the packages is not installed.
@@ -76,7 +76,7 @@ def load_template(path: Path, *packages: str) -> jinja2.Template:
 
 
 def _briefly(table: Table) -> Table:
-    """Replace the table's notes that the page's verdicts say in full by one note."""
+    """Replace table notes that the page's verdicts repeat in full by one note."""
     notes = [note for note in table.notes if not note.startswith(MARK)]
     if len(notes) < len(table.notes):
         notes.insert(0, f"{MARK} not valid: the reasons stand under Verdicts")
@@ -84,7 +84,7 @@ def _briefly(table: Table) -> Table:
 
 
 def _verdicts(rows: Sequence[Row], names: Sequence[str]) -> list[tuple[str, Row]]:
-    """List the verdicts in their order; where there are too many, the doubtful ones first."""
+    """List the verdicts in their order; where there are too many, put the doubtful ones first."""
     named = list(zip(names, rows, strict=True))
     if len(named) > MAX_VERDICTS:
         named.sort(key=lambda one: _word(one[1]) in ("valid", "emulated"))
@@ -92,7 +92,7 @@ def _verdicts(rows: Sequence[Row], names: Sequence[str]) -> list[tuple[str, Row]
 
 
 def _summary(results: Sequence[Result], rows: Iterable[Row]) -> str:
-    """`2 result files, 5 points: 3 valid, 1 unstable, 1 skipped`."""
+    """Summarise the page as `2 result files, 5 points: 3 valid, 1 unstable, 1 skipped`."""
     words = Counter(_word(row) for row in rows)
     files, points = len(results), sum(words.values())
     text = f"{files} result file{'s' * (files != 1)}, {points} point{'s' * (points != 1)}"
@@ -101,5 +101,5 @@ def _summary(results: Sequence[Result], rows: Iterable[Row]) -> str:
 
 
 def _word(row: Row) -> str:
-    """The word for a point in the verdicts' table."""
+    """Return the word for a point in the verdicts' table."""
     return row.status if row.status in ("skipped", "failed") else row.verdict or row.status

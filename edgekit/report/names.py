@@ -1,4 +1,4 @@
-"""Names of points and series of points; different ones have different names."""
+"""Distinct names of points and of series of points."""
 
 from __future__ import annotations
 
@@ -11,19 +11,19 @@ from edgekit.report.rows import Row
 
 
 def place(row: Row) -> str:
-    """The processor and, on devices, the device: `A1, SM8150`."""
+    """Return the processor and, on devices, the device: `A1, SM8150`."""
     return row.machine if row.target in (row.machine, "host") else f"{row.target}, {row.machine}"
 
 
 def _knows_place(row: Row) -> bool:
-    """A point of a GPU engine that did not run does not know which GPU it is of."""
+    """Return False for a point of a GPU engine that did not run, because its GPU is unknown."""
     return bool(row.processes) or row.platform != Platform.V100.value
 
 
 def series_names(rows: Sequence[Row]) -> list[str]:
-    """Name each row's series, which other models, threads and batches share: `paddlelite fp32, A1, SM8150`.
+    """Name each row's series without model, threads and batch: `paddlelite fp32, A1, SM8150`.
 
-    Machines and engines' versions are named where there are several of them.
+    The name includes the machine and the engine's version where these differ between rows.
     """
     several_places = len({place(row) for row in rows if _knows_place(row)}) > 1
     versions = {(row.engine, row.engine_version) for row in rows if row.engine_version is not None}
@@ -42,9 +42,9 @@ def series_names(rows: Sequence[Row]) -> list[str]:
 
 
 def point_names(rows: Sequence[Row]) -> list[str]:
-    """Name each row among these: `PPLCNet_x1_0, paddlelite fp32, 1 thread, bs1`.
+    """Name each row distinctly: `PPLCNet_x1_0, paddlelite fp32, 1 thread, bs1`.
 
-    The time of the measurement is added where nothing else tells two apart.
+    The time of the measurement is added where two rows would otherwise have one name.
     """
     names = [
         f"{row.model}, {series}, {threads_words(row.requested_threads)}, bs{row.batch_size}"

@@ -1,6 +1,6 @@
-"""A picture of each point's raw samples: in the order they were taken, and by process.
+"""Plot of each point's raw samples, in measured order and by process.
 
-The runner's readings of frequency and temperature are below, on the same axis.
+The runner's readings of frequency and temperature are drawn below, on the same axis.
 """
 
 from __future__ import annotations
@@ -18,17 +18,17 @@ from edgekit.report.canvas import COLOURS, FAINT, INK, TEXT, WIDTH, Entry, Plot,
 from edgekit.report.rows import Row
 from edgekit.report.timings import ordered
 
-# Eight models by four engines by two thread counts: an ordinary sweep is shown whole.
+# Eight models by four engines by two thread counts: an ordinary sweep is shown completely.
 WHOLE_PANELS = 64
-# Of more points, as many as a page of hundreds of files has the time and the room for.
+# Beyond this number of points a page of hundreds of files takes too much time and room.
 FEW_PANELS = 12
 MAX_DOTS = 400
 HEIGHT = 138
 STRIP = 50
 LEFT, RIGHT, BOTTOM, TOP = 36, 26, 28, 14
-# Right of the samples, the share of their width that the boxes take.
+# Width of the boxes, right of the samples, as a share of the samples' width.
 BOXES = 1 / 3
-# Above this share of a process's samples the axis ends: a single interruption would flatten all the rest.
+# The axis ends above this share of a process's samples; a single interruption would flatten the rest.
 SHOWN_PERCENTILE = 99
 FREQUENCY_COLOUR, TEMPERATURE_COLOUR = COLOURS[0], COLOURS[1]
 
@@ -36,14 +36,14 @@ FREQUENCY_COLOUR, TEMPERATURE_COLOUR = COLOURS[0], COLOURS[1]
 def sample_plots(
     results: Sequence[Result], rows: Sequence[Row], names: Sequence[str]
 ) -> tuple[list[Plot], int]:
-    """Draw a plot for each point with a latency; return also how many were too many for a page.
+    """Draw a plot for each point with a latency; return also the number of points left out of a full page.
 
-    Those that are not valid come first.
+    Points that are not valid come first.
 
     Args:
-        results: The results.
-        rows: All points of the results.
-        names: Names of the points.
+        results: Results to draw.
+        rows: Rows of all points of the results.
+        names: Names of the points, in the order of the rows.
     """
     points = [point for result in results for point in result.points]
     timed = [one for one in zip(points, rows, names, strict=True) if one[1].latency_ms is not None]
@@ -80,7 +80,7 @@ def _panel(point: Point, row: Row, name: str) -> Plot:
 
 
 def _draw_samples(axes: Any, runs: Sequence[ProcessRun]) -> int:
-    """Every process's samples one after the other, its box beside them; how many lie above the axis."""
+    """Draw the samples of all processes in sequence with a box a process; return how many exceed the axis."""
     series = [[ns / NS_PER_MS for ns in run.samples_ns] for run in runs]
     rising = [ordered(values) for values in series]
     total = sum(map(len, series))
@@ -105,7 +105,7 @@ def _draw_samples(axes: Any, runs: Sequence[ProcessRun]) -> int:
 
 
 class _Reading(msgspec.Struct, frozen=True, kw_only=True):
-    """A reading of frequency and temperature, taken when inference `position` ran or was about to."""
+    """Frequency and temperature when inference `position` ran or was about to run."""
 
     process: int
     position: float
@@ -114,7 +114,7 @@ class _Reading(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def _readings(runs: Sequence[ProcessRun]) -> list[_Reading]:
-    """Readings of every process, spread evenly over its inferences; empty readings are left out."""
+    """Return readings of every process, spread evenly over its inferences, without empty readings."""
     found, start = [], 0
     for number, run in enumerate(runs):
         moments = list(_moments(run))
@@ -128,7 +128,7 @@ def _readings(runs: Sequence[ProcessRun]) -> list[_Reading]:
 
 
 def _moments(run: ProcessRun) -> Iterator[tuple[float | None, float | None]]:
-    """Frequency and temperature of the GPU that computed, else of the fastest core in use."""
+    """Return frequency and temperature of the computing GPU, else of the fastest core in use."""
     if run.gpu_states:
         yield from ((state.sm_clock_mhz, state.temperature_celsius) for state in run.gpu_states)
         return
@@ -142,7 +142,7 @@ def _moments(run: ProcessRun) -> Iterator[tuple[float | None, float | None]]:
 
 
 def _draw_readings(axes: Any, readings: Sequence[_Reading]) -> tuple[Entry, ...]:
-    """Frequency on the left axis, temperature on the right one, a line a process."""
+    """Draw frequency on the left axis and temperature on the right axis, one line a process."""
     legend = []
     right = axes.twinx()
     for spine in right.spines.values():

@@ -1,4 +1,4 @@
-"""Plots over all points: accuracy against cost, and speed-up by threads. None where nothing is to draw."""
+"""Plots over all points: accuracy against cost, and speed-up by threads; None without points."""
 
 from __future__ import annotations
 
@@ -30,30 +30,30 @@ from edgekit.report.grid import threads_words
 from edgekit.report.names import series_names
 from edgekit.report.rows import Row
 
-# As many as there are keys to tell them apart by.
+# Number of distinguishable series styles.
 MAX_SERIES = len(COLOURS) * len(MARKERS)
-# More would hide each other, as they mostly lie on one another.
+# More series would hide each other, because they mostly overlap.
 MAX_LINES = 12
-# One takes about 30 ms.
+# Drawing one plot takes about 30 ms.
 MAX_SCALING_PLOTS = 16
 HEIGHT = 190
 LEFT, RIGHT, BOTTOM, TOP = 38, 10, 30, 8
 MAX_TICKS = 6
 TICK_STEPS = ((1, 1.2, 1.5, 2, 2.5, 3, 4, 5, 6, 8), (1, 1.5, 2.5, 4, 6), (1, 2, 5), (1, 3), (1,))
-# Of a letter at the size TEXT, on average.
+# Average width of a letter at the size TEXT.
 LETTER = 0.58 * TEXT
 
-# Beside a dot: the share of the name's width that is left of it, and how far right and above the name begins.
+# Position of a name beside a dot: share of the name's width left of the dot, and offsets right and up.
 CORNERS = ((0, 5, -3), (1, -5, -3), (0, -3, 5), (0, -3, -12), (1, 3, 5), (1, 3, -12))
 
 Box = tuple[float, float, float, float]
 """Left, bottom, right and top."""
 Line = dict[int, list[Row]]
-"""Threads to the rows measured with so many."""
+"""Rows by their number of threads."""
 
 
 class Dot(msgspec.Struct, frozen=True, kw_only=True):
-    """Cost of one model in one series, and whether every figure in it is valid."""
+    """Cost of one model in one series, and whether all figures in it are valid."""
 
     model: str
     cost: float
@@ -103,10 +103,10 @@ def accuracy_plot(rows: Iterable[Row], *, emulated: bool = False) -> Plot | None
 
 
 def scaling_plots(rows: Iterable[Row]) -> tuple[list[Plot], int]:
-    """Speed-up over the fewest threads measured, a line a model; of many lines a plot an engine.
+    """Draw the speed-up over the fewest measured threads, one line a model; many lines give a plot an engine.
 
     Returns:
-        The plots, and how many are too many for a page.
+        Plots, and the number of plots left out of a full page.
     """
     usable = [row for row in rows if row.batch_size == 1 and _cost(row, emulated=row.emulated) is not None]
     found: dict[str, dict[str, Line]] = defaultdict(lambda: defaultdict(lambda: defaultdict(list)))
@@ -148,7 +148,7 @@ def _scaling_plot(title: str, lines: Mapping[str, Line]) -> Plot:
         first = _all_valid(line[min(line)])
         dots = [(count, speed, first and _all_valid(line[count])) for count, speed in speeds.items()]
         _draw_dots(axes, dots, number)
-    # The dotted line would flatten the others, were the axis long enough for it.
+    # An axis long enough for the whole dotted line would flatten the others.
     axes.set_ylim(axes.get_ylim())
     ideal = [count / counts[0] for count in counts]
     axes.plot(counts, ideal, ":", color=FAINT, linewidth=0.8, zorder=1)
@@ -162,7 +162,7 @@ def _scaling_plot(title: str, lines: Mapping[str, Line]) -> Plot:
 
 
 def _speeds(line: Line) -> dict[int, float]:
-    """Speed-up by number of threads, in order."""
+    """Return the speed-up by number of threads, in ascending order."""
     costs = {count: _median_cost(line[count]) for count in sorted(line)}
     return {count: costs[min(costs)] / cost for count, cost in costs.items()}
 
@@ -182,7 +182,7 @@ def _all_valid(rows: Iterable[Row]) -> bool:
 
 
 def _dots(models: Mapping[str, Sequence[Row]]) -> list[Dot]:
-    """A dot a model: the median over its runs."""
+    """Return one dot a model, the median over its runs."""
     dots = []
     for model, rows in models.items():
         assert rows[0].top1 is not None
@@ -191,7 +191,7 @@ def _dots(models: Mapping[str, Sequence[Row]]) -> list[Dot]:
 
 
 def _axes(*, below: str, beside: str) -> Any:
-    """The axes of a new figure, with titles and a grid."""
+    """Return the axes of a new figure, with titles and a grid."""
     axes = add_axes(new_figure(HEIGHT), left=LEFT, right=RIGHT, bottom=BOTTOM, top=TOP)
     axes.grid(visible=True, color=FAINT, linewidth=0.3, alpha=0.5)
     axes.locator_params(axis="y", nbins=MAX_TICKS)
@@ -201,7 +201,7 @@ def _axes(*, below: str, beside: str) -> Any:
 
 
 def _scale(axes: Any, dots: Sequence[Dot], *, emulated: bool) -> None:
-    """Cost on a logarithmic axis: networks of a family lie a factor apart."""
+    """Make the cost axis logarithmic, because the costs within a family differ by factors."""
     from matplotlib.ticker import FixedLocator, FuncFormatter, NullLocator
 
     costs, shares = [dot.cost for dot in dots], [dot.top1 for dot in dots]
@@ -216,7 +216,7 @@ def _scale(axes: Any, dots: Sequence[Dot], *, emulated: bool) -> None:
 
 
 def _draw_dots(axes: Any, dots: Iterable[tuple[float, float, bool]], number: int) -> None:
-    """The `number`th series' markers at these places, hollow where not valid."""
+    """Draw the `number`th series' markers at these places, hollow where not valid."""
     colour, marker = key(number)
     for valid in (True, False):
         places = [(x, y) for x, y, own in dots if own is valid]
@@ -242,7 +242,7 @@ def _draw_front(axes: Any, dots: Sequence[Dot]) -> None:
 
 
 def _cost_ticks(low: float, high: float) -> list[float]:
-    """Round figures of a logarithmic axis: as many of them as there is room for."""
+    """Return round figures of a logarithmic axis, as many as fit."""
     decades = range(math.floor(math.log10(low)), math.ceil(math.log10(high)))
     found: list[float] = []
     for steps in TICK_STEPS:
@@ -254,10 +254,10 @@ def _cost_ticks(low: float, high: float) -> list[float]:
 
 
 def _label(axes: Any, dots: Sequence[Dot]) -> list[str]:
-    """Each model's name once, beside a dot of it, where it covers no other dot or name.
+    """Write each model's name once beside one of its dots, where it covers no other dot or name.
 
     Returns:
-        Models beside none of whose dots there is room.
+        Names of models for which no dot has enough room.
     """
     pixels = axes.transData.transform([(dot.cost, dot.top1) for dot in dots])
     places: dict[str, list[tuple[float, float]]] = defaultdict(list)
@@ -267,7 +267,7 @@ def _label(axes: Any, dots: Sequence[Dot]) -> list[str]:
     unnamed = []
     for model, own in places.items():
         width = len(model) * LETTER
-        # At the height of its own dots first: above or below them it might be another's name.
+        # Try the height of the dot first: above or below it the name could seem another dot's.
         boxes = (box for corner in CORNERS for x, y in own if (box := _box(x, y, width, corner)) is not None)
         free = (box for box in boxes if not any(_overlap(box, other) for other in taken))
         if (box := next(free, None)) is None:
@@ -279,7 +279,7 @@ def _label(axes: Any, dots: Sequence[Dot]) -> list[str]:
 
 
 def _box(x: float, y: float, width: float, corner: tuple[float, float, float]) -> Box | None:
-    """Where a name of that width stands beside a dot; None where that is not within the axes."""
+    """Return the place of a name of that width beside a dot; None where it leaves the axes."""
     share, right, above = corner
     left, bottom = x + right - share * width, y + above
     inside = left >= LEFT and left + width <= WIDTH and bottom >= BOTTOM and bottom + TEXT <= HEIGHT

@@ -1,4 +1,4 @@
-"""A profile as a table, and as one self-contained HTML page of bars."""
+"""A profile as a table, and as a self-contained HTML page of bars."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ TEMPLATE = Path(__file__).parent / "profile.html.j2"
 
 
 def profile_table(profile: Profile) -> Table:
-    """A row an operator and kernel: share, cost and gain at each number of threads."""
+    """Return one row an operator and kernel: share, cost and gain at each number of threads."""
     base, *more = profile.threads
     header = (
         "Operator",
@@ -52,7 +52,7 @@ def profile_table(profile: Profile) -> Table:
 
 
 def profile_page(profile: Profile) -> str:
-    """Render the page; it fetches nothing.
+    """Render the page; the page loads nothing from elsewhere.
 
     Raises:
         ToolError: jinja2 is not installed.
@@ -77,7 +77,7 @@ class _Bar(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class _Group(msgspec.Struct, frozen=True, kw_only=True):
-    """The bars of one operator."""
+    """Bars of one operator."""
 
     name: str
     remark: str

@@ -1,4 +1,4 @@
-"""Results as flat rows: one point each, with everything a reader or a spreadsheet needs beside it."""
+"""Results as flat rows: one point each, with all values that readers and spreadsheets need."""
 
 from __future__ import annotations
 
@@ -21,24 +21,27 @@ BYTES_PER_MB = 1_000_000
 
 
 class Row(msgspec.Struct, frozen=True, kw_only=True):
-    """One measured point; None stands for figures not measured, not valid or not published.
+    """One measured point; figures that were not measured, not valid or not published are None.
 
     Attributes:
         target: Serial of the device, or `host`.
-        machine: The GPU that computed, else the SoC or CPU.
-        latency_ms: Median of the processes' medians; None on emulated targets, whose time means nothing.
-        p90_ms: Over all samples, where there are enough of them.
-        spread: Half the distance between p10 and p90 over the median.
-        instructions: Of one inference, its longest thread; emulated targets only.
-        parity: Whether it agrees with its reference, `passed` or `failed`; where it failed, no
-            measured figure is shown.
-        copy_in_ms: Median copy of the input to a GPU, which no latency holds; copy_out_ms of the output back.
-        top1: Published, per cent, as top5; of the float network, so None for int8.
-        measured_top1: By `edgekit eval`, per cent, as measured_top5; on so many `measured_pictures`.
-        measured_source: Which engine and which list that was.
-        crop_size: Side of the pictures, pixels; resize_short the length of the short side before the crop.
-        platform: The kind of machine of the publications that this one is laid out as.
-        published_ms: Published latency of this configuration on `published_platform`.
+        machine: GPU that computed, else the SoC or CPU.
+        latency_ms: Median of the processes' medians, ms; None on emulated targets, whose time means nothing.
+        p90_ms: 90th percentile over all samples, ms; None where they are too few.
+        spread: Half the distance between p10 and p90, over the median.
+        instructions: Instructions of the main thread in one inference; emulated targets only.
+        parity: Agreement with the reference, `passed` or `failed`; after a failure no measured figure is
+            shown.
+        copy_in_ms, copy_out_ms: Median time to copy the input to a GPU and the output back, ms; the latency
+            excludes both.
+        top1, top5: Published accuracy of the float network, per cent; None for int8.
+        measured_top1, measured_top5: Accuracy by `edgekit eval` on `measured_pictures` pictures, per
+            cent.
+        measured_source: Engine and list of the measured accuracy.
+        crop_size: Side of the pictures, pixels.
+        resize_short: Length of the short side before the crop, pixels.
+        platform: Kind of published machine whose table layout the point takes.
+        published_ms: Published latency of this configuration on `published_platform`, ms.
     """
 
     model: str
@@ -88,7 +91,7 @@ class Row(msgspec.Struct, frozen=True, kw_only=True):
     started_at: str
 
 
-# Columns that say nothing of a network that computes something else.
+# Columns without meaning for a network whose output is wrong.
 MEASURED = (
     "latency_ms", "p90_ms", "spread", "cold_start_ms", "peak_memory_mb", "energy_mj", "instructions",
     "copy_in_ms", "copy_out_ms",
@@ -96,7 +99,7 @@ MEASURED = (
 
 
 def result_rows(results: Iterable[Result], accuracies: Sequence[MeasuredAccuracy] = ()) -> list[Row]:
-    """Every point of every result, in their order, with what `accuracies` has of the artifacts."""
+    """Return every point of every result in order, with the matching values of `accuracies`."""
     cards = {card.name: card for card in list_models()}
     return [
         _row(result, point, cards.get(point.model), find_accuracy(point, accuracies))
@@ -106,13 +109,13 @@ def result_rows(results: Iterable[Result], accuracies: Sequence[MeasuredAccuracy
 
 
 def engine_name(point: Point) -> str:
-    """The engine with the options that differ from its defaults: `paddle onednn=off`."""
+    """Return the engine with the options that differ from its defaults: `paddle onednn=off`."""
     variant = option_variant(point.engine, point.engine_options)
     return f"{point.engine} {variant}" if variant else point.engine
 
 
 def machine_name(info: DeviceInfo) -> str:
-    """Name of the machine for people: the SoC, else the model, else the serial."""
+    """Return a machine's name for people: the SoC, else the model, else the serial."""
     return info.soc or info.model or info.serial
 
 
@@ -120,7 +123,7 @@ def _row(result: Result, point: Point, card: ModelSpec | None, measured: Measure
     info = result.target
     times = Timings() if info.emulated else timings(point)
     figures = card.published if card is not None else None
-    # The accuracy lost by quantising is not published.
+    # Publications do not give the accuracy lost by quantising.
     accuracy = None if point.precision is Precision.INT8 else figures
     shown = published_latency(card, info, point)
     count = point.instruction_count
@@ -184,7 +187,7 @@ def _median_ms(times_ns: Sequence[int]) -> float | None:
 
 
 def cold_start_ms(point: Point) -> float | None:
-    """From starting a process to its first answer."""
+    """Return the time from starting a process to its first answer, ms."""
     return _ms(point.cold_start_ns)
 
 
@@ -193,14 +196,14 @@ def peak_memory_mb(point: Point) -> float | None:
 
 
 def published_platform(info: DeviceInfo, engine: str) -> Platform:
-    """The published table that a measurement is laid out as."""
+    """Return the published table whose layout a measurement takes."""
     if on_gpu(engine):
         return Platform.V100
     return Platform.INTEL_CPU if info.transport == "local" else Platform.SD855
 
 
 def published_latency(card: ModelSpec | None, info: DeviceInfo, point: Point) -> PublishedLatency | None:
-    """The publication's figure for the same batch, precision and, on phones, threads."""
+    """Return the published figure for the same batch, precision and, on phones, number of threads."""
     if card is None or card.published is None or point.precision is not Precision.FP32:
         return None
     platform = published_platform(info, point.engine)

@@ -1,4 +1,4 @@
-"""The published JSON Schema of the result file."""
+"""Published JSON Schema of the result file."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ DIALECT = "https://json-schema.org/draft/2020-12/schema"
 
 
 def result_schema() -> dict[str, Any]:
-    """JSON Schema (draft 2020-12) of what `bench` writes: this version, which every document names."""
+    """Return the JSON Schema (draft 2020-12) of what `bench` writes, with the version that documents name."""
     schema = msgspec.json.schema(Result)
     result = schema["$defs"]["Result"]
     result["properties"]["schema_version"] = {"const": RESULT_SCHEMA_VERSION}
@@ -21,5 +21,5 @@ def result_schema() -> dict[str, Any]:
 
 
 def encode_schema() -> bytes:
-    """The schema as `docs/result.schema.json` holds it."""
+    """Encode the schema as in `docs/result.schema.json`."""
     return msgspec.json.format(msgspec.json.encode(result_schema()), indent=2) + b"\n"

@@ -1,4 +1,4 @@
-"""The circumstances of a result, summed up in words."""
+"""Summary of a result's circumstances in words."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from edgekit.report.rows import machine_name
 
 
 class Surroundings(msgspec.Struct, frozen=True, kw_only=True):
-    """A result's target, the software there, and pairs of a quantity and its readings."""
+    """A result's target, the software on it, and pairs of a quantity and its readings."""
 
     run_id: str
     machine: str
@@ -21,7 +21,7 @@ class Surroundings(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def surroundings(result: Result) -> Surroundings:
-    """Sum up the readings of all points as ranges and lists."""
+    """Summarise the readings of all points as ranges and lists."""
     target = result.target
     return Surroundings(
         run_id=result.run_id,
@@ -89,7 +89,7 @@ def _facts(readings: Sequence[Environment]) -> Iterator[tuple[str, str]]:
 
 
 def _counted(readings: Sequence[Environment]) -> Iterator[tuple[str, str]]:
-    """Increase of a kernel counter from the first reading to the last."""
+    """Return the increase of a kernel counter from the first reading to the last."""
     ticks = [one.steal_ticks for one in readings if one.steal_ticks is not None]
     if ticks:
         yield "steal time", f"{(max(ticks) - min(ticks)) / TICKS_PER_S:.1f} s"

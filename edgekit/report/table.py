@@ -1,4 +1,4 @@
-"""The terminal's table of a result, in the layout of the published ones: a row a model."""
+"""Terminal table of a result in the layout of the published tables, one row a model."""
 
 from __future__ import annotations
 
@@ -20,9 +20,9 @@ BYTES_PER_MB = 1_000_000
 
 
 def latency_table(result: Result, *, width: int | None = None) -> str:
-    """Latency, cold start and peak memory of every point, and why a point has none; `width` as in `as_text`.
+    """Return tables of latency, cold start and peak memory of every point, with reasons for missing figures.
 
-    Emulated targets show instruction counts instead of milliseconds, and neither of the others.
+    Emulated targets show instruction counts only. `width` as in `as_text`: characters a line may take.
     """
     tables = [Table(title=_heading(result))]
     if result.points:
@@ -35,7 +35,7 @@ def latency_table(result: Result, *, width: int | None = None) -> str:
 
 
 def _quantities(result: Result) -> Iterator[tuple[str, Cell]]:
-    """What there is a block of, and what stands in its cells."""
+    """Return the quantities that have a block of rows, with the function that fills their cells."""
     if result.target.emulated:
         yield "Instructions of one inference", _instructions
         return
@@ -65,7 +65,7 @@ def _key(point: Point) -> Key:
 
 
 def _table(result: Result, title: str, cell: Cell) -> Table:
-    """One value of every point: rows are models, columns engines and their configurations."""
+    """Return the table of one quantity: a row a model, a column an engine and configuration."""
     keys = list(dict.fromkeys(_key(point) for point in result.points))
     shown = {(point.model, _key(point)): cell(point) for point in result.points}
     models = dict.fromkeys(point.model for point in result.points)
@@ -77,7 +77,7 @@ def _table(result: Result, title: str, cell: Cell) -> Table:
 
 
 def _configuration(key: Key, keys: Sequence[Key]) -> str:
-    """What distinguishes a column below its engine."""
+    """Return the part of a column's heading below its engine."""
     _, precision, threads, batch = key
     words = [f"{threads} thread{'s' * (threads != 1)}"]
     if len({one[1] for one in keys}) > 1 or precision != "fp32":
@@ -88,7 +88,7 @@ def _configuration(key: Key, keys: Sequence[Key]) -> str:
 
 
 def _state(point: Point) -> str | None:
-    """What stands in the place of a value; None where there is one."""
+    """Return the text in place of a missing value; None where there is a value."""
     ended = point.status in (Status.SKIPPED, Status.FAILED)
     if not ended and point.parity is not None and not point.parity.passed:
         return NO_PARITY
@@ -129,7 +129,7 @@ def _instructions(point: Point) -> str:
 
 
 def _marks(point: Point) -> list[str]:
-    """What a reader must know beside the number."""
+    """Return marks that qualify the number in a cell."""
     marks = []
     if point.status is Status.INTERRUPTED and not any("interrupted" in reason for reason in point.reasons):
         marks.append(f"interrupted after {len(point.processes)} process(es)")
@@ -145,13 +145,13 @@ def _marks(point: Point) -> list[str]:
 
 
 def _computed_in(layers: Mapping[str, int]) -> str:
-    """What an engine says that it computes in."""
+    """Return the precision that an engine reports to compute in."""
     counts = ", ".join(f"{count} in {name}" for name, count in layers.items())
     return f"of its convolutions and matrix products {counts}"
 
 
 def _in_short(reasons: Sequence[str]) -> str:
-    """The decisive reason, and where the others are: a table's note is one line."""
+    """Return the decisive reason and a pointer to the others, because a table's note is one line."""
     if len(reasons) < 2:
         return "; ".join(reasons)
     return f"{reasons[0]} (and {len(reasons) - 1} more: edgekit report --format md)"

@@ -1,7 +1,7 @@
-"""The published layouts: a row a model, its size and accuracy, a column a configuration.
+"""Published layouts: a row a model with its size and accuracy, a column a configuration.
 
-With one thread count on a host this is PaddleClas's Intel CPU table, with batches of 1, 4 and 8 on a GPU
-the V100 tables, with 1, 2 and 4 threads on a device the Snapdragon 855 table.
+With one thread count on a host the layout is that of PaddleClas's Intel CPU table, with batches of 1, 4 and 8
+on a GPU that of the V100 tables, with 1, 2 and 4 threads on a device that of the Snapdragon 855 table.
 """
 
 from __future__ import annotations
@@ -32,12 +32,12 @@ Configuration = tuple[str, int, int]
 
 
 def published_tables(rows: Sequence[Row], *, published: bool) -> list[Table]:
-    """A table for each run's engine, precision and binding; on a GPU precisions stand beside each other.
+    """Return a table for each engine, precision and binding; on a GPU precisions are columns of one table.
 
     Args:
-        rows: What `result_rows` made.
-        published: A column of the publication's figures beside each measured one, and the comparisons of
-            the publications where networks of others were measured.
+        rows: Rows of `result_rows`.
+        published: True to add the published figure beside each measured one, and the published comparisons
+            in which networks of other families were measured.
     """
     groups: dict[tuple[object, ...], list[Row]] = {}
     for row in rows:
@@ -86,12 +86,12 @@ def _table(rows: Sequence[Row], *, published: bool) -> Table:
 
 
 def _first(rows: Sequence[Row], name: str) -> float | None:
-    """A figure of the model's, from the first of its rows that has it: int8 has no published accuracy."""
+    """Return a model's figure from the first of its rows that has it; int8 has no published accuracy."""
     return next((value for row in rows if (value := getattr(row, name)) is not None), None)
 
 
 def _accuracies(rows: Sequence[Row]) -> dict[str, tuple[str, str]]:
-    """Columns of measured accuracy, of which each precision has its own: the figure and the precision."""
+    """Return the columns of measured accuracy, one for each figure and precision."""
     precisions = list(dict.fromkeys(row.precision for row in rows))
     return {
         f"{FIGURES[name]}{f' {precision.upper()}' * (len(precisions) > 1)}": (name, precision)
@@ -102,7 +102,7 @@ def _accuracies(rows: Sequence[Row]) -> dict[str, tuple[str, str]]:
 
 
 def _copies(rows: Sequence[Row]) -> Table:
-    """What reaching a GPU takes beside the latency, which begins and ends in its memory."""
+    """Describe the copies to and from a GPU, which the latency excludes."""
     configurations = list(dict.fromkeys(_configuration(row) for row in rows))
     found = {(row.model, _configuration(row)): row for row in rows}
     lines = []
@@ -144,7 +144,7 @@ def _platform(rows: Sequence[Row]) -> str:
 
 
 def _title(rows: Sequence[Row]) -> str:
-    # A point that did not run does not know the GPU nor the engine's version.
+    # A point that did not run knows neither its GPU nor the engine's version.
     row = next((row for row in rows if row.processes), rows[0])
     words = [place(row), f"{row.engine} {row.engine_version or ''}".strip()]
     words += [] if _on_gpu(row) else [row.precision]

@@ -9,18 +9,18 @@ from collections.abc import Iterable, Sequence
 
 from edgekit.report.grid import Table
 
-# Blanks between columns.
+# Number of spaces between columns.
 GAP = 2
-# Where a line may be of any length.
+# Width that never limits a line.
 WIDEST = 10_000
 
 
 def as_text(tables: Iterable[Table], *, width: int | None = None) -> str:
-    """Columns aligned with blanks.
+    """Return columns aligned with spaces.
 
     Args:
-        tables: Without markup; their cells may hold a terminal's colours.
-        width: Characters that a line may take, None for any number. Columns that do not fit go on in a block
+        tables: Tables without markup; cells may contain terminal colours.
+        width: Characters a line; None for any number. Columns that do not fit continue in a block
             below, and cells that do not fit are folded.
     """
     return "\n\n".join(_text(table, width) for table in tables)
@@ -34,7 +34,7 @@ def _text(table: Table, width: int | None) -> str:
 
 
 def _blocks(table: Table, limit: int | None) -> list[list[int]]:
-    """Which columns stand in each block: as many as `limit` characters take; each begins with the first."""
+    """Return the columns of each block, as many as fit `limit` characters; each repeats the first column."""
     from rich.cells import cell_len
 
     lines = [table.header, *table.rows] if table.header else table.rows
@@ -79,7 +79,7 @@ def _block(table: Table, columns: Sequence[int], width: int | None) -> str:
 
 
 def _wrapped(note: str, limit: int | None) -> str:
-    """A note in lines of that length, all but the first indented; words that are longer stay whole."""
+    """Wrap a note to this length and indent all lines but the first; longer words stay whole."""
     if limit is None:
         return note
     return textwrap.fill(
@@ -88,7 +88,7 @@ def _wrapped(note: str, limit: int | None) -> str:
 
 
 def as_markdown(tables: Iterable[Table]) -> str:
-    """GitHub's tables, one heading each; what Markdown would take for its own is escaped."""
+    """Return GitHub's tables, each with a heading; Markdown's special characters are escaped."""
     return "\n\n".join(_markdown(table) for table in tables)
 
 
@@ -105,5 +105,5 @@ def _markdown(table: Table) -> str:
 
 
 def _escaped(words: str) -> str:
-    """As they stand, in one line; underscores within a word are no emphasis."""
+    """Return text on one line with special characters escaped; underscores within a word need no escape."""
     return re.sub(r"([\\`*<>\[\]|~]|\b_(?!\w)|(?<!\w)_)", r"\\\1", " ".join(words.split()))

@@ -1,6 +1,7 @@
-"""Figures of a point's samples, for reports over hundreds of files.
+"""Figures of a point's samples, fast enough for reports over hundreds of files.
 
-They are those of `Point.latency_ns` and `core.stats`, which sort in Python at every call; numpy sorts once.
+`Point.latency_ns` and `core.stats` give equal figures but sort in Python at every call; numpy sorts once
+here.
 """
 
 from __future__ import annotations
@@ -21,9 +22,9 @@ class Timings(msgspec.Struct, frozen=True, kw_only=True):
     """Figures of a point's samples.
 
     Attributes:
-        latency_ns: As `Point.latency_ns`.
-        p90_ns: Over all samples; None where they are too few to show it.
-        spread: Half the distance between p10 and p90 over the median, of all samples.
+        latency_ns: Median of the processes' medians, ns.
+        p90_ns: 90th percentile of all samples, ns; None where they are too few to show it.
+        spread: Half the distance between p10 and p90 of all samples, over the median.
     """
 
     latency_ns: float | None = None
@@ -32,7 +33,7 @@ class Timings(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def timings(point: Point) -> Timings:
-    """All figures of a point; None without samples."""
+    """Return all figures of a point; None without samples."""
     runs = list(_ordered(point))
     if not runs:
         return Timings()
@@ -46,18 +47,18 @@ def timings(point: Point) -> Timings:
 
 
 def latency_ns(point: Point) -> float | None:
-    """The median of the processes' medians."""
+    """Return the median of the processes' medians, ns."""
     medians = [rising_percentile(run, 50) for run in _ordered(point)]
     return median(medians) if medians else None
 
 
 def _ordered(point: Point) -> Iterator[Ordered]:
-    """The samples of each process that has any, in ns and rising."""
+    """Return the samples of each process that has any, ns, ascending."""
     for run in point.processes:
         if run.samples_ns:
             yield ordered(run.samples_ns)
 
 
 def ordered(samples: Sequence[float]) -> Ordered:
-    """The samples rising."""
+    """Return the samples sorted ascending."""
     return numpy.sort(numpy.fromiter(samples, float, len(samples)))

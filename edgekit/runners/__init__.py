@@ -1,1 +1,1 @@
-"""Whatever measures or predicts: the protocol, the workers and the engines behind them."""
+"""The runner protocol, and sessions with the processes that measure and predict."""

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from edgekit.toolchain.component import Report
 
 logger = logging.getLogger("edgekit")
-# From Ampere on NVIDIA's libraries multiply fp32 with ten bits of mantissa (TF32) unless told not to.
+# NVIDIA's libraries multiply fp32 with ten bits of mantissa (TF32) from Ampere on unless told not to.
 FULL_FP32 = {"NVIDIA_TF32_OVERRIDE": "0"}
 HUGE_PAGES = {"GLIBC_TUNABLES": "glibc.malloc.hugetlb=1"}
 
@@ -36,20 +36,20 @@ def host_launcher(
     """Return the command line that starts an engine's worker on this machine.
 
     Args:
-        name: The engine.
-        install: Whether the environment of opt may be installed on the way.
+        name: Name of the engine.
+        install: True to install opt's environment where it is missing.
         huge_pages: Ask glibc (2.35 and later; others ignore it) for memory in huge pages, in which inference
-            on a CPU takes a twentieth less time. What the user has set stays.
-        progress: Told what is being installed.
+            on a CPU takes a twentieth less time. A value set by the user stays.
+        progress: Called with a line for the user about each installation.
 
     Raises:
-        ToolError: What the engine needs is missing; the hint installs it.
+        ToolError: A component that the engine needs is missing; the hint installs it.
     """
     side = host_side(name)
     worker = (str(WORKER), engine(name).file)
     tuned = HUGE_PAGES if huge_pages and not os.environ.keys() & HUGE_PAGES else {}
     if side.interpreter is Interpreter.OPT:
-        # -E: what PYTHONPATH means to edgekit's Python breaks this older one.
+        # -E: PYTHONPATH entries for edgekit's Python break this older one.
         return Launcher(argv=(str(_opt_python(name, side, install, progress)), "-E", *worker), env=tuned)
     for package in side.packages[:1]:
         if importlib.util.find_spec(package.module) is None:

@@ -1,4 +1,4 @@
-"""The runner protocol: what `bench`, `verify`, `predict` and `eval` say to whatever runs a model.
+"""Runner protocol, in which `bench`, `verify`, `predict` and `eval` talk to the process that runs a model.
 
 A runner is a process that holds one artifact in one configuration. It reads requests as JSON lines
 from stdin until end of file and answers each with one JSON line on stdout, in order. Nothing else
@@ -18,10 +18,10 @@ Requests carry `op`. Before `load`, outside of any time that is measured, a file
      "input_shape": [1, 3, 224, 224], "options": {"onednn": "on"}}
     -> {"ok": true, "op": "load", "protocol": 2, "engine": "onnxruntime", "engine_version": "1.20.1",
         "load_ns": 1, "requested_threads": 2, "effective_threads": 2, "cores": [4, 5],
-        "inputs": [{"name", "dtype", "shape"}], "outputs": [the same; dynamic or unknown sizes are null, an
+        "inputs": [{"name", "dtype", "shape"}], "outputs": [likewise; dynamic or unknown sizes are null, an
         unknown shape is empty],
         "pid": 1, "options": {what took effect},
-        "layer_precisions": {"int8": 33 (layers computed in it; absent or empty where it does not tell)},
+        "layer_precisions": {"int8": 33 (layers in this precision; absent or empty where unknown)},
         "gpu": {"name", "uuid", "compute_capability", "cuda_version"} (null or absent for engines on the CPU)}
 
     {"op": "run", "warmup": 10, "warmup_ns": 500000000, "repeats": 100, "min_ns": 1000000000,
@@ -32,9 +32,9 @@ Requests carry `op`. Before `load`, outside of any time that is measured, a file
         "copy_in_ns": [...], "copy_out_ns": [...] (absent where the engine uses the host's memory)}
 
   Warm-up: at least `warmup` inferences and `warmup_ns`. Timed: at least `repeats` and `min_ns`, no
-  new inference once `max_ns` of timed inference have passed. On a GPU a sample ends when it has finished
-  and holds no copy; copies of the input there and of the output back are timed after. The input is
-  pseudo-random and filled before; `first_run_ns` is null too where an `infer` came before. With `mark`,
+  new inference once `max_ns` of timed inference have passed. On a GPU a sample ends when the GPU has finished
+  and contains no copy; copies of the input and of the output are timed afterwards. The input is
+  pseudo-random and filled before; `first_run_ns` is also null after an `infer`. With `mark`,
   `syscall(0xE5E5, n)` brackets each timed inference: n = 2i before, 2i+1 after.
 
     {"op": "infer", "input": "/path/in.f32", "shape": [2, 3, 224, 224], "output": "/path/out.f32"}
@@ -51,7 +51,7 @@ Requests carry `op`. Before `load`, outside of any time that is measured, a file
     {"op": "reference"}
     -> {"ok": true, "op": "reference", "reference_ns": 1, "sha256": "…"}
 
-  A fixed workload: the median of 21 times of copying and hashing 2 MB (the bytes 0 to 255 again and again).
+  The fixed workload copies and hashes 2 MB (the bytes 0 to 255 repeated) 21 times; the answer is the median.
 
 A request that cannot be served is answered, and the runner goes on reading:
 
@@ -79,7 +79,7 @@ MARK_SYSCALL = 0xE5E5
 
 
 class ErrorCode(enum.Enum):
-    """Why a request was refused; see the module's text."""
+    """Reason why a request was refused; the module's docstring explains each."""
 
     PROTOCOL = "protocol"
     REQUEST = "request"
@@ -135,10 +135,11 @@ class Infer(msgspec.Struct, frozen=True, kw_only=True, tag_field="op", tag="infe
     """Run one file of inputs through the model.
 
     Attributes:
-        skip: Numbers of the input that come before, and the file may go on after; None where it holds
-            this input alone. Only the host's worker takes it: elsewhere files are sent, not shared.
-        at_once: Pictures an inference, a part of the input each; None takes all at once. Only the host's
-            worker takes it.
+        skip: Numbers in the file before the input; the file may also continue after it. None where the file
+            contains this input alone. Only the host's worker accepts it: other runners get a copy of the
+            file.
+        at_once: Number of rows of the input an inference; None for all. Only the host's worker
+            accepts it.
     """
 
     input: str
@@ -160,7 +161,7 @@ Request = Check | Load | Run | Infer | ReadEnvironment | RunReference
 
 
 class Checked(msgspec.Struct, frozen=True, kw_only=True):
-    """Answer to `check` where the file is the right one."""
+    """Answer to `check` where the hash is equal."""
 
     protocol: int
 

@@ -1,4 +1,4 @@
-"""A conversation with one runner process, wherever it runs."""
+"""Conversation with one runner process, on any machine."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ LOAD_TIMEOUT_S = 180.0
 INFER_TIMEOUT_S = 120.0
 ENVIRONMENT_TIMEOUT_S = 30.0
 REFERENCE_TIMEOUT_S = 120.0
-# Beyond what a `run` was asked to take: binding the input, the first inference, warm-up by count.
+# Time allowed beyond the duration of a `run`: binding the input, the first inference, warm-up by count.
 RUN_MARGIN_S = 120.0
 CLOSE_TIMEOUT_S = 10.0
 STDERR_TAIL_LINES = 6
@@ -68,10 +68,10 @@ Answer = TypeVar("Answer", Checked, Loaded, Ran, Inferred, EnvironmentRead, Refe
 
 
 class RefusedError(RunnerError):
-    """A runner answered that it cannot serve a request; it still runs.
+    """A runner answered that it cannot serve a request; the runner still works.
 
     Attributes:
-        code: The protocol's reason.
+        code: Reason by the protocol.
     """
 
     def __init__(self, message: str, *, code: ErrorCode, hint: str | None = None) -> None:
@@ -86,15 +86,15 @@ class _Envelope(msgspec.Struct, frozen=True):
 
 
 class Killable(ABC):
-    """A context that is closed where its block ends well, and killed where it fails."""
+    """Context manager that is closed where its block succeeds, and killed where the block fails."""
 
     @abstractmethod
     def close(self) -> object:
-        """End in good order."""
+        """End the object's processes in good order."""
 
     @abstractmethod
     def kill(self) -> None:
-        """End at once."""
+        """End the object's processes at once."""
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
@@ -106,19 +106,20 @@ class Killable(ABC):
 
 
 class RunnerSession(Killable):
-    """One runner process: opened on entry, closed on exit, killed where the block fails.
+    """One runner process: opens on entry, closes on exit, is killed where the block fails.
 
-    Threads may share it: a second one's request is sent while the first one's is served, so that the runner
-    goes on without a pause; a third waits until then.
+    Threads may share it: a second thread's request is sent while the first thread's is served, so that the
+        runner
+    continues without a pause; a third thread waits until one is done.
 
     Args:
-        transport: Where the runner runs.
-        argv: The runner's command line over there.
-        env: Set in addition to what the far side has.
-        scratch: Directory over there for input and output files; None where both sides share their
+        transport: Transport to the runner's machine.
+        argv: Command line of the runner on its machine.
+        env: Environment variables to set in addition.
+        scratch: Directory on the runner's machine for input and output files; None where both sides share
             files, as on the host.
-        label: What errors call it, e.g. `onnxruntime on PPLCNet_x0_5`.
-        patience: How many times longer than usual answers may take, where a machine is emulated and counted.
+        label: Name of the runner in errors, e.g. `onnxruntime on PPLCNet_x0_5`.
+        patience: Factor on all timeouts, for emulated machines that count instructions.
     """
 
     def __init__(
@@ -141,12 +142,12 @@ class RunnerSession(Killable):
         self._staging: Path | None = None
         self._model: str | None = None
         self._sending, self._receiving = threading.Lock(), threading.Lock()
-        # Memory that outputs come in, as files; as many as inferences have been asked for at once.
+        # In-memory files for outputs, as many as there have been simultaneous inferences.
         self._outputs: list[int] = []
 
     @property
     def shares_files(self) -> bool:
-        """True where the runner reads files of this machine, without a transfer."""
+        """True where the runner reads files of this machine without a transfer."""
         return self._scratch is None
 
     def __enter__(self) -> RunnerSession:
@@ -154,7 +155,7 @@ class RunnerSession(Killable):
         return self
 
     def start(self) -> None:
-        """Start the process; it answers nothing before `load`."""
+        """Start the process; the session can then `load`."""
         if self._process is not None:
             raise RuntimeError("the session is started already")
         self._staging = Path(tempfile.mkdtemp(prefix="edgekit-run-"))
@@ -169,8 +170,8 @@ class RunnerSession(Killable):
 
         Raises:
             UnsupportedError: The engine cannot do what is asked.
-            RefusedError: Anything else that the runner refuses, with its code.
-            RunnerError: It crashed, hung or answered nonsense; it is dead then.
+            RefusedError: The runner refuses for any other reason, with its code.
+            RunnerError: The runner crashed, hung or gave an invalid answer; it is dead then.
             DeviceLostError: The transport broke.
         """
         self._model = request.model
@@ -179,7 +180,7 @@ class RunnerSession(Killable):
         return answer
 
     def check(self, model: str, sha256: str, *, timeout_s: float = LOAD_TIMEOUT_S) -> None:
-        """Have the runner compare a file's SHA-256; raises as `load` does, RefusedError where it differs."""
+        """Have the runner compare a file's SHA-256; raises as `load`, and RefusedError on a difference."""
         self._check_protocol(self._ask(Check(model=model, sha256=sha256), Checked, timeout_s).protocol)
 
     def _check_protocol(self, spoken: int) -> None:
@@ -191,7 +192,7 @@ class RunnerSession(Killable):
             )
 
     def run(self, request: Run, *, timeout_s: float | None = None) -> Ran:
-        """Time inferences; raises as `load` does."""
+        """Time inferences; raises the errors of `load`."""
         if timeout_s is None:
             timeout_s = RUN_MARGIN_S + (request.warmup_ns + request.max_ns) / 1e9
         answer = self._ask(request, Ran, timeout_s)
@@ -202,11 +203,11 @@ class RunnerSession(Killable):
     def infer(
         self, inputs: NDArray[np.float32], *, timeout_s: float = INFER_TIMEOUT_S
     ) -> tuple[NDArray[np.float32], Inferred]:
-        """Run inputs through the model; raises as `load` does.
+        """Run inputs through the model; raises the errors of `load`.
 
         Args:
-            inputs: float32[N, ...] in the layout that the model takes.
-            timeout_s: For the inference; transfers have their own bounds.
+            inputs: float32[N, ...] in the layout of the model's input.
+            timeout_s: Seconds for the inference; transfers have limits of their own.
 
         Returns:
             The first output, float32[N, ...], and the runner's answer.
@@ -224,8 +225,8 @@ class RunnerSession(Killable):
     ) -> tuple[NDArray[np.float32], Inferred]:  # fmt: skip
         """Run a file of this machine through the model: raw little-endian float32 in C order, of `shape`.
 
-        Where both sides share their files the runner reads it where it lies; `skip` then says how many
-        numbers of a longer file come before this input, and `at_once` how many rows are inferred at a time.
+        Where both sides share files the runner reads the file in place; `skip` is then the number of values
+        in the file before the input, and `at_once` the number of rows inferred at a time.
         """
         import numpy
 
@@ -252,7 +253,7 @@ class RunnerSession(Killable):
 
     @contextlib.contextmanager
     def _shared_output(self) -> Iterator[int]:
-        """Lend a file in memory for an output, because one on a disk costs 0.3 ms; it is lent again later."""
+        """Lend an in-memory file for an output, because one on disk costs 0.3 ms; it is reused later."""
         try:
             handle = self._outputs.pop()
         except IndexError:
@@ -266,15 +267,15 @@ class RunnerSession(Killable):
                 self._outputs.append(handle)
 
     def environment(self) -> EnvironmentRead:
-        """Frequencies, temperatures and load over there, by the runner; raises as `load` does."""
+        """Return frequencies, temperatures and load of the runner's machine; raises the errors of `load`."""
         return self._ask(ReadEnvironment(), EnvironmentRead, ENVIRONMENT_TIMEOUT_S)
 
     def reference_ns(self) -> int:
-        """Time a fixed workload on the runner's machine, ns; raises as `load` does."""
+        """Time a fixed workload on the runner's machine, ns; raises the errors of `load`."""
         return self._ask(RunReference(), ReferenceRan, REFERENCE_TIMEOUT_S).reference_ns
 
     def close(self) -> int:
-        """End the conversation; the runner's exit code (0, or that of the first refusal)."""
+        """End the conversation; return the runner's exit code (0, or that of the first refusal)."""
         process, self._process = self._process, None
         if process is None:
             return 0
@@ -284,16 +285,16 @@ class RunnerSession(Killable):
             self._clean_up()
 
     def kill(self) -> None:
-        """End the process at once."""
+        """Kill the process at once."""
         process, self._process = self._process, None
         if process is not None:
-            # It is given up already: what the transport has to say about that hides the reason.
+            # An error of the transport would now hide the reason for giving up.
             with contextlib.suppress(EdgekitError, OSError):
                 process.kill()
             self._clean_up()
 
     def stderr_text(self) -> str:
-        """Text that the runner has written to stderr so far."""
+        """Return the text that the runner has written to stderr so far."""
         return "" if self._process is None else self._process.stderr_text()
 
     def _ask(self, request: Request, kind: type[Answer], timeout_s: float) -> Answer:
@@ -304,7 +305,7 @@ class RunnerSession(Killable):
             if process is None:
                 raise RunnerError(f"{self.label}: asked to {op}, but the runner has ended")
             lost = self._send(process, request)
-            # Before another may send: answers come in the order of the requests.
+            # Acquired before another thread may send: answers come in the order of the requests.
             self._receiving.acquire()
         try:
             if self._process is not process:
@@ -317,7 +318,7 @@ class RunnerSession(Killable):
             self._receiving.release()
 
     def _send(self, process: RemoteProcess, request: Request) -> bool:
-        """Send a request; True where the runner no longer reads."""
+        """Send a request; return True where the runner no longer reads."""
         try:
             process.write_line(msgspec.json.encode(request).decode())
         except BrokenPipeError:
@@ -328,7 +329,7 @@ class RunnerSession(Killable):
         return False
 
     def _receive(self, process: RemoteProcess, op: str, timeout_s: float) -> str | None:
-        """The runner's answer; None where it has ended instead."""
+        """Return the runner's answer; None where the runner has ended instead."""
         try:
             return process.read_line(timeout_s)
         except BrokenPipeError:
@@ -360,7 +361,7 @@ class RunnerSession(Killable):
         raise RefusedError(message, code=refusal.code, hint=_HINTS.get(refusal.code))
 
     def _crash(self, process: RemoteProcess, op: str) -> RunnerError:
-        """The error for a runner that ended instead of answering; names signal, artifact and last words."""
+        """Return the error for a runner that ended without an answer: signal, artifact, last words."""
         self._process = None
         try:
             code = process.close(CLOSE_TIMEOUT_S)
@@ -384,13 +385,14 @@ class RunnerSession(Killable):
             shutil.rmtree(self._staging, ignore_errors=True)
             self._staging = None
         if self._scratch is not None:
-            # The next session overwrites them; a device that is gone has them until then.
+            # The removal may fail: the next session overwrites the files, and a lost device keeps them until
+            # then.
             with contextlib.suppress(EdgekitError, OSError):
                 self._transport.remove([f"{self._scratch}/in.f32", f"{self._scratch}/out.f32"])
 
 
 def _describe_end(code: int) -> str:
-    """Shells report a signal as 128 plus its number; our own children as its negative."""
+    """Describe an exit code: shells report signal N as 128 + N, our own children as -N."""
     if 128 < code < 128 + signal.NSIG:
         return describe_exit(128 - code)
     return "ended" if code == 0 else re.sub(r"^exit", "ended with exit", describe_exit(code))

@@ -1,4 +1,4 @@
-"""Memory that runners on this machine read as a file, without a copy."""
+"""Memory that runners on this machine read as a file without a copy."""
 
 from __future__ import annotations
 
@@ -13,17 +13,17 @@ if TYPE_CHECKING:
 
 
 class SharedArray:
-    """Zeros, float32 of a shape, in anonymous memory; gone when this process ends.
+    """float32 array of a shape in anonymous memory, initially zero; freed when this process ends.
 
     Attributes:
-        array: The memory; it outlives `close` as long as somebody holds it.
+        array: The memory; it remains valid after `close` while it is referenced.
     """
 
     def __init__(self, shape: tuple[int, ...]) -> None:
         import numpy as np
 
         size_bytes = 4 * int(np.prod(shape))
-        # Not a file of /dev/shm: containers limit that to 64 MB, and SIGKILL would leave it behind.
+        # Not a file in /dev/shm: containers limit that to 64 MB, and SIGKILL would leave the file behind.
         self._handle = os.memfd_create("edgekit-feed")
         try:
             os.ftruncate(self._handle, size_bytes)
@@ -35,9 +35,9 @@ class SharedArray:
 
     @property
     def path(self) -> Path:
-        """Where runners of this user find it, raw float32 in C order."""
+        """Path under which runners of this user open the memory, raw float32 in C order."""
         return Path(f"/proc/{os.getpid()}/fd/{self._handle}")
 
     def close(self) -> None:
-        """Give the file back."""
+        """Close the file."""
         os.close(self._handle)

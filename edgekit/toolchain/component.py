@@ -8,7 +8,7 @@ from pathlib import Path
 import msgspec
 
 Report = Callable[[str], None]
-"""Called with a line for people before each step that takes time."""
+"""Called with a line for the user before each slow step."""
 
 
 def _say_nothing(_line: str) -> None:

@@ -16,7 +16,7 @@ COMPONENTS: tuple[Component, ...] = (
     *(provider(engine).component for engine in device_engines()),
     native.COMPONENT,
 )
-"""Every component, in the order in which they are shown."""
+"""All components, in the order of display."""
 
 
 def component(name: str) -> Component:

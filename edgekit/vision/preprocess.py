@@ -69,7 +69,7 @@ class Preprocessor:
         self._planes = (2, 1, 0) if parameters.channel_order is ChannelOrder.RGB else (0, 1, 2)
         # A crop comes out of the picture as it is, so a picture that is cropped first is decoded whole.
         self.shrink_to = (first.short or max(first.size or ())) if isinstance(first, Resize) else None
-        """The short side that a reduced decode must leave, pixels; None where it must not reduce."""
+        """Minimum short side after a reduced decode, pixels; None where reducing is not allowed."""
 
     @property
     def shape(self) -> tuple[int, int, int]:

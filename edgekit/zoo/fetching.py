@@ -43,7 +43,7 @@ class Fetched(msgspec.Struct, frozen=True, kw_only=True):
 
 
 ShowProgress = Callable[[str, int, "int | None"], None]
-"""Called from several threads with a file's label, the bytes received and the size where it is known."""
+"""Called from several threads with a file's label, the number of bytes received, and the size where known."""
 
 
 def usual(spec: ModelSpec) -> What:

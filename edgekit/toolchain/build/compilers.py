@@ -20,7 +20,7 @@ from edgekit.toolchain.component import Report
 from edgekit.toolchain.fetch.apt import fetch_packages
 
 ANDROID_API = 24
-"""minSdkVersion of the runner, as of the demo app."""
+"""minSdkVersion of the runner, equal to the demo app's."""
 # The oldest C library that the ONNX Runtime runner and its library run with (the wheel's manylinux tag).
 GLIBC = "2.28"
 LIBSTDCXX_VERSIONS = range(15, 9, -1)

@@ -27,7 +27,7 @@ DOWNLOAD_TIMEOUT_S = 900.0
 UNPACK_TIMEOUT_S = 120.0
 
 Report = Callable[[str], None]
-"""Called with a line for people before each step that takes time."""
+"""Called with a line for the user before each slow step."""
 
 
 class UnpackedPackages(msgspec.Struct, frozen=True, kw_only=True):

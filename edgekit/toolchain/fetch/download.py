@@ -21,7 +21,7 @@ from edgekit.errors import EdgekitError, ToolError
 logger = logging.getLogger("edgekit")
 
 Progress = Callable[[int, int | None], None]
-"""Called with the bytes received so far and the size of the whole, where the server says it."""
+"""Called with the number of bytes received so far and the whole size, where the server reports it."""
 
 CONNECT_TIMEOUT_S = 10.0
 READ_TIMEOUT_S = 30.0

@@ -213,4 +213,4 @@ def _debian_mirrors(etc: Path = Path("/etc/apt")) -> list[str]:
 
 
 ATTEMPTS: tuple[Attempt, ...] = (from_uv, from_release, from_debian)
-"""What is tried in turn after the machine's own interpreters."""
+"""Sources to try in order after the machine's own interpreters."""
