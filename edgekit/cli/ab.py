@@ -1,4 +1,4 @@
-"""`edgekit bench --ab A B`: its call and how its answer is shown."""
+"""`edgekit bench --ab A B`: the call and the display of its answer."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 
 def bench_ab(options: BenchOptions, *, as_json: bool) -> int:
-    """Run it and show what came out; options that it does not take have been refused."""
+    """Run the comparison and show its result; options that it does not take have been refused before."""
     from edgekit.bench.ab import AbOptions, run_ab
     from edgekit.bench.bench import resolve_cores
     from edgekit.parity.reference import References
@@ -28,7 +28,7 @@ def bench_ab(options: BenchOptions, *, as_json: bool) -> int:
     engines = options.with_defaults(host=True).engines
     if any(len(each) > 1 for each in (engines, options.precisions, options.threads, options.batch_sizes)):
         raise click.UsageError("--ab takes one engine, precision, number of threads and batch size")
-    # Two equal names are A against A, the control of the control.
+    # With two equal names this is an A/A comparison, a control of the method.
     a, b = (find_subjects([name], anyway=options.anyway)[0] for name in options.models)
     with contextlib.closing(HostTarget(install=not options.no_install)) as target:
         asked = AbOptions(

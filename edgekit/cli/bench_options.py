@@ -1,4 +1,4 @@
-"""The record of bench's options as click's declarations."""
+"""Bench's options as click's declarations, made from the record `BenchOptions`."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ from edgekit.core.bench_options import OPTIONS, FieldOption
 
 F = TypeVar("F", bound=Callable[..., Any])
 
-# Declared once for several commands.
+# Options that several commands share and declare once.
 SHARED: dict[str, Callable[[Any], Any]] = {
     "devices": device_option,
     "adb_servers": adb_server_option,
@@ -38,14 +38,14 @@ SHARED: dict[str, Callable[[Any], Any]] = {
 
 
 def bench_options(function: F) -> F:
-    """Declare every option of the record, in its order; parameters have the names of its fields."""
+    """Declare every option of the record in its order; parameters have the names of its fields."""
     for one in reversed(OPTIONS):
         function = _declared(one)(function)
     return function
 
 
 def given_options(parameters: Mapping[str, Any]) -> dict[str, Any]:
-    """What was asked on the command line, by field and in the record's types."""
+    """Return the options given on the command line, by field and in the record's types."""
     given = {}
     for one in OPTIONS:
         value = parameters[one.field]
@@ -75,7 +75,7 @@ def _declared(one: FieldOption) -> Callable[[F], F]:
 
 
 def _help(one: FieldOption) -> str:
-    """The record's help, with what the registry of engines, which the record is below, knows."""
+    """Return the record's help with facts from the registry of engines, which the record must not import."""
     known: dict[str, Callable[[], str]] = {
         "engines": partial(engine_list, host=True, device=True),
         "engine_options": engine_option_list,
@@ -85,7 +85,7 @@ def _help(one: FieldOption) -> str:
 
 
 def _type(one: FieldOption) -> click.ParamType[Any]:
-    """click's type of a field."""
+    """Return click's type for a field."""
     kind = inspect.type_info(one.type)
     if isinstance(kind, inspect.Metadata):
         kind = kind.type
@@ -109,7 +109,7 @@ def _type(one: FieldOption) -> click.ParamType[Any]:
 
 
 def _shown_default(one: FieldOption) -> str:
-    """The field's default, or the one of a device; nothing where that is nothing."""
+    """Return the field's default, or a device's; None where there is no value."""
     shown = one.option.shown
     if shown is None:
         default = one.default or one.option.default

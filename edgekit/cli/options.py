@@ -1,4 +1,4 @@
-"""Options that several commands share, written once, and how results and progress are shown."""
+"""Options that several commands share, and the display of results and progress."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ F = TypeVar("F", bound=Callable[..., Any])
 
 
 class IntList(click.ParamType[tuple[int, ...]]):
-    """`1,2,4` as a tuple of positive integers."""
+    """Click type: `1,2,4` as a tuple of positive integers."""
 
     name = "INT,..."
 
@@ -38,7 +38,7 @@ class IntList(click.ParamType[tuple[int, ...]]):
 
 
 class WordList(click.ParamType[tuple[str, ...]]):
-    """`a,b` as a tuple of words, each of `choices` where these are given."""
+    """Click type: `a,b` as a tuple of words, restricted to `choices` where these are given."""
 
     name = "WORD,..."
 
@@ -60,7 +60,7 @@ class WordList(click.ParamType[tuple[str, ...]]):
 
 
 class InputShape(click.ParamType[tuple[int, int, int]]):
-    """`3,224,224` as channels, height, width."""
+    """Click type: `3,224,224` as channels, height, width."""
 
     name = "C,H,W"
 
@@ -74,7 +74,7 @@ class InputShape(click.ParamType[tuple[int, int, int]]):
 
 
 class NamedShape(click.ParamType[tuple[str, tuple[int, ...]]]):
-    """`3,224,224`, or `image=1,3,640,640` for one of several inputs, as a name (or none) and sizes."""
+    """Click type: `3,224,224`, or `image=1,3,640,640` for one of several, as name or none and sizes."""
 
     name = "[NAME=]SIZES"
 
@@ -89,7 +89,7 @@ class NamedShape(click.ParamType[tuple[str, tuple[int, ...]]]):
 
 
 class Percentage(click.ParamType[float]):
-    """`3%` as 0.03, more than nothing; the sign is required, for 3 and 0.03 are both meant by somebody."""
+    """Click type: `3%` as 0.03, greater than 0; without the sign 3 and 0.03 would be ambiguous."""
 
     name = "PERCENT"
 
@@ -105,18 +105,18 @@ class Percentage(click.ParamType[float]):
 
 
 def json_option(function: F) -> F:
-    """`--json`: one JSON document on stdout instead of a table."""
+    """Add `--json`: one JSON document on stdout instead of a table."""
     return click.option("--json", "as_json", is_flag=True, help="One JSON document on stdout.")(function)
 
 
 def artifact_options(function: F) -> F:
-    """`--formats` and `--nb-targets`: which artifacts of a model are made."""
+    """Add `--formats` and `--nb-targets`: the artifacts of a model to make."""
     formats = click.option(
         "--formats",
         type=WordList(("paddle", "onnx", "nb")),
         default="paddle,onnx,nb",
         show_default=True,
-        help="What to make; all of it from the Paddle model, which is always made.",
+        help="Artifacts to make from the Paddle model, which is always made.",
     )
     targets = click.option(
         "--nb-targets", type=WordList(("arm", "arm_fp16", "x86")), help="Targets of .nb.  [default: all]"
@@ -125,9 +125,9 @@ def artifact_options(function: F) -> F:
 
 
 def lane_options(function: F) -> F:
-    """`--threads`, `--batch-size` and `--workers`: how pictures are taken through the runners."""
+    """Add `--threads`, `--batch-size` and `--workers`: how runners process pictures."""
     threads = click.option(
-        "--threads", type=click.IntRange(1), default=1, show_default=True, help="Of each worker."
+        "--threads", type=click.IntRange(1), default=1, show_default=True, help="Threads of each worker."
     )
     batch_size = click.option(
         "--batch-size",
@@ -135,27 +135,27 @@ def lane_options(function: F) -> F:
         help="Pictures a batch.  [default: 8, or the artifact's own]",
     )
     workers = click.option(
-        "--workers", type=click.IntRange(1), help="Side by side.  [default: as many as cores allow]"
+        "--workers", type=click.IntRange(1), help="Parallel workers.  [default: as many as cores allow]"
     )
     return threads(batch_size(workers(function)))
 
 
 def no_install_option(function: F) -> F:
-    """`--no-install`: a missing component is an error instead of being installed on the way."""
+    """Add `--no-install`: a missing component is an error and is not installed."""
     return click.option(
         "--no-install", is_flag=True, help="Fail where a component is missing instead of installing it."
     )(function)
 
 
 def keep_failed_option(function: F) -> F:
-    """`--keep-failed`: artifacts that fail their check are written, marked as such."""
+    """Add `--keep-failed`: artifacts that fail their check are written and marked as failed."""
     return click.option(
         "--keep-failed", is_flag=True, help="Keep artifacts that fail their check, marked in the manifest."
     )(function)
 
 
 def anyway_option(function: F, *, expose_value: bool = False) -> F:
-    """`--anyway`: an artifact that failed its check is used; `find_subjects` asks for it."""
+    """Add `--anyway`: an artifact that failed its check is used; `find_subjects` takes the value."""
     return click.option(
         "--anyway",
         is_flag=True,
@@ -166,14 +166,14 @@ def anyway_option(function: F, *, expose_value: bool = False) -> F:
 
 
 def allow_mismatch_option(function: F) -> F:
-    """`--allow-mismatch`: a `.nb` of another opt than the device's runtime is pushed all the same."""
+    """Add `--allow-mismatch`: a `.nb` is pushed although opt's and the runtime's versions differ."""
     return click.option(
         "--allow-mismatch", is_flag=True, help="Push a .nb although opt and the device's runtime differ."
     )(function)
 
 
 def device_option(function: F) -> F:
-    """`--device`, repeatable."""
+    """Add `--device`, repeatable."""
     return click.option(
         "--device",
         "devices",
@@ -184,7 +184,7 @@ def device_option(function: F) -> F:
 
 
 def adb_server_option(function: F) -> F:
-    """`--adb-server`, repeatable for a device lab."""
+    """Add `--adb-server`, repeatable for a device lab."""
     return click.option(
         "--adb-server",
         "adb_servers",
@@ -195,7 +195,7 @@ def adb_server_option(function: F) -> F:
 
 
 def echo_artifacts(directory: object, manifest: Manifest, *, changed: bool) -> None:
-    """Write an artifact directory to stdout: what is in it, and what failed its check."""
+    """Write an artifact directory's contents and failed checks to stdout."""
     from edgekit.core.artifact import ArtifactKind
     from edgekit.core.units import format_bytes
     from edgekit.report.grid import Table
@@ -221,7 +221,7 @@ def echo_json(value: Any) -> None:
 
 
 def color() -> bool | None:
-    """For click.echo: no colours with NO_COLOR (no-color.org), else those that the terminal has."""
+    """Return click.echo's `color`: False with NO_COLOR (no-color.org), else None for the terminal's."""
     return False if os.environ.get("NO_COLOR") else None
 
 
@@ -233,17 +233,17 @@ def echo_table(*tables: Table) -> None:
 
 
 def note(message: str) -> None:
-    """A line for people, on stderr."""
+    """Write a line for the user to stderr."""
     click.echo(message, err=True)
 
 
 def terminal_width() -> int | None:
-    """Characters that a line of a table may take; None where stdout is no terminal and `$COLUMNS` not set."""
+    """Return a table line's width in characters; None without a terminal and without `$COLUMNS`."""
     if not sys.stdout.isatty() and not os.environ.get("COLUMNS"):
         return None
     return shutil.get_terminal_size().columns
 
 
 def is_interactive() -> bool:
-    """Whether progress bars make sense: stderr is a terminal."""
+    """Return True where progress bars are useful: stderr is a terminal."""
     return sys.stderr.isatty()

@@ -1,6 +1,6 @@
-"""The root group: finds a command when it is called for, and turns errors into messages and exit codes.
+"""Root group: imports a command when it is called, and turns errors into messages and exit codes.
 
-Nothing but click is imported until a command runs, so `edgekit --help` costs what click costs.
+Until a command runs only click is imported, so `edgekit --help` is as fast as click.
 """
 
 from __future__ import annotations
@@ -16,37 +16,37 @@ import click
 from edgekit import __version__
 from edgekit.errors import INTERRUPTED_EXIT_CODE, EdgekitError
 
-# Name -> what it does. The command itself is `command` in edgekit.cli.commands.NAME (NAME_ for a keyword).
+# Command -> summary. The command is `command` in edgekit.cli.commands.NAME (NAME_ for a Python keyword).
 COMMANDS: dict[str, str] = {
-    "models": "The zoo: what there is, with published figures.",
+    "models": "Show the models of the zoo, with published figures.",
     "export": "Build a model's Paddle, ONNX and Paddle Lite artifacts and check them.",
     "import": "Turn your own model (Paddle, ONNX) into the same artifacts, and check them.",
-    "fetch": "Official weights and inference models into the cache.",
+    "fetch": "Fetch official weights and inference models into the cache.",
     "quantize": "Make int8 artifacts beside the float ones.",
-    "verify": "Check that every artifact computes the same, rung by rung.",
+    "verify": "Check that all artifacts of a model agree, rung by rung.",
     "predict": "Classify pictures.",
-    "eval": "Top-1 and Top-5 on a labelled list of pictures.",
+    "eval": "Measure Top-1 and Top-5 on a labelled list of pictures.",
     "train": "Train a network, or fine-tune it, on labelled pictures.",
     "serve": "Offer exported models over the Open Inference Protocol, REST and gRPC.",
     "bench": "Measure latency on the host or on devices.",
     "report": "Show results as tables, CSV, Markdown, JSON or one HTML page.",
-    "compare": "One result against another, with its interval; exit 9 on a regression.",
-    "estimate": "Latency on a phone without the phone, from exact instruction counts.",
-    "profile": "Where the time goes, operator by operator, on this machine.",
-    "devices": "What is attached, and what it can run.",
+    "compare": "Compare two results, with intervals; exit code 9 on a regression.",
+    "estimate": "Estimate latency on a phone without the phone, from exact instruction counts.",
+    "profile": "Show the time of each operator on this machine.",
+    "devices": "List attached devices and what each can run.",
     "push": "Put runner, libraries and models on devices.",
-    "virtual": "The virtual ARM64 device, for everyone without a phone.",
+    "virtual": "Start and stop virtual ARM64 devices, for everyone without a phone.",
     "bundle": "Put exported models into the Android demo app.",
     "apk": "Build, install and measure the Android demo app.",
-    "toolchain": "Install and list the tools behind all this.",
-    "cache": "What edgekit keeps on this machine, and how to free it.",
-    "doctor": "What is here, what is missing, and the command that mends it.",
-    "completion": "Completion of commands and options for bash, zsh or fish.",
+    "toolchain": "Install and list the tools that edgekit uses.",
+    "cache": "Show and free edgekit's cache on this machine.",
+    "doctor": "Check this machine, and name the command that mends each problem.",
+    "completion": "Print completion of commands and options for bash, zsh or fish.",
 }
 
 
 class LazyGroup(click.Group):
-    """A group whose commands are imported when they are used."""
+    """A group that imports its commands when they are used."""
 
     def list_commands(self, ctx: click.Context) -> list[str]:
         return list(COMMANDS)
@@ -99,7 +99,7 @@ def _set_up_logging(verbose: bool) -> None:
 
 
 def main(argv: list[str] | None = None) -> NoReturn:
-    """The console script: run a command, end with its documented exit code."""
+    """Console script: run a command and exit with its documented exit code."""
     arguments = sys.argv[1:] if argv is None else argv
     debug = "--debug" in arguments
     try:
@@ -107,7 +107,8 @@ def main(argv: list[str] | None = None) -> NoReturn:
         sys.stdout.flush()
         sys.exit(code if isinstance(code, int) else 0)
     except BrokenPipeError:
-        # The reader of stdout went away (`edgekit models list | head`): nothing is left to say.
+        # The reader of stdout has gone away (`edgekit models list | head`), so there is nothing more to
+        # write.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         sys.exit(0)
     except (KeyboardInterrupt, click.Abort):
@@ -151,5 +152,5 @@ def _say(message: str, hint: str | None) -> None:
 
 
 def _color() -> bool | None:
-    """None lets click decide by the terminal; NO_COLOR (no-color.org) overrules it."""
+    """Return None to let click decide by the terminal; NO_COLOR (no-color.org) overrides that."""
     return False if os.environ.get("NO_COLOR") else None

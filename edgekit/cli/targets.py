@@ -1,4 +1,4 @@
-"""What commands have in common about models and the machines that these run on."""
+"""Options and look-ups for models and target machines that several commands share."""
 
 from __future__ import annotations
 
@@ -18,14 +18,14 @@ F = TypeVar("F", bound=Callable[..., Any])
 
 
 def one_device_option(function: F) -> F:
-    """`--device`, once."""
+    """Add `--device`, once."""
     return click.option(
-        "--device", metavar="SERIAL", help="Run there: adb serial, HOST:PORT, or ssh://user@host."
+        "--device", metavar="SERIAL", help="Run on this device: adb serial, HOST:PORT, or ssh://user@host."
     )(function)
 
 
 def engine_list(*, host: bool = False, device: bool = False) -> str:
-    """Names of engines for the help of `--engine`: of this machine, of devices, or of each."""
+    """Return names of engines for the help of `--engine`: of this machine, of devices, or of both."""
     here, there = ", ".join(host_engines()), ", ".join(device_engines())
     if host and device:
         return f"here {here}; on devices {there}"
@@ -33,7 +33,7 @@ def engine_list(*, host: bool = False, device: bool = False) -> str:
 
 
 def engine_option_list() -> str:
-    """The engines' options for the help of `--engine-option`: `onednn=on|off (paddle)`."""
+    """Return engine options for the help of `--engine-option`: `onednn=on|off (paddle)`."""
     owners: dict[str, list[str]] = {}
     for name in host_engines():
         for option, values in host_side(name).choices.items():
@@ -42,15 +42,15 @@ def engine_option_list() -> str:
 
 
 def default_engine(device: str | None) -> str:
-    """The engine where none is asked for."""
+    """Return the default engine of this machine, or of devices where one is given."""
     return PREDICT_ENGINE if device is None else DEVICE_ENGINE
 
 
 def worker_count(workers: int | None, threads: int, device: str | None) -> int:
-    """Lanes side by side: as many as cores allow on the host, one on a device.
+    """Return the number of parallel lanes: as many as cores allow on the host, one on a device.
 
     Raises:
-        UsageError: Several on a device.
+        UsageError: More than one lane was asked for on a device.
     """
     if device is not None:
         if workers is not None and workers > 1:
@@ -63,7 +63,7 @@ def worker_count(workers: int | None, threads: int, device: str | None) -> int:
 
 @contextlib.contextmanager
 def one_target(device: str | None, adb_servers: Sequence[str], *, install: bool) -> Iterator[Target]:
-    """This machine where no device is asked for, else that device, held until the end."""
+    """Yield this machine where no device is given, else the device, held until the end."""
     if device is None:
         if adb_servers:
             raise click.UsageError("--adb-server is for --device")
@@ -79,7 +79,7 @@ def one_target(device: str | None, adb_servers: Sequence[str], *, install: bool)
 
 
 def parse_engine_options(words: Sequence[str]) -> dict[str, str]:
-    """NAME=VALUE words as a dictionary. Raises UsageError where a word is no such pair."""
+    """Parse NAME=VALUE words into a dictionary. Raises UsageError for any other word."""
     pairs = {}
     for word in words:
         name, equals, value = word.partition("=")
@@ -90,11 +90,11 @@ def parse_engine_options(words: Sequence[str]) -> dict[str, str]:
 
 
 def find_subjects(names: Sequence[str], *, anyway: bool = False) -> list[Subject]:
-    """The exported models of these names or directories; no names: every exported model.
+    """Return the exported models with these names or directories; all exported models without names.
 
     Args:
         names: NAMEs or artifact directories.
-        anyway: Hand out artifacts that failed their check, as with `--anyway` on the command line.
+        anyway: Return also artifacts that failed their check, as `--anyway` on the command line does.
     """
     from edgekit.convert.manifest import find_artifacts, list_artifacts
     from edgekit.targets.target import Subject
@@ -105,5 +105,5 @@ def find_subjects(names: Sequence[str], *, anyway: bool = False) -> list[Subject
 
 
 def find_subject(name: str) -> Subject:
-    """The exported model of that name or directory."""
+    """Return the exported model with a name or directory."""
     return find_subjects([name])[0]

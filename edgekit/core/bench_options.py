@@ -110,7 +110,7 @@ class BenchOptions(msgspec.Struct, frozen=True, kw_only=True):
         tuple[str, ...],
         Option(
             name="engine",
-            help="What computes",
+            help="Engine",
             places=EVERYWHERE,
             default=("paddlelite",),
             host=("paddle",),
@@ -118,7 +118,8 @@ class BenchOptions(msgspec.Struct, frozen=True, kw_only=True):
         ),
     ] = ()
     precisions: Annotated[
-        tuple[Precision, ...], Option(name="precision", help="Which artifacts.", places=EVERYWHERE)
+        tuple[Precision, ...],
+        Option(name="precision", help="Precisions of the artifacts.", places=EVERYWHERE),
     ] = (Precision.FP32,)
     threads: Annotated[tuple[Positive, ...], Option(help="Threads of the engine.", places=EVERYWHERE)] = (1,)
     batch_sizes: Annotated[
@@ -135,7 +136,9 @@ class BenchOptions(msgspec.Struct, frozen=True, kw_only=True):
     ] = ()
     cores: Annotated[
         str | None,
-        Option(metavar="LIST", help="0,1 or big, little, all: bind the runner to them.", places=EVERYWHERE),
+        Option(
+            metavar="LIST", help="Cores to bind the runner to: 0,1 or big, little, all.", places=EVERYWHERE
+        ),
     ] = None
     warmup: Annotated[
         Whole | None, Option(help="Fewest warm-up runs; 0 measures cold.", default=10, emulated=2)
@@ -166,7 +169,8 @@ class BenchOptions(msgspec.Struct, frozen=True, kw_only=True):
     ab: Annotated[
         bool,
         Option(
-            help="The second NAME against the first, interleaved, in one run.", places=Place.HOST | Place.AB
+            help="Compare the second NAME with the first, interleaved, in one run.",
+            places=Place.HOST | Place.AB,
         ),
     ] = False
     engine_options: Annotated[
@@ -175,7 +179,7 @@ class BenchOptions(msgspec.Struct, frozen=True, kw_only=True):
             name="engine-option",
             metavar="NAME=VALUE",
             repeated=True,
-            help="Of an engine, repeatable",
+            help="Option of an engine, repeatable",
             places=Place.HOST | Place.AB,
             instead="leave it out, or measure with --host",
         ),

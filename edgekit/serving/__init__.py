@@ -1,1 +1,1 @@
-"""Exported models as a service: the Open Inference Protocol by MLServer."""
+"""Serving of exported models over the Open Inference Protocol with MLServer."""

@@ -1,7 +1,7 @@
-"""One model's runner behind a queue: what waits is computed together.
+"""Runner of one model behind a queue; waiting pictures are computed together.
 
-Requests are batched here and not by MLServer, which joins them before it looks into them: there one broken
-picture fails everybody's request. Here every picture is decoded on its own, into its place in the batch.
+Requests are batched here and not by MLServer, which joins requests before it examines them, so that one
+invalid picture fails every request. Here every picture is decoded by itself into its place in the batch.
 """
 
 from __future__ import annotations
@@ -37,22 +37,22 @@ if TYPE_CHECKING:
     Answer = asyncio.Future[Rows]
 
 
-# Inferences of each batch size when a model is loaded; a size is as good where it is this near to the best.
+# Inferences of each batch size when a model is loaded; sizes within this factor count as equally good.
 ROUNDS = 8
 NEARLY = 1.02
 
 
 class ServedModel(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """How a model is served; the `parameters.extra` of its `model-settings.json`.
+    """Settings of a served model; the `parameters.extra` of its `model-settings.json`.
 
     Attributes:
-        engine: What computes.
-        threads: Of the runner.
-        max_batch: Pictures that are computed together at most, and that one request may carry.
-        max_wait_ms: How long a picture waits for others to be computed with, where nothing else keeps it.
-        top_k: Classes an answer.
-        decode_threads: Decode and preprocess.
-        anyway: Serve an artifact although it failed its check.
+        engine: Name of the engine.
+        threads: Number of threads of the runner.
+        max_batch: Maximum number of pictures computed together and in one request.
+        max_wait_ms: Time that a picture waits for others while nothing else delays it, ms.
+        top_k: Number of classes in an answer.
+        decode_threads: Number of threads that decode and preprocess.
+        anyway: True to serve an artifact that failed its check.
     """
 
     engine: str = PREDICT_ENGINE
@@ -66,12 +66,12 @@ class ServedModel(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
 
 
 class BatchingEngine:
-    """A runner that serves many callers at once; `start` it, `close` it.
+    """Runner that serves many callers at once; call `start` first and `close` last.
 
     Args:
-        directory: The artifact directory.
-        served: How.
-        on_batch: Told how many pictures were computed together.
+        directory: Artifact directory.
+        served: Settings of the model.
+        on_batch: Called with the number of pictures of each computed batch.
     """
 
     def __init__(
@@ -95,7 +95,7 @@ class BatchingEngine:
         self.batch_size = served.max_batch
 
     async def start(self) -> None:
-        """Load the model. Raises EdgekitError where it cannot be."""
+        """Load the model. Raises EdgekitError where it cannot be loaded."""
         loop = asyncio.get_running_loop()
         self._memory = SharedArray((BATCHES, self.served.max_batch, *self.input_shape))
         session = await loop.run_in_executor(None, self._runner)
@@ -112,7 +112,7 @@ class BatchingEngine:
         self._pipeline.start()
 
     def _runner(self) -> RunnerSession:
-        """The runner that lives; a new one where the last one was given up."""
+        """Return the working runner; start a new one where the last was given up."""
         with self._opening:
             if self._session is None:
                 self._session = self._open()
@@ -125,15 +125,15 @@ class BatchingEngine:
         session.kill()
 
     def _quickest_batch(self, session: RunnerSession) -> int:
-        """The batch that takes least time a picture; of those that take hardly more, the largest.
+        """Return the batch size with the least time a picture; among nearly equal sizes, the largest.
 
-        Some engines gain nothing by batches, or lose: ONNX Runtime on one core takes a sixth longer a
-        picture for eight than for one. All sizes that are tried are warm then.
+        Batches do not help some engines, or slow them: ONNX Runtime on one core takes a sixth longer a
+        picture for eight than for one. Afterwards all tried sizes are warm.
         """
         if self._fixed_batch:
             return self.served.max_batch
         sizes = [1 << power for power in range(self.served.max_batch.bit_length())]
-        # In rounds, so that what else goes on here disturbs all sizes alike.
+        # Measured in rounds, so that other load on this machine affects all sizes alike.
         rounds = [[self._infer(session, 0, size)[1] / size for size in sizes] for _ in range(ROUNDS)]
         each_ns = dict(zip(sizes, map(min, zip(*rounds, strict=True)), strict=True))
         least_ns = min(each_ns.values())
@@ -161,7 +161,7 @@ class BatchingEngine:
         return session
 
     async def close(self) -> None:
-        """Compute what waits, then end the runner."""
+        """Compute the waiting pictures, then end the runner."""
         await asyncio.get_running_loop().run_in_executor(None, self._close)
 
     def _close(self) -> None:
@@ -174,10 +174,10 @@ class BatchingEngine:
             self._memory.close()
 
     async def classify(self, pictures: Sequence[bytes]) -> list[Rows]:
-        """Probabilities float32[C] of each encoded picture.
+        """Return probabilities float32[C] of each encoded picture.
 
         Raises:
-            InputError: One of them is no picture.
+            InputError: One of the inputs is not a picture.
             RunnerError: The runner failed.
         """
         return await self._submit(
@@ -185,7 +185,7 @@ class BatchingEngine:
         )
 
     async def infer(self, tensors: Rows) -> list[Rows]:
-        """Probabilities float32[C] of each preprocessed input of float32[N,…]. Raises RunnerError."""
+        """Return probabilities float32[C] of each preprocessed input of float32[N,…]. Raises RunnerError."""
         return await self._submit([partial(_copy, row) for row in tensors])
 
     def _decode(self, name: str, content: bytes, out: Rows) -> None:
@@ -205,15 +205,15 @@ class BatchingEngine:
         return await asyncio.gather(*[job.caller for job in jobs])
 
     def _compute(self, batch: int, count: int) -> Rows:
-        """Probabilities float32[count,C] of the first inputs of a batch."""
+        """Return probabilities float32[count,C] of the first inputs of a batch."""
         import numpy as np
 
         session = self._runner()
-        # An engine that was loaded for one batch size computes all places, whatever lies in them.
+        # An engine loaded for one batch size computes all places, whatever they contain.
         try:
             values, _ = self._infer(session, batch, self.served.max_batch if self._fixed_batch else count)
         except RunnerError:
-            # This batch is lost; the next one gets a new runner.
+            # This batch fails; the next one gets a new runner.
             self._give_up(session)
             raise
         rows = values.reshape(len(values), -1)[:count]
@@ -223,7 +223,7 @@ class BatchingEngine:
         return softmax(rows) if self.manifest.needs_softmax else rows
 
     def _infer(self, session: RunnerSession, batch: int, count: int) -> tuple[Rows, int]:
-        """Outputs of the first inputs of a batch, and the inference's ns."""
+        """Return the outputs of the first inputs of a batch, and the time of the inference, ns."""
         assert self._memory is not None
         shape = (count, *self.input_shape)
         values, inferred = session.infer_file(

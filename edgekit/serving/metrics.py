@@ -1,7 +1,7 @@
-"""Metrics of the service beside those of MLServer.
+"""Metrics of the service in addition to MLServer's.
 
-In Prometheus's own registry: MLServer 1.7.1 shows no other one unless it has workers of its own. In a module
-of its own: MLServer imports a runtime's module again for every model.
+The metrics are in Prometheus's default registry, because MLServer 1.7.1 shows another only with workers of
+its own; and in a module of their own, because MLServer imports a runtime's module again for every model.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
-"""Three batches in turn: one is computed, one lies ready behind it, one is filled.
+"""Pipeline of three batches: one is computed, one is ready, one is filled.
 
-Inputs are prepared right in the memory that the runner reads, by threads of their own.
+Threads prepare inputs directly in the memory that the runner reads.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 Caller = TypeVar("Caller")
 
-# The second is at the runner before the first is done, so that it never idles for this process's sake.
+# The runner gets the second batch before it finishes the first, so that it never waits for this process.
 UNDER_WAY = 2
 BATCHES = UNDER_WAY + 1
 
@@ -30,9 +30,9 @@ class Job(Generic[Caller]):
     """One input.
 
     Attributes:
-        write: Puts it into float32[…] of one input's shape, or raises what is wrong with it.
-        wanted: Whether anybody still waits for the answer; asked before it is prepared.
-        caller: Who waits; comes back with the outcome.
+        write: Writes the input into float32[…] of one input's shape, or raises the input's error.
+        wanted: Returns whether the caller still waits for the answer; called before the input is prepared.
+        caller: Identifies the caller; returned with the outcome.
     """
 
     write: Callable[[Rows], object]
@@ -42,12 +42,12 @@ class Job(Generic[Caller]):
 
 @dataclass
 class _Batch(Generic[Caller]):
-    """One of the batches; a place whose input was bad holds None.
+    """One of the batches; a place whose input was invalid holds None.
 
     Attributes:
-        number: Where in the memory it lies.
-        writing: Places that are being written just now.
-        since: When the first was begun, s.
+        number: Index of the batch in the memory.
+        writing: Number of places being written now.
+        since: Time at which the first input was begun, seconds.
     """
 
     number: int
@@ -60,14 +60,14 @@ class Pipeline(Generic[Caller]):
     """Prepares, batches and computes jobs in threads of its own, from `start` to `close`.
 
     Args:
-        batches: float32[BATCHES,max_batch,…] that inputs are written into.
-        compute: Given a batch's number and how many inputs lie in it, the outputs float32[n,…] of those;
-            called by as many threads as batches may be under way at once.
-        deliver: Told of outcomes: an output or an exception a caller. Called by several threads.
-        size: Inputs that are computed together at most, up to max_batch.
-        preparers: Threads that prepare.
-        max_wait_s: How long a batch is held open for more while nothing else keeps it from being computed.
-        name: Of the threads.
+        batches: float32[BATCHES,max_batch,…] for the inputs.
+        compute: Called with a batch's number and its number n of inputs; returns their outputs
+            float32[n,…]. Called by as many threads as batches may be in progress at once.
+        deliver: Called with outcomes, an output or an exception for each caller, by several threads.
+        size: Number of inputs to compute together at most, up to max_batch.
+        preparers: Number of threads that prepare inputs.
+        max_wait_s: Time that a batch is held open for more inputs while it could be computed, seconds.
+        name: Prefix of the threads' names.
     """
 
     def __init__(
@@ -94,7 +94,7 @@ class Pipeline(Generic[Caller]):
         self._filling: _Batch[Caller] | None = None
         self._sealed = False
         self._closing = False
-        # Daemons: `mlserver start` ends without unloading its models.
+        # Daemon threads, because `mlserver start` ends without unloading its models.
         self._threads = [
             threading.Thread(target=target, name=f"{name} {target.__name__}", daemon=True)
             for target in [*[self._prepare_all] * preparers, *[self._compute_all] * UNDER_WAY]
@@ -105,7 +105,7 @@ class Pipeline(Generic[Caller]):
             thread.start()
 
     def submit(self, jobs: Sequence[Job[Caller]]) -> None:
-        """Take jobs in; their outcomes are delivered later, in any order."""
+        """Accept jobs; their outcomes are delivered later, in any order."""
         with self._to_prepare:
             if self._closing:
                 raise RuntimeError("the pipeline is closed")
@@ -113,7 +113,7 @@ class Pipeline(Generic[Caller]):
             self._to_prepare.notify(len(jobs))
 
     def close(self) -> None:
-        """Finish what was submitted and end the threads."""
+        """Finish all submitted jobs and end the threads."""
         with self._to_prepare:
             self._closing = True
             self._to_prepare.notify_all()
@@ -138,7 +138,7 @@ class Pipeline(Generic[Caller]):
                 self._deliver([(job.caller, problem)])
 
     def _take(self) -> tuple[_Batch[Caller], int, Job[Caller]] | None:
-        """The next job and the place reserved for it; None at the end."""
+        """Return the next job and the place reserved for it; None at the end."""
         with self._to_prepare:
             while True:
                 while self._waiting and (batch := self._open_batch()) is not None:
@@ -155,7 +155,7 @@ class Pipeline(Generic[Caller]):
                 self._to_prepare.wait()
 
     def _open_batch(self) -> _Batch[Caller] | None:
-        """The batch that has room, begun where there is memory for it."""
+        """Return the batch that has room; begin one where there is memory for it."""
         if self._filling is None and self._free:
             self._filling = _Batch(self._free.pop())
         if self._filling is None or self._sealed or len(self._filling.jobs) == self._size:
@@ -180,7 +180,7 @@ class Pipeline(Generic[Caller]):
             self._deliver([(job.caller, outcome) for job, outcome in answered if job is not None])
 
     def _next_batch(self) -> _Batch[Caller] | None:
-        """The batch that is to be computed now; another is filled from here on. None at the end."""
+        """Return the batch to compute now, and start filling another; None at the end."""
         with self._to_compute:
             while True:
                 batch, left_s = self._filling, None
@@ -197,7 +197,7 @@ class Pipeline(Generic[Caller]):
                 self._to_compute.wait(left_s)
 
     def _until_sealed(self, batch: _Batch[Caller]) -> float:
-        """How much longer a batch is held open, s."""
+        """Return how much longer a batch is held open, seconds."""
         if len(batch.jobs) == self._size or (self._closing and not self._waiting):
             return 0.0
         return batch.since + self._max_wait_s - time.monotonic()

@@ -1,4 +1,4 @@
-"""The model repository that MLServer reads: `settings.json`, and one `NAME/model-settings.json` a model."""
+"""Model repository that MLServer reads: `settings.json`, and one `NAME/model-settings.json` a model."""
 
 from __future__ import annotations
 
@@ -22,10 +22,10 @@ MEGABYTE = 1 << 20
 
 
 class Listening(msgspec.Struct, frozen=True, kw_only=True):
-    """Where a server listens, and the largest request that it takes.
+    """Addresses of a server, and its largest request.
 
     Attributes:
-        max_body_bytes: Of one request, REST or gRPC.
+        max_body_bytes: Maximum size of one request, REST or gRPC, bytes.
     """
 
     host: str = "127.0.0.1"
@@ -38,14 +38,14 @@ class Listening(msgspec.Struct, frozen=True, kw_only=True):
 def write_repository(
     names: Sequence[str | Path], directory: Path, listening: Listening, served: ServedModel
 ) -> tuple[str, ...]:
-    """Write the repository of some exported models; `mlserver start DIRECTORY` serves it too.
+    """Write the repository of exported models; `mlserver start DIRECTORY` can serve it too.
 
     Returns:
-        The models' names.
+        Names of the models.
 
     Raises:
-        UsageError, UnsupportedError: An engine that there is not, or that does not compute so; two models
-            of one name.
+        UsageError, UnsupportedError: An engine does not exist or does not compute in this precision, or two
+            models have one name.
         InputError: A model is not exported, or not for this engine.
         OutputError: The directory cannot be written.
     """
@@ -77,7 +77,7 @@ def _server_settings(listening: Listening) -> dict[str, Any]:
         "grpc_port": listening.grpc_port,
         "grpc_max_message_length": listening.max_body_bytes,
         "metrics_port": listening.metrics_port,
-        # Each model's runner is a process of its own already.
+        # Each model's runner is already a separate process.
         "parallel_workers": 0,
     }
 

@@ -1,4 +1,4 @@
-"""The runtime that MLServer loads: `implementation` in a model's `model-settings.json`."""
+"""Runtime that MLServer loads: `implementation` in a model's `model-settings.json`."""
 
 from __future__ import annotations
 
@@ -28,11 +28,11 @@ PROBABILITIES = "probabilities"
 
 
 class EdgekitRuntime(MLModel):  # type: ignore[misc]
-    """An exported model under the Open Inference Protocol.
+    """Serves an exported model over the Open Inference Protocol.
 
     Takes `image` (BYTES [N]: encoded pictures; in JSON as base64) or the model's own input (FP32
-    [N,3,H,W], preprocessed). Answers `class_ids` INT64 [N,K], `scores` FP32 [N,K], `label_names`
-    BYTES [N,K] as `edgekit predict` does, and `probabilities` FP32 [N,C] to those who ask for it.
+    [N,3,H,W], preprocessed). Answers `class_ids` INT64 [N,K], `scores` FP32 [N,K] and `label_names`
+    BYTES [N,K] like `edgekit predict`, and on request `probabilities` FP32 [N,C].
     """
 
     async def load(self) -> bool:
@@ -44,7 +44,7 @@ class EdgekitRuntime(MLModel):  # type: ignore[misc]
             _directory(self.settings, parameters.uri), served, BATCH_SIZES.labels(self.name).observe
         )
         await self._engine.start()
-        # What is loaded stays: collections that look through all of MLServer again take a tenth of a second.
+        # Freeze loaded objects: a garbage collection of all of MLServer takes a tenth of a second.
         gc.collect()
         gc.freeze()
         return True
@@ -106,7 +106,7 @@ class EdgekitRuntime(MLModel):  # type: ignore[misc]
 
 
 def _directory(settings: Any, uri: str) -> Path:
-    """Relative to the file of settings, as MLServer has it."""
+    """Return the model's directory; a relative `uri` starts at the settings file, as in MLServer."""
     source = getattr(settings, "_source", None)
     return Path(uri) if source is None else (Path(source).parent / uri).resolve()
 

@@ -23,7 +23,7 @@ DRAINED_TIMES = 4
 
 
 class BodyLimit:
-    """ASGI middleware: a request with a larger body is answered 413 before it is read whole."""
+    """ASGI middleware that answers a request with too large a body with 413 before reading all of it."""
 
     def __init__(self, app: Any, *, max_body_bytes: int) -> None:
         self._app = app
@@ -37,7 +37,8 @@ class BodyLimit:
         if length is not None and length.isdigit() and int(length) > self._most:
             await self._refuse(receive, send)
             return
-        # Without a length the body is counted as it comes; all of it, since refusing later is too late.
+        # Without a length the body is counted while it arrives, all of it before the application starts:
+        # afterwards it is too late to refuse.
         messages: list[Message] = []
         size = 0
         while length is None:
@@ -56,7 +57,7 @@ class BodyLimit:
         await self._app(scope, replay, send)
 
     async def _refuse(self, receive: Receive, send: Send) -> None:
-        # A client that is cut off while it sends never reads the answer: some of the rest is dropped.
+        # A client cut off while it sends never reads the answer, so a part of the rest is read and dropped.
         dropped = 0
         while dropped < DRAINED_TIMES * self._most:
             message = await receive()
@@ -70,11 +71,11 @@ class BodyLimit:
 
 
 def check_listening(listening: Listening) -> None:
-    """Whether the three ports can be had.
+    """Check that the three ports are free.
 
     Raises:
-        UsageError: Two of them are the same.
-        OutputError: One is taken, or the host is none of this machine's.
+        UsageError: Two of the ports are equal.
+        OutputError: A port is taken, or the host is not an address of this machine.
     """
     ports = {
         "--port": listening.http_port,
@@ -111,7 +112,7 @@ def serve(repository: Path, listening: Listening) -> None:
         from mlserver.utils import install_uvloop_event_loop
     except ImportError as error:
         raise ToolError(f"serving: {error}", hint="pip install 'edgekit[serve]'") from error
-    install_uvloop_event_loop()  # as `mlserver start` does
+    install_uvloop_event_loop()  # like `mlserver start`
     asyncio.run(_serve(repository, listening))
 
 
@@ -144,7 +145,7 @@ async def _serve(repository: Path, listening: Listening) -> None:
 
 
 def _without_traceback(record: logging.LogRecord) -> bool:
-    """Log edgekit's own errors without a traceback where a model did not load."""
+    """Log edgekit's own errors without a traceback where a model could not be loaded."""
     if record.exc_info and isinstance(record.exc_info[1], EdgekitError):
         record.exc_info = None
     return True

@@ -40,14 +40,14 @@ def command() -> None:
 
 @command.command()
 @click.option("--engine", type=click.Choice(app_engines()), default="onnxruntime", show_default=True,
-              help="Flavour; ONNX Runtime is in every one.")  # fmt: skip
+              help="Flavour of the app; each contains ONNX Runtime.")  # fmt: skip
 @click.option("--project", type=click.Path(path_type=Path, file_okay=False), default="android_demo",
-              show_default=True, metavar="DIR", help="What `edgekit bundle` wrote to.")  # fmt: skip
+              show_default=True, metavar="DIR", help="Project written by `edgekit bundle`.")  # fmt: skip
 @click.option("--keystore", type=click.Path(path_type=Path, dir_okay=False), metavar="FILE",
-              help="Its password: $EDGEKIT_KEYSTORE_PASSWORD.  [default: a debug key]")  # fmt: skip
-@click.option("--key-alias", metavar="ALIAS", help="Which key of the store, where it has several.")
+              help="Keystore with password $EDGEKIT_KEYSTORE_PASSWORD.  [default: a debug key]")  # fmt: skip
+@click.option("--key-alias", metavar="ALIAS", help="Alias of the key in a keystore with several keys.")
 @click.option("-o", "--output", type=click.Path(path_type=Path, dir_okay=False), default=DEFAULT_APK,
-              show_default=True, metavar="FILE", help="The APK.")  # fmt: skip
+              show_default=True, metavar="FILE", help="Path of the APK.")  # fmt: skip
 @json_option
 def build(
     engine: str, project: Path, keystore: Path | None, key_alias: str | None, output: Path, as_json: bool
@@ -127,7 +127,7 @@ def bench(
     output: Path | None,
     as_json: bool,
 ) -> int:
-    """Measure inside the installed app; the result file is that of `edgekit bench`.
+    """Measure inside the installed app and write a result file like that of `edgekit bench`.
 
     All points run one after the other in each process of the app.
     """
@@ -214,7 +214,7 @@ def _save(result: Result, output: Path | None) -> Path:
 
 
 def _document(result: Result, shell: Result | None) -> Result | dict[str, object]:
-    """The result, with the comparison beside it where one was asked for."""
+    """Return the result, with the comparison beside it where one was asked for."""
     from edgekit.android.side_by_side import pair_up
 
     return result if shell is None else {"result": result, "side_by_side": pair_up(result, shell)}
@@ -251,7 +251,7 @@ def _show_pairs(pairs: Sequence[Pair]) -> None:
 
 
 def _exit_code(results: Sequence[Result]) -> int:
-    """0, or the first failed point's; a sweep of which nothing ran fails as its first skipped point."""
+    """Return 0, or the exit code of the first failed point, or of the first skipped one where none ran."""
     from edgekit.core.measurement import Status
 
     points = [point for result in results for point in result.points]

@@ -33,9 +33,9 @@ if TYPE_CHECKING:
 @click.command()
 @bench_options
 @click.option("--resume", type=click.Path(path_type=Path, dir_okay=False), metavar="FILE",
-              help="Go on with the bench that wrote FILE; what has finished in it is kept.")  # fmt: skip
+              help="Continue the bench that wrote FILE; its finished points are kept.")  # fmt: skip
 @click.option("--config", type=click.Path(path_type=Path, dir_okay=False), metavar="FILE",
-              help="The same options as TOML; those of the command line come first.")  # fmt: skip
+              help="Options as TOML; options on the command line take precedence.")  # fmt: skip
 @json_option
 def command(resume: Path | None, config: Path | None, as_json: bool, **asked: Any) -> int:
     """Measure the latency of exported models (NAMEs or artifact directories; none: all in models/).
@@ -61,7 +61,7 @@ def command(resume: Path | None, config: Path | None, as_json: bool, **asked: An
 
 
 def _options_before(path: Path, given: dict[str, Any], config: Path | None) -> BenchOptions:
-    """The options that a result file was measured with, for the device that the file is of."""
+    """Return the options that a result file was measured with, for the file's device."""
     from edgekit.bench.results import load_result
     from edgekit.core.bench_options import OPTIONS
 
@@ -80,7 +80,7 @@ def _options_before(path: Path, given: dict[str, Any], config: Path | None) -> B
 
 
 def _configured(path: Path, given: dict[str, Any]) -> dict[str, Any]:
-    """The options of a configuration; its machine gives way to the command line's."""
+    """Return the options of a configuration; a machine named on the command line replaces its machine."""
     from edgekit.bench.config import load_config
 
     configured = load_config(path)
@@ -120,7 +120,7 @@ def _opened(options: BenchOptions) -> Iterator[list[Target]]:
 
 @contextlib.contextmanager
 def _progress() -> Iterator[ShowProgress]:
-    """A bar on a terminal; elsewhere a line for each turn that has ended."""
+    """Show a bar on a terminal, elsewhere a line for each finished turn."""
     if is_interactive():
         from rich.console import Console
         from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeElapsedColumn
@@ -154,7 +154,7 @@ def _render(outcomes: Sequence[TargetOutcome], as_json: bool) -> int:
 
 
 def _tell(one: TargetOutcome) -> int:
-    """What people should know of one target, on stderr; its exit code."""
+    """Write notes about one target to stderr; return its exit code."""
     from edgekit.core.measurement import Status
     from edgekit.errors import DeviceLostError
 

@@ -14,9 +14,9 @@ ARTIFACTS = ("onnx", "onnx-int8", "nb-arm", "nb-arm-fp16", "nb-arm-int8")
 @click.command()
 @click.argument("names", nargs=-1, required=True, metavar="NAME...")
 @click.option("--artifacts", type=WordList(ARTIFACTS), default="onnx", show_default=True,
-              help=f"Which of each model: {', '.join(ARTIFACTS)}.")  # fmt: skip
+              help=f"Artifact of each model: {', '.join(ARTIFACTS)}.")  # fmt: skip
 @click.option("--sample", "samples", multiple=True, type=click.Path(path_type=Path, dir_okay=False),
-              metavar="PICTURE", help="Tested in the app, instead of its samples; repeatable.")  # fmt: skip
+              metavar="PICTURE", help="Picture to test in the app, not its samples; repeatable.")  # fmt: skip
 @click.option("-o", "--output", type=click.Path(path_type=Path, file_okay=False), default="android_demo",
               show_default=True, metavar="DIR", help="The Android project; made if missing.")  # fmt: skip
 @click.option("--anyway", is_flag=True, help="Use artifacts although they failed their check (verify).")
@@ -31,7 +31,7 @@ def command(
 ) -> None:
     """Put exported models (NAMEs or artifact directories) into the Android demo app.
 
-    Model, labels, preprocessing and expected scores come from the manifest. The app has exactly these
+    Model, labels, preprocessing and expected scores come from the manifest. The app contains exactly these
     models then, and begins with the first.
     """
     from edgekit.android.bundle import bundle

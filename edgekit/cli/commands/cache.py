@@ -9,13 +9,13 @@ from edgekit.cli.options import echo_json, echo_table, json_option, note
 
 @click.group()
 def command() -> None:
-    """What edgekit keeps on this machine, and how to free it."""
+    """Show and free edgekit's cache on this machine."""
 
 
 @command.command("list")
 @json_option
 def list_cache(as_json: bool) -> None:
-    """The parts of the cache with their sizes."""
+    """List the parts of the cache with their sizes."""
     from edgekit.core.units import format_bytes
     from edgekit.toolchain.cache import cache_root, list_parts
 
@@ -31,9 +31,9 @@ def list_cache(as_json: bool) -> None:
 
 @command.command("clean")
 @click.argument("parts", nargs=-1)
-@click.option("--all", "everything", is_flag=True, help="Every part.")
+@click.option("--all", "everything", is_flag=True, help="Delete every part.")
 def clean_cache(parts: tuple[str, ...], everything: bool) -> None:
-    """Delete PARTS of the cache (`edgekit cache list` names them); what is needed is fetched again."""
+    """Delete PARTS of the cache (`edgekit cache list` names them); edgekit fetches needed parts again."""
     from edgekit.core.units import format_bytes
     from edgekit.toolchain.cache import clean, list_parts
 

@@ -27,8 +27,8 @@ NO_DRIFT = "machine -: no fixed workload ran beside both, so its drift is not kn
 @click.argument("old", type=click.Path(path_type=Path))
 @click.argument("new", type=click.Path(path_type=Path))
 @click.option("--fail-above", type=Percentage(), default="3%", show_default=True,
-              help="The slowdown that ends with exit code 9.")  # fmt: skip
-@click.option("--anyway", is_flag=True, help="Although model, engine or device differ.")
+              help="Slowdown from which the exit code is 9.")  # fmt: skip
+@click.option("--anyway", is_flag=True, help="Compare although model, engine or device differ.")
 @json_option
 def command(old: Path, new: Path, fail_above: float, anyway: bool, as_json: bool) -> int:
     """Compare the result file NEW with OLD, point by point, and say what differs between them."""

@@ -17,9 +17,9 @@ if TYPE_CHECKING:
 @adb_server_option
 @json_option
 def command(devices: tuple[str, ...], adb_servers: tuple[str, ...], as_json: bool) -> None:
-    """What is attached, and what it can run.
+    """List attached devices and what each can run.
 
-    Without --device everything that the adb servers have; boards are named by --device ssh://user@host.
+    Without --device all devices of the adb servers are listed; name a board by --device ssh://user@host.
     """
     from edgekit.device.survey import survey
 
@@ -36,7 +36,7 @@ def command(devices: tuple[str, ...], adb_servers: tuple[str, ...], as_json: boo
 
         note(f"no device is attached; {NONE_HINT}")
     failed = [one.error for one in found if one.error is not None]
-    # Those that were named must answer; of those that merely are attached the state tells.
+    # A device named by the user must answer; for an attached one its state is enough.
     raised = failed[:1] if devices else []
     for error in failed[len(raised) :]:
         note(error.message + (f" ({error.hint})" if error.hint else ""))
@@ -83,7 +83,7 @@ def _range(cores: tuple[int, ...]) -> str:
 
 
 def _warmest(info: DeviceInfo) -> list[tuple[str, float]]:
-    """Phones have dozens of zones; the five warmest tell."""
+    """Return the five warmest zones, because phones have dozens."""
     return sorted(info.temperatures_celsius.items(), key=lambda zone: -zone[1])[:5]
 
 

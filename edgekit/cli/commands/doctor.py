@@ -13,7 +13,7 @@ from edgekit.errors import ToolError
 def command(as_json: bool) -> None:
     """Show every component, its version, where it is, what it is for, and how to mend what is missing.
 
-    Exit code 4 where something that everything needs is missing or broken.
+    Exit code 4 where a component that everything needs is missing or broken.
     """
     from edgekit.report.grid import Table
     from edgekit.toolchain.doctor import State, examine

@@ -19,19 +19,21 @@ if TYPE_CHECKING:
 
 @click.command()
 @click.argument("name", required=False, metavar="[NAME]")
-@click.option("--soc", default="sd855", show_default=True, metavar="SOC", help="sd855, or a file of --fit.")
+@click.option(
+    "--soc", default="sd855", show_default=True, metavar="SOC", help="sd855, or a file written by --fit."
+)
 @click.option("--threads", type=IntList(),
               help="Threads of the engine.  [default: all that SOC's model and the counts know]")  # fmt: skip
 @click.option("--precision", type=click.Choice(("fp32", "fp16", "int8")), default="fp32", show_default=True,
-              help="Which artifact.")  # fmt: skip
+              help="Precision of the artifact.")  # fmt: skip
 @click.option("--count", "count_now", is_flag=True,
               help="Count the exported model's instructions now, on a virtual device.")  # fmt: skip
 @click.option("--fit", "fit_files", multiple=True, type=click.Path(path_type=Path), metavar="FILE",
-              help="Make the model from results measured on your phone; repeatable.")  # fmt: skip
+              help="Fit a model to results measured on your phone; repeatable.")  # fmt: skip
 @click.option("-o", "--output", type=click.Path(path_type=Path, dir_okay=False), metavar="FILE",
-              help="Where --fit writes its model, to be given to --soc.")  # fmt: skip
+              help="File for the model of --fit, to be given to --soc.")  # fmt: skip
 @click.option("--virtual-soc", metavar="SOC",
-              help="What of `virtual socs` is like your phone; for --fit and --count.")  # fmt: skip
+              help="Chip of `virtual socs` that resembles your phone; for --fit and --count.")  # fmt: skip
 @no_install_option
 @json_option
 def command(
@@ -84,7 +86,7 @@ def _fit(files: tuple[Path, ...], output: Path | None, virtual_soc: str | None) 
     name = output.stem if output else "fitted"
     model = fit_results([load_result(path) for path in files], name, virtual_soc=virtual_soc)
     if output is not None:
-        # TOML has no word for None.
+        # TOML has no null.
         known = {name: value for name, value in msgspec.to_builtins(model).items() if value is not None}
         write_atomic(output, msgspec.toml.encode(known))
         note(f"model of {model.title}: {output}")
@@ -158,6 +160,6 @@ def _render(report: EstimateReport, soc: SocModel) -> Table:
 
 
 def _at(report: EstimateReport, interval: str) -> str:
-    """The numbers of threads whose interval is that one, where others have another."""
+    """Name the numbers of threads that an interval applies to, where others have another interval."""
     having = [str(one.threads) for one in report.estimates if one.interval == interval]
     return "" if len(having) == len(report.estimates) else f" (threads: {', '.join(having)})"

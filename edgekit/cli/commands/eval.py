@@ -42,16 +42,16 @@ LINE_INTERVAL_S = 30.0
 @click.command()
 @click.argument("name")
 @click.option("--data", required=True, type=click.Path(path_type=Path, exists=True, file_okay=False),
-              metavar="DIR", help="What the list's paths are relative to.")  # fmt: skip
+              metavar="DIR", help="Directory that the list's paths are relative to.")  # fmt: skip
 @click.option("--list", "list_path", required=True, type=click.Path(path_type=Path, dir_okay=False),
-              metavar="FILE", help="A picture's path and its class number a line.")  # fmt: skip
+              metavar="FILE", help="List with a picture's path and its class number a line.")  # fmt: skip
 @click.option("--engine", "engines", type=WordList(), metavar="WORD,...",
-              help=f"One or several: {engine_list(host=True, device=True)}.  "
+              help=f"Engines, one or several: {engine_list(host=True, device=True)}.  "
               f"[default: {PREDICT_ENGINE}; on a device {DEVICE_ENGINE}]")  # fmt: skip
 @click.option("--precision", "precisions", type=WordList(PRECISIONS), default="fp32", show_default=True,
-              help="Which artifacts, with every engine.")  # fmt: skip
+              help="Precisions to evaluate with every engine.")  # fmt: skip
 @lane_options
-@click.option("--restart", is_flag=True, help="Begin again instead of going on from an interrupted run.")
+@click.option("--restart", is_flag=True, help="Start again instead of continuing an interrupted run.")
 @click.option("-o", "--output", type=click.Path(path_type=Path, dir_okay=False), metavar="FILE",
               help="The result file.  [default: results/eval-NAME.json]")  # fmt: skip
 @one_device_option
@@ -75,11 +75,11 @@ def command(
     as_json: bool,
     no_install: bool,
 ) -> None:
-    """Top-1 and Top-5 of the exported model NAME on a labelled list, by engine and precision.
+    """Measure Top-1 and Top-5 of the exported model NAME on a labelled list, by engine and precision.
 
-    All of them see every picture once, decoded once. The drop is against Paddle Inference fp32, which is
-    measured too. An interrupted run goes on where it was. Beside the result file lie the confusion matrix and
-    the pictures on which the answers differ, as CSV.
+    Every picture is decoded once for all engines. The drop is relative to Paddle Inference fp32, which is
+    measured too. An interrupted run continues where it stopped. Beside the result file are the confusion
+    matrix and the pictures on which the answers differ, as CSV.
     """
     from edgekit.core.spec import Precision
     from edgekit.evaluate.evaluate import Plan, evaluate, fail_on_unreadable
@@ -114,7 +114,7 @@ def command(
 
 
 class _Progress:
-    """Pictures done: a line that changes on a terminal, a line now and then elsewhere."""
+    """Display of finished pictures: one changing line on a terminal, occasional lines elsewhere."""
 
     def __init__(self) -> None:
         self.done = 0

@@ -80,7 +80,7 @@ def command(
     no_install: bool,
     as_json: bool,
 ) -> None:
-    """Build a model's Paddle, ONNX and Paddle Lite artifacts, check them and tie them by a manifest."""
+    """Build a model's Paddle, ONNX and Paddle Lite artifacts, check them and list them in a manifest."""
     if len(models) > 1 and (name or output):
         raise click.UsageError("--name and -o go with one MODEL")
     from edgekit.api.making import export_all, request_export

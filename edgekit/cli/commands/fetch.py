@@ -41,7 +41,7 @@ class FetchLine(msgspec.Struct, frozen=True, kw_only=True):
 )
 @json_option
 def command(names: tuple[str, ...], what: tuple[str, ...] | None, mirror: str | None, as_json: bool) -> None:
-    """Official weights and inference models into the cache, several at once.
+    """Fetch official weights and inference models into the cache, several at once.
 
     A file's hash is remembered at first use and checked ever after. Offline, the message names the file
     and where to put it.
@@ -86,7 +86,7 @@ def command(names: tuple[str, ...], what: tuple[str, ...] | None, mirror: str | 
 
 @contextlib.contextmanager
 def _progress() -> Iterator[ShowProgress]:
-    """Bars on a terminal; nothing elsewhere."""
+    """Show bars on a terminal, nothing elsewhere."""
     if not is_interactive():
         yield lambda _label, _received, _total: None
         return

@@ -24,7 +24,7 @@ FILE = click.Path(exists=True, dir_okay=False, path_type=Path)
 
 @click.command()
 @click.argument("path", type=click.Path(path_type=Path), metavar="PATH")
-@click.option("--name", required=True, help="What the model is called from now on.")
+@click.option("--name", required=True, help="Name of the model from now on.")
 @click.option(
     "--labels", type=FILE, help="One label a line.  [default: those of the configuration beside PATH]"
 )
@@ -67,7 +67,7 @@ def command(
     no_install: bool,
     as_json: bool,
 ) -> None:
-    """Turn your own model into the artifacts that `export` makes, checked against the model as it came.
+    """Turn your own model into the artifacts that `export` makes, and compare them with the model.
 
     PATH is a Paddle inference model (directory or .pdmodel), Paddle 3's inference.json, a NAME_infer.tar,
     or an ONNX file, e.g. from PyTorch.

@@ -19,7 +19,7 @@ MISSING = "-"
 
 
 class Exported(msgspec.Struct, frozen=True, kw_only=True):
-    """An artifact directory under ./models that a model was exported to."""
+    """Artifact directory under ./models with an exported model."""
 
     name: str
     directory: str
@@ -51,13 +51,13 @@ class ModelCard(msgspec.Struct, frozen=True, kw_only=True):
 
 @click.group()
 def command() -> None:
-    """The zoo: what there is, with published figures."""
+    """Show the models of the zoo, with published figures."""
 
 
 @command.command("list")
 @json_option
 def list_zoo(as_json: bool) -> None:
-    """Every model with its published figures, and what is exported under ./models."""
+    """List every model with its published figures, and the models exported under ./models."""
     from edgekit.zoo.registry import list_models
 
     lines = _lines(list_models())
@@ -87,7 +87,7 @@ def list_zoo(as_json: bool) -> None:
 @click.argument("name")
 @json_option
 def show_model(name: str, as_json: bool) -> None:
-    """Everything that the card of NAME (or a card's path, *.toml) says, with sources."""
+    """Show the whole card of NAME (or of a card's path, *.toml), with sources."""
     from edgekit.zoo.registry import find_model
 
     spec = find_model(name)
@@ -105,7 +105,7 @@ _COLUMNS = (Platform.INTEL_CPU, Platform.V100, Platform.SD855)
 
 
 def _lines(specs: tuple[ModelSpec, ...]) -> list[ModelLine]:
-    """The zoo, then what lies under ./models without being of it."""
+    """Yield the models of the zoo, then exported models under ./models that the zoo lacks."""
     found = _exported()
     lines = []
     for spec in specs:
@@ -140,9 +140,9 @@ def _lines(specs: tuple[ModelSpec, ...]) -> list[ModelLine]:
 
 
 def _exported() -> list[tuple[Manifest, Exported]]:
-    """The artifact directories under ./models.
+    """Return the artifact directories under ./models.
 
-    One with an unreadable manifest is named on stderr and left out.
+    A directory with an unreadable manifest is named on stderr and left out.
     """
     from edgekit.convert.manifest import DEFAULT_ROOT, load_manifest
     from edgekit.core.artifact import MANIFEST_NAME

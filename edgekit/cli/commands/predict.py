@@ -44,12 +44,12 @@ PROGRESS_INTERVAL_S = 0.5
 @click.argument("pictures", nargs=-1, required=True, metavar="IMAGE|DIR...")
 @click.option(
     "--engine",
-    help=f"What computes: {engine_list(host=True, device=True)}.  "
+    help=f"Engine: {engine_list(host=True, device=True)}.  "
     f"[default: {PREDICT_ENGINE}; on a device {DEVICE_ENGINE}]",
 )
 @click.option(
     "--precision", type=click.Choice(["fp32", "fp16", "int8"]), default="fp32", show_default=True,
-    help="Which of the model's artifacts.",
+    help="Precision of the artifact.",
 )  # fmt: skip
 @lane_options
 @click.option("--top-k", type=click.IntRange(1), help="Classes a picture.  [default: 5; multi-label: all]")
@@ -67,7 +67,7 @@ PROGRESS_INTERVAL_S = 0.5
 @one_device_option
 @adb_server_option
 @json_option
-@click.option("--jsonl", is_flag=True, help="One JSON document a line, as they come.")
+@click.option("--jsonl", is_flag=True, help="Write one JSON document a line, as soon as each is ready.")
 @anyway_option
 @no_install_option
 def command(
@@ -90,7 +90,7 @@ def command(
 ) -> None:
     """Classify pictures with the exported model NAME (or the artifact directory NAME).
 
-    Directories are searched recursively, in sorted order. Files that are no pictures are reported and passed
+    Directories are searched recursively, in sorted order. Other files than pictures are reported and passed
     over; the exit code is 3 then.
     """
     if as_json and jsonl:
@@ -130,7 +130,7 @@ def _answers(
 
 
 class _Printer:
-    """Answers to stdout in the form asked for; broken pictures and progress to stderr."""
+    """Writes answers to stdout in the chosen format; writes unreadable pictures and progress to stderr."""
 
     def __init__(self, form: str) -> None:
         self._form = form
@@ -141,11 +141,11 @@ class _Printer:
         self._started = self._shown = time.monotonic()
 
     def expect(self, count: int) -> None:
-        """How many pictures there are."""
+        """Set the total number of pictures."""
         self._expected = count
 
     def take(self, answers: Answers) -> None:
-        """Show one batch."""
+        """Show the answers of one batch."""
         self._clear()
         for prediction in answers.predictions:
             if self._form == "json":
@@ -163,7 +163,7 @@ class _Printer:
         self._progress()
 
     def finish(self) -> None:
-        """Show what was kept; fail where something was passed over."""
+        """Show the collected answers; raise an error where a picture was passed over."""
         self._clear()
         if self._form == "json":
             echo_json(self._kept)

@@ -30,14 +30,14 @@ DEFAULT_REPEATS = 50
 @click.command()
 @click.argument("name", metavar="NAME")
 @click.option("--device", "serial", metavar="SERIAL",
-              help="A virtual device: exact instructions of Paddle Lite.")  # fmt: skip
+              help="Count Paddle Lite's exact instructions on this virtual device.")  # fmt: skip
 @adb_server_option
 @click.option("--precision", type=click.Choice(("fp32", "fp16", "int8")), default="fp32", show_default=True,
-              help="Which artifact, on a device.")  # fmt: skip
+              help="Precision of the artifact, on a device.")  # fmt: skip
 @click.option("--threads", type=IntList(),
-              help="Processes for each.  [default: 1,2,4, as far as this machine has cores]")  # fmt: skip
+              help="Numbers of threads.  [default: 1,2,4, as far as this machine has cores]")  # fmt: skip
 @click.option("--repeats", type=click.IntRange(1), metavar="NUMBER",
-              help="Inferences of a process; a device's repeat exactly.  [default: 50]")  # fmt: skip
+              help="Inferences of a process; not for a device.  [default: 50]")  # fmt: skip
 @click.option("--html", "page", type=click.Path(path_type=Path, dir_okay=False), metavar="FILE",
               help="Also write a page with a chart.")  # fmt: skip
 @anyway_option
@@ -54,10 +54,10 @@ def command(
     no_install: bool,
     as_json: bool,
 ) -> int:
-    """Show what each operator of the exported model NAME takes, and what it gains from threads.
+    """Show the cost of each operator of the exported model NAME, and its gain from threads.
 
-    On this machine time, by ONNX Runtime's own profiler; on a virtual device the exact instructions of Paddle
-    Lite's kernels. Shares of another processor's kernels differ.
+    On this machine the cost is time, by ONNX Runtime's own profiler; on a virtual device it is the exact
+    instructions of Paddle Lite's kernels. Another processor's kernels have other shares.
     """
     from edgekit.profile.host import profile_host
 

@@ -31,7 +31,10 @@ if TYPE_CHECKING:
 @device_option
 @adb_server_option
 @click.option(
-    "--engine", default=DEVICE_ENGINE, show_default=True, help=f"Its runner: {engine_list(device=True)}."
+    "--engine",
+    default=DEVICE_ENGINE,
+    show_default=True,
+    help=f"Engine of the runner: {engine_list(device=True)}.",
 )
 @click.option("--clean", is_flag=True, help="Delete what edgekit put there, and nothing else.")
 @allow_mismatch_option
@@ -49,7 +52,7 @@ def command(
 ) -> None:
     """Put the runner, its libraries and exported models (NAMEs; none: all in models/) on devices.
 
-    What is there already is not sent again; every file is checked by its hash over there.
+    Files already there are not sent again; the device checks every file by its hash.
     """
     from edgekit.device.push import clean_all, push_all
     from edgekit.engines.registry import device_side
@@ -74,7 +77,7 @@ def command(
 
 
 def _models(names: Sequence[str], engine: str) -> list[Model]:
-    """Every artifact that the engine reads of the models named, or of all that are exported."""
+    """Return all artifacts that the engine reads, of the named models or of all exported ones."""
     from edgekit.convert.manifest import find_artifacts, list_artifacts
     from edgekit.device.push import Model
     from edgekit.engines.registry import device_side
@@ -105,7 +108,7 @@ def _assemble(engine: str, *, install: bool) -> Bundle:
 
 @contextlib.contextmanager
 def _progress() -> Iterator[ShowBytes | None]:
-    """A bar a device on a terminal; nothing elsewhere."""
+    """Show a bar a device on a terminal, nothing elsewhere."""
     if not is_interactive():
         yield None
         return

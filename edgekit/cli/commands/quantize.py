@@ -34,7 +34,7 @@ DIRECTORY = click.Path(path_type=Path, exists=True, file_okay=False)
 @click.option("--list", "list_path", type=click.Path(path_type=Path, dir_okay=False), metavar="FILE",
               help="Classes of the held-back pictures, `path label`: measures accuracy.")  # fmt: skip
 @click.option("--formats", type=WordList(("onnx", "nb")), default="onnx,nb", show_default=True,
-              help="What to make.")  # fmt: skip
+              help="Artifacts to make.")  # fmt: skip
 @click.option("--nb-targets", type=WordList(), default="arm", show_default=True,
               help="int8 computes nonsense on x86 and together with fp16: both are refused.")  # fmt: skip
 @click.option("--max-drop", type=click.FloatRange(0, 100), default=1.0, show_default=True,
@@ -113,7 +113,7 @@ def _accuracy(one: Quantized) -> str:
 
 
 def describe_speed(speed: Speed | None) -> str:
-    """Both latencies and their ratio, as the tail of a line for people; empty where nothing was timed."""
+    """Return both latencies and their ratio as the end of a line; empty where nothing was timed."""
     if speed is None:
         return ""
     from edgekit.core.units import format_ms

@@ -22,16 +22,16 @@ FORMATS = ("table", "csv", "md", "json", "html")
 @click.command()
 @click.argument("files", nargs=-1, required=True, metavar="FILE|DIR...", type=click.Path(path_type=Path))
 @click.option("--format", "form", type=click.Choice(FORMATS), default="table", show_default=True,
-              help="How it is shown, on stdout.")  # fmt: skip
-@click.option("--published", is_flag=True, help="The publication's latencies beside the measured ones.")
-@click.option("--complete", is_flag=True, help="Exit 3 unless every point is done or was skipped.")
+              help="Format of the report on stdout.")  # fmt: skip
+@click.option("--published", is_flag=True, help="Show the published latencies beside the measured ones.")
+@click.option("--complete", is_flag=True, help="Exit with code 3 unless every point is done or was skipped.")
 @click.option("-o", "--output", type=click.Path(path_type=Path, dir_okay=False), metavar="FILE",
-              help="Write it there instead.")  # fmt: skip
+              help="Write the report to this file instead.")  # fmt: skip
 def command(files: tuple[Path, ...], form: str, published: bool, complete: bool, output: Path | None) -> int:
     """Show result FILEs of bench in the layout of the published tables.
 
-    Accuracy that result FILEs of eval have of the same artifacts stands beside the published one. A DIR is
-    every result in it. A table goes on below where it is wider than the terminal.
+    Accuracy of the same artifacts in result FILEs of eval is shown beside the published one. A DIR means
+    every result in it. A table wider than the terminal continues below.
     """
     from edgekit._files import write_atomic
 
@@ -50,7 +50,7 @@ def command(files: tuple[Path, ...], form: str, published: bool, complete: bool,
 
 
 def _load(files: Sequence[Path]) -> tuple[dict[Path, Result], list[EvalResult]]:
-    """Results of bench and of eval, named or in directories; other documents there are told of."""
+    """Load results of bench and of eval from files or directories; note other documents there on stderr."""
     from edgekit.bench.results import load_results
 
     evaluations = {path: one for path in files if path.is_file() and (one := _read_evaluation(path))}
@@ -68,14 +68,14 @@ def _load(files: Sequence[Path]) -> tuple[dict[Path, Result], list[EvalResult]]:
 
 
 def _read_evaluation(path: Path) -> EvalResult | None:
-    """The document of eval at `path`; None where there is another."""
+    """Return the document of eval at `path`; None for any other document."""
     import msgspec
 
     from edgekit._files import RESULT_BYTES, read_bytes
     from edgekit.evaluate.tally import EVAL_SCHEMA_VERSION, EvalResult
 
     content = read_bytes(path, "the result file", most_bytes=RESULT_BYTES)
-    # A result of bench is large, and read again.
+    # A result of bench is large, and is read again later.
     if b'"disagreements_path"' not in content:
         return None
     try:

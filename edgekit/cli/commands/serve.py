@@ -15,28 +15,44 @@ from edgekit.engines.registry import PREDICT_ENGINE
 
 @click.command()
 @click.argument("names", nargs=-1, required=True, metavar="NAME...")
-@click.option("--host", default="127.0.0.1", show_default=True, help="0.0.0.0 for everybody who reaches it.")
-@click.option("--port", type=click.IntRange(1, 65535), default=8080, show_default=True, help="REST.")
-@click.option("--grpc-port", type=click.IntRange(1, 65535), default=8081, show_default=True, help="gRPC.")
 @click.option(
-    "--metrics-port", type=click.IntRange(1, 65535), default=8082, show_default=True, help="Prometheus."
+    "--host", default="127.0.0.1", show_default=True, help="Address to listen at; 0.0.0.0 for all networks."
+)
+@click.option("--port", type=click.IntRange(1, 65535), default=8080, show_default=True, help="Port for REST.")
+@click.option(
+    "--grpc-port", type=click.IntRange(1, 65535), default=8081, show_default=True, help="Port for gRPC."
 )
 @click.option(
-    "--engine", default=PREDICT_ENGINE, show_default=True, help=f"What computes: {engine_list(host=True)}."
+    "--metrics-port",
+    type=click.IntRange(1, 65535),
+    default=8082,
+    show_default=True,
+    help="Port for Prometheus.",
+)
+@click.option(
+    "--engine", default=PREDICT_ENGINE, show_default=True, help=f"Engine: {engine_list(host=True)}."
 )
 @click.option("--precision", type=click.Choice(["fp32", "fp16", "int8"]), default="fp32", show_default=True,
-              help="Of the artifact.")  # fmt: skip
-@click.option("--threads", type=click.IntRange(1), default=1, show_default=True, help="Of each model.")
+              help="Precision of the artifact.")  # fmt: skip
 @click.option(
-    "--max-batch", type=click.IntRange(1), default=8, show_default=True, help="Computed together at most."
+    "--threads", type=click.IntRange(1), default=1, show_default=True, help="Threads of each model."
+)
+@click.option(
+    "--max-batch",
+    type=click.IntRange(1),
+    default=8,
+    show_default=True,
+    help="Maximum number of pictures computed together.",
 )
 @click.option(
     "--max-wait", type=click.FloatRange(0), default=0.0, show_default=True, metavar="MS",
-    help="How long a picture waits for others to be computed with.",
+    help="Time that a picture waits for others to join its batch.",
 )  # fmt: skip
 @click.option("--decode-threads", type=click.IntRange(1), default=1, show_default=True,
-              help="Decode and preprocess, for each model.")  # fmt: skip
-@click.option("--top-k", type=click.IntRange(1), default=5, show_default=True, help="Classes in an answer.")
+              help="Threads that decode and preprocess, for each model.")  # fmt: skip
+@click.option(
+    "--top-k", type=click.IntRange(1), default=5, show_default=True, help="Number of classes in an answer."
+)
 @click.option("--max-body", type=click.IntRange(1), default=32, show_default=True, metavar="MB",
               help="Largest request.")  # fmt: skip
 @click.option("--anyway", is_flag=True, help="Use an artifact although it failed its check (verify).")

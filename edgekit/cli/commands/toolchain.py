@@ -43,13 +43,13 @@ class ClassifierLine(msgspec.Struct, frozen=True, kw_only=True):
 
 @click.group()
 def command() -> None:
-    """Install and list the tools behind all this."""
+    """Install and list the tools that edgekit uses."""
 
 
 @command.command("list")
 @json_option
 def list_components(as_json: bool) -> None:
-    """Every component: what is here, and the command for what is not."""
+    """List every component with its version and place, or with the command that installs it."""
     from edgekit.toolchain.components import COMPONENTS
 
     lines = [_line(component, component.find()) for component in COMPONENTS]

@@ -13,40 +13,43 @@ from edgekit.cli.options import echo_json, json_option, note
 @click.command()
 @click.argument("model")
 @click.option("--data", type=click.Path(path_type=Path), required=True, metavar="DIR",
-              help="Pictures; the lists' paths are relative to it.")
+              help="Directory of the pictures, to which the lists' paths are relative.")
 @click.option("--train-list", type=click.Path(path_type=Path), metavar="FILE",
-              help="`PATH CLASS` a line.  [default: DIR/train_list.txt]")
+              help="Training list, `PATH CLASS` a line.  [default: DIR/train_list.txt]")
 @click.option("--val-list", type=click.Path(path_type=Path), metavar="FILE",
-              help="The same for validation.  [default: DIR/val_list.txt]")
-@click.option("--num-classes", type=click.IntRange(2), help="[default: the lists' highest class and one]")
+              help="Validation list, `PATH CLASS` a line.  [default: DIR/val_list.txt]")
+@click.option("--num-classes", type=click.IntRange(2),
+              help="Number of classes.  [default: the lists' highest class plus one]")
 @click.option("--weights", default="random", show_default=True, metavar="random|pretrained|PATH",
-              help="What to start from; another class count begins the last layer anew.")
+              help="Weights to start from; another class count begins the last layer anew.")
 @click.option("--epochs", type=click.IntRange(1), default=360, show_default=True,
               help="Passes over the training pictures.")
-@click.option("--batch-size", type=click.IntRange(1), default=64, show_default=True, help="Of each process.")
+@click.option("--batch-size", type=click.IntRange(1), default=64, show_default=True,
+              help="Batch size of each process.")
 @click.option("--learning-rate", type=click.FloatRange(0, min_open=True),
-              help="The highest.  [default: 0.8 for 2048 pictures a step, in proportion]")
+              help="Peak learning rate.  [default: 0.8 for 2048 pictures a step, in proportion]")
 @click.option("--warmup-epochs", type=click.FloatRange(0), default=5, show_default=True,
-              help="The learning rate rises for so long.")
+              help="Epochs during which the learning rate rises.")
 @click.option("--weight-decay", type=click.FloatRange(0), default=3e-5, show_default=True,
-              help="L2, of all weights.")
+              help="L2 decay of all weights.")
 @click.option("--label-smoothing", type=click.FloatRange(0, 1, max_open=True), default=0.1, show_default=True,
               help="Share of the label that is spread over all classes.")
 @click.option("--ema-decay", type=click.FloatRange(0, 1, max_open=True), default=0.9999, show_default=True,
-              help="Of the moving average of the weights; 0 keeps none.")
-@click.option("--input-size", type=click.IntRange(32), help="Side of what is fed.  [default: the card's]")
+              help="Decay of the moving average of the weights; 0 keeps none.")
+@click.option("--input-size", type=click.IntRange(32),
+              help="Side of the pictures, pixels.  [default: the card's]")
 @click.option("--min-area", type=click.FloatRange(0, 1, min_open=True), default=0.08, show_default=True,
-              help="Smallest share of a picture that a random crop takes.")
+              help="Smallest share of a picture in a random crop.")
 @click.option("--no-flip", is_flag=True, help="Do not mirror pictures.")
 @click.option("--loader-threads", type=click.IntRange(1), default=1, show_default=True,
-              help="Decode and augment, in each process.")
+              help="Threads that decode and augment, in each process.")
 @click.option("--device", type=click.Choice(["cpu", "gpu"]), default="cpu", show_default=True,
-              help="Where to train.")
+              help="Device to train on.")
 @click.option("--processes", type=click.IntRange(1), default=1, show_default=True,
-              help="Side by side on this machine; on GPUs one each.")
+              help="Parallel processes on this machine; on GPUs one each.")
 @click.option("--seed", type=int, default=0, show_default=True,
-              help="Of the first weights, the order and the augmentation.")
-@click.option("--resume", is_flag=True, help="Go on with the run in the output directory.")
+              help="Seed of the first weights, the order and the augmentation.")
+@click.option("--resume", is_flag=True, help="Continue the run in the output directory.")
 @click.option("-o", "--output", type=click.Path(path_type=Path), default=Path("output"), show_default=True,
               help="Directory of checkpoints and logs.")
 @json_option

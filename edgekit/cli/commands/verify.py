@@ -38,7 +38,7 @@ if TYPE_CHECKING:
     "--pictures",
     type=click.Path(path_type=Path, exists=True),
     metavar="PATH",
-    help="A picture or a directory of them: more inputs to compare on.",
+    help="Picture or directory of pictures: more inputs to compare on.",
 )
 @device_option
 @adb_server_option
@@ -57,7 +57,7 @@ def command(
     no_install: bool,
     as_json: bool,
 ) -> None:
-    """Check that every artifact of the exported model NAME computes what its network does.
+    """Check that every artifact of the exported model NAME agrees with its network.
 
     Exit code 5 names the first rung of the ladder that broke. --device adds the rungs of devices.
     """
@@ -87,7 +87,7 @@ def command(
 
 
 def _pictures(path: Path | None) -> list[Picture]:
-    """All pictures there; one that cannot be read is an error."""
+    """Return all pictures at a path; an unreadable one is an error."""
     if path is None:
         return []
     from edgekit.vision.pictures import Unreadable, find_pictures
@@ -111,7 +111,7 @@ def _targets(devices: Sequence[str], adb_servers: Sequence[str], *, install: boo
 
 
 def show_rung(rung: RungResult, *, err: bool = False) -> None:
-    """One rung as a line of the result."""
+    """Show one rung as a line of the result."""
     from edgekit.parity.ladder import simulations
 
     colors = {"passed": "green", "failed": "red", "skipped": "yellow", "reference": "cyan"}

@@ -17,7 +17,7 @@ MIN_STORAGE_BYTES = 1 << 20
 
 
 class Size(click.ParamType[int]):
-    """`256M`: bytes with an optional K, M or G (powers of 1024)."""
+    """Click type of a size: `256M` means bytes with an optional K, M or G (powers of 1024)."""
 
     name = "SIZE"
 
@@ -35,7 +35,7 @@ class Size(click.ParamType[int]):
 
 
 class _FaultCommand(click.Command):
-    """The list of faults is made when help is asked for, not when the command is imported."""
+    """Command that makes its list of faults when help is shown, not when the module is imported."""
 
     def format_epilog(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         from edgekit.virtual.faults.faults import FAULTS
@@ -48,16 +48,18 @@ class _FaultCommand(click.Command):
 
 @click.group()
 def command() -> None:
-    """The virtual ARM64 device: real adb, real ARM64 programs, no phone."""
+    """Start and stop virtual ARM64 devices: real adb, real ARM64 programs, no phone."""
 
 
 @command.command("start")
-@click.option("--soc", default="sd855", show_default=True, help="The chip it stands for; see `virtual socs`.")
-@click.option("--serial", metavar="NAME", help="Its own name; a running device of that name is used again.")
-@click.option("--storage", type=Size(), metavar="SIZE", help="Size of its storage, e.g. 256M. Default: 2G.")
+@click.option("--soc", default="sd855", show_default=True, help="Chip to simulate; see `virtual socs`.")
+@click.option(
+    "--serial", metavar="NAME", help="Name of the device; a running device of that name is used again."
+)
+@click.option("--storage", type=Size(), metavar="SIZE", help="Size of the storage, e.g. 256M. Default: 2G.")
 @click.option(
     "--auth", type=click.Choice(["none", "prompt", "deny"]), default="none", show_default=True,
-    help="What it does with adb's key: nothing, wait for `fault SERIAL authorize`, refuse.",
+    help="Answer to adb's key: accept, wait for `fault SERIAL authorize`, or refuse.",
 )  # fmt: skip
 @click.option(
     "--backend", type=click.Choice(["auto", "userns", "proot"]), default="auto", show_default=True,
@@ -87,7 +89,9 @@ def start_device(
 
 @command.command("stop")
 @click.argument("serial", required=False)
-@click.option("--all", "everything", is_flag=True, help="Every device, and what crashed ones left.")
+@click.option(
+    "--all", "everything", is_flag=True, help="Stop every device, and delete the remains of crashed ones."
+)
 def stop_device(serial: str | None, everything: bool) -> None:
     """Stop a device (by name or address); its storage goes with it."""
     from edgekit.virtual.lifecycle import stop, stop_all
@@ -102,7 +106,7 @@ def stop_device(serial: str | None, everything: bool) -> None:
 @command.command("list")
 @json_option
 def list_devices(as_json: bool) -> None:
-    """The devices of this machine."""
+    """List the virtual devices of this machine."""
     from edgekit.report.grid import Table
     from edgekit.virtual.state import list_instances
 
@@ -124,7 +128,7 @@ def list_devices(as_json: bool) -> None:
 @command.command("socs")
 @json_option
 def list_chips(as_json: bool) -> None:
-    """The chips that a device can stand for."""
+    """List the chips that a device can simulate."""
     from edgekit.report.grid import facts
     from edgekit.virtual.machine.soc import list_socs, load_soc
 
@@ -139,9 +143,9 @@ def list_chips(as_json: bool) -> None:
 @click.argument("serial")
 @click.argument("name", required=False)
 @click.argument("values", nargs=-1)
-@click.option("--once", is_flag=True, help="It strikes once; without this until it is cleared.")
-@click.option("--clear", is_flag=True, help="Disarm NAME, or everything.")
-@click.option("--list", "list_armed", is_flag=True, help="What is armed.")
+@click.option("--once", is_flag=True, help="Let the fault strike once; by default it stays until cleared.")
+@click.option("--clear", is_flag=True, help="Clear the fault NAME, or all faults.")
+@click.option("--list", "list_armed", is_flag=True, help="List the armed faults.")
 @json_option
 def set_device_fault(
     serial: str,
@@ -152,7 +156,7 @@ def set_device_fault(
     list_armed: bool,
     as_json: bool,
 ) -> None:
-    """Make something go wrong on a device, or change its state. Negative values come after `--`."""
+    """Simulate a fault of a device, or change its state. Negative values come after `--`."""
     from edgekit.virtual.faults.faults import fault_name, parse_fault
     from edgekit.virtual.lifecycle import clear_faults, list_faults, set_fault
 
@@ -177,7 +181,7 @@ def _fault_line(fault: Fault) -> str:
 
 
 def _describe(instance: Instance) -> dict[str, Any]:
-    """The JSON that `start` and `list` print."""
+    """Return the JSON record that `start` and `list` print."""
     config = instance.config
     return {
         "address": config.address,
