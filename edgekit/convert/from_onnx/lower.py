@@ -12,6 +12,7 @@ from edgekit.convert.from_onnx.program import TYPES, Program
 from edgekit.convert.from_onnx.values import Value, of_array
 
 _COMMUTE = {"elementwise_add", "elementwise_mul", "elementwise_max", "elementwise_min"}
+_CONVOLUTIONS = {"conv2d", "depthwise_conv2d", "conv2d_transpose", "conv3d", "conv3d_transpose"}
 _COMMUTE |= {"equal", "not_equal", "logical_and", "logical_or", "logical_xor"}
 
 
@@ -22,14 +23,16 @@ def unary(to: Program, kind: str, x: Value, **attributes: Any) -> Value:
 def binary(to: Program, kind: str, x: Value, y: Value) -> Value:
     """An operator that broadcasts as numpy does.
 
-    Paddle Lite and oneDNN want the tensor of more dimensions first, or both of as many; a constant that runs
-    along one axis, as a bias does, is given as a vector, which is what opt's fusions look for.
+    Paddle Lite and oneDNN want the tensor of more dimensions first, or both of as many; a convolution's bias
+    is given as a vector, which is what opt's fusions look for.
     """
     if kind in _COMMUTE and ((x.rank, x.size) < (y.rank, y.size) or (x.is_constant and not y.is_constant)):
         x, y = y, x
     rank = max(x.rank, y.rank)
     axis = -1
-    along = _vector_axis(x, y) if kind.startswith("elementwise_") else None
+    # With an activation behind it oneDNN's fused operator forgets the axis, except in a convolution's bias.
+    is_bias = kind == "elementwise_add" and x.made_by is not None and x.made_by[0] in _CONVOLUTIONS
+    along = _vector_axis(x, y) if is_bias else None
     if along is not None:
         axis, y = along, reshape(to, y, (y.size,))
     else:
