@@ -1,1 +1,1 @@
-"""Finds, installs and pins what the work needs: opt, device runtimes, the native runner."""
+"""Finds, installs and pins tools: opt, device runtimes, the native runner."""

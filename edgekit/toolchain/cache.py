@@ -1,4 +1,4 @@
-"""Where edgekit keeps what it downloads, builds and installs: one cache directory for the user.
+"""The user's cache directory for everything that edgekit downloads, builds and installs.
 
     weights/     official weights and inference models
     opt/         isolated environments for paddle_lite_opt
@@ -7,7 +7,7 @@
     apt/         Debian packages fetched and unpacked without root
     virtual/     virtual devices: their state and their trees
 
-`$EDGEKIT_CACHE` moves it.
+`$EDGEKIT_CACHE` sets another directory.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from edgekit.errors import InputError
 
 
 def cache_root() -> Path:
-    """`$EDGEKIT_CACHE`, else the platform's cache directory for `edgekit`."""
+    """Return `$EDGEKIT_CACHE`, else the platform's cache directory for `edgekit`."""
     explicit = os.environ.get("EDGEKIT_CACHE")
     if explicit:
         return Path(explicit).expanduser().absolute()
@@ -33,12 +33,12 @@ def cache_root() -> Path:
 
 
 def cache_directory(part: str) -> Path:
-    """A part of the cache, e.g. `opt`; it is made by whoever writes to it."""
+    """Return the directory of a cache part, e.g. `opt`; the writer creates it."""
     return cache_root() / part
 
 
 class CachePart(msgspec.Struct, frozen=True, kw_only=True):
-    """A part of the cache and what it takes on disk."""
+    """A part of the cache and its size on disk."""
 
     name: str
     files: int
@@ -46,7 +46,7 @@ class CachePart(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def list_parts() -> list[CachePart]:
-    """The parts that exist, by name."""
+    """Return the existing parts, sorted by name."""
     root = cache_root()
     if not root.is_dir():
         return []
@@ -61,10 +61,10 @@ def _measure(directory: Path) -> CachePart:
 
 
 def clean(parts: Sequence[str]) -> int:
-    """Delete parts of the cache; returns the bytes freed.
+    """Delete parts of the cache; return the bytes freed.
 
     Raises:
-        InputError: There is no such part, or it is in use (a virtual device is running).
+        InputError: A part does not exist, or is in use (a virtual device is running).
     """
     present = {part.name: part for part in list_parts()}
     for name in parts:

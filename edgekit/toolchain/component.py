@@ -1,4 +1,4 @@
-"""What a component is: something that edgekit needs beside its Python packages, and can install."""
+"""Components: things that edgekit needs besides its Python packages and can install."""
 
 from __future__ import annotations
 
@@ -12,16 +12,16 @@ Report = Callable[[str], None]
 
 
 def _say_nothing(_line: str) -> None:
-    """The report of whoever does not want any."""
+    """Ignore progress."""
 
 
 class Found(msgspec.Struct, frozen=True, kw_only=True):
-    """A component that is here.
+    """A component that is present.
 
     Attributes:
-        version: As it says of itself; None where it does not.
-        path: The program or directory.
-        detail: What else a user wants to know, e.g. which interpreter runs it.
+        version: Version that the component reports; None where it reports none.
+        path: Path of the program or directory.
+        detail: Further information for the user, e.g. the interpreter that runs it.
     """
 
     version: str | None
@@ -30,14 +30,14 @@ class Found(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class InstallRequest(msgspec.Struct, frozen=True, kw_only=True):
-    """How a component is to be installed.
+    """Settings of an installation.
 
     Attributes:
-        version: Exactly this one; None lets the component choose.
-        archive: A file that was downloaded by hand, instead of a download.
-        directory: A directory that was unpacked or built by hand, instead of a download.
-        force: Install again although it is here.
-        progress: Told what is going on.
+        version: Exact version; None lets the component choose.
+        archive: File that the user downloaded by hand, instead of a download.
+        directory: Directory that the user unpacked or built by hand, instead of a download.
+        force: True to install again.
+        progress: Called with a line for the user about each step.
     """
 
     version: str | None = None
@@ -48,13 +48,13 @@ class InstallRequest(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Component(msgspec.Struct, frozen=True, kw_only=True):
-    """Something that edgekit needs beside its Python packages.
+    """One thing that edgekit needs besides its Python packages.
 
     Attributes:
-        name: What `toolchain install` takes.
-        purpose: One line: what goes on without it, what does not.
-        find: Looks for it without changing anything; None where it is missing or damaged.
-        install: Makes it available and returns it; raises ToolError with the ways to mend what failed.
+        name: Name for `toolchain install`.
+        purpose: One line about what works with the component and what fails without it.
+        find: Looks for the component without changes; returns None where it is missing or damaged.
+        install: Installs the component and returns it; raises ToolError with the ways to repair a failure.
     """
 
     name: str

@@ -1,4 +1,4 @@
-"""The components that edgekit can install; `toolchain` and `doctor` go by this list."""
+"""Components that edgekit can install; `toolchain` and `doctor` use this list."""
 
 from __future__ import annotations
 
@@ -20,10 +20,10 @@ COMPONENTS: tuple[Component, ...] = (
 
 
 def component(name: str) -> Component:
-    """A component by name.
+    """Return a component by name.
 
     Raises:
-        InputError: There is none of that name.
+        InputError: No component has this name.
     """
     known = {each.name: each for each in COMPONENTS}
     if name in known:

@@ -1,4 +1,4 @@
-"""Examine this machine: every component that edgekit uses, with version, place, purpose and remedy."""
+"""Examine this machine: all components of edgekit with version, place, purpose and remedy."""
 
 from __future__ import annotations
 
@@ -35,9 +35,9 @@ class Check(msgspec.Struct, frozen=True, kw_only=True):
     """One line of `doctor`.
 
     Attributes:
-        name: The component.
-        purpose: What needs it.
-        remedy: The command that mends it, None where nothing is to mend.
+        name: Name of the component.
+        purpose: Features that need the component.
+        remedy: Command that repairs the component; None where nothing needs repair.
     """
 
     name: str
@@ -69,7 +69,7 @@ _PROGRAMS = (
 
 
 def examine() -> list[Check]:
-    """Look at everything; nothing is installed or changed."""
+    """Examine all components without installing or changing anything."""
     from edgekit.toolchain.components import COMPONENTS
 
     checks = [_python(), _cache()]
@@ -139,7 +139,7 @@ def _cache() -> Check:
 
 
 def _engine_packages() -> list[tuple[str, str, str, bool, str]]:
-    """The packages of the engines of this machine's CPU, as rows of `_PACKAGES`."""
+    """Return packages of the engines for this machine's CPU, as rows of `_PACKAGES`."""
     rows = []
     for name in host_engines():
         side = host_side(name)
@@ -155,8 +155,8 @@ def _package(distribution: str, module: str, purpose: str, needed: bool, remedy:
         state = State.BROKEN if needed else State.MISSING
         return Check(name=distribution, purpose=purpose, state=state, remedy=remedy)
     where = str(Path(spec.origin).parent) if spec.origin else None
-    # OpenCV is the one whose import fails for reasons outside Python (libGL), and it is quick to ask.
-    # Running one of its modules imports the package first.
+    # OpenCV's import can fail for reasons outside of Python (libGL), and the check is quick.
+    # Running one of its modules would import the package first.
     if module == "cv2":
         done = _process.run(_process.own_python("cv2.version"), timeout_s=CHECK_TIMEOUT_S)
         if not done.ok:
@@ -221,7 +221,7 @@ def _program(program: str, purpose: str, package: str) -> Check:
 
 
 def _namespaces() -> Check:
-    """The virtual device wants unprivileged user namespaces and a private binfmt_misc (Linux 6.7)."""
+    """Check the virtual device's needs: user namespaces and a private binfmt_misc (Linux 6.7)."""
     purpose = "the virtual device at full speed (without: proot)"
     unshare = shutil.which("unshare")
     release = platform.release()

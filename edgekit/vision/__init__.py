@@ -1,1 +1,1 @@
-"""Pictures in, labelled answers out: decode, preprocess, top-k, labels."""
+"""Pictures and answers: decode, preprocess, top-k, labels."""

@@ -1,7 +1,7 @@
-"""From encoded bytes or arrays to pixels, as PaddleClas decodes: OpenCV, colour, EXIF orientation applied.
+"""Decode encoded bytes or arrays to pixels like PaddleClas: with OpenCV, in colour, with EXIF orientation.
 
-Grey becomes three equal channels, CMYK is converted by the codec, alpha is dropped (the colour under it
-stays), 16 bits become 8, and of an animation the first frame counts: what
+Grey becomes three equal channels, the codec converts CMYK, alpha is dropped (the colour under it
+stays), 16 bits become 8, and of an animation the first frame is used, as
 `cv2.imdecode(data, cv2.IMREAD_COLOR)` does (PaddleClas release 2.6, deploy/python/preprocess.py).
 """
 
@@ -26,10 +26,10 @@ NOT_A_PICTURE_HINT = "convert it to JPEG or PNG, or take it out of the list"
 
 
 def load_cv2() -> Any:
-    """OpenCV with one thread (edgekit runs one picture a thread) and without its warnings on stderr.
+    """Import OpenCV, set it to one thread (edgekit runs one picture a thread) and silence its warnings.
 
     Raises:
-        InputError: OpenCV cannot be imported, e.g. for want of libGL on a headless server.
+        InputError: OpenCV cannot be imported, e.g. because a headless server lacks libGL.
     """
     os.environ.setdefault("OPENCV_IO_MAX_IMAGE_PIXELS", str(MAX_PIXELS))
     os.environ.setdefault("OPENCV_LOG_LEVEL", "ERROR")
@@ -47,10 +47,11 @@ def load_cv2() -> Any:
 
 
 class Canvas:
-    """Memory that JPEGs are decoded into, one after the other; each thread needs its own.
+    """Reused memory for decoded JPEGs; each thread needs its own.
 
-    `cv2.imdecode` decodes into memory that is new to the process and copies that once more: with photos of
-    12 megapixels this is a third of the time. `cv2.imread` takes memory that is there, and files only.
+    `cv2.imdecode` decodes into memory that is new to the process and copies the pixels once more, which
+    takes a third of the time for photos of 12 megapixels. `cv2.imread` accepts existing memory, but reads
+    files only.
     """
 
     def __init__(self) -> None:
@@ -61,15 +62,16 @@ class Canvas:
         self._pixels: Pixels = np.empty(0, np.uint8)
 
     def decode(self, data: bytes) -> Pixels | None:
-        """As `cv2.imdecode(data, cv2.IMREAD_COLOR)`; the pixels are overwritten by the next call.
+        """Decode as `cv2.imdecode(data, cv2.IMREAD_COLOR)`; the next call overwrites the pixels.
 
         Returns:
-            uint8[H,W,3] BGR; None for what is no JPEG or is refused, for `cv2.imdecode` to say why.
+            uint8[H,W,3] BGR; None for other data than JPEG or a refused JPEG, so that `cv2.imdecode` gives
+            the error.
         """
         import numpy as np
 
         size = jpeg_size(data)
-        # `cv2.imread` paints the missing part of a cut file grey, `cv2.imdecode` refuses it.
+        # `cv2.imread` paints the missing part of a truncated file grey, `cv2.imdecode` refuses the file.
         if size is None or not 0 < size[0] * size[1] <= MAX_PIXELS or _is_cut(data):
             return None
         count = 3 * size[0] * size[1]
@@ -90,17 +92,18 @@ def decode(data: bytes, name: str, *, shrink_to: int | None = None, canvas: Canv
     """Decode a picture.
 
     Args:
-        data: The file's content.
-        name: What to call it in errors.
+        data: Content of the file.
+        name: Name of the picture in errors.
         shrink_to: Decode a JPEG at 1/2, 1/4 or 1/8 of its size where its short side stays at least this
-            long: several times faster on large photos, but other pixels and so sometimes other answers.
-        canvas: Where to decode JPEGs; its next use overwrites the pixels.
+            long, pixels: several times faster on large photos, but with other pixels and sometimes other
+                answers.
+        canvas: Memory for JPEGs; its next use overwrites the pixels.
 
     Returns:
         uint8[H,W,3] BGR, contiguous.
 
     Raises:
-        InputError: Not a picture, damaged, or larger than `MAX_PIXELS`.
+        InputError: The data is no picture, damaged, or larger than `MAX_PIXELS`.
     """
     import numpy as np
 
@@ -125,17 +128,17 @@ def decode(data: bytes, name: str, *, shrink_to: int | None = None, canvas: Canv
 
 
 def from_array(array: NDArray[np.uint8], name: str) -> Pixels:
-    """Take over pixels that are decoded already, as PaddleClas's Python interface does.
+    """Accept pixels that are already decoded, as PaddleClas's Python interface does.
 
     Args:
         array: uint8[H,W,3] RGB, or uint8[H,W] or uint8[H,W,1] grey, or uint8[H,W,4] RGBA (alpha is dropped).
-        name: What to call it in errors.
+        name: Name of the picture in errors.
 
     Returns:
         uint8[H,W,3] BGR, contiguous.
 
     Raises:
-        InputError: Another type or shape, or no pixels.
+        InputError: The array has another type or shape, or no pixels.
     """
     import numpy as np
 
@@ -166,7 +169,7 @@ def _reduced_flag(cv2: Any, data: bytes, shrink_to: int) -> int:
 
 
 def jpeg_size(data: bytes) -> tuple[int, int] | None:
-    """Width and height of a JPEG from its frame header, without decoding; None where there is none."""
+    """Return width and height of a JPEG from its frame header, without decoding; None without a header."""
     position = _frame_header(data)
     if position is None:
         return None
@@ -193,5 +196,5 @@ def _frame_header(data: bytes) -> int | None:
 
 
 def _is_cut(data: bytes) -> bool:
-    """Whether a JPEG's end-of-image marker is missing; one before the frame header is a thumbnail's."""
+    """Return True where a JPEG lacks its end-of-image marker; a thumbnail's marker does not count."""
     return data.rfind(b"\xff\xd9", _frame_header(data)) < 0

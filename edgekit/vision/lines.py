@@ -1,4 +1,4 @@
-"""Text files that people bring, line by line: lists of pictures and files of labels."""
+"""Users' text files, read line by line: lists of pictures and label files."""
 
 from __future__ import annotations
 
@@ -13,18 +13,18 @@ MAX_LINE_BYTES = 1 << 16
 
 
 def read_lines(path: Path, what: str, hint: str) -> Iterator[str]:
-    """The lines of a UTF-8 file without their ends, one by one.
+    """Yield the lines of a UTF-8 file without their ends.
 
-    A line ends in LF, CR LF or CR, and in nothing else: U+2028 and form feed belong to the text. A byte order
-    mark at the beginning is passed over.
+    A line ends in LF, CR LF or CR only; U+2028 and form feed are part of the text. A byte order mark at the
+    beginning is skipped.
 
     Args:
-        path: The file.
-        what: What the file is to be, e.g. `the list`, for messages.
-        hint: What the user can do about a line that cannot be read.
+        path: Path of the file.
+        what: Kind of the file for messages, e.g. `the list`.
+        hint: Advice for the user about a line that cannot be read.
 
     Raises:
-        InputError: The file cannot be read, or a line (its number is named) is not UTF-8 or holds a NUL.
+        InputError: The file cannot be read, or a line (its number is named) is not UTF-8 or contains a NUL.
     """
     number = 0
     try:

@@ -17,14 +17,14 @@ _ENTRY = re.compile(r"(.*[^ \t])[ \t]+([0-9]{1,9})", re.DOTALL)
 
 
 class Labelled(msgspec.Struct, frozen=True, kw_only=True):
-    """One line: the picture's path as written, and its class."""
+    """One line of a list: the picture's path as written, and its class."""
 
     path: str
     label: int
 
 
 def read_list(path: Path, num_classes: int) -> Iterator[Labelled]:
-    """The lines of a list, one by one; blank lines are passed over, paths may hold spaces.
+    """Yield the lines of a list; blank lines are skipped, paths may contain spaces.
 
     Raises:
         InputError: The list cannot be read, or a line (its number is named) has no valid class.
@@ -38,7 +38,7 @@ def count_list(path: Path, num_classes: int) -> int:
     """Check the whole list and count its pictures.
 
     Raises:
-        InputError: As `read_list`, or there is no picture in it.
+        InputError: The list cannot be read, has a line without a valid class, or is empty.
     """
     count = sum(1 for _ in read_list(path, num_classes))
     if not count:

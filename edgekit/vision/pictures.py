@@ -1,4 +1,4 @@
-"""Which pictures: files, directories, bytes and arrays, one after the other."""
+"""Sources of pictures: files, directories, bytes and arrays, one after the other."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
     Source = str | Path | bytes | NDArray[np.uint8]
 
-# What counts as a picture inside a directory; a file that is named itself is always tried.
+# Name endings of pictures inside a directory; a file that is named itself is always tried.
 SUFFIXES = frozenset(
     f".{word}"
     for word in ("jpg", "jpeg", "jpe", "png", "bmp", "webp", "tif", "tiff", "gif", "jp2", "avif", "ppm")
@@ -33,7 +33,7 @@ class Picture:
 
     Attributes:
         name: The path as it was given or found, `bytes 0` or `array 0`.
-        source: Where it is, or what it is.
+        source: Path or content of the picture.
     """
 
     name: str
@@ -42,14 +42,14 @@ class Picture:
 
 @dataclass(frozen=True, kw_only=True)
 class Unreadable:
-    """A source that is no picture: its name, and what was wrong."""
+    """A source that is no picture: its name and its error."""
 
     name: str
     error: InputError
 
 
 def read_picture(picture: Picture, *, shrink_to: int | None = None, canvas: Canvas | None = None) -> Pixels:
-    """Pixels of a picture, uint8[H,W,3] BGR; `shrink_to` and `canvas` as in `decode`.
+    """Return the pixels of a picture, uint8[H,W,3] BGR; pass `shrink_to` and `canvas` on to `decode`.
 
     Raises:
         InputError: The file cannot be read or is no picture.
@@ -63,13 +63,13 @@ def read_picture(picture: Picture, *, shrink_to: int | None = None, canvas: Canv
 
 
 def find_pictures(paths: Sequence[str | Path]) -> list[Picture | Unreadable]:
-    """The files named, and all pictures below the directories named, each directory in sorted order."""
+    """Yield the named files, and all pictures below the named directories, each directory in sorted order."""
     found: list[Picture | Unreadable] = []
     for path in map(Path, paths):
         if not path.is_dir():
             found.append(Picture(name=str(path), source=path))
             continue
-        inside = sorted(_walk(path), key=str)  # as PaddleClas sorts: by the whole path
+        inside = sorted(_walk(path), key=str)  # PaddleClas's order: by the whole path
         found += (Picture(name=str(file), source=file) for file in inside)
         if not inside:
             error = InputError(
@@ -89,10 +89,10 @@ def _walk(directory: Path) -> Iterator[Path]:
 
 
 def iterate_pictures(sources: Source | Iterable[Source]) -> Iterator[Picture | Unreadable]:
-    """Paths, directories, bytes and arrays as pictures, lazily; a single one of them will do.
+    """Yield paths, directories, bytes and arrays as pictures, lazily; a single source is accepted too.
 
     Raises:
-        InputError: A source of another type.
+        InputError: A source has another type.
     """
     for index, source in enumerate(_each(sources)):
         if isinstance(source, (str, os.PathLike)):

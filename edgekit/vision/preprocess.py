@@ -1,10 +1,10 @@
 """PaddleClas's evaluation transform, equal to the bit and several times faster.
 
 Resize, centre crop, `(pixel * scale - mean) / std` in float32, CHW (PaddleClas release 2.6,
-ppcls/data/preprocess/ops/operators.py: ResizeImage, CropImage, NormalizeImage, ToCHWImage). Equal:
-channels are resized on their own, so they stay in OpenCV's order until the end; normalising 8-bit pixels
-is a table of 256 values a channel, computed by the same float32 arithmetic. Faster: nothing outside the
-crop is normalised, and no array with negative strides is ever resized.
+ppcls/data/preprocess/ops/operators.py: ResizeImage, CropImage, NormalizeImage, ToCHWImage). Results are
+equal: channels are resized separately, so they stay in OpenCV's order until the end, and normalising 8-bit
+pixels is a table of 256 values a channel, computed by the same float32 arithmetic. It is faster because
+nothing outside the crop is normalised, and no array with negative strides is ever resized.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 
     from edgekit.vision.decode import Pixels
 
-# A resize that keeps the aspect makes a 1x10000 picture 256x2560000; beyond this it is refused.
+# A resize that keeps the aspect makes a 1x10000 picture 256x2560000; larger results are refused.
 MAX_RESIZED_PIXELS = 1 << 26
 _OPENCV = {
     Interpolation.NEAREST: "INTER_NEAREST",
@@ -41,7 +41,7 @@ _OPENCV = {
 
 
 class Preprocessor:
-    """One model's preprocessing with its tables made ready; threads may share it."""
+    """One model's preprocessing with its tables prepared; threads may share it."""
 
     def __init__(self, parameters: Preprocess) -> None:
         import numpy as np
@@ -65,9 +65,9 @@ class Preprocessor:
             (levels * np.float32(parameters.scale) - np.float32(mean)) / np.float32(std)
             for mean, std in zip(parameters.mean, parameters.std, strict=True)
         ]
-        # Pixels are BGR; this is where each channel of the network's order stands in them.
+        # Positions in BGR pixels of the network's channels, in the network's order.
         self._planes = (2, 1, 0) if parameters.channel_order is ChannelOrder.RGB else (0, 1, 2)
-        # A crop comes out of the picture as it is, so a picture that is cropped first is decoded whole.
+        # A crop is taken unresized, so a picture that is cropped first is decoded at its whole size.
         self.shrink_to = (first.short or max(first.size or ())) if isinstance(first, Resize) else None
         """Minimum short side after a reduced decode, pixels; None where reducing is not allowed."""
 
@@ -77,7 +77,7 @@ class Preprocessor:
         return (3, *self.parameters.size)
 
     def resize_and_crop(self, pixels: Pixels, name: str = "the picture") -> Pixels:
-        """uint8[H,W,3] to uint8[height,width,3] of `shape`, channels in the order they came in.
+        """Return uint8[height,width,3] of `shape` from uint8[H,W,3]; the order of channels is unchanged.
 
         Raises:
             InputError: The sides are so unequal that the resized picture would not fit into memory, or the
@@ -93,16 +93,16 @@ class Preprocessor:
         """Preprocess one decoded picture into its place in a batch.
 
         Args:
-            pixels: uint8[H,W,3] BGR, contiguous, as `decode` gives.
+            pixels: uint8[H,W,3] BGR, contiguous, from `decode`.
             out: float32 of `shape`, contiguous; is overwritten.
-            name: What to call the picture in errors.
+            name: Name of the picture in errors.
         """
         planes = self._cv2.split(self.resize_and_crop(pixels, name))
         for channel, (plane, table) in enumerate(zip(self._planes, self._tables, strict=True)):
             self._cv2.LUT(planes[plane], table, dst=out[channel])
 
     def __call__(self, pixels: Pixels, name: str = "the picture") -> NDArray[np.float32]:
-        """Preprocess one decoded picture (uint8[H,W,3] BGR) to float32 of `shape`."""
+        """Preprocess one decoded picture (uint8[H,W,3] BGR); return float32 of `shape`."""
         import numpy as np
 
         out = np.empty(self.shape, np.float32)
@@ -140,6 +140,6 @@ def _resize_by_pillow(pixels: Pixels, width: int, height: int, interpolation: In
 
     resample = Image.Resampling[interpolation.name]
     picture = Image.fromarray(pixels)
-    # Columns first, as every Pillow did that networks were trained with: from 13 on it sometimes begins with
-    # the rows, which moves pixels by a level or two. A side that keeps its length is not resampled.
+    # Columns first, like every Pillow that networks were trained with: from 13 on Pillow sometimes begins
+    # with the rows, which changes pixels by a level or two. A side that keeps its length is not resampled.
     return np.asarray(picture.resize((width, picture.height), resample).resize((width, height), resample))

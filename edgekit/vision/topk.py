@@ -1,4 +1,4 @@
-"""From scores to answers in the form that PaddleClas gives them."""
+"""Convert scores to answers in PaddleClas's form."""
 
 from __future__ import annotations
 
@@ -19,13 +19,13 @@ DEFAULT_TOP_K = 5
 
 
 class Prediction(msgspec.Struct, frozen=True, kw_only=True):
-    """The answer for one picture: PaddleClas's four keys.
+    """Answer for one picture: PaddleClas's four keys.
 
     Attributes:
-        class_ids: Class numbers, the best first; of a multi-label model, in order of class.
-        scores: Their scores, rounded to five decimals: probabilities, where the model gives such.
-        label_names: Their names; empty where the model has no labels.
-        filename: The picture's path as it was given, or `array 0`, `bytes 0`.
+        class_ids: Class numbers, the best first; of a multi-label model in order of class.
+        scores: Scores of the classes, rounded to five decimals: probabilities where the model computes them.
+        label_names: Names of the classes; empty where the model has no labels.
+        filename: Path of the picture as given, or `array 0`, `bytes 0`.
     """
 
     class_ids: tuple[int, ...]
@@ -34,7 +34,7 @@ class Prediction(msgspec.Struct, frozen=True, kw_only=True):
     filename: str
 
     def as_dict(self) -> dict[str, Any]:
-        """The dict that PaddleClas's Python interface yields."""
+        """Return the dict that PaddleClas's Python interface yields."""
         return {
             "class_ids": list(self.class_ids),
             "scores": list(self.scores),
@@ -43,12 +43,12 @@ class Prediction(msgspec.Struct, frozen=True, kw_only=True):
         }
 
     def line(self) -> str:
-        """The line that the paddleclas command prints."""
+        """Return the line that the paddleclas command prints."""
         return ", ".join(f"{key}: {value}" for key, value in self.as_dict().items())
 
 
 def softmax(rows: NDArray[np.float32]) -> NDArray[np.float32]:
-    """float32[N,C] logits to probabilities, row by row."""
+    """Convert float32[N,C] logits to probabilities, row by row."""
     import numpy as np
 
     exponentials = np.exp(rows - rows.max(axis=1, keepdims=True))
@@ -57,18 +57,18 @@ def softmax(rows: NDArray[np.float32]) -> NDArray[np.float32]:
 
 
 def top_classes(row: NDArray[np.float32], k: int) -> NDArray[np.intp]:
-    """The `k` best classes of float32[C] scores, best first; of equal scores the lower class comes first."""
+    """Return the `k` best classes of float32[C] scores, best first; of equal scores the lower class first."""
     import numpy as np
 
     k = min(k, row.size)
-    # Only what reaches the k-th best score is sorted: ten times less than sorting a thousand classes.
+    # Only scores from the k-th best up are sorted: ten times faster than sorting a thousand classes.
     kth = np.partition(row, row.size - k)[row.size - k]
     candidates = np.flatnonzero(row >= kth)
     return candidates[np.argsort(-row[candidates], kind="stable")[:k]]
 
 
 def ranked_classes(row: NDArray[np.float32], k: int, rule: Postprocess | None = None) -> NDArray[np.intp]:
-    """The `k` best classes as a single-label model ranks them: the one that `rule` decides on comes first."""
+    """Return the `k` best classes of a single-label model; the class that `rule` decides on comes first."""
     import numpy as np
 
     best = top_classes(row, k)
@@ -88,16 +88,16 @@ def to_prediction(
     threshold: float | None = None,
     labels: Sequence[str] | None = None,
 ) -> Prediction:
-    """The answer for one picture.
+    """Return the answer for one picture.
 
     Args:
         row: float32[C] scores.
-        filename: Stored with the answer.
-        rule: How the model answers; None is by its best classes.
-        top_k: At most so many classes; None takes the rule's number, else `DEFAULT_TOP_K`, and of a
-            multi-label model all that pass.
-        threshold: Of a single-label model, classes with a lower score are left out; of the other kinds, it
-            takes the place of the rule's thresholds.
+        filename: Name of the picture, stored in the answer.
+        rule: Rule of the model's answers; None answers with the best classes.
+        top_k: Maximum number of classes; None for the rule's number, else `DEFAULT_TOP_K`, and for a
+            multi-label model all classes that pass.
+        threshold: For a single-label model the least score of an answer; for the other kinds the value that
+            replaces the rule's thresholds.
         labels: Name of every class, in order.
     """
     classes, scores = _chosen(row, rule or Postprocess(), top_k, threshold)
@@ -130,7 +130,7 @@ def _chosen(
 
 
 def _decided(row: NDArray[np.float32], rule: Postprocess, threshold: float) -> tuple[int, float]:
-    """The one class that PaddleClas's ThreshOutput answers, and its score."""
+    """Return the one class that PaddleClas's ThreshOutput answers, and its score."""
     if row.size == 2:
         score = float(row[1])
         return (1, score) if row[1] >= threshold else (0, 1 - score)

@@ -1,4 +1,4 @@
-"""From a model card to its network in Paddle."""
+"""Build a model's Paddle network from its card."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ ENTRY_POINTS = "edgekit.networks"
 
 
 def families() -> dict[str, str]:
-    """Modules of network families, by the name that cards call the family."""
+    """Return modules of network families, by the family name that cards use."""
     import importlib.metadata
 
     own = {each.name: f"{networks.__name__}.{each.name}" for each in pkgutil.iter_modules(networks.__path__)}
@@ -31,7 +31,7 @@ def families() -> dict[str, str]:
 
 
 def _head(module: str) -> str | None:
-    """HEAD of a module's source: importing the module would import Paddle. None where it has none."""
+    """Return HEAD from a module's source without importing the module, and so Paddle; None if missing."""
     spec = importlib.util.find_spec(module)
     if spec is None or spec.origin is None:
         return None
@@ -60,10 +60,10 @@ def _network_module(spec: ModelSpec) -> str:
 
 @functools.cache
 def head_of(spec: ModelSpec) -> str:
-    """Name of the last linear layer in a model's state dict. Paddle is not imported.
+    """Return the name of the last linear layer in a model's state dict without importing Paddle.
 
     Raises:
-        InputError: The card has no network, or one that edgekit does not know.
+        InputError: The card names no network, or one that edgekit does not know.
     """
     head = _head(_network_module(spec))
     assert head is not None, "families are modules with a HEAD"
@@ -74,14 +74,14 @@ def build_network(spec: ModelSpec, num_classes: int | None = None) -> paddle.nn.
     """Build a model's network with fresh parameters, in training mode.
 
     Args:
-        spec: The model's card.
-        num_classes: Width of the last layer where it is not the card's.
+        spec: Card of the model.
+        num_classes: Width of the last layer, where it differs from the card's.
 
     Returns:
         A network from float32[N,*input_shape] to logits float32[N,num_classes].
 
     Raises:
-        InputError: The card has no network, or one that edgekit does not know.
+        InputError: The card names no network, or one that edgekit does not know.
         ToolError: Paddle is not installed.
     """
     module = _network_module(spec)
@@ -94,7 +94,7 @@ def build_network(spec: ModelSpec, num_classes: int | None = None) -> paddle.nn.
 
 
 def require_paddle(action: str) -> None:
-    """Raise the ToolError that says how to get Paddle, where it is missing."""
+    """Raise a ToolError with the command that installs Paddle, where Paddle is missing."""
     try:
         with warnings.catch_warnings():
             warnings.filterwarnings("ignore", message="No ccache found")

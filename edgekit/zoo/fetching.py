@@ -1,4 +1,4 @@
-"""Official files of several models into the cache at once: weights, and inference models to import."""
+"""Download official files of several models at once: weights, and inference models to import."""
 
 from __future__ import annotations
 
@@ -25,14 +25,14 @@ MIRROR_VARIABLE = "EDGEKIT_MIRROR"
 
 
 class What(enum.Enum):
-    """Which of a model's official files."""
+    """Kind of official file of a model."""
 
     WEIGHTS = "weights"
     INFERENCE = "inference"
 
 
 class Fetched(msgspec.Struct, frozen=True, kw_only=True):
-    """One file, or why it could not be had."""
+    """A fetched file, or the reason why it could not be fetched."""
 
     model: str
     what: What
@@ -47,7 +47,7 @@ ShowProgress = Callable[[str, int, "int | None"], None]
 
 
 def usual(spec: ModelSpec) -> What:
-    """What is wanted of a model: its weights, or its inference model where there is nothing else."""
+    """Return the kind of file wanted by default: the weights, or the inference model where there are none."""
     weights = spec.weights
     bare = weights.pretrained_url is None and weights.package is None and weights.inference_url is not None
     return What.INFERENCE if bare else What.WEIGHTS
@@ -55,7 +55,7 @@ def usual(spec: ModelSpec) -> What:
 
 @contextmanager
 def mirror(address: str | None) -> Iterator[None]:
-    """Read everything from an address or a directory instead of the publisher, as `$EDGEKIT_MIRROR` does."""
+    """Read all files from an address or a directory instead of the publisher, as `$EDGEKIT_MIRROR` does."""
     before = os.environ.get(MIRROR_VARIABLE)
     if address is not None:
         os.environ[MIRROR_VARIABLE] = address
@@ -69,13 +69,13 @@ def mirror(address: str | None) -> Iterator[None]:
 
 
 def fetch(jobs: Sequence[tuple[ModelSpec, What]], *, show: ShowProgress) -> list[Fetched]:
-    """Fetch files, several at once; one that fails does not keep the others from it.
+    """Fetch files, several at once; a failure does not stop the others.
 
-    Ctrl-C ends all of them.
+    Ctrl-C stops all of them.
 
     Args:
-        jobs: The models, and which file of each.
-        show: Told how far each is.
+        jobs: Models, with the kind of file of each.
+        show: Called with the progress of each file.
 
     Returns:
         One result a job, in order.
@@ -107,14 +107,14 @@ def _fetch_one(spec: ModelSpec, what: What, show: ShowProgress, stop: threading.
 def find_inference_model(
     spec: ModelSpec, *, progress: Progress | None = None, stop: threading.Event | None = None
 ) -> tuple[Path, str]:
-    """The official `NAME_infer.tar`, fetched where it is not here yet; `edgekit import` takes it.
+    """Return the official `NAME_infer.tar`, fetched where it is missing; `edgekit import` reads it.
 
     Returns:
-        Its path and SHA-256, checked just now.
+        Path and SHA-256, which was just checked.
 
     Raises:
-        InputError: The card names none.
-        ToolError: It cannot be reached; the hint says where to put the file by hand.
+        InputError: The card names no inference model.
+        ToolError: The file cannot be reached; the hint says where to put it by hand.
         OutputError: The cache cannot be written.
     """
     url = spec.weights.inference_url
@@ -129,7 +129,7 @@ def find_inference_model(
 
 
 def _check_archive(path: Path) -> None:
-    """Raises InputError unless it is a tar, readable to its end, with a program and its parameters."""
+    """Raise InputError unless a file is a tar, readable to its end, with a program and its parameters."""
     try:
         names = [str(file.path) for file in tar_files(path)]
     except ArchiveError as error:

@@ -1,4 +1,4 @@
-"""Official files, whose publisher gives no checksums: the hash seen at first use is checked ever after."""
+"""Official files without published checksums: the first use records the hash, later uses check it."""
 
 from __future__ import annotations
 
@@ -27,23 +27,23 @@ def fetch_pinned(
     progress: Progress | None = None,
     stop: threading.Event | None = None,
 ) -> str:
-    """The file at `path`, downloaded where it is not there yet; its hash lies beside it (`NAME.sha256`).
+    """Return the file at `path`, downloaded where it is missing; `NAME.sha256` beside it records its hash.
 
     Args:
-        url: Where it comes from.
-        path: Where it lies in the cache, or is put by hand.
-        what: What it is, for messages.
-        check: Raises InputError where a file is no such thing.
-        otherwise: What else to do where it cannot be had, for the hint.
-        progress: Told how far a download is.
-        stop: Set, it ends a download.
+        url: Address of the file.
+        path: Path of the file in the cache; users may put it there by hand.
+        what: Name of the file for messages.
+        check: Raises InputError for a file of another kind.
+        otherwise: Alternative where the file cannot be obtained, for the hint.
+        progress: Called with the progress of a download.
+        stop: Event that ends a download.
 
     Returns:
-        Its SHA-256, hex, checked just now.
+        SHA-256 of the file, hex, which was just checked.
 
     Raises:
-        InputError: The file was put there by hand and is no such thing.
-        ToolError: It cannot be reached, or is not what was seen at first use.
+        InputError: A file put there by hand is of another kind.
+        ToolError: The file cannot be reached, or differs from the one of the first use.
         OutputError: The cache cannot be written.
     """
     record = path.with_name(f"{path.name}.sha256")
@@ -53,7 +53,7 @@ def fetch_pinned(
         if path.is_file():
             digest = sha256_file(path)
             if known is None:
-                # Put here by hand, or by a run that was interrupted before it wrote the record.
+                # Put here by hand, or by a run that was interrupted before it recorded the hash.
                 check(path)
                 _write_record(record, digest, path)
             if known in (None, digest):
@@ -72,7 +72,7 @@ def fetch_pinned(
 
 
 class _ChangedError(ToolError):
-    """The publisher's file is another one than at first use."""
+    """The publisher's file differs from the one of the first use."""
 
 
 def _download(
@@ -83,9 +83,9 @@ def _download(
     progress: Progress | None,
     stop: threading.Event | None,
 ) -> str:
-    """Fetch beside `path`, and put it there only when it is such a file and has the hash seen before."""
+    """Download beside `path`, and move there only a file that passes `check` and has the recorded hash."""
     fresh = path.with_name(f".{path.name}.new")
-    for left in path.parent.glob(f".{glob.escape(fresh.name)}.*.part"):  # by a run that was killed
+    for left in path.parent.glob(f".{glob.escape(fresh.name)}.*.part"):  # left by a run that was killed
         left.unlink(missing_ok=True)
     try:
         digest = download(url, fresh, progress=progress, stop=stop)
@@ -113,4 +113,4 @@ def _read_record(record: Path) -> str | None:
 
 
 def _write_record(record: Path, digest: str, path: Path) -> None:
-    write_atomic(record, f"{digest}  {path.name}\n")  # as `sha256sum --check` reads it
+    write_atomic(record, f"{digest}  {path.name}\n")  # the format of `sha256sum --check`

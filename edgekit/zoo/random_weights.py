@@ -26,13 +26,13 @@ LOGIT_DEVIATION = 2.0
 def randomise(
     network: paddle.nn.Layer, head: str, input_shape: tuple[int, int, int], *, seed: int = 0
 ) -> None:
-    """Overwrite every parameter and statistic; the same seed gives the same values.
+    """Overwrite every parameter and statistic of a network; equal seeds give equal values.
 
     Args:
-        network: Left in evaluation mode.
-        head: Name of its last linear layer.
-        input_shape: Channels, height, width: statistics near the borders depend on the size.
-        seed: Any whole number.
+        network: Network to change; left in evaluation mode.
+        head: Name of the network's last linear layer.
+        input_shape: Channels, height, width; statistics near the borders depend on the size.
+        seed: Any integer.
     """
     import numpy as np
     import paddle
@@ -51,7 +51,7 @@ def _initial(key: str, shape: tuple[int, ...], rng: np.random.Generator) -> NDAr
 
     parameter = key.rpartition(".")[2]
     if parameter == "weight" and len(shape) > 1:
-        # He et al. 2015: keeps the variance through rectifiers. Linear weights are [in, out].
+        # He et al. 2015: this deviation keeps the variance through rectifiers. Linear weights are [in, out].
         fan_in = shape[0] if len(shape) == 2 else math.prod(shape[1:])
         return (rng.standard_normal(shape) * math.sqrt(2 / fan_in)).astype(np.float32)
     if parameter in ("weight", "_variance"):
@@ -60,7 +60,7 @@ def _initial(key: str, shape: tuple[int, ...], rng: np.random.Generator) -> NDAr
 
 
 def calibration_images(rng: np.random.Generator, input_shape: tuple[int, int, int]) -> Images:
-    """float32[N,C,H,W] with mean 0 and deviation 1: noise first, then pictures of large even patches."""
+    """Return float32[N,C,H,W] of mean 0 and deviation 1: first noise, then pictures of large even patches."""
     import numpy as np
 
     noise = rng.standard_normal((NOISE_IMAGES, *input_shape))
@@ -72,14 +72,14 @@ def calibration_images(rng: np.random.Generator, input_shape: tuple[int, int, in
 
 
 def _calibrate_batch_norms(network: paddle.nn.Layer, images: paddle.Tensor) -> None:
-    """Set running statistics to those of the images, each layer seeing already normalised inputs."""
+    """Set running statistics to those of the images, where each layer sees already normalised inputs."""
     import paddle
 
     norms = [layer for layer in network.sublayers() if isinstance(layer, paddle.nn.BatchNorm2D)]
     momenta = [layer._momentum for layer in norms]
     network.eval()
     for norm in norms:
-        # Training mode computes with the batch's statistics; momentum 0 keeps exactly these.
+        # Training mode computes with the batch's statistics, and momentum 0 stores exactly these.
         norm.train()
         norm._momentum = 0.0
     network(images)
@@ -89,7 +89,7 @@ def _calibrate_batch_norms(network: paddle.nn.Layer, images: paddle.Tensor) -> N
 
 
 def _calibrate_head(network: paddle.nn.Layer, head: paddle.nn.Linear, images: paddle.Tensor) -> None:
-    """Centre the logits over the noise images, and scale them so that softmax saturates for none."""
+    """Centre the logits over the noise images, and scale them so that softmax saturates for none of them."""
     logits = network(images).numpy()
     centre = logits[:NOISE_IMAGES].mean(axis=0)
     scale = LOGIT_DEVIATION / max(float((logits - centre).std(axis=1).max()), 1e-6)

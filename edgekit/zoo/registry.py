@@ -1,4 +1,4 @@
-"""The model cards: `models/*.toml`, which travel as the data of `edgekit.cards`, and a user's own."""
+"""Model cards: `models/*.toml`, installed as data of `edgekit.cards`, and the user's own."""
 
 from __future__ import annotations
 
@@ -18,10 +18,10 @@ CARDS_PACKAGE = "edgekit.cards"
 
 
 def cards_directory() -> Path:
-    """Where the cards, label sets and sample pictures lie.
+    """Return the directory of the cards, label sets and sample pictures.
 
     Raises:
-        ToolError: This installation lacks them.
+        ToolError: This installation lacks the directory.
     """
     try:
         directory = Path(str(importlib.resources.files(CARDS_PACKAGE)))
@@ -37,13 +37,13 @@ def cards_directory() -> Path:
 
 
 def model_names() -> tuple[str, ...]:
-    """Names of the built-in models, alphabetically; reads no card."""
+    """Return the names of the built-in models, alphabetically, without reading cards."""
     return tuple(sorted(path.stem for path in cards_directory().glob(f"*{CARD_SUFFIX}")))
 
 
 @cache
 def list_models() -> tuple[ModelSpec, ...]:
-    """All built-in models: families by their smallest network, networks by size.
+    """Return all built-in models: families in the order of their smallest network, networks by size.
 
     Raises:
         InputError: A card is malformed.
@@ -62,10 +62,10 @@ def _size(spec: ModelSpec) -> float:
 
 
 def find_model(name: str) -> ModelSpec:
-    """The card of a built-in model, or the card at a path that ends in `.toml`.
+    """Return the card of a built-in model, or the card at a path that ends in `.toml`.
 
     Raises:
-        InputError: There is no such model (the hint names the nearest), or its card is malformed.
+        InputError: The model does not exist (the hint names the nearest), or its card is malformed.
     """
     if name.endswith(CARD_SUFFIX):
         return read_card(Path(name))
@@ -82,10 +82,10 @@ def find_model(name: str) -> ModelSpec:
 
 
 def read_card(path: Path) -> ModelSpec:
-    """Read a card strictly; files that it names become absolute paths.
+    """Read a card strictly; make the paths of its files absolute.
 
     Raises:
-        InputError: It cannot be read, is no TOML, or does not have a card's fields.
+        InputError: The card cannot be read, is no TOML, or has missing or wrong fields.
     """
     content = read_bytes(path, "the model card", hint="edgekit models list")
     try:
@@ -107,5 +107,5 @@ def read_card(path: Path) -> ModelSpec:
 
 
 def how_to_import(name: str) -> str:
-    """The commands that bring in a model whose network is known by its official archive alone."""
+    """Return the commands that import a model that has only an official archive and no network here."""
     return f"edgekit fetch {name}, then edgekit import FILE --name {name}"

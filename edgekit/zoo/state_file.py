@@ -1,8 +1,8 @@
-"""Weight files as arrays, without running what they contain.
+"""Read weight files as arrays without executing their content.
 
 A `.pdparams` is a pickle, and a pickle may call anything on loading. Here it may only fill the records of
-this module, which stand in for numpy's constructors: those trust what they are given, and a damaged file
-can spoil numpy's own float32 for the rest of the process. Paddle itself need not be imported.
+this module, which replace numpy's constructors: numpy's trust their arguments, and a damaged file
+can spoil numpy's own float32 for the rest of the process. Paddle itself is not imported.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ _DTYPES = ("f2", "f4", "f8", "i1", "i2", "i4", "i8", "u1", "u2", "u4", "u8")
 
 
 class _DType:
-    """Stands in for numpy.dtype: one of the plain numeric types."""
+    """Replaces numpy.dtype: one of the plain numeric types."""
 
     def __init__(self, name: object, *_: object) -> None:
         if name not in _DTYPES:
@@ -41,7 +41,7 @@ class _DType:
         self.byte_order = "="
 
     def __setstate__(self, state: Sequence[object]) -> None:
-        # (version, byte order, subtype, names, fields, …); plain types have none of the latter.
+        # (version, byte order, subtype, names, fields, …); the last three are empty for plain types.
         if state[1] not in ("<", ">", "=", "|") or any(part is not None for part in state[2:5]):
             raise pickle.UnpicklingError("it has values of a compound type instead of numbers")
         self.byte_order = str(state[1])
@@ -53,12 +53,12 @@ class _DType:
 
 
 class _Array:
-    """Stands in for numpy.ndarray; `value` is None until its state has come."""
+    """Replaces numpy.ndarray; `value` is None until the state is set."""
 
     value: NDArray[Any] | None = None
 
     def __init__(self, *_: object) -> None:
-        """numpy's `_reconstruct` takes a type, a shape and a code, all placeholders."""
+        """Accept the placeholders type, shape and code that numpy's `_reconstruct` takes."""
 
     def __setstate__(self, state: tuple[int, Sequence[int], _DType, bool, bytes]) -> None:
         _, shape, dtype, fortran, data = state
@@ -78,8 +78,8 @@ def _encode(text: str, encoding: str) -> bytes:
     return text.encode(encoding)
 
 
-# All that `paddle.save` of a state dict refers to, by old and new names of numpy's modules, and what stands
-# in for it. Tensors that are no parameters come as the tuple (name, array).
+# All references of a state dict written by `paddle.save`, by old and new names of numpy's modules, with their
+# replacements. Tensors that are not parameters are stored as the tuple (name, array).
 _STAND_INS: dict[tuple[str, str], object] = {
     ("builtins", "tuple"): tuple,
     ("__builtin__", "tuple"): tuple,
@@ -95,7 +95,7 @@ _STAND_INS: dict[tuple[str, str], object] = {
 }
 
 
-# The pure-Python unpickler: the one in C allocates whatever size a damaged memo index asks for.
+# The pure-Python unpickler: the C unpickler allocates whatever size a damaged memo index asks for.
 class _ArraysOnly(pickle._Unpickler):
     def find_class(self, module: str, name: str) -> Any:
         if (module, name) not in _STAND_INS:
@@ -104,7 +104,7 @@ class _ArraysOnly(pickle._Unpickler):
 
 
 def read_pdparams(path: Path) -> State:
-    """A Paddle state dict as arrays by key.
+    """Return a Paddle state dict as arrays by key.
 
     Raises:
         InputError: The file cannot be read, is damaged or no state dict, refers to code, or holds NaN.
@@ -115,7 +115,7 @@ def read_pdparams(path: Path) -> State:
         loaded = _ArraysOnly(io.BytesIO(content)).load()
     except MemoryError as error:
         raise InputError(f"reading the weights {path}: damaged (impossible sizes)", hint=_HINT) from error
-    except Exception as error:  # a damaged pickle raises whatever its bytes happen to lead to
+    except Exception as error:  # a damaged pickle may raise anything
         detail = str(error) or type(error).__name__
         raise InputError(f"reading the weights {path}: no whole state dict: {detail}", hint=_HINT) from error
     if not isinstance(loaded, dict):
@@ -150,18 +150,18 @@ def _as_state(loaded: dict[Any, Any], path: Path) -> State:
 
 
 def read_onnx_state(path: Path, keys: Sequence[str]) -> State:
-    """The parameters of an ONNX model that Paddle exported, under the keys of the network it came from.
+    """Return the parameters of an ONNX model that Paddle exported, under the keys of the original network.
 
     Paddle numbers layers of a kind in order of creation (`conv2d_7.w_0`, `batch_norm2d_7.w_1`), which is
     the order of a state dict's keys. Biases of convolutions appear as reshaped constants
     (`p2o.pd_op.reshape.N.0`), in the same order.
 
     Args:
-        path: The model.
-        keys: The keys of the network's state dict, in its order.
+        path: Path of the ONNX model.
+        keys: Keys of the network's state dict, in its order.
 
     Raises:
-        InputError: It is no ONNX model, or lacks a parameter.
+        InputError: The file is no ONNX model, or lacks a parameter.
         ToolError: The onnx package is missing.
     """
     try:
@@ -191,7 +191,7 @@ def read_onnx_state(path: Path, keys: Sequence[str]) -> State:
 
 
 def _paddle_names(keys: Sequence[str]) -> list[str]:
-    """Paddle's internal parameter names for a state dict's keys."""
+    """Return Paddle's internal parameter names for a state dict's keys."""
     kinds = {layer: _kind(layer, keys) for layer in dict.fromkeys(key.rpartition(".")[0] for key in keys)}
     number: dict[str, int] = {}
     seen: dict[str, int] = {}

@@ -1,4 +1,4 @@
-"""Weights for a network: official, random, or a user's own training; every key must fit."""
+"""Weights for a network: official, random, or from a user's training; every key must fit."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ Shapes = Mapping[str, tuple[int, ...]]
 
 
 class WeightsSource(msgspec.Struct, frozen=True, kw_only=True):
-    """Where a network's weights come from.
+    """Origin of a network's weights.
 
     Attributes:
         source: `pretrained`, `random (seed 0)` or the file's name, as the manifest records it.
@@ -54,17 +54,17 @@ def locate_weights(
 ) -> WeightsSource:
     """Find, fetch and read weights without importing Paddle, so that a bad file is an error at once.
 
-    Args:
+    spec: Card of the model.
         spec: The model's card.
         source: `pretrained`, `random`, or the path of a `.pdparams` file.
-        num_classes: What the caller expects; must agree with a file's own count. Random weights take it,
-            or else the card's.
-        seed: For random weights.
-        progress: Told how far a download is.
+        num_classes: Expected number of classes; must agree with the file's. For random weights None takes
+            the card's.
+        seed: Seed of random weights.
+        progress: Called with the progress of a download.
 
     Raises:
         InputError: The file is missing or damaged, or has another number of classes than expected.
-        ToolError: Official weights cannot be reached; the hint says how to go on.
+        ToolError: Official weights cannot be reached; the hint says how to continue.
         OutputError: The cache cannot be written.
     """
     if source == RANDOM:
@@ -107,7 +107,7 @@ def build_with_weights(
     Raises:
         InputError: The file is missing, damaged, or does not fit; the message lists the first missing,
             unexpected and mis-shaped keys, the hint names the model that it does fit.
-        ToolError: Official weights cannot be reached; the hint says how to go on.
+        ToolError: Official weights cannot be reached; the hint says how to continue.
         OutputError: The cache cannot be written.
     """
     located = locate_weights(spec, source, num_classes=num_classes, seed=seed, progress=progress)
@@ -150,13 +150,13 @@ def _fill(network: paddle.nn.Layer, spec: ModelSpec, located: WeightsSource, see
 
 
 def parameter_shapes(network: paddle.nn.Layer) -> dict[str, tuple[int, ...]]:
-    """Shapes of a network's parameters and statistics by key of its state dict, in its order."""
+    """Return the shapes of a network's parameters and statistics by key of its state dict, in order."""
     return {key: tuple(tensor.shape) for key, tensor in network.state_dict().items()}
 
 
 def _class_count(path: Path, spec: ModelSpec) -> int:
-    """Width of the last layer of weights in a file; the card's where they have no such layer."""
-    if path.suffix == ".onnx":  # out of a package, pinned by the card
+    """Return the width of a weight file's last layer; the card's where the file has no such layer."""
+    if path.suffix == ".onnx":  # from a package, pinned by the card
         return spec.num_classes
     state = read_pdparams(path)
     weight = state.get(f"{head_of(spec)}.weight")
@@ -164,11 +164,11 @@ def _class_count(path: Path, spec: ModelSpec) -> int:
 
 
 def check_fit(spec: ModelSpec, where: str, found: Shapes, wanted: Shapes) -> None:
-    """Raise an InputError unless both have the same keys and shapes.
+    """Raise InputError unless the weights and the network have the same keys and shapes.
 
     Args:
-        spec: The model that the weights are for.
-        where: Names the weights in the error.
+        spec: Card of the model that the weights are for.
+        where: Name of the weights in the error.
         found: Shapes of the weights by key.
         wanted: Shapes of the network by key.
     """
@@ -203,9 +203,9 @@ def _fit_hint(spec: ModelSpec, found: Shapes, misshaped: Sequence[str], other_ke
 
 
 def fitting_models(found: Shapes) -> list[str]:
-    """Names of the built-in models that weights of these shapes fit, whatever their number of classes.
+    """Return the built-in models that weights of these shapes fit, for any number of classes.
 
-    One name a network: models that differ only in their weights (`_ssld`) are not told apart by shapes.
+    Each network is named once: shapes do not distinguish models with only different weights (`_ssld`).
     """
     import paddle
 

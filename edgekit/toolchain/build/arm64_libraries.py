@@ -1,4 +1,4 @@
-"""The ARM64 loader, C and C++ library that travel with the runner, out of Debian's packages."""
+"""ARM64 loader, C and C++ library from Debian's packages; they travel with the runner."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from edgekit.toolchain.fetch.apt import fetch_packages
 LOADER = "ld-linux-aarch64.so.1"
 PACKAGES = ("libc6", "libstdc++6", "libgcc-s1", "libgomp1")
 _DIRECTORIES = ("usr/lib/aarch64-linux-gnu", "lib/aarch64-linux-gnu", "lib")
-# Without character sets, locales and documentation, which no runner asks for.
+# Character sets, locales and documentation are left out; no runner uses them.
 _ONLY = (
     *(f"{directory}/{name}" for directory in _DIRECTORIES for name in ("*.so.[0-9]*", "*-[0-9]*.so")),
     "usr/share/doc/*/copyright",
@@ -22,13 +22,13 @@ _ONLY = (
 
 
 class Arm64Libraries(msgspec.Struct, frozen=True, kw_only=True):
-    """Unpacked packages: where they are and which versions."""
+    """Directory and versions of the unpacked packages."""
 
     root: Path
     versions: dict[str, str]
 
     def find(self, name: str) -> Path | None:
-        """A library by its soname, links resolved; None where the packages have none."""
+        """Return a library by its soname, links resolved; None where the packages lack it."""
         for directory in _DIRECTORIES:
             path = self.root / directory / name
             if path.exists():
@@ -36,7 +36,7 @@ class Arm64Libraries(msgspec.Struct, frozen=True, kw_only=True):
         return None
 
     def file(self, name: str) -> Path:
-        """`find`, where it must be there. Raises ToolError."""
+        """Return a library like `find`; raise ToolError where it is missing."""
         found = self.find(name)
         if found is None:
             raise ToolError(
@@ -47,10 +47,10 @@ class Arm64Libraries(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def arm64_libraries(progress: Report) -> Arm64Libraries:
-    """Fetch them on first use.
+    """Return the libraries; fetch them on first use.
 
     Raises:
-        ToolError: This machine has no apt, or its sources do not answer.
+        ToolError: This machine has no apt, or its package sources do not answer.
     """
     root = cache_directory("apt") / "arm64-libraries"
     versions = fetch_packages(PACKAGES, architecture="arm64", into=root, only=_ONLY, progress=progress)

@@ -1,7 +1,7 @@
-"""The bundle that travels to a device: runner, engine library, and its own loader, C and C++ library.
+"""Bundle for a device: runner, engine library, and a loader, C and C++ library of its own.
 
-Bringing these along, one bundle runs on ARM64 Linux of any distribution, on Android (whose shell may run
-programs from /data/local/tmp, and whose kernel does not mind another C library) and on the virtual device.
+Therefore one bundle runs on ARM64 Linux of any distribution, on Android (whose shell may run programs from
+/data/local/tmp, and whose kernel accepts another C library) and on the virtual device.
 """
 
 from __future__ import annotations
@@ -22,17 +22,17 @@ ABI = "arm64-v8a"
 
 
 class Bundle(msgspec.Struct, frozen=True, kw_only=True):
-    """A runner with everything that it needs.
+    """A runner with all files that it needs.
 
     Attributes:
-        engine: Its name.
-        engine_version: Of the engine's library.
-        abi: What a device must run.
-        fp16: Whether the library has fp16 kernels.
-        build_id: The runner's, as its `--version` says.
-        compiler: What built the runner.
+        engine: Name of the engine.
+        engine_version: Version of the engine's library.
+        abi: ABI that a device must run.
+        fp16: True where the library has fp16 kernels.
+        build_id: Build id of the runner, as its `--version` prints it.
+        compiler: Compiler that built the runner.
         library_versions: Debian versions of the C and C++ library, by package.
-        files: Name in the bundle -> file here; all are executable there.
+        files: Name in the bundle -> file on this machine; all are executable on the device.
     """
 
     engine: str
@@ -46,33 +46,33 @@ class Bundle(msgspec.Struct, frozen=True, kw_only=True):
     program: str
 
     def argv(self, remote_dir: str) -> list[str]:
-        """The runner's command line once the bundle's files lie in `remote_dir`."""
+        """Return the runner's command line for a bundle in `remote_dir`."""
         return [f"{remote_dir}/{LOADER}", "--library-path", remote_dir, f"{remote_dir}/{self.program}"]
 
     def env(self, remote_dir: str) -> Mapping[str, str]:
-        """Environment variables of the runner: none of them may load a library of the device."""
-        # The shells of some Android versions preload libraries of theirs, which this loader cannot read.
+        """Environment variables of the runner; they keep the device's own libraries out."""
+        # The shells of some Android versions preload libraries of their own, which this loader cannot read.
         return {"LD_PRELOAD": "", "LD_LIBRARY_PATH": ""}
 
     def counting_env(self, remote_dir: str) -> Mapping[str, str]:
-        """Environment variables for counting instructions: threads that wait sleep instead of polling.
+        """Environment variables for counting instructions: waiting threads sleep instead of polling.
 
-        GNU's OpenMP reads it (Paddle Lite), and so does the ONNX Runtime runner.
+        GNU's OpenMP (Paddle Lite) and the ONNX Runtime runner read them.
         """
         return {**self.env(remote_dir), "OMP_WAIT_POLICY": "passive"}
 
 
 def assemble(engine: str, *, install: bool = True, progress: Report) -> Bundle:
-    """Install, fetch and build what is missing, and put the bundle together.
+    """Install, fetch and build missing parts, and assemble the bundle.
 
     Args:
-        engine: One that runs on devices.
-        install: Whether a missing runtime may be downloaded on the way.
-        progress: Told what is going on.
+        engine: Engine that runs on devices.
+        install: True to download a missing runtime.
+        progress: Called with a line for the user about each step.
 
     Raises:
-        ToolError: Something of it cannot be had; with the remedies.
-        UsageError: No such engine.
+        ToolError: A part cannot be obtained; the hint lists the remedies.
+        UsageError: The engine does not exist.
     """
     runtime = find_runtime(engine, AARCH64) or _install(engine, install, progress)
     runner = build_runner(engine, AARCH64, progress=progress)
@@ -103,10 +103,10 @@ def _install(engine: str, install: bool, progress: Report) -> Runtime:
 
 
 def _closure(files: dict[str, Path], libraries: Arm64Libraries) -> list[str]:
-    """Names of all libraries that these files need, directly or not, beyond themselves.
+    """Return the names of all libraries that these files need, directly or not, without the files themselves.
 
     Raises:
-        ToolError: One is in none of the packages.
+        ToolError: None of the packages contains a library.
     """
     waiting = list(files.values())
     names: list[str] = []

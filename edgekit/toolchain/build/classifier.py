@@ -1,4 +1,4 @@
-"""Builds `edgekit-classify` (`edgekit/native/classify`): pictures to answers without Python."""
+"""Builds `edgekit-classify` (`edgekit/native/classify`), which classifies pictures without Python."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ STB_HEADER = "usr/include/stb/stb_image.h"
 
 
 def build_classifier(*, progress: Report, force: bool = False) -> Path:
-    """Build the program, or return the one that is there; ONNX Runtime's library lies beside it.
+    """Build the program unless it exists, and return it; ONNX Runtime's library is beside it.
 
     Raises:
         ToolError: The compiler, stb_image or ONNX Runtime is missing, or compiling failed.

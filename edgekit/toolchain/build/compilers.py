@@ -1,4 +1,4 @@
-"""Compilers for the native runner, by target, with what each needs beside itself. None needs root."""
+"""Compilers for the native runner by target, with the files that each needs. None needs root."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from edgekit.toolchain.fetch.apt import fetch_packages
 
 ANDROID_API = 24
 """minSdkVersion of the runner, equal to the demo app's."""
-# The oldest C library that the ONNX Runtime runner and its library run with (the wheel's manylinux tag).
+# Oldest C library of the ONNX Runtime runner and its library (the wheel's manylinux tag).
 GLIBC = "2.28"
 LIBSTDCXX_VERSIONS = range(15, 9, -1)
 VERSION_TIMEOUT_S = 60.0
@@ -32,10 +32,10 @@ class Compiler(msgspec.Struct, frozen=True, kw_only=True):
     """Commands that compile C and C++ and link for one target.
 
     Attributes:
-        name: For people: what it is and its version.
-        c, cxx, link: Command lines to put before the arguments.
+        name: Name and version for people.
+        c, cxx, link: Command lines that precede the arguments.
         link_last: Arguments at the end of linking.
-        env: Set for every call.
+        env: Environment variables of every call.
     """
 
     name: str
@@ -47,10 +47,10 @@ class Compiler(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def c_compiler(target: str) -> Compiler:
-    """A compiler for C alone.
+    """Return a compiler for C alone.
 
     Raises:
-        ToolError: None is here; the hint names those that would do.
+        ToolError: This machine has none; the hint names suitable compilers.
     """
     if target == ANDROID:
         return _ndk()
@@ -68,12 +68,12 @@ def c_compiler(target: str) -> Compiler:
 
 
 def cxx_compiler(target: str, *, progress: Report) -> Compiler:
-    """A compiler for C++ with the C++ library that Paddle Lite's archives are built with.
+    """Return a compiler for C++ with the C++ library that Paddle Lite's archives are built with.
 
-    That is GNU's on Linux (not the one that zig brings) and the NDK's on Android.
+    That is GNU's library on Linux (not zig's) and the NDK's on Android.
 
     Raises:
-        ToolError: None is here; the hint names those that would do.
+        ToolError: This machine has none; the hint names suitable compilers.
     """
     if target == ANDROID:
         return _ndk()
@@ -110,7 +110,7 @@ def _version(program: str) -> str:
 
 
 def find_zig() -> Path | None:
-    """The program of the package ziglang; None where that is not installed."""
+    """Return the program of the package ziglang; None where the package is not installed."""
     spec = importlib.util.find_spec("ziglang")
     return None if spec is None or spec.origin is None else Path(spec.origin).with_name("zig")
 
@@ -130,7 +130,7 @@ def _zig(triple: str) -> Compiler:
 
 
 def _zig_with_libstdcxx(progress: Report) -> Compiler:
-    """zig's C++ compiler on the headers and libraries of Debian's libstdc++ for ARM64."""
+    """Return zig's C++ compiler with the headers and libraries of Debian's libstdc++ for ARM64."""
     if find_zig() is None:
         raise ToolError("the package ziglang is not installed", hint="pip install ziglang")
     libraries = arm64_libraries(progress)
@@ -143,7 +143,7 @@ def _zig_with_libstdcxx(progress: Report) -> Compiler:
         name=f"{zig.name}, libstdc++ {libraries.versions['libstdc++6']}",
         c=zig.c,
         cxx=(
-            # -I and not -isystem: they must come before zig's C headers, which they include_next.
+            # -I and not -isystem: these must precede zig's C headers, which they include_next.
             *zig.c, "-x", "c++", "-nostdinc++", f"-I{include}/c++/{number}",
             f"-I{include}/aarch64-linux-gnu/c++/{number}", f"-I{include}/c++/{number}/backward",
         ),
@@ -157,7 +157,7 @@ def _zig_with_libstdcxx(progress: Report) -> Compiler:
 
 
 def _libstdcxx_headers(progress: Report) -> tuple[Path, int]:
-    """The newest libstdc++ headers that the machine's Debian or Ubuntu has; their number is in the name."""
+    """Return the newest libstdc++ headers of this machine's Debian or Ubuntu, with their number."""
     place = cache_directory("apt")
     for number in LIBSTDCXX_VERSIONS:
         if (place / f"libstdcxx-{number}-arm64").is_dir():
@@ -183,7 +183,7 @@ def _libstdcxx_headers(progress: Report) -> tuple[Path, int]:
 
 
 def _ndk() -> Compiler:
-    """clang of the Android NDK, with its static C++ library."""
+    """Return clang of the Android NDK, with its static C++ library."""
     place = os.environ.get("ANDROID_NDK_HOME")
     if not place:
         raise ToolError(

@@ -1,4 +1,4 @@
-"""Read an ELF file: its machine, the libraries it needs, and the targets of a library's pointers."""
+"""Read an ELF file: its machine, its needed libraries, and the targets of a library's pointers."""
 
 from __future__ import annotations
 
@@ -17,17 +17,17 @@ MACHINES = {"EM_AARCH64": "aarch64", "EM_X86_64": "x86_64", "EM_ARM": "arm", "EM
 _RELA = struct.Struct("<QQq")
 _SYMBOL = struct.Struct("<IBBHQQ")
 _R_AARCH64_ABS64, _R_AARCH64_RELATIVE = 257, 1027
-# Of damaged headers; pyelftools checks few of them.
+# Errors from damaged headers; pyelftools checks few of them.
 _DAMAGED = (ELFError, struct.error, ValueError, LookupError, AttributeError, TypeError, OverflowError)
 
 
 class Elf(msgspec.Struct, frozen=True, kw_only=True):
-    """An ELF file.
+    """Properties of an ELF file.
 
     Attributes:
-        machine: `aarch64`, `x86_64`, `arm` or `x86`, else the number.
-        needed: Names of the libraries that it must be loaded with.
-        soname: The name that others need it by; None for programs.
+        machine: `aarch64`, `x86_64`, `arm` or `x86`, else the machine number.
+        needed: Names of the libraries that must be loaded with it.
+        soname: Name by which other files need it; None for programs.
     """
 
     machine: str
@@ -36,7 +36,7 @@ class Elf(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Segment(msgspec.Struct, frozen=True, kw_only=True):
-    """A part of the file that is loaded: `size` bytes from `offset` on lie at `address`."""
+    """Loaded part of the file: `size` bytes from `offset` on are loaded at `address`."""
 
     address: int
     offset: int
@@ -47,8 +47,8 @@ class Image(msgspec.Struct, frozen=True, kw_only=True):
     """A library as it is loaded.
 
     Attributes:
-        data: The file.
-        pointers: Address of each pointer into the library itself -> the address that it holds.
+        data: Content of the file.
+        pointers: Address of each pointer into the library itself -> target address.
     """
 
     data: bytes
@@ -56,14 +56,14 @@ class Image(msgspec.Struct, frozen=True, kw_only=True):
     pointers: dict[int, int]
 
     def offset(self, address: int) -> int | None:
-        """Where in the file an address lies; None where no part of the file is loaded there."""
+        """Return the offset in the file of an address; None where no part of the file is loaded there."""
         for one in self.segments:
             if one.address <= address < one.address + one.size:
                 return address - one.address + one.offset
         return None
 
     def address(self, offset: int) -> int | None:
-        """Where a place in the file is loaded; None where it is not."""
+        """Return the address of an offset in the file; None where the offset is not loaded."""
         for one in self.segments:
             if one.offset <= offset < one.offset + one.size:
                 return offset - one.offset + one.address
@@ -74,7 +74,7 @@ def read_elf(path: Path) -> Elf:
     """Read a program or shared library.
 
     Raises:
-        ToolError: It cannot be read, is no ELF file, or a damaged one.
+        ToolError: The file cannot be read, is no ELF file, or is damaged.
     """
     elf = _open(path)
     try:
@@ -91,7 +91,7 @@ def read_image(path: Path) -> Image:
     """Read an ARM64 library as it is loaded.
 
     Raises:
-        ToolError: It cannot be read, or is no ELF file or a damaged one.
+        ToolError: The file cannot be read, is no ELF file, or is damaged.
     """
     elf = _open(path)
     try:
@@ -108,7 +108,7 @@ def read_image(path: Path) -> Image:
 
 
 def _pointers(image: Image, tags: dict[str, int]) -> dict[int, int]:
-    # By hand: a library has a hundred thousand, and pyelftools takes seconds for them.
+    # Parsed by hand: a library has a hundred thousand, and pyelftools takes seconds for them.
     table, symbols = (image.offset(tags.get(tag, -1)) for tag in ("DT_RELA", "DT_SYMTAB"))
     if table is None:
         return {}

@@ -1,8 +1,8 @@
-"""Paddle Lite's kernels in its library: where the code of each begins.
+"""Start addresses of Paddle Lite's kernels in its library.
 
-Found by what C++ leaves for `typeid`, which survives stripping: the name of a kernel's class, the type
-information that holds the name, the virtual table that holds the type information (Itanium C++ ABI, 2.5 and
-2.9), and in that the kernel's `Run`. So no library with symbols is needed.
+They are found through C++'s data for `typeid`, which survives stripping: the name of a kernel's class, the
+type information that points to the name, the virtual table that points to the type information (Itanium C++
+ABI, 2.5 and 2.9), and its entry for the kernel's `Run`. So no library with symbols is needed.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from edgekit.toolchain.build.elf import Image, read_image
 
 # paddle::lite::kernels::{arm,host}::CLASS
 _TYPE_NAME = re.compile(rb"(?<=\0)N6paddle4lite7kernels(?:3arm|4host)(\d+)([A-Za-z]\w*)(?=\0)")
-# A precision among the template's arguments: `LNS0_13PrecisionTypeE1E`, `LS4_2E` (lite/api/paddle_place.h).
+# A precision among a template's arguments: `LNS0_13PrecisionTypeE1E`, `LS4_2E` (lite/api/paddle_place.h).
 _ENUMERATOR = re.compile(r"L(?:NS\d*_13PrecisionTypeE|S\d*_)(\d+)E")
 _PRECISIONS = {"1": "fp32", "2": "int8", "3": "int32", "5": "fp16"}
 # lite/core/kernel.h declares PrepareForRun, ReInitWhenNeeded and Run first, in this order.
@@ -26,11 +26,11 @@ _POINTER_BYTES = 8
 
 
 class KernelEntry(msgspec.Struct, frozen=True, kw_only=True):
-    """The beginning of one kernel's `Run`.
+    """Start of one kernel's `Run`.
 
     Attributes:
-        offset: Of its first instruction in the library's file.
-        names: Classes, e.g. `ConvCompute int8 fp32`; several where the linker folded equal code.
+        offset: Offset of the first instruction in the library's file.
+        names: Names of classes, e.g. `ConvCompute int8 fp32`; several where the linker merged equal code.
     """
 
     offset: int
@@ -42,15 +42,15 @@ class KernelEntry(msgspec.Struct, frozen=True, kw_only=True):
 
     @property
     def is_operator(self) -> bool:
-        """An operator of the program; the others are what a convolution chose to compute with."""
+        """True for a kernel of a program's operator, False for one that a convolution calls."""
         return any("Compute" in name for name in self.names)
 
 
 def kernel_entries(library: Path) -> dict[int, KernelEntry]:
-    """The kernels of a Paddle Lite library for ARM64, by offset in its file.
+    """Return the kernels of a Paddle Lite library for ARM64, by offset in its file.
 
     Raises:
-        ToolError: It cannot be read, or was built without type information.
+        ToolError: The library cannot be read, or was built without type information.
     """
     image = read_image(library)
     holders: dict[int, list[int]] = {}
@@ -70,12 +70,13 @@ def kernel_entries(library: Path) -> dict[int, KernelEntry]:
 
 
 def _runs(image: Image, holders: dict[int, list[int]], name_offset: int) -> list[int]:
-    """Offsets of `Run` in the virtual tables of the class whose name lies there."""
+    """Return offsets of `Run` from the virtual tables of the class whose name is at the given place."""
     found = []
     for name_place in holders.get(image.address(name_offset) or -1, ()):
         information = name_place - _POINTER_BYTES
         for place in holders.get(information, ()):
-            # Derived classes' type information points here as well, behind a name and not behind an offset.
+            # Type information of derived classes points here too, but is preceded by a name and not by an
+            # offset.
             if place - _POINTER_BYTES in image.pointers:
                 continue
             run = image.pointers.get(place + _POINTER_BYTES * (1 + _RUN_SLOT))
@@ -86,7 +87,7 @@ def _runs(image: Image, holders: dict[int, list[int]], name_offset: int) -> list
 
 
 def _class_name(mangled: str, length: int) -> str:
-    """`ConvCompute int8 fp32` of `ConvComputeILNS0_13PrecisionTypeE2ELS4_1EE...`."""
+    """Convert `ConvComputeILNS0_13PrecisionTypeE2ELS4_1EE...` to `ConvCompute int8 fp32`."""
     name, arguments = mangled[:length], mangled[length:]
     precisions = [_PRECISIONS.get(value, value) for value in _ENUMERATOR.findall(arguments)]
     return " ".join([name, *precisions])

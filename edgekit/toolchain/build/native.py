@@ -1,7 +1,7 @@
-"""Builds the native runner (`edgekit/native`), one executable an engine and target, and keeps it.
+"""Builds the native runner (`edgekit/native`), one executable an engine and target, and caches it.
 
-What is built is named by everything that it depends on (sources, compiler, flags, the engine's headers
-and library), so a runner that is there is the right one.
+The name of a build contains a hash of everything it depends on (sources, compiler, flags, the engine's
+headers and library), so an existing runner is always up to date.
 """
 
 from __future__ import annotations
@@ -37,21 +37,21 @@ CORE = ("main", "json", "sha256", "failure", "machine", "request", "load", "run"
 COMPILE_FLAGS = ("-O2", "-Wall", "-Wextra", "-D_GNU_SOURCE", "-fPIE")
 C_FLAGS = ("-std=c11",)
 CXX_FLAGS = ("-std=c++17",)
-# The runner looks for its engine beside itself; 64 KB pages as Debian's ARM64 libraries have them, so
-# that kernels with pages of 4, 16 and 64 KB load it.
+# The runner looks for its engine's library beside itself; pages of 64 KB like those of Debian's ARM64
+# libraries can be loaded by kernels with pages of 4, 16 and 64 KB.
 LINK_FLAGS = ("-pie", "-Wl,-rpath,$ORIGIN", "-Wl,-z,max-page-size=65536")
 COMPILE_TIMEOUT_S = 600.0
 
 
 class NativeRunner(msgspec.Struct, frozen=True, kw_only=True):
-    """A built runner.
+    """A native runner that has been built.
 
     Attributes:
-        engine: Its name.
+        engine: Name of the engine.
         target: `aarch64`, `x86_64` or `android`.
-        path: The executable; on x86_64 its engine's library lies beside it.
-        build_id: Hash of all that it was built from; `--version` prints it.
-        compiler: Which compiler built it.
+        path: The executable; on x86_64 its engine's library is beside it.
+        build_id: Hash of everything that the runner was built from; `--version` prints it.
+        compiler: Compiler that built the runner.
     """
 
     engine: str
@@ -62,10 +62,10 @@ class NativeRunner(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def build_runner(engine: str, target: str, *, progress: Report, force: bool = False) -> NativeRunner:
-    """Build a runner, or return the one that is there.
+    """Build a runner unless it exists, and return it.
 
     Raises:
-        UsageError: No such engine or target.
+        UsageError: The engine or target does not exist.
         ToolError: The compiler or the engine's library is missing, or compiling failed.
         OutputError: The cache cannot be written.
     """
@@ -101,13 +101,13 @@ def _planned(engine: str, target: str, compiler: Compiler, runtime: Runtime | No
 
 
 def build_once(program: Path, what: str, build: Callable[[Path, Path], None], *, force: bool) -> None:
-    """Build a program into the directory that it has to itself, unless it is there; old or new, never half.
+    """Build a program into a directory of its own unless it exists; old or new, never a mixture.
 
     Args:
-        program: Where it comes to lie.
-        what: What errors call it.
-        build: Called with a directory for what is thrown away and the one that is kept.
-        force: Build it anew.
+        program: Path of the program to build.
+        what: Name of the program in errors.
+        build: Called with a temporary directory and the directory to keep.
+        force: True to build again.
 
     Raises:
         OutputError: The cache cannot be written.
@@ -127,14 +127,14 @@ def build_once(program: Path, what: str, build: Callable[[Path, Path], None], *,
 
 
 def _is_whole(program: Path) -> bool:
-    """True where a program is built and no file beside it is a broken link."""
+    """Return True where the program is built and no link beside it is broken."""
     return program.is_file() and all(path.is_file() for path in program.parent.iterdir())
 
 
 def put_library(runtime: Runtime, directory: Path) -> None:
-    """Put a library beside the program that loads it, by the name that it is loaded by.
+    """Copy a library beside the program that loads it, under the name that the program uses.
 
-    It is copied: the environment that it came from may be gone when the program is used again.
+    A copy, because the environment of the library may be gone when the program runs again.
     """
     name = read_elf(runtime.library_path).soname or runtime.library
     shutil.copyfile(runtime.library_path, directory / name)
@@ -152,7 +152,7 @@ def _check_names(engine: str, target: str) -> None:
 
 
 def _runtime(engine: str, target: str) -> Runtime | None:
-    """Find the library to link, or to put beside the runner on x86-64; None where the bundle brings it."""
+    """Return the library to link, or to copy beside the runner on x86-64; None if the bundle has it."""
     brings = provider(engine)
     if target == X86_64 and brings.host_library is not None:
         return brings.host_library()
@@ -172,7 +172,7 @@ def _build_id(engine: str, target: str, compiler: Compiler, runtime: Runtime | N
     sources = sorted(path for path in SOURCES.iterdir() if path.suffix in (".c", ".cc", ".h"))
     for path in sources:
         digest.update(f"{path.name} {sha256_file(path)}\n".encode())
-    # The compiler by name and version: where it lies says nothing about what it builds.
+    # The compiler counts by name and version; its path does not affect the output.
     flags = (COMPILE_FLAGS, C_FLAGS, CXX_FLAGS, LINK_FLAGS)
     library = (runtime.version, runtime.sha256) if runtime else None
     for part in (engine, target, __version__, compiler.name, flags, library):
@@ -189,7 +189,7 @@ def _compile(
     flags += [f'-DEDGEKIT_VERSION="{__version__}"', f'-DEDGEKIT_BUILD_ID="{runner.build_id}"']
     if cxx and runtime is not None:
         flags += ["-isystem", str(runtime.include_directory), f'-DEDGEKIT_ENGINE_VERSION="{runtime.version}"']
-    # Relative names: the outcome must not depend on where the sources lie.
+    # Relative names, because the output must not depend on the directory of the sources.
     call = [*(compiler.cxx if cxx else compiler.c), *flags, "-c", source.name, "-o", str(output)]
     _call(call, f"compiling {source.name}", runner, compiler, cwd=source.parent)
     return output

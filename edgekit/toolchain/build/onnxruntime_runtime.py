@@ -1,4 +1,4 @@
-"""The component `onnxruntime-runtime`: ONNX Runtime's library for ARM64, out of its published wheel."""
+"""Component `onnxruntime-runtime`: ONNX Runtime's library for ARM64 from its published wheel."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ ENGINE = "onnxruntime"
 LIBRARY = "libonnxruntime.so.1"
 DOWNLOAD_TIMEOUT_S = 300.0
 
-# The version that edgekit is tested with: the Python tag of its wheel and the wheel's SHA-256 (PyPI).
+# Version that edgekit is tested with: the Python tag of its wheel and the wheel's SHA-256 (PyPI).
 PINNED_VERSION = "1.23.2"
 PINNED_PYTHON = "3.10"
 PINNED_SHA256 = "8f7d1fe034090a1e371b7f3ca9d3ccae2fabae8c1d8844fb7371d1ea38e8e8d2"
@@ -41,10 +41,10 @@ _HINT = (
 
 
 def install_onnxruntime_runtime(request: InstallRequest) -> Runtime:
-    """Install ONNX Runtime's library: from the registry, or a wheel or directory that is here.
+    """Install ONNX Runtime's library from the registry, or from a local wheel or directory.
 
     Raises:
-        ToolError: It cannot be had, has another hash, is for another machine or of another version.
+        ToolError: The library cannot be obtained, has a wrong hash, machine or version.
     """
     if request.directory is not None:
         return _from_directory(request.directory, request)
@@ -156,13 +156,13 @@ def _install(
 
 
 def library_version(library: Path) -> str | None:
-    """ONNX Runtime's version by the version of the symbols that its library exports; None without."""
+    """Return ONNX Runtime's version from the version of its exported symbols; None without one."""
     match = _SYMBOL_VERSION.search(library.read_bytes())
     return match.group(1).decode() if match else None
 
 
 def installed_library() -> Runtime:
-    """The library of the installed package onnxruntime, for x86-64; its Python side is not imported."""
+    """Return the library of the installed package onnxruntime, for x86-64, without importing the package."""
     spec = importlib.util.find_spec(ENGINE)
     places = list(spec.submodule_search_locations or ()) if spec else []
     libraries = [path for place in places for path in Path(place).glob("capi/libonnxruntime.so.1*")]

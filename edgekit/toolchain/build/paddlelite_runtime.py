@@ -1,4 +1,4 @@
-"""The component `paddlelite-runtime`: Paddle Lite's library for devices, from its release archives.
+"""Component `paddlelite-runtime`: Paddle Lite's library for devices from its release archives.
 
 An archive holds `cxx/include/*.h` and `cxx/lib/libpaddle_light_api_shared.so` below one directory; a
 user's own build (lite/tools/build_linux.sh, build_android.sh) leaves the same tree.
@@ -29,17 +29,17 @@ from edgekit.toolchain.opt.opt import RELEASES, find_opt, registry_version
 ENGINE = "paddlelite"
 LIBRARY = "libpaddle_light_api_shared.so"
 HEADER = "paddle_api.h"
-# What the Android release has beside: the Java classes and their library, for apps.
+# Additional files of the Android release: the Java classes and their library, for apps.
 JAVA_FILES = ("PaddlePredictor.jar", "libpaddle_lite_jni.so")
 RELEASE_URL = "https://github.com/PaddlePaddle/Paddle-Lite/releases/download/v{version}/{archive}"
 ARCHIVE = "inference_lite_lib.armlinux.armv8.gcc.with_extra.with_cv.tar.gz"
 DOWNLOAD_TIMEOUT_S = 8.0
 
-# lite/core/version.h: the release's tag, else the commit, as a string of its own in the library.
+# lite/core/version.h: the library contains the release's tag, else the commit, as a separate string.
 _TAG = re.compile(rb"\0v(\d+\.\d+(?:\.\d+)?(?:-?rc\d*)?)\0")
-# An operator that lite/operators/CMakeLists.txt builds `extra` only; PP-LCNet's flatten is one as well.
+# An operator that lite/operators/CMakeLists.txt builds only as `extra`; PP-LCNet's flatten is extra too.
 _EXTRA_OPERATOR = b"polygon_box_transform"
-# lite/kernels/arm/calib_compute.cc registers it with ENABLE_ARM_FP16 only.
+# lite/kernels/arm/calib_compute.cc registers this kernel with ENABLE_ARM_FP16 only.
 _FP16_KERNEL = b"fp32_to_fp16"
 _REMEDIES = (
     "edgekit toolchain install paddlelite-runtime --archive FILE   (downloaded elsewhere: {url})\n"
@@ -49,13 +49,13 @@ _REMEDIES = (
 
 
 def install_paddlelite_runtime(request: InstallRequest) -> Runtime:
-    """Install Paddle Lite's library: the release archive, or an archive or directory that is here.
+    """Install Paddle Lite's library from the release archive, or from a local archive or directory.
 
-    Its version must be opt's where opt is installed, unless `request.version` names another one.
+    Its version must equal opt's where opt is installed, unless `request.version` names another.
 
     Raises:
-        ToolError: Not reachable, damaged, for another machine, without extra operators, or of a version
-            that does not read what opt writes.
+        ToolError: The library is not reachable, damaged, for another machine, without extra operators, or of
+            a version that does not read opt's output.
     """
     if request.directory is not None:
         return _from_directory(request.directory, request, source=str(request.directory.absolute()))
@@ -69,13 +69,13 @@ def install_paddlelite_runtime(request: InstallRequest) -> Runtime:
 
 
 def wanted_version() -> str:
-    """The version that belongs to opt: the installed one's, else the one that edgekit would install."""
+    """Return the version that matches opt: of the installed opt, else of edgekit's default opt."""
     opt = find_opt()
     return RELEASES[0].version if opt is None or opt.version == "unknown" else opt.version
 
 
 def remedies(version: str) -> str:
-    """The ways to a runtime, for error messages."""
+    """Return the ways to obtain a runtime, for error messages."""
     return _REMEDIES.format(url=_release_url(version))
 
 
@@ -113,7 +113,7 @@ def _from_archive(archive: Path, request: InstallRequest, *, source: str) -> Run
 
 
 def _is_wanted(path: PurePosixPath) -> bool:
-    """Whether a file of the archive is the library, a header or a part of the Java library."""
+    """Return True for the library, a header or a part of the Java library."""
     native = path.parent.name in ("include", "lib") and (path.suffix == ".h" or path.name == LIBRARY)
     return native or path.name in JAVA_FILES
 

@@ -1,7 +1,7 @@
-"""Libraries of engines for devices: where they come from, and the checks before one is used.
+"""Libraries of engines for devices: their sources, and the checks before use.
 
-A runtime lies in a directory of its own in the cache, `library` and for Paddle Lite `include/` in it; its
-marker is written last and says what it is. An engine's record names the module that brings its runtime.
+A runtime has a directory of its own in the cache with `library` and, for Paddle Lite, `include/`; its marker
+is written last and describes it. An engine's record names the module that installs its runtime.
 """
 
 from __future__ import annotations
@@ -27,19 +27,19 @@ TARGETS = (AARCH64, X86_64, ANDROID)
 
 
 class Runtime(msgspec.Struct, frozen=True, kw_only=True):
-    """An installed runtime; also its marker.
+    """An installed runtime; also the content of its marker.
 
     Attributes:
-        engine: Its name.
-        version: As the library says of itself.
+        engine: Name of the engine.
+        version: Version that the library reports.
         target: One of `TARGETS`.
-        directory: Where it lies; empty in the marker, as caches may move.
+        directory: Directory of the runtime; empty in the marker, as caches may move.
         library: File name of the library.
-        sha256: Of the library.
-        source: Where it came from: an address, package, file or directory.
-        source_sha256: Of the archive or wheel that it was taken from.
-        fp16: Whether it has fp16 kernels.
-        license: Name of the licence that it comes under.
+        sha256: SHA-256 of the library, hex.
+        source: Origin of the library: an address, package, file or directory.
+        source_sha256: SHA-256 of the archive or wheel that contained the library.
+        fp16: True where the library has fp16 kernels.
+        license: Name of the library's licence.
     """
 
     engine: str
@@ -59,12 +59,12 @@ class Runtime(msgspec.Struct, frozen=True, kw_only=True):
 
     @property
     def include_directory(self) -> Path:
-        """Headers, where the engine's API is linked and not opened."""
+        """Directory of the headers, where the engine's API is linked and not opened."""
         return Path(self.directory) / "include"
 
     @property
     def found(self) -> Found:
-        """The runtime as a line of `toolchain list`."""
+        """Return the runtime as a line of `toolchain list`."""
         return Found(version=self.version, path=self.library_path, detail=f"{self.target}, {self.source}")
 
 
@@ -72,10 +72,10 @@ class Provider(msgspec.Struct, frozen=True, kw_only=True):
     """Installer of an engine's library for devices.
 
     Attributes:
-        component: As `toolchain install` offers it.
-        install: Installs the library for aarch64; raises ToolError with the ways to mend what failed.
-        remedies: The commands that bring the library for a target where it is missing.
-        host_library: The library for x86_64 where it need not be installed apart; raises ToolError.
+        component: Name of the component for `toolchain install`.
+        install: Installs the library for aarch64; raises ToolError with the ways to repair a failure.
+        remedies: Returns the commands that install a missing library for a target.
+        host_library: Returns the library for x86_64, which needs no installation; raises ToolError.
     """
 
     component: Component
@@ -85,19 +85,19 @@ class Provider(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def provider(engine: str) -> Provider:
-    """Find the installer of an engine's library. Raises UsageError for an engine of the host alone."""
+    """Return the installer of an engine's library. Raises UsageError for an engine of the host alone."""
     module = importlib.import_module(device_side(engine).runtime_module)
     found: Provider = module.PROVIDER
     return found
 
 
 def runtime_directory(engine: str, target: str) -> Path:
-    """Where the runtime of an engine for a target lies; one of each."""
+    """Return the directory for the one runtime of an engine and target."""
     return cache_directory("runtimes") / f"{engine}-{target}"
 
 
 def find_runtime(engine: str, target: str) -> Runtime | None:
-    """The installed runtime, or None where it is missing, half-installed or its library was changed."""
+    """Return the installed runtime; None where it is missing, incomplete or its library was changed."""
     directory = runtime_directory(engine, target)
     try:
         marker = msgspec.json.decode((directory / MARKER).read_bytes(), type=Runtime)
@@ -109,10 +109,10 @@ def find_runtime(engine: str, target: str) -> Runtime | None:
 
 
 def library_target(library: Path) -> str:
-    """Which target a shared library is for, by its machine and the C library that it needs.
+    """Return the target of a shared library by its machine and the C library that it needs.
 
     Raises:
-        ToolError: None that edgekit builds for.
+        ToolError: The library is for no target of edgekit.
     """
     elf = read_elf(library)
     bionic = "libc.so" in elf.needed
@@ -129,11 +129,11 @@ def library_target(library: Path) -> str:
 
 
 def store(runtime: Runtime, files: dict[str, Path]) -> Runtime:
-    """Put a runtime into the cache in place of an earlier one: its files, then the marker.
+    """Store a runtime in the cache in place of an earlier one: first the files, then the marker.
 
     Args:
-        runtime: Its marker.
-        files: Path within the runtime -> file that is copied there.
+        runtime: Content of the marker.
+        files: Path within the runtime -> file to copy there.
 
     Raises:
         OutputError: The cache cannot be written.

@@ -1,7 +1,7 @@
-"""Debian packages without root: apt's own client under a private state directory, unpacked not installed.
+"""Debian packages without root: apt's own client with a private state directory; unpacked, not installed.
 
-The machine's own package sources and keys are used as they are; nothing of the machine's package
-database is read or changed, apart from those.
+The machine's own package sources and keys are used; its package database is otherwise neither read nor
+changed.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ Report = Callable[[str], None]
 
 
 class UnpackedPackages(msgspec.Struct, frozen=True, kw_only=True):
-    """The marker in a directory of unpacked packages: what was asked for and what came."""
+    """Marker of a directory of unpacked packages: the request and the versions."""
 
     names: tuple[str, ...]
     architecture: str
@@ -41,7 +41,7 @@ class UnpackedPackages(msgspec.Struct, frozen=True, kw_only=True):
     sources: str | None = None
 
     def answers(self, request: UnpackedPackages) -> bool:
-        """Whether a directory with this marker holds what is asked for."""
+        """Return True where a directory with this marker satisfies the request."""
         return msgspec.structs.replace(request, versions=self.versions) == self
 
 
@@ -57,23 +57,23 @@ def fetch_packages(
 ) -> dict[str, str]:
     """Download Debian packages and unpack them into a directory of their own.
 
-    `into` is made whole or not at all, and used again as it is where it already holds these packages;
+    `into` is made completely or not at all, and reused where it already contains these packages;
     a directory with other packages is replaced.
 
     Args:
         names: Package names without architecture.
-        architecture: Debian's name for it, `arm64` or `amd64`.
-        into: The directory that becomes the packages' root (`into/usr/bin/…`).
-        dependencies: Also everything that they depend on, as on a machine with nothing installed.
-        only: Glob patterns below `into` (`usr/bin/qemu-aarch64*`) of the files to keep; all where empty.
-        sources: Package sources instead of the machine's own, as the text of a `.sources` file.
-        progress: Told what is going on.
+        architecture: Debian's name of the architecture, `arm64` or `amd64`.
+        into: Directory that becomes the packages' root (`into/usr/bin/…`).
+        dependencies: True to include all dependencies, as on a machine with nothing installed.
+        only: Glob patterns below `into` (`usr/bin/qemu-aarch64*`) of files to keep; empty for all files.
+        sources: Text of a `.sources` file that replaces the machine's package sources.
+        progress: Called with a line for the user about each step.
 
     Returns:
-        Package name to version, of all that was unpacked.
+        Package name to version, for all unpacked packages.
 
     Raises:
-        ToolError: There is no apt here, the sources do not answer, or have no such package.
+        ToolError: apt is missing, the package sources do not answer, or they lack the package.
         OutputError: The cache cannot be written.
     """
     request = UnpackedPackages(
@@ -96,7 +96,7 @@ def fetch_packages(
 
 
 def read_marker(into: Path) -> UnpackedPackages | None:
-    """What a directory holds, or None where it is not (or not wholly) one of ours."""
+    """Return the marker of a directory; None where the directory is not a complete one of edgekit."""
     try:
         return msgspec.json.decode((into / MARKER).read_bytes(), type=UnpackedPackages)
     except (OSError, msgspec.DecodeError, UnicodeDecodeError):
@@ -132,7 +132,7 @@ def _fetch(request: UnpackedPackages, into: Path, progress: Report) -> dict[str,
 
 
 def _private_state(architecture: str, sources: str | None) -> Path:
-    """apt's state for an architecture; sources that are not the machine's have one of their own."""
+    """Return apt's private state directory for an architecture; other sources have separate states."""
     suffix = "" if sources is None else f"-{hashlib.sha256(sources.encode()).hexdigest()[:12]}"
     state = cache_directory("apt") / f"state-{architecture}{suffix}"
     if sources is not None:
@@ -153,7 +153,7 @@ def _options(state: Path, architecture: str) -> list[str]:
         "Dir::State": f"{state}/state",
         "Dir::State::status": f"{state}/status",
         "Dir::Cache": f"{state}/cache",
-        # As root apt would give up its privileges for a user that cannot write here.
+        # As root, apt would switch to a user that cannot write here.
         "APT::Sandbox::User": "",
         "APT::Get::Assume-Yes": "true",
         "APT::Install-Recommends": "false",
@@ -169,7 +169,7 @@ def _options(state: Path, architecture: str) -> list[str]:
 
 
 def _update(state: Path, architecture: str, progress: Report) -> None:
-    """Fetch the package lists unless they are from the last day and of the same sources."""
+    """Fetch the package lists unless they are less than a day old and of the same sources."""
     stamp = state / "updated"
     sources = _sources_digest()
     try:
@@ -185,7 +185,7 @@ def _update(state: Path, architecture: str, progress: Report) -> None:
             f"{_process.describe_exit(done.exit_code)}:\n{done.tail(4)}",
             hint="check that `apt-get update` works here and that the sources have this architecture",
         )
-    # apt ends well although lists were missing; then they are fetched again the next time.
+    # apt succeeds although lists were missing; in this case the next call fetches them again.
     if not done.stderr.strip():
         write_atomic(stamp, sources)
 

@@ -1,4 +1,4 @@
-"""Downloads: whole or not at all, checked, and quick to say that a host cannot be reached.
+"""Downloads: complete or not at all, checked, and quick to report an unreachable host.
 
 `$EDGEKIT_MIRROR` (an address or a directory) replaces the scheme of every address:
 `https://host/path` is then read from `MIRROR/host/path`.
@@ -39,23 +39,24 @@ def download(
     timeout_s: float = CONNECT_TIMEOUT_S,
     stop: threading.Event | None = None,
 ) -> str:
-    """Fetch a file; `destination` appears only when it is whole and has the wanted hash.
+    """Download a file; `destination` appears only when the file is complete and has the wanted hash.
 
-    A transfer that breaks off, or a server error, is tried again twice.
+    An interrupted transfer or a server error is retried twice.
 
     Args:
         url: `https://`, `http://`, `file://`, or a local path.
-        destination: Where it goes; directories are made.
-        sha256: Hex digest that it must have.
-        progress: Told how far it is, from another thread.
-        timeout_s: Until the server has answered, name resolution and all; later silence ends after 30 s.
-        stop: Set by another thread, it ends the download.
+        destination: Path of the file; its directories are made.
+        sha256: Required SHA-256, hex.
+        progress: Called with the progress, from another thread.
+        timeout_s: Seconds until the server has answered, name resolution included; silence later ends after
+            30 s.
+        stop: Another thread sets this to end the download.
 
     Returns:
-        Its SHA-256, hex.
+        SHA-256 of the file, hex.
 
     Raises:
-        ToolError: Not reachable, not there, broken off again and again, or another hash.
+        ToolError: The file is unreachable, missing, interrupted again and again, or has another hash.
         OutputError: The destination cannot be written.
     """
     source = mirrored(url)
@@ -75,7 +76,7 @@ def download(
 
 
 def mirrored(url: str) -> str:
-    """The address that `$EDGEKIT_MIRROR` puts in place of an `http(s)://` one."""
+    """Return the address that `$EDGEKIT_MIRROR` puts in place of an `http(s)://` one."""
     mirror = os.environ.get("EDGEKIT_MIRROR")
     parts = urllib.parse.urlsplit(url)
     if not mirror or parts.scheme not in ("http", "https"):
@@ -105,7 +106,7 @@ def _copy(url: str, local: Path, temporary: Path) -> None:
 
 
 class _Unavailable(Exception):
-    """An attempt that failed; `again` where another may do better."""
+    """A failed attempt; `again` is True where another attempt may succeed."""
 
     def __init__(self, reason: str, *, again: bool) -> None:
         super().__init__(reason)
@@ -133,7 +134,7 @@ def _fetch(
 def _attempt(
     url: str, temporary: Path, progress: Progress | None, timeout_s: float, stop: threading.Event
 ) -> None:
-    """One transfer, in a thread: neither name resolution nor several addresses of a host obey a timeout."""
+    """Try one transfer in a thread: no timeout covers name resolution or a host's several addresses."""
     transfer = _Transfer(url, temporary, progress, timeout_s)
     transfer.start()
     try:
@@ -150,7 +151,7 @@ def _attempt(
 
 
 class _Transfer(threading.Thread):
-    """A running download, which is also the progress bar that pooch reports to."""
+    """A running download; it is also the progress bar that pooch reports to."""
 
     def __init__(self, url: str, temporary: Path, progress: Progress | None, timeout_s: float) -> None:
         super().__init__(name=f"download {url}", daemon=True)
@@ -177,7 +178,8 @@ class _Transfer(threading.Thread):
             status = 0 if error.response is None else error.response.status_code
             self.error = _Unavailable(f"the server answered {error}", again=status == 429 or status >= 500)
         except requests.RequestException as error:
-            # A connection that breaks may hold the next time; a host that takes none is given up at once.
+            # Another attempt may succeed after a broken connection; a host that refuses connections is given
+            # up.
             broken = self.answered.is_set() or isinstance(_cause(error), ConnectionResetError)
             self.error = _Unavailable(_describe(error), again=broken)
         except ValueError as error:
@@ -214,7 +216,7 @@ class _Transfer(threading.Thread):
 
 
 def _cause(error: BaseException) -> BaseException:
-    """What requests and urllib3 have wrapped in their own."""
+    """Return the cause that requests and urllib3 have wrapped."""
     cause: BaseException = error
     while True:
         inner = getattr(cause, "reason", None)
@@ -226,7 +228,7 @@ def _cause(error: BaseException) -> BaseException:
 
 
 def _describe(error: BaseException) -> str:
-    """The cause that a person can act on."""
+    """Return the cause in words that a user can act on."""
     cause = _cause(error)
     # urllib3 starts with the connection object: `HTTPSConnection(host=…, port=443): Failed to resolve …`.
     text = str(cause).partition("): ")[2] or str(cause)

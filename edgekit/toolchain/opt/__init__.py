@@ -1,1 +1,1 @@
-"""Paddle Lite opt and the isolated environments that it runs in."""
+"""Paddle Lite opt and its isolated environments."""

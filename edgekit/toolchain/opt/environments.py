@@ -1,7 +1,7 @@
 """Isolated Python environments for tools that do not run on edgekit's own interpreter.
 
-An environment is made in place under a lock; its marker is written last, so that one that was
-interrupted, or lost a library since, counts as not there and is made again.
+An environment is made in place under a lock and its marker is written last; an environment that was
+interrupted or lost a library counts as missing and is made again.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from edgekit.toolchain.opt.interpreters import Interpreter
 MARKER = ".edgekit-environment.json"
 VENV_TIMEOUT_S = 120.0
 PIP_TIMEOUT_S = 900.0
-# A caller's virtual environment or pip habits must not leak into the one that is being made.
+# A caller's virtual environment or pip settings must not affect the new environment.
 CLEAN = {
     "PYTHONHOME": None,
     "PYTHONPATH": None,
@@ -40,9 +40,9 @@ class Environment(msgspec.Struct, frozen=True, kw_only=True):
     """The marker of a finished environment.
 
     Attributes:
-        packages: What was installed, as pip was asked.
-        interpreter: The executable that it was made with.
-        python_version: Its version.
+        packages: Requirements given to pip.
+        interpreter: Executable that made the environment.
+        python_version: Version of the interpreter.
         libraries: Size in bytes of every shared library in it, by path inside the environment.
     """
 
@@ -53,12 +53,12 @@ class Environment(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def environment_python(directory: Path) -> Path:
-    """The interpreter of an environment."""
+    """Return the interpreter of an environment."""
     return directory / "bin" / "python"
 
 
 def read_environment(directory: Path) -> Environment | None:
-    """The environment in a directory, or None where it is missing, half-made or damaged."""
+    """Return the environment in a directory; None where it is missing, incomplete or damaged."""
     try:
         environment = msgspec.json.decode((directory / MARKER).read_bytes(), type=Environment)
         whole = all((directory / path).stat().st_size == size for path, size in environment.libraries.items())
@@ -76,17 +76,17 @@ def make_environment(
     progress: Report,
     force: bool = False,
 ) -> Environment:
-    """Make an isolated environment with these packages, or return it where it is whole already.
+    """Make an isolated environment with these packages unless a complete one exists; return it.
 
     Args:
-        directory: Where it is to be.
-        interpreter: What it is made with.
-        packages: Arguments for pip, pinned: `name==version`, or paths of wheels.
-        progress: Told what is going on.
-        force: Make it again although it is there.
+        directory: Directory of the environment.
+        interpreter: Python that makes the environment.
+        packages: Pinned arguments for pip: `name==version`, or paths of wheels.
+        progress: Called with a line for the user about each step.
+        force: True to make the environment again.
 
     Raises:
-        ToolError: The interpreter cannot make one, or pip does not get the packages.
+        ToolError: The interpreter cannot make an environment, or pip cannot get the packages.
         OutputError: The cache cannot be written.
     """
     with locked(directory.parent / f"{directory.name}.lock", f"the environment {directory}"):
@@ -141,7 +141,7 @@ def _install(directory: Path, interpreter: Interpreter, packages: Sequence[str])
 
 
 def _own_pip(interpreter: Interpreter) -> list[str | Path]:
-    """edgekit's own pip, told to install for another interpreter, which has none."""
+    """Return the command of edgekit's own pip for another interpreter, which has none."""
     if importlib.util.find_spec("pip") is None:
         raise ToolError(
             f"installing for {interpreter.path}: neither it nor {sys.executable} has pip",

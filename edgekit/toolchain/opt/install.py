@@ -1,4 +1,4 @@
-"""Getting Paddle Lite's opt onto this machine."""
+"""Installation of Paddle Lite's opt on this machine."""
 
 from __future__ import annotations
 
@@ -12,10 +12,10 @@ from edgekit.toolchain.opt.sources import ATTEMPTS, install_archive, install_in_
 
 
 def require_opt(*, install: bool, progress: Report, version: str | None = None) -> Opt:
-    """`find_opt`, installing one on the way where that is allowed.
+    """Return the opt of `find_opt`; install one where it is missing and `install` allows it.
 
     Raises:
-        ToolError: There is none and none can be had, or `install` forbids it.
+        ToolError: There is no opt and none can be installed, or `install` is False.
     """
     found = find_opt(version)
     if found is not None:
@@ -29,11 +29,11 @@ def require_opt(*, install: bool, progress: Report, version: str | None = None) 
 
 
 def install_opt(request: InstallRequest) -> Opt:
-    """Get an opt: into an isolated environment, else as a binary, else with Debian's older Python.
+    """Install an opt in an isolated environment, else as a binary, else with Debian's older Python.
 
     Raises:
-        ToolError: None can be had; the message lists what was tried, the hint the ways to mend it.
-        UsageError: A version that does not exist, or a directory (`$EDGEKIT_OPT` is for that).
+        ToolError: No opt can be obtained; the message lists the attempts, the hint the remedies.
+        UsageError: The version does not exist, or a directory was given (`$EDGEKIT_OPT` is for that).
     """
     if request.directory is not None:
         raise UsageError(
@@ -58,7 +58,7 @@ def install_opt(request: InstallRequest) -> Opt:
                 return install_in_environment(release.version, interpreter, request)
             except ToolError as error:
                 tried.append(error.message)
-                break  # what the registry does not give to one interpreter it does not give to the next
+                break  # a registry failure repeats with the next interpreter
     for attempt in ATTEMPTS:
         try:
             return attempt(releases, request)
@@ -111,7 +111,7 @@ def _find() -> Found | None:
 
 
 def as_found(found: Opt) -> Found:
-    """An opt as `toolchain list` shows it."""
+    """Return an opt as a line of `toolchain list`."""
     broken = f"; no {', '.join(found.broken_targets)}" if found.broken_targets else ""
     return Found(version=found.version, path=found.path, detail=f"from {found.source}{broken}")
 

@@ -1,4 +1,4 @@
-"""The Python interpreters of this machine: on PATH, in pyenv, conda and uv."""
+"""Python interpreters of this machine: on PATH, in pyenv, conda and uv."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from edgekit.errors import ToolError
 
 QUERY_TIMEOUT_S = 10.0
 _NAME = re.compile(r"python(3(\.\d+)?)?$")
-# Runs on anything from Python 2.7: an interpreter that is too old answers too, and is then passed over.
+# Runs on Python 2.7 and later, so that an interpreter that is too old answers too and is then skipped.
 _QUERY = (
     "import json,platform,struct,sys\n"
     "def has(name):\n"
@@ -35,11 +35,11 @@ class Interpreter(msgspec.Struct, frozen=True, kw_only=True):
     """A Python interpreter that answered.
 
     Attributes:
-        path: The executable.
+        path: Path of the executable.
         version: Major, minor, micro.
-        source: Where it was found: `PATH`, `pyenv`, `conda`, `uv` or `explicit`.
-        has_venv: It can make virtual environments.
-        has_pip: It can put pip into them (Debian's interpreters cannot, as delivered).
+        source: Place of discovery: `PATH`, `pyenv`, `conda`, `uv` or `explicit`.
+        has_venv: True where it can make virtual environments.
+        has_pip: True where it can put pip into them (Debian's interpreters cannot, as delivered).
     """
 
     path: Path
@@ -57,7 +57,7 @@ class Interpreter(msgspec.Struct, frozen=True, kw_only=True):
 
     @property
     def tag(self) -> str:
-        """As wheels say it: `cp37`."""
+        """Tag of the interpreter in wheel names: `cp37`."""
         return f"cp{self.version[0]}{self.version[1]}"
 
     @property
@@ -75,9 +75,9 @@ class _Answer(msgspec.Struct):
 
 
 def find_interpreters() -> list[Interpreter]:
-    """Every interpreter that answers, newest version first; each executable once.
+    """Return every interpreter that answers, newest version first; each executable once.
 
-    What does not start, hangs or answers nonsense is left out.
+    An interpreter that does not start, hangs or gives an invalid answer is left out.
     """
     candidates: dict[Path, str] = {}
     for path, source in _candidates():
@@ -92,7 +92,7 @@ def find_interpreters() -> list[Interpreter]:
 
 
 def query(path: Path, source: str = "explicit") -> Interpreter | None:
-    """Ask an interpreter what it is; None where it does not answer."""
+    """Ask an interpreter for its version and abilities; None where it does not answer."""
     try:
         done = _process.run([path, "-I", "-c", _QUERY], timeout_s=QUERY_TIMEOUT_S)
         answer = msgspec.json.decode(done.stdout, type=_Answer) if done.ok else None
@@ -104,7 +104,7 @@ def query(path: Path, source: str = "explicit") -> Interpreter | None:
 
 
 def describe_places() -> str:
-    """Where `find_interpreters` looks, for messages."""
+    """Return the places that `find_interpreters` searches, for messages."""
     return f"PATH, pyenv ({_pyenv_root()}), conda environments, uv ({_uv_root()})"
 
 
@@ -116,7 +116,7 @@ def _candidates() -> Iterator[tuple[Path, str]]:
     for path in _executables(_conda_directories()):
         yield path, "conda"
     on_path = [Path(part) for part in os.environ.get("PATH", "").split(os.pathsep) if part]
-    # pyenv's shims are scripts around the interpreters that were found above.
+    # pyenv's shims are scripts around interpreters that were found above.
     for path in _executables([part for part in on_path if part != _pyenv_root() / "shims"]):
         yield path, "PATH"
 
@@ -145,7 +145,7 @@ def _uv_root() -> Path:
 
 
 def _conda_directories() -> list[Path]:
-    """`bin` of every conda environment: conda's own list of them, and the usual places."""
+    """Return `bin` of every conda environment: from conda's own list, and from the usual places."""
     prefixes: list[Path] = []
     try:
         listed = (Path.home() / ".conda" / "environments.txt").read_text().splitlines()

@@ -1,7 +1,7 @@
-"""Paddle Lite's model optimiser `opt`: its releases, and the one that this machine has.
+"""Paddle Lite's model optimiser `opt`: its releases, and the installed one.
 
-opt comes inside the `paddlelite` wheels, which exist for few Python versions and none that edgekit
-runs on; so it lives in an isolated environment. The wheel's entry point and the release's standalone
+opt is part of the `paddlelite` wheels, which exist for few Python versions and none that edgekit
+runs on; so it has an isolated environment. The wheel's entry point and the release's standalone
 binary take the same arguments.
 """
 
@@ -27,19 +27,19 @@ from edgekit.toolchain.opt.interpreters import Version
 VERSION_TIMEOUT_S = 60.0
 ENVIRONMENT_VARIABLE = "EDGEKIT_OPT"
 _NUMBER = r"v?\d+\.\d+(?:\.\d+)?(?:-?rc\d*)?"
-# The wheel's entry point answers `--version` with nothing but the version; the standalone binary shows
-# it in the help that it prints when called without arguments.
+# The wheel's entry point answers `--version` with the version alone; the standalone binary prints the
+# version in its help when called without arguments.
 _ONLY_VERSION = re.compile(rf"\A\s*({_NUMBER})\s*\Z")
 _HELP_VERSION = re.compile(rf"opt version:\s*({_NUMBER})")
 
 
 class Release(msgspec.Struct, frozen=True, kw_only=True):
-    """A paddlelite release on the package registry.
+    """A paddlelite release in the package registry.
 
     Attributes:
-        version: As on the registry.
-        pythons: Interpreters that it has wheels for (Linux x86-64 only, all of them).
-        broken_targets: Targets that its opt crashes on.
+        version: Version in the registry.
+        pythons: Python versions with wheels (all for Linux x86-64 only).
+        broken_targets: Targets on which its opt crashes.
     """
 
     version: str
@@ -47,8 +47,8 @@ class Release(msgspec.Struct, frozen=True, kw_only=True):
     broken_targets: tuple[str, ...] = ()
 
 
-# In order of preference: 2.12 is the newest full release, and the one that the device runtimes of
-# the release page belong to. 2.13rc0's x86 ends in SIGSEGV (seen on AMD and Intel).
+# In order of preference: 2.12 is the newest full release, and the device runtimes of the release page
+# match it. With 2.13rc0 the target x86 ends in SIGSEGV (seen on AMD and Intel).
 RELEASES = (
     Release(version="2.12", pythons=((3, 7), (3, 6))),
     Release(version="2.13rc0", pythons=((3, 10), (3, 9), (3, 8)), broken_targets=("x86",)),
@@ -60,9 +60,9 @@ class Opt(msgspec.Struct, frozen=True, kw_only=True):
     """An opt that can be run.
 
     Attributes:
-        version: paddlelite's version as on the registry, e.g. `2.12`; `unknown` where it does not say.
-        argv: What to put before its arguments.
-        python: An interpreter that can `import paddlelite`, which runs x86 artifacts on this host; None
+        version: Version of paddlelite in the registry, e.g. `2.12`; `unknown` where opt does not report it.
+        argv: Command line that precedes the arguments.
+        python: Interpreter that can `import paddlelite`, which runs x86 artifacts on this host; None
             for the standalone binary.
         source: `environment`, `EDGEKIT_OPT` or `binary`.
     """
@@ -78,15 +78,15 @@ class Opt(msgspec.Struct, frozen=True, kw_only=True):
 
     @property
     def broken_targets(self) -> tuple[str, ...]:
-        """Targets that this version is known to crash on."""
+        """Targets on which this version is known to crash."""
         return next((each.broken_targets for each in RELEASES if each.version == self.version), ())
 
 
 def find_opt(version: str | None = None) -> Opt | None:
-    """The opt to use: `$EDGEKIT_OPT`, else the best one in the cache; None where there is none.
+    """Return `$EDGEKIT_OPT`, else the best opt in the cache; None where there is none.
 
     Args:
-        version: Only this one.
+        version: Required version; None for any.
 
     Raises:
         ToolError: `$EDGEKIT_OPT` names something that cannot be run.
@@ -104,17 +104,17 @@ def find_opt(version: str | None = None) -> Opt | None:
 
 
 def environment_directory(version: str, tag: str) -> Path:
-    """Where the environment of a version and interpreter tag is."""
+    """Return the directory for the environment of a version and interpreter tag."""
     return cache_directory("opt") / f"paddlelite-{version}-{tag}"
 
 
 def binary_path(version: str) -> Path:
-    """Where the standalone binary of a version is."""
+    """Return the path for the standalone binary of a version."""
     return cache_directory("opt") / f"binary-{version}" / "opt"
 
 
 def read_version(argv: tuple[str, ...]) -> str | None:
-    """The version that an opt tells of itself, as on the registry; None where this is no opt."""
+    """Return the version that an opt reports, in the registry's form; None for any other program."""
     for argument, pattern in (("--version", _ONLY_VERSION), (None, _HELP_VERSION)):
         words = [*argv, *([] if argument is None else [argument])]
         try:
@@ -128,7 +128,7 @@ def read_version(argv: tuple[str, ...]) -> str | None:
 
 
 def registry_version(text: str) -> str:
-    """opt writes `v2.13-rc` for what the registry calls `2.13rc0`."""
+    """Convert opt's `v2.13-rc` to the registry's `2.13rc0`."""
     number, dash, suffix = text.removeprefix("v").partition("-")
     return number + (suffix if suffix[-1:].isdigit() else f"{suffix}0") if dash else number
 
@@ -160,7 +160,7 @@ def _in_environment(release: Release) -> Opt | None:
 
 
 def from_directory(directory: Path, version: str, environment: Environment) -> Opt:
-    """The opt of an environment. Raises ToolError where it has none."""
+    """Return the opt of an environment. Raises ToolError where it has none."""
     python = environment_python(directory)
     script = next(
         (
@@ -178,7 +178,7 @@ def from_directory(directory: Path, version: str, environment: Environment) -> O
             f"opt {version}: {directory} ({', '.join(environment.packages)}) has no paddle_lite_opt",
             hint="edgekit toolchain install opt --force",
         )
-    # Not by its first line: the kernel cuts that at 127 characters (255 in newer ones).
+    # Not recognised by its first line, which the kernel cuts at 127 characters (255 in newer ones).
     return Opt(version=version, argv=(str(python), str(script)), python=python, source="environment")
 
 

@@ -1,4 +1,4 @@
-"""Where opt comes from when no interpreter of this machine suits: an archive, uv, the release, Debian 11."""
+"""Sources of opt when no interpreter of this machine suits: an archive, uv, the release, Debian 11."""
 
 from __future__ import annotations
 
@@ -39,10 +39,10 @@ Attempt = Callable[[Sequence[Release], InstallRequest], Opt]
 
 
 def install_archive(archive: Path, request: InstallRequest) -> Opt:
-    """Install a paddlelite wheel, or the release's standalone binary, that was fetched by hand.
+    """Install a paddlelite wheel or the release's standalone binary from a local file.
 
     Raises:
-        InputError: It is neither.
+        InputError: The file is neither.
         ToolError: No interpreter suits the wheel, or the program does not run.
     """
     try:
@@ -69,7 +69,7 @@ def install_archive(archive: Path, request: InstallRequest) -> Opt:
 
 
 def _keep_binary(path: Path, version: str | None) -> Opt:
-    """Take a standalone opt into the cache once it has answered."""
+    """Move a standalone opt into the cache once it has answered."""
     staged = cache_directory("opt") / "binary-unchecked"
     with atomic_file(staged) as temporary:
         shutil.copyfile(path, temporary)
@@ -95,7 +95,7 @@ def _keep_binary(path: Path, version: str | None) -> Opt:
 
 
 def suitable(interpreters: list[Interpreter], release: Release) -> list[Interpreter]:
-    """Interpreters that a release has a wheel for, in the release's order of preference."""
+    """Return interpreters that a release has a wheel for, in the release's order of preference."""
     return sorted(
         (
             each
@@ -115,7 +115,7 @@ def install_in_environment(
     """Make the isolated environment of a version and check that its opt answers."""
     directory = environment_directory(version, interpreter.tag)
     package = f"paddlelite=={version}" if wheel is None else str(wheel.resolve())
-    # paddlelite needs numpy and does not say so.
+    # paddlelite needs numpy but does not declare it.
     environment = make_environment(
         directory, interpreter, (package, "numpy"), progress=request.progress, force=request.force
     )
@@ -125,7 +125,7 @@ def install_in_environment(
 
 
 def _probe(found: Opt) -> None:
-    """Ask a new opt for its version; it is loaded for the first time here."""
+    """Ask a new opt for its version, which loads it for the first time on this machine."""
     if read_version(found.argv) is None:
         raise ToolError(
             f"installing opt {found.version}: {' '.join(found.argv)} --version does not answer",
@@ -134,7 +134,7 @@ def _probe(found: Opt) -> None:
 
 
 def from_uv(releases: Sequence[Release], request: InstallRequest) -> Opt:
-    """Let uv install an interpreter, where uv is here and its downloads can be reached."""
+    """Let uv install an interpreter, where uv is present and can reach its downloads."""
     minors = [minor for release in releases for minor in release.pythons if minor >= (3, 8)]
     if shutil.which("uv") is None or not minors:
         raise ToolError("uv: not on PATH" if minors else "uv: no Python older than 3.8 to be had")
@@ -168,7 +168,7 @@ def from_release(releases: Sequence[Release], request: InstallRequest) -> Opt:
 
 
 def from_debian(releases: Sequence[Release], request: InstallRequest) -> Opt:
-    """Unpack Debian 11's Python 3.9 beside the environments and use that."""
+    """Unpack Debian 11's Python 3.9 beside the environments and use it."""
     release = next((each for each in releases if (3, 9) in each.pythons), None)
     if release is None:
         raise ToolError("Debian 11's Python 3.9: has no wheel of that version")
@@ -187,7 +187,7 @@ def from_debian(releases: Sequence[Release], request: InstallRequest) -> Opt:
 
 
 def _debian_sources() -> str:
-    """Debian 11's suite on the mirrors that this machine's own apt uses for Debian."""
+    """Return Debian 11's suite on the mirrors that this machine's own apt uses for Debian."""
     mirrors = _debian_mirrors()
     if not mirrors or not DEBIAN_KEYRING.exists():
         raise ToolError("Debian 11's Python 3.9: this machine's apt has no Debian mirror with its keys")

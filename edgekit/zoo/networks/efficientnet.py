@@ -34,7 +34,7 @@ STAGES: tuple[tuple[int, int, int, int, int, int], ...] = (
 
 
 class Conv(nn.Layer):  # type: ignore[misc]
-    """Convolution whose output is its input's size over the stride, rounded up (TensorFlow's SAME)."""
+    """Convolution whose output size is the input size over the stride, rounded up (TensorFlow's SAME)."""
 
     def __init__(
         self, inputs: int, outputs: int, kernel: int, *, stride: int = 1, groups: int = 1, bias: bool = False
@@ -62,7 +62,7 @@ class ConvBN(nn.Layer):  # type: ignore[misc]
 
 
 class Wrapped(nn.Layer):  # type: ignore[misc]
-    """One more level in the names of the keys."""
+    """Adds one level to the names of the keys."""
 
     def __init__(self, inputs: int, outputs: int, kernel: int, *, stride: int = 1, groups: int = 1) -> None:
         super().__init__()
@@ -170,7 +170,7 @@ class EfficientNet(nn.Layer):  # type: ignore[misc]
 
 
 def build(variant: str, num_classes: int) -> nn.Layer:
-    """The network of one size, `b0` or `b1`."""
+    """Return the network of one size, `b0` or `b1`."""
     if variant not in SIZES:
         raise InputError(f"building EfficientNet: no size {variant!r}", hint=f"sizes are {', '.join(SIZES)}")
     return EfficientNet(*SIZES[variant], num_classes)

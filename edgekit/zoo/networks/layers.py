@@ -1,4 +1,4 @@
-"""Layers that several families share; their names in a state dict are those of PaddleClas."""
+"""Layers that several families share; their names in a state dict are PaddleClas's."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ SE_REDUCTION = 4
 
 
 def scaled(channels: int, scale: float) -> int:
-    """Channels at a width: the nearest multiple of eight, at least eight, at most 10 % under the width."""
+    """Return scaled channels: the nearest multiple of eight, at least 8, at most 10 % below the product."""
     exact = channels * scale
     rounded = max(CHANNEL_DIVISOR, int(exact + CHANNEL_DIVISOR / 2) // CHANNEL_DIVISOR * CHANNEL_DIVISOR)
     return rounded + CHANNEL_DIVISOR if rounded < 0.9 * exact else rounded
@@ -19,7 +19,7 @@ def scaled(channels: int, scale: float) -> int:
 class ConvBN(nn.Layer):  # type: ignore[misc]
     """Convolution without bias that keeps the size over the stride, batch norm, an activation or none."""
 
-    # The names of the two in a state dict.
+    # Names of convolution and batch norm in a state dict.
     conv_name, norm_name = "conv", "bn"
 
     def __init__(
@@ -38,7 +38,7 @@ class ConvBN(nn.Layer):  # type: ignore[misc]
 
 
 class ModelZooConvBN(ConvBN):
-    """`ConvBN` with the names that the families of PaddleClas's `model_zoo` give to its layers."""
+    """`ConvBN` with the layer names of the families in PaddleClas's `model_zoo`."""
 
     conv_name, norm_name = "_conv", "_batch_norm"
 

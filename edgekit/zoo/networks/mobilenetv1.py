@@ -56,7 +56,7 @@ class MobileNetV1(nn.Layer):  # type: ignore[misc]
 
 
 def build(variant: str, num_classes: int) -> nn.Layer:
-    """The network of one scale, e.g. `x1_0`."""
+    """Return the network of one scale, e.g. `x1_0`."""
     if variant not in SCALES:
         raise InputError(
             f"building MobileNetV1: no scale {variant!r}", hint=f"scales are {', '.join(SCALES)}"

@@ -1,7 +1,7 @@
 """MobileNetV2 (Sandler et al., "MobileNetV2: Inverted Residuals and Linear Bottlenecks", 2018, table 2).
 
 Names of layers are PaddleClas's (`ppcls/arch/backbone/model_zoo/mobilenet_v2.py`), so that its weights load
-key by key; as there, the first block expands by a convolution too, and channels are cut, not rounded.
+key by key. As in PaddleClas, the first block has an expansion too, and channels are truncated, not rounded.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ HEAD = "out"
 SCALES: dict[str, float] = {"x0_25": 0.25, "x0_5": 0.5, "x0_75": 0.75, "x1_0": 1.0, "x1_5": 1.5, "x2_0": 2.0}
 STEM_CHANNELS = 32
 HEAD_CHANNELS = 1280
-# Expansion, output channels at x1_0, repeats, stride of the first.
+# Expansion, output channels at x1_0, repeats, stride of the first block.
 STAGES: tuple[tuple[int, int, int, int], ...] = (
     (1, 16, 1, 1), (6, 24, 2, 2), (6, 32, 3, 2), (6, 64, 4, 2), (6, 96, 3, 1), (6, 160, 3, 2), (6, 320, 1, 1),
 )  # fmt: skip
@@ -86,7 +86,7 @@ class MobileNetV2(nn.Layer):  # type: ignore[misc]
 
 
 def build(variant: str, num_classes: int) -> nn.Layer:
-    """The network of one scale, e.g. `x0_5`."""
+    """Return the network of one scale, e.g. `x0_5`."""
     if variant not in SCALES:
         raise InputError(
             f"building MobileNetV2: no scale {variant!r}", hint=f"scales are {', '.join(SCALES)}"

@@ -1,8 +1,8 @@
 """MobileNetV3 (Howard et al., "Searching for MobileNetV3", 2019, tables 1 and 2).
 
 Names of layers are PaddleClas's (`ppcls/arch/backbone/legendary_models/mobilenet_v3.py`), so that its weights
-load key by key; as there, the last layer has 1280 channels at every scale and every block expands by a
-convolution.
+load key by key. As in PaddleClas, the last layer has 1280 channels at every scale and every block has an
+expansion.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ SCALES: dict[str, float] = {"x0_35": 0.35, "x0_5": 0.5, "x0_75": 0.75, "x1_0": 1
 STEM_CHANNELS = 16
 HEAD_CHANNELS = 1280
 DROPOUT = 0.2
-# Of the hard sigmoid: not the usual sixth; the published weights rely on it.
+# Slope of the hard sigmoid, not the usual sixth; the published weights rely on it.
 SE_SLOPE = 0.2
 
 Block = tuple[int, int, int, bool, bool, int]
@@ -109,7 +109,7 @@ class MobileNetV3(nn.Layer):  # type: ignore[misc]
 
 
 def build(variant: str, num_classes: int) -> nn.Layer:
-    """The network of one size and scale, e.g. `small_x1_25`."""
+    """Return the network of one size and scale, e.g. `small_x1_25`."""
     size, _, scale = variant.partition("_")
     if size not in BLOCKS or scale not in SCALES:
         raise InputError(

@@ -146,7 +146,7 @@ class PPHGNet(nn.Layer):  # type: ignore[misc]
 
 
 def build(variant: str, num_classes: int) -> nn.Layer:
-    """The network of one size: `tiny`, `small` or `base`."""
+    """Return the network of one size: `tiny`, `small` or `base`."""
     if variant not in SIZES:
         raise InputError(f"building PP-HGNet: no size {variant!r}", hint=f"sizes are {', '.join(SIZES)}")
     return PPHGNet(SIZES[variant], num_classes)

@@ -28,7 +28,7 @@ HEAD_CHANNELS = 1280
 DROPOUT = 0.2
 SE_SLOPE = 0.1666667
 
-# Per stage the depthwise separable blocks: kernel size, output channels at x1_0, stride, SE module.
+# Depthwise separable blocks of each stage: kernel size, output channels at x1_0, stride, SE module.
 STAGES: dict[str, tuple[tuple[int, int, int, bool], ...]] = {
     "blocks2": ((3, 32, 1, False),),
     "blocks3": ((3, 64, 2, False), (3, 64, 1, False)),
@@ -84,7 +84,7 @@ class PPLCNet(nn.Layer):  # type: ignore[misc]
 
 
 def build(variant: str, num_classes: int) -> nn.Layer:
-    """The network of one scale, e.g. `x0_5`."""
+    """Return the network of one scale, e.g. `x0_5`."""
     if variant not in SCALES:
         raise InputError(f"building PP-LCNet: no scale {variant!r}", hint=f"scales are {', '.join(SCALES)}")
     return PPLCNet(SCALES[variant], num_classes)

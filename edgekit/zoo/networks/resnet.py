@@ -1,8 +1,8 @@
 """ResNet (He et al., "Deep Residual Learning", 2016) and ResNet-D (He et al., "Bag of Tricks", 2019, "vd").
 
 Names of layers are PaddleClas's (`ppcls/arch/backbone/legendary_models/resnet.py`), so that its weights load
-key by key; as there, the first block of every stage projects its shortcut, and the stride of a bottleneck is
-in its 3x3 convolution.
+key by key. As in PaddleClas, the first block of every stage projects its shortcut, and the stride of a
+bottleneck is in its 3x3 convolution.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from edgekit.errors import InputError
 from edgekit.zoo.networks.layers import ConvBN
 
 HEAD = "fc"
-# Blocks of each stage, and whether they are bottlenecks.
+# Number of blocks of each stage, and whether they are bottlenecks.
 DEPTHS: dict[str, tuple[tuple[int, int, int, int], bool]] = {
     "18": ((2, 2, 2, 2), False),
     "34": ((3, 4, 6, 3), False),
@@ -27,7 +27,7 @@ VD = "_vd"
 
 
 class PooledConvBN(ConvBN):
-    """Average pooling takes the stride, so that no pixel is left out (ResNet-D's shortcut)."""
+    """Average pooling with the stride, so that no pixel is left out, then `ConvBN` (ResNet-D's shortcut)."""
 
     def __init__(self, inputs: int, outputs: int, stride: int) -> None:
         super().__init__(inputs, outputs, 1)
@@ -102,7 +102,7 @@ class ResNet(nn.Layer):  # type: ignore[misc]
 
 
 def build(variant: str, num_classes: int) -> nn.Layer:
-    """The network of one depth, `34` or `50`, with `_vd` as ResNet-D."""
+    """Return the network of one depth, `34` or `50`, with `_vd` as ResNet-D."""
     depth = variant.removesuffix(VD)
     if depth not in DEPTHS:
         raise InputError(

@@ -27,7 +27,7 @@ WIDTHS: dict[str, tuple[int, int, int, int]] = {
 
 
 class Unit(nn.Layer):  # type: ignore[misc]
-    """Half of the channels pass, half are convolved, then both are shuffled."""
+    """Passes half of the channels, convolves the other half, then shuffles both."""
 
     def __init__(self, channels: int) -> None:
         super().__init__()
@@ -44,7 +44,7 @@ class Unit(nn.Layer):  # type: ignore[misc]
 
 
 class DownUnit(nn.Layer):  # type: ignore[misc]
-    """Halves the resolution: both branches see all channels."""
+    """Halves the resolution; both branches see all channels."""
 
     def __init__(self, inputs: int, outputs: int) -> None:
         super().__init__()
@@ -96,7 +96,7 @@ class ShuffleNetV2(nn.Layer):  # type: ignore[misc]
 
 
 def build(variant: str, num_classes: int) -> nn.Layer:
-    """The network of one scale, e.g. `x0_33`."""
+    """Return the network of one scale, e.g. `x0_33`."""
     if variant not in WIDTHS:
         raise InputError(
             f"building ShuffleNetV2: no scale {variant!r}", hint=f"scales are {', '.join(WIDTHS)}"
