@@ -1,7 +1,7 @@
-/* What an engine is to the runner: one of engine_*.c is linked into each runner.
+/* Interface of an engine; one of engine_*.c is linked into each runner.
  *
- * There is one model a process, so the engine keeps it in its own file. A function that can fail notes
- * why and returns false. */
+ * A process has one model, so the engine keeps it in static variables. A function that can fail writes the
+ * reason to `why` and returns false. */
 #ifndef EDGEKIT_ENGINE_H
 #define EDGEKIT_ENGINE_H
 
@@ -44,34 +44,35 @@ typedef struct {
 
 extern const char *const engine_name;
 
-/* The engine's own version; NULL where its library cannot be loaded, with the reason in `why`. */
+/* Returns the engine's own version; NULL where its library cannot be loaded, with the reason in `why`. */
 const char *engine_version(failure *why);
 
 /* Starts the engine without a model; threads that it starts here are not counted as the model's. */
 bool engine_open(failure *why);
 
-/* Loads the model, in place of an earlier one. Options that the engine does not know are refused as unsupported. On success
- * `config->options` holds what took effect. */
+/* Loads the model, in place of an earlier one. Unknown options are refused as unsupported. On success
+ * `config->options` holds the effective options. */
 bool engine_load(engine_config *config, failure *why);
 
-/* Inputs and outputs, known after the load. An output's shape may be known only after a run. */
+/* Return the number of inputs or outputs and describe them, after the load. An output's shape may be known
+ * only after a run. */
 int engine_inputs(tensor_info infos[MAX_TENSORS]);
 int engine_outputs(tensor_info infos[MAX_TENSORS]);
 
-/* Room for one input of this shape, float32 in C order, which the caller fills before engine_run. */
+/* Returns memory for one input of this shape, float32 in C order; the caller fills it before engine_run. */
 float *engine_input(const tensor_shape *shape, failure *why);
 
-/* One inference. This is all that a sample contains. */
+/* Runs one inference; a sample times this call alone. */
 bool engine_run(failure *why);
 
-/* The first output of the last run, float32 in C order, valid until the next run. */
+/* Returns the first output of the last run, float32 in C order, valid until the next run. */
 const float *engine_output(tensor_shape *shape, failure *why);
 
 #ifdef __cplusplus
 }
 #endif
 
-/* Elements of a shape without dynamic dimensions; 0 where they are too many to address. */
+/* Returns the elements of a shape without dynamic dimensions; 0 where they are too many to address. */
 static inline size_t shape_elements(const tensor_shape *shape)
 {
     size_t count = 1;

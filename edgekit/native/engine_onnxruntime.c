@@ -33,7 +33,7 @@ static bool open_library(failure *why)
     if (library == NULL)
         return fail(why, FAILED_RUNTIME, "loading ONNX Runtime: %s", dlerror());
     const ort_api_base *(*get_base)(void);
-    *(void **)&get_base = dlsym(library, "OrtGetApiBase"); /* as POSIX has it */
+    *(void **)&get_base = dlsym(library, "OrtGetApiBase"); /* the conversion that POSIX prescribes */
     if (get_base == NULL)
         return fail(why, FAILED_RUNTIME, "loading ONNX Runtime: %s", dlerror());
     const void *const *table = get_base()->get_api(ORT_API_VERSION_USED);
@@ -51,7 +51,7 @@ const char *engine_version(failure *why)
     return open_library(why) ? version : NULL;
 }
 
-/* True where a call went well; else its message becomes the failure. */
+/* Returns true where a call succeeded; else stores its message as the failure. */
 static bool check(ort_status *status, failure_code code, failure *why)
 {
     if (status == NULL)
@@ -129,8 +129,8 @@ static bool read_tensors(bool is_input, tensor_info tensors[MAX_TENSORS], int *r
     return true;
 }
 
-/* One option, as the host's worker has it: `spinning` (on, off): threads wait for work by polling. Its
- * default is the library's, or off where OMP_WAIT_POLICY says so for every thread pool of the process. */
+/* The only option, which the host's worker has too: with `spinning` (on, off) idle threads poll for work. The
+ * default is the library's, or off where OMP_WAIT_POLICY turns polling off for the whole process. */
 static bool set_options(ort_object *session_options, engine_config *config, failure *why)
 {
     const char *policy = getenv("OMP_WAIT_POLICY");
@@ -182,7 +182,7 @@ static void release_session(void)
     input_count = output_count = 0;
 }
 
-/* Versions from 1.29 on start a thread for telemetry here; it is told to be quiet. */
+/* Versions from 1.29 on start a telemetry thread here; this disables its events. */
 bool engine_open(failure *why)
 {
     if (memory != NULL)
@@ -241,7 +241,7 @@ float *engine_input(const tensor_shape *shape, failure *why)
     return input_data;
 }
 
-/* The first run of a shape has its output allocated, those that follow write into the same place. */
+/* The first run of a shape allocates the output; later runs write into that memory. */
 bool engine_run(failure *why)
 {
     const char *input_name = inputs[0].name, *output_name = outputs[0].name;

@@ -85,7 +85,7 @@ void set_mode(MobileConfig *config, power_mode mode)
 
 } // namespace
 
-// The library tells its version only once a model is loaded; before, it is the one it was installed as.
+// The library reports its version only after a model is loaded; before, the installed version is returned.
 const char *engine_version(failure *)
 {
     return predictor ? version.c_str() : EDGEKIT_ENGINE_VERSION;
@@ -116,7 +116,7 @@ bool engine_load(engine_config *config, failure *why)
         if (!predictor)
             return fail(why, FAILED_MODEL_INVALID, "Paddle Lite does not load model %s", config->model);
         version = predictor->GetVersion();
-        if (version[0] == 'v') // a release's tag; else it is a commit
+        if (version[0] == 'v') // a release's tag; otherwise the version is a commit
             version.erase(0, 1);
     } catch (const std::exception &error) {
         return engine_failed(why, FAILED_MODEL_INVALID, error);
@@ -129,8 +129,8 @@ int engine_inputs(tensor_info infos[MAX_TENSORS])
     const std::vector<std::string> names = predictor->GetInputNames();
     for (size_t i = 0; i < names.size() && i < MAX_TENSORS; i++) {
         set_name(&infos[i], names[i]);
-        infos[i].dtype = "float32"; // an .nb does not tell; the exporter's models take float32
-        infos[i].shape.rank = 0;    // nor the shape
+        infos[i].dtype = "float32"; // unknown from a .nb; exported models take float32
+        infos[i].shape.rank = 0;    // unknown from a .nb
     }
     return static_cast<int>(names.size());
 }
@@ -177,7 +177,7 @@ bool engine_run(failure *why)
 
 const float *engine_output(tensor_shape *shape, failure *why)
 {
-    // The tensor belongs to the predictor; the handle to it may go.
+    // The predictor owns the tensor, so its handle may be released.
     std::unique_ptr<const Tensor> output = predictor->GetOutput(0);
     if (std::strcmp(type_name(output->precision()), "float32") != 0) {
         fail(why, FAILED_UNSUPPORTED, "an output of %s", type_name(output->precision()));

@@ -42,7 +42,7 @@ static void append_core(json_text *out, int core)
     json_append(out, "}");
 }
 
-/* The kernel's ABI says millidegrees; some vendors' zones give tenths or whole degrees. */
+/* The kernel's ABI prescribes millidegrees; some vendors' zones give tenths or whole degrees. */
 static double degrees(int64_t raw)
 {
     if (raw >= 1000 || raw <= -1000)
@@ -69,7 +69,7 @@ static int compare_zones(const struct dirent **a, const struct dirent **b)
 
 enum { MAX_ZONES = 256 };
 
-/* A zone's name is its type; the second of a type gets its number behind it. */
+/* A zone is named by its type; the second zone of a type gets its number appended. */
 static void append_zone(json_text *out, int zone, char names[][64], int *count)
 {
     char path[128];
@@ -110,7 +110,7 @@ static void append_temperatures(json_text *out)
         free(zones);
 }
 
-/* The first supply of the type Battery; its power while computing is what an inference costs. */
+/* The first supply of the type Battery; its power while computing is the power of an inference. */
 static bool find_battery(char directory[160])
 {
     char path[192], type[64];

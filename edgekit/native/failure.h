@@ -1,4 +1,4 @@
-/* Why a request is refused; the codes and exit codes are those of edgekit/runners/protocol.py. */
+/* Reasons for refusing a request; edgekit/runners/protocol.py defines the codes and exit codes. */
 #ifndef EDGEKIT_FAILURE_H
 #define EDGEKIT_FAILURE_H
 
@@ -29,7 +29,7 @@ typedef struct {
     char message[1024];
 } failure;
 
-/* Notes a failure and returns false, so that `return fail(…)` ends a step. */
+/* Stores a failure and returns false, so that `return fail(…)` ends a step. */
 bool fail(failure *why, failure_code code, const char *format, ...) __attribute__((format(printf, 3, 4)));
 const char *failure_name(failure_code code);
 

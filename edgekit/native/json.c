@@ -44,7 +44,7 @@ static bool take(parser *in, char wanted)
 
 static json_value *new_value(parser *in)
 {
-    if (in->used == in->capacity) { /* the caller counted an upper bound */
+    if (in->used == in->capacity) { /* cannot happen: the caller counted an upper bound */
         fail(in, "too many values");
         return NULL;
     }
@@ -121,14 +121,14 @@ static bool parse_escape(parser *in, char **out)
     return true;
 }
 
-/* The opening quote is taken already; NULL where the string is wrong. */
+/* Parses a string after its opening quote; returns NULL where the string is invalid. */
 static const char *parse_string(parser *in)
 {
     char *start = in->at, *out = in->at;
     while (in->at < in->end) {
         unsigned char c = (unsigned char)*in->at++;
         if (c == '"') {
-            *out = '\0'; /* at the latest in place of the quote */
+            *out = '\0'; /* at the latest, this overwrites the closing quote */
             return start;
         }
         if (c < 0x20) {
@@ -275,7 +275,7 @@ const json_value *json_member(const json_value *object, const char *key)
         return NULL;
     for (const json_value *child = object->first; child != NULL; child = child->next)
         if (strcmp(child->key, key) == 0)
-            found = child; /* the last of several, as in Python */
+            found = child; /* of several members with one name the last counts, as in Python */
     return found == NULL || found->type == JSON_NULL ? NULL : found;
 }
 
@@ -331,7 +331,7 @@ void json_append(json_text *out, const char *format, ...)
     }
 }
 
-/* Length of the well-formed UTF-8 sequence at `at`, 0 where there is none. */
+/* Returns the length of the well-formed UTF-8 sequence at `at`; 0 where there is none. */
 static int utf8_length(const unsigned char *at)
 {
     uint32_t code;

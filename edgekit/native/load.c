@@ -1,4 +1,5 @@
-/* The requests `check`, the model's hash, and `load`: bind to cores, load it, run it once, say what took effect. */
+/* The requests `check` (compare the model's hash) and `load` (bind to cores, load and run the model once,
+ * report the effective settings). */
 #include "runner.h"
 #include "sha256.h"
 
@@ -10,7 +11,7 @@
 
 runner_state runner;
 
-static char binding_note[128]; /* why a power mode's binding did not take effect */
+static char binding_note[128]; /* reason why a power mode's binding did not take effect */
 
 static bool take_protocol(const json_value *request, failure *why)
 {
@@ -21,7 +22,7 @@ static bool take_protocol(const json_value *request, failure *why)
                                                 (long long)protocol, PROTOCOL_VERSION);
 }
 
-/* Opens the model, and reads its first byte or, where `hex` is given, all of it. */
+/* Opens the model and reads its first byte, or with `hex` the whole file. */
 static bool read_model(const char *model, char *hex, failure *why)
 {
     FILE *file = fopen(model, "rbe");
@@ -87,7 +88,7 @@ static bool take_power_mode(const json_value *request, power_mode *mode, failure
     return fail(why, FAILED_REQUEST, "power_mode is none of HIGH, LOW, FULL, NO_BIND: %s", value->string);
 }
 
-/* An explicit list of cores takes effect wholly or is refused. */
+/* An explicit list of cores takes effect completely or is refused. */
 static bool bind_to_list(const json_value *list, int threads, failure *why)
 {
     core_list cores = {.count = 0};
@@ -118,7 +119,7 @@ static bool bind_to_list(const json_value *list, int threads, failure *why)
     return bind_to(&cores) || fail(why, FAILED_CORES, "binding to the cores: %s", strerror(errno));
 }
 
-/* A power mode stands for as many cores as there are; fewer threads then run, and the answer says so. */
+/* A power mode uses the existing cores; with too few, fewer threads run, and the answer reports it. */
 static bool bind_to_mode(engine_config *config, failure *why)
 {
     core_list cores = power_mode_cores(config->mode, config->threads);
@@ -144,7 +145,7 @@ static bool bind(const json_value *request, engine_config *config, failure *why)
     return bind_to_mode(config, why);
 }
 
-/* The model's own input shape; what the engine does not tell is as loaded, with any batch size. */
+/* Stores the model's own input shape; where the engine reports none, the requested shape with any batch. */
 static bool settle_input(const tensor_shape *asked, tensor_info *input, failure *why)
 {
     tensor_info inputs[MAX_TENSORS];
@@ -207,7 +208,7 @@ static bool load_model(const json_value *request, engine_config *config, const t
     if (!engine_load(config, why))
         return false;
     int64_t load_ns = steady_ns() - start;
-    /* The first inference belongs to loading: only with it do all threads exist and all shapes fit. */
+    /* The first inference is part of loading: only then do all threads exist and are all shapes checked. */
     if (!settle_input(shape, &input, why) || !fill_input(shape, 0, why) ||
         !timed_inference(&runner.first_run_ns, why))
         return false;
@@ -253,6 +254,6 @@ bool serve_load(const json_value *request, json_text *answer, failure *why)
     binding_note[0] = '\0';
     runner.loaded = load_model(request, &config, &shape, answer, why);
     if (!runner.loaded && known)
-        sched_setaffinity(0, sizeof before, &before); /* the next attempt starts as this one did */
+        sched_setaffinity(0, sizeof before, &before); /* restore the cores for the next attempt */
     return runner.loaded;
 }

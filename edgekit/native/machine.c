@@ -59,8 +59,8 @@ core_list machine_cores(void)
     return cores;
 }
 
-/* A host's process may be confined to some of its cores. On a device /sys counts: an emulated one shows
- * its own cores there, but the cores of its host as this process's. */
+/* A process on a host may be confined to some cores. On a device /sys counts: an emulated device shows its
+ * own cores there, but reports its host's cores for this process. */
 int core_limit(void)
 {
 #ifdef __aarch64__
@@ -78,12 +78,12 @@ bool core_max_khz(int core, int64_t *khz)
     return read_number(path, khz);
 }
 
-/* Cores from slow to fast, those of one speed in order of their number. */
+/* Sorts cores from slow to fast, and cores of one speed by number. */
 static int rank_by_speed(core_list *cores, int64_t speeds[MAX_CORES])
 {
     for (int i = 0; i < cores->count; i++) {
         int core = cores->cores[i], at = i;
-        int64_t speed = 0; /* unknown to the kernel: all alike, one cluster */
+        int64_t speed = 0; /* without frequencies all cores form one cluster */
         core_max_khz(core, &speed);
         for (; at > 0 && speeds[at - 1] > speed; at--) {
             speeds[at] = speeds[at - 1];
@@ -131,7 +131,7 @@ bool bind_to(const core_list *cores)
     }
     if (sched_setaffinity(0, sizeof wanted, &wanted) != 0)
         return false;
-    /* The kernel drops cores that are offline or outside the process's cpuset without a word. */
+    /* The kernel drops cores that are offline or outside the process's cpuset without an error. */
     if (sched_getaffinity(0, sizeof got, &got) != 0)
         return false;
     if (!CPU_EQUAL(&wanted, &got)) {
@@ -211,7 +211,7 @@ core_list listed(const cpu_set_t *set)
     return cores;
 }
 
-/* A `name: N kB` line of a file of /proc. */
+/* Reads a `name: N kB` line of a file of /proc, as bytes. */
 static bool read_kilobytes(const char *path, const char *name, int64_t *bytes)
 {
     char line[256];

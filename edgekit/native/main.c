@@ -1,4 +1,4 @@
-/* The native runner: JSON lines in, JSON lines out; edgekit/runners/protocol.py is its contract.
+/* The native runner: JSON lines in, JSON lines out; edgekit/runners/protocol.py defines them.
  *
  * Usage: edgekit-runner-ENGINE [--version] */
 #include "runner.h"
@@ -38,7 +38,7 @@ static bool write_all(const char *text, size_t length)
     return true;
 }
 
-/* Paddle Lite calls abort() on what it cannot do. The request is still answered; the process is lost. */
+/* Paddle Lite calls abort() on unsupported work. The request is still answered, then the process ends. */
 static void answer_abort(int signal)
 {
     (void)signal;
@@ -52,7 +52,7 @@ static void answer_abort(int signal)
     _exit(loading ? FAILED_MODEL_INVALID : FAILED_RUNTIME);
 }
 
-/* Reads a line without its end into `line`. Returns its length, -1 at end of file, -2 if it is too long. */
+/* Reads a line without its end into `line`. Returns the length, -1 at end of file, -2 for too long a line. */
 static long read_line(char *line)
 {
     long length = 0;
@@ -100,7 +100,7 @@ static bool understand(const json_document *document, failure *why)
     return serving != NULL || fail(why, FAILED_REQUEST, "unknown op %s", op);
 }
 
-/* Answers one line; returns the failure's code, 0 where the answer is ok. */
+/* Answers one line; returns the failure's code, or 0 where the answer is ok. */
 static failure_code answer_line(const char *line, long length)
 {
     failure why = {.code = FAILED_NOT};
@@ -150,7 +150,7 @@ static int print_version(void)
 
 int main(int argc, char **argv)
 {
-    /* Whatever an engine prints goes to stderr; stdout is kept for answers. */
+    /* Output of an engine goes to stderr; stdout is reserved for answers. */
     answers = dup(STDOUT_FILENO);
     if (answers < 0 || dup2(STDERR_FILENO, STDOUT_FILENO) < 0) {
         fprintf(stderr, "%s: stdout or stderr is closed\n", argv[0]);

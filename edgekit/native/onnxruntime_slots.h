@@ -3,7 +3,7 @@
  * No package registry carries the C header for every platform, and the API is a table of function
  * pointers that only ever grows at its end (onnxruntime_c_api.h: "the order is fixed"), so a function is
  * its index in `struct OrtApi`. tests/native checks each index against the real header and the installed
- * library. API version 7 is the first to have all of them. */
+ * library. API version 7 is the first with all of these functions. */
 #ifndef EDGEKIT_ONNXRUNTIME_SLOTS_H
 #define EDGEKIT_ONNXRUNTIME_SLOTS_H
 

@@ -1,11 +1,11 @@
-/* The request `reference`: a fixed workload, which tells the machine's drift from the model's. */
+/* The request `reference`: times a fixed workload, which separates the machine's drift from the model's. */
 #include "runner.h"
 #include "sha256.h"
 
 #include <stdlib.h>
 #include <string.h>
 
-/* What the host's worker does as well; it never changes, results compare it across edgekit's versions. */
+/* The host's worker does equal work. It never changes: results compare it across edgekit's versions. */
 enum { BYTES = 2 << 20, RUNS = 21 };
 
 static int by_size(const void *a, const void *b)

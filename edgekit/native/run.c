@@ -27,7 +27,7 @@ bool fill_input(const tensor_shape *shape, int64_t seed, failure *why)
     float *input = engine_input(shape, why);
     if (input == NULL)
         return false;
-    /* Knuth's MMIX generator; the upper 24 bits of a state are a float's. */
+    /* Knuth's MMIX generator; the upper 24 bits of a state become a float. */
     uint64_t state = (uint64_t)seed * 2 + 1;
     size_t count = shape_elements(shape);
     for (size_t i = 0; i < count; i++) {
@@ -46,7 +46,8 @@ bool timed_inference(int64_t *elapsed_ns, failure *why)
     return true;
 }
 
-/* Where threads run: the calling one at any time, the others ten times a second, never within a sample. */
+/* Records the cores that threads run on: the calling thread's at any time, the others' ten times a second,
+ * never within a sample. */
 static void note_cores(run_result *result)
 {
     int core = sched_getcpu();
@@ -62,7 +63,7 @@ static void note_cores(run_result *result)
 static bool warm_up(const run_request *request, run_result *result, failure *why)
 {
     int64_t start = steady_ns(), elapsed;
-    result->warmup_runs = runner.first_run_ns >= 0; /* the one of loading */
+    result->warmup_runs = runner.first_run_ns >= 0; /* the inference of loading counts */
     while (result->warmup_runs < request->warmup || steady_ns() - start < request->warmup_ns) {
         if (!timed_inference(&elapsed, why))
             return false;
@@ -80,7 +81,7 @@ static bool reserve_sample(run_result *result, failure *why)
     int64_t *samples = realloc(result->samples_ns, capacity * sizeof *samples);
     if (samples == NULL)
         return fail(why, FAILED_MEMORY, "no memory for %zu samples", capacity);
-    memset(samples + result->count, 0, (capacity - result->count) * sizeof *samples); /* touch its pages now */
+    memset(samples + result->count, 0, (capacity - result->count) * sizeof *samples); /* map the pages now */
     result->samples_ns = samples;
     result->capacity = capacity;
     return true;

@@ -1,4 +1,4 @@
-/* The runner between protocol and engine: it loads one model, times it, runs files through it. */
+/* The runner between protocol and engine: loads one model, times it, runs files through it. */
 #ifndef EDGEKIT_RUNNER_H
 #define EDGEKIT_RUNNER_H
 
@@ -8,7 +8,7 @@
 
 enum { PROTOCOL_VERSION = 2, MARK_SYSCALL = 0xE5E5 };
 
-/* Each serves one request: it appends the answer's members after `op`, or notes why not. */
+/* Each serves one request: it appends the answer's members after `op`, or stores the failure in `why`. */
 bool serve_check(const json_value *request, json_text *answer, failure *why);
 bool serve_load(const json_value *request, json_text *answer, failure *why);
 bool serve_run(const json_value *request, json_text *answer, failure *why);
@@ -16,27 +16,27 @@ bool serve_infer(const json_value *request, json_text *answer, failure *why);
 bool serve_environment(json_text *answer);
 bool serve_reference(json_text *answer, failure *why);
 
-/* What load leaves for the others. */
+/* State that `load` sets for the other requests. */
 typedef struct {
     bool loaded;
-    tensor_shape input_shape; /* as loaded */
-    tensor_shape accepted;    /* what an input must match; -1 where any size will do */
-    int64_t first_run_ns;     /* -1 once it has been told */
+    tensor_shape input_shape; /* shape of the `load` request */
+    tensor_shape accepted;    /* shape that inputs must match; -1 for any size */
+    int64_t first_run_ns;     /* -1 once it has been reported */
 } runner_state;
 extern runner_state runner;
 
-/* Members of a request, refused as malformed where they are of another type or outside their range; one
- * that is missing leaves an integer at its default, which the caller sets before, and refuses the others. */
+/* Read a member of a request; refuse a wrong type or a value out of range as malformed. A missing integer
+ * leaves *result, which the caller has set to the default; a missing string or shape is refused. */
 bool take_integer(const json_value *request, const char *name, int64_t low, int64_t high, int64_t *result,
                   failure *why);
 bool take_string(const json_value *request, const char *name, const char **result, failure *why);
 bool take_shape(const json_value *request, const char *name, tensor_shape *shape, failure *why);
 
-/* Refuses a shape that the model does not take or that memory cannot hold. */
+/* Refuses a shape that the model does not accept or that does not fit into memory. */
 bool check_shape(const tensor_shape *shape, failure *why);
-/* The input of this shape, filled with numbers in [-1, 1) that follow from the seed. */
+/* Fills the input of this shape with pseudo-random numbers in [-1, 1) from the seed. */
 bool fill_input(const tensor_shape *shape, int64_t seed, failure *why);
-/* One inference on the steady clock. */
+/* Times one inference on the steady clock. */
 bool timed_inference(int64_t *elapsed_ns, failure *why);
 
 void append_shape(json_text *out, const tensor_shape *shape);

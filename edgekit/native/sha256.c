@@ -108,7 +108,7 @@ static bool has_instructions(void)
 #define WITH_SHA2 __attribute__((target("+crypto")))
 #endif
 
-/* Arm ARM, "SHA256 hash update"; little-endian as all that edgekit builds for. */
+/* Arm ARM, "SHA256 hash update"; little-endian, as are all targets of edgekit. */
 WITH_SHA2 static void compress_fast(uint32_t state[8], const unsigned char *bytes, size_t blocks)
 {
     uint32x4_t abcd = vld1q_u32(state), efgh = vld1q_u32(state + 4), w[4];
@@ -148,7 +148,7 @@ static bool has_instructions(void)
 static const uint32_t START[8] = {0x6a09e667, 0xbb67ae85, 0x3c6ef372, 0xa54ff53a,
                                   0x510e527f, 0x9b05688c, 0x1f83d9ab, 0x5be0cd19};
 
-/* The last bytes of a message of `total`, its padding, and the digest. */
+/* Hashes the last bytes of a message of `total` bytes and its padding; writes the digest. */
 static void finish(compress_function *compress, uint32_t state[8], const unsigned char *bytes, size_t size,
                    uint64_t total, char hex[SHA256_HEX_SIZE])
 {

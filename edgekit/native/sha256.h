@@ -7,10 +7,10 @@
 
 enum { SHA256_HEX_SIZE = 65 };
 
-/* The hex digest of what is left to read of a file, by the core's own instructions where it has them; false
- * where reading failed. */
+/* Writes the hex digest of the rest of a file, by the core's SHA instructions where it has them; returns
+ * false where reading failed. */
 bool sha256_file(FILE *file, char hex[SHA256_HEX_SIZE]);
-/* The hex digest of bytes in memory, computed alike on every core. */
+/* Writes the hex digest of bytes in memory, by portable code on every core. */
 void sha256_portable(const unsigned char *bytes, size_t size, char hex[SHA256_HEX_SIZE]);
 
 #endif

@@ -19,7 +19,7 @@
 namespace edgekit {
 namespace {
 
-constexpr int64_t MAX_PIXELS = int64_t{1} << 28; // as edgekit/vision/decode.py
+constexpr int64_t MAX_PIXELS = int64_t{1} << 28; // equal to edgekit/vision/decode.py
 
 // A TIFF header's two byte orders.
 struct Tiff {

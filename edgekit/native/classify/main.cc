@@ -1,9 +1,9 @@
-// Classifies pictures with an exported model, without Python: the example of a deployment in C++.
+// Classifies pictures with an exported model, without Python; an example of a deployment in C++.
 //
 //   edgekit-classify MODEL_DIR IMAGE... [--top-k K] [--threads N]
 //
-// One JSON line a picture on stdout, as `edgekit predict --jsonl`; what fails is said on stderr.
-// Exit code: 0, 2 for a wrong call, 3 where a picture failed, 4 where the model or the engine did.
+// Writes one JSON line a picture to stdout, like `edgekit predict --jsonl`, and errors to stderr.
+// Exit code: 0, 2 for a wrong call, 3 where a picture failed, 4 where the model or the engine failed.
 #include "model.h"
 
 #include "../engine.h"

@@ -12,7 +12,7 @@ namespace {
 
 using Document = std::unique_ptr<json_document, void (*)(json_document *)>;
 
-// Members of one JSON object; what is missing or of another type is an error that names it.
+// Members of one JSON object; a missing member or a wrong type is an error that names the member.
 class Members {
 public:
     Members(const json_value *object, std::string name) : object_(object), name_(std::move(name))

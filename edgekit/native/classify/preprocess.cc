@@ -1,4 +1,4 @@
-// PaddleClas's evaluation transform, as edgekit/vision/preprocess.py has it: resize, centre crop, normalise.
+// PaddleClas's evaluation transform, equal to edgekit/vision/preprocess.py: resize, centre crop, normalise.
 #include "model.h"
 
 #include <algorithm>
@@ -14,7 +14,7 @@ Picture resize(const Picture &picture, const Preprocess &parameters)
     if (parameters.resize_short == 0)
         return resize_linear(picture, parameters.crop_size, parameters.crop_size);
     double ratio = static_cast<double>(parameters.resize_short) / std::min(picture.width, picture.height);
-    // nearbyint rounds halves to even, as Python's round does.
+    // nearbyint rounds halves to even, like Python's round.
     double width = std::nearbyint(picture.width * ratio), height = std::nearbyint(picture.height * ratio);
     if (width * height > MAX_RESIZED_PIXELS)
         throw Error("preprocessing: the picture's sides are too unequal");

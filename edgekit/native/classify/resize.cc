@@ -1,5 +1,5 @@
 // cv::resize for 8-bit pixels and INTER_LINEAR in OpenCV's own fixed-point arithmetic (modules/imgproc/src/
-// resize.cpp: 11-bit coefficients, VResizeLinear). Exactly half the size is INTER_AREA there, and here.
+// resize.cpp: 11-bit coefficients, VResizeLinear). For exactly half the size both use INTER_AREA.
 #include "picture.h"
 
 #include <algorithm>
@@ -10,7 +10,7 @@ namespace {
 
 constexpr int SCALE = 1 << 11;
 
-// For each place of one axis of the result: its first source place, and the weights of it and the next.
+// For each index of one axis of the result: the first source index, and the weights of this and the next one.
 struct Axis {
     struct Tap {
         int first;
@@ -72,7 +72,7 @@ Picture resize_linear(const Picture &source, int width, int height)
     Axis columns(source.width, width, true), rows(source.height, height, false);
     Picture result(width, height);
     size_t stride = static_cast<size_t>(width) * 3;
-    // Two neighbouring rows of the source, each blended once as the result goes down.
+    // Two neighbouring source rows, each blended horizontally once while the result is computed downwards.
     std::vector<int> blended[2] = {std::vector<int>(stride), std::vector<int>(stride)};
     int held[2] = {-1, -1};
     auto row_at = [&](int y) -> const std::vector<int> & {
