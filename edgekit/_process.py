@@ -45,7 +45,7 @@ class Completed:
         return self.exit_code == 0
 
     def tail(self, lines: int = 8) -> str:
-        """The last non-empty lines of stderr, or of stdout where stderr is empty, for error messages."""
+        """Return the last lines of stderr, or of stdout where stderr is empty, for error messages."""
         text = self.stderr.strip() or self.stdout.strip()
         return "\n".join(text.splitlines()[-lines:])
 

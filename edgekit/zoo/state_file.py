@@ -72,7 +72,7 @@ def _from_buffer(data: bytes, dtype: _DType, shape: Sequence[int], order: Litera
 
 
 def _encode(text: str, encoding: str) -> bytes:
-    """Pickle protocol 2 writes bytes as text of this one encoding."""
+    """Encode text as latin1, the only encoding in which pickle protocol 2 writes bytes."""
     if encoding != "latin1":
         raise pickle.UnpicklingError(f"it refers to the encoding {encoding!r}")
     return text.encode(encoding)

@@ -8,7 +8,7 @@ import java.util.List;
 import java.util.Set;
 import org.edgekit.demo.engine.PowerMode;
 
-/** What a sweep measures. Times are at least or at most, as in the host's `bench`. */
+/** Settings of a sweep. Times are lower or upper limits, like those of the host's `bench`. */
 public final class BenchPlan {
     /** Sent by the host to start a sweep; the extras are the constants below. */
     public static final String ACTION = "org.edgekit.demo.BENCH";
@@ -32,20 +32,20 @@ public final class BenchPlan {
 
     public final String runId;
 
-    /** What the host calls this device; `app` where the sweep was started on the screen. */
+    /** The host's name of this device; `app` where the sweep was started on the screen. */
     public final String serial;
 
     public final String edgekitVersion;
 
-    /** Names of bundled models; empty: all. */
+    /** Names of bundled models; empty for all. */
     public final Set<String> models;
 
-    /** Names of engines; empty: all of this flavour. */
+    /** Names of engines; empty for all of this flavour. */
     public final Set<String> engines;
 
     public final List<Integer> threads;
 
-    /** Null: each engine's default. */
+    /** Power mode; null for each engine's default. */
     public final PowerMode powerMode;
 
     public final int warmup;

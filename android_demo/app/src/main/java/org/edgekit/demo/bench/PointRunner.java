@@ -14,7 +14,7 @@ import org.json.JSONArray;
 import org.json.JSONException;
 import org.json.JSONObject;
 
-/** Measures one point of a sweep and writes it as the host's record `Point`. */
+/** Measures one point of a sweep and writes it in the form of the host's record `Point`. */
 final class PointRunner {
     private static final int RUNNER_EXIT_CODE = 8;
     private static final int USAGE_EXIT_CODE = 2;
@@ -93,7 +93,7 @@ final class PointRunner {
                 .put("max_relative_error", test.relativeError)
                 .put("top1_agreement", test.top1Agreement)
                 .put("outputs_differ", test.outputsDiffer)
-                .put("passed", true); // SelfTest.run throws where it did not
+                .put("passed", true); // SelfTest.run throws where a test fails
     }
 
     private static long firstRun(Classifier classifier) throws EngineException {

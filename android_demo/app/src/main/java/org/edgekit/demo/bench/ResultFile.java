@@ -14,7 +14,7 @@ import org.json.JSONArray;
 import org.json.JSONException;
 import org.json.JSONObject;
 
-/** The result file of a sweep, the host's record `Result`, saved whole after every point. */
+/** The result file of a sweep, the host's record `Result`, saved completely after every point. */
 final class ResultFile {
     static final int SCHEMA_VERSION = 1;
     static final String DIRECTORY = "results";

@@ -18,9 +18,9 @@ import org.edgekit.demo.model.ModelStore;
 import org.json.JSONException;
 import org.json.JSONObject;
 
-/** Runs a plan point by point. Blocks: not for the main thread. */
+/** Runs a plan point by point. Blocks, so do not call it on the main thread. */
 public final class Sweep {
-    /** Told after every point, on the sweep's thread. */
+    /** Called after every point, on the sweep's thread. */
     public interface Listener {
         void onPoint(PointLine line);
     }
@@ -33,10 +33,10 @@ public final class Sweep {
         public final int threads;
         public final String status;
 
-        /** Null where there are no samples. */
+        /** Figures of the samples; null without samples. */
         public final LatencySummary latency;
 
-        /** Why it failed or was skipped, or null. */
+        /** Reason why the point failed or was skipped; null where it did not. */
         public final String error;
 
         PointLine(Configuration configuration, JSONObject point, LatencySummary latency) {
@@ -62,7 +62,7 @@ public final class Sweep {
         this.store = store;
     }
 
-    /** Ends the sweep after the inference that is running. */
+    /** Ends the sweep after the running inference. */
     public void cancel() {
         cancelled.set(true);
     }

@@ -17,7 +17,7 @@ import org.json.JSONArray;
 import org.json.JSONException;
 import org.json.JSONObject;
 
-/** The device and its circumstances, in the records of the host's result file; unreadable is null. */
+/** The device and its circumstances, in the records of the host's result file; unreadable values are null. */
 public final class SystemReader {
     private static final String CPU = "/sys/devices/system/cpu/cpu";
 
@@ -27,7 +27,7 @@ public final class SystemReader {
         this.context = context.getApplicationContext();
     }
 
-    /** The record `DeviceInfo`. */
+    /** Returns the record `DeviceInfo`. */
     public JSONObject device(String serial) throws JSONException {
         ActivityManager.MemoryInfo memory = memory();
         return new JSONObject()
@@ -46,7 +46,7 @@ public final class SystemReader {
                 .put("free_bytes", context.getFilesDir().getUsableSpace());
     }
 
-    /** The record `Environment` at this moment. */
+    /** Returns the record `Environment` of this moment. */
     public JSONObject environment() throws JSONException {
         JSONArray unreadable = new JSONArray();
         JSONObject environment =
@@ -69,7 +69,7 @@ public final class SystemReader {
                 .put("unreadable", unreadable);
     }
 
-    /** Peak resident memory of this process, or null. */
+    /** Peak resident memory of this process, bytes; null where unknown. */
     public static Long peakMemoryBytes() {
         try (BufferedReader reader = new BufferedReader(new FileReader("/proc/self/status"))) {
             String line;
@@ -144,7 +144,7 @@ public final class SystemReader {
         for (int core = 0; new File(CPU + core).isDirectory(); core++) {
             Long frequency = maxFrequency(core);
             if (frequency == null) {
-                return new JSONArray(); // clusters that cannot be told apart are not made up
+                return new JSONArray(); // without frequencies the clusters are unknown
             }
             if (!byFrequency.containsKey(frequency)) {
                 byFrequency.put(frequency, new JSONArray());

@@ -4,7 +4,7 @@ package org.edgekit.demo.engine;
 public final class EngineException extends Exception {
     private static final long serialVersionUID = 1L;
 
-    /** Whether the combination is one that the engine cannot do at all, as against a failure. */
+    /** True where the engine does not support the combination, false for a failure. */
     public final boolean unsupported;
 
     private EngineException(String message, boolean unsupported, Throwable cause) {

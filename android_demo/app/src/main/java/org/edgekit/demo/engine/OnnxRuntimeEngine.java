@@ -15,7 +15,7 @@ import java.util.Collections;
 import java.util.List;
 import java.util.Map;
 
-/** ONNX Runtime on the CPU. It binds no threads, so it knows one power mode. */
+/** ONNX Runtime on the CPU. It binds no threads, so it has one power mode. */
 public final class OnnxRuntimeEngine implements Engine {
     @Override
     public String name() {

@@ -1,6 +1,6 @@
 package org.edgekit.demo.engine;
 
-/** Where threads are bound, by Paddle Lite's names. */
+/** Paddle Lite's modes of binding threads to cores. */
 public enum PowerMode {
     HIGH,
     LOW,

@@ -5,13 +5,13 @@ public interface Session extends AutoCloseable {
     /** Copies float32 values in the request's input shape, flat. */
     void setInput(float[] values) throws EngineException;
 
-    /** One inference: what is timed. */
+    /** Runs one inference; timings cover this call. */
     void run() throws EngineException;
 
-    /** The last inference's output, flat. */
+    /** Returns the last inference's output, flat. */
     float[] output() throws EngineException;
 
-    /** Threads that the engine works with, or null where it does not say. */
+    /** Number of threads that the engine uses; null where it does not report it. */
     Integer effectiveThreads();
 
     @Override

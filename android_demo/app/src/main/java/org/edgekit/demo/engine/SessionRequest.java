@@ -1,6 +1,6 @@
 package org.edgekit.demo.engine;
 
-/** How a model is to be loaded. */
+/** Settings for loading a model. */
 public final class SessionRequest {
     public final String inputName;
     public final String outputName;

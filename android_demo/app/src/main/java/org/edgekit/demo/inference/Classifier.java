@@ -17,7 +17,7 @@ import org.edgekit.demo.vision.PictureException;
 import org.edgekit.demo.vision.PictureReader;
 import org.edgekit.demo.vision.Preprocessor;
 
-/** A loaded model that answers pictures. Used by one thread at a time, never by the main thread. */
+/** A loaded model that classifies pictures. Used by one thread at a time, never by the main thread. */
 public final class Classifier implements AutoCloseable {
     public final Configuration configuration;
     public final long loadNs;
@@ -81,7 +81,7 @@ public final class Classifier implements AutoCloseable {
         return preprocessor.apply(PictureReader.toRgb(picture));
     }
 
-    /** One inference; the network's own output, one value a class. */
+    /** Runs one inference; returns the network's own output, one value a class. */
     public double[] infer(float[] input) throws EngineException {
         session.setInput(input);
         session.run();
@@ -93,7 +93,7 @@ public final class Classifier implements AutoCloseable {
         session.setInput(input);
     }
 
-    /** One inference on the input that was set; its wall time on a clock that never steps. */
+    /** Runs one inference on the input that was set; returns its wall time on a steady clock. */
     public long timedRun() throws EngineException {
         long started = System.nanoTime();
         session.run();
@@ -104,7 +104,7 @@ public final class Classifier implements AutoCloseable {
         return session.effectiveThreads();
     }
 
-    /** The best classes of the last inference as probabilities. */
+    /** Returns the best classes of the last inference as probabilities. */
     public List<Prediction> topK(int count) throws EngineException {
         float[] output = session.output();
         double[] scores =

@@ -5,7 +5,7 @@ import org.edgekit.demo.engine.PowerMode;
 import org.edgekit.demo.model.ArtifactSpec;
 import org.edgekit.demo.model.LoadedModel;
 
-/** Which artifact of which model runs on which engine, and how. */
+/** An artifact of a model, the engine that runs it, and the settings. */
 public final class Configuration {
     public final LoadedModel model;
     public final ArtifactSpec artifact;
@@ -26,7 +26,7 @@ public final class Configuration {
         this.powerMode = powerMode;
     }
 
-    /** Equal for configurations that one loaded session serves. */
+    /** A key that is equal for configurations that share one loaded session. */
     public String key() {
         return model.directory + "|" + artifact.kind + "|" + engine.name() + "|" + threads + "|"
                 + powerMode;

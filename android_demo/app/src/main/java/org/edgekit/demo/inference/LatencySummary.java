@@ -2,7 +2,7 @@ package org.edgekit.demo.inference;
 
 import java.util.Arrays;
 
-/** Median and spread of inference times; the same definitions as the host's. */
+/** Median and spread of inference times; defined like the host's. */
 public final class LatencySummary {
     public final int count;
     public final double medianNs;

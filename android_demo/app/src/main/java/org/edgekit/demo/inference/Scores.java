@@ -3,7 +3,7 @@ package org.edgekit.demo.inference;
 import java.util.ArrayList;
 import java.util.List;
 
-/** What is made of a network's output. */
+/** Arithmetic on a network's output. */
 final class Scores {
     private Scores() {}
 

@@ -10,7 +10,7 @@ import org.edgekit.demo.model.SampleSpec;
 import org.edgekit.demo.vision.PictureException;
 import org.edgekit.demo.vision.PictureReader;
 
-/** Runs the bundled samples and compares with what the host computed when it bundled the model. */
+/** Runs the bundled samples and compares the results with the host's results from bundling. */
 public final class SelfTest {
     /** Largest difference of a preprocessed value from the host's. */
     public static final double MAX_INPUT_ERROR = 1e-5;
@@ -22,7 +22,7 @@ public final class SelfTest {
     /** Share of the samples whose best class is the expected one, 0 to 1. */
     public final double top1Agreement;
 
-    /** Whether the answers to different samples differ; true where there is one sample. */
+    /** True where the answers to different samples differ, or where there is one sample. */
     public final boolean outputsDiffer;
 
     private SelfTest(

@@ -5,7 +5,7 @@ public final class ArtifactSpec {
     public static final String ONNX = "onnx";
     public static final String NB = "nb";
 
-    /** The manifest's name of it, e.g. {@code onnx} or {@code nb-arm-int8}. */
+    /** The artifact's name in the manifest, e.g. {@code onnx} or {@code nb-arm-int8}. */
     public final String kind;
 
     /** {@link #ONNX} or {@link #NB}. */
@@ -20,7 +20,7 @@ public final class ArtifactSpec {
     public final String inputName;
     public final String outputName;
 
-    /** Allowed error of the self-test over the range of the expected scores; null: Top-1 alone counts. */
+    /** Allowed error of the self-test over the range of the expected scores; null to compare Top-1 alone. */
     public final Double maxRelativeError;
 
     ArtifactSpec(Fields fields) throws ModelException {
@@ -37,7 +37,7 @@ public final class ArtifactSpec {
         maxRelativeError = fields.numberOrNull("max_relative_error");
     }
 
-    /** A file name that stays in the model's own directory. */
+    /** Returns a file name after checking that it stays in the model's own directory. */
     static String plainName(Fields fields, String name) throws ModelException {
         String value = fields.text(name);
         if (value.isEmpty() || value.contains("/") || value.contains("\\") || value.startsWith(".")) {

@@ -7,7 +7,7 @@ import org.json.JSONArray;
 import org.json.JSONException;
 import org.json.JSONObject;
 
-/** Strict reading of one JSON object: what is missing or of another kind is named, never defaulted. */
+/** Strict reading of one JSON object: a missing field or a wrong type is an error that names the field. */
 final class Fields {
     private static final int MAX_SHOWN = 60;
 
@@ -49,7 +49,7 @@ final class Fields {
         return object.isNull(name) ? null : Integer.valueOf(integer(name));
     }
 
-    /** Whether there is a list of this name with something in it. */
+    /** Returns true where a non-empty list has this name. */
     boolean hasEntries(String name) {
         JSONArray list = object.optJSONArray(name);
         return list != null && list.length() > 0;

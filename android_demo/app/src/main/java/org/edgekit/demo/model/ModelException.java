@@ -1,6 +1,6 @@
 package org.edgekit.demo.model;
 
-/** A bundled model that does not fit: what is wrong, in words for the screen. */
+/** A bundled model cannot be used; the message is for the screen. */
 public final class ModelException extends Exception {
     private static final long serialVersionUID = 1L;
 

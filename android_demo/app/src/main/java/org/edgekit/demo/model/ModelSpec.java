@@ -5,7 +5,7 @@ import java.util.Arrays;
 import java.util.Collections;
 import java.util.List;
 
-/** Everything that the app knows of one model: {@code model.json} of its directory in the assets. */
+/** Description of one model: {@code model.json} of the model's directory in the assets. */
 public final class ModelSpec {
     public static final int SCHEMA_VERSION = 1;
     public static final String FILE_NAME = "model.json";
@@ -17,7 +17,7 @@ public final class ModelSpec {
     public final String labelsFile;
     public final String labelsSha256;
 
-    /** Whether the network's last operator is softmax; if not, the app applies it once. */
+    /** True where the network's last operator is softmax; otherwise the app applies softmax once. */
     public final boolean endsInSoftmax;
 
     /** {@code [1, 3, height, width]}. */

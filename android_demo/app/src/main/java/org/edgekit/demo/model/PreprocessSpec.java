@@ -1,6 +1,6 @@
 package org.edgekit.demo.model;
 
-/** From a picture to float32[1,3,size,size]: the same record as the host's manifest has. */
+/** Preprocessing of a picture to float32[1,3,size,size], equal to the record in the host's manifest. */
 public final class PreprocessSpec {
     /** Length of the short side after the resize; null resizes both sides to {@link #cropSize}. */
     public final Integer resizeShort;

@@ -1,15 +1,15 @@
 package org.edgekit.demo.model;
 
-/** A picture that travels with the model, and what the model answers to it. */
+/** A picture bundled with the model, and the model's answer. */
 public final class SampleSpec {
     public final String file;
     public final String sha256;
     public final String title;
 
-    /** One score a class, as the reference artifact gave them on the host. */
+    /** One score a class, computed by the reference artifact on the host. */
     public final double[] expectedScores;
 
-    /** Places in the input tensor and the values that the host's preprocessing put there. */
+    /** Indices in the input tensor, and the values of the host's preprocessing at these. */
     public final int[] probeIndices;
 
     public final double[] probeValues;

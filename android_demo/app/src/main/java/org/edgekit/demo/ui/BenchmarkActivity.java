@@ -13,7 +13,7 @@ import org.edgekit.demo.R;
 import org.edgekit.demo.bench.BenchPlan;
 import org.edgekit.demo.bench.Sweep;
 
-/** Runs a sweep, started here or by an intent of the host, and shows it as it grows. */
+/** Runs a sweep, started here or by an intent of the host, and shows its points as they finish. */
 public final class BenchmarkActivity extends Activity {
     private SweepJob job;
 

@@ -7,7 +7,7 @@ import org.edgekit.demo.engine.EngineCatalogue;
 import org.edgekit.demo.model.ArtifactSpec;
 import org.edgekit.demo.model.LoadedModel;
 
-/** What can be chosen for a model on this device. */
+/** The choices for a model on this device. */
 final class Choices {
     /** An artifact with the engine that runs it. */
     static final class Option {

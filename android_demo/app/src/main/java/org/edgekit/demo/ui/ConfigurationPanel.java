@@ -51,7 +51,7 @@ final class ConfigurationPanel {
         state.putInt(KEY_POWER, powerModes.getSelectedItemPosition());
     }
 
-    /** Fills the choices; nothing is reported as changed by this. */
+    /** Fills the choices without reporting a change. */
     void setModels(List<LoadedModel> found) {
         catalogue = found;
         List<String> names = new ArrayList<>();

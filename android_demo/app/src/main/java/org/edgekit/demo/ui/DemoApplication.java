@@ -2,7 +2,7 @@ package org.edgekit.demo.ui;
 
 import android.app.Application;
 
-/** Holds what outlives an activity: the loaded model and a running sweep. */
+/** Holds the loaded model and a running sweep, which outlive an activity. */
 public final class DemoApplication extends Application {
     private Workbench workbench;
     private SweepJob sweepJob;

@@ -15,7 +15,7 @@ import org.edgekit.demo.model.ArtifactSpec;
 import org.edgekit.demo.model.LoadedModel;
 import org.edgekit.demo.model.ModelSpec;
 
-/** What is in this app and what it runs on: models with hashes, engines, versions, the device. */
+/** Shows the models of this app with hashes, the engines, versions and the device. */
 public final class InfoActivity extends Activity {
     @Override
     protected void onCreate(Bundle state) {

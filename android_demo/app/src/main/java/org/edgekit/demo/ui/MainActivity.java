@@ -19,7 +19,7 @@ import org.edgekit.demo.R;
 import org.edgekit.demo.inference.Configuration;
 import org.edgekit.demo.model.LoadedModel;
 
-/** A picture and what the chosen model says to it; or what is wrong with the model. */
+/** Shows a picture and the chosen model's answer, or the error of the model. */
 public final class MainActivity extends Activity {
     private static final float LARGE_FONT_SCALE = 1.5f;
     private static final int REQUEST_GALLERY = 1;
@@ -247,7 +247,7 @@ public final class MainActivity extends Activity {
         }
     }
 
-    /** An answer that counts only while its question is the last one asked. */
+    /** An answer that is dropped once another question has been asked. */
     private abstract class Current<T> implements Workbench.Answer<T> {
         private final int asked;
 

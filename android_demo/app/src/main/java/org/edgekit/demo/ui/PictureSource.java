@@ -10,7 +10,7 @@ import org.edgekit.demo.model.ModelStore;
 import org.edgekit.demo.vision.PictureException;
 import org.edgekit.demo.vision.PictureReader;
 
-/** Where the shown picture comes from; small enough to be kept while the screen turns. */
+/** Source of the shown picture; small enough to be kept while the screen turns. */
 final class PictureSource {
     private static final String KEY_URI = "picture_uri";
     private static final String KEY_SAMPLE = "picture_sample";
@@ -48,12 +48,12 @@ final class PictureSource {
         return uri == null;
     }
 
-    /** The bundled sample's place among the model's samples. */
+    /** The bundled sample's index among the model's samples. */
     int sampleIndex(LoadedModel model) {
         return sample % model.spec.samples.size();
     }
 
-    /** Reads and decodes; not for the main thread. */
+    /** Reads and decodes the picture; do not call it on the main thread. */
     Bitmap decode(LoadedModel model, ModelStore store, ContentResolver resolver)
             throws PictureException, ModelException {
         if (uri != null) {

@@ -12,9 +12,9 @@ import java.util.List;
 import org.edgekit.demo.bench.BenchPlan;
 import org.edgekit.demo.bench.Sweep;
 
-/** The one sweep that can run; it goes on while its screen turns or is away. Main thread only. */
+/** The one sweep that can run; it continues while its screen turns or is away. Main thread only. */
 public final class SweepJob {
-    /** Told on the main thread that something changed. */
+    /** Called on the main thread after a change. */
     public interface Listener {
         void onChange();
     }
@@ -45,7 +45,7 @@ public final class SweepJob {
         return result;
     }
 
-    /** Why the sweep ended without a result, or null. */
+    /** Reason why the sweep ended without a result, or null. */
     public String failure() {
         return failure;
     }
@@ -54,7 +54,7 @@ public final class SweepJob {
         listener = newListener;
     }
 
-    /** Starts a sweep; a second one while one runs is refused by returning false. */
+    /** Starts a sweep; returns false while another one runs. */
     public boolean start(BenchPlan plan) {
         if (isRunning()) {
             return false;
@@ -87,14 +87,14 @@ public final class SweepJob {
         return true;
     }
 
-    /** Ends the sweep early; what was measured stays in its file. */
+    /** Ends the sweep early; its file keeps the measured points. */
     public void cancel() {
         if (sweep != null) {
             sweep.cancel();
         }
     }
 
-    /** Ends with a failure, told on the screen and to the host that waits. */
+    /** Ends with a failure; reports it on the screen and to the waiting host. */
     void fail(String runId, String message) {
         failure = message;
         sweep = null;
@@ -102,7 +102,7 @@ public final class SweepJob {
         notifyListener();
     }
 
-    /** Tells the host that waits for a run that it will not come; a sweep that runs goes on. */
+    /** Tells the waiting host that its run will not start; a running sweep continues. */
     void refuse(String runId, String message) {
         File directory = context.getExternalFilesDir("results");
         if (directory != null && runId.matches("[A-Za-z0-9_-]{1,64}")) {

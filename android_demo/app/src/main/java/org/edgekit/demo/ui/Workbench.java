@@ -33,14 +33,14 @@ public final class Workbench {
     private static final long TIMED_LIMIT_NS = 2_000_000_000L;
     private static final int TOP = 5;
 
-    /** Gets a task's result or what is to be said about its failure, on the main thread. */
+    /** Receives a task's result or the message of its failure, on the main thread. */
     public interface Answer<T> {
         void onResult(T result);
 
         void onFailure(String message);
     }
 
-    /** What one picture gave. */
+    /** The answer for one picture. */
     public static final class Outcome {
         public final List<Prediction> predictions;
         public final LatencySummary latency;
@@ -53,7 +53,7 @@ public final class Workbench {
         }
     }
 
-    /** The bundled models: those that fit, and what is wrong with the others. */
+    /** The usable bundled models, and the errors of the others. */
     public static final class Catalogue {
         public final List<LoadedModel> models = new ArrayList<>();
         public final Map<String, String> broken = new LinkedHashMap<>();
@@ -93,7 +93,7 @@ public final class Workbench {
                 answer);
     }
 
-    /** Loads and self-tests a model where it is not the loaded one yet. */
+    /** Loads and self-tests a model unless it is loaded already. */
     public void prepare(Configuration configuration, Answer<SelfTest> answer) {
         submit(
                 () -> {
@@ -115,7 +115,7 @@ public final class Workbench {
                 answer);
     }
 
-    /** Runs something else on the worker's thread, such as decoding a picture. */
+    /** Runs another task on the worker's thread, e.g. decoding a picture. */
     public <T> void submit(Callable<T> task, Answer<T> answer) {
         worker.execute(
                 () -> {

@@ -3,7 +3,7 @@ package org.edgekit.demo.vision;
 /**
  * OpenCV's {@code cv::resize} for 8-bit pictures in its own fixed-point arithmetic
  * (modules/imgproc/src/resize.cpp: coefficients of 11 bits, the vertical pass of VResizeLinear and
- * VResizeCubic). Exactly half the size by INTER_LINEAR is INTER_AREA there, and here.
+ * VResizeCubic). For exactly half the size by INTER_LINEAR both use INTER_AREA.
  */
 public final class OpenCvResize implements Resize {
     private static final int COEFFICIENT_BITS = 11;
@@ -116,7 +116,7 @@ public final class OpenCvResize implements Resize {
         return Math.max(0, Math.min(index, length - 1));
     }
 
-    /** For each place of one axis of the result: its first source place and the weights from there. */
+    /** For each index of one axis of the result: the first source index, and the weights from it on. */
     private static final class Axis {
         final int[] first;
         final int[][] weights;

@@ -18,7 +18,7 @@ public final class PictureReader {
 
     private PictureReader() {}
 
-    /** Reads and decodes what a gallery or camera app handed over. */
+    /** Reads and decodes a picture from a gallery or camera app. */
     public static Bitmap read(ContentResolver resolver, Uri uri) throws PictureException {
         try (InputStream in = resolver.openInputStream(uri)) {
             if (in == null) {

@@ -112,7 +112,7 @@ public final class PillowResize implements Resize {
         return (byte) (shifted < 0 ? 0 : Math.min(shifted, 255));
     }
 
-    /** Which source pixels each target pixel takes, and with what weights. */
+    /** The source pixels of each target pixel, and their weights. */
     private static final class Coefficients {
         final int[] first;
         final int[][] weights;

@@ -22,7 +22,7 @@ public final class Preprocessor {
         }
     }
 
-    /** From a picture to float32[1,3,crop,crop] NCHW, flat. */
+    /** Returns float32[1,3,crop,crop] NCHW, flat, from a picture. */
     public float[] apply(RgbImage picture) throws PictureException {
         int crop = spec.cropSize;
         RgbImage resized = resizeToFit(picture);
