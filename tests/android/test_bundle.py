@@ -146,4 +146,4 @@ def test_command_line(run_cli: RunCli, doc_ori: Path, tmp_path: Path) -> None:
     assert run_cli(["bundle"], cwd=tmp_path).exit_code == 2
     absent = run_cli(["bundle", "PPLCNet_x1_0_absent"], cwd=tmp_path)
     assert (absent.exit_code, absent.stdout) == (3, "")
-    assert "edgekit export" in absent.stderr
+    assert "edgekit import PATH --name PPLCNet_x1_0_absent" in absent.stderr

@@ -195,7 +195,7 @@ def test_nothing_but_skipped_points_is_an_error(run_cli: RunCli, x0_25: Path, tm
         (["--device", "emulator-1"], 2, "--host excludes"),
         (["--precision", "fp64"], 2, "fp32, fp16, bf16, int8"),
         (["-o", "/proc/no/out.json"], 3, "/proc/no/out.json"),
-        (["PPLCNet_x9"], 3, "edgekit export PPLCNet_x9"),
+        (["PPLCNet_x9"], 3, "edgekit import PATH --name PPLCNet_x9"),
     ],
 )
 def test_bad_requests_end_before_anything_is_measured(

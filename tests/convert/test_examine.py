@@ -64,7 +64,7 @@ def test_probabilities_are_known_by_operators_and_numbers(tmp_path: Path, name: 
     scorer(tmp_path / "net.onnx", *tail, weights=weights, classes=classes)
     manifest = import_only("net.onnx").manifest
     assert (manifest.output_activation, manifest.num_classes) == (activation, classes)
-    guessed = [note for note in manifest.notes if "its scores" in note]
+    guessed = [note for note in manifest.notes if "taken for probabilities" in note]
     assert bool(guessed) == (name == "exp over sum")
 
 
@@ -350,11 +350,13 @@ def test_damage_and_lies_are_refused_by_name(
 ) -> None:
     (tmp_path / "model").mkdir()
     damage(tmp_path / "model" / "net.onnx")
+    before = resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss
     with pytest.raises(InputError, match=said) as refused:
         import_only("model/net.onnx")
     assert refused.value.hint
     assert not Path("models").exists() or not list(Path("models").iterdir())
-    assert resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss < 2 << 20, "KiB: nothing large was made"
+    # The largest child so far, in KiB, which may be another test's.
+    assert resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss <= max(2 << 20, before)
 
 
 def test_external_weights_belong_to_the_model(tmp_path: Path) -> None:

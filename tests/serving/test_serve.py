@@ -274,7 +274,7 @@ def test_a_taken_port_and_a_missing_model_are_errors(
     int8 = run_cli(["serve", MODEL, "--precision", "int8"], cwd=exported.parent)
     assert int8.exit_code == 3 and f"edgekit quantize {MODEL}" in int8.stderr
     missing = run_cli(["serve", "nobody"], cwd=exported.parent)
-    assert missing.exit_code == 3 and "edgekit export nobody" in missing.stderr
+    assert missing.exit_code == 3 and "edgekit import PATH --name nobody" in missing.stderr
 
 
 def test_a_model_that_does_not_load_is_an_error_that_names_it(
