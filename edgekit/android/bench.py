@@ -222,7 +222,7 @@ def _crash(transport: Transport) -> str:
 
 
 def _stop(transport: Transport, remotes: Sequence[str]) -> None:
-    """End the app and delete what it wrote; a device that is gone has said so already."""
+    """End the app and delete its files; a device that is gone has been reported already."""
     try:
         transport.run(["am", "force-stop", PACKAGE], timeout_s=COMMAND_TIMEOUT_S)
         transport.remove(remotes)

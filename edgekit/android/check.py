@@ -25,7 +25,7 @@ class ApkReport(msgspec.Struct, frozen=True, kw_only=True):
     Attributes:
         size_without_models_bytes: Size of the APK without the bundled models.
         app_dex_bytes: Dex of the app's own classes.
-        signer_sha256: Of the signing certificate.
+        signer_sha256: SHA-256 of the signing certificate.
         debug_key: Signed with this user's debug key.
         versions: Tools and libraries that it was built with.
         notes: Remarks for the user, e.g. a library without 16 KB pages.

@@ -39,9 +39,9 @@ class Made(msgspec.Struct, frozen=True, kw_only=True):
 
     Attributes:
         directory: The artifact directory.
-        manifest: What it holds.
+        manifest: The manifest of the directory.
         changed: Whether anything was made.
-        ladder: What the check found; None where nothing was checked.
+        ladder: Rungs of the check; None where nothing was checked.
     """
 
     directory: Path
@@ -84,15 +84,15 @@ def export(
         num_classes: Width of the last layer; None takes the weights' own, else the card's.
         labels: A file with one label a line; None takes the card's.
         input_shape: Channels, height, width; None takes the card's.
-        formats: Of `paddle`, `onnx`, `nb`; the Paddle program is always made.
-        nb_targets: Of `arm`, `arm_fp16`, `x86`; None takes all that opt here can make.
+        formats: Some of `paddle`, `onnx`, `nb`; the Paddle program is always made.
+        nb_targets: Some of `arm`, `arm_fp16`, `x86`; None takes all that opt here can make.
         output: The artifact directory; None is `models/NAME` under the working directory.
         force: Export although nothing has changed.
         verify: Compare the artifacts with the network.
         keep_failed: Keep artifacts that fail the comparison, marked as such.
         install: Whether opt may be installed on the way.
         show: Told each result of the comparison.
-        progress: Told what is going on.
+        progress: Called with a line for the user about each step.
 
     Raises:
         InputError, UsageError: The model, its weights, labels or options are wrong.
@@ -224,19 +224,19 @@ def import_model(
 
     Args:
         path: A directory, a model file or a tar.
-        name: What the model is called from now on.
+        name: Name of the imported model.
         labels: A file with one label a line; None takes those of a configuration beside the model.
         preprocess: TOML or PaddleClas's YAML; None takes a configuration beside the model.
         input_shape: Sizes that the model leaves free: channels, height, width, or sizes by input.
-        formats: Of `paddle`, `onnx`, `nb`.
-        nb_targets: Of `arm`, `arm_fp16`, `x86`; None takes all that opt here can make.
+        formats: Some of `paddle`, `onnx`, `nb`.
+        nb_targets: Some of `arm`, `arm_fp16`, `x86`; None takes all that opt here can make.
         output: The artifact directory; None is `models/NAME` under the working directory.
         force: Import although nothing has changed, and over an exported model.
         verify: Compare the artifacts with the model as it came.
         keep_failed: Keep artifacts that fail the comparison, marked as such.
         install: Whether opt and converters may be installed on the way.
         show: Told each result of the comparison.
-        progress: Told what is going on.
+        progress: Called with a line for the user about each step.
 
     Raises:
         InputError, UsageError: The model, its labels, preprocessing or options are wrong.

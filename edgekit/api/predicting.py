@@ -48,12 +48,12 @@ class EdgeKit:
         labels: A label file in the place of the model's own.
         reduced_decode: Decode large JPEGs at a fraction of their size: faster, some answers change.
         root: Where `edgekit export` puts artifact directories.
-        install: Whether what the engine needs may be installed on the way.
+        install: Whether packages and components of the engine may be installed on the way.
 
     Raises:
         UsageError: No such engine or precision.
         InputError: There is no such model, or its manifest or labels are damaged.
-        ToolError: What the engine needs is missing.
+        ToolError: A package or component of the engine is missing.
     """
 
     def __init__(

@@ -57,9 +57,9 @@ def bench(
     Args:
         target: Where.
         subjects: The models.
-        options: What was asked.
+        options: The options of the bench.
         show: Told before and after every turn.
-        resume: A result file that was measured with these options: what has finished there is kept, the
+        resume: A result file that was measured with these options: its finished processes are kept, the
             rest is measured, and the file is written again.
         command: The command line, stored with the result for people.
         stop: Set by another thread, it ends the sweep as Ctrl-C does.

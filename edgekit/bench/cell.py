@@ -35,7 +35,7 @@ from edgekit.targets.gpu import watch_gpu
 from edgekit.targets.inputs import seeded_inputs
 from edgekit.targets.target import Subject, Target, load_request
 
-# What a process infers before its memory is read: some engines settle with the second inference.
+# Inferences of a process before its memory is read: some engines settle with the second one.
 STARTUP_RUNS = 10
 
 # Warm-up goes on until the medians of two windows of inferences in a row agree.
@@ -46,7 +46,7 @@ MAX_WINDOWS = 12
 
 logger = logging.getLogger("edgekit")
 
-# What a runner may refuse at `load` because the combination cannot be had, not because something broke.
+# Codes of a runner's refusal at `load` for combinations that cannot be had; nothing broke.
 _COMBINATIONS = (ErrorCode.SHAPE, ErrorCode.THREADS, ErrorCode.CORES, ErrorCode.UNSUPPORTED)
 
 

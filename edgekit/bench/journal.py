@@ -58,7 +58,7 @@ class Journal:
 
     Args:
         path: The result file. A journal that a killed bench left beside it is settled first.
-        document: What the sweep starts from, with the processes that an earlier run has measured.
+        document: The result that the sweep starts from, with the processes of an earlier run.
 
     Raises:
         OutputError: The place cannot be written, or another bench writes there now.

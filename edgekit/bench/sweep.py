@@ -54,13 +54,13 @@ class Sweep:
 
     Args:
         target: Where everything runs.
-        cells: What is measured; those of one model must stand together.
+        cells: The cells to measure; those of one model must be neighbours.
         requested_cores: `--cores` as it was asked.
         timing: How long a process is measured.
         processes: Fresh processes a cell.
         cooldown_s: Pause before each turn.
         references: Called with a model; its reference, or None where there is none to compare with.
-        earlier: Points of an earlier run of the same command; what has finished of them is kept.
+        earlier: Points of an earlier run of the same command; their finished processes are kept.
         stop: Set by another thread, it ends the sweep before the next turn.
         target_ci: Relative half-width of the interval over processes: more processes run until it is
             reached, or until a point's processes have taken `timing.max_s` altogether, those of an earlier
@@ -212,7 +212,7 @@ class Sweep:
 
     @contextlib.contextmanager
     def _kept(self, index: int) -> Iterator[None]:
-        """Keep what the block changes of a point; an error ends the point, a lost target the sweep too."""
+        """Keep the block's changes of a point; an error ends the point, a lost target the sweep too."""
         assert self._keep is not None, "the sweep runs"
         before = self.points[index]
         try:

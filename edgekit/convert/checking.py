@@ -34,7 +34,7 @@ def keep_what_holds(
     An artifact goes with the one that it was made from: nothing has shown that it is better.
 
     Args:
-        manifest: Of the artifacts in `directory`.
+        manifest: The manifest of the artifacts in `directory`.
         directory: A staging directory.
         check: Computes and judges them.
         keep_failed: Keep all of them; the manifest says which failed.

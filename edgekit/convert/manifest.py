@@ -99,7 +99,7 @@ def require_answer(manifest: Manifest, doing: str, *kinds: AnswerKind) -> None:
 
     Args:
         manifest: The model.
-        doing: What is done with it, e.g. `serving`.
+        doing: The operation for messages, e.g. `serving`.
         kinds: The kinds of answers that the consumer knows.
 
     Raises:
@@ -145,7 +145,7 @@ def describe_artifact(
 
     Args:
         directory: Where the files are; a model without weights has no file of parameters.
-        kind: What it is.
+        kind: The artifact's kind.
         tool: What made it, and its version.
         signature: Inputs and outputs.
         options: What `tool` was told.
@@ -263,7 +263,9 @@ def remake(manifest: Manifest, options: str = "--force") -> str:
 
 
 def first_fault(owner: Artifact | Origin, directory: Path) -> str | None:
-    """What is wrong with the first file that is missing or not as the manifest says; None if all are well."""
+    """Return the fault of the first file that is missing or differs from the manifest; None if there is
+    none.
+    """
     for file in owner.files:
         path = directory / file.path
         try:

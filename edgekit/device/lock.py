@@ -138,5 +138,5 @@ def _release(process: RemoteProcess) -> None:
     try:
         process.close(5.0)
     except DeviceLostError:
-        # The lock went with the link; what the block has to say about it matters more.
+        # The lock went with the link; the block's own error matters more.
         logger.info("the device went away while it was held")

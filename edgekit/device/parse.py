@@ -1,6 +1,6 @@
 """Pure parsers over text read from a device: nothing here talks to one.
 
-What a text does not say is None. Samples recorded from devices are under tests/data/devices.
+A field that a text lacks is None. Samples recorded from devices are under tests/data/devices.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ class CpuInfo(msgspec.Struct, frozen=True, kw_only=True):
         features: Those that every core has.
         hardware: Its `Hardware` line, on Android the SoC.
         model: Its `Model` line (Raspberry Pi) or `model name` (x86).
-        vendor, microcode: Of x86 processors.
+        vendor, microcode: Vendor and microcode revision of x86 processors.
     """
 
     parts: dict[int, str]
@@ -42,8 +42,8 @@ class CoreLine(msgspec.Struct, frozen=True, kw_only=True):
     """A core as /sys/devices/system/cpu/cpuN has it.
 
     Attributes:
-        maximum_khz: What the hardware can do.
-        limit_khz: What it may do now: thermal drivers lower that.
+        maximum_khz: Maximum frequency of the hardware.
+        limit_khz: Maximum frequency now; thermal drivers lower it.
         throttle_count: Times that it was throttled (x86 only).
     """
 

@@ -135,7 +135,7 @@ def _zoo_model(subject: Subject) -> str | None:
 
 
 def _twins(model: str | None) -> tuple[str | None, ...]:
-    """The models of the zoo that compute the same as this one with other weights, itself included."""
+    """Return the models of the zoo with this model's network, itself included."""
     if model not in model_names():
         return (model,)
     card = find_model(model)

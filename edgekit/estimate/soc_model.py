@@ -101,7 +101,7 @@ class NetworkCount(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fie
         network: The model of the shipped counts that has this network, at this input and with these classes;
             None where none is known to. Fits name their networks by it.
         nb_mb: Size of the `.nb`, MB of a million bytes.
-        millions: Of the longest thread, by number of threads.
+        millions: Millions of instructions of the longest thread, by number of threads.
     """
 
     model: str

@@ -1,7 +1,7 @@
 """Whether a figure may be believed: rules over one point's raw samples and circumstances.
 
 The limits and where they come from are in docs/validity.md; scripts/experiment_verdicts.py shows that
-they catch what they are for.
+they catch their faults.
 """
 
 from __future__ import annotations
@@ -72,7 +72,7 @@ def unverified(parity: Parity | None, *, asked: int, took: int | None) -> Iterat
     """Reasons why another thing ran than was asked, in words with the remedy.
 
     Args:
-        parity: Of its outputs; None where they were not checked.
+        parity: Parity of its outputs; None where they were not checked.
         asked: Threads asked for.
         took: Threads that took effect; None where that is not known.
     """

@@ -31,7 +31,7 @@ class Job(msgspec.Struct, frozen=True, kw_only=True):
 
     Attributes:
         weights: `pretrained`, `random`, or the path of a weight file.
-        sha256: What the weight file must be; None for random weights.
+        sha256: SHA-256 that the weight file must have; None for random weights.
         softmax: Whether the artifacts end in softmax, which the network does not.
         inputs: A file of raw float32 of `shape`.
         outputs: The file to write, raw float32[N, num_classes].

@@ -59,7 +59,7 @@ class Ladder(msgspec.Struct, frozen=True, kw_only=True):
 
     @property
     def parity(self) -> dict[str, Parity]:
-        """What the manifest keeps, by rung; a rung that broke before it gave outputs has no figures."""
+        """Return the manifest's parity records by rung; a rung that gave no outputs has no figures."""
         kept = {}
         for rung in self.rungs:
             if rung.parity is not None:
@@ -107,7 +107,7 @@ class Rung(msgspec.Struct, frozen=True, kw_only=True):
     """One rung to climb: an artifact on an engine of a target.
 
     Attributes:
-        options: Of the engine, over those that the precision asks for.
+        options: Engine options beyond those of the precision.
         below: The rung that it is compared with, where that was climbed; None is the ladder's reference.
         tolerance: Largest relative error from `below` on pictures.
     """

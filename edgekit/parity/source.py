@@ -36,7 +36,7 @@ def compute_source(
 
     Args:
         origin: The model as it came, in the subject's directory.
-        subject: What was made of it.
+        subject: The imported model.
         inputs: float32[N, C, H, W]; whole batches where the model takes batches of one size.
         target: This machine.
 

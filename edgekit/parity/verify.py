@@ -57,8 +57,8 @@ def climb_on_host(
 
     Args:
         directory: Where the files lie.
-        manifest: What they are.
-        install: Whether what an engine needs may be installed on the way.
+        manifest: The manifest of the artifacts.
+        install: Whether packages and components of an engine may be installed on the way.
         show: Called with each rung when it is done.
         spec: The card of the network that was exported; None for an imported model.
         weights: The weight file of a model that was exported from one.
@@ -353,7 +353,7 @@ def _outputs(
         options = {**rung.target.options(rung.engine, rung.kind.precision, {}), **rung.options}
         request = load_request(rung.target, subject, artifact, batch_size=batch_size, options=options)
         if not session.shares_files:
-            # The store trusts sizes and times of what it has checked once; here the runner reads it anew.
+            # The store trusts size and time of a file that it checked once; here the runner hashes it again.
             session.check(request.model, artifact.files[0].sha256)
         session.load(request)
         return infer_batches(session, inputs, batch_size)

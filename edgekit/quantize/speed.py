@@ -28,7 +28,7 @@ class Speed(msgspec.Struct, frozen=True, kw_only=True):
     """Latencies of batch 1 at one thread, with their intervals over processes.
 
     Attributes:
-        float_ns, int8_ns: Of the typical process's median.
+        float_ns, int8_ns: Median latency of the typical process, ns.
         ratio: Float's latency over int8's in processes that followed each other; below 1 int8 is slower.
         doubts: Why the figures may not be believed, with the remedy.
         points: The measured points, float first, as a result file has them: samples, circumstances, verdicts.

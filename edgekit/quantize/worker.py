@@ -29,7 +29,7 @@ class QuantizeJob(msgspec.Struct, frozen=True, kw_only=True):
         params: The `.pdiparams`; None for ONNX.
         input_name: The model's one input.
         calibration: Raw little-endian float32 of all calibration inputs.
-        shape: Of `calibration`, N first.
+        shape: Shape of `calibration`, N first.
         outputs: Files to write: the `.onnx`, or `.pdmodel` and `.pdiparams`.
     """
 

@@ -169,7 +169,7 @@ class RunnerSession(Killable):
         """Load the artifact.
 
         Raises:
-            UnsupportedError: The engine cannot do what is asked.
+            UnsupportedError: The engine cannot do this.
             RefusedError: The runner refuses for any other reason, with its code.
             RunnerError: The runner crashed, hung or gave an invalid answer; it is dead then.
             DeviceLostError: The transport broke.

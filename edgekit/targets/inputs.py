@@ -18,7 +18,7 @@ def seeded_inputs(count: int, shape: tuple[int, ...], *, first: int = 0) -> NDAr
 
     Args:
         count: How many.
-        shape: Of one input, usually channels, height, width.
+        shape: Shape of one input, usually channels, height, width.
         first: Number of the first; input i depends on its number alone.
 
     Returns:

@@ -159,7 +159,7 @@ class HostTarget:
     """This machine, with the Python engines.
 
     Args:
-        install: Whether what an engine needs may be installed on the way.
+        install: Whether packages and components of an engine may be installed on the way.
         huge_pages: As `edgekit.runners.launch.host_launcher`; a bench measures engines without.
     """
 

@@ -96,7 +96,7 @@ def read_checkpoint(directory: Path) -> tuple[Progress, dict[str, Any]]:
 
 
 def check_resumable(found: Progress, settings: TrainSettings, processes: int) -> None:
-    """Raise an InputError that names what differs between the run and what it is to be resumed with."""
+    """Raise an InputError that names the settings in which a run and its checkpoint differ."""
     free = {"output", "data", "loader_threads", "save_interval_s"}
     differing = [
         f"{field} {getattr(found.settings, field)!r}, now {getattr(settings, field)!r}"

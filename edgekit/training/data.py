@@ -67,7 +67,7 @@ class Augment:
     """PaddleClas's training transform: random crop of the picture, random mirroring, normalisation.
 
     Args:
-        parameters: The model's preprocessing; its crop is the size of what comes out.
+        parameters: The model's preprocessing; its crop is the size of the result.
         min_area: Smallest share of the picture that a crop takes.
         flip: Whether half of the pictures are mirrored.
     """

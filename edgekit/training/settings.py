@@ -38,13 +38,13 @@ class TrainSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fi
         warmup_epochs: Epochs in which the rate rises linearly.
         weight_decay: L2 coefficient.
         label_smoothing: Probability spread over all classes.
-        ema_decay: Of the moving average of the weights; 0 keeps none.
+        ema_decay: Decay of the moving average of the weights; 0 keeps none.
         input_size: Side of the pictures fed; None takes the card's.
         min_area: Smallest share of a picture that a random crop takes.
         flip: Whether half of the pictures are mirrored.
         loader_threads: Threads that decode and augment, of each process.
         device: Where to compute.
-        seed: Of initialisation, order and augmentation.
+        seed: Seed of initialisation, order and augmentation.
         save_interval_s: Checkpoints within an epoch are this far apart.
     """
 
@@ -95,7 +95,7 @@ class TrainReport(msgspec.Struct, frozen=True, kw_only=True):
 
     Attributes:
         replica_spread: Largest difference of any parameter between processes after the last epoch.
-        processes: Of the run's last start.
+        processes: Number of processes of the run's last start.
     """
 
     schema_version: int = SCHEMA_VERSION

@@ -153,7 +153,7 @@ class FarShell:
 
         Raises:
             InputError: A local file cannot be read.
-            DeviceError: No space, read-only, or what arrived is not what was sent.
+            DeviceError: No space, read-only, or the file arrived damaged.
             DeviceLostError: The link broke; nothing is under its final name unless its directory was done.
         """
         by_directory: dict[str, list[Outgoing]] = {}

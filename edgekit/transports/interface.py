@@ -60,7 +60,7 @@ class RemoteProcess(Protocol):
 
 
 class Transport(Protocol):
-    """One device. Instances are cheap; `close` releases what they hold."""
+    """One device. Instances are cheap; `close` releases their connections."""
 
     name: str
     """`adb`, `ssh` or `local`."""

@@ -65,16 +65,16 @@ def start(
         serial: The device's own name; made up where it is None.
         storage_bytes: Size of its storage, which is memory of this machine as far as it is filled; 2 GiB
             where it is None.
-        auth: What it does with adb's keys.
+        auth: How the device treats adb's keys.
         backend: How ARM64 programs run; None takes namespaces where this machine allows them.
         boot_ms: How long its reboots take.
         connect: Make it known to the adb server.
-        report: Told what is going on.
+        report: Called with a line for the user about each step.
 
     Raises:
         UsageError: The options contradict each other or the device that is running.
         InputError: There is no such SoC.
-        ToolError: What it is made of cannot be had, or this machine does not allow it.
+        ToolError: A part of the device cannot be had, or this machine does not allow it.
         DeviceError: It does not come up.
     """
     chip = load_soc(soc)
@@ -126,7 +126,7 @@ def _remove_remains(name: str, present: Instance | None) -> None:
 
 
 def choose_backend(requested: Backend | None, report: Report) -> Backend:
-    """The backend to use: what is asked for, else namespaces where they work and proot where not.
+    """Return the backend: the one asked for, else namespaces where they work and proot where not.
 
     Raises:
         ToolError: Namespaces were asked for and do not work here.

@@ -59,7 +59,7 @@ class ExportOutcome(msgspec.Struct, frozen=True, kw_only=True):
     """The result of one request.
 
     Attributes:
-        name: What the exported model is called.
+        name: Name of the exported model.
         directory: The artifact directory.
         status: How it ended.
         manifest: The directory's manifest; None where the export failed.
@@ -86,12 +86,12 @@ def export(
     """Export models one after the other with one worker; a failure does not keep the others from it.
 
     Every directory ends in its old state or in the new one. Where nothing has changed nothing is done.
-    Artifacts that fail their check are not written, nor what was made from them.
+    Artifacts that fail their check, and those made from them, are not written.
 
     Args:
         requests: The models.
         check: Gives what compares a request's artifacts with its network; None leaves them unchecked.
-        progress: Told what is going on.
+        progress: Called with a line for the user about each step.
 
     Returns:
         One outcome a request, in order.
@@ -315,7 +315,7 @@ def _describe(
 
 
 def _with_earlier(manifest: Manifest, previous: Manifest, directory: Path) -> Manifest:
-    """Add the artifacts of an earlier export that are still right, and what is known of equal ones."""
+    """Add an earlier export's artifacts that are still right, and the parity of equal ones."""
     artifacts = {**manifest.artifacts, **_still_valid(previous, directory, manifest)}
     same = {
         key for key, artifact in artifacts.items()

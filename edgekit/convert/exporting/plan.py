@@ -31,13 +31,13 @@ class ExportRequest(msgspec.Struct, frozen=True, kw_only=True):
     Attributes:
         spec: The model's card.
         directory: The artifact directory.
-        name: What the exported model is called; the card's name where None.
+        name: Name of the exported model; the card's name where None.
         weights: `pretrained`, `random`, or the path of a `.pdparams` file.
         num_classes: Width of the last layer for random weights; None takes the card's or the file's.
         labels: A file of labels; None takes the card's set where the number of classes is the card's.
         input_shape: Channels, height, width; None takes the card's.
-        formats: Of `FORMATS`; the Paddle model is always made.
-        nb_targets: Of `TARGETS`; None takes all, without those that the opt here is known to crash on.
+        formats: Some of `FORMATS`; the Paddle model is always made.
+        nb_targets: Some of `TARGETS`; None takes all, without those that the opt here is known to crash on.
         force: Export although nothing has changed, and over a manifest of a newer edgekit.
         keep_failed: Keep artifacts that fail their check, marked as such.
         install: Install opt on the way where it is missing.
@@ -79,8 +79,8 @@ class Plan(msgspec.Struct, frozen=True, kw_only=True):
         nb_targets: opt's runs.
         opt: The opt; None where no `.nb` is asked for.
         labels: Labels that the user gave; None leaves them to the card.
-        recipe: What the artifacts are made from, as the manifest records it.
-        notes: What is left out and why.
+        recipe: Inputs of the artifacts, by subject, for the manifest.
+        notes: Artifacts that are left out, and why.
     """
 
     spec: ModelSpec
@@ -93,7 +93,7 @@ class Plan(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def make_plan(request: ExportRequest, progress: Report) -> Plan:
-    """Fetch or find what an export needs: weights, labels, opt.
+    """Fetch or find an export's weights, labels and opt.
 
     Raises:
         UsageError: Options that do not go together.

@@ -27,7 +27,7 @@ TARGETS: dict[str, ArtifactKind] = {
     "arm_fp16": ArtifactKind.NB_ARM_FP16,
     "x86": ArtifactKind.NB_X86,
 }
-"""What `--nb-targets` takes, and what it makes."""
+"""Artifact kinds by the words of `--nb-targets`."""
 
 _LOAD = f"""\
 import sys

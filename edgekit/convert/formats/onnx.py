@@ -27,7 +27,7 @@ def convert(model: Path, params: Path, onnx_file: Path) -> None:
     weights become initialisers here, in 10 ms, and folding stays with the engine that loads the model.
 
     Raises:
-        ConversionError: paddle2onnx failed, or ONNX's checker rejects what it wrote.
+        ConversionError: paddle2onnx failed, or ONNX's checker rejects its file.
         ToolError: It is not installed.
     """
     _require_paddle2onnx()
@@ -123,7 +123,7 @@ def _branches(node: onnx.NodeProto) -> Iterator[onnx.GraphProto]:
 
 
 def _nodes(node: onnx.NodeProto) -> Iterator[onnx.NodeProto]:
-    """A node and those of the graphs inside it, which read what lies around them."""
+    """Yield a node and the nodes of the graphs inside it, which may read tensors of the outer graph."""
     yield node
     for graph in _branches(node):
         yield from graph.node

@@ -1,4 +1,4 @@
-"""The walk over the graph: what is known is folded, every other node becomes operators of Paddle's."""
+"""Walks the graph: known values are folded, every other node becomes operators of Paddle's."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from edgekit.errors import ConversionError, EdgekitError, InputError
 if TYPE_CHECKING:
     import onnx
 
-# Names that say nothing to Paddle but what they are.
+# Names that mean nothing to Paddle.
 _PLAIN = re.compile(r"[A-Za-z_][A-Za-z0-9_.]{0,63}")
 _TAKEN = {"feed", "fetch"}
 # Functions of ONNX's own operators that are made of functions, so deep at most.
@@ -30,13 +30,13 @@ Environment = dict[str, Value]
 
 
 class Converted(msgspec.Struct, frozen=True, kw_only=True):
-    """What was written.
+    """The written program.
 
     Attributes:
         inputs: Names of the program's inputs, in the order of the ONNX.
         outputs: Names of its outputs, likewise.
         operators: Paddle's operators by type, with the places in the ONNX that they stand for.
-        notes: What the user should know.
+        notes: Remarks for the user.
     """
 
     inputs: tuple[str, ...]
@@ -138,7 +138,7 @@ class _Walk:
             schema = onnx.defs.get_schema(node.op_type, self._opset, "")
         except onnx.defs.SchemaError:
             return False
-        # What is left is known to ONNX Runtime, and may be constant; that shows in the walk.
+        # The other operators are known to ONNX Runtime and may be constant; the walk finds out.
         return schema is not None
 
     def _nodes(self, nodes: Any, values: Environment, depth: int = 0) -> None:
@@ -192,7 +192,7 @@ class _Walk:
         value: Value | None,
         inferred: tuple[np.dtype[Any] | None, tuple[int, ...] | None] | None,
     ) -> Value | None:
-        """Check what was written against ONNX's own inference: type and shape must be the same."""
+        """Compare type and shape of each written tensor with ONNX's own inference."""
         if value is None or inferred is None:
             return value
         dtype, shape = inferred

@@ -15,7 +15,7 @@ from edgekit.errors import ToolError
 RANDOM = {
     "Bernoulli", "Multinomial", "RandomNormal", "RandomNormalLike", "RandomUniform", "RandomUniformLike",
 }  # fmt: skip
-# What an exporter computes shapes with: asking ONNX Runtime for each would take a millisecond a node.
+# Operators that exporters compute shapes with: ONNX Runtime would take a millisecond for each node.
 _QUICK: dict[str, Callable[..., Any]] = {
     "Add": np.add,
     "Sub": np.subtract,

@@ -33,7 +33,7 @@ def load(path: Path, origin: str) -> onnx.ModelProto:
 
 
 def check(document: onnx.ModelProto, origin: str) -> None:
-    """Refuse a graph that is none, by the name of what is wrong with it.
+    """Refuse a malformed graph; the error names the fault.
 
     Raises:
         InputError: A tensor is missing or defined twice, nodes depend on each other in a ring, or ONNX's

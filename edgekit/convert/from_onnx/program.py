@@ -39,7 +39,7 @@ class Program:
         core: Paddle's `libpaddle`.
 
     Attributes:
-        node: The place in the model of what is being written.
+        node: Place in the model of the node that is being written.
         places: Those places by Paddle's type of operator.
     """
 
@@ -246,9 +246,9 @@ class Program:
         """The serialised program, and its parameters by name.
 
         Args:
-            outputs: What is fetched.
-            input_names: What the inputs are to be called.
-            output_names: What the outputs are to be called.
+            outputs: The fetched tensors.
+            input_names: New names of the inputs.
+            output_names: New names of the outputs.
         """
         from paddle.base.proto import framework_pb2
 
@@ -292,7 +292,7 @@ class Program:
             if value.is_constant:
                 value = self._given_value(value)
             elif value.variable in (*fetched, *self._inputs, *self._read_names):
-                # Paddle's fusions take no heed of who else fetches what they put together.
+                # Paddle's fusions ignore other readers of the tensors that they merge.
                 value = self.emit("assign", {"X": value})
             assert value.variable is not None
             fetched.append(value.variable)
@@ -339,7 +339,7 @@ def _tidy(op: Any, given: Mapping[str, Any], pb: Any) -> None:
 
 
 def _drop_unread(block: Any, fetched: set[str]) -> None:
-    """Drop operators whose results nobody reads: what a pattern was made of before it was recognised."""
+    """Drop operators whose results nobody reads: the parts of recognised patterns."""
     read = set(fetched)
     for index in reversed(range(len(block.ops))):
         op = block.ops[index]

@@ -33,7 +33,7 @@ class Step(NamedTuple):
 def find_activation(
     steps: Sequence[Step], output: str, compute: Callable[..., Any]
 ) -> tuple[str, tuple[str, ...]]:
-    """What the scores are, as the manifest's `output_activation` has it, and a note where that is a guess.
+    """Return the scores' `output_activation` for the manifest, and a note where it is a guess.
 
     The operators before the output say it where they end in softmax or sigmoid and the scores lie between 0
     and 1. Otherwise the scores of noise do: all between 0 and 1 however loud it is are probabilities, of

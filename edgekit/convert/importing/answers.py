@@ -17,7 +17,7 @@ Labels = tuple[str | int | float | bool | None, ...] | dict[str | int, str]
 
 
 class Answered(msgspec.Struct, frozen=True, kw_only=True):
-    """What a post-processing section says; None where it says nothing."""
+    """A post-processing section; a field that the section does not set is None."""
 
     postprocess: Postprocess | None = None
     labels: tuple[str, ...] | None = None
@@ -46,7 +46,7 @@ class _Threshold(_Named, forbid_unknown_fields=True):
 
 
 def read_answers(sections: object, place: Place) -> Answered:
-    """What a `PostProcess` section says, in PaddleClas's two forms: by the key, or by `name`.
+    """Read a `PostProcess` section in PaddleClas's two forms: by the key, or by `name`.
 
     Raises:
         InputError: It is for another task, has unknown parameters, or names no labels that can be read.
@@ -166,10 +166,10 @@ def list_labels(given: Labels, place: Place) -> tuple[str, ...]:
 def decide_answer(
     configured: Postprocess | None, activation: str, num_classes: int
 ) -> tuple[Postprocess, tuple[str, ...]]:
-    """How a model answers, from its configuration and the end of its program; and what is guessed of it.
+    """Return a model's post-processing, from its configuration and the end of its program, and its guesses.
 
     Args:
-        configured: What the configuration says, if anything.
+        configured: The configuration's section; None without one.
         activation: The manifest's `output_activation`.
         num_classes: How many scores a picture has.
 

@@ -28,10 +28,10 @@ _HINT = "name a file that says it: --preprocess FILE.toml, or an inference.yml o
 
 
 class Configured(msgspec.Struct, frozen=True, kw_only=True):
-    """What a configuration says; None where it says nothing.
+    """A configuration; a field that it does not set is None.
 
     Attributes:
-        notes: What the user should know of how it was read.
+        notes: Remarks for the user about how it was read.
     """
 
     preprocess: Preprocess | None = None
@@ -46,7 +46,9 @@ class _Attributes(msgspec.Struct):
 
 
 def of_official_archive(path: Path) -> Configured:
-    """What the model card says of PaddleClas's `NAME_infer.tar`, which itself says nothing; else nothing."""
+    """Return the model card's preprocessing and labels for PaddleClas's `NAME_infer.tar`, which holds
+    none itself.
+    """
     for card in list_models():
         url = card.weights.inference_url
         if url is not None and PurePosixPath(url).name == path.name:

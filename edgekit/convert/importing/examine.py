@@ -1,6 +1,6 @@
 """A model as it came, looked at and computed before anything is made of it; runs in the import worker.
 
-What it takes and gives is read off its file, and what its outputs mean off the numbers that it computes.
+Inputs and outputs are read from its file; the meaning of its outputs is found from computed numbers.
 """
 
 from __future__ import annotations
@@ -229,7 +229,7 @@ def _open_pir(prefix: Path, origin: str) -> Opened:
 
 
 def _pir_step(op: Mapping[str, Any]) -> Step:
-    """One operator of a PIR file; what is fetched goes by the name under which it is."""
+    """Return one operator of a PIR file; a fetched tensor has the name under which it is fetched."""
     kind = str(op["#"]).rpartition(".")[2].removesuffix("_")
     inputs, outputs = (
         tuple(str(each["%"]) for each in ([values] if isinstance(values, Mapping) else values))
@@ -272,6 +272,6 @@ def _classes(inputs: Sequence[TensorSpec], outputs: Sequence[Any]) -> int:
 
 
 def last_reason(error: BaseException) -> str:
-    """The line of an engine's message that says what is wrong."""
+    """Return the line of an engine's message that names the fault."""
     lines = [line.strip() for line in str(error).splitlines() if line.strip()] or [type(error).__name__]
     return next((line for line in reversed(lines) if "Error" in line), lines[-1])[:300]

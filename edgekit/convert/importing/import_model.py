@@ -48,15 +48,16 @@ class ImportRequest(msgspec.Struct, frozen=True, kw_only=True):
 
     Attributes:
         path: A directory, a model file or a tar.
-        name: What the imported model is called.
+        name: Name of the imported model.
         directory: The artifact directory.
         labels: A file of labels; None takes those of a configuration beside the model.
         preprocess: A configuration (`read_configuration`); None takes one that lies beside the model.
         shapes: Sizes that the model leaves free, by input, with or without the batch; those under the empty
             name are for the only input.
-        formats: Of `lite.FORMATS`. A Paddle program is made where it or `.nb` is among them; the source's own
+        formats: Some of `lite.FORMATS`. A Paddle program is made where it or `.nb` is among them; the
+            source's own
             format is always kept.
-        nb_targets: Of `lite.TARGETS`; None takes all that the opt here does not crash on.
+        nb_targets: Some of `lite.TARGETS`; None takes all that the opt here does not crash on.
         force: Import although nothing has changed, and over an exported model.
         keep_failed: Keep artifacts that fail their check, marked as such.
         install: Install opt on the way where it is missing.
@@ -95,18 +96,18 @@ def import_model(
 ) -> Imported:
     """Turn a model into artifacts and a manifest; the directory ends in its old state or in the new one.
 
-    Artifacts that fail their check are not written, nor what was made from them; the source is kept.
+    Artifacts that fail their check, and those made from them, are not written; the source is kept.
 
     Args:
-        request: What is asked.
+        request: The request.
         source: `open_source` of its path, still open.
         check: Compares the artifacts with the source; None leaves them unchecked.
-        progress: Told what is going on.
+        progress: Called with a line for the user about each step.
 
     Raises:
         InputError: The model, its labels or its preprocessing are not what edgekit can take.
         ConversionError: A converter failed; unsupported operators are named with their place.
-        ParityError: Nothing that was made computes what the source does.
+        ParityError: No artifact agrees with the source.
         ToolError: opt is missing and cannot be had.
         OutputError: The directory cannot be written.
     """
@@ -215,7 +216,7 @@ def _configuration(request: ImportRequest, source: Source) -> Configured:
 
 
 def _labels(given: Path, notes: tuple[str, ...]) -> dict[str, tuple[str, ...]]:
-    """The labels that were asked for, and what is said of how they were read."""
+    """Return the labels that were asked for, and remarks about how they were read."""
     if str(given) in LABEL_SETS:
         return {"labels": load_labels(given)}
     file = read_label_file(given)

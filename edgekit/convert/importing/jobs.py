@@ -54,7 +54,7 @@ class ProgramJob(msgspec.Struct, frozen=True, kw_only=True, tag="program"):
     """Make a legacy program an artifact.
 
     Attributes:
-        inputs: What it takes, with all sizes but a free batch, in order.
+        inputs: Its inputs in order, with all sizes but a free batch.
         converted: It was made from ONNX for one picture; its batch may become free.
         onnx: Where to write ONNX made from it; None for not at all.
     """
@@ -94,10 +94,10 @@ class Answer(msgspec.Struct, frozen=True, kw_only=True, tag="answer"):
     """The result of a step; fields that do not belong to it are empty.
 
     Attributes:
-        notes: What was mended.
+        notes: Mends that were made.
         program: The program that was written.
-        num_classes: Of a classifier of pictures; 0 for any other model.
-        activation: What the scores are, as the manifest's `output_activation`.
+        num_classes: Number of classes of a classifier of pictures; 0 for any other model.
+        activation: The manifest's `output_activation`.
         external: SHA-256 of the files with weights beside an ONNX, by name.
         operators: Those of the program, with their places, by type.
     """

@@ -1,4 +1,4 @@
-"""An ONNX file before anything runs it: that it is what it says, inside its own directory.
+"""Checks an ONNX file before anything runs it: its graph, its sizes, and that it stays in its directory.
 
 `from_onnx.graph` checks the graph itself.
 """
@@ -72,7 +72,7 @@ def inputs_of(document: onnx.ModelProto) -> list[Any]:
 
 
 def tensors(values: Iterable[Any], origin: str, what: str) -> tuple[TensorSpec, ...]:
-    """Inputs or outputs as records. Raises InputError for what is no tensor of numbers."""
+    """Return inputs or outputs as records. Raises InputError where one is no tensor of numbers."""
     import onnx
 
     specs = []
@@ -208,7 +208,7 @@ def _check_sizes(document: Any, origin: str) -> None:
 
     try:
         inferred = onnx.shape_inference.infer_shapes(document, data_prop=True)
-    except Exception:  # what it does not understand, the engine decides
+    except Exception:  # the engine decides on graphs that the checker does not understand
         inferred = document
     for value in [*inferred.graph.input, *inferred.graph.value_info, *inferred.graph.output]:
         sizes = [int(each.dim_value) for each in value.type.tensor_type.shape.dim if each.dim_value > 0]

@@ -21,7 +21,7 @@ _MOST_DESC_BYTES = 1 << 16
 
 
 def check(program: Any, params: Path, origin: str) -> None:
-    """Compare the parameter file with what the program declares.
+    """Compare the parameter file with the program's declarations.
 
     Raises:
         InputError: A parameter has other sizes, is missing, or the file is cut or goes on.

@@ -44,7 +44,7 @@ _LEGACY_NAMES = {
 # Inputs, outputs and control flow, which no mapper of paddle2onnx's stands for.
 _STRUCTURE = frozenset({"data", "feed", "fetch", "if", "print", "while"})
 _OPERATORS = "1."
-"""What the names of Paddle's operators begin with in the file; parameters and combinations have others."""
+"""Prefix of the names of Paddle's operators in the file; parameters and combinations have others."""
 
 
 def unknown_operators(model: Path, known: set[str]) -> dict[str, str]:

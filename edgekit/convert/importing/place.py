@@ -24,12 +24,12 @@ class Place(msgspec.Struct, frozen=True):
         return Place(self.path, f"{self.section}{section}")
 
     def refuse(self, why: str, *, hint: str = HINT) -> InputError:
-        """The error that says what is wrong here."""
+        """Return the error for this place."""
         section = f"{self.section}: " if self.section else ""
         return InputError(f"reading the configuration {self.path}: {section}{why}", hint=hint)
 
     def read(self, value: object, kind: type[_Record]) -> _Record:
-        """What stands here, as a record. Raises InputError where it is another thing, or has unknown keys."""
+        """Return this place's content as a record. Raises InputError for another type or unknown keys."""
         try:
             return msgspec.convert({} if value is None else value, kind)
         except (msgspec.ValidationError, ValueError) as error:

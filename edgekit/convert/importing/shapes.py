@@ -1,4 +1,4 @@
-"""The sizes of a model's inputs: as declared, with what was asked for in the place of free ones."""
+"""The sizes of a model's inputs: declared ones, and requested ones in the place of free ones."""
 
 from __future__ import annotations
 

@@ -37,8 +37,8 @@ class Source(msgspec.Struct, frozen=True, kw_only=True):
         model: The program or the ONNX file.
         params: Its parameters; None for ONNX.
         config: The first of `CONFIGURATIONS` that lies beside.
-        origin: What the user named.
-        sha256: Of the model and parameter files.
+        origin: The path that the user named.
+        sha256: SHA-256 over the hashes of the model and parameter files.
     """
 
     kind: SourceKind

@@ -41,7 +41,7 @@ class Wanted(msgspec.Struct, frozen=True, kw_only=True):
 
     Attributes:
         program: The legacy Paddle program.
-        onnx: ONNX; what was imported as ONNX is there in any case.
+        onnx: Whether ONNX is made; a model that came as ONNX keeps it in any case.
     """
 
     program: bool
@@ -55,7 +55,7 @@ class Built(msgspec.Struct, frozen=True, kw_only=True):
         program: The legacy program, `inference.pdmodel` in the staging directory; None where there is none.
         onnx: Inputs and outputs of `inference.onnx`; None where there is none.
         onnx_tool: What wrote that, and its version.
-        notes: What was mended.
+        notes: Mends that were made.
     """
 
     program: Answer | None
@@ -112,7 +112,7 @@ def build_program(
         examined: What `examine_source` found; an ONNX source lies in the staging directory.
         wanted: What to make.
         staging: Where the files go.
-        progress: Told what is going on.
+        progress: Called with a line for the user about each step.
 
     Raises:
         InputError, ConversionError, ToolError, OutputError: As `import_model`.
@@ -225,7 +225,7 @@ def to_nb(
         origin: What messages call the source.
         name: The model's name.
         opt: What converts.
-        targets: Of `lite.TARGETS`.
+        targets: Keys of `lite.TARGETS`.
         staging: Where the program lies and the `.nb` files go.
         operators: The program's, with their places, by type.
         instead: The command line that makes `.nb` for some targets only, or none.

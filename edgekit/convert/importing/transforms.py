@@ -1,6 +1,7 @@
 """Lists of transforms, as PaddleClas, PaddleX 3 and PaddleX 2 write them, as one `Preprocess`.
 
-The order is kept. What the record cannot say is refused with its place in the list: another order of
+The order is kept. A transform that the record cannot express is refused with its place in the list:
+another order of
 normalising, a size that depends on the picture, grey pictures.
 """
 
@@ -89,10 +90,10 @@ class _Numbers(msgspec.Struct, frozen=True):
 
 
 class TransformReader:
-    """What a list of transforms has said so far.
+    """State of reading a list of transforms.
 
     Attributes:
-        notes: What the user should know of it.
+        notes: Remarks for the user.
     """
 
     def __init__(self) -> None:
@@ -106,9 +107,9 @@ class TransformReader:
         """The record of a list of transforms.
 
         Args:
-            transforms: What stands in the configuration.
+            transforms: The configuration's list.
             place: Where that is.
-            order: Of the channels where no transform says it.
+            order: Order of the channels where no transform sets it.
 
         Raises:
             InputError: A transform, or their order, is none that the record can say.
@@ -205,7 +206,7 @@ class TransformReader:
         self._channels_first = True
 
     def _nothing(self, _arguments: object, _place: Place) -> None:
-        """KeepKeys and ArrangeClassifier say what a training loop passes on: nothing for one picture."""
+        """Ignore KeepKeys and ArrangeClassifier, which choose fields for a training loop."""
 
     def _resize_by_short(self, arguments: object, place: Place) -> None:
         resize = place.read(arguments, _ResizeByShort)

@@ -32,7 +32,7 @@ TOKEN_BYTES = 20
 
 
 class ProtocolError(Exception):
-    """The peer sent what the protocol does not allow."""
+    """The peer broke the protocol."""
 
 
 class LinkCut(Exception):

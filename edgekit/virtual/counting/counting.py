@@ -61,7 +61,7 @@ def entry_list(library: str, offsets: Iterable[int]) -> str:
 
     Args:
         library: File name of the library on the device.
-        offsets: Of the functions' first instructions in its file.
+        offsets: Offsets of the functions' first instructions in the library's file.
     """
     return "\n".join([library, *map(str, sorted(offsets))]) + "\n"
 

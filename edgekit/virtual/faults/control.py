@@ -46,7 +46,7 @@ Request = ArmFault | ClearFault | GetStatus | Stop
 
 
 class Answer(msgspec.Struct, frozen=True, kw_only=True):
-    """`error` says why a request could not be met; `faults` is what is armed afterwards."""
+    """`error` says why a request could not be met; `faults` are those armed afterwards."""
 
     error: str | None = None
     faults: tuple[Fault, ...] = ()

@@ -80,7 +80,7 @@ class NamespaceSandbox:
         self._mount_devices(root / "dev")
         namespace.mount("data", root / "data", "tmpfs", 0, f"size={self._config.storage_bytes},mode=0771")
         make_storage(root)
-        # The system is read-only, as on a phone; what was mounted on it stays as it is.
+        # The system is read-only, as on a phone; mounts inside it keep their mode.
         namespace.remount_read_only(root)
 
     def _mount_devices(self, dev: Path) -> None:

@@ -54,7 +54,7 @@ class Tools(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def prepare_tools(backend: Backend, report: Report) -> Tools:
-    """Fetch and build what is missing.
+    """Fetch and build the missing parts.
 
     Raises:
         ToolError: A package cannot be had; it names those to install.

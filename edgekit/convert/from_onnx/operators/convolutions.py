@@ -95,7 +95,7 @@ def convolve_transposed(node: Node, to: Program) -> Value:
         x, weight = lower.unsqueeze(to, x, [2]), lower.unsqueeze(to, weight, [2])
         strides, dilations, before, after = [1, *strides], [1, *dilations], [0, *before], [0, *after]
         full, sizes = [1, *full], [1, *sizes]
-    # What a padding alike on both sides leaves, beside the sizes that are wanted.
+    # Sizes left by equal padding on both sides, beside the wanted sizes.
     plain = min(*before, *after) >= 0 and all(
         0 <= size - (each - 2 * first) < max(stride, dilation)
         for size, each, first, stride, dilation in zip(sizes, full, before, strides, dilations, strict=True)

@@ -169,7 +169,7 @@ def average_pool(node: Node, to: Program) -> Value:
 
 
 def _correction(to: Program, window: _Window, included: bool, divisor: int, like: Value) -> Value:
-    """What a sum over windows divided by `divisor` has to be multiplied with to be their mean."""
+    """Return the factors that turn window sums divided by `divisor` into means."""
     counts = window.counts() if included else _inside(window)
     total = np.ones((1, 1, *[1] * len(counts)))
     for axis, each in enumerate(counts):

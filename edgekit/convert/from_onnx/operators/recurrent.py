@@ -98,7 +98,7 @@ class _Layer:
         return lower.cut(self._to, value, axis, start, start + self._size)
 
     def inputs(self, x: Value, weights: Value, steps: int) -> list[Value]:
-        """What the inputs of all steps give to the gates: one product for all."""
+        """Write the gates' product with the inputs of all steps at once."""
         to, gates = self._to, _GATES[self._node.kind]
         product = lower.matmul(to, x, self._of_direction(weights), transpose_y=True)
         if self._bias is not None:

@@ -9,7 +9,7 @@ from edgekit.convert.from_onnx.node import Node, converts
 from edgekit.convert.from_onnx.program import Program
 from edgekit.convert.from_onnx.values import Value
 
-# What is computed before the reduction, the reduction, and what after it.
+# For each operator: the operator before the reduction, the reduction, and the operator after it.
 _STEPS: dict[str, tuple[tuple[str, ...], str, tuple[str, ...]]] = {
     "ReduceMean": ((), "reduce_mean", ()),
     "ReduceSum": ((), "reduce_sum", ()),
@@ -31,7 +31,7 @@ def axes_of(node: Node, x: Value) -> list[int] | None:
     return sorted(node.normal_axis(axis, x.rank) for axis in axes)
 
 
-# What a reduction of nothing gives.
+# Result of a reduction of no elements.
 _OF_NOTHING = {
     "ReduceMax": -np.inf, "ReduceMin": np.inf, "ReduceProd": 1.0, "ReduceLogSum": -np.inf,
     "ReduceLogSumExp": -np.inf,

@@ -126,7 +126,7 @@ def _is_cropped(node: Node, axis: int) -> bool:
 
 
 def _matrix(node: Node, axis: int, own: int, scale: float, size: int, how: str, mode: str) -> Array:
-    """float64[size, own]: what the node makes of one axis, after ONNX's description of Resize.
+    """Return the weights float64[size, own] that resize one axis, after ONNX's description of Resize.
 
     A row of a place outside a crop is NaN.
     """
