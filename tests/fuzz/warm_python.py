@@ -34,9 +34,9 @@ PRELOADED = (
     "edgekit.cli.root", "edgekit.cli.commands.models", "edgekit.cli.commands.bench",
     "edgekit.cli.commands.import_", "edgekit.cli.commands.export", "edgekit.cli.commands.verify",
     "edgekit.cli.commands.predict", "edgekit.cli.commands.report", "edgekit.convert.importing.import_model",
-    "edgekit.convert.importing.worker", "edgekit.convert.importing.onnx", "edgekit.convert.exporting.export",
-    "edgekit.convert.exporting.worker", "edgekit.parity.verify", "edgekit.bench.several",
-    "edgekit.predict.predict",
+    "edgekit.convert.importing.worker", "edgekit.convert.importing.onnx_file",
+    "edgekit.convert.exporting.export", "edgekit.convert.exporting.worker", "edgekit.parity.verify",
+    "edgekit.bench.several", "edgekit.predict.predict",
     "edgekit.report.formats", "edgekit.report.table", "edgekit.vision.decode", "rich.console", "yaml", "cv2",
     "scipy.stats", "paddle", "paddle.inference", "paddle2onnx", "onnx",
 )  # fmt: skip
