@@ -3,6 +3,7 @@
 from typing import Any, Dict, Tuple
 
 from edgekit.engines.paddle import last_line
+from edgekit.engines.paddle_gpu import RECORD as PADDLE_GPU
 from edgekit.engines.paddle_gpu import PaddleGpu
 from edgekit.engines.worker.engine import Shape
 from edgekit.engines.worker.refusal import RefusedError
@@ -15,16 +16,7 @@ MIN_SUBGRAPH = 3
 RECORD: Dict[str, Any] = {
     "name": "paddle-tensorrt",
     "summary": "Paddle Inference on an NVIDIA GPU with TensorRT",
-    "host": {
-        "artifacts": {"fp32": "paddle", "fp16": "paddle"},
-        "packages": [{"distribution": "paddlepaddle-gpu", "module": "paddle"}],
-        "install": "install the wheel paddlepaddle-gpu in the place of paddlepaddle",
-        "gpu": True,
-        "options": {
-            "device": {"values": list("01234567"), "help": "which GPU, as CUDA numbers them"},
-            "fp16": {"values": ["off", "on"], "by_precision": {"fp16": "on"}},
-        },
-    },
+    "host": PADDLE_GPU["host"],
 }
 
 
