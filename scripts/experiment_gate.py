@@ -19,7 +19,8 @@ import msgspec
 
 from edgekit.bench.results import load_result
 from edgekit.core.measurement import Point, Result, Status
-from edgekit.judge.compare import DEFAULT_THRESHOLD, Change, Comparison, compare
+from edgekit.judge.compare import Comparison, compare
+from edgekit.judge.gate import DEFAULT_THRESHOLD, Change
 from edgekit.judge.intervals import process_medians
 
 
@@ -32,7 +33,7 @@ def main() -> None:
     parser.add_argument("--unfinished", action="store_true", help="take interrupted points too")
     asked = parser.parse_args()
     old, new = (finished(load_result(path), asked.unfinished) for path in (asked.old, asked.new))
-    family = compare(old, new, threshold=DEFAULT_THRESHOLD)
+    family = compare(old, new, threshold=DEFAULT_THRESHOLD).points
     alone = [one for point in new.points if (one := judged_alone(old, new, point)) is not None]
     low = [one for one in family if one.ratio is not None and one.ratio.low > 1 + DEFAULT_THRESHOLD]
     widths = [one.ratio.relative_half_width for one in family if one.ratio is not None]
@@ -62,7 +63,7 @@ def judged_alone(old: Result, new: Result, point: Point) -> Comparison | None:
     if not same:
         return None
     sides = [msgspec.structs.replace(old, points=tuple(same)), msgspec.structs.replace(new, points=(point,))]
-    return compare(*sides, threshold=DEFAULT_THRESHOLD)[0]
+    return compare(*sides, threshold=DEFAULT_THRESHOLD).points[0]
 
 
 def slower(comparisons: Sequence[Comparison]) -> int:

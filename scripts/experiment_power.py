@@ -27,7 +27,8 @@ from edgekit.bench.bench import bench
 from edgekit.bench.results import load_result
 from edgekit.convert.manifest import find_artifacts
 from edgekit.core.bench_options import BenchOptions
-from edgekit.judge.compare import DEFAULT_THRESHOLD, Change, compare
+from edgekit.judge.compare import compare
+from edgekit.judge.gate import DEFAULT_THRESHOLD, Change
 from edgekit.judge.intervals import Interval
 from edgekit.parity.reference import References
 from edgekit.targets.target import HostTarget, Subject
@@ -132,7 +133,7 @@ def try_compare(slowdown: float, subjects: Sequence[Subject], work: Path) -> Try
     for one, path in zip(subjects, paths, strict=True):
         options = BenchOptions(engines=(ENGINE,), output=str(path))
         bench(SpinningTarget(), [one], options, show=lambda _: None, references=REFERENCES)
-    [found] = compare(load_result(paths[0]), load_result(paths[1]), threshold=DEFAULT_THRESHOLD)
+    [found] = compare(load_result(paths[0]), load_result(paths[1]), threshold=DEFAULT_THRESHOLD).points
     return Try(
         way="compare",
         slowdown=slowdown,

@@ -21,7 +21,7 @@ from collections.abc import Iterator
 
 import numpy as np
 
-from edgekit.judge.compare import (
+from edgekit.judge.gate import (
     DEFAULT_THRESHOLD,
     FALSE_ALARMS,
     Chances,

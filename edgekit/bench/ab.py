@@ -22,7 +22,7 @@ from edgekit.core.spec import Precision
 from edgekit.core.stats import median, percentile
 from edgekit.engines.registry import check_engine_options
 from edgekit.errors import UsageError
-from edgekit.judge.compare import DEFAULT_THRESHOLD, Change, reconcile
+from edgekit.judge.gate import DEFAULT_THRESHOLD, Change, reconcile
 from edgekit.judge.intervals import COMPARED_PERCENTILE, Interval, paired_interval
 from edgekit.judge.verdicts import disturbances, unverified
 from edgekit.parity.reference import References

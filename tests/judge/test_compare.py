@@ -15,7 +15,8 @@ from edgekit.core.bench_options import PowerMode
 from edgekit.core.device import Gpu
 from edgekit.core.measurement import InstructionCount, Result, Status, Verdict
 from edgekit.errors import UsageError
-from edgekit.judge.compare import Change, compare, decide, holm, left_out
+from edgekit.judge.compare import compare
+from edgekit.judge.gate import Change, decide, holm
 from edgekit.judge.intervals import Interval
 from scripts.simulate_gate import alarms
 from tests.conftest import RunCli
@@ -34,7 +35,7 @@ def bench_of(centers: list[float], reference_ns: int = 1_000_000, **target: obje
 
 
 def change_of(old: Result, new: Result) -> Change:
-    [one] = compare(old, new, threshold=0.03)
+    [one] = compare(old, new, threshold=0.03).points
     return one.change
 
 
@@ -70,10 +71,10 @@ def test_what_chance_shows_in_one_of_many_points_is_no_alarm() -> None:
         )
 
     old, new = [3.0, 3.1, 2.9, 3.05, 2.95], [3.2, 3.3, 3.1, 3.25, 3.15]
-    [alone] = compare(sweep(1, old), sweep(1, new), threshold=0.03)
+    [alone] = compare(sweep(1, old), sweep(1, new), threshold=0.03).points
     assert alone.change is Change.SLOWER
     assert alone.chance is not None and 0 < alone.chance < 0.01
-    *others, last = compare(sweep(40, old), sweep(40, new), threshold=0.03)
+    *others, last = compare(sweep(40, old), sweep(40, new), threshold=0.03).points
     assert {one.change for one in others} == {Change.SAME}
     assert last.change is Change.TOO_NOISY
     assert "one of so many points shows by chance (p = 0.08)" in last.reason
@@ -96,7 +97,7 @@ def test_noise_is_not_a_verdict() -> None:
 
 def test_drift_of_the_machine_is_not_the_models() -> None:
     old, new = bench_of([3.0, 3.01, 2.99]), bench_of([3.3, 3.31, 3.29], reference_ns=1_100_000)
-    [one] = compare(old, new, threshold=0.03)
+    [one] = compare(old, new, threshold=0.03).points
     assert one.change is Change.TOO_NOISY
     assert "the machine itself changed by +10.0%" in one.reason
 
@@ -122,14 +123,14 @@ def test_exact_counts_decide_on_emulated_devices() -> None:
     assert change_of(counted(1000), counted(1020)) is Change.SAME
     assert change_of(counted(1000), counted(1040)) is Change.SLOWER
     uncounted = result(point(process((1, 2, 3))), emulated=True)
-    [one] = compare(uncounted, uncounted, threshold=0.03)
+    [one] = compare(uncounted, uncounted, threshold=0.03).points
     assert (one.change, one.reason) == (Change.TOO_NOISY, "no exact instruction counts on a side")
 
 
 def test_differences_are_told() -> None:
     old, new = bench_of([3.0, 3.0, 3.0]), bench_of([3.0, 3.0, 3.0], kernel="6.9")
     changed = msgspec.structs.replace(new.points[0], engine_version="1.99")
-    [one] = compare(old, msgspec.structs.replace(new, points=(changed,)), threshold=0.03)
+    [one] = compare(old, msgspec.structs.replace(new, points=(changed,)), threshold=0.03).points
     assert "engine version - -> 1.99" in one.differences
     assert "kernel - -> 6.9" in one.differences
 
@@ -143,7 +144,7 @@ def test_settings_may_differ_and_are_told() -> None:
         verdict=Verdict.THROTTLED,
         reasons=("core 0 fell from 2800 to 2000 MHz",),
     )
-    [one] = compare(quick, msgspec.structs.replace(bound, points=(changed,)), threshold=0.03)
+    [one] = compare(quick, msgspec.structs.replace(bound, points=(changed,)), threshold=0.03).points
     assert one.differences == (
         "new is throttled: core 0 fell from 2800 to 2000 MHz",
         "engine option spinning - -> off",
@@ -157,7 +158,7 @@ def test_points_of_one_file_find_those_of_equal_settings() -> None:
 
     old = modes((PowerMode.HIGH, 3.0), (PowerMode.LOW, 9.0))
     new = modes((PowerMode.LOW, 9.0), (PowerMode.HIGH, 3.0))
-    assert [one.change for one in compare(old, new, threshold=0.03)] == [Change.SAME, Change.SAME]
+    assert [one.change for one in compare(old, new, threshold=0.03).points] == [Change.SAME, Change.SAME]
 
 
 def test_what_has_no_counterpart_is_named() -> None:
@@ -165,12 +166,13 @@ def test_what_has_no_counterpart_is_named() -> None:
     failed = msgspec.structs.replace(old.points[0], model="PPLCNet_x0_5", status=Status.FAILED)
     alone = msgspec.structs.replace(old.points[0], requested_threads=2)
     new = msgspec.structs.replace(old, points=(*old.points, failed, alone))
-    assert len(compare(old, new, threshold=0.03)) == 1
-    assert left_out(old, new) == [
+    report = compare(old, new, threshold=0.03)
+    assert len(report.points) == 1
+    assert list(report.not_compared) == [
         "PPLCNet_x0_5, onnxruntime fp32, 1 thread(s), bs1: NEW has it failed",
         "PPLCNet_x1_0, onnxruntime fp32, 2 thread(s), bs1: NEW has it alone",
     ]
-    assert left_out(old, old) == []
+    assert not compare(old, old, threshold=0.03).not_compared
 
 
 def test_another_device_or_model_is_refused_unless_asked_for() -> None:
@@ -178,7 +180,7 @@ def test_another_device_or_model_is_refused_unless_asked_for() -> None:
     other = bench_of([3.0, 3.0, 3.0], soc="Another CPU")
     with pytest.raises(UsageError, match="another device"):
         compare(old, other, threshold=0.03)
-    [one] = compare(old, other, threshold=0.03, anyway=True)
+    [one] = compare(old, other, threshold=0.03, anyway=True).points
     assert "SoC Invented CPU -> Another CPU" in one.differences
     renamed = msgspec.structs.replace(old.points[0], model="PPLCNet_x0_5")
     with pytest.raises(UsageError, match="model PPLCNet_x1_0 and PPLCNet_x0_5"):
@@ -197,7 +199,7 @@ def test_a_slower_median_over_the_same_quartile_is_not_the_same() -> None:
         times = tuple([3_000_000] * (100 - count) + [4_200_000] * count)
         return result(point(*[process(times)] * 5))
 
-    [one] = compare(of(0.0), of(0.72), threshold=0.03)
+    [one] = compare(of(0.0), of(0.72), threshold=0.03).points
     assert one.change is Change.TOO_NOISY
     assert one.reason == "the lower quartile changed by +0.0%, within 3.0%; the median by +40.0%"
     assert change_of(of(0.72), of(0.0)) is Change.TOO_NOISY
@@ -211,13 +213,13 @@ def test_another_gpu_is_another_device() -> None:
 
     with pytest.raises(UsageError, match="on Tesla V100 with NVIDIA H200: another GPU"):
         compare(on("Tesla V100"), on("NVIDIA H200"), threshold=0.03)
-    assert len(compare(on("Tesla V100"), on("NVIDIA H200"), threshold=0.03, anyway=True)) == 1
+    assert len(compare(on("Tesla V100"), on("NVIDIA H200"), threshold=0.03, anyway=True).points) == 1
 
 
 def test_other_libraries_and_cpu_features_are_told() -> None:
     old = bench_of([3.0, 3.0, 3.0], libraries={"onnxruntime": "1.20", "numpy": "2.0"}, features=("avx2",))
     new = bench_of([3.0, 3.0, 3.0], libraries={"onnxruntime": "1.20"}, features=("avx2", "avx512f"))
-    [one] = compare(old, new, threshold=0.03)
+    [one] = compare(old, new, threshold=0.03).points
     assert one.differences == ("numpy 2.0 -> -", "CPU features +avx512f")
 
 

@@ -33,9 +33,10 @@ NO_DRIFT = "machine -: no fixed workload ran beside both, so its drift is not kn
 def command(old: Path, new: Path, fail_above: float, anyway: bool, as_json: bool) -> int:
     """Compare the result file NEW with OLD, point by point, and say what differs between them."""
     from edgekit.bench.results import load_result
-    from edgekit.judge.compare import Change, compare_results
+    from edgekit.judge.compare import compare
+    from edgekit.judge.gate import Change
 
-    report = compare_results(load_result(old), load_result(new), threshold=fail_above, anyway=anyway)
+    report = compare(load_result(old), load_result(new), threshold=fail_above, anyway=anyway)
     found = report.points
     if as_json:
         echo_json(report)
