@@ -29,7 +29,6 @@ from edgekit.estimate.estimate import count_network, known_count
 from edgekit.estimate.soc_model import COUNTS, NetworkCount, load_soc
 from edgekit.quantize.artifacts import Calibration, quantize
 from edgekit.targets.target import Subject
-from edgekit.zoo.registry import find_model
 
 CALIBRATION_INPUTS = 10
 
@@ -38,8 +37,8 @@ def exported(name: str, work: Path) -> Subject:
     directory = work / name
     if not (directory / "manifest.json").exists():
         request = ExportRequest(
-            spec=find_model(name),
-            directory=directory,
+            model=name,
+            output=directory,
             weights="random",
             formats=("nb",),
             nb_targets=("arm",),

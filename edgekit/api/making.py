@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import functools
 import logging
-import shlex
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
@@ -20,13 +19,11 @@ from edgekit.convert.formats.lite import FORMATS
 from edgekit.convert.importing.import_model import ImportRequest
 from edgekit.convert.importing.import_model import import_model as convert_model
 from edgekit.convert.importing.source import open_source
-from edgekit.convert.manifest import DEFAULT_ROOT
 from edgekit.core.artifact import Manifest
 from edgekit.core.parity import Parity
 from edgekit.parity.ladder import Ladder, RungResult
 from edgekit.parity.verify import climb_on_host
 from edgekit.toolchain.component import Report
-from edgekit.zoo.registry import find_model
 from edgekit.zoo.weights import PRETRAINED, RANDOM
 
 logger = logging.getLogger("edgekit")
@@ -101,16 +98,16 @@ def export(
         ToolError: A tool is missing.
         OutputError: The directory cannot be written.
     """
-    request = request_export(
-        model,
+    request = ExportRequest(
+        model=model,
         name=name,
         weights=str(weights),
         num_classes=num_classes,
-        labels=None if labels is None else Path(labels),
+        labels=_path(labels),
         input_shape=input_shape,
         formats=tuple(formats),
         nb_targets=None if nb_targets is None else tuple(nb_targets),
-        output=None if output is None else Path(output),
+        output=_path(output),
         force=force,
         keep_failed=keep_failed,
         install=install,
@@ -124,50 +121,6 @@ def export(
     )
     made.raise_for_failure()
     return made
-
-
-def request_export(
-    model: str,
-    *,
-    name: str | None,
-    weights: str,
-    num_classes: int | None,
-    labels: Path | None,
-    input_shape: tuple[int, int, int] | None,
-    formats: tuple[str, ...],
-    nb_targets: tuple[str, ...] | None,
-    output: Path | None,
-    force: bool,
-    keep_failed: bool,
-    install: bool,
-) -> ExportRequest:
-    """A request with the command line that repeats it. Raises InputError where there is no such model."""
-    spec = find_model(model)
-    options = {
-        "--name": name,
-        "--weights": None if weights == PRETRAINED else weights,
-        "--num-classes": num_classes,
-        "--labels": labels,
-        "--input-shape": None if input_shape is None else ",".join(map(str, input_shape)),
-        "--formats": None if formats == FORMATS else ",".join(formats),
-        "--nb-targets": None if nb_targets is None else ",".join(nb_targets),
-        "-o": output,
-    }
-    return ExportRequest(
-        spec=spec,
-        directory=output or DEFAULT_ROOT / (name or spec.name),
-        name=name,
-        weights=weights,
-        num_classes=num_classes,
-        labels=labels,
-        input_shape=input_shape,
-        formats=formats,
-        nb_targets=nb_targets,
-        force=force,
-        keep_failed=keep_failed,
-        install=install,
-        command=_command_line("export", model, options),
-    )
 
 
 def export_all(
@@ -246,15 +199,15 @@ def import_model(
         OutputError: The directory cannot be written.
     """
     named = input_shape if isinstance(input_shape, Mapping) else {"": input_shape} if input_shape else {}
-    request = request_import(
-        Path(path),
-        name,
-        labels=None if labels is None else Path(labels),
-        preprocess=None if preprocess is None else Path(preprocess),
+    request = ImportRequest(
+        path=Path(path),
+        name=name,
+        labels=_path(labels),
+        preprocess=_path(preprocess),
         shapes={name: tuple(sizes) for name, sizes in named.items()},
         formats=tuple(formats),
         nb_targets=None if nb_targets is None else tuple(nb_targets),
-        output=None if output is None else Path(output),
+        output=_path(output),
         force=force,
         keep_failed=keep_failed,
         install=install,
@@ -262,45 +215,6 @@ def import_model(
     made = import_one(request, verify=verify, show=show, progress=progress)
     made.raise_for_failure()
     return made
-
-
-def request_import(
-    path: Path,
-    name: str,
-    *,
-    labels: Path | None,
-    preprocess: Path | None,
-    shapes: dict[str, tuple[int, ...]],
-    formats: tuple[str, ...],
-    nb_targets: tuple[str, ...] | None,
-    output: Path | None,
-    force: bool,
-    keep_failed: bool,
-    install: bool,
-) -> ImportRequest:
-    """A request with the command line that repeats it."""
-    options = {
-        "--name": name,
-        "--labels": labels,
-        "--preprocess": preprocess,
-        "--formats": None if formats == FORMATS else ",".join(formats),
-        "--nb-targets": None if nb_targets is None else ",".join(nb_targets),
-        "-o": output,
-    }
-    return ImportRequest(
-        path=path,
-        name=name,
-        directory=output or DEFAULT_ROOT / name,
-        labels=labels,
-        preprocess=preprocess,
-        shapes=shapes,
-        formats=formats,
-        nb_targets=nb_targets,
-        force=force,
-        keep_failed=keep_failed,
-        install=install,
-        command=_command_line("import", str(path), options, shapes),
-    )
 
 
 def import_one(request: ImportRequest, *, verify: bool, show: Show | None, progress: Report) -> Made:
@@ -323,17 +237,8 @@ def import_one(request: ImportRequest, *, verify: bool, show: Show | None, progr
     )
 
 
-def _command_line(
-    command: str,
-    subject: str,
-    options: Mapping[str, object],
-    shapes: Mapping[str, tuple[int, ...]] | None = None,
-) -> str:
-    words = [f"{name} {shlex.quote(str(value))}" for name, value in options.items() if value is not None]
-    for name, sizes in (shapes or {}).items():
-        value = f"{name}={','.join(map(str, sizes))}" if name else ",".join(map(str, sizes))
-        words.append(f"--input-shape {shlex.quote(value)}")
-    return " ".join([f"edgekit {command} {shlex.quote(subject)}", *words])
+def _path(given: str | Path | None) -> Path | None:
+    return None if given is None else Path(given)
 
 
 def _say_nothing(_rung: RungResult) -> None:

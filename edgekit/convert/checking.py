@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
 import msgspec
 
-from edgekit.core.artifact import Manifest
+from edgekit.convert.request import ConversionRequest
+from edgekit.core.artifact import Artifact, Manifest
 from edgekit.core.parity import Parity
 from edgekit.errors import ParityError
 
@@ -27,19 +29,17 @@ def has_failed(manifest: Manifest) -> bool:
 
 
 def keep_what_holds(
-    manifest: Manifest, directory: Path, check: Check, *, keep_failed: bool, doing: str, hint: str
+    manifest: Manifest, directory: Path, check: Check | None, request: ConversionRequest
 ) -> Manifest:
-    """Check freshly made artifacts and take those that failed out of the manifest.
+    """Check freshly made artifacts; take those that failed out of the manifest and delete what it lacks.
 
     An artifact goes with the one that it was made from: nothing has shown that it is better.
 
     Args:
         manifest: The manifest of the artifacts in `directory`.
         directory: A staging directory.
-        check: Computes and judges them.
-        keep_failed: Keep all of them; the manifest says which failed.
-        doing: What messages begin with, e.g. `importing net.onnx`.
-        hint: The command that keeps them all the same.
+        check: Computes and judges them; None leaves them unchecked.
+        request: With `keep_failed` all are kept; the manifest says which failed.
 
     Returns:
         The manifest with the results; its artifacts are those that hold.
@@ -47,22 +47,42 @@ def keep_what_holds(
     Raises:
         ParityError: None holds.
     """
-    parity = dict(check(directory, manifest))
-    checked = msgspec.structs.replace(manifest, parity=parity)
-    if keep_failed:
-        return checked
-    failed = {artifact.sha256 for artifact in manifest.artifacts.values() if checked.failure(artifact.kind)}
+    if check is not None:
+        parity = dict(check(directory, manifest))
+        manifest = msgspec.structs.replace(manifest, parity=parity)
+        if not request.keep_failed:
+            manifest = msgspec.structs.replace(manifest, artifacts=_holding(manifest, request))
+    _drop_unlisted(directory, manifest)
+    return manifest
+
+
+def _holding(manifest: Manifest, request: ConversionRequest) -> dict[str, Artifact]:
+    artifacts, parity = manifest.artifacts, manifest.parity
+    failed = {artifact.sha256 for artifact in artifacts.values() if manifest.failure(artifact.kind)}
     while True:
         children = {
             artifact.sha256
-            for artifact in manifest.artifacts.values()
+            for artifact in artifacts.values()
             if artifact.parent_sha256 in failed and artifact.sha256 not in failed
         }
         if not children:
             break
         failed |= children
-    kept = {key: one for key, one in manifest.artifacts.items() if one.sha256 not in failed}
-    if not kept or any(not one.passed and rung not in manifest.artifacts for rung, one in parity.items()):
+    kept = {key: one for key, one in artifacts.items() if one.sha256 not in failed}
+    if not kept or any(not one.passed and rung not in artifacts for rung, one in parity.items()):
         reasons = "; ".join(f"{rung}: {one.reason}" for rung, one in parity.items() if not one.passed)
-        raise ParityError(f"{doing}: nothing was written, for nothing holds: {reasons}", hint=hint)
-    return msgspec.structs.replace(checked, artifacts=kept)
+        raise ParityError(
+            f"{request.doing}: nothing was written, for nothing holds: {reasons}",
+            hint=request.with_options("--keep-failed"),
+        )
+    return kept
+
+
+def _drop_unlisted(staging: Path, manifest: Manifest) -> None:
+    """Delete what converters left beside the artifacts."""
+    listed = {file.path for file in manifest.files}
+    for path in staging.iterdir():
+        if path.is_dir():
+            shutil.rmtree(path)
+        elif path.name not in listed:
+            path.unlink()

@@ -16,6 +16,7 @@ from edgekit.convert.formats.nb import NbHeader
 from edgekit.convert.remedy import with_options
 from edgekit.convert.staging import settle
 from edgekit.core.artifact import (
+    LABELS_NAME,
     MANIFEST_NAME,
     MANIFEST_SCHEMA_VERSION,
     Artifact,
@@ -27,6 +28,7 @@ from edgekit.core.artifact import (
 )
 from edgekit.core.spec import AnswerKind, Precision
 from edgekit.errors import InputError, ParityError, UnsupportedError
+from edgekit.vision.labels import encode_labels
 from edgekit.zoo.registry import model_names
 
 DEFAULT_ROOT = Path("models")
@@ -260,6 +262,13 @@ def remake(manifest: Manifest, options: str = "--force") -> str:
     elif command is None:
         command = f"edgekit export {manifest.model}"
     return with_options(command, options)
+
+
+def stage_manifest(manifest: Manifest, labels: tuple[str, ...] | None, staging: Path) -> None:
+    """Write the manifest and the labels that it names beside the artifacts of a staging directory."""
+    if labels is not None:
+        (staging / LABELS_NAME).write_bytes(encode_labels(labels))
+    (staging / MANIFEST_NAME).write_bytes(encode(manifest))
 
 
 def first_fault(owner: Artifact | Origin, directory: Path) -> str | None:

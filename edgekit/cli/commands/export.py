@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import functools
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import click
 import msgspec
@@ -66,42 +66,20 @@ class ExportLine(msgspec.Struct, frozen=True, kw_only=True):
 @json_option
 def command(
     models: tuple[str, ...],
-    name: str | None,
-    weights: str,
-    num_classes: int | None,
-    labels: Path | None,
-    input_shape: tuple[int, int, int] | None,
-    formats: tuple[str, ...],
-    nb_targets: tuple[str, ...] | None,
-    output: Path | None,
-    force: bool,
-    keep_failed: bool,
     no_verify: bool,
     no_install: bool,
     as_json: bool,
+    **wishes: Any,
 ) -> None:
     """Build a model's Paddle, ONNX and Paddle Lite artifacts, check them and list them in a manifest."""
-    if len(models) > 1 and (name or output):
+    if len(models) > 1 and (wishes["name"] or wishes["output"]):
         raise click.UsageError("--name and -o go with one MODEL")
-    from edgekit.api.making import export_all, request_export
+    from edgekit.api.making import export_all
     from edgekit.cli.commands.verify import show_rung
+    from edgekit.convert.exporting.plan import ExportRequest
 
     requests = [
-        request_export(
-            model,
-            name=name,
-            weights=weights,
-            num_classes=num_classes,
-            labels=labels,
-            input_shape=input_shape,
-            formats=formats,
-            nb_targets=nb_targets,
-            output=output,
-            force=force,
-            keep_failed=keep_failed,
-            install=not no_install,
-        )
-        for model in dict.fromkeys(models)
+        ExportRequest(model=model, install=not no_install, **wishes) for model in dict.fromkeys(models)
     ]
     show = functools.partial(show_rung, err=True)
     done = export_all(requests, verify=not no_verify, show=show, progress=note)

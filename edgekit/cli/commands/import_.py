@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 from pathlib import Path
+from typing import Any
 
 import click
 
@@ -35,9 +36,10 @@ FILE = click.Path(exists=True, dir_okay=False, path_type=Path)
 )
 @click.option(
     "--input-shape",
-    "input_shapes",
+    "shapes",
     type=NamedShape(),
     multiple=True,
+    callback=lambda _context, _option, given: dict(given),
     help="Sizes that the model leaves free: 3,224,224; image=1,3,640,640 of several inputs; repeatable.",
 )
 @artifact_options
@@ -53,48 +55,28 @@ FILE = click.Path(exists=True, dir_okay=False, path_type=Path)
 @no_install_option
 @json_option
 def command(
-    path: Path,
-    name: str,
-    labels: Path | None,
-    preprocess: Path | None,
-    input_shapes: tuple[tuple[str, tuple[int, ...]], ...],
-    formats: tuple[str, ...],
-    nb_targets: tuple[str, ...] | None,
-    output: Path | None,
-    force: bool,
-    keep_failed: bool,
     no_verify: bool,
     no_install: bool,
     as_json: bool,
+    **wishes: Any,
 ) -> None:
     """Turn your own model into the artifacts that `export` makes, and compare them with the model.
 
     PATH is a Paddle inference model (directory or .pdmodel), Paddle 3's inference.json, a NAME_infer.tar,
     or an ONNX file, e.g. from PyTorch.
     """
-    from edgekit.api.making import import_one, request_import
+    from edgekit.api.making import import_one
     from edgekit.cli.commands.verify import show_rung
+    from edgekit.convert.importing.import_model import ImportRequest
 
-    request = request_import(
-        path,
-        name,
-        labels=labels,
-        preprocess=preprocess,
-        shapes=dict(input_shapes),
-        formats=formats,
-        nb_targets=nb_targets,
-        output=output,
-        force=force,
-        keep_failed=keep_failed,
-        install=not no_install,
-    )
+    request = ImportRequest(install=not no_install, **wishes)
     show = functools.partial(show_rung, err=True)
     made = import_one(request, verify=not no_verify, show=show, progress=note)
     for line in made.manifest.notes:
         note(f"note: {line}")
     if as_json:
         document = ExportLine(
-            name=name,
+            name=request.name,
             directory=str(made.directory),
             status="imported" if made.changed else "unchanged",
             manifest=made.manifest,

@@ -23,12 +23,10 @@ from edgekit.convert.formats.onnx import OPSET_VERSION
 from edgekit.convert.manifest import (
     describe_artifact,
     describe_nb,
-    encode,
     first_fault,
     load_manifest,
-    remake,
+    stage_manifest,
 )
-from edgekit.convert.remedy import with_options
 from edgekit.convert.staging import commit, exclusive, staging_directory
 from edgekit.core.artifact import (
     LABELS_NAME,
@@ -40,7 +38,7 @@ from edgekit.core.artifact import (
 from edgekit.core.spec import Precision
 from edgekit.errors import ConversionError, EdgekitError, InputError, OutputError
 from edgekit.toolchain.component import Report
-from edgekit.vision.labels import encode_labels, load_labels
+from edgekit.vision.labels import load_labels
 
 logger = logging.getLogger("edgekit")
 
@@ -185,21 +183,10 @@ def _make(
             recipe=plan.recipe,
             command=request.command,
         )
-        if check is not None:
-            manifest = keep_what_holds(
-                manifest,
-                staging,
-                check(request),
-                keep_failed=request.keep_failed,
-                doing=f"exporting {request.model_name}",
-                hint=remake(manifest, "--keep-failed"),
-            )
-        _drop_unasked(staging, manifest.artifacts)
+        manifest = keep_what_holds(manifest, staging, check and check(request), request)
         if previous is not None:
             manifest = _with_earlier(manifest, previous, request.directory)
-        if labels is not None:
-            (staging / LABELS_NAME).write_bytes(encode_labels(labels))
-        (staging / MANIFEST_NAME).write_bytes(encode(manifest))
+        stage_manifest(manifest, labels, staging)
         return manifest
     except OSError as error:
         raise output_error(request.directory, error) from error
@@ -242,7 +229,7 @@ def _build(
     name = request.model_name
     onnx: OnnxBuilt | None = None
     with contextlib.closing(
-        worker.ask(job, f"exporting {name}", hint=f"edgekit --verbose export {name}")
+        worker.ask(job, request.doing, hint=f"edgekit --verbose export {name}")
     ) as answers:
         built = next(answers)
         assert isinstance(built, PaddleBuilt)
@@ -252,9 +239,7 @@ def _build(
                 assert isinstance(answer, OnnxBuilt)
                 onnx = answer
         except ConversionError as error:
-            left = [each for each in request.formats if each != "onnx"] or ["paddle"]
-            hint = with_options(request.again, f"--formats {','.join(left)}")
-            raise ConversionError(error.message, hint=hint) from error
+            raise ConversionError(error.message, hint=request.without_format("onnx")) from error
     return built, _describe(built, onnx, headers, staging)
 
 
@@ -283,9 +268,7 @@ def _convert_to_nb(request: ExportRequest, plan: Plan, staging: Path) -> dict[st
             try:
                 headers[conversion.target] = conversion.finish()
             except ConversionError as error:
-                left = [each for each in request.formats if each != "nb"] or ["paddle"]
-                hint = with_options(request.again, f"--formats {','.join(left)}")
-                raise ConversionError(error.message, hint=hint) from error
+                raise ConversionError(error.message, hint=request.without_format("nb")) from error
     finally:
         for conversion in running:
             conversion.cancel()
@@ -333,14 +316,6 @@ def _kind_of(rung: str) -> str:
     return rung.partition("@")[0].removesuffix("-simulated")
 
 
-def _drop_unasked(staging: Path, artifacts: dict[str, Artifact]) -> None:
-    """Delete whatever the converters left beside the artifacts."""
-    listed = {file.path for artifact in artifacts.values() for file in artifact.files}
-    for path in staging.iterdir():
-        if path.is_file() and path.name not in listed:
-            path.unlink()
-
-
 def _still_valid(previous: Manifest, directory: Path, made: Manifest) -> dict[str, Artifact]:
     """Artifacts of an earlier export whose parents, grandparents and so on have not changed.
 
@@ -384,11 +359,6 @@ def _tell_of_dropped(
 def _labels(request: ExportRequest, plan: Plan, num_classes: int) -> tuple[str, ...] | None:
     """The user's labels; else the card's, if the network has as many classes as the card says."""
     if plan.labels is not None:
-        if len(plan.labels) != num_classes:
-            raise InputError(
-                f"exporting {request.model_name}: {len(plan.labels)} labels in {request.labels} for "
-                f"{num_classes} classes",
-                hint=with_options(request.again, "--labels FILE") + f" with {num_classes} lines",
-            )
+        request.check_labels(plan.labels, num_classes)
         return plan.labels
     return load_labels(plan.spec.labels, num_classes) if num_classes == plan.spec.num_classes else None

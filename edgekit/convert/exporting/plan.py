@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import hashlib
 import importlib.metadata
 from pathlib import Path
@@ -11,10 +12,11 @@ import msgspec
 from edgekit import __version__
 from edgekit._files import MODEL_BYTES, check_plain_file, sha256_file
 from edgekit.convert.checking import has_failed
-from edgekit.convert.formats.lite import FORMATS, OPT_TIMEOUT_S, TARGETS, choose_targets
+from edgekit.convert.formats.lite import OPT_TIMEOUT_S, TARGETS, choose_targets
 from edgekit.convert.formats.onnx import OPSET_VERSION
 from edgekit.convert.manifest import first_fault
-from edgekit.convert.remedy import with_options, without_option
+from edgekit.convert.remedy import without_option
+from edgekit.convert.request import ConversionRequest
 from edgekit.core.artifact import LABELS_NAME, Artifact, ArtifactKind, Manifest
 from edgekit.core.spec import ModelSpec
 from edgekit.errors import InputError, UsageError
@@ -22,52 +24,59 @@ from edgekit.toolchain.component import Report
 from edgekit.toolchain.opt.opt import Opt
 from edgekit.vision.labels import load_labels
 from edgekit.zoo.pretrained import find_pretrained
+from edgekit.zoo.registry import find_model
 from edgekit.zoo.weights import PRETRAINED, RANDOM
 
 
-class ExportRequest(msgspec.Struct, frozen=True, kw_only=True):
-    """One model to export.
+class ExportRequest(ConversionRequest, frozen=True, kw_only=True, dict=True):
+    """One network to export.
 
     Attributes:
-        spec: The model's card.
-        directory: The artifact directory.
-        name: Name of the exported model; the card's name where None.
+        model: Name of a built-in model, or the path of a card.
+        name: Keeps a variant apart under this name; None takes the card's.
         weights: `pretrained`, `random`, or the path of a `.pdparams` file.
         num_classes: Width of the last layer for random weights; None takes the card's or the file's.
-        labels: A file of labels; None takes the card's set where the number of classes is the card's.
         input_shape: Channels, height, width; None takes the card's.
-        formats: Some of `FORMATS`; the Paddle model is always made.
-        nb_targets: Some of `TARGETS`; None takes all, without those that the opt here is known to crash on.
-        force: Export although nothing has changed, and over a manifest of a newer edgekit.
-        keep_failed: Keep artifacts that fail their check, marked as such.
-        install: Install opt on the way where it is missing.
         opt_timeout_s: When one run of opt counts as hanging.
-        command: The command line that asks for this; messages and the manifest repeat it.
+
+    Raises:
+        InputError: There is no such model.
     """
 
-    spec: ModelSpec
-    directory: Path
+    model: str
     name: str | None = None
     weights: str = PRETRAINED
     num_classes: int | None = None
-    labels: Path | None = None
     input_shape: tuple[int, int, int] | None = None
-    formats: tuple[str, ...] = FORMATS
-    nb_targets: tuple[str, ...] | None = None
-    force: bool = False
-    keep_failed: bool = False
-    install: bool = True
     opt_timeout_s: float = OPT_TIMEOUT_S
-    command: str | None = None
+
+    def __post_init__(self) -> None:
+        # A request of a model that does not exist is not made.
+        find_model(self.model)
+
+    @functools.cached_property
+    def spec(self) -> ModelSpec:
+        """The model's card."""
+        return find_model(self.model)
 
     @property
     def model_name(self) -> str:
         return self.name or self.spec.name
 
     @property
-    def again(self) -> str:
-        """The command line that asks for this."""
-        return self.command or f"edgekit export {self.spec.name}"
+    def doing(self) -> str:
+        return f"exporting {self.model_name}"
+
+    @property
+    def command(self) -> str:
+        shape = None if self.input_shape is None else ",".join(map(str, self.input_shape))
+        options = {
+            "--name": self.name,
+            "--weights": None if self.weights == PRETRAINED else self.weights,
+            "--num-classes": self.num_classes,
+            "--input-shape": shape,
+        }
+        return self._command_line("export", self.model, options)
 
 
 class Plan(msgspec.Struct, frozen=True, kw_only=True):
@@ -100,11 +109,7 @@ def make_plan(request: ExportRequest, progress: Report) -> Plan:
         InputError: Weights or labels that cannot be read.
         ToolError: Weights or opt that cannot be had.
     """
-    if request.nb_targets is not None and "nb" not in request.formats:
-        raise UsageError(
-            "exporting: --nb-targets without nb among --formats",
-            hint=with_options(request.again, "--formats paddle,onnx,nb"),
-        )
+    request.check_formats()
     spec = _with_shape(request)
     labels = None if request.labels is None else load_labels(request.labels, request.num_classes)
     weights = _weights_identity(request, spec)
@@ -138,12 +143,12 @@ def _with_shape(request: ExportRequest) -> ModelSpec:
         return spec
     if shape[0] != spec.input_shape[0]:
         raise UsageError(
-            f"exporting {request.model_name}: its input has {spec.input_shape[0]} channels, not {shape[0]}",
+            f"{request.doing}: its input has {spec.input_shape[0]} channels, not {shape[0]}",
             hint=_with_shape_of(request, (spec.input_shape[0], shape[1], shape[1])),
         )
     if shape[1] != shape[2]:
         raise UsageError(
-            f"exporting {request.model_name}: {shape[1]}x{shape[2]} is not square; preprocessing is",
+            f"{request.doing}: {shape[1]}x{shape[2]} is not square; preprocessing is",
             hint=_with_shape_of(request, (shape[0], shape[1], shape[1])),
         )
     crop = spec.preprocess.crop_size
@@ -158,7 +163,7 @@ def _with_shape(request: ExportRequest) -> ModelSpec:
 
 
 def _with_shape_of(request: ExportRequest, shape: tuple[int, int, int]) -> str:
-    command = without_option(request.again, "--input-shape")
+    command = without_option(request.command, "--input-shape")
     return f"{command} --input-shape {','.join(map(str, shape))}"
 
 
@@ -168,7 +173,7 @@ def _weights_identity(request: ExportRequest, spec: ModelSpec) -> str:
     if request.weights == PRETRAINED:
         return find_pretrained(spec)[1]
     path = Path(request.weights)
-    hint = with_options(request.again, "--weights random")
+    hint = request.with_options("--weights random")
     check_plain_file(path, "the weights", hint=hint, most_bytes=MODEL_BYTES)
     try:
         return sha256_file(path)

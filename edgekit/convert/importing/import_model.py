@@ -13,7 +13,7 @@ import msgspec
 from edgekit import __version__
 from edgekit._files import output_error, sha256_file
 from edgekit.convert.checking import Check, has_failed, keep_what_holds
-from edgekit.convert.formats.lite import FORMATS, TARGETS, choose_targets
+from edgekit.convert.formats.lite import TARGETS, choose_targets
 from edgekit.convert.formats.nb import NbHeader
 from edgekit.convert.importing.answers import NUMBERED_NOTE, decide_answer
 from edgekit.convert.importing.configuration import Configured, of_official_archive, read_configuration
@@ -25,62 +25,57 @@ from edgekit.convert.manifest import (
     describe_artifact,
     describe_file,
     describe_nb,
-    encode,
     load_manifest,
-    remake,
+    stage_manifest,
     verify_files,
 )
-from edgekit.convert.remedy import with_options
+from edgekit.convert.request import ConversionRequest
 from edgekit.convert.staging import commit, exclusive, staging_directory
 from edgekit.core.artifact import LABELS_NAME, MANIFEST_NAME, Artifact, ArtifactKind, Manifest, Origin
 from edgekit.core.spec import Preprocess, Resize
 from edgekit.errors import ConversionError, InputError, UsageError
 from edgekit.toolchain.component import Report
-from edgekit.vision.labels import LABEL_SETS, encode_labels, load_labels, read_label_file
+from edgekit.vision.labels import LABEL_SETS, load_labels, read_label_file
 
 # Keys of a recipe: files with weights beside an ONNX, by name.
 _EXTERNAL = "external "
 _PATTERN_OF_NAME = "letters, digits, dot, dash and underscore"
 
 
-class ImportRequest(msgspec.Struct, frozen=True, kw_only=True):
+class ImportRequest(ConversionRequest, frozen=True, kw_only=True, dict=True):
     """A model to import.
+
+    A Paddle program is made where it or `.nb` is among the formats; the source's own format is always kept.
 
     Attributes:
         path: A directory, a model file or a tar.
         name: Name of the imported model.
-        directory: The artifact directory.
-        labels: A file of labels; None takes those of a configuration beside the model.
         preprocess: A configuration (`read_configuration`); None takes one that lies beside the model.
         shapes: Sizes that the model leaves free, by input, with or without the batch; those under the empty
             name are for the only input.
-        formats: Some of `lite.FORMATS`. A Paddle program is made where it or `.nb` is among them; the
-            source's own
-            format is always kept.
-        nb_targets: Some of `lite.TARGETS`; None takes all that the opt here does not crash on.
-        force: Import although nothing has changed, and over an exported model.
-        keep_failed: Keep artifacts that fail their check, marked as such.
-        install: Install opt on the way where it is missing.
-        command: The command line that asks for this; messages and the manifest repeat it.
     """
 
     path: Path
     name: str
-    directory: Path
-    labels: Path | None = None
     preprocess: Path | None = None
     shapes: dict[str, tuple[int, ...]] = {}
-    formats: tuple[str, ...] = FORMATS
-    nb_targets: tuple[str, ...] | None = None
-    force: bool = False
-    keep_failed: bool = False
-    install: bool = True
-    command: str | None = None
 
     @property
-    def again(self) -> str:
-        """The command line that asks for this."""
-        return self.command or f"edgekit import {shlex.quote(str(self.path))} --name {shlex.quote(self.name)}"
+    def model_name(self) -> str:
+        return self.name
+
+    @property
+    def doing(self) -> str:
+        return f"importing {self.path}"
+
+    @property
+    def command(self) -> str:
+        options = {"--name": self.name, "--preprocess": self.preprocess}
+        line = self._command_line("import", str(self.path), options)
+        for name, sizes in self.shapes.items():
+            value = ",".join(map(str, sizes))
+            line += f" --input-shape {shlex.quote(f'{name}={value}' if name else value)}"
+        return line
 
 
 class Imported(msgspec.Struct, frozen=True, kw_only=True):
@@ -131,7 +126,7 @@ def import_model(
         with staging_directory(request.directory) as staging:
             try:
                 size = None if configured.preprocess is None else configured.preprocess.size
-                examined = examine_source(source, request.shapes, size, staging, request.again)
+                examined = examine_source(source, request.shapes, size, staging, request.command)
                 recipe |= {f"{_EXTERNAL}{name}": sha256 for name, sha256 in examined.external.items()}
                 wanted = Wanted(
                     program=bool({"paddle", "nb"} & set(request.formats)),
@@ -158,17 +153,8 @@ def import_model(
                     )
                 manifest = _manifest(request, source, configured, examined, built, headers, staging)
                 manifest = msgspec.structs.replace(manifest, notes=(*notes, *manifest.notes), recipe=recipe)
-                if check is not None:
-                    manifest = keep_what_holds(
-                        manifest,
-                        staging,
-                        check,
-                        keep_failed=request.keep_failed,
-                        doing=f"importing {request.path}",
-                        hint=remake(manifest, "--keep-failed"),
-                    )
-                _drop_unlisted(staging, manifest)
-                (staging / MANIFEST_NAME).write_bytes(encode(manifest))
+                manifest = keep_what_holds(manifest, staging, check, request)
+                stage_manifest(manifest, configured.labels, staging)
             except OSError as error:
                 raise output_error(request.directory, error) from error
             commit(staging, request.directory)
@@ -178,18 +164,16 @@ def import_model(
 def _with_targets(request: ImportRequest, targets: tuple[str, ...]) -> str:
     """The command line that makes `.nb` for these targets only; without any, no `.nb`."""
     if targets:
-        return with_options(request.again, f"--nb-targets {','.join(targets)}")
-    left = [each for each in request.formats if each != "nb"] or ["paddle"]
-    return with_options(request.again, f"--formats {','.join(left)}")
+        return request.with_options(f"--nb-targets {','.join(targets)}")
+    return request.without_format("nb")
 
 
 def _instead(request: ImportRequest, source: Source, staging: Path) -> str | None:
     """The command line that leaves out what could not be made; None where all begins with that."""
     if source.kind is SourceKind.LEGACY:
-        left = [each for each in request.formats if each != "onnx"] or ["paddle"]
-        return with_options(request.again, f"--formats {','.join(left)}")
+        return request.without_format("onnx")
     if (staging / ArtifactKind.ONNX.file_names[0]).is_file():
-        return with_options(request.again, "--formats onnx")
+        return request.with_options("--formats onnx")
     return None
 
 
@@ -198,13 +182,9 @@ def _check_request(request: ImportRequest) -> None:
     if not name or name.startswith(".") or not all(each.isalnum() or each in "._-" for each in name):
         raise UsageError(
             f"importing: the name {name!r} is not made of {_PATTERN_OF_NAME}",
-            hint=with_options(request.again, "--name mine"),
+            hint=request.with_options("--name mine"),
         )
-    if request.nb_targets is not None and "nb" not in request.formats:
-        raise UsageError(
-            "importing: --nb-targets without nb among --formats",
-            hint=with_options(request.again, "--formats paddle,onnx,nb"),
-        )
+    request.check_formats()
 
 
 def _configuration(request: ImportRequest, source: Source) -> Configured:
@@ -241,7 +221,7 @@ def _previous(request: ImportRequest) -> Manifest | None:
     if manifest.model is not None and not request.force:
         raise InputError(
             f"importing {request.path}: {request.directory} holds the export of {manifest.model}",
-            hint=f"{request.again} --force overwrites it",
+            hint=f"{request.command} --force overwrites it",
         )
     return manifest
 
@@ -277,13 +257,8 @@ def _manifest(
     staging: Path,
 ) -> Manifest:
     labels = configured.labels
-    if labels is not None:
-        if examined.num_classes and len(labels) != examined.num_classes:
-            raise InputError(
-                f"importing {request.path}: {len(labels)} labels for {examined.num_classes} classes",
-                hint=with_options(request.again, "--labels FILE") + f" with {examined.num_classes} lines",
-            )
-        (staging / LABELS_NAME).write_bytes(encode_labels(labels))
+    if labels is not None and examined.num_classes:
+        request.check_labels(labels, examined.num_classes)
     preprocess, notes = _preprocess(configured, examined)
     postprocess, guessed = decide_answer(
         configured.postprocess if examined.num_classes else None, examined.activation, examined.num_classes
@@ -381,12 +356,3 @@ def _artifacts(
     if paddle is not None:
         artifacts |= describe_nb(staging, headers, paddle)
     return artifacts
-
-
-def _drop_unlisted(staging: Path, manifest: Manifest) -> None:
-    listed = {file.path for file in manifest.files} | {LABELS_NAME}
-    for path in staging.iterdir():
-        if path.is_dir():
-            shutil.rmtree(path)
-        elif path.name not in listed:
-            path.unlink()
