@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import os
 import signal
 import subprocess
@@ -17,6 +18,7 @@ from edgekit.toolchain.build.runtimes import AARCH64, find_runtime
 from edgekit.toolchain.cache import cache_directory
 from tests.devices import AdbDevice, AdbHost, running_adb_server, running_virtual_device
 from tests.transports.sshd import Sshd, running_sshd
+from tests.warm_python import warm_python
 
 REPOSITORY = Path(__file__).parent.parent
 
@@ -39,6 +41,7 @@ RunCli = Callable[..., CliResult]
 
 
 def _run_cli(
+    python: str | Path,
     arguments: Sequence[str | Path],
     *,
     cwd: Path,
@@ -46,7 +49,7 @@ def _run_cli(
     timeout_s: float = 300.0,
 ) -> CliResult:
     done = subprocess.run(
-        [sys.executable, "-m", "edgekit", *map(str, arguments)],
+        [python, "-m", "edgekit", *map(str, arguments)],
         cwd=cwd,
         env={**os.environ, "NO_COLOR": "1", "COLUMNS": "200", **(env or {})},
         stdin=subprocess.DEVNULL,
@@ -59,9 +62,22 @@ def _run_cli(
 
 
 @pytest.fixture(scope="session")
-def run_cli() -> RunCli:
-    """`run_cli([...], cwd=…)`: edgekit in a process of its own."""
-    return _run_cli
+def python(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+    """An interpreter that starts warm."""
+    with warm_python(tmp_path_factory.mktemp("warm")) as client:
+        yield client
+
+
+@pytest.fixture(scope="session")
+def run_cli(python: Path) -> RunCli:
+    """`run_cli([...], cwd=…)`: edgekit in a process of its own, whose imports are behind it."""
+    return functools.partial(_run_cli, python)
+
+
+@pytest.fixture(scope="session")
+def run_cold_cli() -> RunCli:
+    """`run_cli` from a cold start, where imports or the interpreter itself matter."""
+    return functools.partial(_run_cli, sys.executable)
 
 
 @pytest.fixture(scope="session")
@@ -72,7 +88,7 @@ def shared_directory(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="session")
-def exported(shared_directory: Path) -> Path:
+def exported(shared_directory: Path, run_cli: RunCli) -> Path:
     """A `models` directory with every artifact of two models, exported once a run; treat it as read-only.
 
     `PPLCNet_x1_0_doc_ori` has real trained weights, `PPLCNet_x0_25` seeded random ones.
@@ -85,7 +101,7 @@ def exported(shared_directory: Path) -> Path:
                 ["export", "PPLCNet_x1_0_doc_ori"],
                 ["export", "PPLCNet_x0_25", "--weights", "random"],
             ):
-                result = _run_cli(arguments, cwd=root, timeout_s=900)
+                result = run_cli(arguments, cwd=root, timeout_s=900)
                 assert result.exit_code == 0, result.stderr
             (root / ".done").touch()
     return root / "models"

@@ -1,8 +1,8 @@
 """A Python that starts warm: each start is a fork of one process that has imported what edgekit imports.
 
-The fuzzer starts up to four interpreters an input, and a cold one spends a second on importing Paddle. What
-runs is the real thing in a process of its own: a crash or a hang is that process's alone, and whoever kills
-the interpreter that he has started ends what it runs.
+A command starts up to four interpreters, and a cold one spends a second on importing Paddle. What runs is
+the real thing in a process of its own: a crash or a hang is that process's alone, and whoever kills the
+interpreter that he has started ends what it runs.
 """
 
 from __future__ import annotations
@@ -76,8 +76,8 @@ def warm_python(directory: Path) -> Iterator[Path]:
     client.chmod(0o755)
     with log.open("wb") as errors:
         server = subprocess.Popen(
-            [sys.executable, "-m", "tests.fuzz.warm_python", name, client],
-            cwd=Path(__file__).parents[2], env={**os.environ, **ENVIRONMENT},
+            [sys.executable, "-m", "tests.warm_python", name, client],
+            cwd=Path(__file__).parents[1], env={**os.environ, **ENVIRONMENT},
             stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=errors,
         )  # fmt: skip
     assert server.stdin is not None and server.stdout is not None

@@ -6,7 +6,6 @@ import shutil
 import subprocess
 import sys
 import tarfile
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -14,7 +13,6 @@ from filelock import FileLock
 
 from tests.convert.onnx_models import classifier
 from tests.fuzz.damage import CONFIG, SHORT, YML
-from tests.fuzz.warm_python import warm_python
 
 SAVE = """
 import sys, paddle
@@ -74,10 +72,3 @@ def seeds(shared_directory: Path) -> Path:
             directory.mkdir(exist_ok=True)
             build_seeds(directory)
     return directory / "seeds"
-
-
-@pytest.fixture(scope="session")
-def python(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
-    """An interpreter that starts warm."""
-    with warm_python(tmp_path_factory.mktemp("warm")) as client:
-        yield client
