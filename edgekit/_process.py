@@ -157,22 +157,25 @@ def _spawn(
 def run_on_files(
     argv: Sequence[str | Path],
     *,
-    timeout_s: float,
+    standstill_s: float,
+    moved: Callable[[str], int],
     stdin_path: Path | None = None,
     stdout_path: Path | None = None,
-    on_read: Callable[[int], None] | None = None,
+    on_move: Callable[[int], None] | None = None,
 ) -> Completed:
-    """Run a command that reads and writes files, without passing the bytes through this process.
+    """Run a command that transfers a file, without passing the bytes through this process.
 
     Args:
         argv: The command.
-        timeout_s: Seconds until the command is killed.
+        standstill_s: Seconds without a moved byte after which the command is killed.
+        moved: Called with the text on stderr so far; returns the number of bytes moved so far.
         stdin_path: File for stdin; None for no input.
         stdout_path: File for stdout; `stdout` of the result is then empty.
-        on_read: Called with the number of bytes that the command has read since the last call.
+        on_move: Called with the number of bytes moved since the last call.
 
     Raises:
-        ToolError: The program cannot be executed, or overran `timeout_s`.
+        ToolError: The program cannot be executed.
+        TimeoutError: Nothing moved for `standstill_s`.
         OSError: A file cannot be opened.
     """
     words = tuple(str(word) for word in argv)
@@ -181,34 +184,34 @@ def run_on_files(
     with contextlib.ExitStack() as stack:
         source = stack.enter_context((stdin_path or Path(os.devnull)).open("rb"))
         sink = stack.enter_context(stdout_path.open("wb")) if stdout_path is not None else None
+        said = stack.enter_context(tempfile.TemporaryFile())
         child = _spawn(
             words,
             env=None,
             cwd=None,
             stdin=source.fileno(),
             stdout=subprocess.PIPE if sink is None else sink.fileno(),
+            stderr=said.fileno(),
         )
-        seen = 0
-        while True:
-            try:
-                stdout, stderr = child.communicate(timeout=0.1)
-            except subprocess.TimeoutExpired:
-                if time.monotonic() - started > timeout_s:
-                    kill_group(child)
-                    child.communicate()
-                    raise ToolError(f"running {words[0]}: no end after {timeout_s:g} s, stopped") from None
-            except BaseException:
-                kill_group(child)
-                child.communicate()
-                raise
-            else:
-                break
-            finally:
-                # The child shares the file's offset.
-                position = os.lseek(source.fileno(), 0, os.SEEK_CUR) if stdin_path is not None else 0
-                if on_read is not None and position > seen:
-                    on_read(position - seen)
-                    seen = position
+        seen, moved_at, stdout = 0, started, None
+        ended = False
+        try:
+            while not ended:
+                with contextlib.suppress(subprocess.TimeoutExpired):
+                    stdout, _ = child.communicate(timeout=0.1)
+                    ended = True
+                stderr = os.pread(said.fileno(), os.fstat(said.fileno()).st_size, 0)
+                position = moved(stderr.decode(errors="replace"))
+                if position > seen:
+                    if on_move is not None:
+                        on_move(position - seen)
+                    seen, moved_at = position, time.monotonic()
+                elif not ended and time.monotonic() - moved_at > standstill_s:
+                    raise TimeoutError(f"{words[0]} moved nothing for {standstill_s:g} s")
+        except BaseException:
+            kill_group(child)
+            child.communicate()
+            raise
     return Completed(
         argv=words,
         exit_code=child.returncode,

@@ -66,8 +66,57 @@ def wait_s() -> float:
         raise UsageError(f"reading ${WAIT_VARIABLE}: {text!r} is no number of seconds") from None
 
 
+class Hold:
+    """The lock of a device, as long as it is held.
+
+    Args:
+        transport: The device.
+        root: edgekit's directory there.
+        timeout_s: How long to wait for another command.
+    """
+
+    def __init__(self, transport: Transport, root: str, timeout_s: float) -> None:
+        self._transport, self._root, self._timeout_s = transport, root, timeout_s
+        self._process: RemoteProcess | None = None
+
+    def take(self, deadline: float) -> None:
+        """Take the lock; raises as `held`."""
+        self._process = _hold_there(self._transport, self._root, deadline, self._timeout_s)
+
+    def renew(self) -> None:
+        """Take the lock again where its link was cut and has come back; nothing else is done.
+
+        Raises:
+            DeviceError: Another command has taken it meanwhile.
+            DeviceLostError: The link has not come back.
+        """
+        try:
+            ended = self._process is None or self._process.read_line(0.0) is None
+        except TimeoutError:
+            return
+        except DeviceLostError:
+            ended = True
+        if ended:
+            self.release()
+            self.take(time.monotonic() + self._timeout_s)
+            logger.warning(
+                "the link to %s was cut and came back; the device is held again", self._transport.serial
+            )
+
+    def release(self) -> None:
+        """Give the device free."""
+        process, self._process = self._process, None
+        if process is None:
+            return
+        try:
+            process.close(5.0)
+        except DeviceLostError:
+            # The lock went with the link; the block's own error matters more.
+            logger.info("the device went away while it was held")
+
+
 @contextlib.contextmanager
-def held(transport: Transport, root: str, *, timeout_s: float | None = None) -> Iterator[None]:
+def held(transport: Transport, root: str, *, timeout_s: float | None = None) -> Iterator[Hold]:
     """Hold a device for the block; `root`/run is empty then, for the holder's inputs and outputs.
 
     Args:
@@ -92,11 +141,12 @@ def held(transport: Transport, root: str, *, timeout_s: float | None = None) -> 
             if "still in use" not in error.message:
                 raise
             raise DeviceError(error.message, hint=error.hint) from error
-        process = _hold_there(transport, root, deadline, limit_s)
+        hold = Hold(transport, root, limit_s)
+        hold.take(deadline)
         try:
-            yield
+            yield hold
         finally:
-            _release(process)
+            hold.release()
 
 
 def _hold_there(transport: Transport, root: str, deadline: float, limit_s: float) -> RemoteProcess:
@@ -132,11 +182,3 @@ def _hold_there(transport: Transport, root: str, deadline: float, limit_s: float
             logger.warning("%s is in use by %s; waiting", transport.serial, other)
             told = True
         time.sleep(POLL_S)
-
-
-def _release(process: RemoteProcess) -> None:
-    try:
-        process.close(5.0)
-    except DeviceLostError:
-        # The lock went with the link; the block's own error matters more.
-        logger.info("the device went away while it was held")

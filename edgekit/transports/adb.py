@@ -15,7 +15,7 @@ from edgekit.transports.adb_server import AdbServer
 from edgekit.transports.adb_shell import OPEN_TIMEOUT_S, ShellProcess
 from edgekit.transports.adb_sync import SyncSession
 from edgekit.transports.far_shell import FarShell, lost, quote, script_line
-from edgekit.transports.interface import CommandResult, Outgoing, Progress
+from edgekit.transports.interface import STANDSTILL_S, CommandResult, Outgoing, Progress
 
 
 class AdbTransport(FarShell):
@@ -81,21 +81,25 @@ class AdbTransport(FarShell):
         return self._start(quote(argv, env, keep_shell=False), f"running {argv[0]}")
 
     def push_many(
-        self, files: Sequence[Outgoing], *, timeout_s: float | None = None, progress: Progress | None = None
+        self,
+        files: Sequence[Outgoing],
+        *,
+        standstill_s: float = STANDSTILL_S,
+        progress: Progress | None = None,
     ) -> None:
         """Send files over one connection; see the interface."""
         try:
-            super().push_many(files, timeout_s=timeout_s, progress=progress)
+            super().push_many(files, standstill_s=standstill_s, progress=progress)
         finally:
             self._end_sync()
 
     def _send(
-        self, local: Path, remote: str, *, mode: int, timeout_s: float, progress: Progress | None
+        self, local: Path, remote: str, *, mode: int, standstill_s: float, progress: Progress | None
     ) -> None:
         if self._sync is None:
             self._sync = SyncSession(self.server, self.serial)
         try:
-            self._sync.send(local, remote, mode=mode, timeout_s=timeout_s, progress=progress)
+            self._sync.send(local, remote, mode=mode, standstill_s=standstill_s, progress=progress)
         except BaseException:
             self._end_sync()
             raise
@@ -106,10 +110,10 @@ class AdbTransport(FarShell):
                 self._sync.close()
             self._sync = None
 
-    def _receive(self, remote: str, local: Path, *, timeout_s: float) -> None:
+    def _receive(self, remote: str, local: Path, *, standstill_s: float) -> None:
         session = SyncSession(self.server, self.serial)
         try:
-            session.receive(remote, local, timeout_s=timeout_s)
+            session.receive(remote, local, standstill_s=standstill_s)
         finally:
             session.close()
 

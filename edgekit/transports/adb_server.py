@@ -20,6 +20,12 @@ from edgekit.transports.far_shell import lost
 if TYPE_CHECKING:
     from adbutils import AdbConnection
 
+    class BoundedConnection(AdbConnection):  # type: ignore[misc]
+        """A connection whose reads end at one deadline, a time of `time.monotonic`."""
+
+        deadline: float
+
+
 DEFAULT_PORT = 5037
 REPLY_TIMEOUT_S = 5.0
 CONNECT_TIMEOUT_S = 10.0
@@ -64,8 +70,9 @@ class AdbServer(msgspec.Struct, frozen=True, kw_only=True):
         """` on the adb server at HOST:PORT`, empty for the local one."""
         return f" on the adb server at {self}" if self.remote else ""
 
-    def connection(self, *, timeout_s: float) -> AdbConnection:
-        """Open a connection; start the local server where none is running.
+    def connection(self, *, timeout_s: float) -> BoundedConnection:
+        """Open a connection, whose answers together may take `timeout_s`; start the local server where none
+        is running.
 
         Raises:
             ToolError: No adb program, the server does not start, or the remote one does not answer.
@@ -89,6 +96,7 @@ class AdbServer(msgspec.Struct, frozen=True, kw_only=True):
                     hint=RESTART_HINT,
                 ) from again
         connection.conn.settimeout(timeout_s)
+        connection.deadline = time.monotonic() + timeout_s
         return connection
 
     def _start(self) -> None:
@@ -114,7 +122,7 @@ class AdbServer(msgspec.Struct, frozen=True, kw_only=True):
             connection.send_command(service)
             connection.check_okay()
             return str(connection.read_string_block())
-        except (AdbError, OSError, EOFError) as error:
+        except (AdbError, OSError, EOFError, ValueError) as error:
             raise ToolError(
                 f"asking the adb server at {self} for {service}: {_plain(error)}",
                 hint=RESTART_HINT,
@@ -146,7 +154,7 @@ class AdbServer(msgspec.Struct, frozen=True, kw_only=True):
                 return device.state
         return "absent"
 
-    def open_service(self, serial: str, service: str, *, action: str, timeout_s: float) -> AdbConnection:
+    def open_service(self, serial: str, service: str, *, action: str, timeout_s: float) -> BoundedConnection:
         """A connection to a service on the device (`sync:`, `shell,v2,raw:…`).
 
         Raises:
@@ -169,7 +177,7 @@ class AdbServer(msgspec.Struct, frozen=True, kw_only=True):
             raise lost(
                 action, serial, f"no answer within {timeout_s:g} s", self._lost_hint(serial)
             ) from error
-        except (AdbError, OSError, EOFError, UnicodeError) as error:
+        except (AdbError, OSError, EOFError, ValueError) as error:
             _close(connection)
             raise self.explain(serial, action, error) from error
         except BaseException:
@@ -312,17 +320,30 @@ def find_adb() -> str:
     return str(program)
 
 
-def _connect(host: str, port: int) -> AdbConnection:
-    """A connection of adbutils that never starts a server: adbutils would do so for remote servers too,
-    without a timeout.
+def _connect(host: str, port: int) -> BoundedConnection:
+    """A connection of adbutils that never starts a server, which adbutils would do for remote servers too,
+    without a timeout; and whose reads have one deadline together, where adbutils gives each byte its own.
     """
     from adbutils._adb import AdbConnection as Connection
 
-    class PlainConnection(Connection):  # type: ignore[misc]
+    class Bounded(Connection):  # type: ignore[misc]
+        deadline = 0.0
+
         def _safe_connect(self) -> object:
             return self._create_socket()
 
-    return PlainConnection(host, port)
+        def _read_fully(self, count: int) -> bytes:
+            data = b""
+            while len(data) < count:
+                self.conn.settimeout(max(0.001, self.deadline - time.monotonic()))
+                piece = self.conn.recv(count - len(data))
+                if not piece:
+                    break
+                data += piece
+            return data
+
+    connection: BoundedConnection = Bounded(host, port)
+    return connection
 
 
 def _send_long_command(connection: AdbConnection, service: str) -> None:

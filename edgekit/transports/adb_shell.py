@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 
 from edgekit.errors import EdgekitError
 from edgekit.transports.adb_server import AdbServer
-from edgekit.transports.far_shell import PID_MARK, decode_exit, kill_line, lost
+from edgekit.transports.far_shell import decode_exit, kill_line, lost, parse_pid
 
 if TYPE_CHECKING:
     from adbutils import AdbConnection
@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 STDIN, STDOUT, STDERR, EXIT, CLOSE_STDIN = range(5)
 HEADER = struct.Struct("<BI")
 CHUNK_BYTES = 1 << 16
+MAX_PACKET_BYTES = 1 << 24
 OPEN_TIMEOUT_S = 15.0
 WRITE_TIMEOUT_S = 15.0
 KILL_TIMEOUT_S = 4.0
@@ -108,13 +109,10 @@ class ShellProcess:
         return self._exit_code, self._stdout.decode(errors="replace"), self._stderr.decode(errors="replace")
 
     def _take_pid(self) -> None:
-        if self._pid is not None:
-            return
-        end = self._stdout.find(b"\n")
-        if end >= 0:
-            line = self._stdout[:end].decode(errors="replace").rstrip("\r")
+        """Take the lines up to the one with the process id off stdout."""
+        while self._pid is None and (end := self._stdout.find(b"\n")) >= 0:
+            self._pid = parse_pid(self._stdout[:end].decode(errors="replace"))
             del self._stdout[: end + 1]
-            self._pid = int(line.removeprefix(PID_MARK)) if line.startswith(PID_MARK) else None
 
     def _pump(self, deadline: float, late: str) -> None:
         """Read at least one packet before the deadline, and every packet that has arrived."""
@@ -134,6 +132,8 @@ class ShellProcess:
     def _parse(self) -> None:
         while len(self._raw) >= HEADER.size:
             kind, size = HEADER.unpack_from(self._raw)
+            if size > MAX_PACKET_BYTES:
+                raise lost(self._action, self._serial, f"a packet of {size} bytes came, which no adbd sends")
             if len(self._raw) < HEADER.size + size:
                 return
             payload = bytes(self._raw[HEADER.size : HEADER.size + size])

@@ -15,7 +15,7 @@ from pathlib import Path, PurePosixPath
 
 from edgekit._files import sha256_file
 from edgekit.errors import DeviceError, DeviceLostError, EdgekitError, InputError
-from edgekit.transports.interface import CommandResult, Outgoing, Progress, RemoteProcess
+from edgekit.transports.interface import STANDSTILL_S, CommandResult, Outgoing, Progress, RemoteProcess
 
 PID_MARK = "edgekit-pid:"
 STAGING_PREFIX = ".edgekit-"
@@ -23,7 +23,6 @@ STAGING_SUFFIX = ".part"
 COMMIT_TIMEOUT_S = 30.0
 CLEAN_UP_TIMEOUT_S = 3.0
 SCRIPT_ARGUMENT_BYTES = 24_000  # adb's service string ends at 65,535 bytes, quoting included
-MIN_RATE_BYTES_S = 1_000_000  # slower links than this need an explicit timeout
 HASH_RATE_BYTES_S = 20_000_000
 
 _SHA256 = 'sha256sum "$@" 2>/dev/null; true'
@@ -62,6 +61,15 @@ def quote(argv: Sequence[str], env: Mapping[str, str] | None, *, keep_shell: boo
     return f"echo {PID_MARK}$$; {exports}" + (f"{command}; exit $?" if keep_shell else f"exec {command}")
 
 
+def parse_pid(line: str) -> int | None:
+    """Return the process id of a line that ends in it; None for any other line.
+
+    Start-up files of the far shell may print lines before it, or text without a line break on its line.
+    """
+    digits = line.rstrip("\r").rpartition(PID_MARK)[2] if PID_MARK in line else ""
+    return int(digits) if digits.isdecimal() else None
+
+
 def script_line(script: str, arguments: Sequence[str]) -> str:
     """A shell line that says its process id on the first line of stdout and then runs a script.
 
@@ -82,11 +90,6 @@ def decode_exit(code: int) -> int:
         return -signal.Signals(code - 128) if 128 < code < 192 else code
     except ValueError:
         return code
-
-
-def transfer_timeout_s(size_bytes: int) -> float:
-    """Seconds that a transfer may take; they grow with the size of the file."""
-    return 30.0 + size_bytes / MIN_RATE_BYTES_S
 
 
 def parse_sha256(output: str) -> dict[str, str]:
@@ -118,12 +121,12 @@ class FarShell:
 
     @abstractmethod
     def _send(
-        self, local: Path, remote: str, *, mode: int, timeout_s: float, progress: Progress | None
+        self, local: Path, remote: str, *, mode: int, standstill_s: float, progress: Progress | None
     ) -> None:
         """Write a file over there under exactly this name, whole or not; directories are made."""
 
     @abstractmethod
-    def _receive(self, remote: str, local: Path, *, timeout_s: float) -> None:
+    def _receive(self, remote: str, local: Path, *, standstill_s: float) -> None:
         """Read a file from over there into `local`; returns only where all of it came."""
 
     @abstractmethod
@@ -136,16 +139,20 @@ class FarShell:
         remote: str,
         *,
         mode: int = 0o644,
-        timeout_s: float | None = None,
+        standstill_s: float = STANDSTILL_S,
         progress: Progress | None = None,
     ) -> None:
         """Send a file; see the interface."""
         self.push_many(
-            [Outgoing(local=local, remote=remote, mode=mode)], timeout_s=timeout_s, progress=progress
+            [Outgoing(local=local, remote=remote, mode=mode)], standstill_s=standstill_s, progress=progress
         )
 
     def push_many(
-        self, files: Sequence[Outgoing], *, timeout_s: float | None = None, progress: Progress | None = None
+        self,
+        files: Sequence[Outgoing],
+        *,
+        standstill_s: float = STANDSTILL_S,
+        progress: Progress | None = None,
     ) -> None:
         """Send files; all of one directory are checked and moved into place by one command.
 
@@ -162,14 +169,14 @@ class FarShell:
         for directory, group in by_directory.items():
             staging = f"{directory}/{STAGING_PREFIX}{secrets.token_hex(4)}{STAGING_SUFFIX}"
             with self._cleaned_up_on_failure(staging):
-                self._send_group(directory, staging, group, timeout_s, progress)
+                self._send_group(directory, staging, group, standstill_s, progress)
 
     def _send_group(
         self,
         directory: str,
         staging: str,
         group: Sequence[Outgoing],
-        timeout_s: float | None,
+        standstill_s: float,
         progress: Progress | None,
     ) -> None:
         staged: list[str] = []
@@ -178,13 +185,7 @@ class FarShell:
         for file in group:
             path = f"{staging}/{PurePosixPath(file.remote).name}"
             size_bytes = _size_of(file.local)
-            self._send(
-                file.local,
-                path,
-                mode=file.mode,
-                timeout_s=timeout_s or transfer_timeout_s(size_bytes),
-                progress=progress,
-            )
+            self._send(file.local, path, mode=file.mode, standstill_s=standstill_s, progress=progress)
             total_bytes += size_bytes
             staged += [PurePosixPath(path).name, str(size_bytes) if file.sha256 is None else "-"]
             if file.sha256 is not None:
@@ -218,12 +219,12 @@ class FarShell:
                 self.remove([staging], timeout_s=CLEAN_UP_TIMEOUT_S)
             raise
 
-    def pull(self, remote: str, local: Path, *, timeout_s: float | None = None) -> None:
+    def pull(self, remote: str, local: Path, *, standstill_s: float = STANDSTILL_S) -> None:
         """Fetch a file; see the interface."""
         from edgekit._files import atomic_file
 
         with atomic_file(local) as temporary:
-            self._receive(remote, temporary, timeout_s=timeout_s or 300.0)
+            self._receive(remote, temporary, standstill_s=standstill_s)
 
     def read_text(self, remote: str, *, timeout_s: float = 10.0) -> str | None:
         """A small file's text, or None where it does not exist or cannot be read."""
@@ -257,6 +258,16 @@ class FarShell:
 
     def _refused(self, action: str, done: CommandResult) -> DeviceError:
         return refusal(action, self.serial, done.stderr.strip() or f"exit code {done.exit_code}")
+
+
+def standstill(action: str, serial: str, standstill_s: float) -> DeviceLostError:
+    """Return the error for a transfer of which nothing moved for so many seconds."""
+    return lost(
+        action,
+        serial,
+        f"the transfer stalled: nothing moved for {standstill_s:g} s",
+        "wake the device or replug it, then: edgekit devices",
+    )
 
 
 def refusal(action: str, serial: str, reason: str) -> DeviceError:

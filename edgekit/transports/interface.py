@@ -1,6 +1,7 @@
 """How files and commands reach a device; `adb`, `ssh` and `local` implement this, one file each.
 
-Paths on the far side are strings with `/`. Every operation has a timeout and ends in one of:
+Paths on the far side are strings with `/`. Every operation ends, by a timeout or, where a file is moved,
+after a number of seconds in which nothing of it moves, in one of:
 its result, `DeviceError` (refused: full, read-only, unauthorised, no such device) or
 `DeviceLostError` (the far side went away or stopped answering). A command's own non-zero exit is a
 result, not an error.
@@ -16,6 +17,9 @@ import msgspec
 
 Progress = Callable[[int], None]
 """Called with the number of bytes sent since the last call."""
+
+STANDSTILL_S = 60.0
+"""Seconds without a byte after which a transfer is given up; one that moves is never cut, however slow."""
 
 
 class CommandResult(msgspec.Struct, frozen=True, kw_only=True):
@@ -81,15 +85,15 @@ class Transport(Protocol):
         remote: str,
         *,
         mode: int = 0o644,
-        timeout_s: float | None = None,
+        standstill_s: float = STANDSTILL_S,
         progress: Progress | None = None,
     ) -> None:
         """Send a file. It lands under a temporary name beside `remote` and is moved into place when whole.
 
-        `timeout_s` defaults to a bound that grows with the size of the file. Directories are made.
+        Directories are made. Raises DeviceLostError where nothing moves for `standstill_s`.
         """
 
-    def pull(self, remote: str, local: Path, *, timeout_s: float | None = None) -> None:
+    def pull(self, remote: str, local: Path, *, standstill_s: float = STANDSTILL_S) -> None:
         """Fetch a file; `local` appears only when it is whole. A missing remote file is an InputError."""
 
     def read_text(self, remote: str, *, timeout_s: float = 10.0) -> str | None:
@@ -115,9 +119,10 @@ class DeviceTransport(Transport, Protocol):
     """A way to another machine (adb, ssh): many small files cost no more than their bytes."""
 
     def push_many(
-        self, files: Sequence[Outgoing], *, timeout_s: float | None = None, progress: Progress | None = None
+        self,
+        files: Sequence[Outgoing],
+        *,
+        standstill_s: float = STANDSTILL_S,
+        progress: Progress | None = None,
     ) -> None:
-        """Send files; all of one directory are checked and moved into place by one command there.
-
-        `timeout_s` is for each file and defaults to a bound that grows with its size.
-        """
+        """Send files; all of one directory are checked and moved into place by one command there."""

@@ -11,13 +11,10 @@ from pathlib import Path
 from edgekit import _process
 from edgekit._files import CHUNK_BYTES, atomic_file, sha256_file
 from edgekit.errors import DeviceError, DeviceLostError, InputError, OutputError, ToolError
-from edgekit.transports.interface import CommandResult, Progress
+from edgekit.transports.interface import STANDSTILL_S, CommandResult, Progress
 
 # Exit codes of a shell for a program that does not exist or cannot be executed (POSIX, 2.8.2).
 NOT_FOUND, NOT_EXECUTABLE = 127, 126
-# A copy that moves less than this many bytes a second hangs.
-SLOWEST_BYTES_PER_S = 1_000_000
-LEAST_TIMEOUT_S = 30.0
 
 
 class LocalTransport:
@@ -52,20 +49,20 @@ class LocalTransport:
         remote: str,
         *,
         mode: int = 0o644,
-        timeout_s: float | None = None,
+        standstill_s: float = STANDSTILL_S,
         progress: Progress | None = None,
     ) -> None:
         if not local.is_file():
             raise InputError(f"sending {local}: no such file")
         with _refusals(remote):
-            _copy(local, Path(remote), timeout_s, progress)
+            _copy(local, Path(remote), standstill_s, progress)
             Path(remote).chmod(mode)
 
-    def pull(self, remote: str, local: Path, *, timeout_s: float | None = None) -> None:
+    def pull(self, remote: str, local: Path, *, standstill_s: float = STANDSTILL_S) -> None:
         source = Path(remote)
         if not source.is_file():
             raise InputError(f"fetching {remote}: no such file")
-        _copy(source, local, timeout_s, None)
+        _copy(source, local, standstill_s, None)
 
     def read_text(self, remote: str, *, timeout_s: float = 10.0) -> str | None:
         try:
@@ -114,14 +111,13 @@ def _refusals(remote: str) -> Iterator[None]:
         raise DeviceError(f"changing {remote}: {error.strerror or error}") from error
 
 
-def _copy(source: Path, target: Path, timeout_s: float | None, progress: Progress | None) -> None:
-    size = source.stat().st_size
-    bound = LEAST_TIMEOUT_S + size / SLOWEST_BYTES_PER_S if timeout_s is None else timeout_s
-    deadline = time.monotonic() + bound
+def _copy(source: Path, target: Path, standstill_s: float, progress: Progress | None) -> None:
+    moved_at = time.monotonic()
     with atomic_file(target) as temporary, source.open("rb") as reader, temporary.open("wb") as writer:
         while chunk := reader.read(CHUNK_BYTES):
             writer.write(chunk)
             if progress is not None:
                 progress(len(chunk))
-            if time.monotonic() > deadline:
-                raise DeviceLostError(f"copying {source} to {target}: no end after {bound:g} s")
+            waited_s, moved_at = time.monotonic() - moved_at, time.monotonic()
+            if waited_s > standstill_s:
+                raise DeviceLostError(f"copying {source} to {target}: nothing moved for {waited_s:.0f} s")

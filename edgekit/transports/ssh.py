@@ -10,23 +10,23 @@ from __future__ import annotations
 import contextlib
 import re
 import shlex
-import shutil
-import tempfile
 import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path, PurePosixPath
 
 from edgekit import _process
+from edgekit._files import temporary_directory
 from edgekit.errors import DeviceError, DeviceLostError, EdgekitError, InputError, ToolError
 from edgekit.transports.far_shell import (
-    PID_MARK,
     FarShell,
     decode_exit,
     kill_line,
     lost,
+    parse_pid,
     quote,
     refusal,
     script_line,
+    standstill,
 )
 from edgekit.transports.interface import CommandResult, Progress
 
@@ -38,6 +38,14 @@ KILL_TIMEOUT_S = 4.0
 READY = "edgekit-ready"
 OPTIONS = ("-T", "-o", "BatchMode=yes", "-o", "LogLevel=ERROR")
 SSH_FAILED = 255
+# $1 directory, $2 file, $3 mode. ssh and the network hold megabytes back on the way, so the far side says
+# what has arrived.
+_ARRIVED = "edgekit-arrived:"
+_SEND = f"""mkdir -p "$1" || exit
+(while sleep 1 <&- >/dev/null 2>&1 && kill -0 $$; do echo "{_ARRIVED}$(wc -c < "$2")"; done) >&2 2>/dev/null &
+cat > "$2"; s=$?; kill $! 2>/dev/null
+[ $s -eq 0 ] && chmod "$3" "$2"
+"""
 
 
 class SshTransport(FarShell):
@@ -54,6 +62,7 @@ class SshTransport(FarShell):
             raise DeviceError(f"reading {url!r}: not ssh://user@host[:port]", hint="--device ssh://pi@board")
         self.serial = url.rstrip("/")
         self._directory: Path | None = None
+        self._files = contextlib.ExitStack()
         self._master: _process.LineChild | None = None
 
     def _control(self) -> list[str]:
@@ -73,34 +82,35 @@ class SshTransport(FarShell):
         """
         if self._directory is not None and self._master is not None:
             return self._directory
-        # Not below $TMPDIR's long names: a socket's path has at most 107 bytes.
-        directory = Path(tempfile.mkdtemp(prefix="edgekit-ssh-", dir="/tmp"))
         alive = ("-o", f"ServerAliveInterval={ALIVE_INTERVAL_S}", "-o", f"ServerAliveCountMax={ALIVE_COUNT}")
-        argv = [
-            *("ssh", *OPTIONS, *alive, "-o", f"ConnectTimeout={CONNECT_TIMEOUT_S}"),
-            *("-M", "-S", str(directory / "s"), self.serial, f"echo {READY}; exec cat >/dev/null"),
-        ]
-        try:
+        with contextlib.ExitStack() as stack:
+            # Not below $TMPDIR's long names: a socket's path has at most 107 bytes.
+            directory = stack.enter_context(temporary_directory("edgekit.ssh-", Path("/tmp")))  # noqa: S108
+            argv = [
+                *("ssh", *OPTIONS, *alive, "-o", f"ConnectTimeout={CONNECT_TIMEOUT_S}"),
+                *("-M", "-S", str(directory / "s"), self.serial, f"echo {READY}; exec cat >/dev/null"),
+            ]
             master = _process.LineChild(argv, stderr_path=directory / "stderr")
-        except BaseException:
-            shutil.rmtree(directory, ignore_errors=True)
-            raise
-        try:
-            deadline = time.monotonic() + START_TIMEOUT_S
-            while (line := master.read_line(max(0.0, deadline - time.monotonic()))) != READY:
-                if line is None:
-                    raise _connect_error(self.serial, master.stderr_text().strip())
-        except TimeoutError as error:
-            master.kill()
-            shutil.rmtree(directory, ignore_errors=True)
-            observed = f"no answer within {START_TIMEOUT_S:g} s"
-            raise lost("connecting", self.serial, observed, _ssh_hint(self.serial)) from error
-        except BaseException:
-            master.kill()
-            shutil.rmtree(directory, ignore_errors=True)
-            raise
+            try:
+                self._await_ready(master)
+            except BaseException:
+                master.kill()
+                raise
+            self._files = stack.pop_all()
         self._directory, self._master = directory, master
         return directory
+
+    def _await_ready(self, master: _process.LineChild) -> None:
+        """Wait until the connection stands; start-up files of the far shell may print before it does."""
+        deadline = time.monotonic() + START_TIMEOUT_S
+        try:
+            while (line := master.read_line(max(0.0, deadline - time.monotonic()))) is not None:
+                if line.endswith(READY):
+                    return
+        except TimeoutError as error:
+            observed = f"no answer within {START_TIMEOUT_S:g} s"
+            raise lost("connecting", self.serial, observed, _ssh_hint(self.serial)) from error
+        raise _connect_error(self.serial, master.stderr_text().strip())
 
     def _line(self, script: str) -> list[str]:
         return [*self._control(), f"exec sh -c {shlex.quote(script)}"]
@@ -139,48 +149,63 @@ class SshTransport(FarShell):
         return SshProcess(self, self._line(quote(argv, env, keep_shell=True)), f"running {argv[0]}")
 
     def _send(
-        self, local: Path, remote: str, *, mode: int, timeout_s: float, progress: Progress | None
+        self, local: Path, remote: str, *, mode: int, standstill_s: float, progress: Progress | None
     ) -> None:
         directory = str(PurePosixPath(remote).parent)
-        script = 'mkdir -p "$1" && cat > "$2" && chmod "$3" "$2"'
-        line = f"set -- {shlex.join([directory, remote, f'{mode:o}'])}; {script}"
+        arguments = shlex.join([directory, remote, f"{mode:o}"])
         action = f"pushing {local.name}"
+        shown = 0
+
+        def show(count: int) -> None:
+            nonlocal shown
+            shown += count
+            if progress is not None:
+                progress(count)
+
         try:
             done = _process.run_on_files(
-                [*self._control(), f"exec sh -c {shlex.quote(line)}"],
-                timeout_s=timeout_s,
+                self._line(f"set -- {arguments}\n{_SEND}"),
+                standstill_s=standstill_s,
+                moved=_arrived,
                 stdin_path=local,
-                on_read=progress,
+                on_move=show,
             )
-        except ToolError as error:
-            raise lost(action, self.serial, f"no end within {timeout_s:g} s, stopped") from error
+        except TimeoutError as error:
+            raise standstill(action, self.serial, standstill_s) from error
         except OSError as error:
             raise InputError(f"reading {local}: {error.strerror or error}") from error
         self._check(action, done.exit_code, done.stderr)
+        show(local.stat().st_size - shown)
 
-    def _receive(self, remote: str, local: Path, *, timeout_s: float) -> None:
+    def _receive(self, remote: str, local: Path, *, standstill_s: float) -> None:
         action = f"pulling {remote}"
         # The size is said at the end, so that a stream that was cut is not taken for the file.
         script = '[ -f "$1" ] || { echo "No such file" >&2; exit 44; }; cat "$1" && wc -c < "$1" >&2'
         line = f"set -- {shlex.quote(remote)}; {script}"
         try:
             done = _process.run_on_files(
-                [*self._control(), f"exec sh -c {shlex.quote(line)}"], timeout_s=timeout_s, stdout_path=local
+                self._line(line),
+                standstill_s=standstill_s,
+                moved=lambda _said: local.stat().st_size,
+                stdout_path=local,
             )
-        except ToolError as error:
-            raise lost(action, self.serial, f"no end within {timeout_s:g} s, stopped") from error
+        except TimeoutError as error:
+            raise standstill(action, self.serial, standstill_s) from error
         if done.exit_code == 44:
             raise InputError(f"{action} from {self.serial}: no such file", hint="edgekit devices")
         self._check(action, done.exit_code, done.stderr)
-        said = done.stderr.split()
-        if not said or said[-1] != str(local.stat().st_size):
-            raise lost(action, self.serial, f"{local.stat().st_size} bytes came instead of {said[-1:]}")
+        came_bytes, said = local.stat().st_size, done.stderr.split()
+        if not said or not said[-1].isdecimal() or int(said[-1]) > came_bytes:
+            raise lost(action, self.serial, f"{came_bytes} bytes came instead of {said[-1:]}")
+        if came_bytes > int(said[-1]):
+            _drop_start(local, came_bytes - int(said[-1]))
 
     def _check(self, action: str, exit_code: int, stderr: str) -> None:
         if exit_code == SSH_FAILED and not self.is_alive():
             raise self.broken(action)
         if exit_code != 0:
-            raise refusal(action, self.serial, stderr.strip() or f"exit code {exit_code}")
+            said = [line for line in stderr.strip().splitlines() if not line.startswith(_ARRIVED)]
+            raise refusal(action, self.serial, "\n".join(said) or f"exit code {exit_code}")
 
     def is_alive(self) -> bool:
         """Whether the connection still stands."""
@@ -202,8 +227,7 @@ class SshTransport(FarShell):
         """End the connection; the far side keeps its files."""
         if self._master is not None:
             self._master.close(KILL_TIMEOUT_S)
-        if self._directory is not None:
-            shutil.rmtree(self._directory, ignore_errors=True)
+        self._files.close()
         self._master = self._directory = None
 
 
@@ -233,9 +257,7 @@ class SshProcess:
                 raise self._not_started()
             if self._pid is not None or line is None:
                 return line
-            # A login shell's start-up files may print lines before the mark.
-            if line.startswith(PID_MARK):
-                self._pid = int(line.removeprefix(PID_MARK))
+            self._pid = parse_pid(line)
 
     def _not_started(self) -> EdgekitError:
         if not self._transport.is_alive():
@@ -273,6 +295,20 @@ class SshProcess:
     def stderr_text(self) -> str:
         """Text that the command has written to stderr so far."""
         return self._child.stderr_text()
+
+
+def _drop_start(path: Path, count: int) -> None:
+    """Remove the first bytes of a file: text that start-up files of the far shell printed before it."""
+    with path.open("rb") as file:
+        file.seek(count)
+        content = file.read()
+    path.write_bytes(content)
+
+
+def _arrived(said: str) -> int:
+    """Return the last number of bytes that the far side has said to have."""
+    counts = re.findall(rf"^{_ARRIVED} *(\d+)$", said, re.MULTILINE)
+    return int(counts[-1]) if counts else 0
 
 
 def _connect_error(serial: str, said: str) -> EdgekitError:

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from edgekit._files import sha256_file
 from edgekit.errors import DeviceError, EdgekitError
 from edgekit.transports.connect import open_devices
 from tests.conftest import RunCli
@@ -173,7 +174,7 @@ def test_hang_when_a_service_is_opened(fails: Fails, device: AdbDevice) -> None:
 def test_hang_in_a_push(fails: Fails, device: AdbDevice, payload: Path) -> None:
     device.fault("hang_push", str(MEGABYTE))
     with fails(7, "pushing payload", "stalled", within_s=12):
-        device.open().push(payload, FAR, timeout_s=3)
+        device.open().push(payload, FAR, standstill_s=3)
     _no_trace(device)
 
 
@@ -181,7 +182,7 @@ def test_hang_in_a_pull(fails: Fails, device: AdbDevice, payload: Path, tmp_path
     device.open().push(payload, FAR)
     device.fault("hang_pull", str(MEGABYTE))
     with fails(7, f"pulling {FAR}", "stalled", within_s=8):
-        device.open().pull(FAR, tmp_path / "got", timeout_s=3)
+        device.open().pull(FAR, tmp_path / "got", standstill_s=3)
     assert not (tmp_path / "got").exists()
 
 
@@ -197,6 +198,27 @@ def test_a_slow_link_is_no_fault(device: AdbDevice, payload: Path) -> None:
     device.open().push(payload, FAR)
     assert time.monotonic() - started > 1
     assert device.open().list_files("/data/local/tmp/faults") == ["file"]
+
+
+def test_a_push_that_moves_is_not_cut(device: AdbDevice, payload: Path) -> None:
+    """It takes many times as long as the link may stand still."""
+    device.fault("slow", str(2 * MEGABYTE))
+    arrived: list[int] = []
+    started = time.monotonic()
+    device.open().push(payload, FAR, standstill_s=0.4, progress=arrived.append)
+    assert time.monotonic() - started > 1.2
+    assert sum(arrived) == payload.stat().st_size
+    assert device.open().sha256([FAR]) == {FAR: sha256_file(payload)}
+
+
+def test_a_shell_that_greets_is_understood(device: AdbDevice) -> None:
+    device.fault("greeting", "Welcome to the board!")
+    transport = device.open()
+    assert transport.run(["echo", "one"], timeout_s=5).stdout == "one\n"
+    process = transport.open(["cat"])
+    process.write_line("two")
+    assert process.read_line(5) == "two"
+    process.close()
 
 
 def test_disk_full(fails: Fails, device: AdbDevice, payload: Path) -> None:

@@ -62,7 +62,7 @@ def _as_root_argv(directory: Path, argv: list[str]) -> list[str]:
 
 
 @contextlib.contextmanager
-def running_sshd(directory: Path, cache: Path) -> Iterator[Sshd]:
+def running_sshd(directory: Path, cache: Path, configuration: str = "") -> Iterator[Sshd]:
     """A server with a key of its own that lets this user in, stopped at the end with all its sessions."""
     program, environment = _find_sshd(cache)
     for name in ("host_key", "user_key"):
@@ -77,6 +77,7 @@ def running_sshd(directory: Path, cache: Path) -> Iterator[Sshd]:
         f"Port {port}\nListenAddress 127.0.0.1\nHostKey {directory}/host_key\n"
         f"AuthorizedKeysFile {authorized}\nPidFile {directory}/sshd.pid\nStrictModes no\n"
         "PasswordAuthentication no\nKbdInteractiveAuthentication no\nUsePAM no\nPermitRootLogin yes\n"
+        f"{configuration}"
     )
     host_key = (directory / "host_key.pub").read_text().split()
     known_hosts = directory / "known_hosts"

@@ -35,6 +35,9 @@ class ShellService:
         A peer that goes away hangs the command up, as adbd does.
         """
         self._stream.on_close = lambda: self._process.signal(signal.SIGHUP)
+        greeting = self._faults.strike(FaultName.GREETING)
+        if greeting is not None:
+            await self._write(STDOUT, f"{greeting.values[0]}\n".encode())
         frames = (STDOUT, STDERR)[: len(self._process.outputs)]
         pumps = [asyncio.ensure_future(self._pump(index, frame)) for index, frame in enumerate(frames)]
         feeding = asyncio.ensure_future(self._feed())

@@ -31,6 +31,7 @@ class FaultName(enum.Enum):
     REBOOT_AT_SHELL = "reboot_at_shell"
     CLOCK_JUMP = "clock_jump"
     SLOW = "slow"
+    GREETING = "greeting"
     FREQUENCY = "frequency"
     TEMPERATURE = "temperature"
     BATTERY = "battery"
@@ -99,6 +100,9 @@ FAULTS: dict[FaultName, FaultKind] = {
         does="shift the wall clock that ARM64 programs see; steady clocks go on undisturbed",
     ),
     FaultName.SLOW: FaultKind(values="BYTES_PER_S", minimum=1, maximum=1, does="limit the link's speed"),
+    FaultName.GREETING: FaultKind(
+        values="TEXT", minimum=1, maximum=1, does="print a line before every command's output"
+    ),
     FaultName.FREQUENCY: FaultKind(
         values="CORE KHZ", minimum=2, maximum=2, lasting=False, does="set what a core's cluster runs at"
     ),
@@ -149,7 +153,12 @@ def parse_fault(name: str, values: tuple[str, ...] = (), *, once: bool = False) 
     hint = f"edgekit virtual fault SERIAL {known.value} {kind.values}".strip()
     if not kind.minimum <= len(values) <= kind.maximum:
         raise UsageError(f"fault {known.value}: takes {kind.values or 'no value'}", hint=hint)
-    text_first = known in (FaultName.READ_ONLY, FaultName.KILL, FaultName.TEMPERATURE)
+    text_first = known in (
+        FaultName.READ_ONLY,
+        FaultName.KILL,
+        FaultName.TEMPERATURE,
+        FaultName.GREETING,
+    )
     for value in values[1:] if text_first else values:
         try:
             number = float(value) if known in (FaultName.TEMPERATURE, FaultName.CLOCK_JUMP) else int(value)
