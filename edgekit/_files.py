@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import contextlib
 import errno
+import fcntl
 import hashlib
 import os
 import shutil
 import stat
 import tempfile
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import BinaryIO
@@ -18,6 +20,9 @@ from edgekit.errors import InputError, OutputError
 MEGABYTE = 1 << 20
 GIGABYTE = 1 << 30
 CHUNK_BYTES = MEGABYTE
+# Names of temporary directories below $TMPDIR begin with it.
+SCRATCH_PREFIX = "edgekit."
+YOUNG_S = 60.0
 # Size limits of files that are read into memory, by kind; `read_bytes` refuses larger ones unread.
 TEXT_BYTES = 32 * MEGABYTE  # cards, manifests, configurations, labels
 PICTURE_BYTES = 256 * MEGABYTE
@@ -136,19 +141,21 @@ def atomic_file(path: Path) -> Iterator[Path]:
 
     The temporary file is made durable before the rename and removed where the block fails, so `path`
     is the old file or the complete new one at any moment, SIGKILL included (which may leave a hidden
-    `.NAME.*.part` behind; `remove_stale_parts` deletes these).
+    `.NAME.*.part` behind; the next writer of `path` deletes it).
 
     Raises:
         OutputError: The place cannot be written (no space, no permission).
     """
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
+        _remove_dead(path.parent, f".{path.name}.", ".part")
         # mkstemp would make files that nobody else can read; here the kernel applies the umask.
         temporary = path.with_name(f".{path.name}.{os.urandom(6).hex()}.part")
-        os.close(os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o666))
+        handle = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o666)
     except OSError as error:
         raise output_error(path, error) from error
     try:
+        _hold(handle)
         yield temporary
         with temporary.open("rb") as file:
             os.fsync(file.fileno())
@@ -158,6 +165,7 @@ def atomic_file(path: Path) -> Iterator[Path]:
             raise output_error(path, error) from error
         raise
     finally:
+        os.close(handle)
         with contextlib.suppress(OSError):
             temporary.unlink(missing_ok=True)
 
@@ -175,16 +183,87 @@ def new_directory(place: Path) -> Iterator[Path]:
 
     Other files in its temporary parent are deleted at the end.
     """
-    work = Path(tempfile.mkdtemp(prefix=f".{place.name}.", dir=place.parent))
-    try:
+    with temporary_directory(f".{place.name}.held-", place.parent) as work:
         new = work / "new"
         new.mkdir()
         yield new
         if place.exists():
             place.rename(work / "old")
         new.rename(place)
+
+
+@contextlib.contextmanager
+def temporary_directory(prefix: str, parent: Path) -> Iterator[Path]:
+    """Yield an empty directory, deleted at the end; of a process that was killed, by the next that asks.
+
+    Its process holds a lock on it, which the kernel releases however the process ends.
+
+    Args:
+        prefix: Beginning of its name, which only this function gives.
+        parent: Where it is made.
+    """
+    _remove_dead(parent, prefix, "")
+    work = Path(tempfile.mkdtemp(prefix=prefix, dir=parent))
+    handle = os.open(work, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        _hold(handle)
+        yield work
     finally:
+        os.close(handle)
         shutil.rmtree(work, ignore_errors=True)
+
+
+def _hold(handle: int) -> None:
+    """Mark a temporary file or directory as a living process's, where the file system has locks."""
+    with contextlib.suppress(OSError):
+        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+
+
+@contextlib.contextmanager
+def scratch_directory(what: str) -> Iterator[Path]:
+    """Yield a temporary directory below $TMPDIR for one purpose, which is part of its name.
+
+    Raises:
+        OutputError: There is no room for it.
+    """
+    with contextlib.ExitStack() as stack:
+        try:
+            place = Path(tempfile.gettempdir())
+            work = stack.enter_context(temporary_directory(f"{SCRATCH_PREFIX}{what}-", place))
+        except OSError as error:
+            where = Path(os.environ.get("TMPDIR", "/tmp"))  # noqa: S108
+            raise OutputError(
+                f"making a temporary directory in {where}: {error.strerror or error}",
+                hint="free space there, or set TMPDIR to a place with room",
+            ) from error
+        yield work
+
+
+def _remove_dead(parent: Path, prefix: str, suffix: str) -> None:
+    """Delete this user's temporary files and directories with such names whose processes have ended."""
+    with contextlib.suppress(OSError), os.scandir(parent) as entries:
+        for entry in entries:
+            if entry.name.startswith(prefix) and entry.name.endswith(suffix):
+                with contextlib.suppress(OSError):
+                    _remove_if_dead(entry)
+
+
+def _remove_if_dead(entry: os.DirEntry[str]) -> None:
+    state = entry.stat(follow_symlinks=False)
+    # A young one may be about to be locked.
+    if state.st_uid != os.geteuid() or time.time() - state.st_mtime < YOUNG_S:
+        return
+    if not stat.S_ISREG(state.st_mode) and not stat.S_ISDIR(state.st_mode):
+        return
+    handle = os.open(entry.path, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC)
+    try:
+        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        if stat.S_ISDIR(state.st_mode):
+            shutil.rmtree(entry.path, ignore_errors=True)
+        else:
+            Path(entry.path).unlink()
+    finally:
+        os.close(handle)
 
 
 def remove_stale_parts(directory: Path) -> None:

@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from edgekit import _files
+from edgekit._files import atomic_file, new_directory, temporary_directory, write_atomic
 from edgekit.errors import OutputError
 
 
@@ -112,3 +113,54 @@ def test_the_umask_holds_and_is_never_touched(tmp_path: Path, monkeypatch: pytes
         monkeypatch.undo()
         os.umask(before)
     assert (tmp_path / "file").stat().st_mode & 0o777 == 0o640
+
+
+def _killed_while_writing(script: str, directory: Path) -> None:
+    """Run a script that says `ready` in the middle of its work, and kill it there."""
+    child = subprocess.Popen(
+        [sys.executable, "-c", script, str(directory)], stdout=subprocess.PIPE, env={**os.environ}
+    )
+    assert child.stdout is not None
+    assert child.stdout.readline() == b"ready\n"
+    child.kill()
+    child.wait()
+    child.stdout.close()
+
+
+WRITER = """
+import sys, time
+from pathlib import Path
+from edgekit._files import atomic_file, new_directory
+place = Path(sys.argv[1])
+with atomic_file(place / "out.apk") as part, new_directory(place / "bundle") as new:
+    part.write_bytes(b"half")
+    (new / "half").touch()
+    print("ready", flush=True)
+    time.sleep(60)
+"""
+
+
+def test_what_a_killed_writer_left_goes_with_the_next(tmp_path: Path) -> None:
+    _killed_while_writing(WRITER, tmp_path)
+    left = sorted(path.name for path in tmp_path.iterdir())
+    assert len(left) == 2
+    long_ago = time.time() - 3600
+    for name in left:
+        os.utime(tmp_path / name, (long_ago, long_ago))
+    write_atomic(tmp_path / "out.apk", "whole")
+    with new_directory(tmp_path / "bundle") as new:
+        (new / "whole").touch()
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["bundle", "out.apk"]
+
+
+def test_what_a_living_writer_has_begun_stays(tmp_path: Path) -> None:
+    long_ago = time.time() - 3600
+    with atomic_file(tmp_path / "out.apk") as part, temporary_directory("held-", tmp_path) as work:
+        for path in (part, work):
+            os.utime(path, (long_ago, long_ago))
+        write_atomic(tmp_path / "out.apk", "another's")
+        with temporary_directory("held-", tmp_path):
+            assert part.exists()
+            assert work.exists()
+        part.write_text("mine")
+    assert (tmp_path / "out.apk").read_text() == "mine"

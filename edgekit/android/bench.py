@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import tempfile
 import time
 import uuid
 from collections.abc import Callable, Sequence
@@ -11,6 +10,7 @@ from pathlib import Path
 import msgspec
 
 from edgekit import __version__
+from edgekit._files import scratch_directory
 from edgekit.android.package_manager import require_app_runtime, require_installed
 from edgekit.android.project import PACKAGE
 from edgekit.core.bench_options import PowerMode
@@ -193,7 +193,7 @@ def _collect(transport: Transport, run_id: str) -> Result | None:
     name = f"{run_id}.json"
     if name not in transport.list_files(RESULTS):
         return None
-    with tempfile.TemporaryDirectory(prefix="edgekit-app.") as work:
+    with scratch_directory("app") as work:
         local = Path(work) / "result.json"
         transport.pull(f"{RESULTS}/{name}", local)
         try:

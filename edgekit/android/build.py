@@ -16,7 +16,7 @@ from pathlib import Path
 import msgspec
 
 from edgekit import __version__
-from edgekit._files import atomic_file, locked, sha256_file
+from edgekit._files import atomic_file, locked, scratch_directory, sha256_file
 from edgekit.android.archive import Entry, write_archive
 from edgekit.android.check import ApkReport, check_apk
 from edgekit.android.dependencies import Report, fetch_onnxruntime, load_dependencies
@@ -75,7 +75,7 @@ def build_apk(
         )
     tools = find_build_tools(load_dependencies(), progress)
     libraries = app_libraries(engine, tools, progress)
-    with atomic_file(output) as part, tempfile.TemporaryDirectory(prefix="edgekit-apk.") as work_name:
+    with atomic_file(output) as part, scratch_directory("apk") as work_name:
         work = Path(work_name)
         progress("packing resources")
         resources = pack_resources(directory, tools, work)

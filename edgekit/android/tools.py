@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import platform
+import shutil
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
@@ -70,7 +71,10 @@ class BuildTools(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def _checked(words: Sequence[str | Path], doing: str, *, env: Mapping[str, str | None] | None = None) -> str:
-    done = _process.run(words, timeout_s=TOOL_TIMEOUT_S, env=env)
+    # These take seconds; one whose edgekit was killed must not write on beside the next.
+    guard = shutil.which("setpriv")
+    mortal = words if guard is None else [guard, "--pdeathsig", "KILL", "--", *words]
+    done = _process.run(mortal, timeout_s=TOOL_TIMEOUT_S, env=env)
     if not done.ok:
         raise ToolError(
             f"{doing}: {_process.describe_exit(done.exit_code)}: {done.tail(12)}",

@@ -6,13 +6,13 @@ It is a process of its own because Paddle leaves state behind and takes long to 
 from __future__ import annotations
 
 import re
-import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import msgspec
 
+from edgekit._files import scratch_directory
 from edgekit._worker import Stage, Worker, call, serve
 from edgekit.core.artifact import Manifest
 from edgekit.core.spec import ModelSpec
@@ -67,7 +67,7 @@ def compute(
     import numpy
 
     source, seed = _source(manifest, weights)
-    with tempfile.TemporaryDirectory(prefix="edgekit-verify-") as name:
+    with scratch_directory("verify") as name:
         directory = Path(name)
         job = Job(
             spec=spec,

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from edgekit._files import scratch_directory
 from edgekit.convert.importing.jobs import ComputeJob
 from edgekit.convert.importing.steps import run_step
 from edgekit.convert.manifest import first_fault, remake
@@ -92,7 +92,7 @@ def compute_feeds(
     """
     import numpy
 
-    with tempfile.TemporaryDirectory(prefix="edgekit-feeds-") as name:
+    with scratch_directory("feeds") as name:
         inputs, outputs = Path(name) / "in.npz", Path(name) / "out.npz"
         arrays = {
             f"{number}_{index}": array

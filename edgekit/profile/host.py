@@ -5,12 +5,12 @@ from __future__ import annotations
 import importlib.util
 import logging
 import os
-import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 
 import msgspec
 
+from edgekit._files import scratch_directory
 from edgekit._worker import Worker, call
 from edgekit.convert.manifest import verify_files
 from edgekit.core.artifact import ArtifactKind
@@ -121,13 +121,13 @@ def _available(name: str, threads: Sequence[int] | None) -> list[int]:
 def _profile(subject: Subject, threads: int, repeats: int) -> _Profiled:
     """Profile `repeats` inferences after the warm-up, in a process of their own."""
     label = f"profiling {subject.manifest.name} with {threads} thread(s)"
-    with tempfile.TemporaryDirectory(prefix="edgekit-profile-") as directory:
+    with scratch_directory("profile") as directory:
         job = ProfileJob(
             model=str((subject.directory / subject.artifact(ArtifactKind.ONNX).main_file).absolute()),
             input_shape=subject.input_shape,
             threads=threads,
             runs=WARMUP_RUNS + repeats,
-            directory=directory,
+            directory=str(directory),
         )
         worker = Worker[ProfileAnswer](WORKER, ProfileAnswer, failure=RunnerError, timeout_s=WORKER_TIMEOUT_S)
         (answer,) = call(worker, job, label, hint="edgekit doctor")

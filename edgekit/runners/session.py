@@ -6,10 +6,9 @@ import contextlib
 import math
 import os
 import re
-import shutil
 import signal
-import tempfile
 import threading
+import time
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
@@ -18,6 +17,7 @@ from typing import TYPE_CHECKING, TypeVar
 
 import msgspec
 
+from edgekit._files import output_error, scratch_directory
 from edgekit._process import describe_exit
 from edgekit.errors import EdgekitError, RunnerError, UnsupportedError
 from edgekit.runners.protocol import (
@@ -52,17 +52,25 @@ REFERENCE_TIMEOUT_S = 120.0
 RUN_MARGIN_S = 120.0
 CLOSE_TIMEOUT_S = 10.0
 STDERR_TAIL_LINES = 6
+STDERR_WAIT_S = 1.0
 
 _HINTS = {
     ErrorCode.MODEL_MISSING: "edgekit models list shows what is exported",
     ErrorCode.MODEL_INVALID: "edgekit export NAME --force makes the artifacts again",
-    ErrorCode.HASH_MISMATCH: "edgekit export NAME --force makes the artifacts again; edgekit push sends them",
     ErrorCode.PROTOCOL: "edgekit toolchain build runner",
     ErrorCode.MEMORY: "a smaller --batch-size needs less memory",
     ErrorCode.THREADS: "ask for fewer --threads",
     ErrorCode.CORES: "edgekit devices shows the cores; ask for fewer --threads or other --cores",
     ErrorCode.SHAPE: "edgekit export NAME --input-shape … makes an artifact for it",
+    ErrorCode.HASH_MISMATCH: "edgekit export NAME --force makes the artifacts again; edgekit push sends them",
+    ErrorCode.REQUEST: "edgekit toolchain build runner",
+    ErrorCode.UNSUPPORTED: "edgekit models list shows what else is exported",
+    ErrorCode.RUNTIME: "edgekit verify NAME shows which artifact breaks",
+    ErrorCode.IO: "free space there, then run it again",
 }
+
+# The native runner's answer where its engine calls abort().
+REASON_ON_STDERR = "; its reason is on stderr"
 
 Answer = TypeVar("Answer", Checked, Loaded, Ran, Inferred, EnvironmentRead, ReferenceRan)
 
@@ -158,7 +166,8 @@ class RunnerSession(Killable):
         """Start the process; the session can then `load`."""
         if self._process is not None:
             raise RuntimeError("the session is started already")
-        self._staging = Path(tempfile.mkdtemp(prefix="edgekit-run-"))
+        self._files = contextlib.ExitStack()
+        self._staging = self._files.enter_context(scratch_directory("run"))
         try:
             self._process = self._transport.open(self._argv, env=self._env)
         except BaseException:
@@ -216,7 +225,11 @@ class RunnerSession(Killable):
 
         assert self._staging is not None, "the session is not started"
         path = self._staging / "in.f32"
-        numpy.ascontiguousarray(inputs, dtype="<f4").tofile(path)
+        try:
+            # Not `tofile`, whose error on a full disk has no reason.
+            path.write_bytes(numpy.ascontiguousarray(inputs, dtype="<f4").view(numpy.uint8).data)
+        except OSError as error:
+            raise output_error(path, error) from error
         return self.infer_file(path, tuple(inputs.shape), timeout_s=timeout_s)
 
     def infer_file(
@@ -356,9 +369,18 @@ class RunnerSession(Killable):
             self.kill()
             raise RunnerError(f"{self.label}: answered {op} with {line[:200]!r}")
         message = f"{self.label}: {refusal.message}"
+        if refusal.message.endswith(REASON_ON_STDERR) and (said := self._last_words()):
+            message = f"{message.removesuffix(REASON_ON_STDERR)}: {said}"
         if refusal.code is ErrorCode.UNSUPPORTED:
-            raise UnsupportedError(message)
+            raise UnsupportedError(message, hint=_HINTS[ErrorCode.UNSUPPORTED])
         raise RefusedError(message, code=refusal.code, hint=_HINTS.get(refusal.code))
+
+    def _last_words(self) -> str:
+        """Return the end of what the engine has printed as one line; it may arrive after the answer."""
+        deadline = time.monotonic() + STDERR_WAIT_S
+        while not (said := self.stderr_text().strip()) and time.monotonic() < deadline:
+            time.sleep(0.02)
+        return "; ".join(_tail(said).splitlines())
 
     def _crash(self, process: RemoteProcess, op: str) -> RunnerError:
         """Return the error for a runner that ended without an answer: signal, artifact, last words."""
@@ -368,7 +390,7 @@ class RunnerSession(Killable):
             said = process.stderr_text()
         finally:
             self._clean_up()
-        tail = "\n".join(line.rstrip() for line in said.strip().splitlines()[-STDERR_TAIL_LINES:])
+        tail = _tail(said)
         artifact = f" of {self._model}" if self._model else ""
         return RunnerError(
             f"{self.label}: {_describe_end(code)} in {op}{artifact}" + (f"\n{tail}" if tail else ""),
@@ -382,13 +404,19 @@ class RunnerSession(Killable):
         while self._outputs:
             os.close(self._outputs.pop())
         if self._staging is not None:
-            shutil.rmtree(self._staging, ignore_errors=True)
+            self._files.close()
             self._staging = None
         if self._scratch is not None:
             # The removal may fail: the next session overwrites the files, and a lost device keeps them until
             # then.
             with contextlib.suppress(EdgekitError, OSError):
                 self._transport.remove([f"{self._scratch}/in.f32", f"{self._scratch}/out.f32"])
+
+
+def _tail(said: str) -> str:
+    """Return the last lines of a text."""
+    lines = [line.rstrip() for line in said.strip().splitlines() if line.strip()]
+    return "\n".join(lines[-STDERR_TAIL_LINES:])
 
 
 def _describe_end(code: int) -> str:

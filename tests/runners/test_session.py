@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import sys
 import time
 from concurrent.futures import ThreadPoolExecutor
@@ -37,6 +38,21 @@ def test_a_crash_names_signal_artifact_and_last_words() -> None:
         assert word in caught.value.message
     assert caught.value.exit_code == 8
     assert caught.value.hint
+
+
+def test_what_an_aborting_engine_printed_is_shown() -> None:
+    """The native runner answers for an engine that calls abort(); the reason may come after the answer."""
+    refusal = {"code": "model_invalid", "message": "the engine aborted; its reason is on stderr"}
+    answer = json.dumps({"ok": False, "op": "load", "error": refusal})
+    script = (
+        f"print({answer!r}, flush=True); time.sleep(0.2)\n"
+        "print(\"[F 1/1 x.cc] kernel for 'conv2d' is not supported\", file=sys.stderr, flush=True)"
+    )
+    with session_with(script) as session, pytest.raises(RefusedError) as caught:
+        session.load(LOAD)
+    assert caught.value.message == (
+        "fake on net: the engine aborted: [F 1/1 x.cc] kernel for 'conv2d' is not supported"
+    )
 
 
 def test_a_shells_way_of_reporting_a_signal_is_understood() -> None:

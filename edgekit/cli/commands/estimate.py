@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -102,6 +101,7 @@ def _count(
     count_now: bool,
     install: bool,
 ) -> NetworkCount:
+    from edgekit._files import scratch_directory
     from edgekit.bench.sweep import Progress, describe
     from edgekit.errors import InputError
     from edgekit.estimate.estimate import count_network, counting_commands, exported, known_count
@@ -122,7 +122,7 @@ def _count(
         if step.instructions is not None:
             note(describe(step))
 
-    with tempfile.TemporaryDirectory(prefix="edgekit-count-") as work:
+    with scratch_directory("count") as work:
         return count_network(
             subject,
             soc,
