@@ -83,6 +83,7 @@ class Artifact(msgspec.Struct, frozen=True, kw_only=True):
         inputs: Input tensors of the artifact.
         outputs: Output tensors of the artifact.
         options: Options given to the converter, e.g. `{"opset_version": "14"}`.
+        held_back: Inputs by which an int8 artifact is judged; None where none were kept.
     """
 
     kind: ArtifactKind
@@ -93,6 +94,7 @@ class Artifact(msgspec.Struct, frozen=True, kw_only=True):
     inputs: tuple[TensorSpec, ...]
     outputs: tuple[TensorSpec, ...]
     options: dict[str, str] = {}
+    held_back: ArtifactFile | None = None
 
     @property
     def sha256(self) -> str:
@@ -176,11 +178,15 @@ class Manifest(msgspec.Struct, frozen=True, kw_only=True):
 
     @property
     def files(self) -> tuple[ArtifactFile, ...]:
-        """Files of all artifacts and of the imported model; a file that two of them share is listed once."""
+        """Files of all artifacts, of the inputs kept to judge them, and of the imported model; a file that
+        two of them share is listed once.
+        """
         owners: list[Artifact | Origin] = [*self.artifacts.values()]
         if self.origin is not None:
             owners.append(self.origin)
-        return tuple(dict.fromkeys(file for owner in owners for file in owner.files))
+        files = [file for owner in owners for file in owner.files]
+        files += [one.held_back for one in self.artifacts.values() if one.held_back is not None]
+        return tuple(dict.fromkeys(files))
 
     def failure(self, kind: ArtifactKind, serial: str | None = None) -> str | None:
         """Return why an artifact failed its check on this machine or on a device; None where it passed.

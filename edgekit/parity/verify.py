@@ -6,16 +6,23 @@ import math
 import shlex
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import msgspec
 
 from edgekit.convert.manifest import load_manifest, remake, verify_files, write_manifest
 from edgekit.convert.staging import exclusive
-from edgekit.core.artifact import Artifact, ArtifactKind, Manifest, Origin
+from edgekit.core.artifact import Artifact, Manifest, Origin
 from edgekit.core.parity import Parity, compare
-from edgekit.core.spec import ModelSpec
-from edgekit.errors import EdgekitError, InputError, RunnerError, ToolError, UnsupportedError
+from edgekit.core.spec import ModelSpec, Precision
+from edgekit.errors import (
+    EdgekitError,
+    InputError,
+    MismatchError,
+    RunnerError,
+    ToolError,
+    UnsupportedError,
+)
 from edgekit.parity import dygraph
 from edgekit.parity.ladder import (
     DYGRAPH,
@@ -29,6 +36,7 @@ from edgekit.parity.ladder import (
 )
 from edgekit.parity.source import SOURCE, compute_source, infer_batches, source_engine
 from edgekit.parity.tensors import climb_tensors, is_plain
+from edgekit.targets.held_back import read_held_back
 from edgekit.targets.inputs import seeded_inputs
 from edgekit.targets.target import HostTarget, Subject, Target, load_request
 from edgekit.zoo.registry import find_model, model_names
@@ -152,8 +160,8 @@ def _climb(
 ) -> Ladder:
     if spec is None and not is_plain(subject.manifest):
         return climb_tensors(subject, rungs, show)
-    seeded, inputs = _inputs(subject, spec, pictures)
-    climb = _Climb(subject, inputs, seeded, show)
+    inputs = _inputs(subject, spec, pictures)
+    climb = _Climb(subject, inputs, show)
     origin = subject.manifest.origin
     if spec is not None:
         climb.dygraph(spec, weights)
@@ -174,13 +182,35 @@ def _climb(
     return ladder
 
 
+class _Inputs(msgspec.Struct, frozen=True, kw_only=True):
+    """Inputs of a ladder, float32[N,C,H,W]: seeded noise, then pictures, then those kept by `quantize`.
+
+    Attributes:
+        seeded: How many are noise.
+        held_back: How many were held back from the calibration of the int8 artifacts.
+    """
+
+    every: Any
+    seeded: int
+    held_back: int
+
+    def of(self, precision: Precision) -> slice:
+        """Return which inputs a rung of a precision computes.
+
+        int8 is judged on pictures alone where enough were kept: noise leaves the ranges that were
+        calibrated, and on a handful one miss decides. The kept ones would tell nothing new of floats.
+        """
+        if precision is Precision.INT8 and self.held_back:
+            return slice(self.seeded, None)
+        return slice(0, len(self.every) - self.held_back)
+
+
 class _Climb:
     """The ladder while it is climbed."""
 
-    def __init__(self, subject: Subject, inputs: NDArray[np.float32], seeded: int, show: Show) -> None:
+    def __init__(self, subject: Subject, inputs: _Inputs, show: Show) -> None:
         self._subject = subject
         self._inputs = inputs
-        self._seeded = seeded
         self._show = show
         self._results: list[RungResult] = []
         self._reference: tuple[str, NDArray[np.float32]] | None = None
@@ -190,16 +220,16 @@ class _Climb:
 
     def dygraph(self, spec: ModelSpec, weights: Path | None) -> None:
         try:
-            outputs = dygraph.compute(self._subject.manifest, spec, self._inputs, weights=weights)
+            outputs = dygraph.compute(self._subject.manifest, spec, self._inputs.every, weights=weights)
         except (UnsupportedError, ToolError) as error:
             self._end(DYGRAPH, "paddle", RungStatus.SKIPPED, error)
         else:
-            self._judge(DYGRAPH, "paddle", outputs, ArtifactKind.PADDLE)
+            self._judge(DYGRAPH, "paddle", outputs, slice(None), Precision.FP32)
 
     def source(self, origin: Origin) -> None:
         """Compute the model that was imported. Raises ToolError: nothing else could be the reference."""
-        outputs = compute_source(origin, self._subject, self._inputs, HostTarget(install=False))
-        self._judge(SOURCE, source_engine(origin), outputs, ArtifactKind.PADDLE)
+        outputs = compute_source(origin, self._subject, self._inputs.every, HostTarget(install=False))
+        self._judge(SOURCE, source_engine(origin), outputs, slice(None), Precision.FP32)
         self._is_void = self._reference is None
 
     def rung(self, rung: Rung) -> None:
@@ -208,32 +238,36 @@ class _Climb:
             unknown = UnsupportedError(f"there is no {SOURCE} to compare it with")
             self._end(rung.name, rung.engine, RungStatus.SKIPPED, unknown)
             return
+        precision = rung.kind.precision
+        # The first rung that computes is what all others are compared with, on every input.
+        part = slice(None) if self._reference is None else self._inputs.of(precision)
         try:
             rung.target.prepare(rung.engine)
-            outputs = _outputs(self._subject, artifact, rung, self._inputs)
+            outputs = _outputs(self._subject, artifact, rung, self._inputs.every[part])
         except (UnsupportedError, ToolError) as error:
             self._end(rung.name, rung.engine, RungStatus.SKIPPED, error)
         except RunnerError as error:
             self._end(rung.name, rung.engine, RungStatus.FAILED, error)
         else:
-            self._compare(rung, outputs)
+            self._compare(rung, outputs, part)
             self._outputs[rung.name] = outputs
 
-    def _compare(self, rung: Rung, outputs: NDArray[np.float32]) -> None:
+    def _compare(self, rung: Rung, outputs: NDArray[np.float32], part: slice) -> None:
         """Judge a rung by the one that it stands on: on everything by class, on pictures by its tolerance.
 
         Noise drives activations beyond the ranges that pictures calibrated, where rounding is magnified.
         """
         below = None if rung.below is None else self._outputs.get(rung.below)
         if rung.below is None or below is None:
-            self._judge(rung.name, rung.engine, outputs, rung.kind)
+            self._judge(rung.name, rung.engine, outputs, part, rung.kind.precision)
             return
         precision = rung.kind.precision
+        noise = max(0, self._inputs.seeded - (part.start or 0))
         parity = compare(outputs.tolist(), below.tolist(), precision=precision, reference_name=rung.below)
-        if parity.passed and len(outputs) > self._seeded:
+        if parity.passed and len(outputs) > noise:
             parity = compare(
-                outputs[self._seeded :].tolist(),
-                below[self._seeded :].tolist(),
+                outputs[noise:].tolist(),
+                below[noise:].tolist(),
                 precision=precision,
                 reference_name=rung.below,
                 tolerance=rung.tolerance,
@@ -246,7 +280,8 @@ class _Climb:
             return
         wanted = [sample.class_id for sample in spec.samples]
         engine, outputs = self._reference
-        found = [int(row.argmax()) for row in outputs[-len(wanted) :]]
+        shown = outputs[: len(outputs) - self._inputs.held_back]
+        found = [int(row.argmax()) for row in shown[-len(wanted) :]]
         agreeing = sum(a == b for a, b in zip(found, wanted, strict=True))
         reason = None if agreeing == len(wanted) else f"pictures show the classes {wanted}, answered {found}"
         parity = Parity(
@@ -265,16 +300,16 @@ class _Climb:
             name=self._subject.manifest.name,
             directory=str(self._subject.directory),
             reference=self._reference[0] if self._reference else "none",
-            inputs=len(self._inputs),
+            inputs=len(self._inputs.every),
             rungs=tuple(self._results),
         )
 
-    def _judge(self, name: str, engine: str, outputs: NDArray[np.float32], kind: ArtifactKind) -> None:
+    def _judge(
+        self, name: str, engine: str, outputs: NDArray[np.float32], part: slice, precision: Precision
+    ) -> None:
         if self._reference is None:
             # Compared with itself, the reference still has to be finite and to depend on its input.
-            itself = compare(
-                outputs.tolist(), outputs.tolist(), precision=kind.precision, reference_name=name
-            )
+            itself = compare(outputs.tolist(), outputs.tolist(), precision=precision, reference_name=name)
             if itself.passed:
                 self._reference = (name, outputs)
                 self._end(name, engine, RungStatus.REFERENCE, None)
@@ -287,8 +322,8 @@ class _Climb:
             engine,
             compare(
                 outputs,
-                wanted,
-                precision=kind.precision,
+                wanted[part],
+                precision=precision,
                 reference_name=reference,
                 scores=self._subject.manifest.num_classes > 0,
             ),
@@ -300,19 +335,20 @@ class _Climb:
 
     def _end(self, name: str, engine: str, status: RungStatus, error: EdgekitError | None) -> None:
         reason, hint = (None, None) if error is None else (error.message, error.hint)
-        self._keep(RungResult(name=name, engine=engine, status=status, reason=reason, hint=hint))
+        mismatch = isinstance(error, MismatchError)
+        self._keep(
+            RungResult(name=name, engine=engine, status=status, reason=reason, hint=hint, mismatch=mismatch)
+        )
 
     def _keep(self, result: RungResult) -> None:
         self._results.append(result)
         self._show(result)
 
 
-def _inputs(
-    subject: Subject, spec: ModelSpec | None, pictures: Sequence[Picture]
-) -> tuple[int, NDArray[np.float32]]:
-    """Seeded inputs, the pictures, then the card's sample pictures: how many are seeded, float32[N,C,H,W].
+def _inputs(subject: Subject, spec: ModelSpec | None, pictures: Sequence[Picture]) -> _Inputs:
+    """Seeded inputs, the pictures, the card's sample pictures, then inputs that `quantize` kept.
 
-    There are as many seeded ones as make whole batches where artifacts take batches of one size.
+    There are as many seeded and kept ones as make whole batches where artifacts take batches of one size.
     """
     import numpy
 
@@ -329,15 +365,29 @@ def _inputs(
     shown = len(pictures) + len(samples)
     seeded = -(-(SEEDED_INPUTS + shown) // whole) * whole - shown
     inputs = seeded_inputs(seeded, subject.input_shape)
+    kept = _held_back(subject)
+    count = 0 if kept is None else len(kept) - (shown + len(kept)) % whole
+    tail = [] if kept is None or count <= 0 else [kept[:count]]
     if not shown:
-        return seeded, inputs
+        every = numpy.concatenate([inputs, *tail])
+        return _Inputs(every=every, seeded=seeded, held_back=max(0, count))
     from edgekit.vision.pictures import Picture, read_picture
     from edgekit.vision.preprocess import Preprocessor
 
     preprocessor = Preprocessor(preprocess)
-    every = [*pictures, *(Picture(name=sample.file, source=Path(sample.file)) for sample in samples)]
-    prepared = numpy.stack([preprocessor(read_picture(picture)) for picture in every])
-    return seeded, numpy.concatenate([inputs, prepared])
+    listed = [*pictures, *(Picture(name=sample.file, source=Path(sample.file)) for sample in samples)]
+    prepared = numpy.stack([preprocessor(read_picture(picture)) for picture in listed])
+    every = numpy.concatenate([inputs, prepared, *tail])
+    return _Inputs(every=every, seeded=seeded, held_back=max(0, count))
+
+
+def _held_back(subject: Subject) -> NDArray[np.float32] | None:
+    """The inputs that were kept with the int8 artifacts; None where there are none."""
+    for artifact in subject.manifest.artifacts.values():
+        kept = read_held_back(subject.directory, artifact, subject.input_shape)
+        if kept is not None:
+            return kept
+    return None
 
 
 def _batch_of(artifact: Artifact) -> int | None:

@@ -3,18 +3,18 @@
 from __future__ import annotations
 
 import contextlib
-import tempfile
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import msgspec
 
-from edgekit._files import output_error
+from edgekit._files import output_error, scratch_directory
 from edgekit.convert.manifest import encode, load_manifest
 from edgekit.convert.staging import commit, exclusive, staging_directory
 from edgekit.core.accuracy import Drop, Share, paired_drop, wilson
 from edgekit.core.artifact import MANIFEST_NAME, Artifact, ArtifactKind, Manifest
+from edgekit.core.parity import MIN_TOP1_AGREEMENT
 from edgekit.core.spec import Precision
 from edgekit.engines.registry import rung_engine
 from edgekit.errors import ConversionError, InputError
@@ -23,6 +23,7 @@ from edgekit.predict.lanes import Route, batched, open_lanes, plan_route, score_
 from edgekit.quantize.artifacts import FORMATS, NB_TARGETS, Calibration, check_request, quantize
 from edgekit.quantize.gate import check_loss, pictures_needed
 from edgekit.quantize.speed import PROCESSES, Speed, measure_speed
+from edgekit.targets.held_back import MOST_INPUTS, write_held_back
 from edgekit.targets.target import HostTarget, Subject
 from edgekit.vision.lists import read_list
 from edgekit.vision.pictures import Picture, find_pictures
@@ -114,7 +115,7 @@ def quantize_model(
     with exclusive(directory):
         manifest = load_manifest(directory)
         with (
-            tempfile.TemporaryDirectory(prefix="edgekit-quantize-") as scratch,
+            scratch_directory("quantize") as scratch,
             staging_directory(directory) as staging,
         ):
             prepared, passed_over = _preprocess(manifest, calibration, Path(scratch))
@@ -153,8 +154,30 @@ def quantize_model(
                 max_drop=settings.max_drop,
                 artifacts=timed,
             )
-            _commit(manifest, made, staging, directory)
+            _commit(manifest, _with_inputs(manifest, made, held_back, staging), staging, directory)
     return result
+
+
+def _with_inputs(
+    manifest: Manifest,
+    made: dict[str, Artifact],
+    held_back: Sequence[tuple[Picture, int | None]],
+    staging: Path,
+) -> dict[str, Artifact]:
+    """Keep as many held-back inputs beside the artifacts as `verify` needs to judge int8 by them."""
+    wanted = min(len(held_back), MOST_INPUTS, pictures_needed(1 - MIN_TOP1_AGREEMENT[Precision.INT8]))
+    chosen = [held_back[index * len(held_back) // wanted][0] for index in range(wanted)]
+    feed = Feed(manifest.preprocess, wanted)
+    try:
+        filled = feed.fill(chosen)
+        if not filled.positions:
+            return made
+        kept = write_held_back(staging, feed.array[: len(filled.positions)])
+    except OSError as error:
+        raise output_error(staging, error) from error
+    finally:
+        feed.close()
+    return {key: msgspec.structs.replace(artifact, held_back=kept) for key, artifact in made.items()}
 
 
 def _pictures(settings: QuantizeSettings) -> tuple[list[Picture], list[tuple[Picture, int | None]]]:
@@ -312,5 +335,12 @@ def _accuracy(
 def _commit(manifest: Manifest, made: dict[str, Artifact], staging: Path, directory: Path) -> None:
     artifacts = {**manifest.artifacts, **made}
     ordered = {kind.value: artifacts[kind.value] for kind in ArtifactKind if kind.value in artifacts}
-    (staging / MANIFEST_NAME).write_bytes(encode(msgspec.structs.replace(manifest, artifacts=ordered)))
+    # What `verify` found of earlier int8 artifacts says nothing of these.
+    parity = {
+        rung: found
+        for rung, found in manifest.parity.items()
+        if rung.partition("@")[0].removesuffix("-simulated") not in made
+    }
+    changed = msgspec.structs.replace(manifest, artifacts=ordered, parity=parity)
+    (staging / MANIFEST_NAME).write_bytes(encode(changed))
     commit(staging, directory)

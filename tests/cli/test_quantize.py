@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from edgekit.convert.manifest import load_manifest, verify_files
+from edgekit.targets.held_back import read_held_back
 from tests import pages
 
 MODEL = "PPLCNet_x1_0_doc_ori"
@@ -86,12 +87,28 @@ def test_onnx_and_its_figures(run_cli, model: Path, calibration: Path) -> None:
     assert speed["ratio"]["low"] < speed["ratio"]["estimate"] < speed["ratio"]["high"]
     manifest = load_manifest(model)
     verify_files(manifest, model)
+    kept = read_held_back(model, manifest.artifacts["onnx-int8"], (3, 224, 224))
+    assert kept is not None
+    assert kept.shape == (4, 3, 224, 224)
     assert manifest.artifacts["onnx-int8"].parent_sha256 == before.artifacts["onnx"].sha256
     assert manifest.artifacts["onnx-int8"].options["calibration_pictures"] == "20"
     assert {key: manifest.artifacts[key] for key in before.artifacts} == before.artifacts
     page = run_cli(["predict", model, calibration, "--precision", "int8", "--jsonl"], cwd=model.parent)
     answers = [json.loads(line) for line in page.stdout.splitlines()]
     assert [answer["class_ids"][0] for answer in answers] == [number % 4 for number in range(5000, 5024)]
+
+
+@pytest.mark.slow
+def test_verify_judges_int8_on_what_was_held_back(run_cli, model: Path, calibration: Path) -> None:
+    arguments = ["quantize", model, "--calibration", calibration, "--formats", "onnx", "--max-drop", "50"]
+    assert run_cli(arguments, cwd=model.parent).exit_code == 0
+    done = run_cli(["verify", model, "--json"], cwd=model.parent)
+    assert done.exit_code == 0, done.stderr
+    rungs = {rung["name"]: rung for rung in json.loads(done.stdout)["rungs"]}
+    # Four of noise and the card's four samples; int8: the samples and the four held-back pages.
+    assert rungs["onnx"]["parity"]["inputs"] == 8
+    assert rungs["onnx-int8"]["parity"]["inputs"] == 8
+    assert rungs["samples"]["status"] == "passed"
 
 
 def test_too_few_pictures_to_tell_are_not_enough(run_cli, model: Path, calibration: Path) -> None:
