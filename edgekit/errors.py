@@ -45,6 +45,10 @@ class ToolError(EdgekitError):
     exit_code = 4
 
 
+class MismatchError(ToolError):
+    """opt, which wrote a `.nb`, and the runtime that is to read it are of different versions."""
+
+
 class ConversionError(EdgekitError):
     """A converter failed or its output was not the requested one."""
 

@@ -73,6 +73,8 @@ def bench(
     if not subjects:
         raise UsageError("nothing to measure: no model is exported", hint="edgekit export PPLCNet_x0_25")
     options = options.with_defaults(host=_is_host(target.info), emulated=target.info.emulated)
+    if not options.engines:
+        options = msgspec.structs.replace(options, engines=(target.default_engine,))
     check_engine_options(options.engine_options, options.engines)
     if options.target_ci is not None and target.info.emulated:
         raise UsageError(

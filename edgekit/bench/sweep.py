@@ -160,6 +160,8 @@ class Sweep:
             limit = self._target.max_threads(cell.engine)
             if limit is not None and cell.threads > limit:
                 raise UnsupportedError(f"{cell.label}: {cell.engine} runs {limit} thread(s) here")
+            if kind.value not in cell.subject.manifest.artifacts:
+                self._target.check_artifact(kind)
             artifact = cell.subject.artifact(kind, self._target.info.serial)
             check_batch(artifact, cell.batch_size)
             verify_files(cell.subject.manifest, cell.subject.directory, [kind])
@@ -194,7 +196,9 @@ class Sweep:
             return
         self._check_stop()
         with self._kept(index):
-            self._target.place(cell.subject, self._artifacts[index])
+            placed = self._target.place(cell.subject, self._artifacts[index])
+            if placed.mismatch is not None:
+                self._replace(index, mismatch=placed.mismatch)
             reference = self._references(cell.subject)
             if reference is not None:
                 # Where it cannot be had, each turn says so.

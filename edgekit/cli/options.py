@@ -172,6 +172,15 @@ def allow_mismatch_option(function: F) -> F:
     )(function)
 
 
+def named_device(_ctx: click.Context, _option: click.Parameter, given: Any) -> Any:
+    """Return what `--device` was given, with names of virtual devices replaced by their addresses."""
+    if not given:
+        return given
+    from edgekit.virtual.state import address_of
+
+    return address_of(given) if isinstance(given, str) else tuple(map(address_of, given))
+
+
 def device_option(function: F) -> F:
     """Add `--device`, repeatable."""
     return click.option(
@@ -179,7 +188,9 @@ def device_option(function: F) -> F:
         "devices",
         multiple=True,
         metavar="SERIAL",
-        help="adb serial, HOST:PORT, or ssh://user@host; repeatable. Default: the one attached.",
+        callback=named_device,
+        help="adb serial, HOST:PORT, ssh://user@host, or a virtual device's name; repeatable. "
+        "Default: the one attached.",
     )(function)
 
 

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
-from edgekit.cli.options import ANYWAY
-from edgekit.engines.registry import DEVICE_ENGINE, PREDICT_ENGINE, device_engines, host_engines, host_side
+from edgekit.cli.options import ANYWAY, named_device
+from edgekit.engines.registry import device_engines, host_engines, host_side
 
 if TYPE_CHECKING:
     from edgekit.targets.target import Subject, Target
@@ -20,7 +20,10 @@ F = TypeVar("F", bound=Callable[..., Any])
 def one_device_option(function: F) -> F:
     """Add `--device`, once."""
     return click.option(
-        "--device", metavar="SERIAL", help="Run on this device: adb serial, HOST:PORT, or ssh://user@host."
+        "--device",
+        metavar="SERIAL",
+        callback=named_device,
+        help="Run on this device: adb serial, HOST:PORT, ssh://user@host, or a virtual device's name.",
     )(function)
 
 
@@ -39,11 +42,6 @@ def engine_option_list() -> str:
         for option, values in host_side(name).choices.items():
             owners.setdefault(f"{option}={'|'.join(values)}", []).append(name)
     return ", ".join(f"{option} ({', '.join(names)})" for option, names in owners.items())
-
-
-def default_engine(device: str | None) -> str:
-    """Return the default engine of this machine, or of devices where one is given."""
-    return PREDICT_ENGINE if device is None else DEVICE_ENGINE
 
 
 def worker_count(workers: int | None, threads: int, device: str | None) -> int:

@@ -112,9 +112,8 @@ class BenchOptions(msgspec.Struct, frozen=True, kw_only=True):
             name="engine",
             help="Engine",
             places=EVERYWHERE,
-            default=("paddlelite",),
             host=("paddle",),
-            shown="paddlelite; paddle with --host",
+            shown="paddlelite where it can be had, else onnxruntime; paddle with --host",
         ),
     ] = ()
     precisions: Annotated[
@@ -210,7 +209,15 @@ class BenchOptions(msgspec.Struct, frozen=True, kw_only=True):
         return made
 
     def check_place(self, place: Place) -> None:
-        """Raise UsageError, naming the option, where an option does not apply to this kind of bench."""
+        """Raise UsageError, naming the option, where options do not apply to this kind of bench or exclude
+        each other.
+        """
+        binding = [mode.value for mode in self.power_modes if mode is not PowerMode.NO_BIND]
+        if binding and self.cores is not None:
+            raise UsageError(
+                f"--power-mode {','.join(binding)} --cores {self.cores}: both choose the cores",
+                hint="leave one of them out",
+            )
         for one in OPTIONS:
             if place not in one.option.places and getattr(self, one.field) != one.default:
                 name = one.name

@@ -221,6 +221,7 @@ class Point(msgspec.Struct, frozen=True, kw_only=True):
         layer_precisions: Number of convolutions and matrix products that the engine reports to compute in
             each precision; empty where the engine does not report it.
         startup: Cold start and memory in a separate process, run before the others; None on emulated targets.
+        mismatch: Versions of opt and the runtime that differ, and that `--allow-mismatch` let pass.
         spent_s: Time of all processes of the point from start to end, seconds; `bench --target-ci` subtracts
             it from `--max-secs`.
     """
@@ -243,6 +244,7 @@ class Point(msgspec.Struct, frozen=True, kw_only=True):
     warmup: Count | None = None
     requested_repeats: Positive | None = None
     requested_ci: Annotated[float, Meta(gt=0)] | None = None
+    mismatch: str | None = None
     error: PointError | None = None
     startup: Startup | None = None
     processes: tuple[ProcessRun, ...] = ()

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-import tempfile
+import contextlib
+import logging
 import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
@@ -12,18 +13,22 @@ from typing import Protocol
 
 import msgspec
 
+from edgekit._files import scratch_directory
 from edgekit.core.artifact import Artifact, Manifest
 from edgekit.core.device import DeviceInfo
 from edgekit.core.spec import Precision
 from edgekit.device.lock import held
 from edgekit.device.probe import has_fp16, probe, require_64_bit
 from edgekit.device.store import DeviceStore, Item
-from edgekit.errors import DeviceError, EdgekitError, ToolError
+from edgekit.errors import DeviceError, EdgekitError, MismatchError, ToolError
 from edgekit.transports.far_shell import local_digest
 from edgekit.transports.interface import DeviceTransport
 
 ShowBytes = Callable[[str, int, int], None]
 """Called with a serial, the bytes sent since the last call and all that are to be sent."""
+
+TELL_EVERY_S = 10.0
+logger = logging.getLogger("edgekit")
 
 
 class Bundle(Protocol):
@@ -39,7 +44,7 @@ class Bundle(Protocol):
 
     @property
     def abi(self) -> str:
-        """`arm64-v8a`."""
+        """`arm64-v8a` or `x86_64`."""
 
     @property
     def files(self) -> Mapping[str, Path]:
@@ -60,15 +65,20 @@ class Bundle(Protocol):
 
 
 class Model(msgspec.Struct, frozen=True, kw_only=True):
-    """An exported model and which of its artifacts go to a device."""
+    """An exported model and which of its artifacts go to a device.
+
+    Attributes:
+        remake: Command that makes the artifacts anew, for hints.
+    """
 
     directory: Path
     manifest: Manifest
     artifacts: tuple[Artifact, ...]
+    remake: str = "edgekit models list"
 
     def items(self, artifact: Artifact) -> list[Item]:
         """The files of one of the artifacts as a device's store has them. Raises ToolError."""
-        return artifact_items(self.directory, artifact)
+        return artifact_items(self.directory, artifact, self.remake)
 
 
 class Pushed(msgspec.Struct, frozen=True, kw_only=True):
@@ -76,6 +86,7 @@ class Pushed(msgspec.Struct, frozen=True, kw_only=True):
 
     Attributes:
         freed_bytes: What `--clean` gave back; None for a push.
+        mismatch: Versions of opt and the runtime that differ, and were allowed to.
         error: Why it failed, None where all is there.
     """
 
@@ -89,6 +100,7 @@ class Pushed(msgspec.Struct, frozen=True, kw_only=True):
     present_files: int = 0
     wall_s: float = 0.0
     freed_bytes: int | None = None
+    mismatch: str | None = None
     error: str | None = None
 
 
@@ -114,8 +126,8 @@ class PackedBundle:
         listing = "\n".join(f"{digest} {path}" for path, digest in digests.items())
         self.identity = hashlib.sha256(listing.encode()).hexdigest()[:16]
         self.directory = f"bundles/{bundle.engine}-{self.identity}"
-        self._note = tempfile.TemporaryDirectory(prefix="edgekit-bundle-")
-        note = Path(self._note.name) / "bundle"
+        self._note = contextlib.ExitStack()
+        note = self._note.enter_context(scratch_directory("bundle")) / "bundle"
         note.write_text(f"{bundle.engine}={bundle.engine_version}\nrunner={self.identity}\n")
         programs = (
             _item(file, f"{self.directory}/{path}", digests[path], mode=0o755)
@@ -125,15 +137,24 @@ class PackedBundle:
 
     def close(self) -> None:
         """Delete the temporary file of versions."""
-        self._note.cleanup()
+        self._note.close()
+
+
+Choose = Callable[[DeviceInfo], tuple[PackedBundle, Sequence[Model]]]
+"""Chooses what a device gets: a runner for its processor, and models with artifacts for it."""
 
 
 def _item(local: Path, path: str, sha256: str, *, mode: int = 0o644) -> Item:
     return Item(local=local, path=path, sha256=sha256, size_bytes=local.stat().st_size, mode=mode)
 
 
-def artifact_items(directory: Path, artifact: Artifact) -> list[Item]:
+def artifact_items(directory: Path, artifact: Artifact, remake: str) -> list[Item]:
     """The files of an artifact under the names that they have in a device's store.
+
+    Args:
+        directory: Where the files lie.
+        artifact: The artifact.
+        remake: Command that makes the artifact anew.
 
     Raises:
         ToolError: A file is not the one of the manifest.
@@ -142,10 +163,7 @@ def artifact_items(directory: Path, artifact: Artifact) -> list[Item]:
     for file in artifact.files:
         local = directory / file.path
         if not local.is_file() or local.stat().st_size != file.size_bytes:
-            raise ToolError(
-                f"pushing {local}: it is not the file of the manifest",
-                hint=f"edgekit export {directory.name} --force",
-            )
+            raise ToolError(f"pushing {local}: it is not the file of the manifest", hint=remake)
         items.append(
             Item(
                 local=local,
@@ -166,22 +184,35 @@ def label_items(model: Model) -> list[Item]:
     return [_item(local, f"models/{digest}.txt", digest)]
 
 
-def check_versions(model: Model, bundle: Bundle, *, allow_mismatch: bool = False) -> None:
+def check_versions(model: Model, bundle: Bundle, *, allow_mismatch: bool | None = None) -> str | None:
     """Paddle Lite's runtime reads only what its own version of opt wrote; others fail in odd ways.
 
+    Args:
+        model: The model and its artifacts.
+        bundle: The runner.
+        allow_mismatch: Whether the user allows it; None where the command has no such option.
+
+    Returns:
+        The versions that differ and are allowed to; None where they agree.
+
     Raises:
-        ToolError: opt's and the runtime's versions differ.
+        MismatchError: opt's and the runtime's versions differ.
     """
+    allowed = None
     for artifact in model.artifacts:
-        if artifact.kind.format != "nb" or allow_mismatch:
+        wrote, reads = artifact.tool_version, bundle.engine_version
+        if artifact.kind.format != "nb" or _release(wrote) == _release(reads):
             continue
-        if _release(artifact.tool_version) != _release(bundle.engine_version):
-            raise ToolError(
-                f"pushing {model.manifest.name}: opt {artifact.tool_version} wrote {artifact.main_file}, "
-                f"the runtime is {bundle.engine_version}",
-                hint=f"edgekit toolchain install paddlelite-runtime --version {artifact.tool_version}, "
-                "or --allow-mismatch",
+        observed = f"opt {wrote} wrote {artifact.main_file}, the runtime is {reads}"
+        if not allow_mismatch:
+            raise MismatchError(
+                f"pushing {model.manifest.name}: {observed}",
+                hint=f"edgekit toolchain install paddlelite-runtime --version {wrote}"
+                + ("" if allow_mismatch is None else ", or --allow-mismatch"),
             )
+        logger.warning("%s: %s; --allow-mismatch", model.manifest.name, observed)
+        allowed = observed
+    return allowed
 
 
 def _release(version: str) -> str:
@@ -211,13 +242,39 @@ def check_device(info: DeviceInfo, models: Sequence[Model], bundle: Bundle) -> N
                 )
 
 
+class SlowPush:
+    """Tells every ten seconds how much of a push has arrived, and about how long the rest will take."""
+
+    def __init__(self, serial: str, total_bytes: int) -> None:
+        self._serial, self._total_bytes = serial, total_bytes
+        self._sent_bytes = 0
+        self._started = self._told = time.monotonic()
+
+    def add(self, sent_bytes: int) -> None:
+        """Count bytes that have arrived."""
+        self._sent_bytes += sent_bytes
+        moment = time.monotonic()
+        if moment - self._told >= TELL_EVERY_S:
+            self._told = moment
+            logger.info(self.line(moment - self._started))
+
+    def line(self, elapsed_s: float) -> str:
+        """Return the line for a push that has taken `elapsed_s` so far."""
+        from edgekit.core.units import format_bytes
+
+        left_s = (self._total_bytes - self._sent_bytes) * elapsed_s / max(1, self._sent_bytes)
+        left = f"{left_s:.0f} s" if left_s < 90 else f"{left_s / 60:.0f} min"
+        sent, total = format_bytes(self._sent_bytes), format_bytes(self._total_bytes)
+        return f"pushing to {self._serial}: {sent} of {total}, about {left} left"
+
+
 def push_to(
     store: DeviceStore,
     packed: PackedBundle,
     models: Sequence[Model],
     *,
     info: DeviceInfo | None = None,
-    allow_mismatch: bool = False,
+    allow_mismatch: bool | None = None,
     show: ShowBytes | None = None,
 ) -> Pushed:
     """Bring a bundle and models to one device whose lock is held.
@@ -229,22 +286,24 @@ def push_to(
     """
     started = time.monotonic()
     serial = store.transport.serial
-    for model in models:
-        check_versions(model, packed.bundle, allow_mismatch=allow_mismatch)
+    found_mismatches = [
+        check_versions(model, packed.bundle, allow_mismatch=allow_mismatch) for model in models
+    ]
     wanted = {item.path: item for item in packed.items}
     for model in models:
         for artifact in model.artifacts:
-            wanted.update((item.path, item) for item in artifact_items(model.directory, artifact))
+            wanted.update((item.path, item) for item in model.items(artifact))
         wanted.update((item.path, item) for item in label_items(model))
     found = store.inspect(list(wanted.values()))
     to_send = [*found.missing, *store.damaged(found.doubtful)]
     if to_send:
         check_device(info or probe(store.transport, root=store.root), models, packed.bundle)
         total_bytes = sum(item.size_bytes for item in to_send)
+        slow = SlowPush(serial, total_bytes)
         store.send(
             to_send,
             free_bytes=found.free_bytes,
-            progress=None if show is None else lambda sent: show(serial, sent, total_bytes),
+            progress=slow.add if show is None else lambda sent: show(serial, sent, total_bytes),
         )
     return Pushed(
         serial=serial,
@@ -256,36 +315,42 @@ def push_to(
         sent_bytes=sum(item.size_bytes for item in to_send),
         present_files=len(wanted) - len(to_send),
         wall_s=time.monotonic() - started,
+        mismatch="; ".join(filter(None, found_mismatches)) or None,
     )
 
 
 def push_all(
     transports: Sequence[DeviceTransport],
-    bundle: Bundle,
-    models: Sequence[Model],
+    choose: Choose,
     *,
     allow_mismatch: bool = False,
     show: ShowBytes | None = None,
 ) -> list[Outcome]:
-    """Push to several devices at once, one thread each; a device's failure is its own."""
-    packed = PackedBundle(bundle)
+    """Push to several devices at once, one thread each; a device's failure is its own.
+
+    Args:
+        transports: The devices.
+        choose: Called with each device's description, from several threads.
+        allow_mismatch: Take a `.nb` of another opt than the runtime's version.
+        show: Called as bytes arrive.
+    """
     guard = threading.Lock()
 
     def show_one(serial: str, sent: int, total: int) -> None:
+        assert show is not None
         with guard:
-            if show is not None:
-                show(serial, sent, total)
+            show(serial, sent, total)
 
     def push_one(transport: DeviceTransport) -> Outcome:
         def work(store: DeviceStore) -> Pushed:
-            return push_to(store, packed, models, allow_mismatch=allow_mismatch, show=show_one)
+            info = probe(store.transport, root=store.root)
+            packed, models = choose(info)
+            shown = None if show is None else show_one
+            return push_to(store, packed, models, info=info, allow_mismatch=allow_mismatch, show=shown)
 
         return _on_device(transport, work)
 
-    try:
-        return _on_all(transports, push_one)
-    finally:
-        packed.close()
+    return _on_all(transports, push_one)
 
 
 def clean_all(transports: Sequence[DeviceTransport]) -> list[Outcome]:

@@ -34,6 +34,7 @@ RECORD: Dict[str, Any] = {
         "library": "opened",
         "runtime": "onnxruntime-runtime",
         "runtime_module": "edgekit.toolchain.build.onnxruntime_runtime",
+        "targets": ["aarch64", "x86_64"],
     },
     "rungs": [{"artifact": "onnx", "place": 20}, {"artifact": "onnx-int8", "place": 50}],
     "app_formats": ["onnx"],

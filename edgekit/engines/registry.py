@@ -110,6 +110,7 @@ class DeviceSide(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_field
         library: Way in which the runner gets the engine's library.
         runtime: Name of the toolchain component with the library.
         runtime_module: Module whose `PROVIDER` installs the library.
+        targets: Processors of the devices that the runner runs on.
         below: Rung that an artifact's rung is compared with, where it is not the ladder's reference.
     """
 
@@ -118,6 +119,7 @@ class DeviceSide(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_field
     library: Library
     runtime: str
     runtime_module: str
+    targets: tuple[str, ...] = ("aarch64",)
     below: dict[ArtifactKind, str] = {}
 
 
@@ -340,8 +342,15 @@ def check_engine_options(options: Iterable[str], asked: Collection[str]) -> None
         if not set(owners) & set(asked):
             raise UsageError(
                 f"--engine-option {name}: none of {', '.join(asked)} has it",
-                hint=f"it belongs to {', '.join(owners)}" if owners else None,
+                hint=f"it belongs to {', '.join(owners)}" if owners else _option_list(),
             )
+
+
+def _option_list() -> str:
+    """Return all engine options that users can set, for a hint."""
+    sides = {name: spec.host for name, spec in engines().items() if spec.host is not None}
+    known = [f"{option} ({name})" for name, side in sides.items() for option in side.choices]
+    return f"the options are {', '.join(known)}"
 
 
 def host_rungs() -> list[tuple[str, HostRung]]:

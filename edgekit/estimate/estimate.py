@@ -16,7 +16,15 @@ from edgekit.core.bench_options import BenchOptions
 from edgekit.core.measurement import Point
 from edgekit.core.spec import ModelSpec, Precision
 from edgekit.engines.registry import artifact_kind, device_side
-from edgekit.errors import EdgekitError, InputError, RunnerError, UsageError
+from edgekit.errors import (
+    DeviceError,
+    DeviceLostError,
+    EdgekitError,
+    InputError,
+    RunnerError,
+    ToolError,
+    UsageError,
+)
 from edgekit.estimate.soc_model import (
     COEFFICIENTS,
     ENOUGH_NETWORKS,
@@ -298,7 +306,7 @@ def count_network(
             threads=tuple(threads),
             output=str(work / "counts.json"),
         )
-        with opened_targets([instance.config.address], install=install) as targets:
+        with opened_targets([instance.config.address], install=install, other_engines=False) as targets:
             outcome = bench(targets[0], [subject], options, show=show)
     finally:
         with contextlib.suppress(EdgekitError):
@@ -319,7 +327,9 @@ def count_network(
 def _millions(point: Point) -> float:
     if point.instruction_count is None:
         error = point.error
-        raise RunnerError(
+        causes = {one.exit_code: one for one in (InputError, ToolError, DeviceError, DeviceLostError)}
+        cause = causes.get(error.exit_code, RunnerError) if error else RunnerError
+        raise cause(
             f"counting {point.model} at {point.requested_threads} threads: "
             f"{error.message if error else point.status.value}",
             hint=error.hint if error else None,

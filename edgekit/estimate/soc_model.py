@@ -143,6 +143,14 @@ def load_soc(name: str) -> SocModel:
     shipped = sorted(path.stem for path in DATA.glob("*.toml") if path != COUNTS)
     path = DATA / f"{name}.toml" if name in shipped else Path(name)
     if name not in shipped and path.suffix != ".toml":
+        from edgekit.virtual.machine.soc import list_socs
+
+        if name in list_socs():
+            raise UsageError(
+                f"--soc {name}: it can be emulated, no latency model is shipped",
+                hint=f"--soc {shipped[0]}, or fit one to results of such a phone: edgekit estimate "
+                f"--fit RESULT --virtual-soc {name} -o {name}.toml",
+            )
         raise UsageError(f"--soc {name}: no such model", hint=f"one of {', '.join(shipped)}, or a .toml file")
     try:
         return msgspec.toml.decode(read_bytes(path, "the model of a SoC"), type=SocModel)

@@ -68,13 +68,16 @@ def with_verdict(point: Point, *, emulated: bool) -> Point:
     return msgspec.structs.replace(point, verdict=judged.verdict, reasons=judged.reasons)
 
 
-def unverified(parity: Parity | None, *, asked: int, took: int | None) -> Iterator[str]:
+def unverified(
+    parity: Parity | None, *, asked: int, took: int | None, power_mode: str | None = None
+) -> Iterator[str]:
     """Reasons why another thing ran than was asked, in words with the remedy.
 
     Args:
         parity: Parity of its outputs; None where they were not checked.
         asked: Threads asked for.
         took: Threads that took effect; None where that is not known.
+        power_mode: Mode that chose the cores; None where no mode did.
     """
     if parity is None:
         yield "parity was not checked: edgekit toolchain list shows what the reference needs"
@@ -83,11 +86,19 @@ def unverified(parity: Parity | None, *, asked: int, took: int | None) -> Iterat
     if took is None and asked > 1:
         yield f"{asked} threads asked; how many took effect is not known"
     elif took is not None and took != asked:
-        yield f"{asked} threads asked, {took} took effect: ask for {took}, or free more --cores"
+        other = "free more --cores" if power_mode is None else f"leave --power-mode {power_mode} out"
+        yield f"{asked} threads asked, {took} took effect: ask for {took}, or {other}"
 
 
 def _unverified(point: Point) -> Iterator[str]:
-    return unverified(point.parity, asked=point.requested_threads, took=point.effective_threads)
+    if point.mismatch is not None:
+        yield f"{point.mismatch}, which --allow-mismatch allowed: edgekit toolchain list"
+    yield from unverified(
+        point.parity,
+        asked=point.requested_threads,
+        took=point.effective_threads,
+        power_mode=None if point.power_mode is None else point.power_mode.value,
+    )
 
 
 def _throttled(point: Point, *, emulated: bool) -> Iterator[str]:

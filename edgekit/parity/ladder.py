@@ -13,7 +13,7 @@ from edgekit.core.parity import MAX_SIMULATION_ERROR, Parity
 from edgekit.core.spec import Precision
 from edgekit.engines.registry import engines
 from edgekit.engines.registry import host_rungs as rungs_of_engines
-from edgekit.errors import ParityError
+from edgekit.errors import ParityError, ToolError
 from edgekit.targets.target import HostTarget, Subject, Target
 
 DYGRAPH = "dygraph"
@@ -38,6 +38,7 @@ class RungResult(msgspec.Struct, frozen=True, kw_only=True):
         engine: What computed it.
         reason: Why it failed or was skipped.
         hint: What to do about that.
+        mismatch: True where it was skipped because opt and the runtime are of different versions.
     """
 
     name: str
@@ -46,6 +47,7 @@ class RungResult(msgspec.Struct, frozen=True, kw_only=True):
     parity: Parity | None = None
     reason: str | None = None
     hint: str | None = None
+    mismatch: bool = False
 
 
 class Ladder(msgspec.Struct, frozen=True, kw_only=True):
@@ -74,6 +76,8 @@ class Ladder(msgspec.Struct, frozen=True, kw_only=True):
     def raise_for_failure(self, manifest: Manifest, *, fresh: bool = False) -> None:
         """Raise ParityError naming the first rung that broke; nothing where all held.
 
+        A rung that was skipped because opt and the runtime are of different versions is a ToolError.
+
         Args:
             manifest: The model's.
             fresh: Its artifacts have just been made, so that making them again gives the same.
@@ -83,6 +87,12 @@ class Ladder(msgspec.Struct, frozen=True, kw_only=True):
                 raise ParityError(
                     f"model {self.name}: the rung {rung.name} ({rung.engine}) broke: {rung.reason}",
                     hint=rung.hint or self._remedy(rung.name, manifest, fresh),
+                )
+        for rung in self.rungs:
+            if rung.mismatch:
+                raise ToolError(
+                    f"model {self.name}: the rung {rung.name} ({rung.engine}) was not climbed: {rung.reason}",
+                    hint=rung.hint,
                 )
 
     def _remedy(self, rung: str, manifest: Manifest, fresh: bool) -> str:

@@ -199,7 +199,7 @@ def published_platform(info: DeviceInfo, engine: str) -> Platform:
     """Return the published table whose layout a measurement takes."""
     if on_gpu(engine):
         return Platform.V100
-    return Platform.INTEL_CPU if info.transport == "local" else Platform.SD855
+    return Platform.INTEL_CPU if info.transport == "local" or info.abi == "x86_64" else Platform.SD855
 
 
 def published_latency(card: ModelSpec | None, info: DeviceInfo, point: Point) -> PublishedLatency | None:

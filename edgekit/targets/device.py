@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import contextlib
 import logging
-import tempfile
 import threading
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
 import msgspec
 
+from edgekit._files import scratch_directory
+from edgekit.convert.manifest import remake
 from edgekit.core.artifact import Artifact, ArtifactKind
 from edgekit.core.device import DeviceInfo
 from edgekit.core.measurement import Environment, InstructionCount
@@ -20,10 +21,11 @@ from edgekit.device.lock import held
 from edgekit.device.probe import has_fp16, probe, read_environment, require_64_bit
 from edgekit.device.push import Model, PackedBundle, check_device, push_to
 from edgekit.device.store import DeviceStore
-from edgekit.engines.registry import artifact_kind, device_side
-from edgekit.errors import RunnerError, UnsupportedError, UsageError
+from edgekit.engines.registry import DEVICE_ENGINE, artifact_kind, device_engines, device_side
+from edgekit.errors import DeviceError, RunnerError, ToolError, UnsupportedError, UsageError
 from edgekit.runners.session import RunnerSession
 from edgekit.targets.target import Placed, Subject
+from edgekit.toolchain.build.bundle import ABIS, assemble, available, check_target, target_of
 from edgekit.transports.connect import open_devices
 from edgekit.transports.interface import DeviceTransport
 from edgekit.virtual.counting.counting import Stretch, counting_argv, parse_counts, parse_stretches
@@ -32,6 +34,8 @@ logger = logging.getLogger("edgekit")
 
 # An emulated and counted inference of the largest network takes minutes where others take a second.
 COUNTING_PATIENCE = 10.0
+# Named by hints where an engine's library cannot be had; it comes from a package registry.
+OTHER_ENGINE = "onnxruntime"
 
 
 class Bundles:
@@ -39,26 +43,69 @@ class Bundles:
 
     Args:
         install: Whether a missing runtime may be installed on the way.
+        other_engines: Whether the command has `--engine`, so that hints may name another.
     """
 
-    def __init__(self, *, install: bool = True) -> None:
+    def __init__(self, *, install: bool = True, other_engines: bool = True) -> None:
         self._install = install
-        self._packed: dict[str, PackedBundle] = {}
+        self._other_engines = other_engines
+        self._packed: dict[tuple[str, str], PackedBundle] = {}
         self._guard = threading.Lock()
 
-    def get(self, engine: str) -> PackedBundle:
-        """Return the bundle of an engine. Raises ToolError with the remedies where it cannot be assembled."""
-        from edgekit.toolchain.build.bundle import assemble
+    def get(self, engine: str, info: DeviceInfo) -> PackedBundle:
+        """Return the bundle of an engine for a device.
 
+        Raises:
+            ToolError: It cannot be assembled; the hint lists the remedies.
+            UnsupportedError: The engine has no runner for the device's processor.
+        """
+        target = device_target(info)
         with self._guard:
-            if engine not in self._packed:
-                bundle = assemble(engine, install=self._install, progress=logger.info)
-                self._packed[engine] = PackedBundle(bundle)
-            return self._packed[engine]
+            if (engine, target) not in self._packed:
+                try:
+                    bundle = assemble(engine, target, install=self._install, progress=logger.info)
+                except ToolError as error:
+                    if self._other_engines and engine != OTHER_ENGINE:
+                        without = f"or go on without: --engine {OTHER_ENGINE}"
+                        error.hint = without if error.hint is None else f"{error.hint}\n  {without}"
+                    raise
+                self._packed[engine, target] = PackedBundle(bundle)
+            return self._packed[engine, target]
 
     def close(self) -> None:
         for packed in self._packed.values():
             packed.close()
+
+
+def device_target(info: DeviceInfo) -> str:
+    """Return the target of the bundles that a device runs. Raises DeviceError where there are none."""
+    target = target_of(info.abis)
+    if target is None:
+        require_64_bit(info)
+        raise DeviceError(
+            f"using {info.serial}: it runs {', '.join(info.abis)}, edgekit has runners for "
+            f"{', '.join(ABIS.values())}",
+            hint="edgekit devices",
+        )
+    return target
+
+
+def default_engine(info: DeviceInfo) -> str:
+    """Return the engine of a device where none is named.
+
+    That is Paddle Lite where it is pushed there or, with nothing pushed, installed here; else an engine for
+    which that holds; else the first that the device's processor has a runner for.
+    """
+    target = device_target(info)
+    suitable = [name for name in device_engines() if target in device_side(name).targets]
+    suitable.sort(key=lambda name: name != DEVICE_ENGINE)
+    here = [name for name in suitable if available(name, target)]
+    pushed = [name for name in here if name in info.runtimes]
+    chosen = next(iter([*pushed, *here, *suitable]))
+    if chosen != DEVICE_ENGINE and DEVICE_ENGINE in suitable:
+        where = "pushed to the device" if pushed else "installed here"
+        logger.info("engine %s on %s: %s is not %s", chosen, info.serial, DEVICE_ENGINE, where)
+    return chosen
 
 
 class _Runner(msgspec.Struct, frozen=True, kw_only=True):
@@ -80,14 +127,17 @@ class DeviceTarget:
     Args:
         transport: The device; closed with the target.
         bundles: Where runners come from.
-        allow_mismatch: Take a `.nb` of another opt than the runtime's version.
+        allow_mismatch: Take a `.nb` of another opt than the runtime's version; None where the command has no
+            such option.
 
     Raises:
         DeviceError: 32-bit, held by another command, or its storage cannot be written.
         DeviceLostError: It went away.
     """
 
-    def __init__(self, transport: DeviceTransport, bundles: Bundles, *, allow_mismatch: bool = False) -> None:
+    def __init__(
+        self, transport: DeviceTransport, bundles: Bundles, *, allow_mismatch: bool | None = None
+    ) -> None:
         self._transport = transport
         self._bundles = bundles
         self._allow_mismatch = allow_mismatch
@@ -98,7 +148,7 @@ class DeviceTarget:
         self._stack.callback(transport.close)
         try:
             self._store = DeviceStore(transport)
-            self._stack.enter_context(held(transport, self._store.root))
+            self._hold = self._stack.enter_context(held(transport, self._store.root))
             self._info = probe(transport, root=self._store.root)
             require_64_bit(self._info)
         except BaseException:
@@ -114,8 +164,16 @@ class DeviceTarget:
         """Whether the device is emulated: its latency means nothing, its instructions can be counted."""
         return self._info.emulated
 
+    @property
+    def default_engine(self) -> str:
+        return default_engine(self._info)
+
     def artifact_kind(self, engine: str, precision: Precision) -> ArtifactKind:
+        check_target(engine, device_target(self._info))
         return artifact_kind(engine, device_side(engine), precision)
+
+    def check_artifact(self, kind: ArtifactKind) -> None:
+        """Do nothing: artifacts for devices can be made on every host."""
 
     def max_threads(self, engine: str) -> int | None:
         """Return None: the runner on the device refuses or reports a number of threads that it cannot use."""
@@ -137,7 +195,7 @@ class DeviceTarget:
         if engine in self._ready:
             return
         device_side(engine)
-        packed = self._bundles.get(engine)
+        packed = self._bundles.get(engine, self._info)
         check_device(self._info, (), packed.bundle)
         self._tell(push_to(self._store, packed, (), info=self._info).sent_bytes, f"the {engine} runner")
         bundle, directory = packed.bundle, f"{self._store.root}/{packed.directory}"
@@ -152,13 +210,19 @@ class DeviceTarget:
         known = self._placed.get(artifact.sha256)
         if known is not None:
             return known
-        model = Model(directory=subject.directory, manifest=subject.manifest, artifacts=(artifact,))
+        model = Model(
+            directory=subject.directory,
+            manifest=subject.manifest,
+            artifacts=(artifact,),
+            remake=remake(subject.manifest),
+        )
         packed = self._bundle_for(artifact.kind)
         self._check_fp16(artifact, packed)
         pushed = push_to(self._store, packed, (model,), info=self._info, allow_mismatch=self._allow_mismatch)
         self._tell(pushed.sent_bytes, f"{subject.manifest.name} {artifact.kind.value}")
         paths = [self._store.path(item) for item in model.items(artifact)]
-        placed = Placed(model=paths[0], params=paths[1] if len(paths) > 1 else None)
+        params = paths[1] if len(paths) > 1 else None
+        placed = Placed(model=paths[0], params=params, mismatch=pushed.mismatch)
         self._placed[artifact.sha256] = placed
         return placed
 
@@ -211,6 +275,7 @@ class DeviceTarget:
             entries: Functions whose entries the counter marks, made by `entry_list`.
         """
         self.prepare(engine)
+        self._hold.renew()
         runner = self._ready[engine]
         argv, env = runner.argv, runner.env
         if counted:
@@ -233,7 +298,7 @@ class DeviceTarget:
         if entries is None:
             return None
         remote = f"{self._store.root}/run/entries"
-        with tempfile.TemporaryDirectory(prefix="edgekit-entries-") as directory:
+        with scratch_directory("entries") as directory:
             local = Path(directory) / "entries"
             local.write_text(entries)
             self._transport.push(local, remote)
@@ -283,14 +348,19 @@ def opened_targets(
     adb_servers: Sequence[str] = (),
     *,
     install: bool = True,
-    allow_mismatch: bool = False,
+    allow_mismatch: bool | None = None,
+    other_engines: bool = True,
 ) -> Iterator[list[DeviceTarget]]:
     """Open and hold the devices of a command, or the only device attached where none is named.
+
+    `allow_mismatch` and `other_engines` say which options the command has, too: hints name no others.
 
     Raises: as `open_devices` and `DeviceTarget`.
     """
     with contextlib.ExitStack() as stack:
-        bundles = stack.enter_context(contextlib.closing(Bundles(install=install)))
+        bundles = stack.enter_context(
+            contextlib.closing(Bundles(install=install, other_engines=other_engines))
+        )
         targets = []
         transports = open_devices(devices, adb_servers)
         for transport in transports:

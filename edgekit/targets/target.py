@@ -16,7 +16,7 @@ from edgekit.core.device import DeviceInfo
 from edgekit.core.measurement import Environment, InstructionCount
 from edgekit.core.processes import ProcessWatch
 from edgekit.core.spec import Precision
-from edgekit.engines.registry import artifact_kind, host_options, host_side, on_gpu
+from edgekit.engines.registry import PREDICT_ENGINE, artifact_kind, host_options, host_side, on_gpu
 from edgekit.errors import InputError, UnsupportedError
 from edgekit.runners.launch import Launcher, host_launcher
 from edgekit.runners.protocol import Load
@@ -61,10 +61,15 @@ class Subject(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Placed(msgspec.Struct, frozen=True, kw_only=True):
-    """Paths of an artifact on the machine where the runner reads it."""
+    """Paths of an artifact on the machine where the runner reads it.
+
+    Attributes:
+        mismatch: Versions of opt and the runtime that differ, and were allowed to.
+    """
 
     model: str
     params: str | None
+    mismatch: str | None = None
 
 
 class Target(Protocol):
@@ -74,8 +79,15 @@ class Target(Protocol):
     def info(self) -> DeviceInfo:
         """Description of the machine, probed once at the start."""
 
+    @property
+    def default_engine(self) -> str:
+        """Engine of a command that computes here and names none."""
+
     def artifact_kind(self, engine: str, precision: Precision) -> ArtifactKind:
         """Return the kind of artifact that an engine reads here. Raises UsageError, UnsupportedError."""
+
+    def check_artifact(self, kind: ArtifactKind) -> None:
+        """Raise UnsupportedError where no artifact of a kind can be made for this machine at all."""
 
     def max_threads(self, engine: str) -> int | None:
         """Return the most threads that an engine can use here; None where it has no limit of its own."""
@@ -174,8 +186,22 @@ class HostTarget:
     def info(self) -> DeviceInfo:
         return host_info()
 
+    @property
+    def default_engine(self) -> str:
+        return PREDICT_ENGINE
+
     def artifact_kind(self, engine: str, precision: Precision) -> ArtifactKind:
         return artifact_kind(engine, host_side(engine), precision)
+
+    def check_artifact(self, kind: ArtifactKind) -> None:
+        if kind is not ArtifactKind.NB_X86:
+            return
+        from edgekit.toolchain.opt.opt import find_opt, x86_obstacle, x86_remedy
+
+        opt = find_opt()
+        obstacle = x86_obstacle(opt)
+        if opt is not None and obstacle is not None:
+            raise UnsupportedError(f"no {kind.value} here: {obstacle}", hint=x86_remedy())
 
     def max_threads(self, engine: str) -> int | None:
         return host_side(engine).max_threads

@@ -22,11 +22,15 @@ class Found(msgspec.Struct, frozen=True, kw_only=True):
         version: Version that the component reports; None where it reports none.
         path: Path of the program or directory.
         detail: Further information for the user, e.g. the interpreter that runs it.
+        fault: Reason why it does not work as it is; None where it does.
+        remedy: Command that mends the fault.
     """
 
     version: str | None
     path: Path
     detail: str | None = None
+    fault: str | None = None
+    remedy: str | None = None
 
 
 class InstallRequest(msgspec.Struct, frozen=True, kw_only=True):

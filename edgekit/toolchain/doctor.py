@@ -10,6 +10,7 @@ import platform
 import shutil
 import sys
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import msgspec
 
@@ -18,6 +19,9 @@ from edgekit.core.units import format_bytes
 from edgekit.engines.registry import host_engines, host_packages, host_side
 from edgekit.errors import EdgekitError
 from edgekit.toolchain.cache import cache_root
+
+if TYPE_CHECKING:
+    from edgekit.toolchain.component import Component, Found
 
 FREE_SPACE_WANTED_BYTES = 3_000_000_000
 CHECK_TIMEOUT_S = 20.0
@@ -89,19 +93,45 @@ def examine() -> list[Check]:
                 )
             )
             continue
-        checks.append(
-            Check(
-                name=component.name,
-                purpose=component.purpose,
-                state=State.OK if found else State.MISSING,
-                version=found.version if found else None,
-                where=str(found.path) if found else None,
-                remedy=None if found else f"edgekit toolchain install {component.name}",
-            )
-        )
+        checks.append(_component(component, found))
+    checks.append(_x86())
     checks += [_program(*row) for row in _PROGRAMS]
     checks.append(_namespaces())
     return checks
+
+
+def _component(component: Component, found: Found | None) -> Check:
+    name, purpose = component.name, component.purpose
+    if found is None:
+        remedy = f"edgekit toolchain install {name}"
+        return Check(name=name, purpose=purpose, state=State.MISSING, remedy=remedy)
+    return Check(
+        name=name,
+        purpose=purpose,
+        state=State.OK if found.fault is None else State.BROKEN,
+        version=found.version,
+        where=str(found.path) if found.fault is None else f"{found.path}: {found.fault}",
+        remedy=found.remedy,
+    )
+
+
+def _x86() -> Check:
+    """Check whether opt makes x86 artifacts, which only some of its releases do."""
+    from edgekit.toolchain.opt.opt import find_opt, x86_obstacle, x86_remedy
+
+    try:
+        opt = find_opt()
+    except EdgekitError:
+        opt = None
+    obstacle = x86_obstacle(opt)
+    return Check(
+        name="x86 .nb",
+        purpose="Paddle Lite on this machine: bench --host --engine paddlelite",
+        state=State.OK if obstacle is None else State.MISSING,
+        version=None if opt is None or obstacle is not None else opt.version,
+        where=obstacle,
+        remedy=None if obstacle is None else x86_remedy(),
+    )
 
 
 def _python() -> Check:

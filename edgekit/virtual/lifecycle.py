@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import logging
 import os
-import re
 import shutil
 import socket
 import time
@@ -24,6 +23,7 @@ from edgekit.virtual.machine.soc import DEFAULT_SOC, Soc, load_soc
 from edgekit.virtual.machine.tools import Tools, prepare_tools
 from edgekit.virtual.machine.tree import build_tree
 from edgekit.virtual.state import (
+    SERIAL_PATTERN,
     Instance,
     end_instance,
     find_instance,
@@ -40,7 +40,6 @@ START_TIMEOUT_S = 20.0
 CONNECT_TIMEOUT_S = 10.0
 PORT_ATTEMPTS = 5
 DEFAULT_STORAGE_BYTES = 2 << 30
-SERIAL_PATTERN = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,40}")
 
 Report = Callable[[str], None]
 
@@ -230,6 +229,17 @@ def stop(serial: str) -> Instance:
     _forget_at_server(instance)
     end_instance(instance)
     return instance
+
+
+def stop_only() -> Instance:
+    """Stop the only device that runs. Raises UsageError where none or several run."""
+    running = [instance.config.serial for instance in list_instances() if instance.running]
+    if len(running) != 1:
+        raise UsageError(
+            f"stopping a virtual device: {', '.join(running) or 'none'} running",
+            hint=f"edgekit virtual stop {running[0]}, or --all" if running else "edgekit virtual list",
+        )
+    return stop(running[0])
 
 
 def stop_all() -> list[Instance]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import re
 import shutil
 import signal
 import time
@@ -16,6 +17,7 @@ from edgekit.toolchain.cache import cache_directory
 from edgekit.virtual.config import DeviceConfig, decode_config
 
 STOP_GRACE_S = 3.0
+SERIAL_PATTERN = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,40}")
 
 
 class Instance(msgspec.Struct, frozen=True, kw_only=True):
@@ -72,6 +74,14 @@ def find_instance(serial: str) -> Instance:
             return instance
     names = ", ".join(instance.config.address for instance in instances if instance.running)
     raise DeviceError(f"no virtual device {serial}; running: {names or 'none'}", hint="edgekit virtual start")
+
+
+def address_of(name: str) -> str:
+    """Return the address of the running virtual device with a name; any other word as it is."""
+    if ":" in name:
+        return name
+    instance = read_instance(instance_directory(name)) if SERIAL_PATTERN.fullmatch(name) else None
+    return instance.config.address if instance is not None and instance.running else name
 
 
 def _read_pid(directory: Path) -> int | None:

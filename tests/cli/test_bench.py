@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import json
 import os
 import shutil
 import signal
@@ -24,6 +25,7 @@ from edgekit.core.device import Cluster, DeviceInfo
 from edgekit.core.measurement import Environment, Result, Status, Verdict
 from edgekit.errors import InputError, UsageError
 from edgekit.targets.target import HostTarget, Subject
+from edgekit.toolchain.doctor import State, _x86
 from tests.conftest import RunCli
 from tests.processes import alive
 
@@ -331,3 +333,53 @@ def test_emulated_devices_run_few_inferences() -> None:
     assert timing_for(PHONE, BenchOptions(engines=("paddlelite",), max_s=0.5)).min_s == 0.5
     with pytest.raises(UsageError, match="--max-secs 1 is less than --min-secs 5"):
         timing_for(PHONE, BenchOptions(max_s=1, min_s=5))
+
+
+def _opt_without_x86(directory: Path) -> Path:
+    """An opt of a version that is known to crash on x86, for looking at, not for running."""
+    (directory / "lib/python3.9/site-packages/paddlelite").mkdir(parents=True)
+    (directory / "lib/python3.9/site-packages/paddlelite/lite.so").touch()
+    (directory / "bin").mkdir()
+    (directory / "bin/python").symlink_to(sys.executable)
+    program = directory / "bin/paddle_lite_opt"
+    program.write_text("#!/bin/sh\necho v2.13-rc\n")
+    program.chmod(0o755)
+    return program
+
+
+def test_paddle_lite_is_skipped_where_opt_has_no_x86(run_cli: RunCli, copy: Path, tmp_path: Path) -> None:
+    manifest = json.loads((copy / MANIFEST_NAME).read_text())
+    manifest["artifacts"].pop("nb-x86", None)
+    (copy / MANIFEST_NAME).write_text(json.dumps(manifest))
+    env = {"EDGEKIT_OPT": str(_opt_without_x86(tmp_path / "opt"))}
+    output = tmp_path / "out.json"
+    arguments = ["bench", "--host", *QUICK, "--processes", "1", "-o", output, copy, "--engine"]
+    both = run_cli([*arguments, "onnxruntime,paddlelite"], cwd=tmp_path, env=env)
+    assert both.exit_code == 0, both.stderr
+    points = {point.engine: point for point in load_result(output).points}
+    assert points["onnxruntime"].status is Status.DONE
+    assert points["paddlelite"].status is Status.SKIPPED
+    assert points["paddlelite"].error is not None
+    assert "opt 2.13rc0 crashes on the target x86" in points["paddlelite"].error.message
+    output.unlink()
+    alone = run_cli([*arguments, "paddlelite"], cwd=tmp_path, env=env)
+    assert alone.exit_code == 2
+    assert "nothing ran" in alone.stderr
+    assert "edgekit toolchain install opt --version 2.12" in alone.stderr
+    assert not output.exists()
+
+
+def test_doctor_says_that_x86_is_missing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("EDGEKIT_OPT", str(_opt_without_x86(tmp_path / "opt")))
+    check = _x86()
+    assert check.state is State.MISSING
+    assert check.where == "opt 2.13rc0 crashes on the target x86"
+    assert "edgekit toolchain install opt --version 2.12" in (check.remedy or "")
+
+
+@pytest.mark.parametrize("mode", ["HIGH", "NO_BIND,LOW"])
+def test_power_modes_and_cores_exclude_each_other(mode: str, run_cli: RunCli, tmp_path: Path) -> None:
+    arguments = ["bench", "--device", "nowhere", "--power-mode", mode, "--cores", "big"]
+    done = run_cli(arguments, cwd=tmp_path)
+    assert (done.exit_code, done.stdout) == (2, "")
+    assert "--cores big: both choose the cores" in done.stderr

@@ -16,9 +16,18 @@ from edgekit.core.device import DeviceInfo
 from edgekit.core.spec import Preprocess
 from edgekit.device.lock import held
 from edgekit.device.probe import probe
-from edgekit.device.push import Model, PackedBundle, check_device, clean_all, push_all, push_to
+from edgekit.device.push import (
+    Model,
+    PackedBundle,
+    SlowPush,
+    check_device,
+    clean_all,
+    push_all,
+    push_to,
+)
 from edgekit.device.store import DeviceStore
-from edgekit.errors import DeviceError, ToolError
+from edgekit.errors import DeviceError, MismatchError, ToolError
+from edgekit.parity.ladder import Ladder, RungResult, RungStatus
 from edgekit.toolchain.build.bundle import Bundle
 from edgekit.transports.ssh import SshTransport
 from tests.devices import AdbDevice
@@ -151,6 +160,14 @@ def test_a_touched_file_is_looked_at_and_not_sent(store: DeviceStore, bundle: Bu
     assert push_to(store, packed, [model], info=info).sent_files == 0
 
 
+def test_a_slow_push_says_how_long_the_rest_takes() -> None:
+    slow = SlowPush("board", 10_000_000)
+    slow.add(1_000_000)
+    assert slow.line(50.0) == "pushing to board: 1.0 MB of 10.0 MB, about 8 min left"
+    slow.add(8_000_000)
+    assert slow.line(450.0).endswith("about 50 s left")
+
+
 def test_clean_removes_edgekits_files_only(store: DeviceStore, bundle: Bundle) -> None:
     push_to(store, PackedBundle(bundle), [], info=_as_arm(store))
     note = f"{store.root}/note-of-the-user"
@@ -200,12 +217,36 @@ def test_opt_and_runtime_of_different_versions_are_refused(
     model = _model(tmp_path / "m", ArtifactKind.NB_ARM, version="v2.13-rc0")
     packed = PackedBundle(bundle)
     with pytest.raises(
-        ToolError, match=r"opt v2.13-rc0 wrote inference.arm.nb, the runtime is v2.12"
+        MismatchError, match=r"opt v2.13-rc0 wrote inference.arm.nb, the runtime is v2.12"
     ) as raised:
-        push_to(on_adb, packed, [model])
+        push_to(on_adb, packed, [model], allow_mismatch=False)
+    assert raised.value.exit_code == 4
     assert "--allow-mismatch" in str(raised.value.hint)
+    with pytest.raises(MismatchError) as raised:
+        push_to(on_adb, packed, [model])
+    assert "--allow-mismatch" not in str(raised.value.hint), "for commands without that option"
     assert on_adb.transport.list_files(on_adb.root) == []
     assert push_to(on_adb, packed, [model], allow_mismatch=True).sent_files == 5
+
+
+def test_a_rung_of_another_version_ends_verify_as_a_tool_error(tmp_path: Path) -> None:
+    manifest = _model(tmp_path / "m", ArtifactKind.NB_ARM).manifest
+    reference = RungResult(name="dygraph", engine="paddle", status=RungStatus.REFERENCE)
+    skipped = RungResult(
+        name="nb-arm@board",
+        engine="paddlelite",
+        status=RungStatus.SKIPPED,
+        reason="opt 2.13rc0 wrote inference.arm.nb, the runtime is 2.12",
+        hint="edgekit toolchain install paddlelite-runtime --version 2.13rc0",
+    )
+    ladder = Ladder(name="Net", directory="m", reference="dygraph", inputs=8, rungs=(reference, skipped))
+    ladder.raise_for_failure(manifest)
+    mismatched = msgspec.structs.replace(skipped, mismatch=True)
+    ladder = msgspec.structs.replace(ladder, rungs=(reference, mismatched))
+    with pytest.raises(ToolError, match=r"the runtime is 2\.12") as raised:
+        ladder.raise_for_failure(manifest)
+    assert raised.value.exit_code == 4
+    assert raised.value.hint == skipped.hint
 
 
 def test_fp16_needs_cores_with_fp16(virtual_device: AdbDevice, bundle: Bundle, tmp_path: Path) -> None:
@@ -242,15 +283,15 @@ def test_more_than_fits_is_refused_before_it_is_sent(
 def test_a_second_command_says_who_has_the_device(
     virtual_device: AdbDevice, bundle: Bundle, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    transport = virtual_device.open()
+    transport, packed = virtual_device.open(), PackedBundle(bundle)
     monkeypatch.setenv("EDGEKIT_DEVICE_WAIT", "0.5")
     with held(transport, DeviceStore(transport).root):
-        outcome = push_all([virtual_device.open()], bundle, [])[0]
+        outcome = push_all([virtual_device.open()], lambda _info: (packed, []))[0]
     assert outcome.error is not None
     assert outcome.error.exit_code == 6
     assert f"process {os.getpid()}" in outcome.error.message
     assert virtual_device.serial in outcome.error.message
-    assert push_all([transport], bundle, [])[0].error is None
+    assert push_all([transport], lambda _info: (packed, []))[0].error is None
     assert clean_all([transport])[0].report.freed_bytes
 
 
@@ -285,6 +326,20 @@ def test_a_lock_of_another_machine_counts_while_its_shell_lives(
             pass
     with held(other, root, timeout_s=5):
         assert transport.read_text(f"{root}/lock/owner")
+
+
+def test_a_lock_is_taken_again_after_its_link_was_cut(virtual_device: AdbDevice) -> None:
+    transport = virtual_device.open()
+    root = DeviceStore(transport).root
+    owner = f"{root}/lock/owner"
+    with held(transport, root, timeout_s=10) as hold:
+        first = transport.read_text(owner)
+        hold.renew()
+        assert transport.read_text(owner) == first
+        virtual_device.reconnect()
+        hold.renew()
+        assert transport.read_text(owner) not in (None, first)
+    assert transport.read_text(owner) is None
 
 
 def test_a_lock_whose_shell_is_gone_is_stale(virtual_device: AdbDevice) -> None:

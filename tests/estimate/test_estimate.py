@@ -365,6 +365,14 @@ def test_the_hint_makes_what_is_to_be_counted(
     assert refused.stderr.splitlines()[-1] == hint.replace("NAME", name)
 
 
+def test_a_soc_that_can_only_be_emulated_is_told_from_an_unknown_one() -> None:
+    with pytest.raises(UsageError, match="it can be emulated, no latency model is shipped") as caught:
+        load_soc("sd888")
+    assert "--virtual-soc sd888" in (caught.value.hint or "")
+    with pytest.raises(UsageError, match="no such model"):
+        load_soc("sd999")
+
+
 @pytest.mark.slow
 def test_counting_for_a_phone_without_a_virtual_twin_is_refused(x0_25: Path) -> None:
     soc = msgspec.structs.replace(load_soc("sd855"), virtual_soc=None)

@@ -8,6 +8,7 @@ from typing import Any
 import msgspec
 import pytest
 
+from edgekit.core.bench_options import PowerMode
 from edgekit.core.measurement import (
     CoreState,
     Environment,
@@ -105,6 +106,11 @@ def test_a_wide_spread_is_unstable() -> None:
     [
         ({"parity": None}, Verdict.UNVERIFIED, "parity was not checked"),
         ({"requested_threads": 4, "effective_threads": 2}, Verdict.UNVERIFIED, "4 threads asked, 2 took"),
+        (
+            {"requested_threads": 8, "effective_threads": 4, "power_mode": PowerMode.HIGH},
+            Verdict.UNVERIFIED,
+            "4 took effect: ask for 4, or leave --power-mode HIGH out",
+        ),
         ({"requested_threads": 4, "effective_threads": None}, Verdict.UNVERIFIED, "is not known"),
         ({"status": Status.INTERRUPTED}, Verdict.UNSTABLE, "--resume"),
         ({"requested_repeats": 5000}, Verdict.UNSTABLE, "200 of the 5000 inferences asked"),

@@ -201,9 +201,15 @@ def test_the_command_line(run_cli: RunCli, tmp_path: Path, adb_host: AdbHost) ->
     assert (wrong.exit_code, wrong.stdout) == (2, "")
     assert "no fault 'explode'" in wrong.stderr
 
-    stopped = run_cli(["virtual", "stop", "cli"], cwd=tmp_path)
+    described = run_cli(["devices", "--device", "cli", "--json"], cwd=tmp_path)
+    assert [one["serial"] for one in json.loads(described.stdout)] == [address]
+
+    stopped = run_cli(["virtual", "stop"], cwd=tmp_path)
     assert (stopped.exit_code, stopped.stdout) == (0, "")
     assert f"stopped {address} (cli)" in stopped.stderr
     missing = run_cli(["virtual", "stop", "cli"], cwd=tmp_path)
     assert missing.exit_code == 6
     assert "no virtual device cli" in missing.stderr
+    none = run_cli(["virtual", "stop"], cwd=tmp_path)
+    assert none.exit_code == 2
+    assert "none running" in none.stderr

@@ -156,14 +156,18 @@ def _render(outcomes: Sequence[TargetOutcome], as_json: bool) -> int:
 def _tell(one: TargetOutcome) -> int:
     """Write notes about one target to stderr; return its exit code."""
     from edgekit.core.measurement import Status
-    from edgekit.errors import DeviceLostError
+    from edgekit.errors import DeviceError, DeviceLostError
 
     outcome = one.outcome
     if outcome is not None:
         if outcome.path is not None:
             path = shlex.quote(str(outcome.path))
             note(f"result file: {path}")
-            lost = one.error is not None and one.error.exit_code == DeviceLostError.exit_code
+            # A device that is lost, unauthorised or full can be had again.
+            lost = one.error is not None and one.error.exit_code in (
+                DeviceError.exit_code,
+                DeviceLostError.exit_code,
+            )
             if lost or any(point.status is Status.INTERRUPTED for point in outcome.result.points):
                 note(f"what had finished is kept; to go on: edgekit bench --resume {path}")
         if outcome.interrupted:

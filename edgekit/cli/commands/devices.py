@@ -66,7 +66,7 @@ def _show(info: DeviceInfo) -> None:
         "system": ", ".join(filter(None, (info.os, info.kernel))) or None,
         "ABI": ", ".join(info.abis),
         "cores": clusters or None,
-        "features": ", ".join(features) or "neither fp16 nor dotprod",
+        "features": None if info.abi == "x86_64" else ", ".join(features) or "neither fp16 nor dotprod",
         "memory": None if info.memory_bytes is None else format_bytes(info.memory_bytes),
         "free": None if info.free_bytes is None else format_bytes(info.free_bytes),
         "temperatures": ", ".join(f"{zone} {celsius:.0f} °C" for zone, celsius in _warmest(info)) or None,

@@ -21,7 +21,6 @@ from edgekit.cli.options import (
     note,
 )
 from edgekit.cli.targets import (
-    default_engine,
     engine_list,
     find_subject,
     one_device_option,
@@ -47,7 +46,7 @@ LINE_INTERVAL_S = 30.0
               metavar="FILE", help="List with a picture's path and its class number a line.")  # fmt: skip
 @click.option("--engine", "engines", type=WordList(), metavar="WORD,...",
               help=f"Engines, one or several: {engine_list(host=True, device=True)}.  "
-              f"[default: {PREDICT_ENGINE}; on a device {DEVICE_ENGINE}]")  # fmt: skip
+              f"[default: {PREDICT_ENGINE}; on a device {DEVICE_ENGINE} where it can be had]")  # fmt: skip
 @click.option("--precision", "precisions", type=WordList(PRECISIONS), default="fp32", show_default=True,
               help="Precisions to evaluate with every engine.")  # fmt: skip
 @lane_options
@@ -81,6 +80,8 @@ def command(
     measured too. An interrupted run continues where it stopped. Beside the result file are the confusion
     matrix and the pictures on which the answers differ, as CSV.
     """
+    import msgspec
+
     from edgekit.core.spec import Precision
     from edgekit.evaluate.evaluate import Plan, evaluate, fail_on_unreadable
 
@@ -89,7 +90,7 @@ def command(
         data=data,
         list_path=list_path,
         output=output or Path("results") / f"eval-{subject.manifest.name}.json",
-        engines=engines or (default_engine(device),),
+        engines=engines or (),
         precisions=tuple(Precision(precision) for precision in precisions),
         threads=threads,
         batch_size=batch_size,
@@ -99,6 +100,8 @@ def command(
     progress = _Progress()
     try:
         with one_target(device, adb_servers, install=not no_install) as target:
+            if not plan.engines:
+                plan = msgspec.structs.replace(plan, engines=(target.default_engine,))
             result = evaluate(target, subject, plan, progress=progress, tell=note)
     except KeyboardInterrupt:
         progress.clear()

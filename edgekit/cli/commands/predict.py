@@ -20,7 +20,6 @@ from edgekit.cli.options import (
     note,
 )
 from edgekit.cli.targets import (
-    default_engine,
     engine_list,
     find_subject,
     one_device_option,
@@ -45,7 +44,7 @@ PROGRESS_INTERVAL_S = 0.5
 @click.option(
     "--engine",
     help=f"Engine: {engine_list(host=True, device=True)}.  "
-    f"[default: {PREDICT_ENGINE}; on a device {DEVICE_ENGINE}]",
+    f"[default: {PREDICT_ENGINE}; on a device {DEVICE_ENGINE} where it can be had]",
 )
 @click.option(
     "--precision", type=click.Choice(["fp32", "fp16", "int8"]), default="fp32", show_default=True,
@@ -98,19 +97,20 @@ def command(
     from edgekit.core.spec import Precision
     from edgekit.predict.predict import Settings
 
-    settings = Settings(
-        engine=engine or default_engine(device),
-        precision=Precision(precision),
-        threads=threads,
-        batch_size=batch_size,
-        workers=worker_count(workers, threads, device),
-        top_k=top_k,
-        threshold=threshold,
-        labels=labels,
-        reduced_decode=reduced_decode,
-    )
+    lanes = worker_count(workers, threads, device)
     printed = _Printer("json" if as_json else "jsonl" if jsonl else "line")
     with one_target(device, adb_servers, install=not no_install) as target:
+        settings = Settings(
+            engine=engine or target.default_engine,
+            precision=Precision(precision),
+            threads=threads,
+            batch_size=batch_size,
+            workers=lanes,
+            top_k=top_k,
+            threshold=threshold,
+            labels=labels,
+            reduced_decode=reduced_decode,
+        )
         for answers in _answers(target, name, pictures, settings, printed):
             printed.take(answers)
     printed.finish()

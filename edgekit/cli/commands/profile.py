@@ -14,6 +14,7 @@ from edgekit.cli.options import (
     echo_json,
     echo_table,
     json_option,
+    named_device,
     no_install_option,
     note,
 )
@@ -29,7 +30,7 @@ DEFAULT_REPEATS = 50
 
 @click.command()
 @click.argument("name", metavar="NAME")
-@click.option("--device", "serial", metavar="SERIAL",
+@click.option("--device", "serial", metavar="SERIAL", callback=named_device,
               help="Count Paddle Lite's exact instructions on this virtual device.")  # fmt: skip
 @adb_server_option
 @click.option("--precision", type=click.Choice(("fp32", "fp16", "int8")), default="fp32", show_default=True,
@@ -99,7 +100,7 @@ def _on_device(
     from edgekit.profile.device import profile_device
     from edgekit.targets.device import opened_targets
 
-    with opened_targets([serial], adb_servers, install=install) as targets:
+    with opened_targets([serial], adb_servers, install=install, other_engines=False) as targets:
         return profile_device(targets[0], subject, precision=Precision(precision), threads=threads)
 
 

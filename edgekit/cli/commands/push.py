@@ -22,8 +22,11 @@ from edgekit.cli.targets import engine_list
 from edgekit.engines.registry import DEVICE_ENGINE
 
 if TYPE_CHECKING:
-    from edgekit.device.push import Model, Outcome, Pushed, ShowBytes
-    from edgekit.toolchain.build.bundle import Bundle
+    from pathlib import Path
+
+    from edgekit.core.artifact import Manifest
+    from edgekit.core.device import DeviceInfo
+    from edgekit.device.push import Model, Outcome, PackedBundle, Pushed, ShowBytes
 
 
 @click.command()
@@ -32,9 +35,7 @@ if TYPE_CHECKING:
 @adb_server_option
 @click.option(
     "--engine",
-    default=DEVICE_ENGINE,
-    show_default=True,
-    help=f"Engine of the runner: {engine_list(device=True)}.",
+    help=f"Engine of the runner: {engine_list(device=True)}.  [default: {DEVICE_ENGINE} where it can be had]",
 )
 @click.option("--clean", is_flag=True, help="Delete what edgekit put there, and nothing else.")
 @allow_mismatch_option
@@ -44,7 +45,7 @@ def command(
     names: tuple[str, ...],
     devices: tuple[str, ...],
     adb_servers: tuple[str, ...],
-    engine: str,
+    engine: str | None,
     clean: bool,
     allow_mismatch: bool,
     no_install: bool,
@@ -56,54 +57,61 @@ def command(
     """
     from edgekit.device.push import clean_all, push_all
     from edgekit.engines.registry import device_side
+    from edgekit.targets.device import Bundles, default_engine
     from edgekit.transports.connect import open_devices
 
     if clean and names:
         raise click.UsageError("--clean deletes everything; it takes no NAME")
-    device_side(engine)
+    if engine is not None:
+        device_side(engine)
+    found = [] if clean else _find(names)
     transports = open_devices(devices, adb_servers)
     try:
         if clean:
             outcomes = clean_all(transports)
         else:
-            models = _models(names, engine)
-            bundle = _assemble(engine, install=not no_install)
-            with _progress() as show:
-                outcomes = push_all(transports, bundle, models, allow_mismatch=allow_mismatch, show=show)
+            with contextlib.closing(Bundles(install=not no_install)) as bundles, _progress() as show:
+
+                def choose(info: DeviceInfo) -> tuple[PackedBundle, list[Model]]:
+                    chosen = engine or default_engine(info)
+                    return bundles.get(chosen, info), _models(found, chosen, named=bool(names))
+
+                outcomes = push_all(transports, choose, allow_mismatch=allow_mismatch, show=show)
     finally:
         for transport in transports:
             transport.close()
     _render(outcomes, as_json)
 
 
-def _models(names: Sequence[str], engine: str) -> list[Model]:
-    """Return all artifacts that the engine reads, of the named models or of all exported ones."""
+def _find(names: Sequence[str]) -> list[tuple[Path, Manifest]]:
+    """Return the named models, or all exported ones."""
     from edgekit.convert.manifest import find_artifacts, list_artifacts
+
+    return [find_artifacts(name) for name in dict.fromkeys(names)] if names else list_artifacts()
+
+
+def _models(found: Sequence[tuple[Path, Manifest]], engine: str, *, named: bool) -> list[Model]:
+    """Return all artifacts of the models that the engine reads; a named model must have one."""
+    from edgekit.convert.manifest import remake
     from edgekit.device.push import Model
     from edgekit.engines.registry import device_side
     from edgekit.errors import InputError
 
     kinds = tuple(device_side(engine).artifacts.values())
-    found = [find_artifacts(name) for name in dict.fromkeys(names)] if names else list_artifacts()
     models = []
     for directory, manifest in found:
         artifacts = tuple(artifact for kind in kinds if (artifact := manifest.artifact(kind)) is not None)
         if artifacts:
-            models.append(Model(directory=directory, manifest=manifest, artifacts=artifacts))
-        elif names:
+            models.append(
+                Model(directory=directory, manifest=manifest, artifacts=artifacts, remake=remake(manifest))
+            )
+        elif named:
             raise InputError(
-                f"pushing {manifest.name}: {directory} has no artifact for {engine}",
-                hint=f"edgekit export {manifest.name}",
+                f"pushing {manifest.name}: {directory} has no artifact for {engine}", hint=remake(manifest)
             )
         else:
             note(f"{manifest.name}: nothing exported for {engine}, left out")
     return models
-
-
-def _assemble(engine: str, *, install: bool) -> Bundle:
-    from edgekit.toolchain.build.bundle import assemble
-
-    return assemble(engine, install=install, progress=note)
 
 
 @contextlib.contextmanager
@@ -113,9 +121,23 @@ def _progress() -> Iterator[ShowBytes | None]:
         yield None
         return
     from rich.console import Console
-    from rich.progress import BarColumn, DownloadColumn, Progress, TaskID, TextColumn, TransferSpeedColumn
+    from rich.progress import (
+        BarColumn,
+        DownloadColumn,
+        Progress,
+        TaskID,
+        TextColumn,
+        TimeRemainingColumn,
+        TransferSpeedColumn,
+    )
 
-    columns = (TextColumn("{task.description}"), BarColumn(), DownloadColumn(), TransferSpeedColumn())
+    columns = (
+        TextColumn("{task.description}"),
+        BarColumn(),
+        DownloadColumn(),
+        TransferSpeedColumn(),
+        TimeRemainingColumn(),
+    )
     with Progress(*columns, console=Console(stderr=True), transient=True) as bar:
         tasks: dict[str, TaskID] = {}
 

@@ -23,6 +23,8 @@ class ComponentLine(msgspec.Struct, frozen=True, kw_only=True):
     version: str | None
     path: str | None
     detail: str | None
+    fault: str | None
+    remedy: str | None
 
 
 class BuiltLine(msgspec.Struct, frozen=True, kw_only=True):
@@ -65,7 +67,8 @@ def _found(line: ComponentLine) -> tuple[str, str]:
     if line.path is None:
         return "missing", f"edgekit toolchain install {line.name}\n{line.purpose}"
     detail = f"  ({line.detail})" if line.detail else ""
-    return line.version or "unknown", f"{line.path}{detail}\n{line.purpose}"
+    fault = f"\nMISMATCH: {line.fault}: {line.remedy}" if line.fault else ""
+    return line.version or "unknown", f"{line.path}{detail}{fault}\n{line.purpose}"
 
 
 @command.command("install")
@@ -172,4 +175,6 @@ def _line(component: Component, found: Found | None) -> ComponentLine:
         version=found.version if found else None,
         path=str(found.path) if found else None,
         detail=found.detail if found else None,
+        fault=found.fault if found else None,
+        remedy=found.remedy if found else None,
     )

@@ -93,12 +93,12 @@ def start_device(
     "--all", "everything", is_flag=True, help="Stop every device, and delete the remains of crashed ones."
 )
 def stop_device(serial: str | None, everything: bool) -> None:
-    """Stop a device (by name or address); its storage goes with it."""
-    from edgekit.virtual.lifecycle import stop, stop_all
+    """Stop a device, by name or address, or the only one that runs; its storage goes with it."""
+    from edgekit.virtual.lifecycle import stop, stop_all, stop_only
 
-    if everything == (serial is not None):
+    if everything and serial is not None:
         raise click.UsageError("name a device, or --all")
-    stopped = stop_all() if serial is None else [stop(serial)]
+    stopped = stop_all() if everything else [stop_only() if serial is None else stop(serial)]
     for instance in stopped:
         note(f"stopped {instance.config.address} ({instance.config.serial})")
 

@@ -13,7 +13,7 @@ import msgspec
 
 from edgekit import _process
 from edgekit.errors import ToolError
-from edgekit.toolchain.build.arm64_libraries import arm64_libraries
+from edgekit.toolchain.build.c_libraries import c_libraries
 from edgekit.toolchain.build.runtimes import AARCH64, ANDROID, X86_64
 from edgekit.toolchain.cache import cache_directory
 from edgekit.toolchain.component import Report
@@ -91,7 +91,7 @@ def cxx_compiler(target: str, *, progress: Report) -> Compiler:
         raise ToolError(
             "building the Paddle Lite runner for aarch64: it needs a C++ compiler with GNU's C++ library; "
             f"there is no {_CROSS}g++, and zig with Debian's libstdc++ does not do: {error.message}",
-            hint=f"apt-get install g++-{_CROSS.rstrip('-')}, or go on without: --engine onnxruntime",
+            hint=f"apt-get install g++-{_CROSS.rstrip('-')}",
         ) from error
 
 
@@ -133,7 +133,7 @@ def _zig_with_libstdcxx(progress: Report) -> Compiler:
     """Return zig's C++ compiler with the headers and libraries of Debian's libstdc++ for ARM64."""
     if find_zig() is None:
         raise ToolError("the package ziglang is not installed", hint="pip install ziglang")
-    libraries = arm64_libraries(progress)
+    libraries = c_libraries(AARCH64, progress)
     glibc = re.match(r"\d+\.\d+", libraries.versions["libc6"])
     assert glibc is not None, libraries.versions
     zig = _zig(f"aarch64-linux-gnu.{glibc.group()}")

@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import importlib.util
 import re
-import tempfile
 from pathlib import Path
 
 from edgekit import _process
 from edgekit._archives import ArchiveError, open_zip
-from edgekit._files import sha256_file
+from edgekit._files import scratch_directory, sha256_file
 from edgekit.errors import ToolError
 from edgekit.toolchain.build.runtimes import (
     AARCH64,
@@ -53,7 +52,7 @@ def install_onnxruntime_runtime(request: InstallRequest) -> Runtime:
     present = find_runtime(ENGINE, AARCH64)
     if present is not None and not request.force and request.version in (None, present.version):
         return present
-    with tempfile.TemporaryDirectory(prefix="edgekit-onnxruntime-") as work:
+    with scratch_directory("onnxruntime") as work:
         wheel = _download(request, Path(work))
         return _from_wheel(wheel, request, source=f"PyPI, {wheel.name}")
 
@@ -88,7 +87,7 @@ def _download(request: InstallRequest, work: Path) -> Path:
 
 
 def _from_wheel(wheel: Path, request: InstallRequest, *, source: str) -> Runtime:
-    with tempfile.TemporaryDirectory(prefix="edgekit-onnxruntime-") as work:
+    with scratch_directory("onnxruntime") as work:
         try:
             with open_zip(wheel) as archive:
                 names = [name for name in archive.names if _MEMBER.fullmatch(name)]

@@ -7,11 +7,10 @@ user's own build (lite/tools/build_linux.sh, build_android.sh) leaves the same t
 from __future__ import annotations
 
 import re
-import tempfile
 from pathlib import Path, PurePosixPath
 
 from edgekit._archives import ArchiveError, tar_files
-from edgekit._files import sha256_file
+from edgekit._files import scratch_directory, sha256_file
 from edgekit.errors import ToolError
 from edgekit.toolchain.build.runtimes import (
     AARCH64,
@@ -43,8 +42,7 @@ _EXTRA_OPERATOR = b"polygon_box_transform"
 _FP16_KERNEL = b"fp32_to_fp16"
 _REMEDIES = (
     "edgekit toolchain install paddlelite-runtime --archive FILE   (downloaded elsewhere: {url})\n"
-    "  edgekit toolchain install paddlelite-runtime --dir DIRECTORY   (unpacked, or your own build)\n"
-    "  or go on without: --engine onnxruntime"
+    "  edgekit toolchain install paddlelite-runtime --dir DIRECTORY   (unpacked, or your own build)"
 )
 
 
@@ -89,7 +87,7 @@ def _from_release(version: str, request: InstallRequest) -> Runtime:
 
     url = _release_url(version)
     request.progress(f"downloading Paddle Lite {version} for ARM64")
-    with tempfile.TemporaryDirectory(prefix="edgekit-paddlelite-") as work:
+    with scratch_directory("paddlelite") as work:
         archive = Path(work) / ARCHIVE
         try:
             download(url, archive, timeout_s=DOWNLOAD_TIMEOUT_S)
@@ -101,7 +99,7 @@ def _from_release(version: str, request: InstallRequest) -> Runtime:
 
 
 def _from_archive(archive: Path, request: InstallRequest, *, source: str) -> Runtime:
-    with tempfile.TemporaryDirectory(prefix="edgekit-paddlelite-") as work:
+    with scratch_directory("paddlelite") as work:
         try:
             for file in tar_files(archive, wanted=_is_wanted):
                 file.write_to(Path(work) / file.path)
@@ -189,7 +187,16 @@ def _find() -> Found | None:
         return None
     first, *others = (runtime.found for runtime in present)
     detail = "; ".join(filter(None, [first.detail, *(other.detail for other in others)]))
-    return Found(version=first.version, path=first.path, detail=detail)
+    opt = find_opt()
+    if opt is None or opt.version in ("unknown", first.version):
+        return Found(version=first.version, path=first.path, detail=detail)
+    return Found(
+        version=first.version,
+        path=first.path,
+        detail=detail,
+        fault=f"opt is {opt.version}, whose .nb this version does not read",
+        remedy=f"edgekit toolchain install {COMPONENT.name} --version {opt.version}",
+    )
 
 
 COMPONENT = Component(

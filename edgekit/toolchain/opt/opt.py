@@ -103,6 +103,24 @@ def find_opt(version: str | None = None) -> Opt | None:
     return None
 
 
+def x86_obstacle(opt: Opt | None) -> str | None:
+    """Return why an opt cannot make x86 artifacts that this machine runs; None where it can."""
+    if opt is None:
+        return "opt is not installed"
+    if "x86" in opt.broken_targets:
+        return f"opt {opt.version} crashes on the target x86"
+    if opt.python is None:
+        return f"opt {opt.version} is the standalone binary, which runs no models"
+    return None
+
+
+def x86_remedy() -> str:
+    """Return the commands that install an opt whose x86 artifacts this machine runs."""
+    release = next(each for each in RELEASES if "x86" not in each.broken_targets)
+    python = ".".join(map(str, release.pythons[0]))
+    return f"pyenv install {python}, then: edgekit toolchain install opt --version {release.version}"
+
+
 def environment_directory(version: str, tag: str) -> Path:
     """Return the directory for the environment of a version and interpreter tag."""
     return cache_directory("opt") / f"paddlelite-{version}-{tag}"
