@@ -17,6 +17,7 @@ import secrets
 import select
 import signal
 import socket
+import struct
 import subprocess
 import sys
 import traceback
@@ -40,14 +41,15 @@ PRELOADED = (
     "edgekit.report.formats", "edgekit.report.table", "edgekit.vision.decode", "rich.console", "yaml", "cv2",
     "scipy.stats", "paddle", "paddle.inference", "paddle2onnx", "onnx",
 )  # fmt: skip
-# What edgekit's workers set before they import Paddle; a start that wants something else is a cold one.
+# What edgekit's workers set before they import Paddle; a start that wants something else, or packages of its
+# own, is a cold one.
 ENVIRONMENT = {"FLAGS_enable_pir_api": "0", "GLOG_minloglevel": "2", "OMP_NUM_THREADS": "1"}
 # Stands in the place of `python`: hands its arguments and open files to the warm process and ends as that
 # start ends. It imports nothing that takes time.
 CLIENT = """\
 #!{python} -ISE
 import _socket, os, sys
-if os.environ.get("FLAGS_enable_pir_api", "0") != "0":
+if os.environ.get("FLAGS_enable_pir_api", "0") != "0" or "PYTHONPATH" in os.environ:
     os.execv({python!r}, [{python!r}, *sys.argv[1:]])
 connection = _socket.socket(_socket.AF_UNIX, _socket.SOCK_STREAM)
 connection.connect({address!r})
@@ -127,6 +129,8 @@ def _supervise(connection: socket.socket, client: str) -> NoReturn:
         child = os.fork()
         if child == 0:
             os.setpgid(0, 0)
+            peer = connection.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, struct.calcsize("3i"))
+            os.sched_setaffinity(0, os.sched_getaffinity(struct.unpack("3i", peer)[0]))
             connection.close()
             _become(request.decode(errors="surrogateescape").split("\0"), files, client)
         with contextlib.suppress(OSError):  # whoever is first

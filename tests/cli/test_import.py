@@ -213,6 +213,7 @@ def test_an_operator_that_a_converter_lacks_is_named_with_its_place(tmp_path: Pa
     assert not list(tmp_path.glob("models/*"))
 
 
+@pytest.mark.slow
 def test_an_operator_that_needs_a_newer_opset_has_it(tmp_path: Path, run_cli: RunCli) -> None:
     """paddle2onnx aborts on it below opset 17; an `.nb` it cannot be, and that is said."""
     own = save_legacy(tmp_path, "x[:, 0:2] = 1.0")
@@ -394,7 +395,7 @@ def test_labels_and_preprocessing_that_do_not_fit(tmp_path: Path, run_cli: RunCl
     (tmp_path / "labels.txt").write_text("one\ntwo\n")
     (tmp_path / "odd.yml").write_text("PreProcess: {transform_ops: [{RandAugment: {}}]}")
     for words, said in (
-        (["--labels", "labels.txt"], "2 labels for 5 classes"),
+        (["--labels", "labels.txt"], "2 labels in labels.txt for 5 classes"),
         (["--preprocess", "odd.yml"], "no operation RandAugment"),
     ):
         result = run_cli(
