@@ -121,6 +121,7 @@ def test_a_virtual_device_does_not_import_from_the_users_directory(hostile: Path
     edgekit(hostile, "virtual", "stop", serial)
 
 
+@pytest.mark.slow
 def test_training_does_not_import_from_the_users_directory(hostile: Path) -> None:
     from PIL import Image
 

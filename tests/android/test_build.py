@@ -158,6 +158,7 @@ def _compiled(tools: BuildTools, project: Path, work: Path) -> Path:
     return compile_app(project, AppEngine.ONNXRUNTIME, tools, libraries, work)
 
 
+@pytest.mark.slow
 def test_nothing_above_the_oldest_android_is_used(tools: BuildTools, tmp_path: Path) -> None:
     assert _undefined(tools, _compiled(tools, packaged_project(), tmp_path)) == []
 
@@ -175,6 +176,7 @@ def test_newer_and_hidden_methods_would_be_found(tools: BuildTools, tmp_path: Pa
     assert "ActivityThread" in found
 
 
+@pytest.mark.slow
 def test_from_bundle_to_checked_apk_in_a_minute(
     apk: ApkReport, run_cli: RunCli, doc_ori: Path, tmp_path: Path
 ) -> None:

@@ -12,6 +12,7 @@ from tests.conftest import RunCli
 from tests.devices import AdbDevice
 
 
+@pytest.mark.slow
 def test_memory_and_cores_of_the_emulator_are_left_out(
     run_cli: RunCli, x0_25: Path, virtual_device: AdbDevice, tmp_path: Path
 ) -> None:

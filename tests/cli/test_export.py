@@ -139,6 +139,7 @@ def add_int8(directory: Path) -> Manifest:
     return manifest
 
 
+@pytest.mark.slow
 def test_int8_artifacts_outlive_an_export_of_the_same_model_and_no_other(
     copy: Path, tmp_path: Path, run_cli: RunCli
 ) -> None:

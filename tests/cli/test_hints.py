@@ -100,7 +100,14 @@ SITUATIONS: dict[str, tuple[Build, str, int]] = {
 }  # fmt: skip
 
 
-@pytest.mark.parametrize("situation", SITUATIONS)
+# What the quick tests leave out: conversions of a network that has to be built with Paddle first.
+LONG = {"an operator that opt lacks", "an operator that paddle2onnx lacks", "no square", "other channels"}
+
+
+@pytest.mark.parametrize(
+    "situation",
+    [pytest.param(name, marks=pytest.mark.slow) if name in LONG else name for name in SITUATIONS],
+)
 def test_the_hint_helps(
     situation: str, tmp_path: Path, run_cli: RunCli, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -62,6 +62,7 @@ def test_no_pictures(run_cli, model: Path, tmp_path: Path) -> None:
     assert "too few pictures" in done.stderr
 
 
+@pytest.mark.slow
 def test_onnx_and_its_figures(run_cli, model: Path, calibration: Path) -> None:
     before = load_manifest(model)
     arguments = ["quantize", model, "--calibration", calibration, "--formats", "onnx", "--json"]

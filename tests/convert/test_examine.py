@@ -436,6 +436,7 @@ def test_two_imports_at_once_take_turns(tmp_path: Path) -> None:
     ]
 
 
+@pytest.mark.slow
 def test_a_large_model(tmp_path: Path) -> None:
     """200 MB of weights, read and copied without the command itself growing by as much."""
     width = 7200

@@ -52,6 +52,7 @@ def test_pictures_are_sorted_by_answer(exported: Path, tmp_path: Path) -> None:
     assert found == {angle: f"page_{angle}.png" for angle in ("0", "90", "180", "270")}
 
 
+@pytest.mark.slow
 def test_the_nightly_benchmark_compares_with_the_run_before(exported: Path, tmp_path: Path) -> None:
     results = tmp_path / "results"
     run(EXAMPLES / "nightly.sh", results, *QUICK, cwd=exported.parent)

@@ -135,6 +135,7 @@ def test_wrong_calls_end_with_2(program: Path, arguments: list[str]) -> None:
     assert "usage:" in done.stderr
 
 
+@pytest.mark.slow
 def test_cmake_builds_the_same(tmp_path: Path) -> None:
     text = (SOURCES / "classify" / "CMakeLists.txt").read_text()
     listed = set(re.findall(r"(?:\.\./)?\w+\.cc?\b", text))

@@ -60,6 +60,7 @@ def test_digits_are_learned_and_exported(run_cli: RunCli, digits: Path, tmp_path
     assert top1 == pytest.approx(report["best_top1"], abs=0.004)  # one picture of 397
 
 
+@pytest.mark.slow
 def test_a_run_that_was_killed_goes_on_to_the_same_weights(
     run_cli: RunCli, digits: Path, tmp_path: Path
 ) -> None:
@@ -89,6 +90,7 @@ def test_a_run_that_was_killed_goes_on_to_the_same_weights(
     assert list((tmp_path / "cut" / "tensorboard").glob("events.*"))
 
 
+@pytest.mark.slow
 def test_two_processes_end_with_equal_replicas(run_cli: RunCli, digits: Path, tmp_path: Path) -> None:
     done = run_cli(
         [*few(digits, tmp_path / "two"), "--epochs", "2", "--processes", "2", "--json"], cwd=tmp_path

@@ -80,7 +80,9 @@ def test_document_orientation_is_right_on_its_samples() -> None:
         assert np.sort(scores)[-1] - np.sort(scores)[-2] > 1
 
 
-@pytest.mark.parametrize("name", [SMALLEST, "PPLCNet_x1_0", "PPHGNet_tiny"])
+@pytest.mark.parametrize(
+    "name", [SMALLEST, "PPLCNet_x1_0", pytest.param("PPHGNet_tiny", marks=pytest.mark.slow)]
+)
 def test_random_weights_tell_inputs_apart(name: str) -> None:
     network, found = build_with_weights(find_model(name), "random")
     assert (found.source, found.sha256) == ("random (seed 0)", None)
