@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import collections
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -12,9 +12,13 @@ import msgspec
 import numpy as np
 
 from edgekit.convert.from_onnx import folding, graph, operators
+from edgekit.convert.from_onnx.declared import input_type, weight
+from edgekit.convert.from_onnx.functions import function_body
+from edgekit.convert.from_onnx.inferring import Inferred, infer
 from edgekit.convert.from_onnx.node import TABLE, Node, name_places, place
-from edgekit.convert.from_onnx.program import Program, write_parameters
-from edgekit.convert.from_onnx.values import HALVES, Array, Value, check_size, of_array
+from edgekit.convert.from_onnx.program import Program
+from edgekit.convert.from_onnx.program_file import write_parameters
+from edgekit.convert.from_onnx.values import HALVES, Value, check_size, of_array
 from edgekit.errors import ConversionError, EdgekitError, InputError
 
 if TYPE_CHECKING:
@@ -89,14 +93,14 @@ class _Walk:
         self._refuse_unknown(document.graph)
         values: Environment = {}
         for tensor in document.graph.initializer:
-            values[tensor.name] = _weight(tensor)
+            values[tensor.name] = weight(tensor)
         for tensor in document.graph.sparse_initializer:
             proto = _constant_node(tensor)
             values[tensor.values.name] = of_array(folding.fold(Node(proto, [], self._opset), [])[0])
         inputs = graph.inputs_of(document)
         halves = False
         for each in inputs:
-            dtype, shape = _declared(each, shapes)
+            dtype, shape = input_type(each, shapes)
             halves = halves or dtype.name in HALVES
             values[each.name] = self._program.input(
                 np.dtype("float32") if dtype.name in HALVES else dtype, shape
@@ -170,7 +174,7 @@ class _Walk:
         if node.kind in folding.SHAPES_ONLY:
             return [_of_shape(node)]
         known = all(value is None or value.is_constant for value in node.inputs)
-        inferred = _infer(node, strict=not known)
+        inferred = infer(node, strict=not known)
         shapes = [None if each is None else each[1] for each in inferred]
         if known and node.kind not in folding.RANDOM:
             return [None if each is None else of_array(each) for each in folding.fold(node, shapes)]
@@ -190,7 +194,7 @@ class _Walk:
         self,
         node: Node,
         value: Value | None,
-        inferred: tuple[np.dtype[Any] | None, tuple[int, ...] | None] | None,
+        inferred: Inferred | None,
     ) -> Value | None:
         """Compare type and shape of each written tensor with ONNX's own inference."""
         if value is None or inferred is None:
@@ -211,13 +215,13 @@ class _Walk:
         branch = next(each.g for each in node.proto.attribute if each.name == taken)
         inner = dict(values)
         for tensor in branch.initializer:
-            inner[tensor.name] = _weight(tensor)
+            inner[tensor.name] = weight(tensor)
         self._nodes(branch.node, inner, depth)
         return [inner[each.name] for each in branch.output]
 
     def _expand(self, node: Node, depth: int) -> list[Value | None]:
         """An operator that ONNX itself defines by others."""
-        body = _function_body(node) if depth < _MOST_NESTED else None
+        body = function_body(node) if depth < _MOST_NESTED else None
         if body is None:
             raise node.refused("no Paddle operator is known for it")
         nodes, inputs, outputs = body
@@ -232,59 +236,10 @@ class _Walk:
         return [inner.get(name) for name in outputs]
 
 
-def _weight(tensor: Any) -> Value:
-    from onnx import helper
-
-    shape = tuple(int(size) for size in tensor.dims)
-    check_size(shape, f"the weight {tensor.name!r}")
-    dtype = np.dtype(helper.tensor_dtype_to_np_dtype(tensor.data_type))
-    if dtype.name in HALVES:
-        dtype = np.dtype("float32")
-    read: Callable[[], Array] = lambda: folding.tensor_array(tensor)  # noqa: E731
-    return Value(dtype, shape, constant=read)
-
-
 def _constant_node(tensor: Any) -> Any:
     from onnx import helper
 
     return helper.make_node("Constant", [], ["value"], sparse_value=tensor)
-
-
-def _declared(value: Any, shapes: Mapping[str, tuple[int, ...]]) -> tuple[np.dtype[Any], tuple[int, ...]]:
-    """Type and shape of an input."""
-    from onnx import helper
-
-    hint = "--input-shape says the sizes that the model leaves free"
-    if not value.type.HasField("tensor_type"):
-        raise ConversionError(
-            f"its input {value.name!r} is a {value.type.WhichOneof('value') or 'thing'}, no tensor",
-            hint="export the model with tensors as inputs",
-        )
-    tensor = value.type.tensor_type
-    try:
-        dtype = np.dtype(helper.tensor_dtype_to_np_dtype(tensor.elem_type))
-    except KeyError as error:
-        raise InputError(f"its input {value.name!r} has no type that is known") from error
-    if dtype.kind not in "fiub" and dtype.name not in HALVES:
-        raise ConversionError(f"its input {value.name!r} is of {dtype}, which Paddle does not compute")
-    own = [
-        int(each.dim_value) if each.HasField("dim_value") and each.dim_value > 0 else None
-        for each in tensor.shape.dim
-    ]
-    given = shapes.get(value.name)
-    if not tensor.HasField("shape"):
-        own = [None] * len(given or ())
-        if given is None:
-            raise InputError(f"its input {value.name!r} has no shape", hint=hint)
-    if given is not None:
-        if len(given) != len(own) or any(a is not None and a != b for a, b in zip(own, given, strict=True)):
-            raise InputError(f"its input {value.name!r} is {own}, not {list(given)}", hint=hint)
-        own = list(given)
-    sizes = tuple(size for size in own if size is not None)
-    if len(sizes) != len(own):
-        raise InputError(f"its input {value.name!r} is {own}: sizes are missing", hint=hint)
-    check_size(sizes, f"its input {value.name!r}")
-    return dtype, sizes
 
 
 def _of_shape(node: Node) -> Value:
@@ -293,107 +248,6 @@ def _of_shape(node: Node) -> Value:
         return of_array(np.asarray(node[0].size, dtype=np.int64))
     start, end = int(node.attribute("start", 0)), node.attribute("end")
     return of_array(np.asarray(shape[start : None if end is None else int(end)], dtype=np.int64))
-
-
-def _infer(node: Node, *, strict: bool) -> list[tuple[np.dtype[Any] | None, tuple[int, ...] | None] | None]:
-    """Types and shapes of a node's outputs by ONNX's own inference.
-
-    Args:
-        node: The node.
-        strict: Whether inputs that do not fit are an error; else nothing is known then.
-
-    Raises:
-        InputError: ONNX finds that the node's inputs do not fit.
-    """
-    import onnx
-    from onnx import helper, numpy_helper, shape_inference
-
-    try:
-        schema = onnx.defs.get_schema(node.kind, node.opset, "")
-    except onnx.defs.SchemaError as error:
-        raise node.refused(f"opset {node.opset} has no such operator") from error
-    types, data = {}, {}
-    for name, value in zip(node.proto.input, node.inputs, strict=True):
-        if value is None:
-            continue
-        kind = helper.np_dtype_to_tensor_dtype(value.dtype)
-        types[name] = helper.make_tensor_type_proto(kind, value.shape)
-        if value.is_constant and value.size <= 1024:
-            data[name] = numpy_helper.from_array(value.array(), name)
-    try:
-        found = shape_inference.infer_node_outputs(schema, node.proto, types, data)
-    except shape_inference.InferenceError as error:
-        if not strict:
-            return [None] * len(node.proto.output)
-        lines = [line.strip() for line in str(error).splitlines() if line.strip()] or [""]
-        raise InputError(f"{node.place()}: its inputs do not fit: {lines[0][:200]}") from error
-    return [_tensor_type(found.get(name)) for name in node.proto.output]
-
-
-def _tensor_type(kind: Any) -> tuple[np.dtype[Any] | None, tuple[int, ...] | None] | None:
-    from onnx import helper
-
-    if kind is None or not kind.HasField("tensor_type"):
-        return None
-    tensor = kind.tensor_type
-    dtype = np.dtype(helper.tensor_dtype_to_np_dtype(tensor.elem_type)) if tensor.elem_type else None
-    if dtype is not None and dtype.name in HALVES:
-        dtype = np.dtype("float32")
-    if not tensor.HasField("shape") or not all(each.HasField("dim_value") for each in tensor.shape.dim):
-        return dtype, None
-    return dtype, tuple(int(each.dim_value) for each in tensor.shape.dim)
-
-
-def _function_body(node: Node) -> tuple[list[Any], list[str], list[str]] | None:
-    import onnx
-    from onnx import helper
-
-    schema = onnx.defs.get_schema(node.kind, node.opset, "")
-    if schema.has_context_dependent_function:
-        types = [
-            helper.make_tensor_type_proto(helper.np_dtype_to_tensor_dtype(value.dtype), value.shape)
-            if value is not None
-            else onnx.TypeProto()
-            for value in node.inputs
-        ]
-        versions = [each for each in schema.context_dependent_function_opset_versions if each <= node.opset]
-        if not versions:
-            return None
-        content = schema.get_context_dependent_function_with_opset_version(
-            max(versions), node.proto.SerializeToString(), [each.SerializeToString() for each in types]
-        )
-        body = onnx.FunctionProto.FromString(content)
-    elif schema.has_function:
-        versions = [each for each in schema.function_opset_versions if each <= node.opset]
-        if not versions:
-            return None
-        content = schema.get_function_with_opset_version(max(versions))
-        body = onnx.FunctionProto.FromString(content) if isinstance(content, bytes) else content
-    else:
-        return None
-    given = {each.name: each for each in node.proto.attribute}
-    for name, default in schema.attributes.items():
-        if name not in given and default.default_value.name:
-            given[name] = default.default_value
-    nodes = []
-    for proto in body.node:
-        own = onnx.NodeProto()
-        own.CopyFrom(proto)
-        _fill_attributes(own, given)
-        nodes.append(own)
-    return nodes, list(body.input), list(body.output)
-
-
-def _fill_attributes(proto: Any, given: Mapping[str, Any]) -> None:
-    """Put the calling node's attributes where a function's node refers to them."""
-    for attribute in list(proto.attribute):
-        if not attribute.ref_attr_name:
-            continue
-        name, source = attribute.name, given.get(attribute.ref_attr_name)
-        proto.attribute.remove(attribute)
-        if source is not None:
-            proto.attribute.add().CopyFrom(source)
-            proto.attribute[-1].name = name
 
 
 def _plain_names(names: list[str], letter: str, taken: set[str]) -> list[str]:

@@ -8,7 +8,8 @@ from typing import Any
 
 import numpy as np
 
-from edgekit.convert.from_onnx.program import TYPES, Program
+from edgekit.convert.from_onnx.program import Program
+from edgekit.convert.from_onnx.program_file import TYPES
 from edgekit.convert.from_onnx.values import Value, of_array
 
 _COMMUTE = {"elementwise_add", "elementwise_mul", "elementwise_max", "elementwise_min"}

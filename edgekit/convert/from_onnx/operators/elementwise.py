@@ -6,7 +6,8 @@ import numpy as np
 
 from edgekit.convert.from_onnx import lower
 from edgekit.convert.from_onnx.node import Node, converts
-from edgekit.convert.from_onnx.program import TYPES, Program
+from edgekit.convert.from_onnx.program import Program
+from edgekit.convert.from_onnx.program_file import TYPES
 from edgekit.convert.from_onnx.values import Value
 
 _UNARY = {
