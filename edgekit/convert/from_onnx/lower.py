@@ -165,6 +165,8 @@ def flip(to: Program, x: Value, axes: Sequence[int]) -> Value:
 
 def gather(to: Program, x: Value, indices: Value, axis: int) -> Value:
     """x taken along an axis at a vector of indices that are not negative."""
+    if indices.is_constant and np.array_equal(indices.array(), np.arange(x.shape[axis])):
+        return x
     return to.emit("gather", {"X": x, "Index": indices}, {"axis": axis})
 
 
@@ -208,6 +210,23 @@ def expand(to: Program, x: Value, shape: Sequence[int]) -> Value:
     x = with_rank(to, x, len(shape))
     said = [-1 if own == size else size for own, size in zip(x.shape, shape, strict=True)]
     return to.emit("expand_v2", {"X": x}, {"shape": said})
+
+
+def layer_norm(
+    to: Program, x: Value, factor: Value | None, bias: Value | None, axis: int, epsilon: float
+) -> Value:
+    """Normalise over the axes from `axis` on; factor and bias are vectors of as many elements.
+
+    Without a bias oneDNN's operator computes other numbers (Paddle 3.1.1), so there always is one.
+    """
+    size = math.prod(x.shape[axis:])
+    inputs = {
+        "X": x,
+        "Scale": to.constant(np.ones(size), "float32") if factor is None else factor,
+        "Bias": to.constant(np.zeros(size), "float32") if bias is None else bias,
+    }
+    attributes = {"epsilon": epsilon, "begin_norm_axis": axis}
+    return to.emit("layer_norm", inputs, attributes, out="Y", extra=["Mean", "Variance"])
 
 
 def clip(to: Program, x: Value, low: float, high: float) -> Value:

@@ -18,5 +18,6 @@ def load() -> None:
         recurrent,
         reductions,
         resizing,
+        sampling,
         shapes,
     )

@@ -149,13 +149,19 @@ def softmax(node: Node, to: Program) -> Value:
 
 def _softmax(node: Node, to: Program, x: Value, axis: int) -> Value:
     if node.kind == "Hardmax":
-        most = lower.extreme(to, "arg_max", x, axis, keep=False)
-        depth = {"depth": x.shape[axis], "dtype": 5, "allow_out_of_range": False}
-        order = list(range(x.rank - 1))
-        order.insert(axis, x.rank - 1)
-        hot = to.emit("one_hot_v2", {"X": most}, depth)
-        return lower.cast(to, lower.transpose(to, hot, order), x.dtype)
+        return _hardmax(to, x, axis)
     return lower.unary(to, {"Softmax": "softmax", "LogSoftmax": "log_softmax"}[node.kind], x, axis=axis)
+
+
+def _hardmax(to: Program, x: Value, axis: int) -> Value:
+    """1 at the first of the largest; Paddle Lite's arg_max finds the last of equal numbers (2.12)."""
+    shape = [1] * x.rank
+    shape[axis] = x.shape[axis]
+    from_behind = to.constant(np.arange(x.shape[axis], 0, -1).reshape(shape), x.dtype)
+    most = lower.binary(to, "equal", x, lower.reduce(to, "reduce_max", x, [axis], True))
+    places = lower.mul(to, lower.cast(to, most, x.dtype), from_behind)
+    first = lower.binary(to, "equal", places, lower.reduce(to, "reduce_max", places, [axis], True))
+    return lower.cast(to, first, x.dtype)
 
 
 @converts("Dropout")

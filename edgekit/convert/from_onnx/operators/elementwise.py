@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from edgekit.convert.from_onnx import lower
+from edgekit.convert.from_onnx import lower, patterns
 from edgekit.convert.from_onnx.node import Node, converts
 from edgekit.convert.from_onnx.program import Program
 from edgekit.convert.from_onnx.program_file import TYPES
@@ -60,14 +60,9 @@ def arithmetic(node: Node, to: Program) -> Value:
         # Before opset 7 the second tensor stood at an axis of the first, by default at its end.
         axis = int(node.attribute("axis", x.rank - y.rank))
         y = lower.reshape(to, y, (*y.shape, *[1] * (x.rank - axis - y.rank)))
-    if node.kind == "Mul":
-        pattern = _gated(to, x, y) or _gated(to, y, x)
-        if pattern is not None:
-            return pattern
-    if node.kind in ("Mul", "Div"):
-        pattern = _hard_swish(to, x, y, node.kind)
-        if pattern is not None:
-            return pattern
+    pattern = patterns.recognised(to, node.kind, x, y)
+    if pattern is not None:
+        return pattern
     if x.is_float and node.kind != "Div":
         # A number is part of the operator, and costs no tensor.
         factor = y.scalar() if y.rank <= x.rank else None
@@ -83,45 +78,6 @@ def arithmetic(node: Node, to: Program) -> Value:
     return lower.binary(to, _BINARY[node.kind], x, y)
 
 
-def _gated(to: Program, x: Value, gate: Value) -> Value | None:
-    """x * gate(x) where Paddle has one operator for both, which opt is faster with."""
-    if x.variable is None:
-        return None
-    if gate.is_made_by("hard_sigmoid", slope=1 / 6, offset=0.5) and gate.source is x:
-        return lower.unary(to, "hard_swish", x, threshold=6.0, scale=6.0, offset=3.0)
-    if gate.is_made_by("sigmoid") and gate.source is x:
-        return lower.unary(to, "swish", x, beta=1.0)
-    if gate.is_made_by("tanh") and gate.source.is_made_by("softplus") and gate.source.source is x:
-        return lower.unary(to, "mish", x, threshold=20.0)
-    sixth = gate.is_made_by("scale", scale=1 / 6, bias=0.0) or _is_sixth(gate)
-    if sixth and gate.source.is_made_by("relu6"):
-        moved = gate.source.source
-        if moved.is_made_by("scale", scale=1.0, bias=3.0) and moved.source is x:
-            return lower.unary(to, "hard_swish", x, threshold=6.0, scale=6.0, offset=3.0)
-    return None
-
-
-def _is_sixth(x: Value) -> bool:
-    return x.is_made_by("elementwise_div") and x.made_by is not None and x.made_by[1]["Y"].scalar() == 6.0
-
-
-def _hard_swish(to: Program, product: Value, divisor: Value, kind: str) -> Value | None:
-    """(x * relu6(x + 3)) / 6."""
-    number = divisor.scalar()
-    if number is None or abs((1 / number if kind == "Div" and number else number) - 1 / 6) > 1e-6:
-        return None
-    if not product.is_made_by("elementwise_mul") or product.made_by is None:
-        return None
-    sides = product.made_by[1]
-    for x, gate in ((sides["X"], sides["Y"]), (sides["Y"], sides["X"])):
-        if not gate.is_made_by("relu6"):
-            continue
-        moved = gate.source
-        if moved.is_made_by("scale", scale=1.0, bias=3.0) and moved.source is x:
-            return lower.unary(to, "hard_swish", x, threshold=6.0, scale=6.0, offset=3.0)
-    return None
-
-
 @converts("Pow")
 def power(node: Node, to: Program) -> Value:
     x, exponent = node[0], node[1]
@@ -134,7 +90,7 @@ def power(node: Node, to: Program) -> Value:
         if number == 3.0:
             return lower.mul(to, lower.unary(to, "square", x), x)
         return lower.unary(to, "pow", x, factor=number)
-    kind = np.result_type(x.dtype, exponent.dtype) if x.is_float else np.dtype("float64")
+    kind = x.dtype if x.is_float else np.dtype("float64")
     result = lower.binary(to, "elementwise_pow", lower.cast(to, x, kind), lower.cast(to, exponent, kind))
     return lower.cast(to, result, x.dtype)
 

@@ -147,23 +147,6 @@ def one_hot(node: Node, to: Program) -> Value:
     return lower.cast(to, lower.scale(to, hot, on - off, off), dtype)
 
 
-@converts("GridSample")
-def grid_sample(node: Node, to: Program) -> Value:
-    x, grid = node[0], node[1]
-    mode = {"linear": "bilinear", "bilinear": "bilinear", "nearest": "nearest"}.get(
-        node.attribute("mode", "linear")
-    )
-    padding = node.attribute("padding_mode", "zeros")
-    if mode is None or x.rank not in (4, 5):
-        raise node.refused(f"mode {node.attribute('mode', 'linear')!r} of {x.rank - 2} dimensions")
-    if mode == "nearest":
-        raise node.refused("mode 'nearest': Paddle rounds halves another way")
-    attributes = {
-        "mode": mode, "padding_mode": padding, "align_corners": bool(node.attribute("align_corners", 0)),
-    }  # fmt: skip
-    return to.emit("grid_sampler", {"X": x, "Grid": grid}, attributes, out="Output")
-
-
 @converts("RoiAlign")
 def roi_align(node: Node, to: Program) -> Value:
     if node.attribute("mode", "avg") != "avg":

@@ -67,14 +67,11 @@ def layer_norm(node: Node, to: Program) -> list[Value | None]:
     if node.wants(1) or node.wants(2):
         return _layer_norm_in_steps(node, to, x, axis)
     size = math.prod(x.shape[axis:])
-    inputs = {"X": x}
-    for index, slot in ((1, "Scale"), (2, "Bias")):
-        value = node.get(index)
-        if value is not None:
-            value = lower.expand(to, value, x.shape[axis:])
-            inputs[slot] = lower.reshape(to, value, (size,))
-    attributes = {"epsilon": float(node.attribute("epsilon", 1e-5)), "begin_norm_axis": axis}
-    return [to.emit("layer_norm", inputs, attributes, out="Y", extra=["Mean", "Variance"])]
+    factor, bias = (
+        None if value is None else lower.reshape(to, lower.expand(to, value, x.shape[axis:]), (size,))
+        for value in (node.get(1), node.get(2))
+    )
+    return [lower.layer_norm(to, x, factor, bias, axis, float(node.attribute("epsilon", 1e-5)))]
 
 
 def _layer_norm_in_steps(node: Node, to: Program, x: Value, axis: int) -> list[Value | None]:
