@@ -32,7 +32,7 @@ ROOT = Path(__file__).resolve().parents[1]
 KINDS = ("node", "simple", "pytorch-converted", "pytorch-operator")
 LIMIT = 1e-4
 CASE_TIMEOUT_S = 120.0
-LITE_OUTCOMES = ("right", "wrong", "aborting", "not running", "not taken")
+LITE_OUTCOMES = ("right", "wrong", "aborting", "not running", "refused", "not taken")
 OUTCOMES = ("right", "wrong", "aborting", "not running", "refused")
 
 
@@ -45,7 +45,10 @@ class Case(msgspec.Struct, frozen=True):
 
 
 class Result(msgspec.Struct):
-    """How a case ended; `why` is the refusal or the error; `lite` is the outcome of the `.nb`."""
+    """How a case ended; `why` is the refusal or the error; `lite` is the outcome of the `.nb`.
+
+    Programs that edgekit makes no `.nb` of are `refused` there, those that opt itself refuses `not taken`.
+    """
 
     outcome: str
     why: str = ""
@@ -147,6 +150,8 @@ def child() -> None:
 def _try(core: Any, case: Case, directory: Path) -> Result:
     from edgekit.convert.from_onnx import graph
     from edgekit.convert.from_onnx.convert import convert_onnx
+    from edgekit.convert.importing.lite_faults import lite_faults
+    from edgekit.convert.importing.program import parse
     from edgekit.errors import EdgekitError
 
     directory.mkdir(parents=True, exist_ok=True)
@@ -174,7 +179,9 @@ def _try(core: Any, case: Case, directory: Path) -> Result:
         reason = next((each for each in lines if "Error:" in each), lines[-1])
         return Result("not running", reason[:300], operators)
     wrong = agrees(found, wanted)
-    return Result("wrong" if wrong else "right", wrong, operators)
+    faults = lite_faults(parse(prefix.with_suffix(".pdmodel"), case.name))
+    why = ", ".join(f"{kind} {fault}" for kind, fault in faults.items())
+    return Result("wrong" if wrong else "right", wrong, operators, "refused" if why else "", why)
 
 
 def infer(core: Any, prefix: Path, feeds: dict[str, np.ndarray], outputs: Sequence[str]) -> list[np.ndarray]:
@@ -267,7 +274,7 @@ def run_lite(names: Sequence[str], keep: Path) -> Iterator[tuple[str, str, str]]
 def table(results: dict[Case, Result]) -> str:
     """Markdown: a line for each kind of case, a column for each outcome."""
     lines = _rows(results, OUTCOMES, lambda result: result.outcome)
-    if any(result.lite for result in results.values()):
+    if any(result.lite not in ("", "refused") for result in results.values()):
         taken = {case: result for case, result in results.items() if result.lite}
         lines += ["", "x86 .nb of those that are right:", ""]
         lines += _rows(taken, LITE_OUTCOMES, lambda result: result.lite)
@@ -295,7 +302,7 @@ def by_operator(results: dict[Case, Result], outcomes: Sequence[str]) -> str:
 
 
 def main() -> None:
-    """Print the table; exit 1 where a case is wrong or aborting."""
+    """Print the table; exit 1 where a case is wrong or aborting, in Paddle or as `.nb`."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
     parser.add_argument("--only", default="", help="cases whose name has this in it")
     parser.add_argument("--lite", action="store_true", help="also run the x86 .nb, where opt takes it")
@@ -312,7 +319,7 @@ def main() -> None:
                 print(f"{result.outcome:12} {case.name}: {result.why}", flush=True)
         if arguments.lite:
             right = {case.name: result for case, result in results.items() if result.outcome == "right"}
-            for name, outcome, why in run_lite(list(right), keep):
+            for name, outcome, why in run_lite([name for name, each in right.items() if not each.lite], keep):
                 right[name].lite, right[name].lite_why = outcome, why
                 if arguments.verbose and outcome != "right":
                     print(f"x86 .nb {outcome:12} {name}: {why}", flush=True)
@@ -322,7 +329,7 @@ def main() -> None:
     print(table(results))
     for outcome in OUTCOMES[1:]:
         print(f"\n{outcome}:\n{by_operator(results, [outcome])}")
-    if any(result.outcome in ("wrong", "aborting") for result in results.values()):
+    if any({"wrong", "aborting"} & {result.outcome, result.lite} for result in results.values()):
         raise SystemExit(1)
 
 

@@ -6,6 +6,7 @@ import shlex
 from collections.abc import Callable
 from pathlib import Path
 
+import numpy as np
 import onnx
 import pytest
 
@@ -66,6 +67,13 @@ def named_by_somebody(directory: Path) -> None:
     (directory / "names.txt").write_text("one\ntwo\n")
 
 
+def sampled_to_another_size(directory: Path) -> None:
+    grid = np.zeros((1, 2, 2, 2), np.float32)
+    nodes = [node("GridSample", ["x", "grid"], ["y"])]
+    inputs, outputs = [("x", FLOAT, [1, 3, 4, 4])], [("y", FLOAT, [1, 3, 2, 2])]
+    model(directory / "net.onnx", nodes, inputs, outputs, {"grid": grid})
+
+
 def legacy_without_onnx(directory: Path) -> None:
     save_legacy(directory, "x = paddle.erfinv(paddle.tanh(x))")
 
@@ -93,6 +101,7 @@ SITUATIONS: dict[str, tuple[Build, str, int]] = {
         legacy_without_onnx, "import legacy --name mine --formats paddle,onnx", 5,
     ),
     "an operator that opt lacks": (legacy_without_onnx, "import legacy --name mine --formats paddle,nb", 5),
+    "an operator that Paddle Lite gets wrong": (sampled_to_another_size, f"{IMPORT} --formats paddle,nb", 5),
     "no square": (plain, "export PPLCNet_x0_25 --weights random --formats paddle --input-shape 3,64,32", 2),
     "other channels": (
         plain, "export PPLCNet_x0_25 --weights random --formats paddle --input-shape 1,64,64", 2,

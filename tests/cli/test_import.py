@@ -47,6 +47,7 @@ class Net(paddle.nn.Layer):
         self.fc = paddle.nn.Linear(8, 5)
     def forward(self, x):
         x = self.act(self.norm(self.conv(x)))
+        x = paddle.nn.functional.pad(x, [0, 1, 2, 0], value=3.0)
         return paddle.nn.functional.softmax(self.fc(paddle.flatten(self.pool(x), 1)))
 net = Net()
 net.eval()

@@ -141,14 +141,13 @@ def import_model(
                 headers = {}
                 if opt is not None:
                     assert built.program is not None
-                    operators = built.program.operators
                     headers = to_nb(
                         request.path,
                         request.name,
                         opt,
                         targets,
                         staging,
-                        operators,
+                        built.program,
                         functools.partial(_with_targets, request),
                     )
                 manifest = _manifest(request, source, configured, examined, built, headers, staging)

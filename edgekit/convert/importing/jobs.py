@@ -100,6 +100,7 @@ class Answer(msgspec.Struct, frozen=True, kw_only=True, tag="answer"):
         activation: The manifest's `output_activation`.
         external: SHA-256 of the files with weights beside an ONNX, by name.
         operators: Those of the program, with their places, by type.
+        lite_faults: Those that opt takes and Paddle Lite gets wrong, by type, each with what is wrong.
     """
 
     notes: tuple[str, ...] = ()
@@ -113,3 +114,4 @@ class Answer(msgspec.Struct, frozen=True, kw_only=True, tag="answer"):
     external: dict[str, str] = {}
     tool_version: str = ""
     operators: dict[str, str] = {}
+    lite_faults: dict[str, str] = {}

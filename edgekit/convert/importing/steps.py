@@ -216,7 +216,7 @@ def to_nb(
     opt: Opt,
     targets: tuple[str, ...],
     staging: Path,
-    operators: dict[str, str],
+    program: Answer,
     instead: Callable[[tuple[str, ...]], str],
 ) -> dict[str, NbHeader]:
     """Run opt on the staged program for every target.
@@ -227,12 +227,17 @@ def to_nb(
         opt: What converts.
         targets: Keys of `lite.TARGETS`.
         staging: Where the program lies and the `.nb` files go.
-        operators: The program's, with their places, by type.
+        program: Its operators, with their places.
         instead: The command line that makes `.nb` for some targets only, or none.
 
     Raises:
-        ConversionError: It failed; operators that it does not know are named with their places.
+        ConversionError: It failed; operators that it does not know, or that Paddle Lite gets wrong, are named
+            with their places.
     """
+    operators, faults = program.operators, program.lite_faults
+    if targets and faults:
+        wrong = "; ".join(f"{kind} {fault}: {operators[kind]}" for kind, fault in sorted(faults.items()))
+        raise ConversionError(f"importing {origin}: Paddle Lite computes no {wrong}", hint=instead(()))
     model, params, _ = (staging / name for name in ArtifactKind.PADDLE.file_names)
     headers: dict[str, NbHeader] = {}
     for target in targets:

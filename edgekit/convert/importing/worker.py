@@ -16,6 +16,7 @@ from edgekit.convert.formats import onnx, paddle
 from edgekit.convert.importing import examine
 from edgekit.convert.importing import program as import_program
 from edgekit.convert.importing.jobs import Answer, ComputeJob, ExamineJob, Job, OnnxJob, PirJob, ProgramJob
+from edgekit.convert.importing.lite_faults import lite_faults
 from edgekit.convert.importing.pir import unknown_operators
 from edgekit.core.artifact import TensorSpec
 from edgekit.core.feeds import seeded_feed
@@ -98,6 +99,7 @@ def _program(job: ProgramJob) -> Iterator[Stage | Answer]:
             kind: import_program.places_of(program, {kind})
             for kind in {op.type for op in program.blocks[0].ops}
         },
+        lite_faults=lite_faults(program),
     )
     if job.onnx is None:
         yield answer
