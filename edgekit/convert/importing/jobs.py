@@ -6,6 +6,8 @@ import msgspec
 
 from edgekit.core.artifact import TensorSpec
 
+ONE_AT_A_TIME = "takes one picture at a time: its batch cannot be made free"
+
 
 class PirJob(msgspec.Struct, frozen=True, kw_only=True, tag="pir"):
     """Convert a PIR program to ONNX with a free batch."""
@@ -42,12 +44,14 @@ class OnnxJob(msgspec.Struct, frozen=True, kw_only=True, tag="onnx"):
 
     Attributes:
         shapes: Sizes of its inputs by name; a free batch is 1.
+        free: The inputs whose first size is to stay free; without any the program is for these sizes.
     """
 
     origin: str
     model: str
     shapes: dict[str, tuple[int, ...]]
     scratch: str
+    free: tuple[str, ...] = ()
 
 
 class ProgramJob(msgspec.Struct, frozen=True, kw_only=True, tag="program"):
@@ -95,7 +99,7 @@ class Answer(msgspec.Struct, frozen=True, kw_only=True, tag="answer"):
 
     Attributes:
         notes: Mends that were made.
-        program: The program that was written.
+        program: The program that was written; None where its batch could not be made free.
         num_classes: Number of classes of a classifier of pictures; 0 for any other model.
         activation: The manifest's `output_activation`.
         external: SHA-256 of the files with weights beside an ONNX, by name.

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.metadata
+import logging
 from collections.abc import Callable
 from pathlib import Path
 
@@ -13,6 +14,7 @@ from edgekit._worker import Worker, call
 from edgekit.convert.formats.lite import TARGETS, Conversion, check_loadable
 from edgekit.convert.formats.nb import NbHeader
 from edgekit.convert.importing.jobs import (
+    ONE_AT_A_TIME,
     Answer,
     ComputeJob,
     ExamineJob,
@@ -23,9 +25,11 @@ from edgekit.convert.importing.jobs import (
 )
 from edgekit.convert.importing.source import Source, SourceKind
 from edgekit.core.artifact import ArtifactKind, TensorSpec
-from edgekit.errors import ConversionError
+from edgekit.errors import ConversionError, EdgekitError
 from edgekit.toolchain.component import Report
 from edgekit.toolchain.opt.opt import Opt
+
+logger = logging.getLogger("edgekit")
 
 STEP_TIMEOUT_S = 600.0
 OPS_TIMEOUT_S = 60.0
@@ -127,18 +131,25 @@ def build_program(
         if not wanted.program:
             return Built(program=None, onnx=came.onnx, onnx_tool=came.onnx_tool, notes=came.notes)
     to_onnx = wanted.onnx and is_legacy
-    progress("checking the Paddle program" + (" and converting it to ONNX" if to_onnx else ""))
-    made = run_step(
-        ProgramJob(
-            origin=str(source.origin),
-            model=str(came.model),
-            params=str(came.params),
-            inputs=examined.inputs,
-            directory=str(staging),
-            converted=not is_legacy,
-            onnx=str(onnx) if to_onnx else None,
+
+    def make(came: _Program) -> Answer:
+        progress("checking the Paddle program" + (" and converting it to ONNX" if to_onnx else ""))
+        return run_step(
+            ProgramJob(
+                origin=str(source.origin),
+                model=str(came.model),
+                params=str(came.params),
+                inputs=examined.inputs,
+                directory=str(staging),
+                converted=not is_legacy,
+                onnx=str(onnx) if to_onnx else None,
+            )
         )
-    )
+
+    made = make(came)
+    free = tuple(each.name for each in examined.inputs if each.shape[:1] == (None,))
+    if ONE_AT_A_TIME in made.notes and free:
+        made = _made_with_free_batch(source, examined, onnx, staging, free, progress, make) or make(came)
     made = msgspec.structs.replace(made, operators={**made.operators, **came.operators})
     signature, tool = came.onnx, came.onnx_tool
     if to_onnx:
@@ -172,26 +183,54 @@ def _from_onnx(
         signature, tool = (exported.onnx_inputs, exported.onnx_outputs), (_PADDLE2ONNX, exported.tool_version)
     if not wanted.program:
         return _Program(model=onnx, params=onnx, onnx=signature, onnx_tool=tool)
-    progress("converting ONNX to a Paddle program")
+    program = _program(source, examined, onnx, staging, (), progress)
+    assert program is not None
+    return msgspec.structs.replace(program, onnx=signature, onnx_tool=tool)
+
+
+def _made_with_free_batch(
+    source: Source,
+    examined: Answer,
+    onnx: Path,
+    staging: Path,
+    free: tuple[str, ...],
+    progress: Report,
+    make: Callable[[_Program], Answer],
+) -> Answer | None:
+    """The program written anew so that it takes any number of pictures; None where it cannot."""
+    try:
+        program = _program(source, examined, onnx, staging, free, progress)
+        made = None if program is None else make(program)
+    except EdgekitError as error:
+        logger.info("a free batch: %s", error.message)
+        return None
+    return None if made is None or ONE_AT_A_TIME in made.notes else made
+
+
+def _program(
+    source: Source, examined: Answer, onnx: Path, staging: Path, free: tuple[str, ...], progress: Report
+) -> _Program | None:
+    """The program of the file `onnx`, with the batch of some inputs free; None where it cannot be free."""
+    progress("converting ONNX to a Paddle program" + (" with a free batch" if free else ""))
     scratch = staging / "scratch"
-    scratch.mkdir()
+    scratch.mkdir(exist_ok=True)
     answer = run_step(
         OnnxJob(
-            origin=origin,
+            origin=str(source.origin),
             model=str(onnx),
             shapes={each.name: tuple(size or 1 for size in each.shape) for each in examined.inputs},
             scratch=str(scratch),
+            free=free,
         )
     )
-    assert answer.program is not None
-    program = Path(answer.program)
+    if answer.program is None:
+        return None
+    model = Path(answer.program)
     return _Program(
-        model=program,
-        params=program.with_suffix(".pdiparams"),
+        model=model,
+        params=model.with_suffix(".pdiparams"),
         notes=answer.notes,
         operators=answer.operators,
-        onnx=signature,
-        onnx_tool=tool,
     )
 
 

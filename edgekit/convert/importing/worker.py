@@ -15,7 +15,16 @@ from edgekit._worker import Fault, Stage, serve
 from edgekit.convert.formats import onnx, paddle
 from edgekit.convert.importing import examine
 from edgekit.convert.importing import program as import_program
-from edgekit.convert.importing.jobs import Answer, ComputeJob, ExamineJob, Job, OnnxJob, PirJob, ProgramJob
+from edgekit.convert.importing.jobs import (
+    ONE_AT_A_TIME,
+    Answer,
+    ComputeJob,
+    ExamineJob,
+    Job,
+    OnnxJob,
+    PirJob,
+    ProgramJob,
+)
 from edgekit.convert.importing.lite_faults import lite_faults
 from edgekit.convert.importing.pir import unknown_operators
 from edgekit.core.artifact import TensorSpec
@@ -52,13 +61,27 @@ def _from_pir(job: PirJob) -> Iterator[Stage | Answer]:
 
 def _from_onnx(job: OnnxJob) -> Answer:
     from edgekit.convert.from_onnx import graph
-    from edgekit.convert.from_onnx.convert import convert_onnx
+    from edgekit.convert.from_onnx.batch import with_free_batch
+    from edgekit.convert.from_onnx.convert import Converted, convert_onnx
 
     document = graph.load(Path(job.model), job.origin)
-    program = Path(job.scratch) / "program.pdmodel"
     core = paddle.import_core()
-    converted = convert_onnx(document, job.shapes, program.with_suffix(""), job.origin, core=core)
-    return Answer(notes=converted.notes, program=str(program), operators=converted.operators)
+
+    def converted(count: int) -> tuple[Converted, Path]:
+        program = Path(job.scratch) / f"program_{count}.pdmodel"
+        shapes = {
+            name: (count, *shape[1:]) if name in job.free else shape for name, shape in job.shapes.items()
+        }
+        done = convert_onnx(document, shapes, program.with_suffix(""), job.origin, core=core)
+        return done, program
+
+    done, program = converted(2 if job.free else 1)
+    if job.free:
+        two, three = (import_program.parse(path, job.origin) for path in (program, converted(3)[1]))
+        if not with_free_batch(two, three):
+            return Answer()
+        program.write_bytes(two.SerializeToString(deterministic=True))
+    return Answer(notes=done.notes, program=str(program), operators=done.operators)
 
 
 def _program(job: ProgramJob) -> Iterator[Stage | Answer]:
@@ -171,7 +194,7 @@ def _try_free_batch(program: Any, prefix: Path, inputs: Sequence[TensorSpec], or
         sys.stderr.write(f"a free batch: {error}\n")
     program.ParseFromString(fixed)
     _write(program, prefix)
-    return ["takes one picture at a time: its batch cannot be made free"]
+    return [ONE_AT_A_TIME]
 
 
 if __name__ == "__main__":
