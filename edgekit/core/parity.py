@@ -18,6 +18,7 @@ MAX_RELATIVE_ERROR = {Precision.FP32: 1e-4, Precision.FP16: 1e-2, Precision.BF16
 # Tolerance for int8 kernels against float arithmetic that simulates them, on pictures like the
 # calibration pictures: 9e-4 was seen on PPLCNet_x1_0_doc_ori.
 MAX_SIMULATION_ERROR = 1e-2
+TOP1, THRESHOLD = "top1", "threshold"
 MIN_TOP1_AGREEMENT = {Precision.FP32: 1.0, Precision.FP16: 1.0, Precision.BF16: 0.9, Precision.INT8: 0.9}
 
 
@@ -29,10 +30,12 @@ class Parity(msgspec.Struct, frozen=True, kw_only=True):
         inputs: Number of inputs compared.
         max_relative_error: Largest absolute error over the range of that input's reference output; None where
             an output is not finite.
-        top1_agreement: Share of inputs with the same highest class, 0 to 1.
+        top1_agreement: Share of inputs with the same answer, 0 to 1. An answer is the highest class,
+            or for a multi-label model the classes that reach their thresholds (`judged_by`).
         outputs_differ: True where the outputs vary between inputs.
         passed: True where the error is within the precision's tolerance.
         reason: Reason of a failure; None where the comparison passed.
+        judged_by: Kind of answer that `top1_agreement` counts: `top1` or `threshold`.
     """
 
     reference: str
@@ -42,6 +45,7 @@ class Parity(msgspec.Struct, frozen=True, kw_only=True):
     outputs_differ: bool
     passed: bool
     reason: str | None = None
+    judged_by: str = TOP1
 
 
 def compare(
@@ -52,6 +56,7 @@ def compare(
     reference_name: str,
     tolerance: float | None = None,
     scores: bool = True,
+    thresholds: Sequence[float] = (),
 ) -> Parity:
     """Compare outputs with a reference, row by row.
 
@@ -62,18 +67,25 @@ def compare(
         reference_name: Name of the reference, stored in the result.
         tolerance: Largest relative error; None for the precision's default tolerance.
         scores: True where the numbers are class scores, so that their order counts.
+        thresholds: Thresholds of a multi-label model's classes, one for all or one for each; its answers then
+            count in place of the order. A class whose reference score lies closer to its threshold than the
+            tolerance may be answered or not.
     """
     import numpy
 
     if len(outputs) != len(reference) or not len(reference):
         raise ValueError(f"parity of {len(outputs)} outputs against {len(reference)} references")
+    if tolerance is None:
+        tolerance = MAX_RELATIVE_ERROR[precision]
+    judged_by = THRESHOLD if thresholds else TOP1
+    limits = numpy.asarray(thresholds, dtype=numpy.float32)  # as answers are decided
     worst: float | None = 0.0
     agreeing = 0
     rows = [numpy.asarray(row, dtype=float) for row in outputs]
     for row, wanted in zip(rows, (numpy.asarray(each, dtype=float) for each in reference), strict=True):
         if len(row) != len(wanted):
             reason = f"{len(row)} {'scores' if scores else 'numbers'} instead of {len(wanted)}"
-            return _verdict(reference_name, len(reference), None, 0.0, True, reason)
+            return _verdict(reference_name, len(reference), None, 0.0, True, reason, judged_by)
         if not row.size:
             agreeing += 1
             continue
@@ -84,11 +96,13 @@ def compare(
             worst = None
         elif worst is not None:
             worst = max(worst, error / span if span > 0 else float(error > 0))
-        agreeing += int(row.argmax() == wanted.argmax())
+        if thresholds:
+            is_close = numpy.abs(wanted - limits) < (tolerance or 0.0) * span
+            agreeing += int((((row >= limits) == (wanted >= limits)) | is_close).all())
+        else:
+            agreeing += int(row.argmax() == wanted.argmax())
     agreement = agreeing / len(reference)
     differ = len(reference) == 1 or any(not numpy.array_equal(row, rows[0]) for row in rows[1:])
-    if tolerance is None:
-        tolerance = MAX_RELATIVE_ERROR[precision]
     why: str | None = None
     if worst is None:
         why = "the output is not finite (NaN or infinity)"
@@ -97,12 +111,19 @@ def compare(
     elif tolerance is not None and worst > tolerance:
         why = f"relative error {worst:.2e} exceeds {tolerance:.0e} ({precision.value})"
     elif scores and agreement < MIN_TOP1_AGREEMENT[precision]:
-        why = f"Top-1 agrees on {agreeing} of {len(reference)} inputs"
-    return _verdict(reference_name, len(reference), worst, agreement, differ, why)
+        answers = "the classes that reach their thresholds agree" if thresholds else "Top-1 agrees"
+        why = f"{answers} on {agreeing} of {len(reference)} inputs"
+    return _verdict(reference_name, len(reference), worst, agreement, differ, why, judged_by)
 
 
 def _verdict(
-    reference: str, inputs: int, error: float | None, agreement: float, differ: bool, reason: str | None
+    reference: str,
+    inputs: int,
+    error: float | None,
+    agreement: float,
+    differ: bool,
+    reason: str | None,
+    judged_by: str,
 ) -> Parity:
     return Parity(
         reference=reference,
@@ -112,4 +133,5 @@ def _verdict(
         outputs_differ=differ,
         passed=reason is None,
         reason=reason,
+        judged_by=judged_by,
     )

@@ -13,10 +13,11 @@ from typing import TYPE_CHECKING
 
 from edgekit.convert.manifest import first_fault, remake, usable_artifact
 from edgekit.core.artifact import ArtifactKind, Manifest
-from edgekit.core.parity import Parity, compare
+from edgekit.core.parity import Parity
 from edgekit.core.spec import Precision
 from edgekit.engines.registry import rung_engine
 from edgekit.errors import InputError, ToolError
+from edgekit.parity.answers import compare_answers
 from edgekit.parity.source import SOURCE, compute_source, infer_batches, source_engine
 from edgekit.targets.inputs import seeded_inputs
 from edgekit.targets.target import HostTarget, Subject, load_request
@@ -70,9 +71,9 @@ class Reference:
     def parity(self, outputs: NDArray[np.float32], precision: Precision) -> Parity:
         """Judge the outputs of the first seeded inputs."""
         wanted = self.outputs(len(outputs))
-        name = PADDLE if self._subject.manifest.origin is None else SOURCE
-        scores = self._subject.manifest.num_classes > 0
-        return compare(outputs, wanted, precision=precision, reference_name=name, scores=scores)
+        manifest = self._subject.manifest
+        name = PADDLE if manifest.origin is None else SOURCE
+        return compare_answers(manifest, outputs, wanted, precision=precision, reference_name=name)
 
     def _compute(self, count: int) -> NDArray[np.float32]:
         subject, origin = self._subject, self._subject.manifest.origin

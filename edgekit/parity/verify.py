@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import math
 import shlex
 from collections.abc import Callable, Sequence
@@ -13,7 +14,7 @@ import msgspec
 from edgekit.convert.manifest import load_manifest, remake, verify_files, write_manifest
 from edgekit.convert.staging import exclusive
 from edgekit.core.artifact import Artifact, Manifest, Origin
-from edgekit.core.parity import Parity, compare
+from edgekit.core.parity import Parity
 from edgekit.core.spec import ModelSpec, Precision
 from edgekit.errors import (
     EdgekitError,
@@ -24,6 +25,7 @@ from edgekit.errors import (
     UnsupportedError,
 )
 from edgekit.parity import dygraph
+from edgekit.parity.answers import compare_answers
 from edgekit.parity.ladder import (
     DYGRAPH,
     SAMPLES,
@@ -261,17 +263,16 @@ class _Climb:
         if rung.below is None or below is None:
             self._judge(rung.name, rung.engine, outputs, part, rung.kind.precision)
             return
-        precision = rung.kind.precision
         noise = max(0, self._inputs.seeded - (part.start or 0))
-        parity = compare(outputs.tolist(), below.tolist(), precision=precision, reference_name=rung.below)
+        compared = functools.partial(
+            compare_answers,
+            self._subject.manifest,
+            precision=rung.kind.precision,
+            reference_name=rung.below,
+        )
+        parity = compared(outputs, below)
         if parity.passed and len(outputs) > noise:
-            parity = compare(
-                outputs[noise:].tolist(),
-                below[noise:].tolist(),
-                precision=precision,
-                reference_name=rung.below,
-                tolerance=rung.tolerance,
-            )
+            parity = compared(outputs[noise:], below[noise:], tolerance=rung.tolerance)
         self._add(rung.name, rung.engine, parity)
 
     def samples(self, spec: ModelSpec) -> None:
@@ -309,7 +310,9 @@ class _Climb:
     ) -> None:
         if self._reference is None:
             # Compared with itself, the reference still has to be finite and to depend on its input.
-            itself = compare(outputs.tolist(), outputs.tolist(), precision=precision, reference_name=name)
+            itself = compare_answers(
+                self._subject.manifest, outputs, outputs, precision=precision, reference_name=name
+            )
             if itself.passed:
                 self._reference = (name, outputs)
                 self._end(name, engine, RungStatus.REFERENCE, None)
@@ -320,12 +323,12 @@ class _Climb:
         self._add(
             name,
             engine,
-            compare(
+            compare_answers(
+                self._subject.manifest,
                 outputs,
                 wanted[part],
                 precision=precision,
                 reference_name=reference,
-                scores=self._subject.manifest.num_classes > 0,
             ),
         )
 

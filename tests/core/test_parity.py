@@ -88,3 +88,31 @@ def test_another_class_count_fails() -> None:
     parity = judge(REFERENCE[:, :9])
     assert not parity.passed
     assert "9 scores instead of 10" in str(parity.reason)
+
+
+PROBABILITIES = np.asarray([[0.9, 0.8, 0.1], [0.2, 0.7, 0.6], [0.1, 0.2, 0.3]], np.float32)
+
+
+def several(outputs: np.ndarray, precision: Precision, thresholds: tuple[float, ...] = (0.5,)) -> Parity:
+    return compare(
+        outputs, PROBABILITIES, precision=precision, reference_name="source", thresholds=thresholds
+    )
+
+
+def test_a_multi_label_model_is_judged_by_the_classes_that_reach_their_thresholds() -> None:
+    swapped = PROBABILITIES[:, [1, 0, 2]]  # another highest class in every row
+    parity = several(swapped, Precision.INT8, (0.5, 0.5, 0.7))
+    assert (parity.top1_agreement, parity.judged_by) == (pytest.approx(2 / 3), "threshold")
+    lower = PROBABILITIES - np.float32([0.0, 0.0, 0.2])
+    assert judged(several(lower, Precision.INT8)) == (pytest.approx(2 / 3), False)
+    assert judged(several(lower, Precision.INT8, (0.5, 0.5, 0.7))) == (1.0, True)
+
+
+def judged(parity: Parity) -> tuple[float, bool]:
+    return parity.top1_agreement, parity.passed
+
+
+def test_a_score_at_its_threshold_may_be_answered_or_not() -> None:
+    lower = PROBABILITIES - np.float32(1e-6)
+    assert judged(several(lower, Precision.FP32, (0.7,))) == (1.0, True)
+    assert judged(several(lower, Precision.INT8, (0.7,))) == (pytest.approx(2 / 3), False)
