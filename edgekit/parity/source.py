@@ -13,6 +13,7 @@ from edgekit.convert.manifest import first_fault, remake
 from edgekit.core.artifact import ArtifactKind, Origin
 from edgekit.engines.registry import rung_engine
 from edgekit.errors import InputError
+from edgekit.parity.lite import compute_nb
 from edgekit.runners.protocol import Load
 from edgekit.runners.session import RunnerSession
 from edgekit.targets.target import HostTarget, Subject
@@ -86,7 +87,7 @@ def compute_feeds(
     """Outputs by feed, by the interface of the engine that reads the format, in a process of its own.
 
     Args:
-        origin_format: `onnx`, `paddle` or `pir`.
+        origin_format: `onnx`, `paddle`, `pir`, or `nb` for one that runs on x86.
         paths: The model and, for Paddle, its parameters.
         feeds: An array for each input, any number of times.
     """
@@ -100,17 +101,20 @@ def compute_feeds(
             for index, array in enumerate(feed)
         }
         numpy.savez(inputs, **arrays)  # type: ignore[arg-type]
-        run_step(
-            ComputeJob(
-                origin=paths[0],
-                format=origin_format,
-                model=paths[0],
-                params=paths[1] if len(paths) > 1 else None,
-                inputs=str(inputs),
-                feeds=len(feeds),
-                outputs=str(outputs),
+        if origin_format == "nb":
+            compute_nb(paths[0], len(feeds), inputs, outputs)
+        else:
+            run_step(
+                ComputeJob(
+                    origin=paths[0],
+                    format=origin_format,
+                    model=paths[0],
+                    params=paths[1] if len(paths) > 1 else None,
+                    inputs=str(inputs),
+                    feeds=len(feeds),
+                    outputs=str(outputs),
+                )
             )
-        )
         with numpy.load(outputs) as computed:
             count = len(computed.files) // len(feeds)
             return [[computed[f"{number}_{index}"] for index in range(count)] for number in range(len(feeds))]

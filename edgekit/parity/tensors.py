@@ -17,7 +17,7 @@ from edgekit.core.feeds import seeded_feed
 from edgekit.core.parity import MAX_RELATIVE_ERROR, Parity, compare
 from edgekit.core.spec import Precision
 from edgekit.engines.registry import rung_engine
-from edgekit.errors import EdgekitError, InputError
+from edgekit.errors import EdgekitError, InputError, ToolError
 from edgekit.parity.ladder import Ladder, Rung, RungResult, RungStatus
 from edgekit.parity.source import SOURCE, compute_feeds, source_engine
 from edgekit.targets.target import Subject
@@ -26,8 +26,8 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 FEEDS = 4
-# What loads each format in a process of its own, and the engine that this is.
-_FORMATS = {kind.format: rung_engine(kind) for kind in (ArtifactKind.ONNX, ArtifactKind.PADDLE)}
+# What is loaded in a process of its own, and the engine that this is.
+_ENGINES = {kind: rung_engine(kind) for kind in (ArtifactKind.ONNX, ArtifactKind.PADDLE, ArtifactKind.NB_X86)}
 
 # By output, by feed: all its numbers in a row.
 Outputs = list[list["NDArray[Any]"]]
@@ -85,16 +85,18 @@ def _climb(subject: Subject, rung: Rung, wanted: Outputs | None) -> RungResult:
     skipped = None
     if wanted is None:
         skipped = f"there is no {SOURCE} to compare it with"
-    elif _FORMATS.get(rung.kind.format) != rung.engine or "@" in rung.name:
+    elif _ENGINES.get(rung.kind) != rung.engine or "@" in rung.name:
         skipped = f"{rung.engine} is driven by a runner, which feeds one float32 input and reads one output"
-    status = RungStatus.SKIPPED
+    status, hint = RungStatus.SKIPPED, None
     if skipped is None and wanted is not None:
         try:
             outputs = _compute(rung.kind.format, artifact, artifact.inputs, subject)
             return _judged(rung.name, rung.engine, _judge(outputs, wanted, rung.kind.precision))
         except EdgekitError as error:
-            status, skipped = RungStatus.FAILED, error.message
-    return RungResult(name=rung.name, engine=rung.engine, status=status, reason=skipped)
+            skipped, status = error.message, RungStatus.FAILED
+            if isinstance(error, ToolError):
+                status, hint = RungStatus.SKIPPED, error.hint
+    return RungResult(name=rung.name, engine=rung.engine, status=status, reason=skipped, hint=hint)
 
 
 def _compute(

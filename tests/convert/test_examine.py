@@ -21,7 +21,9 @@ import pytest
 from onnx import TensorProto, helper
 
 import edgekit
-from edgekit.errors import EdgekitError, InputError, UsageError
+from edgekit.core.feeds import seeded_feed
+from edgekit.errors import EdgekitError, InputError, RunnerError, UsageError
+from edgekit.parity.source import compute_feeds
 from tests.cli.test_import import save_legacy
 from tests.conftest import RunCli
 from tests.convert.onnx_graphs import FLOAT, model, node, scorer
@@ -146,6 +148,19 @@ def test_any_inputs_and_outputs_are_imported_and_compared(
     document = onnx.load("net.onnx")
     assert [each.name for each in manifest.inputs] == [each.name for each in document.graph.input]
     assert [each.name for each in manifest.outputs] == [each.name for each in document.graph.output]
+
+
+def test_an_nb_of_several_inputs_and_types_is_compared(tmp_path: Path, x86_nb: None) -> None:
+    two_inputs(tmp_path / "net.onnx")
+    sizes = {"picture": (1, 20, 30, 3)}
+    options = {"formats": ["paddle", "nb"], "nb_targets": ["x86"], "input_shape": sizes}
+    manifest = edgekit.import_model("net.onnx", "mine", **options).manifest
+    assert manifest.parity["nb-x86"].passed
+    # No .nb any more.
+    path = Path("models/mine") / manifest.artifacts["nb-x86"].files[0].path
+    path.write_bytes(path.read_bytes()[:100])
+    with pytest.raises(RunnerError, match="does not compute it"):
+        compute_feeds("nb", [str(path)], [seeded_feed(manifest.inputs, 0)])
 
 
 def test_every_output_is_compared(tmp_path: Path, run_cli: RunCli) -> None:
