@@ -22,6 +22,8 @@ if TYPE_CHECKING:
 
 # Larger pictures are refused: 268 million pixels take 0.8 GB, and a few kilobytes of PNG can claim more.
 MAX_PIXELS = 1 << 28
+# A canvas keeps memory for pictures up to this size, 75 MB; larger ones get memory of their own.
+KEPT_PIXELS = 25 << 20
 NOT_A_PICTURE_HINT = "convert it to JPEG or PNG, or take it out of the list"
 
 
@@ -75,17 +77,19 @@ class Canvas:
         if size is None or not 0 < size[0] * size[1] <= MAX_PIXELS or _is_cut(data):
             return None
         count = 3 * size[0] * size[1]
-        if count > self._pixels.size:
-            self._pixels = np.empty(count, np.uint8)
+        pixels = self._pixels
+        if count > pixels.size:
+            pixels = np.empty(count, np.uint8)
+            if count <= 3 * KEPT_PIXELS:
+                self._pixels = pixels
         os.pwrite(self._file, data, 0)
         os.ftruncate(self._file, len(data))
         cv2 = load_cv2()
-        place = self._pixels[:count].reshape(size[1], size[0], 3)
+        place = pixels[:count].reshape(size[1], size[0], 3)
         try:
-            pixels = cv2.imread(f"/proc/self/fd/{self._file}", place, cv2.IMREAD_COLOR)
+            return cv2.imread(f"/proc/self/fd/{self._file}", place, cv2.IMREAD_COLOR)  # type: ignore[no-any-return]
         except cv2.error:
             return None
-        return pixels  # type: ignore[no-any-return]
 
 
 def decode(data: bytes, name: str, *, shrink_to: int | None = None, canvas: Canvas | None = None) -> Pixels:
@@ -175,6 +179,24 @@ def jpeg_size(data: bytes) -> tuple[int, int] | None:
         return None
     height, width = struct.unpack_from(">HH", data, position + 5)
     return int(width), int(height)
+
+
+def count_pixels(data: bytes) -> int:
+    """Return the number of pixels that a picture claims in its header; 0 where no header is known."""
+    import io
+
+    size = jpeg_size(data)
+    if size is None:
+        import PIL.Image
+
+        try:
+            with PIL.Image.open(io.BytesIO(data)) as picture:
+                size = picture.size
+        except PIL.Image.DecompressionBombError:
+            return MAX_PIXELS
+        except Exception:
+            return 0
+    return size[0] * size[1]
 
 
 def _frame_header(data: bytes) -> int | None:

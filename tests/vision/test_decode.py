@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import os
 import struct
 import zlib
 from pathlib import Path
@@ -13,7 +14,7 @@ import pytest
 from PIL import Image
 
 from edgekit.errors import InputError
-from edgekit.vision.decode import Canvas, decode, from_array, jpeg_size
+from edgekit.vision.decode import KEPT_PIXELS, Canvas, count_pixels, decode, from_array, jpeg_size
 
 # Red on the left, blue on the right; the top half of each is darker.
 RED, BLUE = (230, 20, 20), (20, 20, 230)
@@ -232,3 +233,24 @@ def test_other_arrays_are_refused_by_shape(array: np.ndarray) -> None:
     with pytest.raises(InputError, match=r"array 3.*\[") as caught:
         from_array(array, "array 3")
     assert "uint8" in (caught.value.hint or "")
+
+
+def test_the_memory_of_a_large_picture_is_given_back() -> None:
+    side = 6000
+    assert side * side > KEPT_PIXELS
+    large = encode(Image.new("RGB", (side, side)), "JPEG")
+
+    def resident_megabytes() -> int:
+        return int(Path("/proc/self/statm").read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE") >> 20
+
+    canvas = Canvas()
+    decode(encode(Image.new("RGB", (600, 600)), "JPEG"), "small.jpg", canvas=canvas)
+    before = resident_megabytes()
+    assert decode(large, "large.jpg", canvas=canvas).shape == (side, side, 3)
+    assert resident_megabytes() < before + 3 * side * side // (4 << 20)
+
+
+@pytest.mark.parametrize("kind", ["JPEG", "PNG", "WEBP", "BMP", "GIF"])
+def test_the_size_is_read_without_decoding(kind: str) -> None:
+    assert count_pixels(encode(Image.new("RGB", (50, 30)), kind)) == 1500
+    assert count_pixels(b"") == count_pixels(b"no picture") == 0
