@@ -73,6 +73,8 @@ def _check(manifest: Manifest, path: Path, redo: str) -> None:
     def refuse(why: str) -> InputError:
         return InputError(f"reading the manifest {path}: it is damaged: {why}", hint=redo)
 
+    if not (_stays_inside(manifest.name) and manifest.name.isprintable()):
+        raise refuse(f"its name is {manifest.name!r}, which is no file name")
     for key, artifact in manifest.artifacts.items():
         if artifact.kind.value != key:
             raise refuse(f"artifact {key!r} says that it is {artifact.kind.value!r}")
