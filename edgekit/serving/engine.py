@@ -7,8 +7,10 @@ invalid picture fails every request. Here every picture is decoded by itself int
 from __future__ import annotations
 
 import asyncio
+import os
 import threading
 from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -18,12 +20,12 @@ import msgspec
 from edgekit.convert.manifest import load_manifest
 from edgekit.core.spec import Precision
 from edgekit.engines.registry import PREDICT_ENGINE
-from edgekit.errors import RunnerError
+from edgekit.errors import InputError, RunnerError
 from edgekit.runners.session import RunnerSession
 from edgekit.runners.shared import SharedArray
 from edgekit.serving.pipeline import BATCHES, Job, Pipeline
 from edgekit.targets.target import HostTarget, Subject, load_request
-from edgekit.vision.decode import Canvas
+from edgekit.vision.decode import KEPT_PIXELS, Canvas, count_pixels
 from edgekit.vision.labels import read_own_labels
 from edgekit.vision.pictures import Picture, read_picture
 from edgekit.vision.preprocess import Preprocessor
@@ -40,6 +42,9 @@ if TYPE_CHECKING:
 # Inferences of each batch size when a model is loaded; sizes within this factor count as equally good.
 ROUNDS = 8
 NEARLY = 1.02
+# Larger pictures take more than a quarter of a second to decode.
+LARGE_PIXELS = KEPT_PIXELS
+LARGE_NICE = 10
 
 
 class ServedModel(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -65,6 +70,10 @@ class ServedModel(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
     anyway: bool = False
 
 
+class NotFiniteError(RunnerError):
+    """The network's output for one input is NaN or infinite."""
+
+
 class BatchingEngine:
     """Runner that serves many callers at once; call `start` first and `close` last.
 
@@ -88,6 +97,10 @@ class BatchingEngine:
         self.labels = read_own_labels(directory / own, self.manifest.num_classes) if own else ()
         self.input_shape = self._subject.input_shape
         self._session: RunnerSession | None = None
+        self._loading: RunnerSession | None = None
+        self._abandoned = False
+        # Decodes large pictures at low priority, so that they delay no other request.
+        self._aside = ThreadPoolExecutor(1, f"{self.manifest.name} large", initializer=_lower_priority)
         self._opening = threading.Lock()
         self._fixed_batch = False
         self._memory: SharedArray | None = None
@@ -116,7 +129,15 @@ class BatchingEngine:
         with self._opening:
             if self._session is None:
                 self._session = self._open()
+                self._loading = None
             return self._session
+
+    def abandon(self) -> None:
+        """Kill the runner; what is waiting fails, and `close` ends soon."""
+        self._abandoned = True
+        for session in (self._loading, self._session):
+            if session is not None:
+                session.kill()
 
     def _give_up(self, session: RunnerSession) -> None:
         with self._opening:
@@ -151,6 +172,9 @@ class BatchingEngine:
         )
         session = target.session(served.engine, f"{served.engine} on {self.manifest.name}")
         session.start()
+        self._loading = session
+        if self._abandoned:
+            session.kill()
         try:
             loaded = session.load(request)
         except BaseException:
@@ -167,6 +191,7 @@ class BatchingEngine:
     def _close(self) -> None:
         if self._pipeline is not None:
             self._pipeline.close()
+        self._aside.shutdown(cancel_futures=True)
         if self._session is not None:
             self._session.close()
         self._target.close()
@@ -180,13 +205,30 @@ class BatchingEngine:
             InputError: One of the inputs is not a picture.
             RunnerError: The runner failed.
         """
-        return await self._submit(
-            [partial(self._decode, f"picture {index}", content) for index, content in enumerate(pictures)]
-        )
+        writes = [self._writer(f"picture {index}", content) for index, content in enumerate(pictures)]
+        return await self._submit(await asyncio.gather(*writes))
 
     async def infer(self, tensors: Rows) -> list[Rows]:
-        """Return probabilities float32[C] of each preprocessed input of float32[N,…]. Raises RunnerError."""
-        return await self._submit([partial(_copy, row) for row in tensors])
+        """Return probabilities float32[C] of each preprocessed input of float32[N,…].
+
+        Raises:
+            InputError: The output for one of the inputs is not finite.
+            RunnerError: The runner failed.
+        """
+        try:
+            return await self._submit([partial(_copy, row) for row in tensors])
+        except NotFiniteError as error:
+            raise InputError(error.message) from error
+
+    async def _writer(self, name: str, content: bytes) -> Callable[[Rows], object]:
+        """Return a function that writes a picture into its place; a large picture is decoded before."""
+        if count_pixels(content) <= LARGE_PIXELS:
+            return partial(self._decode, name, content)
+        loop = asyncio.get_running_loop()
+        return partial(_copy, await loop.run_in_executor(self._aside, self._prepare, name, content))
+
+    def _prepare(self, name: str, content: bytes) -> Rows:
+        return self._preprocessor(read_picture(Picture(name=name, source=content)), name)
 
     def _decode(self, name: str, content: bytes, out: Rows) -> None:
         if not hasattr(self._of_thread, "canvas"):
@@ -204,12 +246,17 @@ class BatchingEngine:
         self._pipeline.submit(jobs)
         return await asyncio.gather(*[job.caller for job in jobs])
 
-    def _compute(self, batch: int, count: int) -> Rows:
-        """Return probabilities float32[count,C] of the first inputs of a batch."""
+    def _compute(self, batch: int, count: int) -> list[Rows | BaseException]:
+        """Return probabilities float32[C] of each of the first inputs of a batch, or an error for it."""
         import numpy as np
 
+        assert self._memory is not None
+        if self._abandoned:
+            raise RunnerError(f"serving {self.manifest.name}: the service ends")
         session = self._runner()
-        # An engine loaded for one batch size computes all places, whatever they contain.
+        # An engine loaded for one batch size computes all places.
+        if self._fixed_batch:
+            self._memory.array[batch, count:] = 0
         try:
             values, _ = self._infer(session, batch, self.served.max_batch if self._fixed_batch else count)
         except RunnerError:
@@ -217,10 +264,11 @@ class BatchingEngine:
             self._give_up(session)
             raise
         rows = values.reshape(len(values), -1)[:count]
-        if not np.isfinite(rows).all():
-            raise RunnerError(f"serving {self.manifest.name}: the output is not finite")
         self._on_batch(count)
-        return softmax(rows) if self.manifest.needs_softmax else rows
+        with np.errstate(invalid="ignore"):
+            scores = softmax(rows) if self.manifest.needs_softmax else rows
+        failed = NotFiniteError(f"serving {self.manifest.name}: the output for this input is not finite")
+        return [row if np.isfinite(given).all() else failed for given, row in zip(rows, scores, strict=True)]
 
     def _infer(self, session: RunnerSession, batch: int, count: int) -> tuple[Rows, int]:
         """Return the outputs of the first inputs of a batch, and the time of the inference, ns."""
@@ -230,6 +278,11 @@ class BatchingEngine:
             self._memory.path, shape, skip=batch * self._memory.array[0].size
         )
         return values, inferred.latency_ns
+
+
+def _lower_priority() -> None:
+    # Of this thread only, as Linux has it.
+    os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), LARGE_NICE)
 
 
 def _is_awaited(answer: Answer) -> bool:

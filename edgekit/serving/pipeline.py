@@ -61,8 +61,8 @@ class Pipeline(Generic[Caller]):
 
     Args:
         batches: float32[BATCHES,max_batch,…] for the inputs.
-        compute: Called with a batch's number and its number n of inputs; returns their outputs
-            float32[n,…]. Called by as many threads as batches may be in progress at once.
+        compute: Called with a batch's number and its number n of inputs; returns n outcomes, each an output
+            or an exception. Called by as many threads as batches may be in progress at once.
         deliver: Called with outcomes, an output or an exception for each caller, by several threads.
         size: Number of inputs to compute together at most, up to max_batch.
         preparers: Number of threads that prepare inputs.
@@ -73,7 +73,7 @@ class Pipeline(Generic[Caller]):
     def __init__(
         self,
         batches: Rows,
-        compute: Callable[[int, int], Rows],
+        compute: Callable[[int, int], Sequence[Rows | BaseException]],
         deliver: Callable[[Sequence[tuple[Caller, Rows | BaseException]]], object],
         *,
         size: int,
@@ -129,6 +129,8 @@ class Pipeline(Generic[Caller]):
                 job.write(self._memory[batch.number, place])
             except BaseException as error:
                 problem = error
+                # The place is computed with the others, so nothing of this input or an earlier one stays.
+                self._memory[batch.number, place] = 0
             with self._to_compute:
                 batch.writing -= 1
                 if problem is not None:

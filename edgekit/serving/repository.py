@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import errno
+import itertools
 import os
+import socket
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -13,7 +16,7 @@ from edgekit._files import write_atomic
 from edgekit.convert.manifest import find_artifacts, require_answer, require_classifier
 from edgekit.core.artifact import Manifest
 from edgekit.core.spec import AnswerKind
-from edgekit.errors import UsageError
+from edgekit.errors import OutputError, UsageError
 from edgekit.serving.engine import ServedModel
 from edgekit.targets.target import HostTarget, Subject
 
@@ -35,13 +38,50 @@ class Listening(msgspec.Struct, frozen=True, kw_only=True):
     max_body_bytes: int = 32 * MEGABYTE
 
 
+def check_listening(listening: Listening) -> None:
+    """Check that the three ports are free.
+
+    Raises:
+        UsageError: Two of the ports are equal.
+        OutputError: A port is taken, or the host is not an address of this machine.
+    """
+    ports = {
+        "--port": listening.http_port,
+        "--grpc-port": listening.grpc_port,
+        "--metrics-port": listening.metrics_port,
+    }
+    for (option, port), (other, same) in itertools.combinations(ports.items(), 2):
+        if port == same:
+            raise UsageError(f"listening on port {port}: {option} and {other} are the same")
+    for option, port in ports.items():
+        bind(listening.host, port, option).close()
+
+
+def bind(host: str, port: int, option: str) -> socket.socket:
+    """Return a socket at an address; raises OutputError with a hint at the port's option."""
+    place = socket.socket()
+    place.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    try:
+        place.bind((host, port))
+    except OSError as error:
+        place.close()
+        taken = error.errno in (errno.EADDRINUSE, errno.EACCES)
+        reason = "in use" if error.errno == errno.EADDRINUSE else error.strerror or str(error)
+        raise OutputError(
+            f"listening on {host}:{port}: {reason}",
+            hint=f"edgekit serve NAME {option} PORT, with a free one above 1023" if taken
+            else "edgekit serve NAME --host 127.0.0.1, or another IPv4 address of this machine",
+        ) from error  # fmt: skip
+    return place
+
+
 def write_repository(
     names: Sequence[str | Path], directory: Path, listening: Listening, served: ServedModel
-) -> tuple[str, ...]:
+) -> tuple[Manifest, ...]:
     """Write the repository of exported models; `mlserver start DIRECTORY` can serve it too.
 
     Returns:
-        Names of the models.
+        Manifests of the models.
 
     Raises:
         UsageError, UnsupportedError: An engine does not exist or does not compute in this precision, or two
@@ -62,7 +102,12 @@ def write_repository(
         target = directory / manifest.name
         _write(target / "model-settings.json", _model_settings(manifest, source, target, served))
     _write(directory / "settings.json", _server_settings(listening))
-    return tuple(taken)
+    return tuple(manifest for _, manifest in found)
+
+
+def is_random(source: str) -> bool:
+    """Return whether a manifest's `source` says that the weights are random."""
+    return source.startswith("random")
 
 
 def _write(path: Path, content: dict[str, Any]) -> None:

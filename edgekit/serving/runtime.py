@@ -12,11 +12,19 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 from mlserver import MLModel
 from mlserver.errors import InferenceError, MLServerError
-from mlserver.types import InferenceRequest, InferenceResponse, RequestInput, ResponseOutput
+from mlserver.types import (
+    InferenceRequest,
+    InferenceResponse,
+    MetadataModelResponse,
+    Parameters,
+    RequestInput,
+    ResponseOutput,
+)
 
 from edgekit.errors import EdgekitError, InputError
 from edgekit.serving.engine import BatchingEngine, ServedModel
 from edgekit.serving.metrics import BATCH_SIZES
+from edgekit.serving.repository import is_random
 from edgekit.vision.topk import to_prediction
 
 if TYPE_CHECKING:
@@ -35,6 +43,8 @@ class EdgekitRuntime(MLModel):  # type: ignore[misc]
     BYTES [N,K] like `edgekit predict`, and on request `probabilities` FP32 [N,C].
     """
 
+    _engine: BatchingEngine | None = None
+
     async def load(self) -> bool:
         parameters = self.settings.parameters
         if parameters is None or parameters.uri is None:
@@ -50,8 +60,29 @@ class EdgekitRuntime(MLModel):  # type: ignore[misc]
         return True
 
     async def unload(self) -> bool:
-        await self._engine.close()
+        if self._engine is not None:
+            await self._engine.close()
         return True
+
+    def abandon(self) -> None:
+        """Kill the runner; requests that wait fail."""
+        if self._engine is not None:
+            self._engine.abandon()
+
+    async def metadata(self) -> MetadataModelResponse:
+        found = await super().metadata()
+        if self._engine is not None:
+            found.parameters = Parameters(weights=self._engine.manifest.source, **self._warning())
+        return found
+
+    def _warning(self) -> dict[str, str]:
+        """Return what must be said beside answers: that random weights make them meaningless."""
+        source = self._loaded().manifest.source
+        return {"warning": f"{source} weights: the answers mean nothing"} if is_random(source) else {}
+
+    def _loaded(self) -> BatchingEngine:
+        assert self._engine is not None
+        return self._engine
 
     async def predict(self, payload: InferenceRequest) -> InferenceResponse:
         wanted = {output.name for output in payload.outputs or []}
@@ -68,31 +99,36 @@ class EdgekitRuntime(MLModel):  # type: ignore[misc]
         if PROBABILITIES in wanted:
             every = [value for row in rows for value in row.tolist()]
             outputs.append(_tensor(PROBABILITIES, "FP32", (len(rows), len(rows[0])), every))
+        warning = self._warning()
         return InferenceResponse(
-            model_name=self.name, model_version=self.version, id=payload.id, outputs=outputs
+            model_name=self.name,
+            model_version=self.version,
+            id=payload.id,
+            outputs=outputs,
+            parameters=Parameters(**warning) if warning else None,
         )
 
     async def _probabilities(self, payload: InferenceRequest) -> list[NDArray[np.float32]]:
         names = [given.name for given in payload.inputs]
-        own = self._engine.manifest.inputs[0].name
+        own = self._loaded().manifest.inputs[0].name
         if len(names) != 1 or names[0] not in (IMAGE_INPUT, own):
             raise InferenceError(f"model {self.name} takes one input, {IMAGE_INPUT} or {own}, not {names}")
         given = payload.inputs[0]
         if given.name == IMAGE_INPUT:
             pictures = _pictures(given)
             self._check_count(len(pictures))
-            return await self._engine.classify(pictures)
-        tensors = _tensors(given, self._engine.input_shape)
+            return await self._loaded().classify(pictures)
+        tensors = _tensors(given, self._loaded().input_shape)
         self._check_count(len(tensors))
-        return await self._engine.infer(tensors)
+        return await self._loaded().infer(tensors)
 
     def _check_count(self, count: int) -> None:
-        most = self._engine.served.max_batch
+        most = self._loaded().served.max_batch
         if not 1 <= count <= most:
             raise InferenceError(f"model {self.name} takes 1 to {most} pictures a request, not {count}")
 
     def _outputs(self, rows: Sequence[NDArray[np.float32]]) -> list[ResponseOutput]:
-        engine = self._engine
+        engine = self._loaded()
         answers = [to_prediction(row, "", top_k=engine.served.top_k, labels=engine.labels) for row in rows]
         shape = (len(answers), len(answers[0].class_ids))
         outputs = [
@@ -100,7 +136,7 @@ class EdgekitRuntime(MLModel):  # type: ignore[misc]
             _tensor("scores", "FP32", shape, [one for answer in answers for one in answer.scores]),
         ]
         if engine.labels:
-            names = [one for answer in answers for one in answer.label_names]
+            names = [one.encode() for answer in answers for one in answer.label_names]
             outputs.append(_tensor("label_names", "BYTES", shape, names))
         return outputs
 
@@ -141,16 +177,17 @@ def _tensors(given: RequestInput, shape: tuple[int, ...]) -> NDArray[np.float32]
 
     if given.datatype != "FP32":
         raise InferenceError(f"input {given.name} is {given.datatype}, the model takes FP32")
-    if list(given.shape[1:]) != list(shape):
+    if list(given.shape[1:]) != list(shape) or given.shape[0] < 0:
         raise InferenceError(f"input {given.name} has shape {given.shape}, the model takes [N, {shape}]")
     content = given.data.root if hasattr(given.data, "root") else given.data
     try:
         if isinstance(content, bytes):
             values = np.frombuffer(content, "<f4")
         else:
-            values = np.asarray(content, dtype=np.float32)
+            with np.errstate(over="ignore"):  # found below
+                values = np.asarray(content, dtype=np.float32)
         tensors: NDArray[np.float32] = values.reshape(given.shape).astype(np.float32)
-    except (ValueError, TypeError) as error:
+    except (ValueError, TypeError, OverflowError) as error:
         raise InferenceError(f"input {given.name}: {error}") from error
     if not np.isfinite(tensors).all():
         raise InferenceError(f"input {given.name}: NaN or infinity in it")

@@ -3,145 +3,79 @@
 from __future__ import annotations
 
 import asyncio
-import errno
-import itertools
+import importlib.util
 import logging
-import socket
-from collections.abc import Awaitable, Callable, MutableMapping
+import signal
+import sys
+from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from types import FrameType
 
-from edgekit.errors import EdgekitError, OutputError, RunnerError, ToolError, UsageError
+from edgekit.errors import EdgekitError, RunnerError, ToolError
+from edgekit.serving.protection import Protection
 from edgekit.serving.repository import Listening
 
-Message = MutableMapping[str, Any]
-Receive = Callable[[], Awaitable[Message]]
-Send = Callable[[Message], Awaitable[None]]
 
-TOO_LARGE = 413
-DRAINED_TIMES = 4
-
-
-class BodyLimit:
-    """ASGI middleware that answers a request with too large a body with 413 before reading all of it."""
-
-    def __init__(self, app: Any, *, max_body_bytes: int) -> None:
-        self._app = app
-        self._most = max_body_bytes
-
-    async def __call__(self, scope: Message, receive: Receive, send: Send) -> None:
-        if scope["type"] != "http":
-            await self._app(scope, receive, send)
-            return
-        length = dict(scope["headers"]).get(b"content-length")
-        if length is not None and length.isdigit() and int(length) > self._most:
-            await self._refuse(receive, send)
-            return
-        # Without a length the body is counted while it arrives, all of it before the application starts:
-        # afterwards it is too late to refuse.
-        messages: list[Message] = []
-        size = 0
-        while length is None:
-            message = await receive()
-            messages.append(message)
-            size += len(message.get("body", b""))
-            if size > self._most:
-                await self._refuse(receive, send)
-                return
-            if message["type"] != "http.request" or not message.get("more_body"):
-                break
-
-        async def replay() -> Message:
-            return messages.pop(0) if messages else await receive()
-
-        await self._app(scope, replay, send)
-
-    async def _refuse(self, receive: Receive, send: Send) -> None:
-        # A client cut off while it sends never reads the answer, so a part of the rest is read and dropped.
-        dropped = 0
-        while dropped < DRAINED_TIMES * self._most:
-            message = await receive()
-            dropped += len(message.get("body", b""))
-            if message["type"] != "http.request" or not message.get("more_body"):
-                break
-        body = f'{{"error":"the request is larger than {self._most} bytes"}}'.encode()
-        headers = [(b"content-type", b"application/json"), (b"connection", b"close")]
-        await send({"type": "http.response.start", "status": TOO_LARGE, "headers": headers})
-        await send({"type": "http.response.body", "body": body})
+def require_mlserver() -> None:
+    """Raise ToolError where MLServer is not installed."""
+    if importlib.util.find_spec("mlserver") is None:
+        raise ToolError("serving: mlserver is not installed", hint="pip install 'edgekit[serve]'")
 
 
-def check_listening(listening: Listening) -> None:
-    """Check that the three ports are free.
+def serve(
+    repository: Path, listening: Listening, protection: Protection, on_ready: Callable[[], object]
+) -> None:
+    """Serve a repository that `write_repository` wrote, until SIGINT or SIGTERM.
 
-    Raises:
-        UsageError: Two of the ports are equal.
-        OutputError: A port is taken, or the host is not an address of this machine.
-    """
-    ports = {
-        "--port": listening.http_port,
-        "--grpc-port": listening.grpc_port,
-        "--metrics-port": listening.metrics_port,
-    }
-    for (option, port), (other, same) in itertools.combinations(ports.items(), 2):
-        if port == same:
-            raise UsageError(f"listening on port {port}: {option} and {other} are the same")
-    for option, port in ports.items():
-        with socket.socket() as probe:
-            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-            try:
-                probe.bind((listening.host, port))
-            except OSError as error:
-                taken = error.errno in (errno.EADDRINUSE, errno.EACCES)
-                reason = "in use" if error.errno == errno.EADDRINUSE else error.strerror or str(error)
-                raise OutputError(
-                    f"listening on {listening.host}:{port}: {reason}",
-                    hint=f"edgekit serve NAME {option} PORT, with a free one above 1023" if taken
-                    else "edgekit serve NAME --host 127.0.0.1, or another IPv4 address of this machine",
-                ) from error  # fmt: skip
+    Accepted requests are answered; what is still open after the grace is cut.
 
-
-def serve(repository: Path, listening: Listening) -> None:
-    """Serve a repository that `write_repository` wrote, until SIGINT or SIGTERM; accepted requests are
-    answered.
+    Args:
+        repository: Directory of the repository.
+        listening: Addresses, and the largest request.
+        protection: Keys and limits.
+        on_ready: Called when all models are served.
 
     Raises:
         ToolError: MLServer is not installed.
+        OutputError: A port is taken.
         EdgekitError: A model did not load.
     """
+    # Until the event loop handles signals, and after it.
+    signal.signal(signal.SIGTERM, _end_now)
     try:
         from mlserver.utils import install_uvloop_event_loop
     except ImportError as error:
         raise ToolError(f"serving: {error}", hint="pip install 'edgekit[serve]'") from error
     install_uvloop_event_loop()  # like `mlserver start`
-    asyncio.run(_serve(repository, listening))
+    try:
+        asyncio.run(_serve(repository, listening, protection, on_ready))
+    finally:
+        signal.signal(signal.SIGTERM, signal.SIG_IGN)
 
 
-async def _serve(repository: Path, listening: Listening) -> None:
-    from mlserver import MLServer
-    from mlserver.cli.serve import load_settings
+def _end_now(number: int, frame: FrameType | None) -> None:
+    sys.exit(0)
 
-    settings, models = await load_settings(str(repository))
-    server = MLServer(settings)
-    server._rest_server._app.add_middleware(BodyLimit, max_body_bytes=listening.max_body_bytes)
-    failures: list[Exception] = []
-    load = server._model_registry.load
 
-    async def load_or_remember(model: Any) -> Any:
-        try:
-            return await load(model)
-        except Exception as error:
-            failures.append(error)
-            raise
+async def _serve(
+    repository: Path, listening: Listening, protection: Protection, on_ready: Callable[[], object]
+) -> None:
+    from mlserver.errors import MLServerError
+    from mlserver.repository.factory import ModelRepositoryFactory
+    from mlserver.settings import Settings
 
-    server._model_registry.load = load_or_remember
+    from edgekit.serving.listeners import Server
+
+    # MLServer's own `load_settings` puts the working directory before all modules.
+    settings = Settings.parse_file(str(repository / "settings.json"))
+    settings.model_repository_root = str(repository)
+    models = await ModelRepositoryFactory.resolve_model_repository(settings).list()
+    server = Server(settings, listening, protection)
     logging.getLogger("mlserver").addFilter(_without_traceback)
-    await server.start(models)
-    for failure in failures:
-        if isinstance(failure, EdgekitError):
-            raise failure
-        raise RunnerError(f"serving {', '.join(model.name for model in models)}: {failure}") from failure
-    for model in models:
-        await server._model_registry.unload(model.name)
+    try:
+        await server.run(models, on_ready)
+    except MLServerError as error:
+        raise RunnerError(f"serving {', '.join(model.name for model in models)}: {error}") from error
 
 
 def _without_traceback(record: logging.LogRecord) -> bool:

@@ -21,26 +21,26 @@ class Service:
         self.outcomes: dict[int, np.ndarray | BaseException] = {}
         self.sizes: list[int] = []
         self.before_compute: Callable[[], object] = lambda: time.sleep(compute_s)
-        self._memory = np.zeros((BATCHES, MAX_BATCH, 1), np.float32)
+        self.memory = np.zeros((BATCHES, MAX_BATCH, 1), np.float32)
         self.pipeline = Pipeline[int](
-            self._memory, self._compute, self._deliver, size=size, preparers=2, max_wait_s=max_wait_s,
+            self.memory, self._compute, self._deliver, size=size, preparers=2, max_wait_s=max_wait_s,
             name="test",
         )  # fmt: skip
         self.pipeline.start()
 
-    def _compute(self, batch: int, count: int) -> np.ndarray:
+    def _compute(self, batch: int, count: int) -> list[np.ndarray | BaseException]:
         self.sizes.append(count)
-        given = self._memory[batch, :count].copy()
+        given = self.memory[batch, :count].copy()
         self.before_compute()
         # Nobody may write where a batch is being computed.
-        assert np.array_equal(given, self._memory[batch, :count])
+        assert np.array_equal(given, self.memory[batch, :count])
         if (given == 13).any():
             raise ValueError("thirteen")
-        return given * 2
+        return [OverflowError("1017") if row == 1017 else row * 2 for row in given]
 
     def _deliver(self, outcomes: Sequence[tuple[int, np.ndarray | BaseException]]) -> None:
         for number, outcome in outcomes:
-            assert number not in self.outcomes
+            assert number not in self.outcomes or number in (-1, 3)
             self.outcomes[number] = outcome
 
 
@@ -119,3 +119,20 @@ def test_a_closed_pipeline_takes_nothing() -> None:
     service.pipeline.close()
     with pytest.raises(RuntimeError, match="closed"):
         service.pipeline.submit([job(1)])
+
+
+def test_an_output_that_is_an_error_fails_alone_and_leaves_nothing_behind() -> None:
+    service = Service(size=MAX_BATCH, max_wait_s=30)
+    seen: list[list[float]] = []
+    service.before_compute = lambda: seen.append(service.memory[:, :, 0].max(axis=0).tolist())
+    service.pipeline.submit([job(number) for number in (1017, 21, 23, 22)])
+    deadline = time.monotonic() + 10
+    while len(service.outcomes) < 4 and time.monotonic() < deadline:
+        time.sleep(0.01)
+    # The memory of the first batch may be used again: a broken picture in its places leaves them empty.
+    for _ in range(BATCHES):
+        service.pipeline.submit([job(-1), job(-1), job(-1), job(3)])
+    service.pipeline.close()
+    assert service.outcomes[21].tolist() == [42] and service.outcomes[22].tolist() == [44]
+    assert isinstance(service.outcomes[1017], OverflowError)
+    assert seen[-1][:3] == [0, 0, 0]

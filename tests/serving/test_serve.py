@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import base64
 import importlib.util
 import json
 import os
@@ -13,18 +12,14 @@ import subprocess
 import sys
 import threading
 import time
-import urllib.error
-import urllib.request
-from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 import pytest
 
 from tests.conftest import REPOSITORY, RunCli
-from tests.ports import free_port
+from tests.serving.services import MODEL, SAMPLES, Ports, Service, rest_body, serve_command, start
 
 # Not importorskip: MLServer's protocol buffers and tritonclient's do not go into one process.
 if importlib.util.find_spec("mlserver") is None:
@@ -32,84 +27,11 @@ if importlib.util.find_spec("mlserver") is None:
 grpc = pytest.importorskip("tritonclient.grpc")
 http = pytest.importorskip("tritonclient.http")
 
-SAMPLES = [REPOSITORY / "models" / "samples" / f"page_{angle}.png" for angle in (0, 90, 180, 270)]
-MODEL = "PPLCNet_x1_0_doc_ori"
-
-
-@dataclass(frozen=True)
-class Service:
-    child: subprocess.Popen[bytes]
-    rest: int
-    grpc: int
-    metrics: int
-    log: Path
-
-    def get(self, path: str, port: int | None = None) -> str:
-        with urllib.request.urlopen(f"http://127.0.0.1:{port or self.rest}{path}", timeout=10) as answer:
-            return answer.read().decode()
-
-    def post(self, path: str, body: bytes) -> tuple[int, str]:
-        request = urllib.request.Request(
-            f"http://127.0.0.1:{self.rest}{path}", body, {"Content-Type": "application/json"}
-        )
-        try:
-            with urllib.request.urlopen(request, timeout=30) as answer:
-                return answer.status, answer.read().decode()
-        except urllib.error.HTTPError as error:
-            return error.code, error.read().decode()
-
-
-def start(command: list[str], ports: tuple[int, int, int], log: Path, cwd: Path) -> Service:
-    with log.open("wb") as file:
-        child = subprocess.Popen(command, stdout=file, stderr=file, cwd=cwd)
-    service = Service(child, *ports, log)
-    deadline = time.monotonic() + 120
-    while time.monotonic() < deadline and child.poll() is None:
-        try:
-            service.get(f"/v2/models/{MODEL}/ready")
-            return service
-        except (urllib.error.URLError, ConnectionError):
-            time.sleep(0.1)
-    child.kill()
-    pytest.fail(f"the service did not become ready: {log.read_text()}")
-
-
-def serve_command(ports: tuple[int, int, int], *names: str | Path) -> list[str]:
-    rest, remote, metrics = map(str, ports)
-    return [
-        sys.executable, "-m", "edgekit", "serve", *map(str, names), "--port", rest, "--grpc-port", remote,
-        "--metrics-port", metrics,
-    ]  # fmt: skip
-
-
-@pytest.fixture(scope="module")
-def service(exported: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Service]:
-    ports = (free_port(), free_port(), free_port())
-    directory = tmp_path_factory.mktemp("service")
-    command = [*serve_command(ports, MODEL, "PPLCNet_x0_25"), "--max-body", "4"]
-    running = start(command, ports, directory / "log", exported.parent)
-    yield running
-    running.child.send_signal(signal.SIGTERM)
-    running.child.wait(30)
-
-
-@pytest.fixture(scope="module")
-def predicted(run_cli: RunCli, exported: Path) -> list[dict[str, object]]:
-    done = run_cli(["predict", MODEL, *SAMPLES, "--json"], cwd=exported.parent)
-    assert done.exit_code == 0, done.stderr
-    return json.loads(done.stdout)
-
 
 def images(contents: list[bytes]) -> grpc.InferInput:
     given = grpc.InferInput("image", [len(contents)], "BYTES")
     given.set_data_from_numpy(np.array(contents, dtype=object))
     return given
-
-
-def rest_body(*contents: bytes) -> bytes:
-    data = [base64.b64encode(content).decode() for content in contents]
-    given = {"name": "image", "datatype": "BYTES", "shape": [len(data)], "data": data}
-    return json.dumps({"inputs": [given]}).encode()
 
 
 def test_grpc_answers_are_those_of_predict(service: Service, predicted: list[dict[str, object]]) -> None:
@@ -124,7 +46,7 @@ def test_grpc_answers_are_those_of_predict(service: Service, predicted: list[dic
 
 def test_rest_answers_are_those_of_predict(service: Service, predicted: list[dict[str, object]]) -> None:
     for path, expected in zip(SAMPLES, predicted, strict=True):
-        status, text = service.post(f"/v2/models/{MODEL}/infer", rest_body(path.read_bytes()))
+        status, text = service.infer(rest_body(path.read_bytes()))
         outputs = {output["name"]: output["data"] for output in json.loads(text)["outputs"]}
         assert status == 200
         assert outputs["class_ids"] == expected["class_ids"]
@@ -170,7 +92,7 @@ def test_tensors_and_probabilities(service: Service) -> None:
     ],
 )
 def test_bad_requests_are_told_what_is_wrong(service: Service, body: bytes, said: str) -> None:
-    status, text = service.post(f"/v2/models/{MODEL}/infer", body)
+    status, text = service.infer(body)
     assert status == 400
     assert said in json.loads(text)["error"]
 
@@ -205,20 +127,18 @@ def test_under_load_nothing_is_lost_and_broken_pictures_harm_nobody_else(
         answers = list(pool.map(ask, range(160)))
     best = [expected["class_ids"][0] for expected in predicted]
     assert answers == [None if index % 10 == 9 else best[index % 4] for index in range(160)]
-    metrics = service.get("/metrics", service.metrics)
+    metrics = service.get("/metrics", service.ports.metrics)
     lines = [line.split() for line in metrics.splitlines() if f'model="{MODEL}"' in line]
     values = {line[0].partition("{")[0]: float(line[1]) for line in lines}
     assert values["edgekit_batch_size_sum"] >= 144
 
 
 def test_a_stop_answers_what_is_in_hand_and_ends_well(exported: Path, tmp_path: Path) -> None:
-    ports = (free_port(), free_port(), free_port())
+    ports = Ports()
     running = start(serve_command(ports, MODEL), ports, tmp_path / "log", exported.parent)
     body = rest_body(*[SAMPLES[0].read_bytes()] * 8)
     statuses: list[int] = []
-    asking = threading.Thread(
-        target=lambda: statuses.append(running.post(f"/v2/models/{MODEL}/infer", body)[0])
-    )
+    asking = threading.Thread(target=lambda: statuses.append(running.infer(body)[0]))
     asking.start()
     time.sleep(0.05)
     running.child.send_signal(signal.SIGTERM)
@@ -235,9 +155,9 @@ def test_a_runner_that_dies_fails_what_it_had_and_is_replaced(service: Service) 
     for pid in runners:
         os.kill(pid, signal.SIGKILL)
     body = rest_body(SAMPLES[1].read_bytes())
-    status, text = service.post(f"/v2/models/{MODEL}/infer", body)
+    status, text = service.infer(body)
     assert status == 500 and "SIGKILL" in text
-    status, text = service.post(f"/v2/models/{MODEL}/infer", body)
+    status, text = service.infer(body)
     assert status == 200 and '"data":[1,' in text
 
 
@@ -245,13 +165,13 @@ def test_an_engine_of_one_batch_size_serves_any_number_of_pictures(
     exported: Path, tmp_path: Path, predicted: list[dict[str, object]]
 ) -> None:
     pytest.importorskip("openvino")
-    ports = (free_port(), free_port(), free_port())
+    ports = Ports()
     command = [*serve_command(ports, MODEL), "--engine", "openvino", "--max-batch", "4"]
     running = start(command, ports, tmp_path / "log", exported.parent)
     try:
         for count in (1, 3, 4):
             body = rest_body(*[path.read_bytes() for path in SAMPLES[:count]])
-            status, text = running.post(f"/v2/models/{MODEL}/infer", body)
+            status, text = running.infer(body)
             assert status == 200, text
             outputs = {output["name"]: output["data"] for output in json.loads(text)["outputs"]}
             expected = [one for answer in predicted[:count] for one in answer["class_ids"]]
@@ -264,7 +184,7 @@ def test_an_engine_of_one_batch_size_serves_any_number_of_pictures(
 def test_a_taken_port_and_a_missing_model_are_errors(
     service: Service, run_cli: RunCli, exported: Path
 ) -> None:
-    taken = run_cli(serve_command((service.rest, free_port(), free_port()), MODEL)[3:], cwd=exported.parent)
+    taken = run_cli(serve_command(Ports(rest=service.rest), MODEL)[3:], cwd=exported.parent)
     assert taken.exit_code == 3 and "in use" in taken.stderr
     assert "--port PORT" in taken.stderr
     same = run_cli(["serve", MODEL, "--grpc-port", "8080"], cwd=exported.parent)
@@ -282,9 +202,7 @@ def test_a_model_that_does_not_load_is_an_error_that_names_it(
 ) -> None:
     shutil.copytree(exported / MODEL, tmp_path / "broken")
     (tmp_path / "broken" / "inference.onnx").write_bytes(b"cut")
-    done = run_cli(
-        [*serve_command((free_port(), free_port(), free_port()), tmp_path / "broken")[3:]], cwd=tmp_path
-    )
+    done = run_cli([*serve_command(Ports(), tmp_path / "broken")[3:]], cwd=tmp_path)
     assert done.exit_code == 3
     error = done.stderr.partition("error: ")[2]
     assert f"{tmp_path / 'broken'}/inference.onnx: 3 bytes, the manifest says" in error and "--force" in error
@@ -292,13 +210,13 @@ def test_a_model_that_does_not_load_is_an_error_that_names_it(
 
 
 def test_the_settings_alone_are_what_mlserver_serves(run_cli: RunCli, exported: Path, tmp_path: Path) -> None:
-    ports = (free_port(), free_port(), free_port())
+    ports = Ports()
     repository = tmp_path / "repository"
     done = run_cli([*serve_command(ports, MODEL)[3:], "--settings-only", repository], cwd=exported.parent)
     assert done.exit_code == 0, done.stderr
     assert done.stdout.strip() == f"mlserver start {repository}"
     command = [str(Path(sys.executable).with_name("mlserver")), "start", str(repository)]
-    running = start(command, ports, tmp_path / "log", tmp_path)
+    running = start(command, ports, tmp_path / "log", tmp_path, said="Loaded model")
     try:
         status, text = running.post(f"/v2/models/{MODEL}/infer", rest_body(SAMPLES[1].read_bytes()))
         assert status == 200 and '"data":[1,' in text

@@ -56,6 +56,15 @@ from edgekit.engines.registry import PREDICT_ENGINE
 @click.option("--max-body", type=click.IntRange(1), default=32, show_default=True, metavar="MB",
               help="Largest request.")  # fmt: skip
 @click.option("--anyway", is_flag=True, help="Use an artifact although it failed its check (verify).")
+@click.option("--api-key", type=click.Path(path_type=Path), metavar="FILE",
+              help="File of API keys, one a line; clients send `Authorization: Bearer KEY`.")  # fmt: skip
+@click.option("--tls-cert", type=click.Path(path_type=Path), metavar="PEM", help="Certificate chain for TLS.")
+@click.option("--tls-key", type=click.Path(path_type=Path), metavar="PEM", help="Key of the certificate.")
+@click.option("--admin", is_flag=True, help="Let clients load and unload the models.")
+@click.option("--timeout", type=click.FloatRange(0, min_open=True), default=60.0, show_default=True,
+              metavar="S", help="Time limit of a request, from its first byte to its answer.")  # fmt: skip
+@click.option("--grace", type=click.FloatRange(0), default=30.0, show_default=True, metavar="S",
+              help="Time limit for the end after SIGTERM.")  # fmt: skip
 @click.option(
     "--settings-only", type=click.Path(path_type=Path), metavar="DIR",
     help="Write the model repository for `mlserver start DIR`, and serve nothing.",
@@ -75,14 +84,29 @@ def command(
     top_k: int,
     max_body: int,
     anyway: bool,
+    api_key: Path | None,
+    tls_cert: Path | None,
+    tls_key: Path | None,
+    admin: bool,
+    timeout: float,
+    grace: float,
     settings_only: Path | None,
 ) -> None:
     """Offer exported models over the Open Inference Protocol (V2), REST and gRPC, until interrupted."""
     from edgekit.core.spec import Precision
     from edgekit.serving.engine import ServedModel
-    from edgekit.serving.repository import MEGABYTE, Listening, write_repository
-    from edgekit.serving.server import check_listening, serve
+    from edgekit.serving.protection import Protection, check_tls, is_loopback, read_keys
+    from edgekit.serving.repository import (
+        MEGABYTE,
+        Listening,
+        check_listening,
+        is_random,
+        write_repository,
+    )
+    from edgekit.serving.server import require_mlserver, serve
 
+    if (tls_cert is None) != (tls_key is None):
+        raise click.UsageError("--tls-cert and --tls-key need each other")
     listening = Listening(
         host=host,
         http_port=port,
@@ -101,12 +125,36 @@ def command(
         anyway=anyway,
     )
     if settings_only is not None:
+        if api_key is not None or tls_cert is not None or admin:
+            raise click.UsageError(
+                "--settings-only writes for `mlserver start`, which has no keys and no TLS"
+            )
         write_repository(names, settings_only, listening, served)
         click.echo(f"mlserver start {settings_only}")
         return
+    require_mlserver()
+    protection = Protection(
+        keys=() if api_key is None else read_keys(api_key),
+        certificate=tls_cert,
+        private_key=tls_key,
+        admin=admin,
+        timeout_s=timeout,
+        grace_s=grace,
+    )
+    if tls_cert is not None and tls_key is not None:
+        check_tls(tls_cert, tls_key)
     check_listening(listening)
     with contextlib.ExitStack() as stack:
         directory = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="edgekit-serve-")))
         models = write_repository(names, directory, listening, served)
-        note(f"serving {', '.join(models)} on http://{host}:{port}/v2 and {host}:{grpc_port} (gRPC)")
-        serve(directory, listening)
+        for manifest in models:
+            if is_random(manifest.source):
+                note(f"{manifest.name}: {manifest.source} weights; its answers mean nothing")
+        if not protection.keys and not is_loopback(host):
+            note(f"listening at {host} without --api-key: whoever reaches this machine may ask")
+        elif protection.certificate is None and not is_loopback(host):
+            note(f"listening at {host} without --tls-cert: whoever reads along learns the key")
+        scheme = "http" if protection.certificate is None else "https"
+        where = f"{scheme}://{host}:{port}/v2 and {host}:{grpc_port} (gRPC)"
+        serving = f"serving {', '.join(manifest.name for manifest in models)} on {where}"
+        serve(directory, listening, protection, lambda: note(serving))
