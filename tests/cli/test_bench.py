@@ -15,17 +15,20 @@ from pathlib import Path
 import msgspec
 import pytest
 
+from edgekit.bench.bench import Outcome, resolve_cores, timing_for
 from edgekit.bench.bench import bench as run_bench
-from edgekit.bench.bench import resolve_cores, timing_for
 from edgekit.bench.results import load_result
+from edgekit.bench.several import TargetOutcome
+from edgekit.cli.commands.bench import _tell
 from edgekit.convert.manifest import find_artifacts
 from edgekit.core.artifact import MANIFEST_NAME
 from edgekit.core.bench_options import BenchOptions
 from edgekit.core.device import Cluster, DeviceInfo
-from edgekit.core.measurement import Environment, Result, Status, Verdict
+from edgekit.core.measurement import Environment, PointError, Result, Status, Verdict
 from edgekit.errors import InputError, UsageError
 from edgekit.targets.target import HostTarget, Subject
 from edgekit.toolchain.doctor import State, _x86
+from tests import points
 from tests.conftest import RunCli
 from tests.processes import alive
 
@@ -383,3 +386,15 @@ def test_power_modes_and_cores_exclude_each_other(mode: str, run_cli: RunCli, tm
     done = run_cli(arguments, cwd=tmp_path)
     assert (done.exit_code, done.stdout) == (2, "")
     assert "--cores big: both choose the cores" in done.stderr
+
+
+@pytest.mark.parametrize(("exit_code", "told"), [(6, True), (7, True), (8, False)])
+def test_a_device_that_can_be_had_again_gets_the_hint_to_go_on(
+    exit_code: int, told: bool, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """6: unauthorised or full; 7: lost; another failure would be the same again."""
+    error = PointError(message="pushing to phone: no space left", exit_code=exit_code)
+    measured = points.result(points.point(points.process(points.samples())))
+    outcome = Outcome(result=measured, path=Path("results/phone.json"), error=error)
+    assert _tell(TargetOutcome(serial="phone", outcome=outcome, error=error)) == exit_code
+    assert ("edgekit bench --resume results/phone.json" in capsys.readouterr().err) is told
