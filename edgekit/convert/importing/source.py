@@ -5,14 +5,13 @@ from __future__ import annotations
 import contextlib
 import enum
 import hashlib
-import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
 import msgspec
 
 from edgekit._archives import ArchiveError, tar_files
-from edgekit._files import check_plain_file, sha256_file
+from edgekit._files import check_plain_file, scratch_directory, sha256_file
 from edgekit.errors import InputError
 
 # PaddleClas, PaddleX 3 and PaddleOCR 3; PaddleX 2; their JSON form; PaddleDetection; PaddleSeg.
@@ -65,7 +64,7 @@ def open_source(path: Path) -> Iterator[Source]:
     if not _is_tar(path):
         yield _identified(path, path)
         return
-    with tempfile.TemporaryDirectory(prefix="edgekit-import-") as name:
+    with scratch_directory("import") as name:
         directory = Path(name)
         _unpack(path, directory)
         yield _identified(directory, path)
