@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import logging
 import os
 import signal
 import subprocess
@@ -14,6 +15,7 @@ from pathlib import Path
 import pytest
 from filelock import FileLock
 
+from edgekit.cli.root import main
 from edgekit.toolchain.build.runtimes import AARCH64, find_runtime
 from edgekit.toolchain.cache import cache_directory
 from tests.devices import AdbDevice, AdbHost, running_adb_server, running_virtual_device
@@ -78,6 +80,29 @@ def run_cli(python: Path) -> RunCli:
 def run_cold_cli() -> RunCli:
     """`run_cli` from a cold start, where imports or the interpreter itself matter."""
     return functools.partial(_run_cli, sys.executable)
+
+
+@pytest.fixture
+def run_inside(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> Callable[..., CliResult]:
+    """`run_inside("report", "x.json")`: edgekit in this process, in `tmp_path`."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("NO_COLOR", "1")
+    monkeypatch.setenv("COLUMNS", "200")
+
+    def run(*arguments: str | Path) -> CliResult:
+        capsys.readouterr()
+        logger = logging.getLogger("edgekit")
+        before = logger.level, logger.handlers[:], logger.propagate
+        with pytest.raises(SystemExit) as ended:
+            main(list(map(str, arguments)))
+        logger.level, logger.handlers[:], logger.propagate = before
+        said = capsys.readouterr()
+        assert isinstance(ended.value.code, int)
+        return CliResult(ended.value.code, said.out, said.err)
+
+    return run
 
 
 @pytest.fixture(scope="session")

@@ -11,6 +11,7 @@ from pathlib import Path, PurePosixPath
 import msgspec
 
 from edgekit._files import read_bytes, sha256_file, write_atomic
+from edgekit._text import nearest
 from edgekit.convert.formats.lite import TARGETS
 from edgekit.convert.formats.nb import NbHeader
 from edgekit.convert.remedy import with_options
@@ -19,12 +20,14 @@ from edgekit.core.artifact import (
     LABELS_NAME,
     MANIFEST_NAME,
     MANIFEST_SCHEMA_VERSION,
+    NAME_CHARACTERS,
     Artifact,
     ArtifactFile,
     ArtifactKind,
     Manifest,
     Origin,
     TensorSpec,
+    is_model_name,
 )
 from edgekit.core.spec import AnswerKind, Precision
 from edgekit.errors import InputError, ParityError, UnsupportedError
@@ -63,7 +66,7 @@ def load_manifest(directory: Path) -> Manifest:
                 hint=f"upgrade edgekit, or make it again with this one: {redo}",
             )
         manifest = msgspec.json.decode(content, type=Manifest)
-    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+    except (msgspec.DecodeError, ValueError, RecursionError) as error:
         raise InputError(f"reading the manifest {path}: it is damaged: {error}", hint=redo) from error
     _check(manifest, path, redo)
     return manifest
@@ -73,13 +76,15 @@ def _check(manifest: Manifest, path: Path, redo: str) -> None:
     def refuse(why: str) -> InputError:
         return InputError(f"reading the manifest {path}: it is damaged: {why}", hint=redo)
 
-    if not (_stays_inside(manifest.name) and manifest.name.isprintable()):
-        raise refuse(f"its name is {manifest.name!r}, which is no file name")
+    if not is_model_name(manifest.name):
+        raise refuse(f"its name {manifest.name!r} is not made of {NAME_CHARACTERS}")
+    if manifest.model is not None and not is_model_name(manifest.model):
+        raise refuse(f"its model {manifest.model!r} is not made of {NAME_CHARACTERS}")
     for key, artifact in manifest.artifacts.items():
         if artifact.kind.value != key:
             raise refuse(f"artifact {key!r} says that it is {artifact.kind.value!r}")
-        if not artifact.files:
-            raise refuse(f"artifact {key!r} has no files")
+        if not (artifact.files and artifact.inputs and artifact.outputs):
+            raise refuse(f"artifact {key!r} has no files, no inputs or no outputs")
         for file in artifact.files:
             if not _stays_inside(file.path):
                 raise refuse(f"artifact {key!r} names a file outside of its directory: {file.path!r}")
@@ -90,8 +95,18 @@ def _check(manifest: Manifest, path: Path, redo: str) -> None:
         raise refuse(f"it names labels outside of its directory: {manifest.labels!r}")
     if manifest.num_classes < (1 if manifest.model is not None else 0):
         raise refuse(f"{manifest.num_classes} classes")
-    if not manifest.inputs:
-        raise refuse("no inputs")
+    if manifest.command is not None and not _is_edgekits(manifest.command):
+        raise refuse(f"its command is none of edgekit's: {manifest.command!r}")
+    if not (manifest.inputs and manifest.outputs):
+        raise refuse("no inputs or no outputs")
+
+
+def _is_edgekits(command: str) -> bool:
+    """Return True for a command line that a hint may repeat: users copy hints into their shell."""
+    try:
+        return shlex.split(command)[:1] == ["edgekit"]
+    except ValueError:
+        return False
 
 
 def _stays_inside(name: str) -> bool:
@@ -319,8 +334,21 @@ def find_artifacts(name_or_path: str | Path, root: Path = DEFAULT_ROOT) -> tuple
             return directory, load_manifest(directory)
     raise InputError(
         f"looking for the artifacts of {text}: no {candidates[0] / MANIFEST_NAME}",
-        hint=_how_to_make(text) if is_name else "edgekit models list shows what is exported",
+        hint=_meant(text, root) or (_how_to_make(text) if is_name else "edgekit models list"),
     )
+
+
+def _meant(text: str, root: Path) -> str | None:
+    """Return a hint with the exported model, or the zoo's, whose name is nearest; None where none is near."""
+    if text in model_names():
+        return None
+    exported = [path.parent.name for path in root.glob(f"*/{MANIFEST_NAME}")]
+    if near := nearest(text, exported):
+        return f"did you mean {' or '.join(map(shlex.quote, near))}? edgekit models list shows all"
+    if near := nearest(text, model_names()):
+        own = _how_to_make(text)
+        return f"did you mean {near[0]}? edgekit export {near[0]}; a model of your own: {own}"
+    return None
 
 
 def _how_to_make(name: str, options: str = "") -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import enum
+import re
 
 import msgspec
 
@@ -12,6 +13,21 @@ from edgekit.core.spec import AnswerKind, Postprocess, Precision, Preprocess
 MANIFEST_SCHEMA_VERSION = 1
 MANIFEST_NAME = "manifest.json"
 LABELS_NAME = "labels.txt"
+
+
+NAME_CHARACTERS = "letters, digits, dot, dash and underscore"
+_MAX_NAME_BYTES = 100
+
+
+def is_model_name(name: str) -> bool:
+    """Return True for a name that can be a directory's, here, in the app and on a device, and a word."""
+    plain = all(each.isalnum() or each in "._-" for each in name)
+    return plain and name[:1] not in ("", ".", "-") and len(name.encode()) <= _MAX_NAME_BYTES
+
+
+def is_random(weights: str | None) -> bool:
+    """Return True for a manifest's `source` that says that the weights are random."""
+    return weights is not None and re.fullmatch(r"random \(seed \d+\)", weights) is not None
 
 
 class ArtifactKind(enum.Enum):
@@ -167,6 +183,13 @@ class Manifest(msgspec.Struct, frozen=True, kw_only=True):
     recipe: dict[str, str] = {}
     origin: Origin | None = None
     command: str | None = None
+
+    @property
+    def doubt(self) -> str | None:
+        """A sentence about answers and accuracy that mean nothing; None for weights that were trained."""
+        if not is_random(self.source):
+            return None
+        return f"{self.name} has random weights: its answers and its accuracy mean nothing"
 
     @property
     def needs_softmax(self) -> bool:

@@ -8,6 +8,7 @@ from collections.abc import Sequence
 
 import msgspec
 
+from edgekit._text import json_printable, printable
 from edgekit.report.rows import Row
 
 REPORT_SCHEMA_VERSION = 1
@@ -27,12 +28,13 @@ def as_csv(rows: Sequence[Row]) -> str:
     writer = csv.writer(out, lineterminator="\n")
     writer.writerow(names)
     writer.writerows([_field(getattr(row, name)) for name in names] for row in rows)
-    return out.getvalue().rstrip("\n")
+    return printable(out.getvalue().rstrip("\n"))
 
 
 def as_json(rows: Sequence[Row]) -> str:
     """Return a `Report` as indented JSON."""
-    return msgspec.json.format(msgspec.json.encode(Report(rows=tuple(rows))), indent=2).decode()
+    document = msgspec.json.format(msgspec.json.encode(Report(rows=tuple(rows))), indent=2)
+    return json_printable(document.decode())
 
 
 def _field(value: object) -> object:

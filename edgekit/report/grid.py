@@ -23,10 +23,10 @@ MACHINE_WORDS = {"intel-cpu": ("intel",), "v100": ("v100",), "sd855": ("sm8150",
 FIGURES = {
     "params_m": "Params(M)",
     "flops_m": "FLOPs(M)",
-    "top1": "Top-1 Acc(%)",
-    "top5": "Top-5 Acc(%)",
-    "measured_top1": "Top-1 measured(%)",
-    "measured_top5": "Top-5 measured(%)",
+    "top1": "published Top-1(%)",
+    "top5": "published Top-5(%)",
+    "measured_top1": "measured Top-1(%)",
+    "measured_top5": "measured Top-5(%)",
     "crop_size": "Crop Size",
     "resize_short": "Resize Short Size",
 }
@@ -40,6 +40,7 @@ class Table(msgspec.Struct, frozen=True, kw_only=True):
         header: Headings of the columns; empty for a list, whose columns are never split into blocks.
         words: Numbers of the text columns, from 0; the other columns hold figures. A list is all text.
         notes: Lines below the table.
+        colours: The cells contain terminal colours, and no words from a file or a device.
     """
 
     title: str = ""
@@ -47,6 +48,7 @@ class Table(msgspec.Struct, frozen=True, kw_only=True):
     rows: tuple[tuple[str, ...], ...] = ()
     words: tuple[int, ...] = (0,)
     notes: tuple[str, ...] = ()
+    colours: bool = False
 
 
 def facts(pairs: Iterable[tuple[str, str | None]], *, title: str = "") -> Table:

@@ -7,6 +7,9 @@ import re
 import textwrap
 from collections.abc import Iterable, Sequence
 
+import msgspec
+
+from edgekit._text import printable
 from edgekit.report.grid import Table
 
 # Number of spaces between columns.
@@ -19,11 +22,22 @@ def as_text(tables: Iterable[Table], *, width: int | None = None) -> str:
     """Return columns aligned with spaces.
 
     Args:
-        tables: Tables without markup; cells may contain terminal colours.
+        tables: Tables without markup.
         width: Characters a line; None for any number. Columns that do not fit continue in a block
             below, and cells that do not fit are folded.
     """
-    return "\n\n".join(_text(table, width) for table in tables)
+    return "\n\n".join(_text(_made_printable(table), width) for table in tables)
+
+
+def _made_printable(table: Table) -> Table:
+    """Return a table whose words cannot steer a terminal; they may come from a file or a device."""
+    return msgspec.structs.replace(
+        table,
+        title=printable(table.title),
+        header=tuple(map(printable, table.header)),
+        rows=table.rows if table.colours else tuple(tuple(map(printable, row)) for row in table.rows),
+        notes=tuple(map(printable, table.notes)),
+    )
 
 
 def _text(table: Table, width: int | None) -> str:
@@ -106,4 +120,5 @@ def _markdown(table: Table) -> str:
 
 def _escaped(words: str) -> str:
     """Return text on one line with special characters escaped; underscores within a word need no escape."""
-    return re.sub(r"([\\`*<>\[\]|~]|\b_(?!\w)|(?<!\w)_)", r"\\\1", " ".join(words.split()))
+    text = printable(" ".join(words.split()))
+    return re.sub(r"([\\`*<>\[\]|~]|\b_(?!\w)|(?<!\w)_)", r"\\\1", text)

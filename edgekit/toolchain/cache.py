@@ -19,6 +19,7 @@ from pathlib import Path
 
 import msgspec
 
+from edgekit._text import nearest
 from edgekit.errors import InputError
 
 
@@ -69,8 +70,10 @@ def clean(parts: Sequence[str]) -> int:
     present = {part.name: part for part in list_parts()}
     for name in parts:
         if name not in present:
+            near = nearest(name, present, 1)
             raise InputError(
-                f"cleaning the cache: no part {name!r} in {cache_root()}", hint="edgekit cache list"
+                f"cleaning the cache: no part {name!r} in {cache_root()}",
+                hint=f"edgekit cache clean {near[0]}" if near else "edgekit cache list",
             )
         if name == "virtual" and any(_is_running(pid) for pid in (cache_root() / name).glob("*/pid")):
             raise InputError(

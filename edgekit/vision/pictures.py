@@ -67,10 +67,10 @@ def find_pictures(paths: Sequence[str | Path]) -> list[Picture | Unreadable]:
     found: list[Picture | Unreadable] = []
     for path in map(Path, paths):
         if not path.is_dir():
-            found.append(Picture(name=str(path), source=path))
+            found.append(Picture(name=_name(path), source=path))
             continue
         inside = sorted(_walk(path), key=str)  # PaddleClas's order: by the whole path
-        found += (Picture(name=str(file), source=file) for file in inside)
+        found += (Picture(name=_name(file), source=file) for file in inside)
         if not inside:
             error = InputError(
                 f"looking for pictures below {path}: none with a known suffix",
@@ -78,6 +78,11 @@ def find_pictures(paths: Sequence[str | Path]) -> list[Picture | Unreadable]:
             )
             found.append(Unreadable(name=str(path), error=error))
     return found
+
+
+def _name(path: Path) -> str:
+    r"""Return a path as text that JSON can hold: a byte that is not UTF-8 is written out, `\xe9`."""
+    return os.fsencode(path).decode(errors="backslashreplace")
 
 
 def _walk(directory: Path) -> Iterator[Path]:

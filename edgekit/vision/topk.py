@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
+from edgekit._text import one_line
 from edgekit.core.spec import AnswerKind, Postprocess
 
 if TYPE_CHECKING:
@@ -43,8 +44,9 @@ class Prediction(msgspec.Struct, frozen=True, kw_only=True):
         }
 
     def line(self) -> str:
-        """Return the line that the paddleclas command prints."""
-        return ", ".join(f"{key}: {value}" for key, value in self.as_dict().items())
+        """Return the line that the paddleclas command prints, without the controls of a file's name."""
+        values = {**self.as_dict(), "filename": one_line(self.filename)}
+        return ", ".join(f"{key}: {value}" for key, value in values.items())
 
 
 def softmax(rows: NDArray[np.float32]) -> NDArray[np.float32]:

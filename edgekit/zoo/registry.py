@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 import importlib.resources
 from functools import cache
 from pathlib import Path
@@ -10,6 +9,8 @@ from pathlib import Path
 import msgspec
 
 from edgekit._files import read_bytes
+from edgekit._text import nearest
+from edgekit.core.artifact import NAME_CHARACTERS, is_model_name
 from edgekit.core.spec import ModelSpec
 from edgekit.errors import InputError, ToolError
 
@@ -71,9 +72,7 @@ def find_model(name: str) -> ModelSpec:
         return read_card(Path(name))
     names = model_names()
     if name not in names:
-        by_lower = {known.lower(): known for known in names}
-        near = difflib.get_close_matches(name.lower(), by_lower, n=3, cutoff=0.6)
-        meant = " or ".join(by_lower[match] for match in near)
+        meant = " or ".join(nearest(name, names))
         raise InputError(
             f"looking up the model {name!r}: no such model",
             hint=f"did you mean {meant}? `edgekit models list` shows all" if meant else "edgekit models list",
@@ -90,11 +89,16 @@ def read_card(path: Path) -> ModelSpec:
     content = read_bytes(path, "the model card", hint="edgekit models list")
     try:
         spec = msgspec.toml.decode(content, type=ModelSpec)
-    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+    except (msgspec.DecodeError, ValueError, RecursionError) as error:
         raise InputError(
             f"reading the model card {path}: {error}",
             hint="compare it with what `edgekit models show PPLCNet_x1_0 --json` prints",
         ) from error
+    if not is_model_name(spec.name):
+        raise InputError(
+            f"reading the model card {path}: its name {spec.name!r} is not made of {NAME_CHARACTERS}",
+            hint="correct `name` in the card",
+        )
     directory = path.absolute().parent
     labels = directory / spec.labels
     return msgspec.structs.replace(

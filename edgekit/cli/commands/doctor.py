@@ -29,7 +29,7 @@ def command(as_json: bool) -> None:
             words = [*filter(None, (check.version, check.where)), click.style(f"({check.purpose})", dim=True)]
             remedy = f"\n-> {check.remedy}" if check.remedy else ""
             rows.append((click.style(mark, fg=hue), check.name, " ".join(words) + remedy))
-        echo_table(Table(rows=tuple(rows)))
+        echo_table(Table(rows=tuple(rows), colours=True))
     broken = [check.name for check in checks if check.state is State.BROKEN]
     if broken:
         raise ToolError(f"broken or missing: {', '.join(broken)}", hint="run the commands behind the arrows")

@@ -9,7 +9,10 @@ from typing import TYPE_CHECKING
 
 import click
 
+from edgekit._text import json_printable
 from edgekit.cli.options import (
+    Count,
+    Number,
     adb_server_option,
     anyway_option,
     echo_json,
@@ -51,9 +54,9 @@ PROGRESS_INTERVAL_S = 0.5
     help="Precision of the artifact.",
 )  # fmt: skip
 @lane_options
-@click.option("--top-k", type=click.IntRange(1), help="Classes a picture.  [default: 5; multi-label: all]")
+@click.option("--top-k", type=Count(1), help="Classes a picture.  [default: 5; multi-label: all]")
 @click.option(
-    "--threshold", type=click.FloatRange(0, 1),
+    "--threshold", type=Number(0, 1),
     help="Leave out classes that score less.  [default: multi-label: the model's own]",
 )  # fmt: skip
 @click.option(
@@ -153,7 +156,7 @@ class _Printer:
             elif self._form == "jsonl":
                 import msgspec
 
-                click.echo(msgspec.json.encode(prediction))
+                click.echo(json_printable(msgspec.json.encode(prediction).decode()))
             else:
                 click.echo(prediction.line())
         for unreadable in answers.unreadable:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from edgekit._text import printable
 from edgekit.cli.options import (
     WordList,
     adb_server_option,
@@ -117,7 +118,7 @@ def show_rung(rung: RungResult, *, err: bool = False) -> None:
 
     colors = {"passed": "green", "failed": "red", "skipped": "yellow", "reference": "cyan"}
     status = rung.status.value
-    words = [click.style(f"{status:<10}", fg=colors[status]), f"{rung.name:<16}", f"{rung.engine:<12}"]
+    words = [f"{rung.name:<16}", f"{rung.engine:<12}"]
     if rung.parity is not None:
         error = rung.parity.max_relative_error
         words.append("error -      " if error is None else f"error {error:.1e}")
@@ -127,4 +128,5 @@ def show_rung(rung: RungResult, *, err: bool = False) -> None:
             words.append(f"against {rung.parity.reference}")
     if rung.reason is not None:
         words.append(rung.reason.splitlines()[0])
-    click.echo("  ".join(words).rstrip(), err=err, color=color())
+    marked = click.style(f"{status:<10}", fg=colors[status])
+    click.echo(f"{marked}  {printable('  '.join(words).rstrip())}", err=err, color=color())

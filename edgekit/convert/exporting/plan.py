@@ -5,6 +5,7 @@ from __future__ import annotations
 import functools
 import hashlib
 import importlib.metadata
+import importlib.util
 from pathlib import Path
 
 import msgspec
@@ -17,9 +18,16 @@ from edgekit.convert.formats.onnx import OPSET_VERSION
 from edgekit.convert.manifest import first_fault
 from edgekit.convert.remedy import without_option
 from edgekit.convert.request import ConversionRequest
-from edgekit.core.artifact import LABELS_NAME, Artifact, ArtifactKind, Manifest
+from edgekit.core.artifact import (
+    LABELS_NAME,
+    NAME_CHARACTERS,
+    Artifact,
+    ArtifactKind,
+    Manifest,
+    is_model_name,
+)
 from edgekit.core.spec import ModelSpec
-from edgekit.errors import InputError, UsageError
+from edgekit.errors import InputError, ToolError, UsageError
 from edgekit.toolchain.component import Report
 from edgekit.toolchain.opt.opt import Opt
 from edgekit.vision.labels import load_labels
@@ -110,6 +118,17 @@ def make_plan(request: ExportRequest, progress: Report) -> Plan:
         ToolError: Weights or opt that cannot be had.
     """
     request.check_formats()
+    if not is_model_name(request.model_name):
+        raise UsageError(
+            f"exporting: the name {request.model_name!r} is not made of {NAME_CHARACTERS}",
+            hint=request.with_options("--name mine"),
+        )
+    for module, wanted in (("paddle", True), ("paddle2onnx", "onnx" in request.formats)):
+        if wanted and importlib.util.find_spec(module) is None:
+            raise ToolError(
+                f"exporting {request.model_name}: the package {module} is not installed",
+                hint="pip install 'edgekit[paddle]'",
+            )
     spec = _with_shape(request)
     labels = None if request.labels is None else load_labels(request.labels, request.num_classes)
     weights = _weights_identity(request, spec)

@@ -31,7 +31,16 @@ from edgekit.convert.manifest import (
 )
 from edgekit.convert.request import ConversionRequest
 from edgekit.convert.staging import commit, exclusive, staging_directory
-from edgekit.core.artifact import LABELS_NAME, MANIFEST_NAME, Artifact, ArtifactKind, Manifest, Origin
+from edgekit.core.artifact import (
+    LABELS_NAME,
+    MANIFEST_NAME,
+    NAME_CHARACTERS,
+    Artifact,
+    ArtifactKind,
+    Manifest,
+    Origin,
+    is_model_name,
+)
 from edgekit.core.spec import Preprocess, Resize
 from edgekit.errors import ConversionError, InputError, UsageError
 from edgekit.toolchain.component import Report
@@ -39,7 +48,6 @@ from edgekit.vision.labels import LABEL_SETS, load_labels, read_label_file
 
 # Keys of a recipe: files with weights beside an ONNX, by name.
 _EXTERNAL = "external "
-_PATTERN_OF_NAME = "letters, digits, dot, dash and underscore"
 
 
 class ImportRequest(ConversionRequest, frozen=True, kw_only=True, dict=True):
@@ -178,9 +186,9 @@ def _instead(request: ImportRequest, source: Source, staging: Path) -> str | Non
 
 def _check_request(request: ImportRequest) -> None:
     name = request.name
-    if not name or name.startswith(".") or not all(each.isalnum() or each in "._-" for each in name):
+    if not is_model_name(name):
         raise UsageError(
-            f"importing: the name {name!r} is not made of {_PATTERN_OF_NAME}",
+            f"importing: the name {name!r} is not made of {NAME_CHARACTERS}",
             hint=request.with_options("--name mine"),
         )
     request.check_formats()
