@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from edgekit._files import scratch_directory
+from edgekit.convert.formats.operators import check_program
 from edgekit.convert.importing.jobs import ComputeJob
 from edgekit.convert.importing.steps import run_step
 from edgekit.convert.manifest import first_fault, remake
@@ -57,6 +58,8 @@ def compute_source(
         rows = [outputs[0] for outputs in compute_feeds(origin.format, paths, batches)]
         joined = numpy.concatenate([each.reshape(len(each), -1) for each in rows])
         return numpy.asarray(joined, dtype=numpy.float32)
+    if origin.format == "paddle":
+        check_program(Path(paths[0]))
     label = f"the source of {subject.manifest.name} ({source_engine(origin)})"
     with target.session(source_engine(origin), label) as session:
         session.load(

@@ -9,6 +9,7 @@ from typing import Protocol
 
 import msgspec
 
+from edgekit.convert.formats.operators import check_program
 from edgekit.convert.manifest import first_fault, remake, usable_artifact
 from edgekit.core.artifact import Artifact, ArtifactKind, Manifest
 from edgekit.core.bench_options import PowerMode
@@ -220,6 +221,8 @@ class HostTarget:
         if fault is not None:
             raise InputError(fault, hint=remake(subject.manifest))
         paths = [subject.directory.absolute() / file.path for file in artifact.files]
+        if artifact.kind.format == "paddle":
+            check_program(paths[0])
         # A Paddle inference model is a program and, second, its parameters.
         params = str(paths[1]) if artifact.kind.format == "paddle" and len(paths) > 1 else None
         return Placed(model=str(paths[0]), params=params)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import io
-import pickle
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -12,6 +11,7 @@ import msgspec
 from edgekit._files import write_atomic
 from edgekit.errors import InputError
 from edgekit.training.settings import EpochReport, TrainSettings
+from edgekit.zoo.state_file import read_saved
 
 if TYPE_CHECKING:
     import paddle
@@ -72,27 +72,28 @@ def read_checkpoint(directory: Path) -> tuple[Progress, dict[str, Any]]:
     Raises:
         InputError: There is none, or it is damaged.
     """
+    path = directory / CHECKPOINT_FILE
+    if not path.exists():
+        raise InputError(f"resuming {directory}: no {CHECKPOINT_FILE} there", hint="leave --resume out")
+    hint = f"start again elsewhere with --weights {directory / LATEST_WEIGHTS}"
+    content = read_saved(path, "the checkpoint", hint)
+    if not {"progress", "weights", "optimizer", "averages"} <= content.keys():
+        raise InputError(f"reading the checkpoint {path}: a part is missing", hint=hint)
+    try:
+        progress = msgspec.json.decode(content["progress"], type=Progress)
+    except (msgspec.DecodeError, TypeError, ValueError) as error:
+        raise InputError(f"reading the checkpoint {path}: {error}", hint=hint) from error
+    return progress, {name: _tensors(content[name]) for name in ("weights", "optimizer", "averages")}
+
+
+def _tensors(value: Any) -> Any:
+    """Return arrays as Paddle's tensors, also within dictionaries."""
+    import numpy as np
     import paddle
 
-    path = directory / CHECKPOINT_FILE
-    if not path.is_file():
-        raise InputError(f"resuming {directory}: no {CHECKPOINT_FILE} there", hint="leave --resume out")
-    try:
-        content = paddle.load(str(path))
-        progress = msgspec.json.decode(content["progress"], type=Progress)
-    except (
-        ValueError,
-        KeyError,
-        EOFError,
-        RuntimeError,
-        pickle.UnpicklingError,
-        msgspec.DecodeError,
-    ) as error:
-        raise InputError(
-            f"resuming {path}: damaged ({type(error).__name__}: {error})",
-            hint=f"start again elsewhere with --weights {directory / LATEST_WEIGHTS}",
-        ) from error
-    return progress, content
+    if isinstance(value, dict):
+        return {key: _tensors(one) for key, one in value.items()}
+    return paddle.to_tensor(value) if isinstance(value, np.ndarray) else value
 
 
 def check_resumable(found: Progress, settings: TrainSettings, processes: int) -> None:

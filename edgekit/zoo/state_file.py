@@ -14,7 +14,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
-from edgekit._files import MODEL_BYTES, read_bytes
+from edgekit._files import MODEL_BYTES, check_plain_file, read_bytes
 from edgekit.errors import InputError, ToolError
 
 if TYPE_CHECKING:
@@ -28,6 +28,8 @@ _NAME_TABLE = "StructuredToParameterName@@"
 _HINT = "give a .pdparams file that paddle.save wrote from a network's state_dict()"
 
 
+# An optimiser's state holds dictionaries in a dictionary; deeper ones could multiply without end.
+_DEPTH = 2
 _DTYPES = ("f2", "f4", "f8", "i1", "i2", "i4", "i8", "u1", "u2", "u4", "u8")
 
 
@@ -109,20 +111,48 @@ def read_pdparams(path: Path) -> State:
     Raises:
         InputError: The file cannot be read, is damaged or no state dict, refers to code, or holds NaN.
     """
-    hint = "--weights takes pretrained, random or a .pdparams file"
-    content = read_bytes(path, "the weights", hint=hint, most_bytes=MODEL_BYTES)
+    check_plain_file(
+        path, "the weights", hint="--weights takes pretrained, random or a .pdparams file",
+        most_bytes=MODEL_BYTES,
+    )  # fmt: skip
+    return _as_state(_unpickle(path, "the weights", _HINT), path)
+
+
+def read_saved(path: Path, what: str, hint: str) -> dict[str, Any]:
+    """Return a dictionary that `paddle.save` wrote, of text, numbers, arrays and dictionaries of these.
+
+    Raises:
+        InputError: The file cannot be read, is damaged, or holds or refers to something else.
+    """
+    return {str(key): _plain(value, path, what, hint) for key, value in _unpickle(path, what, hint).items()}
+
+
+def _unpickle(path: Path, what: str, hint: str) -> dict[Any, Any]:
+    content = read_bytes(path, what, hint=hint, most_bytes=MODEL_BYTES)
     try:
         loaded = _ArraysOnly(io.BytesIO(content)).load()
     except MemoryError as error:
-        raise InputError(f"reading the weights {path}: damaged (impossible sizes)", hint=_HINT) from error
+        raise InputError(f"reading {what} {path}: damaged (impossible sizes)", hint=hint) from error
     except Exception as error:  # a damaged pickle may raise anything
         detail = str(error) or type(error).__name__
-        raise InputError(f"reading the weights {path}: no whole state dict: {detail}", hint=_HINT) from error
+        raise InputError(f"reading {what} {path}: no whole state dict: {detail}", hint=hint) from error
     if not isinstance(loaded, dict):
         raise InputError(
-            f"reading the weights {path}: a {type(loaded).__name__} instead of a state dict", hint=_HINT
+            f"reading {what} {path}: a {type(loaded).__name__} instead of a state dict", hint=hint
         )
-    return _as_state(loaded, path)
+    return loaded
+
+
+def _plain(value: object, path: Path, what: str, hint: str, depth: int = 0) -> Any:
+    if isinstance(value, tuple) and len(value) == 2 and isinstance(value[1], _Array):
+        value = value[1]
+    if isinstance(value, _Array) and value.value is not None:
+        return value.value
+    if value is None or isinstance(value, (str, int, float)):
+        return value
+    if isinstance(value, dict) and depth < _DEPTH:
+        return {str(key): _plain(one, path, what, hint, depth + 1) for key, one in value.items()}
+    raise InputError(f"reading {what} {path}: it holds a {type(value).__name__}", hint=hint)
 
 
 def _as_state(loaded: dict[Any, Any], path: Path) -> State:

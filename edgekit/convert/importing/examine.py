@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from edgekit._files import scratch_directory
+from edgekit.convert.formats.operators import check_program
 from edgekit.convert.importing import onnx_file, parameters
 from edgekit.convert.importing import program as legacy
 from edgekit.convert.importing.activation import Step, find_activation
@@ -201,6 +202,7 @@ def _open_legacy(prefix: Path, params: Path, origin: str) -> Opened:
 def _open_pir(prefix: Path, origin: str) -> Opened:
     import json
 
+    check_program(prefix.with_suffix(".json"))
     try:
         operators = json.loads(prefix.with_suffix(".json").read_bytes())["program"]["regions"][0]["blocks"][0]
         steps = [_pir_step(op) for op in operators["ops"]]

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from edgekit._files import MODEL_BYTES, read_bytes
+from edgekit.convert.formats.operators import refuse_acting
 from edgekit.convert.from_onnx.node import name_places
 from edgekit.errors import InputError
 
@@ -26,6 +27,7 @@ def parse(path: Path, origin: str) -> Any:
         program = framework_pb2.ProgramDesc.FromString(content)
     except DecodeError as error:
         raise InputError(f"importing {origin}: {path.name} is no Paddle program", hint=HINT) from error
+    refuse_acting([op.type for block in program.blocks for op in block.ops], f"importing {origin}")
     if not program.blocks or not program.blocks[0].ops:
         raise InputError(f"importing {origin}: {path.name} has no operators", hint=HINT)
     return program
