@@ -41,6 +41,7 @@ class InstallRequest(msgspec.Struct, frozen=True, kw_only=True):
         archive: File that the user downloaded by hand, instead of a download.
         directory: Directory that the user unpacked or built by hand, instead of a download.
         force: True to install again.
+        trust_new: True to take a download that is not the one whose hash was recorded at first use.
         progress: Called with a line for the user about each step.
     """
 
@@ -48,6 +49,7 @@ class InstallRequest(msgspec.Struct, frozen=True, kw_only=True):
     archive: Path | None = None
     directory: Path | None = None
     force: bool = False
+    trust_new: bool = False
     progress: Report = _say_nothing
 
 

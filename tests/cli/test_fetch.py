@@ -154,7 +154,12 @@ def test_other_bytes_than_at_first_use_are_refused(
     code, _, err = fetch(run_cli, tmp_path, environment, NAME, "--mirror", f"{address}/good")
     assert code == 4
     assert "was seen at first use" in err
+    assert f"edgekit fetch {NAME} --what inference --trust-new" in err
     assert kept(tmp_path) == {f"{NAME}_infer.tar.sha256"}
+    code, _, err = fetch(run_cli, tmp_path, environment, NAME, "--trust-new", "--mirror", f"{address}/good")
+    assert code == 0, err
+    assert hashlib.sha256(handler.content).hexdigest() in err
+    assert fetch(run_cli, tmp_path, environment, NAME, "--mirror", f"{address}/good")[0] == 0
 
 
 def test_a_file_that_is_not_the_one_seen_at_first_use_is_named(
@@ -167,7 +172,7 @@ def test_a_file_that_is_not_the_one_seen_at_first_use_is_named(
     code, _, err = fetch(run_cli, tmp_path, environment, NAME, "--mirror", str(tmp_path / "nowhere"))
     assert code == 4
     assert f"{path} is not what was seen at first use" in err
-    assert f"accept what lies there now: rm {path}.sha256" in err
+    assert f"to accept what lies there now: edgekit fetch {NAME} --what inference --trust-new" in err
     # Reachable again, what the publisher has takes its place.
     assert fetch(run_cli, tmp_path, environment, NAME, "--mirror", f"{address}/good")[0] == 0
     assert path.read_bytes() == model_tar()

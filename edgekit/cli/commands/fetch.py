@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import click
 import msgspec
 
-from edgekit.cli.options import WordList, echo_json, is_interactive, json_option, note
+from edgekit.cli.options import WordList, echo_json, is_interactive, json_option, note, trust_new_option
 
 if TYPE_CHECKING:
     from edgekit.zoo.fetching import ShowProgress
@@ -39,8 +39,11 @@ class FetchLine(msgspec.Struct, frozen=True, kw_only=True):
     metavar="URL|DIR",
     help="Read https://HOST/PATH from URL/HOST/PATH or DIR/HOST/PATH.  [default: $EDGEKIT_MIRROR]",
 )
+@trust_new_option
 @json_option
-def command(names: tuple[str, ...], what: tuple[str, ...] | None, mirror: str | None, as_json: bool) -> None:
+def command(
+    names: tuple[str, ...], what: tuple[str, ...] | None, mirror: str | None, trust_new: bool, as_json: bool
+) -> None:
     """Fetch official weights and inference models into the cache, several at once.
 
     A file's hash is remembered at first use and checked ever after. Offline, the message names the file
@@ -57,7 +60,7 @@ def command(names: tuple[str, ...], what: tuple[str, ...] | None, mirror: str | 
         for kind in (map(fetching.What, what) if what else (fetching.usual(spec),))
     ]
     with fetching.mirror(mirror), _progress() as show:
-        results = fetching.fetch(jobs, show=show)
+        results = fetching.fetch(jobs, trust_new=trust_new, show=show)
     if as_json:
         echo_json(
             [

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import click
 import msgspec
 
-from edgekit.cli.options import echo_json, echo_table, json_option, note
+from edgekit.cli.options import echo_json, echo_table, json_option, note, trust_new_option
 from edgekit.engines.registry import BUILD_ENGINE, device_engines
 
 if TYPE_CHECKING:
@@ -86,6 +86,7 @@ def _found(line: ComponentLine) -> tuple[str, str]:
     help="A directory that was unpacked or built by hand.",
 )
 @click.option("--force", is_flag=True, help="Install it again although it is here.")
+@trust_new_option
 @json_option
 def install(
     name: str,
@@ -93,6 +94,7 @@ def install(
     archive: Path | None,
     directory: Path | None,
     force: bool,
+    trust_new: bool,
     as_json: bool,
 ) -> None:
     """Install a component into edgekit's cache; nothing needs root."""
@@ -101,7 +103,12 @@ def install(
 
     chosen = component(name)
     request = InstallRequest(
-        version=version, archive=archive, directory=directory, force=force, progress=note
+        version=version,
+        archive=archive,
+        directory=directory,
+        force=force or trust_new,
+        trust_new=trust_new,
+        progress=note,
     )
     line = _line(chosen, chosen.install(request))
     if as_json:

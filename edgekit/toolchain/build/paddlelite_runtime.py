@@ -11,7 +11,7 @@ from pathlib import Path, PurePosixPath
 
 from edgekit._archives import ArchiveError, tar_files
 from edgekit._files import scratch_directory, sha256_file
-from edgekit.errors import ToolError
+from edgekit.errors import InputError, ToolError
 from edgekit.toolchain.build.runtimes import (
     AARCH64,
     ANDROID,
@@ -22,6 +22,7 @@ from edgekit.toolchain.build.runtimes import (
     library_target,
     store,
 )
+from edgekit.toolchain.cache import cache_directory
 from edgekit.toolchain.component import Component, Found, InstallRequest
 from edgekit.toolchain.opt.opt import RELEASES, find_opt, registry_version
 
@@ -83,31 +84,50 @@ def _release_url(version: str) -> str:
 
 
 def _from_release(version: str, request: InstallRequest) -> Runtime:
-    from edgekit.toolchain.fetch.download import download
+    from edgekit.toolchain.fetch.pinned import fetch_pinned
 
     url = _release_url(version)
     request.progress(f"downloading Paddle Lite {version} for ARM64")
-    with scratch_directory("paddlelite") as work:
-        archive = Path(work) / ARCHIVE
-        try:
-            download(url, archive, timeout_s=DOWNLOAD_TIMEOUT_S)
-        except ToolError as error:
-            raise ToolError(
-                f"installing paddlelite-runtime {version}: {error.message}", hint=remedies(version)
-            ) from error
+    archive = cache_directory("runtimes") / "downloads" / f"{version}-{ARCHIVE}"
+    try:
+        fetch_pinned(
+            url,
+            archive,
+            what=f"Paddle Lite {version}",
+            check=_check_archive,
+            accept="edgekit toolchain install paddlelite-runtime --trust-new",
+            trust_new=request.trust_new,
+            timeout_s=DOWNLOAD_TIMEOUT_S,
+        )
+    except ToolError as error:
+        hint = error.hint if "--trust-new" in (error.hint or "") else remedies(version)
+        raise ToolError(f"installing paddlelite-runtime {version}: {error.message}", hint=hint) from error
+    try:
         return _from_archive(archive, request, source=url)
+    finally:
+        archive.unlink(missing_ok=True)
+
+
+def _check_archive(archive: Path) -> None:
+    """Raise InputError unless a file is a tar, readable to its end, that holds the library."""
+    try:
+        held = any(file.path.name == LIBRARY for file in tar_files(archive, wanted=_is_wanted))
+    except ArchiveError as error:
+        raise InputError(f"{archive.name} is no release of Paddle Lite: {error}") from error
+    if not held:
+        raise InputError(f"{archive.name} is no release of Paddle Lite: it holds no {LIBRARY}")
 
 
 def _from_archive(archive: Path, request: InstallRequest, *, source: str) -> Runtime:
     with scratch_directory("paddlelite") as work:
         try:
             for file in tar_files(archive, wanted=_is_wanted):
-                file.write_to(Path(work) / file.path)
+                file.write_to(work / file.path)
         except ArchiveError as error:
             raise ToolError(
                 f"unpacking {archive}: {error}", hint=f"download it again: {_release_url(wanted_version())}"
             ) from error
-        return _from_directory(Path(work), request, source=source, source_sha256=sha256_file(archive))
+        return _from_directory(work, request, source=source, source_sha256=sha256_file(archive))
 
 
 def _is_wanted(path: PurePosixPath) -> bool:

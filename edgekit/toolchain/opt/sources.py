@@ -14,7 +14,7 @@ from edgekit.errors import InputError, ToolError
 from edgekit.toolchain.cache import cache_directory
 from edgekit.toolchain.component import InstallRequest
 from edgekit.toolchain.fetch.apt import fetch_packages
-from edgekit.toolchain.fetch.download import download
+from edgekit.toolchain.fetch.pinned import fetch_pinned
 from edgekit.toolchain.opt.environments import make_environment
 from edgekit.toolchain.opt.interpreters import Interpreter, find_interpreters, query
 from edgekit.toolchain.opt.opt import (
@@ -160,11 +160,26 @@ def from_release(releases: Sequence[Release], request: InstallRequest) -> Opt:
         raise ToolError(f"release binary: only of {BINARY_VERSION}")
     fetched = cache_directory("opt") / f"opt_linux-{BINARY_VERSION}"
     request.progress(f"downloading {BINARY_URL}")
-    download(BINARY_URL, fetched, timeout_s=REACH_TIMEOUT_S)
+    fetch_pinned(
+        BINARY_URL,
+        fetched,
+        what=f"opt {BINARY_VERSION}",
+        check=_check_program,
+        accept="edgekit toolchain install opt --trust-new",
+        trust_new=request.trust_new,
+        timeout_s=REACH_TIMEOUT_S,
+    )
     try:
         return _keep_binary(fetched, BINARY_VERSION)
     finally:
         fetched.unlink(missing_ok=True)
+
+
+def _check_program(path: Path) -> None:
+    """Raise InputError unless a file is a Linux program."""
+    with open_plain_file(path, "the program") as file:
+        if file.read(len(ELF_MAGIC)) != ELF_MAGIC:
+            raise InputError(f"{path.name} is no Linux program")
 
 
 def from_debian(releases: Sequence[Release], request: InstallRequest) -> Opt:

@@ -1,4 +1,8 @@
-"""Official files without published checksums: the first use records the hash, later uses check it."""
+"""Downloads for which no checksum is published: the first one records its hash, later ones must have it.
+
+`NAME.sha256` beside the file is what `sha256sum --check` reads, with when and from where as a comment. The
+record outlives the file.
+"""
 
 from __future__ import annotations
 
@@ -6,11 +10,12 @@ import glob
 import logging
 import threading
 from collections.abc import Callable
+from datetime import datetime, timezone
 from pathlib import Path
 
 from edgekit._files import locked, sha256_file, write_atomic
 from edgekit.errors import InputError, ToolError
-from edgekit.toolchain.fetch.download import Progress, download, mirrored
+from edgekit.toolchain.fetch.download import CONNECT_TIMEOUT_S, Progress, download, mirrored
 
 logger = logging.getLogger("edgekit")
 
@@ -23,18 +28,24 @@ def fetch_pinned(
     *,
     what: str,
     check: Callable[[Path], object],
+    accept: str,
     otherwise: str = "",
+    trust_new: bool = False,
+    timeout_s: float = CONNECT_TIMEOUT_S,
     progress: Progress | None = None,
     stop: threading.Event | None = None,
 ) -> str:
-    """Return the file at `path`, downloaded where it is missing; `NAME.sha256` beside it records its hash.
+    """Return the hash of the file at `path`, downloaded where the file is missing.
 
     Args:
         url: Address of the file.
         path: Path of the file in the cache; users may put it there by hand.
         what: Name of the file for messages.
         check: Raises InputError for a file of another kind.
+        accept: Command that accepts another hash, with `--trust-new`.
         otherwise: Alternative where the file cannot be obtained, for the hint.
+        trust_new: Take a file with another hash than the recorded one, and record the new hash.
+        timeout_s: Seconds until the server has answered.
         progress: Called with the progress of a download.
         stop: Event that ends a download.
 
@@ -48,26 +59,28 @@ def fetch_pinned(
     """
     record = path.with_name(f"{path.name}.sha256")
     with locked(path.with_name(f".{path.name}.lock"), path.name):
-        known = _read_record(record)
-        accept = ""
+        known = None if trust_new else _read_record(record)
         if path.is_file():
             digest = sha256_file(path)
             if known is None:
                 # Put here by hand, or by a run that was interrupted before it recorded the hash.
                 check(path)
-                _write_record(record, digest, path)
+                _write_record(record, digest, path, "put there by hand")
             if known in (None, digest):
                 return digest
             logger.warning("%s is not what was seen at first use; downloading it again", path)
-            accept = f"; or accept what lies there now: rm {record}"
         try:
-            digest = _download(url, path, known, check, progress, stop)
+            digest = _download(url, path, known, check, timeout_s, progress, stop)
         except ToolError as error:
-            hint = f"put the file there by hand: {path}{accept}{otherwise}"
+            hint = f"put the file there by hand: {path}{otherwise}"
+            if path.is_file():
+                hint = f"to accept what lies there now: {accept}; or {hint}"
             if isinstance(error, _ChangedError):
-                hint = f"if the publisher changed the file, accept it: rm {path}*"
+                hint = f"where you know that the publisher changed it: {accept}"
             raise ToolError(f"getting {what}: {error.message}", hint=hint) from error
-        _write_record(record, digest, path)
+        if known is None:
+            logger.info("no hash of %s is published; kept as seen now: SHA-256 %s", mirrored(url), digest)
+        _write_record(record, digest, path, f"from {mirrored(url)}")
         return digest
 
 
@@ -80,6 +93,7 @@ def _download(
     path: Path,
     known: str | None,
     check: Callable[[Path], object],
+    timeout_s: float,
     progress: Progress | None,
     stop: threading.Event | None,
 ) -> str:
@@ -88,7 +102,7 @@ def _download(
     for left in path.parent.glob(f".{glob.escape(fresh.name)}.*.part"):  # left by a run that was killed
         left.unlink(missing_ok=True)
     try:
-        digest = download(url, fresh, progress=progress, stop=stop)
+        digest = download(url, fresh, progress=progress, timeout_s=timeout_s, stop=stop)
         if known is not None and digest != known:
             raise _ChangedError(
                 f"downloading {mirrored(url)}: its SHA-256 is {digest}, but {known} was seen at first use"
@@ -106,11 +120,16 @@ def _download(
 
 def _read_record(record: Path) -> str | None:
     try:
-        words = record.read_text().split()
+        lines = record.read_text().splitlines()
     except (OSError, UnicodeDecodeError):
         return None
+    words = next((line.split() for line in lines if line.strip() and not line.startswith("#")), [])
     return words[0] if words and len(words[0]) == SHA256_DIGITS else None
 
 
-def _write_record(record: Path, digest: str, path: Path) -> None:
-    write_atomic(record, f"{digest}  {path.name}\n")  # the format of `sha256sum --check`
+def _write_record(record: Path, digest: str, path: Path, origin: str) -> None:
+    """Write a hash as `sha256sum --check` reads it; a record of the same hash keeps its first date."""
+    if _read_record(record) == digest:
+        return
+    now = datetime.now(timezone.utc).isoformat(timespec="seconds")
+    write_atomic(record, f"# {now} {origin}\n{digest}  {path.name}\n")
