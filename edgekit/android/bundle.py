@@ -38,13 +38,14 @@ from edgekit.vision.labels import encode_labels, read_own_labels
 
 
 class BundledModel(msgspec.Struct, frozen=True, kw_only=True):
-    """One model as `bundle` wrote it."""
+    """One model as `bundle` wrote it; `doubt` says that its weights are random."""
 
     name: str
     directory: str
     artifacts: tuple[str, ...]
     samples: tuple[str, ...]
     size_bytes: int
+    doubt: str | None = None
 
 
 def bundle(
@@ -130,6 +131,7 @@ def _write_model(
         artifacts=tuple(artifact.kind.value for artifact in artifacts),
         samples=tuple(sample.entry.title for sample in samples),
         size_bytes=sum(path.stat().st_size for path in into.iterdir()),
+        doubt=manifest.doubt,
     )
 
 

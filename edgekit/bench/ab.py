@@ -12,7 +12,7 @@ from statistics import fmean
 
 import msgspec
 
-from edgekit.bench.cell import check_batch, check_parity, effective_threads, reference_to
+from edgekit.bench.cell import check_batch, check_parity, effective_threads
 from edgekit.convert.manifest import verify_files
 from edgekit.core.artifact import Artifact
 from edgekit.core.device import DeviceInfo
@@ -239,7 +239,7 @@ def _side(
     took = [count for trio in trios if (count := trio.threads[index]) is not None]
     return AbSide(
         model=subject.manifest.name,
-        artifact=reference_to(_artifact(target, subject, asked)),
+        artifact=ArtifactRef.to(_artifact(target, subject, asked), subject.manifest),
         median_ms=median([trio.medians_ns[index] for trio in trios]) / 1e6,
         effective_threads=min(took, default=None),
         parity=parity,

@@ -18,7 +18,7 @@ from edgekit.bench.sweep import ShowProgress, Sweep, logger
 from edgekit.core.bench_options import BenchOptions
 from edgekit.core.device import DeviceInfo
 from edgekit.core.measurement import Point, PointError, Result, Status, now
-from edgekit.engines.registry import check_engine_options
+from edgekit.engines.registry import bench_engine, check_engine_options
 from edgekit.errors import DeviceLostError, UnsupportedError, UsageError
 from edgekit.parity.reference import References
 from edgekit.targets.target import HostTarget, Subject, Target
@@ -72,6 +72,8 @@ def bench(
     """
     if not subjects:
         raise UsageError("nothing to measure: no model is exported", hint="edgekit export PPLCNet_x0_25")
+    if _is_host(target.info) and not options.engines:
+        options = msgspec.structs.replace(options, engines=(bench_engine(),))
     options = options.with_defaults(host=_is_host(target.info), emulated=target.info.emulated)
     if not options.engines:
         options = msgspec.structs.replace(options, engines=(target.default_engine,))

@@ -13,7 +13,6 @@ import msgspec
 from edgekit.core.artifact import Artifact
 from edgekit.core.bench_options import PowerMode
 from edgekit.core.measurement import (
-    ArtifactRef,
     CoreState,
     Environment,
     GpuState,
@@ -320,17 +319,6 @@ def check_parity(
     except EdgekitError as error:
         logger.warning("parity of %s is not checked: %s", label, error.message)
         return None
-
-
-def reference_to(artifact: Artifact) -> ArtifactRef:
-    """Make the record by which a result names the artifact that ran."""
-    return ArtifactRef(
-        kind=artifact.kind.value,
-        format=artifact.kind.format,
-        sha256=artifact.sha256,
-        converter=artifact.tool,
-        converter_version=artifact.tool_version,
-    )
 
 
 def effective_threads(loaded: Loaded, ran: Ran) -> int | None:

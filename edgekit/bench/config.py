@@ -25,7 +25,7 @@ def load_config(path: Path) -> dict[str, Any]:
     content = read_bytes(path, "the configuration", hint=HINT)
     try:
         document = msgspec.toml.decode(content)
-    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+    except (msgspec.DecodeError, ValueError, RecursionError) as error:
         raise InputError(f"reading the configuration {path}: {error}", hint=HINT) from error
     known = {one.name: one for one in OPTIONS}
     given = {}
@@ -38,7 +38,7 @@ def load_config(path: Path) -> dict[str, Any]:
             )
         try:
             given[known[name].field] = _value(known[name], value)
-        except msgspec.ValidationError as error:
+        except (msgspec.ValidationError, ValueError) as error:
             raise InputError(f"reading the configuration {path}: `{name}`: {error}", hint=HINT) from error
     return given
 

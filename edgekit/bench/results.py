@@ -93,5 +93,5 @@ def _is_another(path: Path) -> bool:
     try:
         content = read_bytes(path, "the result file", most_bytes=RESULT_BYTES)
         return msgspec.json.decode(content, type=_Outline).points is None
-    except (msgspec.DecodeError, UnicodeDecodeError):
+    except (msgspec.DecodeError, ValueError):
         return False

@@ -10,10 +10,10 @@ from collections.abc import Callable, Iterator, Sequence
 
 import msgspec
 
-from edgekit.bench.cell import Cell, Timing, Turn, check_batch, measure_startup, reference_to, take_turn
+from edgekit.bench.cell import Cell, Timing, Turn, check_batch, measure_startup, take_turn
 from edgekit.convert.manifest import verify_files
 from edgekit.core.artifact import Artifact
-from edgekit.core.measurement import Environment, Point, PointError, ProcessRun, Status
+from edgekit.core.measurement import ArtifactRef, Environment, Point, PointError, ProcessRun, Status
 from edgekit.core.parity import Parity
 from edgekit.core.units import format_count, format_ms
 from edgekit.engines.registry import on_gpu
@@ -169,7 +169,7 @@ class Sweep:
             self._end(index, error)
             return
         self._artifacts[index] = artifact
-        self._replace(index, artifact=reference_to(artifact))
+        self._replace(index, artifact=ArtifactRef.to(artifact, cell.subject.manifest))
         self._take_up(index)
 
     def _take_up(self, index: int) -> None:

@@ -9,6 +9,7 @@ from typing import Annotated
 import msgspec
 from msgspec import Meta
 
+from edgekit.core.artifact import Artifact, Manifest
 from edgekit.core.bench_options import BenchOptions, PowerMode
 from edgekit.core.device import DeviceInfo, Gpu
 from edgekit.core.parity import Parity
@@ -55,13 +56,30 @@ class Verdict(enum.Enum):
 
 
 class ArtifactRef(msgspec.Struct, frozen=True, kw_only=True):
-    """Reference to the artifact that a point ran."""
+    """Reference to the artifact that a point ran.
+
+    Attributes:
+        weights: Origin of the model's weights, e.g. `pretrained`, `random (seed 0)`; None in older files.
+    """
 
     kind: str
     format: str
     sha256: str
     converter: str
     converter_version: str
+    weights: str | None = None
+
+    @classmethod
+    def to(cls, artifact: Artifact, manifest: Manifest) -> ArtifactRef:
+        """Return the reference to an artifact of a manifest."""
+        return cls(
+            kind=artifact.kind.value,
+            format=artifact.kind.format,
+            sha256=artifact.sha256,
+            converter=artifact.tool,
+            converter_version=artifact.tool_version,
+            weights=manifest.source,
+        )
 
 
 class CoreState(msgspec.Struct, frozen=True, kw_only=True):

@@ -11,7 +11,7 @@ from pathlib import Path
 import msgspec
 
 from edgekit import __version__
-from edgekit._files import sha256_file
+from edgekit._files import RESULT_BYTES, read_bytes, sha256_file
 from edgekit.convert.manifest import require_answer
 from edgekit.core.spec import AnswerKind, Postprocess, Precision
 from edgekit.errors import EdgekitError, InputError, ParityError, ToolError, UnsupportedError
@@ -65,6 +65,36 @@ class Plan(msgspec.Struct, frozen=True, kw_only=True):
     restart: bool = False
 
 
+def default_output(model: str, list_path: Path, directory: Path = Path("results")) -> Path:
+    """Return the path of a model's result on a list: no other list's result has it."""
+    try:
+        digest = sha256_file(list_path)
+    except OSError:
+        digest = None  # the evaluation says what is wrong with the list
+    stems = itertools.chain(
+        [model, f"{model}-{list_path.stem}"], (f"{model}-{n}" for n in itertools.count(2))
+    )
+    paths = (directory / f"eval-{stem}.json" for stem in stems)
+    return next(path for path in paths if _list_of(path) in (None, digest))
+
+
+def _list_of(path: Path) -> str | None:
+    """Return the SHA-256 of the list whose result or journal lies there; None where nothing does."""
+    for place in (path, path.with_suffix(".journal")):
+        if place.exists():
+            try:
+                content = read_bytes(place, "the result", most_bytes=RESULT_BYTES)
+                first = content if place == path else content.partition(b"\n")[0]
+                return msgspec.json.decode(first, type=_OfList).list_sha256
+            except (InputError, msgspec.DecodeError, ValueError):
+                return "unreadable"
+    return None
+
+
+class _OfList(msgspec.Struct):
+    list_sha256: str
+
+
 def evaluate(
     target: Target,
     subject: Subject,
@@ -93,6 +123,8 @@ def evaluate(
     """
     require_answer(subject.manifest, "evaluating", AnswerKind.TOPK, AnswerKind.THRESHOLD)
     started_at = datetime.now(timezone.utc).isoformat(timespec="seconds")
+    if subject.manifest.doubt is not None:
+        tell(subject.manifest.doubt)
     total = count_list(plan.list_path, subject.manifest.num_classes)
     routes, skipped = _plan_routes(target, subject, plan)
     routes += _reference_route(subject, routes, tell)
@@ -123,6 +155,8 @@ def evaluate(
             threads=plan.threads,
             batch_size=batch_size,
             skipped=skipped,
+            num_classes=subject.manifest.num_classes,
+            weights=subject.manifest.source,
             **msgspec.structs.asdict(tally(journal, routes, plan.list_path, subject, plan.output)),
         )
         write_result(result, plan.output)

@@ -76,7 +76,12 @@ class Tally(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class EvalResult(Tally, frozen=True, kw_only=True):
-    """Document that `eval` writes."""
+    """Document that `eval` writes.
+
+    Attributes:
+        num_classes: Number of classes of the model; None in older files.
+        weights: Origin of the weights, e.g. `random (seed 0)`; None in older files.
+    """
 
     schema_version: int
     edgekit_version: str
@@ -90,6 +95,8 @@ class EvalResult(Tally, frozen=True, kw_only=True):
     threads: int
     batch_size: int
     skipped: tuple[Skipped, ...]
+    num_classes: int | None = None
+    weights: str | None = None
 
 
 class NothingReadError(InputError):
@@ -171,7 +178,7 @@ def tally(
         confusion_path=str(confusion_path),
         disagreements_path=str(disagreements_path),
         routes=tuple(
-            _score(route, count, pictures, reference is not None and index != reference)
+            _score(route, subject.manifest, count, pictures, reference is not None and index != reference)
             for index, (route, count) in enumerate(zip(routes, counts, strict=True))
         ),
     )
@@ -193,20 +200,14 @@ def _add(
     return differ
 
 
-def _score(route: Route, count: _Counts, pictures: int, compared: bool) -> RouteScore:
+def _score(route: Route, manifest: Manifest, count: _Counts, pictures: int, compared: bool) -> RouteScore:
     drops = [
         paired_drop(lost, gained, pictures) for lost, gained in zip(count.lost, count.gained, strict=True)
     ]
     return RouteScore(
         engine=route.engine,
         precision=route.precision,
-        artifact=ArtifactRef(
-            kind=route.artifact.kind.value,
-            format=route.artifact.kind.format,
-            sha256=route.artifact.sha256,
-            converter=route.artifact.tool,
-            converter_version=route.artifact.tool_version,
-        ),
+        artifact=ArtifactRef.to(route.artifact, manifest),
         top1=wilson(count.top1, pictures),
         top5=wilson(count.top5, pictures),
         top1_drop=drops[0] if compared else None,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import logging
 import os
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
@@ -20,6 +21,8 @@ from edgekit.targets.target import Subject, Target
 from edgekit.vision.labels import load_labels, read_own_labels
 from edgekit.vision.pictures import Unreadable
 from edgekit.vision.topk import Prediction, to_prediction
+
+logger = logging.getLogger("edgekit")
 
 DEFAULT_BATCH_SIZE = 8
 
@@ -90,6 +93,8 @@ class Predictor:
         if count is not None and fixed_batch(route.artifact) is None:
             batch_size, workers = share_out(count, batch_size, workers)
         self.batch_size = batch_size
+        if subject.manifest.doubt is not None:
+            logger.warning("%s", subject.manifest.doubt)
         self._labels = _labels(subject, settings.labels)
         self._rule = subject.manifest.postprocess
         self._stack = contextlib.ExitStack()

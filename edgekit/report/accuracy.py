@@ -16,7 +16,7 @@ class MeasuredAccuracy(msgspec.Struct, frozen=True, kw_only=True):
     Attributes:
         artifact_sha256: Hash of the artifact's files, as in results of bench.
         top1: Share of pictures whose best class is right, per cent.
-        top5: Share of pictures whose class is among the five best, per cent.
+        top5: Share of pictures whose class is among the five best, per cent; None of at most five.
         pictures: Number of pictures that could be read.
         list_path: The labelled list.
     """
@@ -26,7 +26,7 @@ class MeasuredAccuracy(msgspec.Struct, frozen=True, kw_only=True):
     precision: Precision
     artifact_sha256: str
     top1: float
-    top5: float
+    top5: float | None
     pictures: int
     list_path: str
 

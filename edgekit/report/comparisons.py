@@ -6,6 +6,7 @@ from collections.abc import Sequence
 
 import msgspec
 
+from edgekit.core.artifact import is_random
 from edgekit.core.spec import ModelSpec, Platform, PublishedLatency
 from edgekit.report.grid import (
     FIGURES,
@@ -106,12 +107,15 @@ def _draw(comparison: Comparison, rows: Sequence[Row], cards: dict[str, ModelSpe
     columns = list(dict.fromkeys(_column(row) for row in rows))
     found = {(row.model, _column(row)): row for row in rows}
     measured = {row.model for row in rows}
+    # Of a random network the published accuracy is not shown.
+    hidden = {(row.model, name) for row in rows if is_random(row.weights) for name in ("top1", "top5")}
     lines = []
     for model in comparison.models:
         card, latency = cards[model], _published(cards[model], comparison.platform)
         absent = MISSING if model in measured else PUBLISHED_ONLY
         line = [comparison.printed.get(model, model)]
-        line += [number(getattr(card.published, name)) for name in comparison.figures]
+        figures = {name: getattr(card.published, name) for name in comparison.figures}
+        line += [number(None if (model, name) in hidden else value) for name, value in figures.items()]
         line.append(MISSING if latency is None else number(latency.latency_ms, 2))
         line += [absent if (row := found.get((model, one))) is None else cell(row) for one in columns]
         lines.append(tuple(line))
@@ -151,6 +155,10 @@ def _notes(comparison: Comparison, rows: Sequence[Row]) -> tuple[str, ...]:
     notes = [f"published: {comparison.circumstances}", f"measured: {machines or 'nothing'}"]
     if note := elsewhere(rows, comparison.platform.value):
         notes.append(note)
+    notes += [
+        f"{model}: random weights, so no published accuracy is shown"
+        for model in dict.fromkeys(row.model for row in rows if is_random(row.weights))
+    ]
     if any(row.verdict not in (None, "valid") for row in rows):
         notes.append(f"{MARK} not valid: the reasons stand with the tables above")
     return tuple(notes)

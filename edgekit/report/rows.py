@@ -6,6 +6,7 @@ from collections.abc import Iterable, Sequence
 
 import msgspec
 
+from edgekit.core.artifact import is_random
 from edgekit.core.device import DeviceInfo
 from edgekit.core.energy import energy_per_inference_j
 from edgekit.core.measurement import Point, Result
@@ -34,7 +35,8 @@ class Row(msgspec.Struct, frozen=True, kw_only=True):
             shown.
         copy_in_ms, copy_out_ms: Median time to copy the input to a GPU and the output back, ms; the latency
             excludes both.
-        top1, top5: Published accuracy of the float network, per cent; None for int8.
+        weights: Origin of the weights, e.g. `random (seed 0)`; None where the result does not say.
+        top1, top5: Published accuracy of the float network, per cent; None for int8 and for random weights.
         measured_top1, measured_top5: Accuracy by `edgekit eval` on `measured_pictures` pictures, per
             cent.
         measured_source: Engine and list of the measured accuracy.
@@ -73,6 +75,7 @@ class Row(msgspec.Struct, frozen=True, kw_only=True):
     verdict: str | None
     reasons: str
     error: str | None
+    weights: str | None
     params_m: float | None
     flops_m: float | None
     top1: float | None
@@ -123,8 +126,9 @@ def _row(result: Result, point: Point, card: ModelSpec | None, measured: Measure
     info = result.target
     times = Timings() if info.emulated else timings(point)
     figures = card.published if card is not None else None
+    weights = None if point.artifact is None else point.artifact.weights
     # Publications do not give the accuracy lost by quantising.
-    accuracy = None if point.precision is Precision.INT8 else figures
+    accuracy = None if point.precision is Precision.INT8 or is_random(weights) else figures
     shown = published_latency(card, info, point)
     count = point.instruction_count
     joules = energy_per_inference_j(point)
@@ -158,6 +162,7 @@ def _row(result: Result, point: Point, card: ModelSpec | None, measured: Measure
         verdict=None if point.verdict is None else point.verdict.value,
         reasons="; ".join(point.reasons),
         error=None if point.error is None else point.error.message,
+        weights=weights,
         params_m=figures.params_m if figures else None,
         flops_m=figures.flops_m if figures else None,
         top1=accuracy.top1 if accuracy else None,

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from pathlib import Path
 
 from edgekit.core.energy import energy_per_inference_j
 from edgekit.core.measurement import Point, Result, Status, Verdict
@@ -14,22 +16,27 @@ from edgekit.report.text import as_text
 from edgekit.report.timings import latency_ns
 
 Cell = Callable[[Point], str]
-Key = tuple[str, str, int, int]
+Key = tuple[str, str, str, int, int]
 
 BYTES_PER_MB = 1_000_000
 
 
-def latency_table(result: Result, *, width: int | None = None) -> str:
+def latency_table(result: Result, *, width: int | None = None, file: Path | None = None) -> str:
     """Return tables of latency, cold start and peak memory of every point, with reasons for missing figures.
 
-    Emulated targets show instruction counts only. `width` as in `as_text`: characters a line may take.
+    Emulated targets show instruction counts only.
+
+    Args:
+        result: The result.
+        width: Characters that a line may take, as in `as_text`.
+        file: Path of the result file, which hints name.
     """
     tables = [Table(title=_heading(result))]
     if result.points:
         tables += [_table(result, title, cell) for title, cell in _quantities(result)]
     else:
         tables.append(Table(title="no points"))
-    if notes := _notes(result.points):
+    if notes := _notes(result.points, "FILE" if file is None else shlex.quote(str(file))):
         tables.append(Table(notes=tuple(notes)))
     return as_text(tables, width=width)
 
@@ -60,29 +67,40 @@ def _heading(result: Result) -> str:
 
 def _key(point: Point) -> Key:
     mode = "" if point.power_mode is None else point.power_mode.value
-    engine = " ".join(filter(None, (point.engine, option_variant(point.engine, point.engine_options), mode)))
-    return engine, point.precision.value, point.requested_threads, point.batch_size
+    engine = " ".join(filter(None, (point.engine, mode)))
+    options = option_variant(point.engine, point.engine_options)
+    return engine, options, point.precision.value, point.requested_threads, point.batch_size
 
 
 def _table(result: Result, title: str, cell: Cell) -> Table:
     """Return the table of one quantity: a row a model, a column an engine and configuration."""
     keys = list(dict.fromkeys(_key(point) for point in result.points))
+    letters = _letters(result.points)
     shown = {(point.model, _key(point)): cell(point) for point in result.points}
     models = dict.fromkeys(point.model for point in result.points)
     return Table(
         title=title,
-        header=("Model", *(f"{key[0]}\n{_configuration(key, keys)}" for key in keys)),
+        header=(
+            "Model",
+            *(f"{key[0]}{letters.get(key[1], '')}\n{_configuration(key, keys)}" for key in keys),
+        ),
         rows=tuple((model, *(shown.get((model, key), MISSING) for key in keys)) for model in models),
     )
 
 
+def _letters(points: Sequence[Point]) -> dict[str, str]:
+    """Return a mark for each set of engine options, ` (1)`, ` (2)`; the options stand below the tables."""
+    variants = dict.fromkeys(options for point in points if (options := _key(point)[1]))
+    return {options: f" ({number})" for number, options in enumerate(variants, start=1)}
+
+
 def _configuration(key: Key, keys: Sequence[Key]) -> str:
     """Return the part of a column's heading below its engine."""
-    _, precision, threads, batch = key
+    _, _, precision, threads, batch = key
     words = [f"{threads} thread{'s' * (threads != 1)}"]
-    if len({one[1] for one in keys}) > 1 or precision != "fp32":
+    if len({one[2] for one in keys}) > 1 or precision != "fp32":
         words.insert(0, precision)
-    if len({one[3] for one in keys}) > 1 or batch != 1:
+    if len({one[4] for one in keys}) > 1 or batch != 1:
         words.append(f"bs{batch}")
     return " ".join(words)
 
@@ -128,7 +146,7 @@ def _instructions(point: Point) -> str:
     return _state(point) or (MISSING if count is None else format_count(count.main_thread))
 
 
-def _marks(point: Point) -> list[str]:
+def _marks(point: Point, file: str = "FILE") -> list[str]:
     """Return marks that qualify the number in a cell."""
     marks = []
     if point.status is Status.INTERRUPTED and not any("interrupted" in reason for reason in point.reasons):
@@ -138,7 +156,7 @@ def _marks(point: Point) -> list[str]:
     if point.parity is not None and not point.parity.passed:
         marks.append(f"parity with {point.parity.reference} failed: {point.parity.reason}")
     if point.verdict not in (None, Verdict.VALID, Verdict.EMULATED):
-        marks.append(f"{point.verdict.value}: {_in_short(point.reasons)}")
+        marks.append(f"{point.verdict.value}: {_in_short(point.reasons, file)}")
     elif any(process.steady is False for process in point.processes):
         marks.append("never became steady while warming up")
     return marks
@@ -150,22 +168,24 @@ def _computed_in(layers: Mapping[str, int]) -> str:
     return f"of its convolutions and matrix products {counts}"
 
 
-def _in_short(reasons: Sequence[str]) -> str:
+def _in_short(reasons: Sequence[str], file: str) -> str:
     """Return the decisive reason and a pointer to the others, because a table's note is one line."""
     if len(reasons) < 2:
         return "; ".join(reasons)
-    return f"{reasons[0]} (and {len(reasons) - 1} more: edgekit report --format md)"
+    return f"{reasons[0]} (and {len(reasons) - 1} more: edgekit report {file} --format md)"
 
 
-def _notes(points: Sequence[Point]) -> list[str]:
-    lines = []
+def _notes(points: Sequence[Point], file: str) -> list[str]:
+    letters = _letters(points)
+    lines = [f"{letter.strip()} {options}" for options, letter in letters.items()]
     for point in points:
-        engine, precision, threads, batch = _key(point)
+        engine, options, precision, threads, batch = _key(point)
+        engine += letters.get(options, "")
         if point.error is not None:
             lines.append(": ".join([point.status.value, *point.error.message.splitlines()[:1]]))
         elif point.processes:
             where = f"{point.model}, {engine}, {precision}, {threads} thread{'s' * (threads != 1)}, bs{batch}"
-            lines.extend(f"* {where}: {mark}" for mark in _marks(point))
+            lines.extend(f"* {where}: {mark}" for mark in _marks(point, file))
             if point.layer_precisions and (len(point.layer_precisions) > 1 or precision != "fp32"):
                 lines.append(f"{where}: {_computed_in(point.layer_precisions)}")
     checked = [point.parity for point in points if point.parity is not None]

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from edgekit.core.artifact import is_random
 from edgekit.core.spec import Platform
 from edgekit.report.comparisons import comparison_tables
 from edgekit.report.grid import (
@@ -170,6 +171,11 @@ def _notes(rows: Sequence[Row], published: bool) -> tuple[str, ...]:
         f"{row.measured_pictures} pictures"
         for row in rows
         if row.measured_source is not None
+    ]
+    notes += [
+        f"{row.model}: random weights, so no published accuracy is shown and a measured one means nothing"
+        for row in rows
+        if is_random(row.weights)
     ]
     if rows[0].emulated:
         notes.append("emulated: instructions of one inference's longest thread, no time of a phone's")

@@ -73,8 +73,8 @@ def test_it_stands_beside_the_published_as_measured(files: Path, run_cli: RunCli
     tables = done.stdout.split("### ")[1:]
     lines = [[cell.strip() for cell in line.strip("|").split("|")]
              for table in tables for line in table.splitlines() if line.startswith("| ")]  # fmt: skip
-    measured = ["Top-1 measured(%)", "Top-5 measured(%)"]
-    assert lines[0][3:7] == ["Top-1 Acc(%)", "Top-5 Acc(%)", *measured]
+    measured = ["measured Top-1(%)", "measured Top-5(%)"]
+    assert lines[0][3:7] == ["published Top-1(%)", "published Top-5(%)", *measured]
     assert lines[1][3:7] == ["71.32", "90.03", "70.00", "80.00"]
     assert lines[2][3:5] == measured
     assert [line[3:5] for line in lines[3:]] == [["69.00", "79.00"], ["-", "-"]]
@@ -90,8 +90,8 @@ def test_every_precision_of_a_gpu_has_its_own(files: Path, run_cli: RunCli) -> N
     text = run_cli(["report", "gpu.json", "eval.json", "--format", "md"], cwd=files).stdout
     header, _, line = [row for row in text.splitlines() if row.startswith("|")]
     cells = dict(zip(header.split(" | "), line.split(" | "), strict=True))
-    assert cells["Top-1 Acc(%)"] == "71.32"
-    assert (cells["Top-1 measured(%) FP32"], cells["Top-1 measured(%) INT8"]) == ("70.00", "65.00")
+    assert cells["published Top-1(%)"] == "71.32"
+    assert (cells["measured Top-1(%) FP32"], cells["measured Top-1(%) INT8"]) == ("70.00", "65.00")
 
 
 def test_rows_say_on_what(files: Path, run_cli: RunCli) -> None:

@@ -144,11 +144,13 @@ def _progress() -> Iterator[ShowProgress]:
 def _render(outcomes: Sequence[TargetOutcome], as_json: bool) -> int:
     from edgekit.report.table import latency_table
 
-    results = [one.outcome.result for one in outcomes if one.outcome is not None]
+    ended = [one.outcome for one in outcomes if one.outcome is not None]
+    results = [outcome.result for outcome in ended]
     if as_json and results:
         echo_json(results[0] if len(outcomes) == 1 else results)
     elif not as_json and results:
-        click.echo("\n\n".join(latency_table(result, width=terminal_width()) for result in results))
+        width = terminal_width()
+        click.echo("\n\n".join(latency_table(one.result, width=width, file=one.path) for one in ended))
     codes = [_tell(one) for one in outcomes]
     return next((code for code in codes if code), 0)
 

@@ -44,6 +44,9 @@ def command(
     if as_json:
         echo_json(bundled)
         return
+    for model in bundled:
+        if model.doubt is not None:
+            note(model.doubt)
     header = ("model", "artifacts", "size", "tested in the app on")
     rows = tuple(
         (model.name, ", ".join(model.artifacts), format_bytes(model.size_bytes), ", ".join(model.samples))

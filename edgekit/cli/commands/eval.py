@@ -52,7 +52,7 @@ LINE_INTERVAL_S = 30.0
 @lane_options
 @click.option("--restart", is_flag=True, help="Start again instead of continuing an interrupted run.")
 @click.option("-o", "--output", type=click.Path(path_type=Path, dir_okay=False), metavar="FILE",
-              help="The result file.  [default: results/eval-NAME.json]")  # fmt: skip
+              help="The result file.  [default: results/eval-NAME.json; of another list -LIST]")  # fmt: skip
 @one_device_option
 @adb_server_option
 @json_option
@@ -83,13 +83,13 @@ def command(
     import msgspec
 
     from edgekit.core.spec import Precision
-    from edgekit.evaluate.evaluate import Plan, evaluate, fail_on_unreadable
+    from edgekit.evaluate.evaluate import Plan, default_output, evaluate, fail_on_unreadable
 
     subject = find_subject(name)
     plan = Plan(
         data=data,
         list_path=list_path,
-        output=output or Path("results") / f"eval-{subject.manifest.name}.json",
+        output=output or default_output(subject.manifest.name, list_path),
         engines=engines or (),
         precisions=tuple(Precision(precision) for precision in precisions),
         threads=threads,
@@ -143,8 +143,11 @@ class _Progress:
 
 
 def _render(result: EvalResult) -> None:
+    """Show the accuracy by route; where there are few classes, the five best say nothing."""
+    from edgekit.core.artifact import is_random
     from edgekit.report.grid import Table
 
+    has_top5 = result.num_classes is None or result.num_classes > 5
     rows = []
     for route in result.routes:
         agreement = "reference" if route.engine == "paddle" and route.agreement is None else "-"
@@ -153,17 +156,25 @@ def _render(result: EvalResult) -> None:
                 route.engine,
                 route.artifact.kind,
                 _share(route.top1),
-                _share(route.top5),
+                *([_share(route.top5)] if has_top5 else []),
                 _drop(route.top1_drop),
                 f"{100 * route.agreement.share:.2f}" if route.agreement else agreement,
             )
         )
     table = Table(
         title=f"{result.model}, {result.pictures} pictures of {result.list_path}, per cent",
-        header=("engine", "artifact", "Top-1 [95 %]", "Top-5 [95 %]", "Top-1 drop [95 %]", "same Top-1"),
+        header=(
+            "engine",
+            "artifact",
+            "Top-1 [95 %]",
+            *(["Top-5 [95 %]"] if has_top5 else []),
+            "Top-1 drop [95 %]",
+            "same Top-1",
+        ),
         rows=tuple(rows),
         words=(0, 1),
         notes=(
+            *([f"weights: {result.weights}"] if is_random(result.weights) else []),
             f"{result.disagreements} pictures on which Top-1 differs",
             *(f"skipped: {skipped.reason}" for skipped in result.skipped),
         ),

@@ -39,7 +39,7 @@ def command(files: tuple[Path, ...], form: str, published: bool, complete: bool,
     if evaluations and form == "table" and not published:
         note("accuracy is shown with --published or another --format")
     accuracies = [one for evaluation in evaluations for one in _accuracies(evaluation)]
-    text = _render(tuple(results.values()), accuracies, form, published=published)
+    text = _render(results, accuracies, form, published=published)
     if output is None:
         click.echo(text)
     else:
@@ -80,7 +80,7 @@ def _read_evaluation(path: Path) -> EvalResult | None:
         return None
     try:
         result = msgspec.json.decode(content, type=EvalResult)
-    except (msgspec.DecodeError, UnicodeDecodeError):
+    except (msgspec.DecodeError, ValueError):
         return None
     return result if result.schema_version == EVAL_SCHEMA_VERSION else None
 
@@ -95,7 +95,8 @@ def _accuracies(result: EvalResult) -> list[MeasuredAccuracy]:
             precision=route.precision,
             artifact_sha256=route.artifact.sha256,
             top1=100 * route.top1.share,
-            top5=100 * route.top5.share,
+            # The five best of so few classes say nothing.
+            top5=100 * route.top5.share if result.num_classes is None or result.num_classes > 5 else None,
             pictures=result.pictures,
             list_path=result.list_path,
         )
@@ -104,7 +105,7 @@ def _accuracies(result: EvalResult) -> list[MeasuredAccuracy]:
 
 
 def _render(
-    results: Sequence[Result], accuracies: Sequence[MeasuredAccuracy], form: str, *, published: bool
+    results: Mapping[Path, Result], accuracies: Sequence[MeasuredAccuracy], form: str, *, published: bool
 ) -> str:
     from edgekit.report.formats import as_csv, as_json
     from edgekit.report.rows import result_rows
@@ -113,8 +114,9 @@ def _render(
     from edgekit.report.text import as_markdown, as_text
 
     if form == "table" and not published:
-        return "\n\n".join(latency_table(result, width=terminal_width()) for result in results)
-    rows = result_rows(results, accuracies)
+        width = terminal_width()
+        return "\n\n".join(latency_table(one, width=width, file=path) for path, one in results.items())
+    rows = result_rows(results.values(), accuracies)
     if form == "csv":
         return as_csv(rows)
     if form == "json":
@@ -122,7 +124,7 @@ def _render(
     if form == "html":
         from edgekit.report.html import as_html
 
-        return as_html(results, rows, published=published)
+        return as_html(tuple(results.values()), rows, published=published)
     tables = published_tables(rows, published=published)
     if not tables:
         return "No points."

@@ -28,6 +28,11 @@ public final class ModelSpec {
     public final List<ArtifactSpec> artifacts;
     public final List<SampleSpec> samples;
 
+    /** True where nobody trained the network: its answers mean nothing. */
+    public boolean hasRandomWeights() {
+        return source.startsWith("random (");
+    }
+
     private ModelSpec(Fields fields) throws ModelException {
         int schema = fields.integer("schema_version");
         if (schema != SCHEMA_VERSION) {

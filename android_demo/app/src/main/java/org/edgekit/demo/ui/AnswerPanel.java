@@ -9,8 +9,9 @@ import android.widget.TextView;
 import java.util.Locale;
 import org.edgekit.demo.R;
 import org.edgekit.demo.inference.Prediction;
+import org.edgekit.demo.model.ModelSpec;
 
-/** The best classes with their scores, and the latency below them. */
+/** The best classes with their scores; below them the latency, and whether the answers mean anything. */
 final class AnswerPanel {
     private static final int BAR_STEPS = 1000;
 
@@ -20,7 +21,7 @@ final class AnswerPanel {
         this.activity = activity;
     }
 
-    void show(Workbench.Outcome outcome) {
+    void show(Workbench.Outcome outcome, ModelSpec model) {
         ViewGroup list = activity.findViewById(R.id.predictions);
         list.removeAllViews();
         LayoutInflater inflater = activity.getLayoutInflater();
@@ -34,11 +35,15 @@ final class AnswerPanel {
             list.addView(row);
         }
         TextView latency = activity.findViewById(R.id.latency);
-        latency.setText(
+        String figures =
                 activity.getString(
                         R.string.latency,
                         outcome.latency.medianNs / 1e6,
                         100 * outcome.latency.relativeSpread,
-                        outcome.latency.count));
+                        outcome.latency.count);
+        latency.setText(
+                model.hasRandomWeights()
+                        ? activity.getString(R.string.random_weights, model.name) + "\n" + figures
+                        : figures);
     }
 }
