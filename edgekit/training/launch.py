@@ -26,15 +26,26 @@ LOG_FILE = "launch.log"
 WORKER_LOGS = "workers"
 
 
-def count_classes(train_list: Path, val_list: Path) -> int:
-    """One more than the highest class of both lists. Raises InputError for a bad or empty list."""
-    examples = (*data.load_examples(train_list), *data.load_examples(val_list))
-    if not examples:
-        raise InputError(
-            f"counting the classes of {train_list}: the list is empty",
-            hint=HINT,
-        )
-    return 1 + max(example.label for example in examples)
+class Counted(msgspec.Struct, frozen=True, kw_only=True):
+    """Contents of both lists.
+
+    Attributes:
+        pictures: Pictures to learn from.
+        classes: One more than the highest class of both lists.
+    """
+
+    pictures: int
+    classes: int
+
+
+def count(train_list: Path, val_list: Path) -> Counted:
+    """Count pictures and classes. Raises InputError for a bad or empty list."""
+    learned, judged = data.load_examples(train_list), data.load_examples(val_list)
+    for path, examples in ((train_list, learned), (val_list, judged)):
+        if not examples:
+            raise InputError(f"counting the classes of {path}: the list is empty", hint=HINT)
+    classes = 1 + max(example.label for example in (*learned, *judged))
+    return Counted(pictures=len(learned), classes=classes)
 
 
 def start(settings: TrainSettings, *, processes: int, resume: bool, say: Say) -> TrainReport:

@@ -4,6 +4,54 @@ from __future__ import annotations
 
 import math
 
+# PaddleClas's recipe: 360 epochs and 5 of warm-up on ImageNet's 1.28 million pictures.
+RECIPE_EPOCHS = 360
+RECIPE_PICTURES = 1_000_000
+RECIPE_BATCH = 64
+RECIPE_WARMUP_EPOCHS = 5.0
+# Steps that a run on fewer pictures takes where that is possible within the recipe's epochs.
+WANTED_STEPS = 6000
+FEWEST_EPOCHS = 30
+# With fewer steps the warm-up and the fall of the rate leave no time to learn: 500 are enough for handwritten
+# digits, 100 are not.
+FEWEST_STEPS = 500
+STEPS_AN_EPOCH = 16
+SMALLEST_BATCH = 8
+
+
+def fitting_batch(pictures: int, processes: int) -> int:
+    """Return the batch size of each process: a power of two, smaller where an epoch has few pictures."""
+    share = max(1, pictures // (processes * STEPS_AN_EPOCH))
+    return min(RECIPE_BATCH, max(SMALLEST_BATCH, 1 << (share.bit_length() - 1)))
+
+
+def steps_an_epoch(pictures: int, batch_size: int, processes: int) -> int:
+    """Return the steps of an epoch, which is of full batches."""
+    return max(1, pictures // (batch_size * processes))
+
+
+def fitting_epochs(pictures: int, steps: int) -> int:
+    """Return the recipe's epochs for as many pictures as ImageNet's, for fewer what makes enough steps."""
+    if pictures >= RECIPE_PICTURES:
+        return RECIPE_EPOCHS
+    return min(RECIPE_EPOCHS, max(FEWEST_EPOCHS, -(-WANTED_STEPS // steps)))
+
+
+def fitting_warmup(epochs: int) -> float:
+    """Return the recipe's epochs of warm-up, or a tenth of a shorter run."""
+    return min(RECIPE_WARMUP_EPOCHS, epochs / 10)
+
+
+def too_few(epochs: int, steps: int) -> str | None:
+    """Return a sentence about a run with too few steps, and the epochs that give enough; else None."""
+    total = epochs * steps
+    if total >= FEWEST_STEPS:
+        return None
+    return (
+        f"{total} steps in all ({epochs} epochs of {steps}) are too few to learn from: the schedule wants "
+        f"{FEWEST_STEPS} or more, --epochs {-(-FEWEST_STEPS // steps)}"
+    )
+
 
 def learning_rate(step: int, *, peak: float, warmup_steps: int, total_steps: int) -> float:
     """The rate of step `step`, counted from 0; it ends near 0.

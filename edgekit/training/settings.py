@@ -114,7 +114,7 @@ def read_settings(path: Path) -> TrainSettings:
     """Raises InputError where the file is not there or is no settings file of this version."""
     try:
         settings = msgspec.json.decode(read_bytes(path, "the training settings"), type=TrainSettings)
-    except msgspec.DecodeError as error:
+    except (msgspec.DecodeError, ValueError) as error:
         raise InputError(f"reading the training settings {path}: {error}") from error
     if settings.schema_version != SCHEMA_VERSION:
         raise InputError(f"reading the training settings {path}: version {settings.schema_version}")

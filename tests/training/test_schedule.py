@@ -9,7 +9,15 @@ import pytest
 
 from edgekit.core.spec import Preprocess
 from edgekit.training.data import Augment, shuffled
-from edgekit.training.schedule import learning_rate
+from edgekit.training.schedule import (
+    FEWEST_STEPS,
+    fitting_batch,
+    fitting_epochs,
+    fitting_warmup,
+    learning_rate,
+    steps_an_epoch,
+    too_few,
+)
 
 
 def test_the_rate_rises_linearly_then_falls_as_half_a_cosine() -> None:
@@ -49,3 +57,31 @@ def test_augmentation_mirrors_half_and_crops_within_bounds_by_its_seed_alone() -
     again = np.empty((3, 32, 32), np.float32)
     augment(pixels, again, "picture", np.random.default_rng(199))
     assert np.array_equal(out, again)
+
+
+@pytest.mark.parametrize(
+    ("pictures", "batch", "epochs", "warmup"),
+    [
+        (1_281_167, 64, 360, 5.0),
+        (50_000, 64, 30, 3.0),
+        (1400, 64, 286, 5.0),
+        (200, 8, 240, 5.0),
+        (3, 8, 360, 5.0),
+    ],
+)
+def test_defaults_follow_the_number_of_pictures(
+    pictures: int, batch: int, epochs: int, warmup: float
+) -> None:
+    assert fitting_batch(pictures, 1) == batch
+    steps = steps_an_epoch(pictures, batch, 1)
+    assert fitting_epochs(pictures, steps) == epochs
+    assert fitting_warmup(epochs) == warmup
+    assert too_few(epochs, steps) is None or pictures < 10
+
+
+def test_a_short_run_warms_up_within_itself_and_says_that_it_is_short() -> None:
+    assert fitting_warmup(2) == 0.2
+    said = too_few(2, 20)
+    assert said is not None and "40 steps in all" in said and "--epochs 25" in said
+    assert FEWEST_STEPS == 25 * 20
+    assert too_few(25, 20) is None

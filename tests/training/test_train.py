@@ -19,7 +19,7 @@ from tests.conftest import RunCli
 pytest.importorskip("paddle")
 pytest.importorskip("tensorboardX")
 
-SMALL = ["--input-size", "32", "--min-area", "0.6", "--no-flip", "--warmup-epochs", "1"]
+SMALL = ["--input-size", "32", "--min-area", "0.6", "--no-flip"]
 TRAIN = ["train", "PPLCNet_x0_25", *SMALL]
 
 
@@ -96,6 +96,7 @@ def test_two_processes_end_with_equal_replicas(run_cli: RunCli, digits: Path, tm
         [*few(digits, tmp_path / "two"), "--epochs", "2", "--processes", "2", "--json"], cwd=tmp_path
     )
     assert done.exit_code == 0, done.stderr
+    assert "2 steps in all (2 epochs of 1) are too few" in done.stderr
     report = json.loads(done.stdout)
     assert report["processes"] == 2
     assert report["replica_spread"] == 0.0
