@@ -18,6 +18,10 @@ find_python() {
             return
         fi
     done
+    if [ -n "${PYTHON:-}" ]; then
+        command -v "$PYTHON" >/dev/null || die "PYTHON=$PYTHON: there is no such program" "PYTHON=/path/to/python3.11 make setup"
+        die "PYTHON=$PYTHON: it is $("$PYTHON" --version 2>&1 | head -n 1), not Python 3.10 to 3.12" "PYTHON=/path/to/python3.11 make setup"
+    fi
     die "no Python 3.10 to 3.12 on PATH" "install one (Debian: apt-get install python3 python3-venv) or set PYTHON=/path/to/python3.11"
 }
 
@@ -33,7 +37,7 @@ install_system_package() {
 
 python=$(find_python)
 if [ ! -x "$venv/bin/python" ] || ! suits "$venv/bin/python"; then
-    say "making $venv with $("$python" --version)"
+    say "making $venv with $python, $("$python" --version)"
     rm -rf "$venv"
     if ! "$python" -m venv "$venv" 2>/dev/null; then
         rm -rf "$venv"

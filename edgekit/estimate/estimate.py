@@ -43,6 +43,7 @@ from edgekit.zoo.registry import find_model, list_models, model_names
 ESTIMATE_SCHEMA_VERSION = 1
 # How far outside the fitted range a network may be before that is said.
 RANGE_MARGIN = 1.25
+FAR = "far from what it was fitted on: "
 # A leave-one-out error from which on the fit itself is said to be poor.
 POOR_FIT = 0.2
 
@@ -196,7 +197,7 @@ def _estimate(soc: SocModel, count: NetworkCount, threads: int) -> Estimate:
         width = msgspec.structs.replace(
             width, error=2 * width.error, level=None, interval=f"twice {width.interval}"
         )
-        reasons.append(f"far from what it was fitted on: {' and '.join(far)}")
+        reasons.append(FAR + " and ".join(far))
     latency = fit.ms_per_million * millions + fit.ms_per_mb * count.nb_mb
     return Estimate(
         threads=threads,

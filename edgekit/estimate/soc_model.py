@@ -154,7 +154,7 @@ def load_soc(name: str) -> SocModel:
         raise UsageError(f"--soc {name}: no such model", hint=f"one of {', '.join(shipped)}, or a .toml file")
     try:
         return msgspec.toml.decode(read_bytes(path, "the model of a SoC"), type=SocModel)
-    except msgspec.MsgspecError as error:
+    except (msgspec.MsgspecError, ValueError, RecursionError) as error:
         raise InputError(
             f"reading {path}: no model of a SoC: {error}", hint="edgekit estimate --fit RESULT -o FILE.toml"
         ) from error

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import json
+import os
 import re
 import shlex
 import shutil
+import subprocess
+import sys
 from pathlib import Path
 
 import click
@@ -14,8 +17,10 @@ import numpy as np
 import pytest
 
 from edgekit.cli.root import root
+from edgekit.toolchain.cache import cache_root
 from tests.conftest import REPOSITORY, RunCli
 from tests.pages import render_page
+from tests.ports import free_port
 
 DOCUMENTS = [REPOSITORY / "README.md", *sorted((REPOSITORY / "docs").glob("*.md"))]
 FENCE = re.compile(r"^```(?:console|sh|bash|)\n(.*?)^```", re.MULTILINE | re.DOTALL)
@@ -77,6 +82,58 @@ def test_every_page_is_in_the_index_and_every_link_leads_somewhere() -> None:
         assert not inside or f"({document.name})" in index, document.name
         for link in re.findall(r"\]\((?!https?:|#)([^)#]+)", document.read_text()):
             assert (document.parent / link).exists(), f"{document.name}: {link}"
+
+
+def blocks(document: Path) -> list[str]:
+    """The lines of a document's fenced blocks of commands, as a shell takes them."""
+    return [
+        line.removeprefix("$ ")
+        for block in FENCE.findall(document.read_text())
+        for line in block.replace("\\\n", " ").splitlines()
+        if line.removeprefix("$ ").startswith(("edgekit ", "make ", ". ", "pip "))
+    ]
+
+
+def test_the_readme_names_only_files_that_a_clone_has() -> None:
+    """Or that an export of an earlier line made; one's own files are in no command of a block."""
+    for words in commands(REPOSITORY / "README.md"):
+        for word in words:
+            made = word.startswith("models/PPLCNet_")
+            assert "/" not in word or made or (REPOSITORY / word).exists(), word
+    lines = blocks(REPOSITORY / "README.md")
+    assert [line.split()[:2] for line in lines[:2]] == [["make", "demo"], [".", ".venv/bin/activate"]]
+
+
+@pytest.mark.slow
+def test_the_readme_runs_in_a_clone(tmp_path: Path) -> None:
+    """Line by line as it stands there, but for setting up and testing."""
+    clone = tmp_path / "clone"
+    subprocess.run(["git", "clone", "-q", REPOSITORY, clone], check=True, timeout=120)
+    # The devices of others who use this machine are none of these commands' business.
+    cache = tmp_path / "cache"
+    cache.mkdir()
+    for part in cache_root().iterdir():
+        if part.name != "virtual":
+            (cache / part.name).symlink_to(part)
+    environment = {
+        **os.environ,
+        "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}",
+        "EDGEKIT_CACHE": str(cache),
+        "HOME": str(tmp_path),
+        "ANDROID_ADB_SERVER_PORT": str(free_port()),
+        "NO_COLOR": "1",
+    }
+    try:
+        for line in blocks(REPOSITORY / "README.md"):
+            if line.startswith("edgekit "):
+                words = ["bash", "-c", line]
+                done = subprocess.run(
+                    words, cwd=clone, env=environment, capture_output=True, text=True, timeout=600
+                )
+                assert done.returncode == 0, f"{line}\n{done.stderr}"
+    finally:
+        for line in ("edgekit virtual stop --all", "adb kill-server"):
+            subprocess.run(["bash", "-c", line], cwd=clone, env=environment, capture_output=True, timeout=60)
 
 
 @pytest.mark.parametrize("shell", ["bash", "zsh", "fish"])

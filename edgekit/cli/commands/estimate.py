@@ -135,7 +135,8 @@ def _count(
 
 
 def _render(report: EstimateReport, soc: SocModel) -> Table:
-    from edgekit.report.grid import Table
+    from edgekit.estimate.estimate import FAR
+    from edgekit.report.grid import Table, threads_words
 
     rows = tuple(
         (
@@ -149,8 +150,18 @@ def _render(report: EstimateReport, soc: SocModel) -> Table:
     intervals = {one.interval: None for one in report.estimates}
     reasons = {
         **{f"interval: {interval}{_at(report, interval)}": None for interval in intervals},
-        **dict.fromkeys(reason for one in report.estimates for reason in one.reasons),
+        **dict.fromkeys(
+            reason for one in report.estimates for reason in one.reasons if not reason.startswith(FAR)
+        ),
     }
+    far = [
+        f"{threads_words(one.threads)} {reason.removeprefix(FAR)}"
+        for one in report.estimates
+        for reason in one.reasons
+        if reason.startswith(FAR)
+    ]
+    if far:
+        reasons[FAR + "; ".join(far)] = None
     title = f"{report.model} {report.precision} on {soc.title}, Paddle Lite: estimated"
     if report.network not in (None, report.model):
         reasons[f"counted on {report.network}, the same network"] = None

@@ -9,10 +9,10 @@ import click
 import msgspec
 
 from edgekit.cli.options import echo_json, echo_table, json_option, note
-from edgekit.core.spec import ModelSpec, Platform, Published, PublishedLatency
+from edgekit.core.artifact import ArtifactKind, Manifest
+from edgekit.core.spec import ModelSpec, Platform, Preprocess, Published, PublishedLatency
 
 if TYPE_CHECKING:
-    from edgekit.core.artifact import Manifest
     from edgekit.report.grid import Table
 
 MISSING = "-"
@@ -43,10 +43,24 @@ class ModelLine(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class ModelCard(msgspec.Struct, frozen=True, kw_only=True):
-    """The output of `models show`."""
+    """The output of `models show` for a model of the zoo."""
 
     card: ModelSpec
     exported: tuple[Exported, ...]
+
+
+class OwnModel(msgspec.Struct, frozen=True, kw_only=True):
+    """The output of `models show` for an artifact directory whose model the zoo does not have.
+
+    Attributes:
+        params_m: Number of weights, millions.
+        flops_m: Multiply-accumulates of one inference, millions; both counted from the program.
+    """
+
+    manifest: Manifest
+    directory: str
+    params_m: float | None
+    flops_m: float | None
 
 
 @click.group()
@@ -87,9 +101,12 @@ def list_zoo(as_json: bool) -> None:
 @click.argument("name")
 @json_option
 def show_model(name: str, as_json: bool) -> None:
-    """Show the whole card of NAME (or of a card's path, *.toml), with sources."""
-    from edgekit.zoo.registry import find_model
+    """Show the whole card of NAME (or of a card's path, *.toml), with sources, or a model under ./models."""
+    from edgekit.zoo.registry import CARD_SUFFIX, find_model, model_names
 
+    if name not in model_names() and not name.endswith(CARD_SUFFIX):
+        _show_own(name, as_json)
+        return
     spec = find_model(name)
     exported = tuple(each for manifest, each in _exported() if manifest.model == spec.name)
     if as_json:
@@ -99,6 +116,58 @@ def show_model(name: str, as_json: bool) -> None:
     if spec.published is not None and spec.published.latencies:
         tables.append(_latency_table(spec.published))
     echo_table(*tables)
+
+
+def _show_own(name: str, as_json: bool) -> None:
+    """Show an imported model, or a variant of one of the zoo's, out of its manifest."""
+    from edgekit.convert.manifest import find_artifacts
+    from edgekit.report.grid import facts
+
+    directory, manifest = find_artifacts(name)
+    params_m, flops_m, source = _counted(directory, manifest)
+    if as_json:
+        own = OwnModel(manifest=manifest, directory=str(directory), params_m=params_m, flops_m=flops_m)
+        echo_json(own)
+        return
+    tensors = [
+        (title, ", ".join(f"{each.name} {each.dtype}[{_sizes(each.shape)}]" for each in specs))
+        for title, specs in (("Inputs", manifest.inputs), ("Outputs", manifest.outputs))
+    ]
+    failed = [kind.value for kind in ArtifactKind if manifest.failure(kind)]
+    classifies = manifest.num_classes > 0
+    rows: list[tuple[str, str | None]] = [
+        ("Model", manifest.name),
+        ("Network", manifest.model),
+        ("Weights", manifest.source),
+        *tensors,
+        ("Classes", str(manifest.num_classes) if classifies else None),
+        ("Labels", manifest.labels),
+        ("Preprocessing", _preprocessing(manifest.preprocess) if classifies else None),
+        ("Params(M)", f"{_number(params_m, 'g')}  ({source})"),
+        ("FLOPs(M)", f"{_number(flops_m, 'g')}  ({source})"),
+        ("Artifacts", f"{directory}: {' '.join(manifest.artifacts)}"),
+        ("Failed", " ".join(failed) or None),
+        ("Made by", manifest.command),
+    ]
+    echo_table(facts(rows))
+
+
+def _counted(directory: Path, manifest: Manifest) -> tuple[float | None, float | None, str]:
+    """Return millions of parameters and of multiply-accumulates, and what they were counted from."""
+    from edgekit.convert.size import count_size
+    from edgekit.errors import EdgekitError
+
+    try:
+        size = count_size(directory, manifest)
+    except EdgekitError as error:
+        return None, None, f"not counted: {error.message}"
+    macs = size.multiply_accumulates
+    millions = None if macs is None else round(macs / 1e6, 3)
+    return round(size.parameters / 1e6, 3), millions, f"counted from {size.file}"
+
+
+def _sizes(shape: tuple[int | None, ...]) -> str:
+    return ",".join("N" if size is None else str(size) for size in shape)
 
 
 _COLUMNS = (Platform.INTEL_CPU, Platform.V100, Platform.SD855)
@@ -125,17 +194,20 @@ def _lines(specs: tuple[ModelSpec, ...]) -> list[ModelLine]:
             )
         )
     names = {spec.name for spec in specs}
-    lines += [
-        ModelLine(
-            name=manifest.name,
-            family=MISSING,
-            summary=f"from {manifest.source}",
-            num_classes=manifest.num_classes,
-            exported=(each,),
-        )
-        for manifest, each in found
-        if manifest.model not in names
-    ]
+    for manifest, each in found:
+        if manifest.model not in names:
+            params_m, flops_m, _ = _counted(Path(each.directory), manifest)
+            lines.append(
+                ModelLine(
+                    name=manifest.name,
+                    family=MISSING,
+                    summary=f"from {manifest.source}",
+                    num_classes=manifest.num_classes,
+                    params_m=params_m,
+                    flops_m=flops_m,
+                    exported=(each,),
+                )
+            )
     return lines
 
 
@@ -184,7 +256,7 @@ def _facts(spec: ModelSpec, exported: tuple[Exported, ...]) -> Table:
     channels, height, width = spec.input_shape
     rows = [("Model", spec.name), ("Summary", spec.summary), ("Family", spec.family)]
     rows += [("Input", f"float32[N,{channels},{height},{width}]"), ("Classes", f"{spec.num_classes}")]
-    rows += [("Labels", spec.labels), ("Preprocessing", _preprocessing(spec))]
+    rows += [("Labels", spec.labels), ("Preprocessing", _preprocessing(spec.preprocess))]
     weights = spec.weights
     if weights.package is not None:
         rows.append(("Weights", f"{weights.package_file} of the package {weights.package}"))
@@ -207,8 +279,7 @@ def _facts(spec: ModelSpec, exported: tuple[Exported, ...]) -> Table:
     return facts(rows)
 
 
-def _preprocessing(spec: ModelSpec) -> str:
-    steps = spec.preprocess
+def _preprocessing(steps: Preprocess) -> str:
     resize = (
         f"to {steps.crop_size}x{steps.crop_size}"
         if steps.resize_short is None
