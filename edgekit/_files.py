@@ -20,6 +20,9 @@ from edgekit.errors import InputError, OutputError
 MEGABYTE = 1 << 20
 GIGABYTE = 1 << 30
 CHUNK_BYTES = MEGABYTE
+_UNWRITABLE = (
+    errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EACCES, errno.EPERM, errno.EROFS, errno.EIO,
+)  # fmt: skip
 # Names of temporary directories below $TMPDIR begin with it.
 SCRATCH_PREFIX = "edgekit."
 YOUNG_S = 60.0
@@ -161,7 +164,7 @@ def atomic_file(path: Path) -> Iterator[Path]:
             os.fsync(file.fileno())
         os.replace(temporary, path)
     except OSError as error:
-        if error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EACCES, errno.EPERM, errno.EROFS, errno.EIO):
+        if error.errno in _UNWRITABLE:
             raise output_error(path, error) from error
         raise
     finally:
@@ -219,6 +222,26 @@ def _hold(handle: int) -> None:
         fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
 
 
+def temporary_place() -> Path:
+    """Return the system's directory for temporary files, also where it is full and Python finds none."""
+    return Path(os.environ.get("TMPDIR", "/tmp"))  # noqa: S108
+
+
+def write_scratch(path: Path, content: bytes) -> None:
+    """Write a file in a directory for temporary files.
+
+    Raises:
+        OutputError: The place is full.
+    """
+    try:
+        path.write_bytes(content)
+    except OSError as error:
+        raise OutputError(
+            f"writing the temporary file {path}: {error.strerror or error}",
+            hint=f"free space on the file system of {path.parent}, or set TMPDIR to another directory",
+        ) from error
+
+
 @contextlib.contextmanager
 def scratch_directory(what: str) -> Iterator[Path]:
     """Yield a temporary directory below $TMPDIR for one purpose, which is part of its name.
@@ -231,7 +254,7 @@ def scratch_directory(what: str) -> Iterator[Path]:
             place = Path(tempfile.gettempdir())
             work = stack.enter_context(temporary_directory(f"{SCRATCH_PREFIX}{what}-", place))
         except OSError as error:
-            where = Path(os.environ.get("TMPDIR", "/tmp"))  # noqa: S108
+            where = temporary_place()
             raise OutputError(
                 f"making a temporary directory in {where}: {error.strerror or error}",
                 hint="free space there, or set TMPDIR to a place with room",

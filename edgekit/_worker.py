@@ -12,12 +12,14 @@ import os
 import signal
 import sys
 from collections.abc import Callable, Generator, Iterator, Mapping
+from pathlib import Path
 from types import TracebackType
 from typing import Any, Generic, NoReturn, TypeVar
 
 import msgspec
 
 from edgekit import _process, errors
+from edgekit._files import temporary_place
 from edgekit.errors import EdgekitError, OutputError
 
 Job = TypeVar("Job")
@@ -27,6 +29,8 @@ SHOWN_LINES = 3
 SHOWN_CHARACTERS = 400
 # PR_SET_PDEATHSIG of prctl(2).
 _PR_SET_PDEATHSIG = 1
+_SPACE_HINT = "free space there and make it writable, or write elsewhere"
+_FULL_BYTES = 1 << 16
 
 
 class Fault(msgspec.Struct, frozen=True, kw_only=True, tag="fault"):
@@ -177,6 +181,11 @@ class Worker(Generic[Answer]):
     def _death(self, child: _process.LineChild, stage: Stage, request: _Request) -> EdgekitError:
         ended = _process.describe_exit(child.close())
         self._child = None
+        full = _full_place(msgspec.json.decode(request.job))
+        if full is not None:
+            return OutputError(
+                f"{request.purpose}: no space left on the file system of {full}", hint=_SPACE_HINT
+            )
         if stage.if_it_dies is not None:
             return stage.if_it_dies.error()
         last = [line for line in child.stderr_text().splitlines() if line.strip()][-SHOWN_LINES:]
@@ -227,6 +236,24 @@ def serve(work: Callable[[Job], Iterator[Any]], jobs: Any) -> NoReturn:
     os._exit(0)  # all results are written, and a framework's clean-up takes a while
 
 
+def _full_place(job: Any) -> Path | None:
+    """Return a directory that the job names, or the one for temporary files, whose file system is full."""
+    words: list[Any] = [str(temporary_place()), msgspec.to_builtins(job)]
+    while words:
+        word = words.pop()
+        if isinstance(word, dict):
+            words += word.values()
+        elif isinstance(word, (list, tuple)):
+            words += word
+        elif isinstance(word, str) and word.startswith("/"):
+            with contextlib.suppress(OSError, ValueError):
+                place = Path(word) if Path(word).is_dir() else Path(word).parent
+                found = os.statvfs(place)
+                if found.f_blocks and found.f_bavail * found.f_frsize < _FULL_BYTES:
+                    return place
+    return None
+
+
 def _outcome(work: Callable[[Job], Iterator[Any]], job: Job, request: _Request) -> Iterator[Any]:
     try:
         yield from work(job)
@@ -234,9 +261,14 @@ def _outcome(work: Callable[[Job], Iterator[Any]], job: Job, request: _Request) 
     except EdgekitError as error:
         yield Fault.of(error)
     except OSError as error:
-        hint = "free space there and make it writable, or write elsewhere"
-        yield Fault(kind=OutputError.__name__, message=f"{request.purpose}: {error}", hint=hint)
+        yield Fault(kind=OutputError.__name__, message=f"{request.purpose}: {error}", hint=_SPACE_HINT)
     except Exception as error:
+        # Frameworks report a full disk as an error of their own, or as a line of C++.
+        full = _full_place(job)
+        if full is not None:
+            message = f"{request.purpose}: no space left on the file system of {full}"
+            yield Fault(kind=OutputError.__name__, message=message, hint=_SPACE_HINT)
+            return
         lines = [line.strip() for line in str(error).splitlines() if line.strip()] or [""]
         message = f"{request.purpose}: {type(error).__name__}: {lines[-1][-SHOWN_CHARACTERS:]}"
         yield Fault(kind=request.failure, message=message, hint=request.hint)

@@ -76,7 +76,7 @@ T = TypeVar("T")
 def _decode(path: Path, kind: type[T], hint: str) -> T:
     try:
         return msgspec.json.decode(read_bytes(path, "the bundled model", hint=hint), type=kind)
-    except (msgspec.DecodeError, UnicodeDecodeError) as error:
+    except (msgspec.DecodeError, ValueError) as error:
         raise InputError(f"reading the bundled model {path}: {error}", hint=hint) from error
 
 

@@ -9,6 +9,7 @@ import click
 
 from edgekit.cli.options import echo_json, echo_table, note
 from edgekit.cli.targets import find_subjects
+from edgekit.engines.registry import bench_engine
 
 if TYPE_CHECKING:
     from edgekit.bench.ab import AbReport
@@ -25,7 +26,7 @@ def bench_ab(options: BenchOptions, *, as_json: bool) -> int:
 
     if not options.host or len(options.models) != 2:
         raise click.UsageError("--ab compares two models on this machine: edgekit bench --host --ab A B")
-    engines = options.with_defaults(host=True).engines
+    engines = options.engines or (bench_engine(),)
     if any(len(each) > 1 for each in (engines, options.precisions, options.threads, options.batch_sizes)):
         raise click.UsageError("--ab takes one engine, precision, number of threads and batch size")
     # With two equal names this is an A/A comparison, a control of the method.

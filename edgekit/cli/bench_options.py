@@ -13,7 +13,9 @@ import msgspec
 from msgspec import inspect
 
 from edgekit.cli.options import (
+    Count,
     IntList,
+    Number,
     Percentage,
     WordList,
     adb_server_option,
@@ -55,7 +57,10 @@ def given_options(parameters: Mapping[str, Any]) -> dict[str, Any]:
             value = parse_engine_options(value)
         elif isinstance(value, Path):
             value = str(value)
-        given[one.field] = msgspec.convert(value, one.type)
+        try:
+            given[one.field] = msgspec.convert(value, one.type)
+        except msgspec.ValidationError as error:
+            raise click.UsageError(f"--{one.name} {parameters[one.field]}: {error}") from error
     return given
 
 
@@ -102,9 +107,9 @@ def _type(one: FieldOption) -> click.ParamType[Any]:
         choices = tuple(each.value for each in item.cls) if isinstance(item, inspect.EnumType) else None
         return WordList(choices)
     if isinstance(kind, inspect.IntType):
-        return click.IntRange(kind.ge)
+        return Count(kind.ge)
     if isinstance(kind, inspect.FloatType):
-        return click.FloatRange(kind.ge if kind.gt is None else kind.gt, min_open=kind.gt is not None)
+        return Number(kind.ge if kind.gt is None else kind.gt, min_open=kind.gt is not None)
     return click.STRING
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 import shutil
 import sys
@@ -10,12 +11,37 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
+from edgekit._text import json_printable, nearest, printable
+
 if TYPE_CHECKING:
+    from click.shell_completion import CompletionItem
+
     from edgekit.core.artifact import Manifest
     from edgekit.report.grid import Table
 
 ANYWAY = "edgekit.anyway"
+MOST = 1_000_000_000
 F = TypeVar("F", bound=Callable[..., Any])
+
+
+class Count(click.IntRange):
+    """Click type: a whole number of at least `min` that any library's integers can hold."""
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> int:
+        count: int = super().convert(value, param, ctx)
+        if abs(count) > MOST:
+            self.fail(f"{count:.3g} is more than {MOST}", param, ctx)
+        return count
+
+
+class Number(click.FloatRange):
+    """Click type: a number within bounds; `nan` and `inf` are none."""
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> float:
+        number: float = super().convert(value, param, ctx)
+        if not math.isfinite(number):
+            self.fail(f"{value!r} is not a number", param, ctx)
+        return number
 
 
 class IntList(click.ParamType[tuple[int, ...]]):
@@ -31,9 +57,9 @@ class IntList(click.ParamType[tuple[int, ...]]):
         try:
             numbers = tuple(int(part) for part in str(value).split(","))
         except ValueError:
-            self.fail(f"{value!r} is not a list of whole numbers like 1,2,4", param, ctx)
-        if any(number < 1 for number in numbers):
-            self.fail(f"{value!r}: every number must be at least 1", param, ctx)
+            self.fail(f"{str(value)[:80]!r} is not a list of whole numbers like 1,2,4", param, ctx)
+        if any(not 1 <= number <= MOST for number in numbers):
+            self.fail(f"{value!r}: every number must be at least 1, at most {MOST}", param, ctx)
         return tuple(dict.fromkeys(numbers))
 
 
@@ -53,10 +79,21 @@ class WordList(click.ParamType[tuple[str, ...]]):
         words = tuple(dict.fromkeys(part.strip() for part in str(value).split(",") if part.strip()))
         for word in words:
             if self.choices is not None and word not in self.choices:
-                self.fail(f"{word!r} is not one of {', '.join(self.choices)}", param, ctx)
+                near = nearest(word, self.choices, 1)
+                meant = f"; did you mean {near[0]}?" if near else ""
+                self.fail(f"{word!r} is not one of {', '.join(self.choices)}{meant}", param, ctx)
         if not words:
             self.fail("the list is empty", param, ctx)
         return words
+
+    def shell_complete(
+        self, ctx: click.Context, param: click.Parameter, incomplete: str
+    ) -> list[CompletionItem]:
+        from click.shell_completion import CompletionItem
+
+        before, comma, last = incomplete.rpartition(",")
+        fitting = [word for word in self.choices or () if word.startswith(last)]
+        return [CompletionItem(f"{before}{comma}{word}") for word in fitting]
 
 
 class InputShape(click.ParamType[tuple[int, int, int]]):
@@ -68,7 +105,7 @@ class InputShape(click.ParamType[tuple[int, int, int]]):
         self, value: Any, param: click.Parameter | None, ctx: click.Context | None
     ) -> tuple[int, int, int]:
         sizes = str(value).split(",")
-        if len(sizes) != 3 or not all(size.isdecimal() and int(size) > 0 for size in sizes):
+        if len(sizes) != 3 or not all(map(_is_size, sizes)):
             self.fail(f"{value!r} is not channels, height, width like 3,224,224", param, ctx)
         return int(sizes[0]), int(sizes[1]), int(sizes[2])
 
@@ -83,7 +120,7 @@ class NamedShape(click.ParamType[tuple[str, tuple[int, ...]]]):
     ) -> tuple[str, tuple[int, ...]]:
         name, _, sizes = str(value).rpartition("=")
         words = sizes.split(",")
-        if not all(size.isdecimal() and int(size) > 0 for size in words):
+        if not all(map(_is_size, words)):
             self.fail(f"{value!r} is no list of sizes like 3,224,224 or image=1,3,640,640", param, ctx)
         return name, tuple(map(int, words))
 
@@ -102,6 +139,11 @@ class Percentage(click.ParamType[float]):
         if share is None:
             self.fail(f"{value!r} is not a percentage like 3%", param, ctx)
         return share
+
+
+def _is_size(word: str) -> bool:
+    """Return True for a whole number from 1 to 999,999,999."""
+    return word.isdecimal() and len(word) < 10 and int(word) > 0
 
 
 def json_option(function: F) -> F:
@@ -127,15 +169,15 @@ def artifact_options(function: F) -> F:
 def lane_options(function: F) -> F:
     """Add `--threads`, `--batch-size` and `--workers`: how runners process pictures."""
     threads = click.option(
-        "--threads", type=click.IntRange(1), default=1, show_default=True, help="Threads of each worker."
+        "--threads", type=Count(1), default=1, show_default=True, help="Threads of each worker."
     )
     batch_size = click.option(
         "--batch-size",
-        type=click.IntRange(1),
+        type=Count(1),
         help="Pictures a batch.  [default: 8, or the artifact's own]",
     )
     workers = click.option(
-        "--workers", type=click.IntRange(1), help="Parallel workers.  [default: as many as cores allow]"
+        "--workers", type=Count(1), help="Parallel workers.  [default: as many as cores allow]"
     )
     return threads(batch_size(workers(function)))
 
@@ -144,6 +186,13 @@ def no_install_option(function: F) -> F:
     """Add `--no-install`: a missing component is an error and is not installed."""
     return click.option(
         "--no-install", is_flag=True, help="Fail where a component is missing instead of installing it."
+    )(function)
+
+
+def trust_new_option(function: F) -> F:
+    """Add `--trust-new`: a download may differ from the one whose hash was recorded at first use."""
+    return click.option(
+        "--trust-new", is_flag=True, help="Accept a file that is not the one of the first download."
     )(function)
 
 
@@ -228,7 +277,7 @@ def echo_json(value: Any) -> None:
     """Write a msgspec-encodable value to stdout as one indented JSON document."""
     import msgspec
 
-    click.echo(msgspec.json.format(msgspec.json.encode(value), indent=2).decode())
+    click.echo(json_printable(msgspec.json.format(msgspec.json.encode(value), indent=2).decode()))
 
 
 def color() -> bool | None:
@@ -245,7 +294,8 @@ def echo_table(*tables: Table) -> None:
 
 def note(message: str) -> None:
     """Write a line for the user to stderr."""
-    click.echo(message, err=True)
+
+    click.echo(printable(message), err=True)
 
 
 def terminal_width() -> int | None:

@@ -5,6 +5,7 @@ Until a command runs only click is imported, so `edgekit --help` is as fast as c
 
 from __future__ import annotations
 
+import contextlib
 import importlib
 import keyword
 import os
@@ -59,11 +60,20 @@ class LazyGroup(click.Group):
         command: click.Command = module.command
         command.name = cmd_name
         command.short_help = COMMANDS[cmd_name]
+        if ctx.resilient_parsing:  # a completion
+            from edgekit.cli.completing import add_completions
+
+            add_completions(command)
         return command
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         with formatter.section("Commands"):
             formatter.write_dl(list(COMMANDS.items()))
+
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        if args[:1] == ["help"]:  # `edgekit help bench` as git and others have it
+            args = [*args[1:], "--help"]
+        return super().parse_args(ctx, args)
 
     def resolve_command(
         self, ctx: click.Context, args: list[str]
@@ -89,8 +99,14 @@ def root(verbose: bool, debug: bool) -> None:
 def _set_up_logging(verbose: bool) -> None:
     import logging
 
+    from edgekit._text import printable
+
+    class Printable(logging.Formatter):
+        def format(self, record: logging.LogRecord) -> str:
+            return printable(super().format(record))
+
     handler = logging.StreamHandler(sys.stderr)
-    handler.setFormatter(logging.Formatter("%(message)s"))
+    handler.setFormatter(Printable("%(message)s"))
     logger = logging.getLogger("edgekit")
     logger.handlers[:] = [handler]
     logger.setLevel(logging.INFO)
@@ -101,54 +117,106 @@ def _set_up_logging(verbose: bool) -> None:
 def main(argv: list[str] | None = None) -> NoReturn:
     """Console script: run a command and exit with its documented exit code."""
     arguments = sys.argv[1:] if argv is None else argv
-    debug = "--debug" in arguments
+    _open_standard_streams()
     try:
         code = root.main(args=arguments, prog_name="edgekit", standalone_mode=False)
         sys.stdout.flush()
-        sys.exit(code if isinstance(code, int) else 0)
-    except BrokenPipeError:
+    except BaseException as error:
+        if "--debug" in arguments and not isinstance(error, (click.ClickException, click.Abort)):
+            import traceback
+
+            traceback.print_exc()
+        code = _exit_code(error)
+    sys.exit(code if isinstance(code, int) else 0)
+
+
+def _open_standard_streams() -> None:
+    """Give stdout and stderr a place where the caller closed them (`>&-`), and let them take any text.
+
+    Without a place, the next file that is opened would get the number of stdout, and what children print.
+    """
+    for number in range(3):
+        try:
+            os.fstat(number)
+        except OSError:
+            os.open(os.devnull, os.O_RDWR)  # the lowest free number, which is `number`
+    for name in ("stdout", "stderr"):
+        stream = getattr(sys, name)
+        if stream is None:
+            setattr(sys, name, open(os.devnull, "w"))  # noqa: PTH123, SIM115
+        elif hasattr(stream, "reconfigure"):
+            with contextlib.suppress(OSError):  # it asks for the position, which a socket may not have
+                stream.reconfigure(errors="backslashreplace")
+
+
+def _exit_code(error: BaseException) -> int:
+    """Say what ended a command, and return its exit code."""
+    if isinstance(error, BrokenPipeError):
         # The reader of stdout has gone away (`edgekit models list | head`), so there is nothing more to
         # write.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        sys.exit(0)
-    except (KeyboardInterrupt, click.Abort):
+        _drop_stdout()
+        return 0
+    if isinstance(error, (KeyboardInterrupt, click.Abort)):
         _say("interrupted", None)
-        sys.exit(INTERRUPTED_EXIT_CODE)
-    except click.UsageError as error:
+        return INTERRUPTED_EXIT_CODE
+    if isinstance(error, click.exceptions.NoArgsIsHelpError):
+        click.echo(error.ctx.get_help())
+        return 0
+    if isinstance(error, click.UsageError):
         context = error.ctx
         _say(error.format_message(), f"{context.command_path} --help" if context else "edgekit --help")
-        sys.exit(2)
-    except click.ClickException as error:
+        return 2
+    if isinstance(error, click.ClickException):
         _say(error.format_message(), None)
-        sys.exit(error.exit_code)
-    except EdgekitError as error:
-        if debug:
-            raise
+        return error.exit_code
+    if isinstance(error, EdgekitError):
         _say(error.message, error.hint)
-        sys.exit(error.exit_code)
-    except Exception as error:
-        if debug:
-            raise
-        _end_on_unexpected(error)
+        return error.exit_code
+    if isinstance(error, SystemExit):
+        return error.code if isinstance(error.code, int) else 0 if error.code is None else 1
+    return _unexpected(error)
 
 
-def _end_on_unexpected(error: Exception) -> NoReturn:
+def _unexpected(error: BaseException) -> int:
     import errno
 
-    if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EROFS):
-        _say(f"writing {error.filename or 'a file'}: {error.strerror}", "free space, or write elsewhere")
-        sys.exit(3)
+    no_room = (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EIO, errno.EFBIG)
+    if isinstance(error, OSError) and error.errno in no_room:
+        place = error.filename or "stdout, or a file"
+        _drop_stdout()
+        _say(f"writing {place}: {error.strerror}", "free space there or in TMPDIR, or write elsewhere")
+        return 3
+    if isinstance(error, FileNotFoundError) and "temporary directory" in str(error.strerror):
+        _say(f"making a temporary file: {error.strerror}", "free space there, or set TMPDIR")
+        return 3
+    if isinstance(error, UnicodeEncodeError) and "surrogates" in error.reason:
+        word = error.object.encode(errors="surrogateescape").decode(errors="backslashreplace")
+        _say(f"writing the name {word[:200]}: it is not UTF-8", "rename the file or directory")
+        return 3
+    if isinstance(error, MemoryError):
+        _say(f"not enough memory ({error})", "give a smaller input, or free memory")
+        return 3
     _say(
         f"a bug in edgekit: {type(error).__name__}: {error}",
         "run `edgekit --debug …` again and report its traceback",
     )
-    sys.exit(1)
+    return 1
+
+
+def _drop_stdout() -> None:
+    """Lead stdout nowhere: what Python still holds for it would fail at the end and change the exit code."""
+    with contextlib.suppress(OSError, ValueError):
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 def _say(message: str, hint: str | None) -> None:
-    click.echo(f"{click.style('error:', fg='red', bold=True)} {message}", err=True, color=_color())
+    from edgekit._text import printable
+
+    lines = [f"{click.style('error:', fg='red', bold=True)} {printable(message)}"]
     if hint:
-        click.echo(f"{click.style('hint:', fg='cyan', bold=True)} {hint}", err=True, color=_color())
+        lines.append(f"{click.style('hint:', fg='cyan', bold=True)} {printable(hint)}")
+    with contextlib.suppress(OSError):  # a full or vanished stderr takes nothing from the exit code
+        click.echo("\n".join(lines), err=True, color=_color())
 
 
 def _color() -> bool | None:

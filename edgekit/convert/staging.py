@@ -116,7 +116,7 @@ def _listed(manifest: Path) -> set[str]:
     """Plain names of the files that a manifest lists; nothing where it cannot be read."""
     try:
         decoded = msgspec.json.decode(manifest.read_bytes(), type=Manifest)
-    except (OSError, msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+    except (OSError, msgspec.DecodeError, ValueError, RecursionError):
         return set()
     names = {file.path for file in decoded.files}
     return {name for name in names | {decoded.labels or ""} if name and Path(name).name == name}

@@ -80,9 +80,10 @@ class Option(msgspec.Struct, frozen=True, kw_only=True):
         return self.default if special is None else special
 
 
-Whole = Annotated[int, Meta(ge=0)]
-Positive = Annotated[int, Meta(ge=1)]
-Seconds = Annotated[float, Meta(ge=0)]
+# The limits keep nonsense (`inf` seconds) away from clocks and libraries; no measurement is near them.
+Whole = Annotated[int, Meta(ge=0, le=1_000_000_000)]
+Positive = Annotated[int, Meta(ge=1, le=1_000_000_000)]
+Seconds = Annotated[float, Meta(ge=0, le=1e9)]
 
 
 class BenchOptions(msgspec.Struct, frozen=True, kw_only=True):
@@ -113,7 +114,7 @@ class BenchOptions(msgspec.Struct, frozen=True, kw_only=True):
             help="Engine",
             places=EVERYWHERE,
             host=("paddle",),
-            shown="paddlelite where it can be had, else onnxruntime; paddle with --host",
+            shown="paddlelite where it can be had, else onnxruntime; with --host paddle, else onnxruntime",
         ),
     ] = ()
     precisions: Annotated[
@@ -150,7 +151,7 @@ class BenchOptions(msgspec.Struct, frozen=True, kw_only=True):
         Option(name="min-secs", help="Fewest timed seconds of each process.", default=2.0, emulated=0.0),
     ] = None
     max_s: Annotated[
-        Annotated[float, Meta(gt=0)] | None,
+        Annotated[float, Meta(gt=0, le=1e9)] | None,
         Option(name="max-secs", help="Most timed seconds of each process.", default=60.0, emulated=600.0),
     ] = None
     cooldown_s: Annotated[Seconds, Option(name="cooldown", help="Seconds of rest before each process.")] = 0.0

@@ -40,9 +40,11 @@ def decode_result(content: bytes) -> Result:
         if version == RESULT_SCHEMA_VERSION:
             return _present(content)
         return msgspec.convert(_upgraded(msgspec.json.decode(content), version), Result)
+    except ResultFormatError:
+        raise
     except msgspec.ValidationError as error:
         raise ResultFormatError(_with_place(str(error))) from error
-    except (msgspec.DecodeError, UnicodeDecodeError) as error:
+    except (msgspec.DecodeError, ValueError) as error:
         raise ResultFormatError(f"{error} - at `{_place(content, error)}`") from error
     except RecursionError as error:
         raise ResultFormatError(_with_place("nested too deep")) from error

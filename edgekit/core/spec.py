@@ -3,12 +3,17 @@
 from __future__ import annotations
 
 import enum
+import math
 from typing import Annotated
 
 import msgspec
 from msgspec import Meta
 
-Positive = Annotated[int, Meta(gt=0)]
+# The largest float32 picture takes 200 MB.
+MOST_PIXELS = 4096
+MOST_LEVEL = 1e6  # of a picture's values, float32 holds their quotients
+Pixels = Annotated[int, Meta(gt=0, le=MOST_PIXELS)]
+Classes = Annotated[int, Meta(gt=0, le=100_000)]
 
 
 class Precision(enum.Enum):
@@ -53,8 +58,8 @@ class Resize(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
         size: Height and width after the resize, pixels; the aspect ratio is not kept.
     """
 
-    short: Positive | None = None
-    size: tuple[Positive, Positive] | None = None
+    short: Pixels | None = None
+    size: tuple[Pixels, Pixels] | None = None
     interpolation: Interpolation = Interpolation.BILINEAR
     backend: ResizeBackend = ResizeBackend.OPENCV
 
@@ -69,7 +74,7 @@ class Crop(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
            tag="crop"):  # fmt: skip
     """A centre crop to a height and width, pixels."""
 
-    size: tuple[Positive, Positive]
+    size: tuple[Pixels, Pixels]
 
 
 class Preprocess(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -89,8 +94,8 @@ class Preprocess(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_field
         steps: Resizes and crops in order; empty for PaddleClas's usual ones.
     """
 
-    resize_short: Positive | None = 256
-    crop_size: Positive = 224
+    resize_short: Pixels | None = 256
+    crop_size: Pixels = 224
     interpolation: Interpolation = Interpolation.BILINEAR
     resize_backend: ResizeBackend = ResizeBackend.OPENCV
     steps: tuple[Resize | Crop, ...] = ()
@@ -100,7 +105,10 @@ class Preprocess(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_field
     std: tuple[float, float, float] = (0.229, 0.224, 0.225)
 
     def __post_init__(self) -> None:
-        if 0 in self.std:
+        for name, numbers in (("scale", (self.scale,)), ("mean", self.mean), ("std", self.std)):
+            if not all(abs(number) <= MOST_LEVEL for number in numbers):  # nan too
+                raise ValueError(f"{name} has a value that is no level of a picture")
+        if min(map(abs, self.std)) < 1 / MOST_LEVEL:
             raise ValueError("a deviation in std is 0")
         if self.steps:
             _final_size(self.steps)
@@ -174,12 +182,14 @@ class Postprocess(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
     """
 
     kind: AnswerKind = AnswerKind.TOPK
-    top_k: Positive | None = None
+    top_k: Classes | None = None
     thresholds: tuple[float, ...] = ()
     default_class: Annotated[int, Meta(ge=0)] = 0
 
     def __post_init__(self) -> None:
         wanted = {AnswerKind.TOPK: self.thresholds == (), AnswerKind.THRESHOLD: len(self.thresholds) == 1}
+        if not all(map(math.isfinite, self.thresholds)):
+            raise ValueError("a threshold is no number")
         if not wanted.get(self.kind, len(self.thresholds) >= 1):
             raise ValueError(f"{len(self.thresholds)} thresholds do not fit the kind {self.kind.value}")
 
@@ -294,8 +304,8 @@ class ModelSpec(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields
     name: str
     family: str
     summary: str
-    num_classes: Positive = 1000
-    input_shape: tuple[Positive, Positive, Positive] = (3, 224, 224)
+    num_classes: Classes = 1000
+    input_shape: tuple[Pixels, Pixels, Pixels] = (3, 224, 224)
     network: Network | None = None
     weights: Weights = Weights()
     preprocess: Preprocess = Preprocess()

@@ -9,6 +9,7 @@ from __future__ import annotations
 import enum
 import functools
 import importlib
+import importlib.util
 import pkgutil
 from collections.abc import Collection, Iterable, Mapping
 from pathlib import Path
@@ -269,6 +270,12 @@ def on_gpu(name: str) -> bool:
     """Return True for an engine that computes on a GPU of this machine."""
     spec = _known(name)
     return spec is not None and spec.host is not None and spec.host.gpu
+
+
+def bench_engine() -> str:
+    """Return the engine that measures this machine by default: Paddle's where it is installed."""
+    own = host_side("paddle").packages
+    return "paddle" if any(importlib.util.find_spec(each.module) for each in own) else PREDICT_ENGINE
 
 
 def host_side(name: str) -> HostSide:

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
-from edgekit._files import scratch_directory
+from edgekit._files import scratch_directory, write_scratch
 from edgekit._worker import Stage, Worker, call, serve
 from edgekit.core.artifact import Manifest
 from edgekit.core.spec import ModelSpec
@@ -80,7 +80,7 @@ def compute(
             shape=tuple(inputs.shape),
             outputs=str(directory / "out.f32"),
         )
-        numpy.ascontiguousarray(inputs, dtype=numpy.float32).tofile(job.inputs)
+        write_scratch(Path(job.inputs), numpy.asarray(inputs, dtype=numpy.float32).tobytes())
         worker = Worker[None](__name__, None, failure=RunnerError, timeout_s=TIMEOUT_S)
         call(worker, job, f"computing the network of {manifest.name}", hint="edgekit doctor")
         return numpy.fromfile(job.outputs, dtype=numpy.float32).reshape(len(inputs), -1)

@@ -13,7 +13,7 @@ from edgekit.core.parity import MAX_SIMULATION_ERROR, Parity
 from edgekit.core.spec import Precision
 from edgekit.engines.registry import engines
 from edgekit.engines.registry import host_rungs as rungs_of_engines
-from edgekit.errors import ParityError, ToolError
+from edgekit.errors import ParityError, RunnerError, ToolError
 from edgekit.targets.target import HostTarget, Subject, Target
 
 DYGRAPH = "dygraph"
@@ -74,7 +74,10 @@ class Ladder(msgspec.Struct, frozen=True, kw_only=True):
         return kept
 
     def raise_for_failure(self, manifest: Manifest, *, fresh: bool = False) -> None:
-        """Raise ParityError naming the first rung that broke; nothing where all held.
+        """Raise an error naming the first rung that broke; nothing where all held.
+
+        It is a ParityError, but a RunnerError where a runner ended without an answer and the artifact is not
+        one that was just made.
 
         A rung that was skipped because opt and the runtime are of different versions is a ToolError.
 
@@ -84,7 +87,8 @@ class Ladder(msgspec.Struct, frozen=True, kw_only=True):
         """
         for rung in self.rungs:
             if rung.status is RungStatus.FAILED:
-                raise ParityError(
+                kind = RunnerError if rung.parity is None and not fresh else ParityError
+                raise kind(
                     f"model {self.name}: the rung {rung.name} ({rung.engine}) broke: {rung.reason}",
                     hint=rung.hint or self._remedy(rung.name, manifest, fresh),
                 )

@@ -45,7 +45,7 @@ def read_instance(directory: Path) -> Instance | None:
     """Read the device of a directory; None where there is no whole configuration."""
     try:
         config = decode_config((directory / "config.json").read_bytes())
-    except (OSError, msgspec.DecodeError):
+    except (OSError, msgspec.DecodeError, ValueError):
         return None
     pid = _read_pid(directory)
     running = pid is not None and _is_daemon(pid, directory)

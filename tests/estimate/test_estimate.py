@@ -216,12 +216,12 @@ def write_artifacts(
     nb = Artifact(
         kind=ArtifactKind.NB_ARM,
         files=(ArtifactFile(path="inference.arm.nb", sha256=sha256, size_bytes=6_159_518),),
-        tool="paddle_lite_opt", tool_version="2.12", parent_sha256=None, inputs=inputs, outputs=(),
+        tool="paddle_lite_opt", tool_version="2.12", parent_sha256=None, inputs=inputs, outputs=inputs,
     )  # fmt: skip
     manifest = Manifest(
         edgekit_version="0", name=directory.name, model="PPLCNet_x0_25", source="random (seed 0)",
         source_sha256=None, num_classes=classes, output_activation="softmax", preprocess=Preprocess(),
-        labels=None, inputs=inputs, outputs=(), artifacts={"nb-arm": nb},
+        labels=None, inputs=inputs, outputs=inputs, artifacts={"nb-arm": nb},
     )  # fmt: skip
     directory.mkdir(parents=True)
     write_manifest(directory, manifest)

@@ -10,6 +10,7 @@ import click
 import msgspec
 
 from edgekit.cli.options import (
+    Count,
     InputShape,
     artifact_options,
     echo_artifacts,
@@ -45,9 +46,7 @@ class ExportLine(msgspec.Struct, frozen=True, kw_only=True):
     metavar="pretrained|random|PATH",
     help="Official weights, seeded random ones, or a .pdparams file.",
 )
-@click.option(
-    "--num-classes", type=click.IntRange(min=1), help="Width of the last layer; a file knows its own."
-)
+@click.option("--num-classes", type=Count(min=1), help="Width of the last layer; a file knows its own.")
 @click.option(
     "--labels", type=click.Path(exists=True, dir_okay=False, path_type=Path), help="One label a line."
 )

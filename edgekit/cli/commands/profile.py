@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import click
 
 from edgekit.cli.options import (
+    Count,
     IntList,
     adb_server_option,
     anyway_option,
@@ -37,7 +38,7 @@ DEFAULT_REPEATS = 50
               help="Precision of the artifact, on a device.")  # fmt: skip
 @click.option("--threads", type=IntList(),
               help="Numbers of threads.  [default: 1,2,4, as far as this machine has cores]")  # fmt: skip
-@click.option("--repeats", type=click.IntRange(1), metavar="NUMBER",
+@click.option("--repeats", type=Count(1), metavar="NUMBER",
               help="Inferences of a process; not for a device.  [default: 50]")  # fmt: skip
 @click.option("--html", "page", type=click.Path(path_type=Path, dir_okay=False), metavar="FILE",
               help="Also write a page with a chart.")  # fmt: skip

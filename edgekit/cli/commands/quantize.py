@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import click
 
 from edgekit.cli.options import (
+    Number,
     WordList,
     anyway_option,
     echo_json,
@@ -37,7 +38,7 @@ DIRECTORY = click.Path(path_type=Path, exists=True, file_okay=False)
               help="Artifacts to make.")  # fmt: skip
 @click.option("--nb-targets", type=WordList(), default="arm", show_default=True,
               help="int8 computes nonsense on x86 and together with fp16: both are refused.")  # fmt: skip
-@click.option("--max-drop", type=click.FloatRange(0, 100), default=1.0, show_default=True,
+@click.option("--max-drop", type=Number(0, 100), default=1.0, show_default=True,
               help="Percentage points that Top-1 may fall, or answers differ, interval and all.")  # fmt: skip
 @json_option
 @anyway_option

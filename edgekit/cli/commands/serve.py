@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import tempfile
 from pathlib import Path
 
 import click
@@ -91,7 +93,6 @@ def command(
     settings_only: Path | None,
 ) -> None:
     """Offer exported models over the Open Inference Protocol (V2), REST and gRPC, until interrupted."""
-    from edgekit._files import scratch_directory
     from edgekit.core.spec import Precision
     from edgekit.serving.engine import ServedModel
     from edgekit.serving.protection import Protection, check_tls, is_loopback, read_keys
@@ -143,7 +144,8 @@ def command(
     if tls_cert is not None and tls_key is not None:
         check_tls(tls_cert, tls_key)
     check_listening(listening)
-    with scratch_directory("serve") as directory:
+    with contextlib.ExitStack() as stack:
+        directory = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="edgekit-serve-")))
         models = write_repository(names, directory, listening, served)
         for manifest in models:
             if is_random(manifest.source):

@@ -26,7 +26,7 @@ def load_document(content: bytes, place: Place) -> dict[object, object]:
     if place.path.suffix == ".json":
         try:
             document = msgspec.json.decode(content)
-        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+        except (msgspec.DecodeError, ValueError, RecursionError) as error:
             raise place.refuse(str(error)) from error
     else:
         document = _load_yaml(content, place)

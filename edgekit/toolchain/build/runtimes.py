@@ -103,7 +103,7 @@ def find_runtime(engine: str, target: str) -> Runtime | None:
         marker = msgspec.json.decode((directory / MARKER).read_bytes(), type=Runtime)
         if sha256_file(directory / marker.library) != marker.sha256:
             return None
-    except (OSError, msgspec.DecodeError, UnicodeDecodeError):
+    except (OSError, msgspec.DecodeError, ValueError):
         return None
     return msgspec.structs.replace(marker, directory=str(directory))
 

@@ -99,7 +99,7 @@ def read_marker(into: Path) -> UnpackedPackages | None:
     """Return the marker of a directory; None where the directory is not a complete one of edgekit."""
     try:
         return msgspec.json.decode((into / MARKER).read_bytes(), type=UnpackedPackages)
-    except (OSError, msgspec.DecodeError, UnicodeDecodeError):
+    except (OSError, msgspec.DecodeError, ValueError):
         return None
 
 

@@ -62,7 +62,7 @@ def read_environment(directory: Path) -> Environment | None:
     try:
         environment = msgspec.json.decode((directory / MARKER).read_bytes(), type=Environment)
         whole = all((directory / path).stat().st_size == size for path, size in environment.libraries.items())
-    except (OSError, msgspec.DecodeError, UnicodeDecodeError):
+    except (OSError, msgspec.DecodeError, ValueError):
         return None
     usable = whole and os.access(environment_python(directory), os.X_OK)
     return environment if usable else None

@@ -146,7 +146,7 @@ def _parse_lines(text: str) -> list[_Snapshot]:
             for line in text.splitlines()
             if line.startswith(('{"mark"', '{"exit"', '{"entry"'))
         ]
-    except msgspec.DecodeError as error:
+    except (msgspec.DecodeError, ValueError) as error:
         raise RunnerError(f"counting instructions: the counter wrote something else: {error}") from error
 
 

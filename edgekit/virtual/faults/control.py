@@ -60,7 +60,7 @@ async def serve_control(directory: Path, handle: Callable[[Request], Answer]) ->
             while line := await reader.readline():
                 try:
                     answer = handle(msgspec.json.decode(line, type=Request))
-                except msgspec.DecodeError as error:
+                except (msgspec.DecodeError, ValueError) as error:
                     answer = Answer(error=f"not a request: {error}")
                 writer.write(msgspec.json.encode(answer) + b"\n")
                 await writer.drain()
@@ -89,7 +89,7 @@ def ask(directory: Path, request: Request) -> Answer:
             client.sendall(msgspec.json.encode(request) + b"\n")
             with client.makefile("rb") as stream:
                 answer = msgspec.json.decode(stream.readline(), type=Answer)
-    except (OSError, msgspec.DecodeError) as error:
+    except (OSError, msgspec.DecodeError, ValueError) as error:
         raise DeviceLostError(
             f"speaking to the virtual device {directory.name}: {error}",
             hint=f"edgekit virtual stop {directory.name}",
