@@ -73,7 +73,9 @@ class IdleTarget(HostTarget):
     def prepare(self, engine: str) -> None:
         pass
 
-    def session(self, engine: str, label: str, *, counted: bool = False) -> RunnerSession:
+    def session(
+        self, engine: str, label: str, *, counted: bool = False, remake: str | None = None
+    ) -> RunnerSession:
         self.sessions += 1
         return IdleSession(self._samples, self._latency_ms, label)
 

@@ -36,7 +36,9 @@ class SpinningTarget(HostTarget):
         super().__init__()
         self._kind = kind
 
-    def session(self, engine: str, label: str, *, counted: bool = False) -> RunnerSession:
+    def session(
+        self, engine: str, label: str, *, counted: bool = False, remake: str | None = None
+    ) -> RunnerSession:
         argv = (sys.executable, str(Path(__file__).resolve()), self._kind)
         return RunnerSession(LocalTransport(), argv, label=f"{self._kind} {label}")
 

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 
 import msgspec
 
+from edgekit.convert.manifest import remake
 from edgekit.core.artifact import Artifact
 from edgekit.core.bench_options import PowerMode
 from edgekit.core.measurement import (
@@ -186,7 +187,8 @@ def _started(target: Target, cell: Cell, artifact: Artifact, *, counted: bool) -
         power_mode=cell.power_mode,
         options=cell.options,
     )
-    fresh = target.session(cell.engine, cell.label, counted=counted)
+    again = remake(cell.subject.manifest)
+    fresh = target.session(cell.engine, cell.label, counted=counted, remake=again)
     start_ns = time.perf_counter_ns()
     with fresh as session:
         try:

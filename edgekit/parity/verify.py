@@ -402,7 +402,8 @@ def _outputs(
     subject: Subject, artifact: Artifact, rung: Rung, inputs: NDArray[np.float32]
 ) -> NDArray[np.float32]:
     batch_size = _batch_of(artifact) or 1
-    with rung.target.session(rung.engine, f"{rung.engine} on {subject.manifest.name}") as session:
+    label, again = f"{rung.engine} on {subject.manifest.name}", remake(subject.manifest)
+    with rung.target.session(rung.engine, label, remake=again) as session:
         options = {**rung.target.options(rung.engine, rung.kind.precision, {}), **rung.options}
         request = load_request(rung.target, subject, artifact, batch_size=batch_size, options=options)
         if not session.shares_files:

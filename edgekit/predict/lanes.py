@@ -18,7 +18,7 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from edgekit.convert.manifest import require_classifier
+from edgekit.convert.manifest import remake, require_classifier
 from edgekit.core.artifact import Artifact
 from edgekit.core.spec import Precision
 from edgekit.engines.registry import on_gpu
@@ -128,7 +128,9 @@ class Lane(Killable):
         self._core = core
         self._reduced_decode = reduced_decode
         self._sessions = tuple(
-            route.target.session(route.engine, f"{route.name} on {subject.manifest.name}")
+            route.target.session(
+                route.engine, f"{route.name} on {subject.manifest.name}", remake=remake(subject.manifest)
+            )
             for route in self._routes
         )
         self._at_once = tuple(

@@ -54,18 +54,20 @@ CLOSE_TIMEOUT_S = 10.0
 STDERR_TAIL_LINES = 6
 STDERR_WAIT_S = 1.0
 
+# Stands for the command that makes the model's artifacts anew.
+REMAKE = "{remake}"
 _HINTS = {
     ErrorCode.MODEL_MISSING: "edgekit models list shows what is exported",
-    ErrorCode.MODEL_INVALID: "edgekit export NAME --force makes the artifacts again",
+    ErrorCode.MODEL_INVALID: f"{REMAKE}  makes the artifacts again",
     ErrorCode.PROTOCOL: "edgekit toolchain build runner",
     ErrorCode.MEMORY: "a smaller --batch-size needs less memory",
     ErrorCode.THREADS: "ask for fewer --threads",
     ErrorCode.CORES: "edgekit devices shows the cores; ask for fewer --threads or other --cores",
-    ErrorCode.SHAPE: "edgekit export NAME --input-shape … makes an artifact for it",
-    ErrorCode.HASH_MISMATCH: "edgekit export NAME --force makes the artifacts again; edgekit push sends them",
+    ErrorCode.SHAPE: f"{REMAKE} --input-shape …  makes an artifact for it",
+    ErrorCode.HASH_MISMATCH: f"{REMAKE}  makes the artifacts again; edgekit push sends them",
     ErrorCode.REQUEST: "edgekit toolchain build runner",
     ErrorCode.UNSUPPORTED: "edgekit models list shows what else is exported",
-    ErrorCode.RUNTIME: "edgekit verify NAME shows which artifact breaks",
+    ErrorCode.RUNTIME: "edgekit verify shows which artifact breaks",
     ErrorCode.IO: "free space there, then run it again",
 }
 
@@ -127,6 +129,7 @@ class RunnerSession(Killable):
         scratch: Directory on the runner's machine for input and output files; None where both sides share
             files, as on the host.
         label: Name of the runner in errors, e.g. `onnxruntime on PPLCNet_x0_5`.
+        remake: Command that makes the model's artifacts anew, for hints; None where the model is not known.
         patience: Factor on all timeouts, for emulated machines that count instructions.
     """
 
@@ -138,9 +141,11 @@ class RunnerSession(Killable):
         env: Mapping[str, str] | None = None,
         scratch: str | None = None,
         label: str,
+        remake: str | None = None,
         patience: float = 1.0,
     ) -> None:
         self.label = label
+        self._remake = remake or "edgekit export NAME --force"
         self._patience = patience
         self._transport = transport
         self._argv = tuple(argv)
@@ -369,11 +374,12 @@ class RunnerSession(Killable):
             self.kill()
             raise RunnerError(f"{self.label}: answered {op} with {line[:200]!r}")
         message = f"{self.label}: {refusal.message}"
+        hint = _HINTS.get(refusal.code, "").replace(REMAKE, self._remake)
         if refusal.message.endswith(REASON_ON_STDERR) and (said := self._last_words()):
             message = f"{message.removesuffix(REASON_ON_STDERR)}: {said}"
         if refusal.code is ErrorCode.UNSUPPORTED:
-            raise UnsupportedError(message, hint=_HINTS[ErrorCode.UNSUPPORTED])
-        raise RefusedError(message, code=refusal.code, hint=_HINTS.get(refusal.code))
+            raise UnsupportedError(message, hint=hint)
+        raise RefusedError(message, code=refusal.code, hint=hint)
 
     def _last_words(self) -> str:
         """Return the end of what the engine has printed as one line; it may arrive after the answer."""
@@ -398,7 +404,7 @@ class RunnerSession(Killable):
         )
 
     def _repeat_hint(self) -> str:
-        return "edgekit --verbose … shows the command; edgekit export NAME --force makes the artifact again"
+        return f"edgekit --verbose … shows the command; {self._remake} makes the artifact again"
 
     def _clean_up(self) -> None:
         while self._outputs:

@@ -264,7 +264,13 @@ class DeviceTarget:
         return self._ready[engine].packed.bundle.files[name]
 
     def session(
-        self, engine: str, label: str, *, counted: bool = False, entries: str | None = None
+        self,
+        engine: str,
+        label: str,
+        *,
+        counted: bool = False,
+        entries: str | None = None,
+        remake: str | None = None,
     ) -> RunnerSession:
         """Return a session with a fresh runner process, not started yet.
 
@@ -273,6 +279,7 @@ class DeviceTarget:
             label: The name of the session in errors.
             counted: Run it under the instruction counter.
             entries: Functions whose entries the counter marks, made by `entry_list`.
+            remake: The command that makes the model's artifacts anew, for hints.
         """
         self.prepare(engine)
         self._hold.renew()
@@ -287,6 +294,7 @@ class DeviceTarget:
             env=env,
             scratch=f"{self._store.root}/run",
             label=f"{label} on {self._info.serial}",
+            remake=remake,
             patience=COUNTING_PATIENCE if counted else 1.0,
         )
 

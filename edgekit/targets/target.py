@@ -113,13 +113,16 @@ class Target(Protocol):
     def counts_instructions(self) -> bool:
         """Whether instructions are counted in the place of time, on emulated devices."""
 
-    def session(self, engine: str, label: str, *, counted: bool = False) -> RunnerSession:
+    def session(
+        self, engine: str, label: str, *, counted: bool = False, remake: str | None = None
+    ) -> RunnerSession:
         """Return a session with a fresh runner process, not started yet.
 
         Args:
             engine: The engine that computes.
             label: The name of the session in errors.
             counted: Run it under the instruction counter; only emulated devices can.
+            remake: The command that makes the model's artifacts anew, for hints.
         """
 
     def instruction_count(self) -> InstructionCount:
@@ -231,12 +234,14 @@ class HostTarget:
     def counts_instructions(self) -> bool:
         return False
 
-    def session(self, engine: str, label: str, *, counted: bool = False) -> RunnerSession:
+    def session(
+        self, engine: str, label: str, *, counted: bool = False, remake: str | None = None
+    ) -> RunnerSession:
         if counted:
             raise UnsupportedError(f"{label}: instructions are counted on the virtual device only")
         self.prepare(engine)
         launcher = self._launchers[engine]
-        return RunnerSession(self._transport, launcher.argv, env=launcher.env, label=label)
+        return RunnerSession(self._transport, launcher.argv, env=launcher.env, label=label, remake=remake)
 
     def instruction_count(self) -> InstructionCount:
         raise UnsupportedError("counting instructions: the virtual device only does that")

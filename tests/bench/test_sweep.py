@@ -77,10 +77,12 @@ def test_nothing_of_another_machine_gets_the_first_ones_name(tmp_path: Path, rea
 class Failing(Machine):
     """Another machine took its place, where nothing of the runner lies."""
 
-    def session(self, engine: str, label: str, *, counted: bool = False) -> RunnerSession:
+    def session(
+        self, engine: str, label: str, *, counted: bool = False, remake: str | None = None
+    ) -> RunnerSession:
         if self.ended == self._readings:
             raise RunnerError(f"{label}: no such file")
-        return super().session(engine, label, counted=counted)
+        return super().session(engine, label, counted=counted, remake=remake)
 
 
 def test_a_failure_on_another_machine_ends_the_sweep(tmp_path: Path) -> None:

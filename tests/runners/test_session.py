@@ -192,3 +192,20 @@ def test_a_crash_is_told_to_all_that_wait() -> None:
         for each in asked:
             with pytest.raises(RunnerError, match=r"SIGABRT|has ended"):
                 each.result(30)
+
+
+def test_hints_make_the_very_model_anew() -> None:
+    refusal = {"code": "model_invalid", "message": "no model"}
+    answer = json.dumps({"ok": False, "op": "load", "error": refusal})
+    program = f"import sys\nsys.stdin.readline()\nprint({answer!r}, flush=True)\nsys.stdin.readline()"
+    session = RunnerSession(
+        LocalTransport(),
+        [sys.executable, "-c", program],
+        label="fake on variant",
+        remake="edgekit export PPLCNet_x0_25 --name variant --force",
+    )
+    with session, pytest.raises(RefusedError) as caught:
+        session.load(LOAD)
+    assert caught.value.hint == (
+        "edgekit export PPLCNet_x0_25 --name variant --force  makes the artifacts again"
+    )
