@@ -6,6 +6,7 @@ import msgspec
 
 from edgekit.core.device import DeviceInfo
 from edgekit.core.measurement import Point, Result
+from edgekit.core.stats import median
 from edgekit.errors import UsageError
 from edgekit.judge.differences import between_points, between_results
 from edgekit.judge.gate import Chances, Change, chances, decide, family_chances, reconcile
@@ -13,13 +14,14 @@ from edgekit.judge.intervals import Interval, compared_latencies, process_median
 from edgekit.judge.pairs import ANYWAY, broken, configuration_of, left_out, pair_points
 
 # Raised with every change of the fields, like the result file's.
-COMPARISON_SCHEMA_VERSION = 2
+COMPARISON_SCHEMA_VERSION = 3
 
 
 class Comparison(msgspec.Struct, frozen=True, kw_only=True):
     """One point of two results.
 
     Attributes:
+        old_ms, new_ms: Median over the processes of each one's lower quartile, ms; the ratio is of these.
         ratio: New latency over old, with its interval over processes; on emulated targets the ratio of
             exact instruction counts.
         chance: Holm's p-value of the slowdown, or of the gain where the ratio is below 1, over all points of
@@ -164,8 +166,8 @@ def _compare_times(
     return Comparison(
         model=new.model,
         configuration=configuration_of(new),
-        old_ms=None if old.latency_ns is None else old.latency_ns / 1e6,
-        new_ms=None if new.latency_ns is None else new.latency_ns / 1e6,
+        old_ms=_compared_ms(old),
+        new_ms=_compared_ms(new),
         ratio=ratio,
         chance=chance,
         instruction_ratio=_instruction_ratio(old, new),
@@ -174,6 +176,11 @@ def _compare_times(
         reason=reason,
         differences=(*between_points(old, new), *around),
     )
+
+
+def _compared_ms(point: Point) -> float | None:
+    values = compared_latencies(point)
+    return median(values) / 1e6 if values else None
 
 
 def _machine_ratio(old: Point, new: Point) -> Interval | None:

@@ -6,8 +6,10 @@ import csv
 import io
 import json
 import re
+from collections.abc import Callable
 from pathlib import Path
 
+import msgspec
 import pytest
 
 from edgekit.bench.document import save_result
@@ -24,8 +26,8 @@ from edgekit.core.parity import Parity
 from edgekit.core.spec import Precision
 from edgekit.report.rows import result_rows
 from edgekit.report.tables import published_tables
-from tests.conftest import RunCli
-from tests.points import point, process, result, samples
+from tests.conftest import CliResult, RunCli
+from tests.points import QUIET, point, process, result, samples
 
 NASTY = "Own<script>|net"
 
@@ -339,3 +341,23 @@ def test_gpu_results_are_laid_out_as_the_v100_tables(tmp_path: Path, run_cli: Ru
     text = run_cli(["report", "gpu.json", "--format", "csv"], cwd=tmp_path).stdout
     row = next(csv.DictReader(io.StringIO(text)))
     assert (row["machine"], row["copy_in_ms"], row["platform"]) == ("Invented GPU", "0.051", "v100")
+
+
+def test_a_comparison_shows_what_its_change_is_of_and_each_difference_once(
+    run_inside: Callable[..., CliResult], tmp_path: Path
+) -> None:
+    quiet, busy = (msgspec.structs.replace(QUIET, load_1min=load) for load in (0.1, 8.0))
+    for name, low, around in (("old", 2.0, quiet), ("new", 3.0, busy)):
+        # Most samples are twice as long: the median is not what is compared.
+        times = tuple([round(low * 1e6)] * 40 + [round(low * 2e6)] * 60)
+        points = [
+            point(*[process(times)] * 3, requested_threads=threads, environment_before=around)
+            for threads in (1, 2)
+        ]
+        save_result(tmp_path / f"{name}.json", result(*points))
+    done = run_inside("compare", "old.json", "new.json", "--fail-above", "90%")
+    assert done.exit_code == 0, done.stderr
+    line = next(line for line in done.stdout.splitlines() if "1 thread" in line)
+    assert " 2.00 " in line and " 3.00 " in line and "+50.0%" in line
+    assert done.stdout.count("differs: load 0.1 -> 8.0") == 1
+    assert "lower quartile of a process" in done.stdout

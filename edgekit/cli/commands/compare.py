@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from edgekit.judge.compare import Comparison
     from edgekit.report.grid import Table
 
-MEASURE = "ms: medians; change: of the processes' lower quartiles, which other work disturbs least"
+MEASURE = "ms: lower quartile of a process, median over the processes; other work disturbs it least"
 FAMILY = (
     "slower: in 95 of 100 comparisons of equal results no point is called so, however many there are; "
     "faster: likewise"
@@ -84,7 +84,7 @@ def _render(found: Sequence[Comparison]) -> Table:
             )
         )
     header = ("Point", "old ms", "new ms", "change", "95 % interval", "machine", "instructions", "verdict")
-    notes = dict.fromkeys(f"differs: {difference}" for one in found for difference in one.differences)
+    notes = _differences(found)
     timed = [one for one in found if one.old_ms is not None]
     measured = (MEASURE, FAMILY) if timed else ()
     if any(one.machine_ratio is None for one in timed):
@@ -96,3 +96,28 @@ def _render(found: Sequence[Comparison]) -> Table:
         notes=(*measured, *notes),
         words=(0, len(header) - 1),
     )
+
+
+def _differences(found: Sequence[Comparison]) -> list[str]:
+    """Describe each difference once, with its point where the others do not share it.
+
+    Loads differ between all points; the largest change stands for them.
+    """
+    points: dict[str, list[str]] = {}
+    for one in found:
+        for difference in one.differences:
+            points.setdefault(difference, []).append(f"{one.model}, {one.configuration}")
+    loads = [difference for difference in points if difference.startswith("load ")]
+    notes = []
+    for difference, where in points.items():
+        if difference in loads and difference != max(loads, key=_change):
+            continue
+        named = where[0] if len(where) == 1 else f"{len(where)} points"
+        notes.append(f"differs: {difference}" + (f" ({named})" if len(where) < len(found) else ""))
+    return notes
+
+
+def _change(load: str) -> float:
+    """Return by how much a load changes, of `load 8.6 -> 10.1`."""
+    _, before, _, after = load.split()
+    return abs(float(after) - float(before))
