@@ -174,7 +174,7 @@ public final class MainActivity extends Activity {
                 new Current<Workbench.Outcome>(asked) {
                     @Override
                     void show(Workbench.Outcome outcome) {
-                        answers.show(outcome, model.spec);
+                        answers.show(outcome, configuration.model.spec);
                         MainActivity.this.show(R.id.answers);
                     }
                 });
