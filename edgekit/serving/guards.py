@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import ssl
 import zlib
 from collections.abc import Awaitable, Callable, MutableMapping
 from functools import partial
@@ -35,6 +36,8 @@ NO_KEY = "an API key is needed: Authorization: Bearer KEY"
 WINDOWS = {"gzip": 31, "x-gzip": 31, "deflate": 15}
 # Time that a connection lives beyond the time limit of a request, so that the request's answer goes first.
 MARGIN_S = 5.0
+# Time limit of a TLS handshake, and of the first message over gRPC.
+HANDSHAKE_S = 20.0
 MOST_DETAILS = 1000
 DRAINED_TIMES = 4
 _STATUSES: dict[int | None, grpc.StatusCode] = {
@@ -194,20 +197,58 @@ class WatchedConnection(H11Protocol):
         most: Maximum number of connections of its server. One more takes the place of the connection that has
             waited longest for a request.
         limit_s: Maximum time between two answers, s.
+        tls: Context for TLS; None without. uvicorn's own TLS tells of a connection after the handshake only,
+            so that connections without one would be neither counted nor cut.
     """
 
-    def __init__(self, *, most: int, limit_s: float, **given: Any) -> None:
+    def __init__(self, *, most: int, limit_s: float, tls: ssl.SSLContext | None = None, **given: Any) -> None:
         super().__init__(**given)
         self._most_connections = most
         self._limit_s = limit_s
         self._watch: asyncio.TimerHandle | None = None
+        self._tls = tls
+        self._early: list[bytes] | None = None if tls is None else []
+        self._handshake: asyncio.Task[None] | None = None
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         super().connection_made(transport)
         self._wait()
+        if self._tls is not None:
+            self._handshake = self.loop.create_task(self._secure(transport, self._tls))
         if len(self.connections) > self._most_connections:
             waiting = [one for one in self.connections if isinstance(one, WatchedConnection) and one.is_idle]
-            min(waiting, key=lambda one: one.until_s).transport.abort()
+            min(waiting, key=lambda one: one.until_s).cut()
+
+    async def _secure(self, transport: asyncio.Transport, tls: ssl.SSLContext) -> None:
+        """Do the handshake; what arrives at its end waits in `_early` until the transport is changed."""
+        try:
+            secured = await self.loop.start_tls(
+                transport, self, tls, server_side=True, ssl_handshake_timeout=HANDSHAKE_S
+            )
+        except (OSError, asyncio.TimeoutError):
+            secured = None
+        if secured is None or transport.is_closing():
+            self.cut()
+            return
+        super().connection_made(secured)
+        early, self._early = b"".join(self._early or []), None
+        if early:
+            self.data_received(early)
+
+    def data_received(self, data: bytes) -> None:
+        if self._early is None:
+            super().data_received(data)
+        else:
+            self._early.append(data)
+
+    def cut(self) -> None:
+        """End the connection at once; in a handshake nobody tells of its end."""
+        self.connections.discard(self)
+        if self._watch is not None:
+            self._watch.cancel()
+        if self._handshake is not None:
+            self._handshake.cancel()
+        self.transport.abort()
 
     @property
     def is_idle(self) -> bool:
@@ -231,7 +272,7 @@ class WatchedConnection(H11Protocol):
     def _wait(self) -> None:
         if self._watch is not None:
             self._watch.cancel()
-        self._watch = self.loop.call_later(self._limit_s, self.transport.abort)
+        self._watch = self.loop.call_later(self._limit_s, self.cut)
 
 
 class GrpcGuard(grpc.aio.ServerInterceptor):  # type: ignore[misc]

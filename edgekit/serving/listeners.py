@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import signal
+import ssl
 from collections.abc import Awaitable, Callable, Sequence
 from contextlib import AbstractContextManager
 from functools import partial
@@ -21,7 +22,7 @@ from starlette.requests import Request
 from starlette.routing import Route
 
 from edgekit.errors import EdgekitError, OutputError
-from edgekit.serving.guards import MARGIN_S, GrpcGuard, Guard, WatchedConnection
+from edgekit.serving.guards import HANDSHAKE_S, MARGIN_S, GrpcGuard, Guard, WatchedConnection
 from edgekit.serving.protection import Protection, connection_limits
 from edgekit.serving.repository import Listening, bind
 from edgekit.serving.wire import GrpcInference, RestInference
@@ -29,10 +30,11 @@ from edgekit.serving.wire import GrpcInference, RestInference
 ENDING_SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGQUIT)
 # Time at the end for runners to end in good order, s.
 RUNNERS_S = 5.0
-# Time for a gRPC client to say what it wants after its connection is open, and to say something more.
-HANDSHAKE_MS = 20_000
+# Time for a gRPC client to say something more.
 IDLE_MS = 60_000
 STREAMS_A_CONNECTION = 128
+# asyncio accepts so many connections before the first of them is counted; less than the descriptors kept.
+BACKLOG = 64
 # Without MLServer's streams, which no model here has, and its pages, which load scripts from elsewhere.
 KEPT_ENDPOINTS = ("live", "ready", "metadata", "model_ready", "model_metadata", "index", "load", "unload")
 INFER_PATHS = (
@@ -122,19 +124,22 @@ class Server(MLServer):  # type: ignore[misc]
         protection = self._protection
         guard = Guard(app, protection=protection, max_body_bytes=self._listening.max_body_bytes)
         limit_s = protection.timeout_s + MARGIN_S
-        connection: Any = partial(WatchedConnection, most=most_connections, limit_s=limit_s)
+        tls = None
+        if protection.certificate is not None:
+            tls = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+            tls.load_cert_chain(protection.certificate, protection.private_key)
+        connection: Any = partial(WatchedConnection, most=most_connections, limit_s=limit_s, tls=tls)
         return _HttpServer(
             uvicorn.Config(
                 guard,
                 http=connection,
                 ws="none",
+                backlog=BACKLOG,
                 lifespan="off",
                 # What clients do wrong is told to them.
                 log_level="error",
                 access_log=False,
                 timeout_graceful_shutdown=self._grace_of_listeners_s,  # type: ignore[arg-type]
-                ssl_certfile=protection.certificate,
-                ssl_keyfile=protection.private_key,
             )
         )
 
@@ -147,7 +152,7 @@ class Server(MLServer):  # type: ignore[misc]
             "grpc.compression_enabled_algorithms_bitset": 1,
             "grpc.max_allowed_incoming_connections": most_connections,
             "grpc.max_concurrent_streams": STREAMS_A_CONNECTION,
-            "grpc.server_handshake_timeout_ms": HANDSHAKE_MS,
+            "grpc.server_handshake_timeout_ms": int(1000 * HANDSHAKE_S),
             "grpc.max_connection_idle_ms": IDLE_MS,
             # Otherwise a second service shares the port and takes half of the calls.
             "grpc.so_reuseport": 0,

@@ -46,7 +46,9 @@ def serve(
         from mlserver.utils import install_uvloop_event_loop
     except ImportError as error:
         raise ToolError(f"serving: {error}", hint="pip install 'edgekit[serve]'") from error
-    install_uvloop_event_loop()  # like `mlserver start`
+    if protection.certificate is None:
+        # uvloop may read the beginning of a TLS handshake before `start_tls` gets the connection.
+        install_uvloop_event_loop()
     try:
         asyncio.run(_serve(repository, listening, protection, on_ready))
     finally:

@@ -1,8 +1,10 @@
-"""One service that the tests of this folder share."""
+"""A service and a certificate that the tests of this folder share."""
 
 from __future__ import annotations
 
 import json
+import shutil
+import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -27,3 +29,18 @@ def predicted(run_cli: RunCli, exported: Path) -> list[dict[str, object]]:
     done = run_cli(["predict", MODEL, *SAMPLES, "--json"], cwd=exported.parent)
     assert done.exit_code == 0, done.stderr
     return json.loads(done.stdout)
+
+
+@pytest.fixture(scope="session")
+def certificate(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A directory with `cert.pem` and `key.pem` for 127.0.0.1."""
+    if shutil.which("openssl") is None:
+        pytest.skip("openssl is not installed")
+    directory = tmp_path_factory.mktemp("tls")
+    subprocess.run(
+        ["openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes",
+         "-days", "2", "-subj", "/CN=edgekit", "-addext", "subjectAltName=IP:127.0.0.1",
+         "-keyout", "key.pem", "-out", "cert.pem"],
+        cwd=directory, capture_output=True, check=True, timeout=30,
+    )  # fmt: skip
+    return directory

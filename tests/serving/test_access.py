@@ -35,21 +35,6 @@ CALLS = "/inference.GRPCInferenceService/"
 
 
 @pytest.fixture(scope="module")
-def certificate(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A directory with `cert.pem` and `key.pem` for 127.0.0.1."""
-    if shutil.which("openssl") is None:
-        pytest.skip("openssl is not installed")
-    directory = tmp_path_factory.mktemp("tls")
-    subprocess.run(
-        ["openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes",
-         "-days", "2", "-subj", "/CN=edgekit", "-addext", "subjectAltName=IP:127.0.0.1",
-         "-keyout", "key.pem", "-out", "cert.pem"],
-        cwd=directory, capture_output=True, check=True, timeout=30,
-    )  # fmt: skip
-    return directory
-
-
-@pytest.fixture(scope="module")
 def locked(exported: Path, certificate: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Service]:
     """A service with keys, TLS and the repository API."""
     directory = tmp_path_factory.mktemp("locked")

@@ -6,10 +6,12 @@ import asyncio
 import contextlib
 import http.client
 import socket
+import ssl
 import threading
 import time
 from collections.abc import Iterator
 from functools import partial
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -35,13 +37,14 @@ async def application(scope: Any, receive: Any, send: Any) -> None:
 
 
 @contextlib.contextmanager
-def guarded(most: int = 10) -> Iterator[int]:
+def guarded(most: int = 10, tls: ssl.SSLContext | None = None) -> Iterator[int]:
     """The port of the application behind the guards."""
     guard = guards.Guard(application, protection=Protection(timeout_s=LIMIT_S), max_body_bytes=1000)
-    connection = partial(guards.WatchedConnection, most=most, limit_s=2 * LIMIT_S)
-    config = uvicorn.Config(guard, port=0, http=connection, lifespan="off", log_level="critical", ws="none")
+    connection = partial(guards.WatchedConnection, most=most, limit_s=2 * LIMIT_S, tls=tls)
+    config = uvicorn.Config(
+        guard, http=connection, lifespan="off", log_level="critical", ws="none", loop="asyncio"
+    )
     server = uvicorn.Server(config)
-    thread = threading.Thread(target=server.run)
     with socket.create_server(("127.0.0.1", 0)) as listening:
         thread = threading.Thread(target=server.run, kwargs={"sockets": [listening]})
         thread.start()
@@ -112,6 +115,30 @@ def test_one_connection_more_takes_the_place_of_the_oldest() -> None:
         assert time.monotonic() - begin < LIMIT_S
         opened[-1].sendall(b"GET / HTTP/1.1\r\nHost: a\r\n\r\n")
         assert opened[-1].recv(100).startswith(b"HTTP/1.1 200")
+        for connection in opened:
+            connection.close()
+
+
+def test_connections_without_a_tls_handshake_are_counted_and_cut(certificate: Path) -> None:
+    tls = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    tls.load_cert_chain(certificate / "cert.pem", certificate / "key.pem")
+    trust = ssl.create_default_context(cafile=certificate / "cert.pem")
+
+    def get(port: int) -> int:
+        connection = http.client.HTTPSConnection("127.0.0.1", port, timeout=10, context=trust)
+        connection.request("GET", "/")
+        status = connection.getresponse().status
+        connection.close()
+        return status
+
+    with guarded(most=3, tls=tls) as port:
+        assert get(port) == 200
+        opened = [socket.create_connection(("127.0.0.1", port), timeout=10) for _ in range(20)]
+        begin = time.monotonic()
+        assert all(is_cut(connection) for connection in opened[:17])
+        assert time.monotonic() - begin < LIMIT_S
+        assert get(port) == 200
+        assert all(is_cut(connection) for connection in opened[17:])
         for connection in opened:
             connection.close()
 
