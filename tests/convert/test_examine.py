@@ -21,6 +21,7 @@ import pytest
 from onnx import TensorProto, helper
 
 import edgekit
+from edgekit.convert.importing.examine import choose_sizes, open_model
 from edgekit.core.feeds import seeded_feed
 from edgekit.errors import EdgekitError, InputError, RunnerError, UsageError
 from edgekit.parity.source import compute_feeds
@@ -364,14 +365,21 @@ def test_damage_and_lies_are_refused_by_name(
     tmp_path: Path, damage: Callable[[Path], None], said: str
 ) -> None:
     (tmp_path / "model").mkdir()
-    damage(tmp_path / "model" / "net.onnx")
-    before = resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss
+    path = tmp_path / "model" / "net.onnx"
+    damage(path)
+    before_kib = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     with pytest.raises(InputError, match=said) as refused:
-        import_only("model/net.onnx")
+        choose_sizes(open_model("onnx", path, None, "net.onnx", tmp_path).inputs, {}, None, "net.onnx", "")
     assert refused.value.hint
+    assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before_kib < 500 << 10
+
+
+@pytest.mark.parametrize("damage", [wants_a_huge_input, is_a_ring])
+def test_of_a_refused_model_nothing_is_left(tmp_path: Path, damage: Callable[[Path], None]) -> None:
+    damage(tmp_path / "net.onnx")
+    with pytest.raises(InputError):
+        import_only("net.onnx")
     assert not Path("models").exists() or not list(Path("models").iterdir())
-    # The largest child so far, in KiB, which may be another test's.
-    assert resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss <= max(2 << 20, before)
 
 
 def test_external_weights_belong_to_the_model(tmp_path: Path) -> None:
