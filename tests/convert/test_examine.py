@@ -22,6 +22,7 @@ from onnx import TensorProto, helper
 
 import edgekit
 from edgekit.convert.importing.examine import choose_sizes, open_model
+from edgekit.convert.importing.source import open_source
 from edgekit.core.feeds import seeded_feed
 from edgekit.errors import EdgekitError, InputError, RunnerError, UsageError
 from edgekit.parity.source import compute_feeds
@@ -130,11 +131,8 @@ def flags(path: Path) -> None:
 @pytest.mark.parametrize(
     ("build", "sizes"),
     [
-        (two_inputs, {"picture": (1, 20, 30, 3)}),
-        (grey_bytes, None),
-        (rank_two, None),
-        (half, None),
         (flags, None),
+        *(pytest.param(each, None, marks=pytest.mark.slow) for each in (grey_bytes, rank_two, half)),
     ],
     ids=lambda each: getattr(each, "__name__", ""),
 )
@@ -154,9 +152,10 @@ def test_any_inputs_and_outputs_are_imported_and_compared(
 def test_an_nb_of_several_inputs_and_types_is_compared(tmp_path: Path, x86_nb: None) -> None:
     two_inputs(tmp_path / "net.onnx")
     sizes = {"picture": (1, 20, 30, 3)}
-    options = {"formats": ["paddle", "nb"], "nb_targets": ["x86"], "input_shape": sizes}
+    options = {"formats": ["paddle", "onnx", "nb"], "nb_targets": ["x86"], "input_shape": sizes}
     manifest = edgekit.import_model("net.onnx", "mine", **options).manifest
-    assert manifest.parity["nb-x86"].passed
+    assert [rung for rung, parity in manifest.parity.items() if parity.passed] == ["paddle", "onnx", "nb-x86"]
+    assert [each.name for each in manifest.inputs] == ["ids", "picture"]
     # No .nb any more.
     path = Path("models/mine") / manifest.artifacts["nb-x86"].files[0].path
     path.write_bytes(path.read_bytes()[:100])
@@ -428,7 +427,7 @@ def test_parameters_have_to_be_the_programs(
     params = tmp_path / "net" / "inference.pdiparams"
     params.write_bytes(change(params.read_bytes()))
     with pytest.raises(InputError, match=said):
-        edgekit.import_model("net", "mine", formats=["paddle"], verify=False)
+        open_model("paddle", tmp_path / "net" / "inference.pdmodel", str(params), "net", tmp_path)
 
 
 def test_what_macos_notes_beside_files_is_no_model(legacy: Path, tmp_path: Path) -> None:
@@ -438,8 +437,10 @@ def test_what_macos_notes_beside_files_is_no_model(legacy: Path, tmp_path: Path)
             (tmp_path / "note").write_bytes(b"Mac OS X")
             archive.add(tmp_path / "note", f"net/._{name}")
             archive.add(tmp_path / "note", f"__MACOSX/net/{name}")
-    made = edgekit.import_model("net.tar", "mine", formats=["paddle"], verify=False)
-    assert made.manifest.num_classes == 5
+    with open_source(tmp_path / "net.tar") as source:
+        assert source.params is not None
+        assert (source.model.name, source.params.name) == ("inference.pdmodel", "inference.pdiparams")
+        assert source.model.read_bytes() == (legacy / "inference.pdmodel").read_bytes()
 
 
 def test_two_imports_at_once_take_turns(tmp_path: Path) -> None:
