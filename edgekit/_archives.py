@@ -11,7 +11,7 @@ import tarfile
 import zipfile
 from collections.abc import Callable, Iterator
 from pathlib import Path, PurePosixPath
-from typing import IO
+from typing import IO, Literal
 
 from edgekit._files import CHUNK_BYTES, GIGABYTE, MEGABYTE, check_plain_file
 from edgekit.errors import InputError
@@ -52,6 +52,20 @@ class TarFile:
             _copy(reader, writer, self.size_bytes, str(self.path))
 
 
+def _mode(path: Path) -> Literal["r:gz", "r:bz2", "r:xz", "r:"]:
+    """Return tarfile's mode for a tar's compression, by its first bytes.
+
+    tarfile would try each, and LZMA takes zeros for a beginning without end.
+    """
+    with path.open("rb") as file:
+        beginning = file.read(6)
+    if beginning.startswith(b"\x1f\x8b"):
+        return "r:gz"
+    if beginning.startswith(b"BZh"):
+        return "r:bz2"
+    return "r:xz" if beginning.startswith(b"\xfd7zXZ\0") else "r:"
+
+
 def tar_files(
     path: Path,
     *,
@@ -72,7 +86,7 @@ def tar_files(
     check_plain_file(path, "the archive")
     members = unpacked = 0
     try:
-        with tarfile.open(path, "r:*", tarinfo=_Member) as archive:
+        with tarfile.open(path, _mode(path), tarinfo=_Member) as archive:
             for member in archive:
                 members += 1
                 if members > MAX_MEMBERS:

@@ -30,7 +30,8 @@ YOUNG_S = 60.0
 TEXT_BYTES = 32 * MEGABYTE  # cards, manifests, configurations, labels
 PICTURE_BYTES = 256 * MEGABYTE
 RESULT_BYTES = 512 * MEGABYTE
-MODEL_BYTES = 2 * GIGABYTE  # weights and programs
+MODEL_BYTES = 2 * GIGABYTE  # weights, and graphs with their weights
+PROGRAM_BYTES = 256 * MEGABYTE  # programs without weights
 
 
 def sha256_file(path: Path) -> str:

@@ -121,3 +121,12 @@ def test_a_member_that_holds_more_than_it_says_stops_there(tmp_path: Path) -> No
     with pytest.raises(ArchiveError), open_zip(path) as files:
         files._archive.getinfo("file").file_size = 5
         files.write_to("file", tmp_path / "out")
+
+
+def test_zeros_without_end_are_no_archive(tmp_path: Path) -> None:
+    """LZMA would take them for a stream that never begins."""
+    path = tmp_path / "zeros.tar"
+    with path.open("wb") as file:
+        file.truncate(10 << 30)
+    with pytest.raises(ArchiveError):
+        list(tar_files(path))

@@ -193,6 +193,17 @@ def _unexpected(error: BaseException) -> int:
         word = error.object.encode(errors="surrogateescape").decode(errors="backslashreplace")
         _say(f"writing the name {word[:200]}: it is not UTF-8", "rename the file or directory")
         return 3
+    few = isinstance(error, OSError) and error.errno in (
+        errno.EMFILE,
+        errno.ENFILE,
+        errno.ENOMEM,
+        errno.EAGAIN,
+    )
+    if isinstance(error, OSError) and (error.filename is not None or few):
+        _say(
+            f"{str(error.filename or 'opening files')[:200]}: {error.strerror}", "give another name or place"
+        )
+        return 3
     if isinstance(error, MemoryError):
         _say(f"not enough memory ({error})", "give a smaller input, or free memory")
         return 3

@@ -42,6 +42,9 @@ def refuses(done: CliResult, *codes: int) -> None:
         ["train", "PPLCNet_x0_25", "--data", ".", "--learning-rate", "inf"],
         ["train", "PPLCNet_x0_25", "--data", ".", "--seed", DIGITS],
         ["estimate", "PPLCNet_x1_0", "--threads", "99999999999"],
+        ["models", "show", DIGITS],
+        ["report", DIGITS],
+        ["bench", DIGITS, "--host"],
     ],
     ids=lambda words: " ".join(words)[:60],
 )

@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from edgekit._files import MODEL_BYTES, read_bytes
+from edgekit._files import PROGRAM_BYTES, read_bytes
 from edgekit.errors import InputError, ToolError
 
 # Beginnings of their names in Paddle 2 and 3: files, Python, readers, collectives and parameter servers, and
@@ -52,7 +52,7 @@ def check_program(path: Path) -> None:
         ToolError: Paddle, which reads a legacy program, is not installed.
     """
     doing = f"reading the Paddle program {path}"
-    content = read_bytes(path, "the Paddle program", most_bytes=MODEL_BYTES)
+    content = read_bytes(path, "the Paddle program", most_bytes=PROGRAM_BYTES)
     if path.suffix == ".json":
         try:
             names = list(_pir_names(json.loads(content)))

@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from edgekit._files import MODEL_BYTES, read_bytes
+from edgekit._files import PROGRAM_BYTES, read_bytes
 from edgekit.convert.formats.operators import refuse_acting
 from edgekit.convert.from_onnx.node import name_places
 from edgekit.errors import InputError
@@ -22,7 +22,7 @@ def parse(path: Path, origin: str) -> Any:
     from google.protobuf.message import DecodeError  # type: ignore[import-untyped]
     from paddle.base.proto import framework_pb2
 
-    content = read_bytes(path, "the Paddle program", most_bytes=MODEL_BYTES)
+    content = read_bytes(path, "the Paddle program", most_bytes=PROGRAM_BYTES)
     try:
         program = framework_pb2.ProgramDesc.FromString(content)
     except DecodeError as error:

@@ -11,7 +11,7 @@ from pathlib import Path
 import msgspec
 
 from edgekit._archives import ArchiveError, tar_files
-from edgekit._files import check_plain_file, scratch_directory, sha256_file
+from edgekit._files import MODEL_BYTES, PROGRAM_BYTES, check_plain_file, scratch_directory, sha256_file
 from edgekit.errors import InputError
 
 # PaddleClas, PaddleX 3 and PaddleOCR 3; PaddleX 2; their JSON form; PaddleDetection; PaddleSeg.
@@ -91,7 +91,8 @@ def _identified(path: Path, origin: Path) -> Source:
     kind, model, params = _model_of(path, origin)
     files = [model, *([params] if params is not None else [])]
     for file in files:
-        check_plain_file(file, "the model", hint=HINT)
+        alone = file.suffix in (".json", ".pdmodel")
+        check_plain_file(file, "the model", hint=HINT, most_bytes=PROGRAM_BYTES if alone else MODEL_BYTES)
     try:
         digest = hashlib.sha256("".join(map(sha256_file, files)).encode()).hexdigest()
         if any(file.stat().st_size == 0 for file in files):
