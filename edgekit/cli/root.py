@@ -189,6 +189,9 @@ def _unexpected(error: BaseException) -> int:
     if isinstance(error, FileNotFoundError) and "temporary directory" in str(error.strerror):
         _say(f"making a temporary file: {error.strerror}", "free space there, or set TMPDIR")
         return 3
+    if isinstance(error, FileNotFoundError) and error.filename is None:
+        _say("finding the working directory: it was deleted", "cd to another directory")
+        return 3
     if isinstance(error, UnicodeEncodeError) and "surrogates" in error.reason:
         word = error.object.encode(errors="surrogateescape").decode(errors="backslashreplace")
         _say(f"writing the name {word[:200]}: it is not UTF-8", "rename the file or directory")

@@ -155,6 +155,7 @@ def test_an_adb_server_that_answers_rubbish(
         ("EDGEKIT_CACHE=/dev/null/x $EDGEKIT fetch PPLCNet_x0_25 --mirror /nowhere", (3, 4)),
         ("HOME=/nonexistent $EDGEKIT models list", (0,)),
         ("mkdir gone && cd gone && rmdir ../gone && $EDGEKIT models list", (0, 3)),
+        ("mkdir gone && cd gone && rmdir ../gone && $EDGEKIT report x.json", (3,)),
         ("ulimit -n 12; $EDGEKIT models list", (0, 3)),
         ("ulimit -f 0; $EDGEKIT models list > out; exit $?", (0, 3, 153)),
     ],

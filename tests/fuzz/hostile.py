@@ -365,7 +365,6 @@ def _surroundings() -> Iterator[Case]:
         ("TERM", "\x1b"),
         ("OMP_NUM_THREADS", "x"),
         ("SOURCE_DATE_EPOCH", "-1"),
-        ("PYTHONPATH", "."),
         ("ANDROID_SERIAL", PWN),
     )
     for words in quick:
@@ -416,22 +415,22 @@ def run_case(case: Case, seeds: Path, scratch: Path, marker: Path) -> Outcome:
         shutil.copy(place / "models" / "card.toml", place / "soc.toml")
         (place / "list.txt").write_text("picture.png 1\npicture.png 0\n")
         (place / "run").mkdir()
+        (place / "json.py").write_text(f"open({MARKER!r}, 'w')")  # a user's directory is no place for modules
         case.prepare(place)
         environment = {
             **os.environ,
             "NO_COLOR": "1",
             "TMPDIR": str(temporary),
             "OMP_NUM_THREADS": "1",
-            "ANDROID_ADB_SERVER_PORT": "9",
             **dict(case.environment),
         }
-        answer = environment.pop("EDGEKIT_HOSTILE_ADB", None)
+        answer = environment.pop("EDGEKIT_HOSTILE_ADB", "")
         before = _listing(outside, place, temporary)
-        if answer is None:
+        # Always: where none answered, edgekit would start a server that stays.
+        with _adb(bytes.fromhex(answer)) as port:
+            if "ANDROID_ADB_SERVER_PORT" not in dict(case.environment):
+                environment["ANDROID_ADB_SERVER_PORT"] = str(port)
             ended = _run(case, place, environment)
-        else:
-            with _adb(bytes.fromhex(answer)) as port:
-                ended = _run(case, place, {**environment, "ANDROID_ADB_SERVER_PORT": str(port)})
         exit_code, seconds, peak_bytes, _ = ended
         findings = list(_findings(case, *ended))
         if written := _listing(outside, place, temporary) - before:
@@ -442,7 +441,11 @@ def run_case(case: Case, seeds: Path, scratch: Path, marker: Path) -> Outcome:
                 each.unlink()
         if Path("/tmp/edgekit-pwned").exists():
             findings.append("wrote to /tmp/edgekit-pwned")
-        left = [each.name for each in temporary.iterdir() if each.name != ".ses"]
+        left = [
+            each.name
+            for each in temporary.iterdir()
+            if each.name != ".ses" and not each.name.startswith("adb.")
+        ]
         if left and exit_code is not None:
             findings.append(f"left {left[:3]} in TMPDIR")
     return Outcome(case, exit_code, seconds, peak_bytes, tuple(findings))
@@ -459,8 +462,6 @@ def _run(case: Case, place: Path, environment: dict[str, str]) -> tuple[int | No
     if case.shell is not None:
         quoted = " ".join("'" + word.replace("'", "'\\''") + "'" for word in words)
         words = ["/bin/bash", "-c", f"set -o pipefail; {case.shell.replace('{}', quoted)}"]
-    elif environment.get("PYTHONPATH") == ".":
-        (place / "json.py").write_text(f"open({MARKER!r}, 'w')")
     started = time.monotonic()
     with tempfile.TemporaryFile() as said:
         child = subprocess.Popen(
