@@ -191,6 +191,17 @@ def test_relu6_without_its_threshold_is_mended(tmp_path: Path, run_cli: RunCli) 
     assert set(rungs(result.stderr).values()) == {"reference", "passed"}
 
 
+def test_an_instance_norm_without_its_statistics_is_mended(tmp_path: Path, run_cli: RunCli) -> None:
+    """opt aborts on it (`Check failed: is_dispensable || is_have_output`)."""
+    change = "x = paddle.flatten(paddle.nn.functional.instance_norm(paddle.reshape(x, [-1, 1, 1, 5])), 1)"
+    result = run_cli(["import", save_legacy(tmp_path, change), "--name", "mine"], cwd=tmp_path)
+    assert result.exit_code == 0, result.stderr
+    manifest = load_manifest(tmp_path / "models" / "mine")
+    assert "1 instance_norm given the outputs that opt wants" in manifest.notes
+    assert "nb-arm" in manifest.artifacts
+    assert set(rungs(result.stderr).values()) == {"reference", "passed"}
+
+
 def test_padding_keeps_height_and_width(tmp_path: Path, run_cli: RunCli) -> None:
     """opt exchanges them: the .nb gave scores in another order, or died."""
     change = "x = paddle.flatten(paddle.nn.functional.pad(paddle.reshape(x, [-1, 1, 1, 5]), [0, 1, 2, 0]), 1)"

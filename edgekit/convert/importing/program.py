@@ -115,6 +115,30 @@ def keep_paddings(program: Any) -> int:
     return changed
 
 
+def complete_norms(program: Any) -> int:
+    """Give instance_norm the outputs that Paddle 3 leaves out, and tell how many had none.
+
+    Without them opt aborts (2.12).
+    """
+    block = program.blocks[0]
+    variables = {variable.name: variable for variable in block.vars}
+    changed = 0
+    for op in block.ops:
+        if op.type != "instance_norm" or _argument(op.outputs, "SavedMean") is not None:
+            continue
+        result = variables[_argument(op.outputs, "Y")]
+        for parameter in ("SavedMean", "SavedVariance"):
+            variable = block.vars.add()
+            variable.CopyFrom(result)
+            variable.name = f"{result.name}.{parameter}"
+            dims = variable.type.dense_tensor.tensor.dims
+            del dims[:]
+            dims.append(-1)
+            op.outputs.add(parameter=parameter, arguments=[variable.name])
+        changed += 1
+    return changed
+
+
 def places_of(program: Any, operators: set[str]) -> str:
     """Where operators of these types stand, for messages."""
     found = [

@@ -100,6 +100,8 @@ def _program(job: ProgramJob) -> Iterator[Stage | Answer]:
         notes.append(f"{before} relu6 given their threshold of 6")
     if count := import_program.keep_paddings(program):
         notes.append(f"{count} pad3d written so that opt does not exchange height and width")
+    if count := import_program.complete_norms(program):
+        notes.append(f"{count} instance_norm given the outputs that opt wants")
     _write(program, prefix)
     try:
         _compute(prefix, [seeded_feed(specs, 0)])
