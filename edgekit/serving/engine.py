@@ -25,7 +25,7 @@ from edgekit.runners.session import RunnerSession
 from edgekit.runners.shared import SharedArray
 from edgekit.serving.pipeline import BATCHES, Job, Pipeline
 from edgekit.targets.target import HostTarget, Subject, load_request
-from edgekit.vision.decode import KEPT_PIXELS, Canvas, count_pixels
+from edgekit.vision.decode import KEPT_PIXELS, MAX_PIXELS, Canvas, count_pixels, jpeg_size
 from edgekit.vision.labels import read_own_labels
 from edgekit.vision.pictures import Picture, read_picture
 from edgekit.vision.preprocess import Preprocessor
@@ -45,6 +45,10 @@ NEARLY = 1.02
 # Larger pictures take more than a quarter of a second to decode.
 LARGE_PIXELS = KEPT_PIXELS
 LARGE_NICE = 10
+# OpenCV holds the pixels of other formats than JPEG twice.
+MOST_COPIED_PIXELS = MAX_PIXELS // 2
+# Large pictures that wait to be decoded; their files are in memory until then.
+MOST_LARGE = 16
 
 
 class ServedModel(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -74,6 +78,10 @@ class NotFiniteError(RunnerError):
     """The network's output for one input is NaN or infinite."""
 
 
+class BusyError(RunnerError):
+    """More large pictures are asked for than are decoded in time."""
+
+
 class BatchingEngine:
     """Runner that serves many callers at once; call `start` first and `close` last.
 
@@ -100,6 +108,7 @@ class BatchingEngine:
         self._loading: RunnerSession | None = None
         self._abandoned = False
         # Decodes large pictures at low priority, so that they delay no other request.
+        self._large = 0
         self._aside = ThreadPoolExecutor(1, f"{self.manifest.name} large", initializer=_lower_priority)
         self._opening = threading.Lock()
         self._fixed_batch = False
@@ -203,6 +212,7 @@ class BatchingEngine:
 
         Raises:
             InputError: One of the inputs is not a picture.
+            BusyError: Too many large pictures are waiting.
             RunnerError: The runner failed.
         """
         writes = [self._writer(f"picture {index}", content) for index, content in enumerate(pictures)]
@@ -222,13 +232,22 @@ class BatchingEngine:
 
     async def _writer(self, name: str, content: bytes) -> Callable[[Rows], object]:
         """Return a function that writes a picture into its place; a large picture is decoded before."""
-        if count_pixels(content) <= LARGE_PIXELS:
+        pixels = count_pixels(content)
+        if pixels <= LARGE_PIXELS:
             return partial(self._decode, name, content)
-        loop = asyncio.get_running_loop()
-        return partial(_copy, await loop.run_in_executor(self._aside, self._prepare, name, content))
+        if pixels > MOST_COPIED_PIXELS and jpeg_size(content) is None:
+            raise InputError(f"decoding {name}: {pixels} pixels are too many for another format than JPEG")
+        if self._large == MOST_LARGE:
+            raise BusyError(f"serving {self.manifest.name}: {MOST_LARGE} large pictures are waiting already")
+        self._large += 1
+        try:
+            decoding = asyncio.get_running_loop().run_in_executor(self._aside, self._prepare, name, content)
+            return partial(_copy, await decoding)
+        finally:
+            self._large -= 1
 
     def _prepare(self, name: str, content: bytes) -> Rows:
-        return self._preprocessor(read_picture(Picture(name=name, source=content)), name)
+        return self._preprocessor(read_picture(Picture(name=name, source=content), canvas=Canvas()), name)
 
     def _decode(self, name: str, content: bytes, out: Rows) -> None:
         if not hasattr(self._of_thread, "canvas"):

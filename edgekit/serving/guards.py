@@ -44,6 +44,7 @@ _STATUSES: dict[int | None, grpc.StatusCode] = {
     400: grpc.StatusCode.INVALID_ARGUMENT,
     404: grpc.StatusCode.NOT_FOUND,
     422: grpc.StatusCode.INVALID_ARGUMENT,
+    503: grpc.StatusCode.RESOURCE_EXHAUSTED,
 }
 _log = logging.getLogger("mlserver.edgekit")
 

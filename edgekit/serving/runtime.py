@@ -22,7 +22,7 @@ from mlserver.types import (
 )
 
 from edgekit.errors import EdgekitError, InputError
-from edgekit.serving.engine import BatchingEngine, ServedModel
+from edgekit.serving.engine import BatchingEngine, BusyError, ServedModel
 from edgekit.serving.metrics import BATCH_SIZES
 from edgekit.serving.repository import is_random
 from edgekit.vision.topk import to_prediction
@@ -90,6 +90,8 @@ class EdgekitRuntime(MLModel):  # type: ignore[misc]
             rows = await self._probabilities(payload)
         except InputError as error:
             raise InferenceError(error.message) from error
+        except BusyError as error:
+            raise MLServerError(error.message, 503) from error
         except EdgekitError as error:
             raise MLServerError(error.message, 500) from error
         outputs = [output for output in self._outputs(rows) if not wanted or output.name in wanted]

@@ -150,7 +150,7 @@ def test_interrupts_leave_no_traceback_and_no_process(exported: Path, tmp_path: 
             start_new_session=True, env={**os.environ, "TMPDIR": str(tmp_path)},
         )  # fmt: skip
     deadline = time.monotonic() + 60
-    marks = {"import": lambda: list(tmp_path.glob("edgekit-serve-*")), "load": lambda: _children(child.pid)}
+    marks = {"import": lambda: list(tmp_path.glob("*serve*")), "load": lambda: _children(child.pid)}
     while not marks[moment]() and time.monotonic() < deadline:
         time.sleep(0.01)
     os.killpg(child.pid, signal.SIGINT)

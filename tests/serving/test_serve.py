@@ -202,7 +202,9 @@ def test_a_model_that_does_not_load_is_an_error_that_names_it(
 ) -> None:
     shutil.copytree(exported / MODEL, tmp_path / "broken")
     (tmp_path / "broken" / "inference.onnx").write_bytes(b"cut")
-    done = run_cli([*serve_command(Ports(), tmp_path / "broken")[3:]], cwd=tmp_path)
+    words = serve_command(Ports(), tmp_path / "broken", "--host", "0.0.0.0")[3:]
+    done = run_cli(words, cwd=tmp_path)
+    assert "listening at 0.0.0.0 without --api-key" in done.stderr and "serving " not in done.stderr
     assert done.exit_code == 3
     error = done.stderr.partition("error: ")[2]
     assert f"{tmp_path / 'broken'}/inference.onnx: 3 bytes, the manifest says" in error and "--force" in error

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
-import tempfile
 from pathlib import Path
 
 import click
@@ -93,6 +91,7 @@ def command(
     settings_only: Path | None,
 ) -> None:
     """Offer exported models over the Open Inference Protocol (V2), REST and gRPC, until interrupted."""
+    from edgekit._files import scratch_directory
     from edgekit.core.spec import Precision
     from edgekit.serving.engine import ServedModel
     from edgekit.serving.protection import Protection, check_tls, is_loopback, read_keys
@@ -144,8 +143,7 @@ def command(
     if tls_cert is not None and tls_key is not None:
         check_tls(tls_cert, tls_key)
     check_listening(listening)
-    with contextlib.ExitStack() as stack:
-        directory = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="edgekit-serve-")))
+    with scratch_directory("serve") as directory:
         models = write_repository(names, directory, listening, served)
         for manifest in models:
             if is_random(manifest.source):
