@@ -105,11 +105,6 @@ def write_repository(
     return tuple(manifest for _, manifest in found)
 
 
-def is_random(source: str) -> bool:
-    """Return whether a manifest's `source` says that the weights are random."""
-    return source.startswith("random")
-
-
 def _write(path: Path, content: dict[str, Any]) -> None:
     write_atomic(path, msgspec.json.format(msgspec.json.encode(content), indent=2) + b"\n")
 

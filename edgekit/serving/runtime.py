@@ -24,7 +24,6 @@ from mlserver.types import (
 from edgekit.errors import EdgekitError, InputError
 from edgekit.serving.engine import BatchingEngine, BusyError, ServedModel
 from edgekit.serving.metrics import BATCH_SIZES
-from edgekit.serving.repository import is_random
 from edgekit.vision.topk import to_prediction
 
 if TYPE_CHECKING:
@@ -77,8 +76,8 @@ class EdgekitRuntime(MLModel):  # type: ignore[misc]
 
     def _warning(self) -> dict[str, str]:
         """Return what must be said beside answers: that random weights make them meaningless."""
-        source = self._loaded().manifest.source
-        return {"warning": f"{source} weights: the answers mean nothing"} if is_random(source) else {}
+        warning = self._loaded().manifest.doubt
+        return {} if warning is None else {"warning": warning}
 
     def _loaded(self) -> BatchingEngine:
         assert self._engine is not None

@@ -99,7 +99,6 @@ def command(
         MEGABYTE,
         Listening,
         check_listening,
-        is_random,
         write_repository,
     )
     from edgekit.serving.server import require_mlserver, serve
@@ -146,8 +145,8 @@ def command(
     with scratch_directory("serve") as directory:
         models = write_repository(names, directory, listening, served)
         for manifest in models:
-            if is_random(manifest.source):
-                note(f"{manifest.name}: {manifest.source} weights; its answers mean nothing")
+            if manifest.doubt is not None:
+                note(manifest.doubt)
         if not protection.keys and not is_loopback(host):
             note(f"listening at {host} without --api-key: whoever reaches this machine may ask")
         elif protection.certificate is None and not is_loopback(host):
