@@ -15,6 +15,7 @@ import signal
 import subprocess
 import sys
 import tempfile
+import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -270,6 +271,7 @@ class LineChild:
         self._selector = selectors.DefaultSelector()
         self._selector.register(self._stdout, selectors.EVENT_READ)
         self._buffer = bytearray()
+        self._reading = threading.Lock()
 
     @property
     def pid(self) -> int:
@@ -283,18 +285,20 @@ class LineChild:
     def read_line(self, timeout_s: float) -> str | None:
         """Return the next line of stdout without its end; None when stdout is closed. Raises TimeoutError."""
         deadline = time.monotonic() + timeout_s
-        while True:
-            end = self._buffer.find(b"\n")
-            if end >= 0:
-                line = bytes(self._buffer[:end])
-                del self._buffer[: end + 1]
-                return line.decode(errors="replace")
-            if not self._selector.select(max(0.0, deadline - time.monotonic())):
-                raise TimeoutError(f"no line from {self.argv[0]} within {timeout_s:g} s")
-            data = os.read(self._stdout.fileno(), PIPE_BYTES)
-            if not data:
-                return None
-            self._buffer += data
+        with self._reading:
+            while not self._stdout.closed:
+                end = self._buffer.find(b"\n")
+                if end >= 0:
+                    line = bytes(self._buffer[:end])
+                    del self._buffer[: end + 1]
+                    return line.decode(errors="replace")
+                if not self._selector.select(max(0.0, deadline - time.monotonic())):
+                    raise TimeoutError(f"no line from {self.argv[0]} within {timeout_s:g} s")
+                data = os.read(self._stdout.fileno(), PIPE_BYTES)
+                if not data:
+                    return None
+                self._buffer += data
+        return None
 
     def unfinished_line(self) -> str:
         """Return the text after stdout's last line break, once `read_line` has returned None."""
@@ -330,8 +334,14 @@ class LineChild:
         self._release()
 
     def _release(self) -> None:
-        self._selector.close()
-        self._stdout.close()
+        # A thread that reads meanwhile gets the end of the file; of a closed selector it would not hear.
+        waited = self._reading.acquire(timeout=KILL_GRACE_S)
+        try:
+            self._selector.close()
+            self._stdout.close()
+        finally:
+            if waited:
+                self._reading.release()
         self._said = self.stderr_text()
         self._stderr.close()
 

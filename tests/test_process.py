@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import os
 import sys
+import threading
 import time
 from pathlib import Path
 
@@ -64,3 +65,19 @@ def test_the_environment_can_be_extended_and_reduced() -> None:
     )
     assert done.stdout == "1 None\n"
     assert os.environ.get("A") is None
+
+
+def test_a_thread_that_reads_hears_of_the_kill_by_another() -> None:
+    for _ in range(60):
+        child = _process.LineChild(["sleep", "60"])
+        ended: list[object] = []
+
+        def read(child: _process.LineChild = child, ended: list[object] = ended) -> None:
+            ended.append(child.read_line(30))
+
+        reader = threading.Thread(target=read, daemon=True)
+        reader.start()
+        time.sleep(0.005)
+        child.kill()
+        reader.join(5)
+        assert ended == [None]
