@@ -386,7 +386,10 @@ class RunnerSession(Killable):
         deadline = time.monotonic() + STDERR_WAIT_S
         while not (said := self.stderr_text().strip()) and time.monotonic() < deadline:
             time.sleep(0.02)
-        return "; ".join(_tail(said).splitlines())
+        lines = _tail(said).splitlines()
+        # glog, and Paddle Lite's log like it, begin what ends the process with F, and warnings before with W.
+        fatal = [index for index, line in enumerate(lines) if re.match(r"\[?F[ \d]", line)]
+        return "; ".join(line.strip() for line in lines[fatal[-1] if fatal else 0 :])
 
     def _crash(self, process: RemoteProcess, op: str) -> RunnerError:
         """Return the error for a runner that ended without an answer: signal, artifact, last words."""

@@ -46,7 +46,7 @@ def test_what_an_aborting_engine_printed_is_shown() -> None:
     answer = json.dumps({"ok": False, "op": "load", "error": refusal})
     script = (
         f"print({answer!r}, flush=True); time.sleep(0.2)\n"
-        "print(\"[F 1/1 x.cc] kernel for 'conv2d' is not supported\", file=sys.stderr, flush=True)"
+        "print(\"[W 1/1 y.cc] odd\\n[F 1/1 x.cc] kernel for 'conv2d' is not supported\", file=sys.stderr)"
     )
     with session_with(script) as session, pytest.raises(RefusedError) as caught:
         session.load(LOAD)
