@@ -79,8 +79,8 @@ def test_cases_of_onnx_own_tests(tmp_path: Path) -> None:
 
 
 @pytest.mark.slow
-def test_all_of_onnx_own_tests(tmp_path: Path) -> None:
-    """None wrong, none that ends the process or does not run; the refused ones say why."""
+def test_all_of_onnx_own_tests(tmp_path: Path, x86_nb: None) -> None:
+    """None wrong, none that ends the process or does not run, as .nb neither; the refused ones say why."""
     results = dict(conformance.run(conformance.cases(), tmp_path))
     assert {
         case.name: each.why for case, each in results.items() if each.outcome not in ("right", "refused")
@@ -89,6 +89,9 @@ def test_all_of_onnx_own_tests(tmp_path: Path) -> None:
     assert right >= 0.85 * len(results), conformance.table(results)
     for case, each in results.items():
         assert each.outcome == "right" or each.why, case.name
+    taken = [case.name for case, each in results.items() if each.outcome == "right" and not each.lite]
+    ends = {name: (outcome, why) for name, outcome, why in conformance.run_lite(taken, tmp_path)}
+    assert {name: end for name, end in ends.items() if end[0] not in ("right", "not taken")} == {}
 
 
 # What a name of a tensor may hold: Paddle's own marks, Python, quotes, line ends.
