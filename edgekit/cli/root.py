@@ -118,6 +118,7 @@ def main(argv: list[str] | None = None) -> NoReturn:
     """Console script: run a command and exit with its documented exit code."""
     arguments = sys.argv[1:] if argv is None else argv
     _open_standard_streams()
+    stdout = sys.stdout
     try:
         code = root.main(args=arguments, prog_name="edgekit", standalone_mode=False)
         sys.stdout.flush()
@@ -126,7 +127,8 @@ def main(argv: list[str] | None = None) -> NoReturn:
             import traceback
 
             traceback.print_exc()
-        code = _exit_code(error)
+        # click makes an exit of its own of a broken pipe, and wraps stdout.
+        code = _exit_code(BrokenPipeError() if sys.stdout is not stdout else error)
     sys.exit(code if isinstance(code, int) else 0)
 
 

@@ -140,6 +140,7 @@ def test_an_adb_server_that_answers_rubbish(
     [
         ("$EDGEKIT models list >&-", (0, 3)),
         ("$EDGEKIT models list 2>&-", (0,)),
+        ("set -o pipefail; $EDGEKIT models list --json | true", (0,)),
         ("$EDGEKIT models list <&- >&- 2>&-", (0, 3)),
         ("$EDGEKIT report nothing.json >&- 2>&-", (3,)),
         ("$EDGEKIT models list >/dev/full", (3,)),
