@@ -8,10 +8,8 @@ import importlib.util
 import logging
 import os
 import signal
-import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
-from types import FrameType
 
 from edgekit.errors import EdgekitError, RunnerError, ToolError
 from edgekit.serving.protection import Protection
@@ -50,8 +48,10 @@ def serve(
     _give_memory_back()
     # What clients do wrong is told to them.
     os.environ.setdefault("GRPC_VERBOSITY", "NONE")
-    # Until the event loop handles signals, and after it.
-    signal.signal(signal.SIGTERM, _end_now)
+    # Kept until the event loop handles signals: an import that is interrupted fails in any way.
+    early: list[int] = []
+    for one in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(one, lambda number, frame: early.append(number))
     try:
         from mlserver.utils import install_uvloop_event_loop
     except ImportError as error:
@@ -60,7 +60,7 @@ def serve(
         # uvloop may read the beginning of a TLS handshake before `start_tls` gets the connection.
         install_uvloop_event_loop()
     try:
-        asyncio.run(_serve(repository, listening, protection, on_ready))
+        asyncio.run(_serve(repository, listening, protection, on_ready, early))
     finally:
         signal.signal(signal.SIGTERM, signal.SIG_IGN)
 
@@ -77,12 +77,12 @@ def _give_memory_back() -> None:
         library.mallopt(M_ARENA_MAX, ARENAS)
 
 
-def _end_now(number: int, frame: FrameType | None) -> None:
-    sys.exit(0)
-
-
 async def _serve(
-    repository: Path, listening: Listening, protection: Protection, on_ready: Callable[[], object]
+    repository: Path,
+    listening: Listening,
+    protection: Protection,
+    on_ready: Callable[[], object],
+    early: Sequence[int],
 ) -> None:
     from mlserver.errors import MLServerError
     from mlserver.repository.factory import ModelRepositoryFactory
@@ -96,6 +96,8 @@ async def _serve(
     models = await ModelRepositoryFactory.resolve_model_repository(settings).list()
     server = Server(settings, listening, protection)
     logging.getLogger("mlserver").addFilter(_without_traceback)
+    if early:
+        return
     try:
         await server.run(models, on_ready)
     except MLServerError as error:
