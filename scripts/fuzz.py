@@ -15,7 +15,7 @@ from pathlib import Path
 
 from tests.fuzz.conftest import build_seeds
 from tests.fuzz.damage import KINDS, Attempt, Kind, attempt, schedule
-from tests.fuzz.warm_python import warm_python
+from tests.warm_python import warm_python
 
 WORKERS = 2
 
