@@ -5,6 +5,8 @@ from __future__ import annotations
 import json
 import shutil
 import statistics
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -120,6 +122,23 @@ def test_too_few_pictures_to_tell_are_not_enough(run_cli, model: Path, calibrati
     assert "not resolved: the answers differ on 0.00 % [0.00, 48.99] of 4 held-back pictures" in done.stderr
     assert "hint: --held-back DIR with 381 pictures or more, or --max-drop 49" in done.stderr
     assert files_of(model) == before
+
+
+@pytest.mark.slow
+def test_a_full_disk_is_an_output_error(model: Path, calibration: Path, tmp_path: Path) -> None:
+    """No room for a second network beside the first, on a file system of its own."""
+    unshare = ["unshare", "--user", "--map-root-user", "--mount", "sh", "-c"]
+    place = tmp_path / "small"
+    place.mkdir()
+    room = sum(path.stat().st_size for path in model.iterdir()) + (1 << 20)
+    script = (
+        f"mount -t tmpfs -o size={room} none {place} && cp -r {model} {place}/net && cd {place} && "
+        f"exec {sys.executable} -m edgekit quantize ./net --calibration {calibration} --formats onnx"
+    )
+    done = subprocess.run([*unshare, script], capture_output=True, text=True, timeout=200, check=False)
+    assert done.returncode == 3, done.stderr
+    assert "No space left on device" in done.stderr or "no space left" in done.stderr
+    assert "Traceback" not in done.stderr
 
 
 def test_beyond_max_drop_nothing_is_kept(run_cli, model: Path, calibration: Path, tmp_path: Path) -> None:

@@ -26,7 +26,7 @@ from edgekit.device.push import (
     push_to,
 )
 from edgekit.device.store import DeviceStore
-from edgekit.errors import DeviceError, MismatchError, ToolError
+from edgekit.errors import DeviceError, MismatchError, ParityError, RunnerError, ToolError
 from edgekit.parity.ladder import Ladder, RungResult, RungStatus
 from edgekit.toolchain.build.bundle import Bundle
 from edgekit.transports.ssh import SshTransport
@@ -247,6 +247,22 @@ def test_a_rung_of_another_version_ends_verify_as_a_tool_error(tmp_path: Path) -
         ladder.raise_for_failure(manifest)
     assert raised.value.exit_code == 4
     assert raised.value.hint == skipped.hint
+
+
+def test_a_runner_that_was_killed_ends_verify_as_a_runner_error(tmp_path: Path) -> None:
+    """Nothing was computed, so nothing is known of the artifact; one that was just made is not kept."""
+    manifest = _model(tmp_path / "m", ArtifactKind.NB_ARM).manifest
+    killed = RungResult(
+        name="nb-arm@board",
+        engine="paddlelite",
+        status=RungStatus.FAILED,
+        reason="asked to infer, it was killed",
+    )
+    ladder = Ladder(name="Net", directory="m", reference="dygraph", inputs=8, rungs=(killed,))
+    with pytest.raises(RunnerError, match="it was killed"):
+        ladder.raise_for_failure(manifest)
+    with pytest.raises(ParityError, match="it was killed"):
+        ladder.raise_for_failure(manifest, fresh=True)
 
 
 def test_fp16_needs_cores_with_fp16(virtual_device: AdbDevice, bundle: Bundle, tmp_path: Path) -> None:

@@ -184,32 +184,32 @@ def test_a_storage_limit_needs_namespaces() -> None:
         lifecycle.start(backend=Backend.PROOT, storage_bytes=8 << 20)
 
 
-def test_the_command_line(run_cli: RunCli, tmp_path: Path, adb_host: AdbHost) -> None:
-    started = run_cli(["virtual", "start", "--serial", "cli", "--storage", "16M"], cwd=tmp_path)
+def test_the_command_line(run_cold_cli: RunCli, tmp_path: Path, adb_host: AdbHost) -> None:
+    started = run_cold_cli(["virtual", "start", "--serial", "cli", "--storage", "16M"], cwd=tmp_path)
     assert started.exit_code == 0, started.stderr
     address = started.stdout.strip()
     assert adb_host.adb("-s", address, "get-state").stdout == "device\n"
-    listed = json.loads(run_cli(["virtual", "list", "--json"], cwd=tmp_path).stdout)
+    listed = json.loads(run_cold_cli(["virtual", "list", "--json"], cwd=tmp_path).stdout)
     assert [(row["serial"], row["address"], row["ready"]) for row in listed] == [("cli", address, True)]
     assert listed[0]["storage_bytes"] == 16 << 20
 
-    armed = run_cli(["virtual", "fault", address, "slow", "1000000", "--once"], cwd=tmp_path)
+    armed = run_cold_cli(["virtual", "fault", address, "slow", "1000000", "--once"], cwd=tmp_path)
     assert armed.stdout == "slow 1000000 once\n"
-    cleared = run_cli(["virtual", "fault", "cli", "--clear"], cwd=tmp_path)
+    cleared = run_cold_cli(["virtual", "fault", "cli", "--clear"], cwd=tmp_path)
     assert (cleared.exit_code, cleared.stdout) == (0, "")
-    wrong = run_cli(["virtual", "fault", "cli", "explode"], cwd=tmp_path)
+    wrong = run_cold_cli(["virtual", "fault", "cli", "explode"], cwd=tmp_path)
     assert (wrong.exit_code, wrong.stdout) == (2, "")
     assert "no fault 'explode'" in wrong.stderr
 
-    described = run_cli(["devices", "--device", "cli", "--json"], cwd=tmp_path)
+    described = run_cold_cli(["devices", "--device", "cli", "--json"], cwd=tmp_path)
     assert [one["serial"] for one in json.loads(described.stdout)] == [address]
 
-    stopped = run_cli(["virtual", "stop"], cwd=tmp_path)
+    stopped = run_cold_cli(["virtual", "stop"], cwd=tmp_path)
     assert (stopped.exit_code, stopped.stdout) == (0, "")
     assert f"stopped {address} (cli)" in stopped.stderr
-    missing = run_cli(["virtual", "stop", "cli"], cwd=tmp_path)
+    missing = run_cold_cli(["virtual", "stop", "cli"], cwd=tmp_path)
     assert missing.exit_code == 6
     assert "no virtual device cli" in missing.stderr
-    none = run_cli(["virtual", "stop"], cwd=tmp_path)
+    none = run_cold_cli(["virtual", "stop"], cwd=tmp_path)
     assert none.exit_code == 2
     assert "none running" in none.stderr
