@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
-import itertools
-from pathlib import Path
+import subprocess
+import sys
 
 import pytest
 
-from tests.fuzz.hostile import MARKER, cases, run_case
+from tests.conftest import REPOSITORY
 
-COUNT = 60
+COUNT, SEED = 60, 1
 
 
 @pytest.mark.slow
-def test_hostile_inputs(seeds: Path, tmp_path: Path) -> None:
-    marker = tmp_path / MARKER
-    outcomes = [run_case(case, seeds, tmp_path, marker) for case in itertools.islice(cases(1, marker), COUNT)]
-    assert [f"{one.case.name}: {finding}" for one in outcomes for finding in one.findings] == []
+def test_hostile_inputs() -> None:
+    """In a small process: the peak memory of a child counts what its starter held when it started it."""
+    done = subprocess.run(
+        [sys.executable, "-m", "scripts.hostile", str(COUNT), str(SEED)],
+        cwd=REPOSITORY, capture_output=True, text=True, timeout=1200, check=False,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stdout + done.stderr
