@@ -30,6 +30,7 @@ YOUNG_S = 60.0
 TEXT_BYTES = 32 * MEGABYTE  # cards, manifests, configurations, labels
 PICTURE_BYTES = 256 * MEGABYTE
 RESULT_BYTES = 512 * MEGABYTE
+LIST_BYTES = 512 * MEGABYTE  # of pictures
 MODEL_BYTES = 2 * GIGABYTE  # weights, and graphs with their weights
 PROGRAM_BYTES = 256 * MEGABYTE  # programs without weights
 

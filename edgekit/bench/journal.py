@@ -137,7 +137,7 @@ def settle(path: Path) -> bytes | None:
     """
     try:
         file = journal_path(path).open("rb")
-    except OSError:
+    except (OSError, ValueError):  # of an empty name
         return None
     with file:
         # Who finds it locked reads it beside the bench that goes on with it.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 from collections.abc import Iterable
 from datetime import datetime
@@ -64,20 +65,20 @@ def load_results(places: Iterable[Path]) -> Found:
     """
     results: dict[Path, Result] = {}
     others = []
-    seen: set[Path] = set()
+    seen: set[str] = set()
     for place in places:
         paths = _in_directory(place) if place.is_dir() else [place]
         for path in paths:
-            if path.resolve() in seen:
+            if os.path.realpath(path) in seen:
                 continue
             try:
                 results[path] = load_result(path)
-                seen.add(path.resolve())
+                seen.add(os.path.realpath(path))
             except InputError:
                 if path is place or not _is_another(path):
                     raise
                 others.append(path)
-        if seen.isdisjoint(path.resolve() for path in paths):
+        if seen.isdisjoint(os.path.realpath(path) for path in paths):
             raise InputError(f"looking for result files in {place}: none in it", hint="edgekit bench")
     return Found(results=results, others=tuple(others))
 

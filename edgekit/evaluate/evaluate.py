@@ -28,7 +28,7 @@ from edgekit.evaluate.tally import (
 from edgekit.parity.reference import reference_engine
 from edgekit.predict.lanes import Route, Scored, batched, fixed_batch, open_lanes, plan_route, score_batches
 from edgekit.targets.target import HostTarget, Subject, Target
-from edgekit.vision.lists import Labelled, count_list, read_list
+from edgekit.vision.lists import Labelled, check_list, count_list, read_list
 from edgekit.vision.pictures import Picture
 from edgekit.vision.topk import ranked_classes
 
@@ -66,11 +66,13 @@ class Plan(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def default_output(model: str, list_path: Path, directory: Path = Path("results")) -> Path:
-    """Return the path of a model's result on a list: no other list's result has it."""
-    try:
-        digest = sha256_file(list_path)
-    except OSError:
-        digest = None  # the evaluation says what is wrong with the list
+    """Return the path of a model's result on a list: no other list's result has it.
+
+    Raises:
+        InputError: The list cannot be read.
+    """
+    check_list(list_path)
+    digest = sha256_file(list_path)
     stems = itertools.chain(
         [model, f"{model}-{list_path.stem}"], (f"{model}-{n}" for n in itertools.count(2))
     )

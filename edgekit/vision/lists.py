@@ -8,6 +8,7 @@ from pathlib import Path
 
 import msgspec
 
+from edgekit._files import LIST_BYTES, check_plain_file
 from edgekit.errors import InputError
 from edgekit.vision.lines import read_lines
 
@@ -34,12 +35,18 @@ def read_list(path: Path, num_classes: int) -> Iterator[Labelled]:
             yield _parse(line.strip(_BLANK), f"{path}, line {number}", num_classes)
 
 
+def check_list(path: Path) -> None:
+    """Raise InputError where a list is no plain file, or too large for one."""
+    check_plain_file(path, "the list", hint=HINT, most_bytes=LIST_BYTES)
+
+
 def count_list(path: Path, num_classes: int) -> int:
     """Check the whole list and count its pictures.
 
     Raises:
         InputError: The list cannot be read, has a line without a valid class, or is empty.
     """
+    check_list(path)
     count = sum(1 for _ in read_list(path, num_classes))
     if not count:
         raise InputError(f"reading the list {path}: it is empty", hint=HINT)

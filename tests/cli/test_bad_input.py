@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shlex
 import socket
 import subprocess
 import sys
@@ -191,3 +192,19 @@ def test_a_full_place_for_temporary_files(tmp_path: Path, x0_25: Path, words: st
     assert done.returncode == 3, done.stderr
     assert "TMPDIR" in done.stderr or "space" in done.stderr
     assert "Traceback" not in done.stderr
+
+
+@pytest.mark.parametrize("words", ["compare '' ''", "report loop.json", "report ''"])
+def test_results_that_have_no_name_or_no_end(tmp_path: Path, run_cli: RunCli, words: str) -> None:
+    (tmp_path / "loop.json").symlink_to("loop.json")
+    done = run_cli(shlex.split(words), cwd=tmp_path)
+    assert done.exit_code == 3, done.stderr
+    assert "a bug in edgekit" not in done.stderr
+
+
+def test_a_list_of_ten_gigabytes_is_not_read(tmp_path: Path, x0_25: Path, run_cli: RunCli) -> None:
+    with (tmp_path / "list.txt").open("wb") as file:
+        file.truncate(10 << 30)
+    done = run_cli(["eval", x0_25, "--data", ".", "--list", "list.txt"], cwd=tmp_path, timeout_s=20)
+    assert done.exit_code == 3
+    assert "larger than 512 MiB" in done.stderr
