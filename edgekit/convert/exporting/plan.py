@@ -59,8 +59,8 @@ class ExportRequest(ConversionRequest, frozen=True, kw_only=True, dict=True):
     opt_timeout_s: float = OPT_TIMEOUT_S
 
     def __post_init__(self) -> None:
-        # A request of a model that does not exist is not made.
-        find_model(self.model)
+        # A request of a model that does not exist is not made; the card is read here and kept.
+        _ = self.spec
 
     @functools.cached_property
     def spec(self) -> ModelSpec:
