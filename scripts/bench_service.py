@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import argparse
 import asyncio
+import contextlib
 import gc
 import json
 import os
@@ -22,7 +23,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -66,6 +67,16 @@ class Observed:
 def edgekit(*words: str | Path) -> str:
     command = [sys.executable, "-m", "edgekit", *map(str, words)]
     return subprocess.run(command, stdout=subprocess.PIPE, text=True, timeout=600, check=True).stdout
+
+
+@contextlib.contextmanager
+def artifacts(name: str | None) -> Iterator[tuple[str, Path]]:
+    """An exported model, `name` or one exported for this, and a directory that is deleted at the end."""
+    with tempfile.TemporaryDirectory() as directory:
+        if name is None:
+            name = str(Path(directory) / MODEL)
+            edgekit("export", MODEL, "--formats", "paddle,onnx", "-o", name)
+        yield name, Path(directory)
 
 
 def bare_engine(name: str, seconds: float) -> dict[int, float]:
@@ -277,12 +288,8 @@ def main() -> int:
     parser.add_argument("--seconds", type=float, default=20, help="of each of three measurements (20)")
     parser.add_argument("--serve", default="", help="further options of edgekit serve, in one word")
     options = parser.parse_args()
-    with tempfile.TemporaryDirectory() as directory:
-        name = options.name
-        if name is None:
-            name = str(Path(directory) / MODEL)
-            edgekit("export", MODEL, "--formats", "paddle,onnx", "-o", name)
-        return measure(name, Path(directory), options)
+    with artifacts(options.name) as (name, directory):
+        return measure(name, directory, options)
 
 
 if __name__ == "__main__":

@@ -22,7 +22,6 @@ import signal
 import statistics
 import subprocess
 import sys
-import tempfile
 import time
 from collections import Counter
 from collections.abc import Awaitable, Callable, Sequence
@@ -32,7 +31,7 @@ from pathlib import Path
 import grpc
 import grpc.aio
 import numpy as np
-from bench_service import METHOD, MODEL, Question, edgekit, free_port, is_right, percentile, write_questions
+from bench_service import METHOD, Question, artifacts, free_port, is_right, percentile, write_questions
 from PIL import Image
 from tritonclient.grpc import service_pb2 as protocol
 
@@ -274,12 +273,8 @@ def main() -> int:
     parser.add_argument("--serve", default="", help="further options of edgekit serve, in one word")
     parser.add_argument("--log", type=int, default=0, help="characters of the service's log to show (0)")
     options = parser.parse_args()
-    with tempfile.TemporaryDirectory() as directory:
-        name = options.name
-        if name is None:
-            name = str(Path(directory) / MODEL)
-            edgekit("export", MODEL, "--formats", "paddle,onnx", "-o", name)
-        return measure(name, Path(directory), options)
+    with artifacts(options.name) as (name, directory):
+        return measure(name, directory, options)
 
 
 if __name__ == "__main__":
