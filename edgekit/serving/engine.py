@@ -20,7 +20,7 @@ import msgspec
 from edgekit.convert.manifest import load_manifest
 from edgekit.core.spec import Precision
 from edgekit.engines.registry import PREDICT_ENGINE
-from edgekit.errors import InputError, RunnerError
+from edgekit.errors import EdgekitError, InputError, RunnerError
 from edgekit.runners.session import RunnerSession
 from edgekit.runners.shared import SharedArray
 from edgekit.serving.pipeline import BATCHES, Job, Pipeline
@@ -266,35 +266,55 @@ class BatchingEngine:
         return await asyncio.gather(*[job.caller for job in jobs])
 
     def _compute(self, batch: int, count: int) -> list[Rows | BaseException]:
-        """Return probabilities float32[C] of each of the first inputs of a batch, or an error for it."""
-        import numpy as np
+        """Return probabilities float32[C] of each of the first inputs of a batch, or an error for it.
 
+        Where the runner dies, the inputs are computed once more, each alone, so that only the one that
+        kills the runner fails. An engine loaded for one batch size computes them together again.
+        """
         assert self._memory is not None
-        if self._abandoned:
-            raise RunnerError(f"serving {self.manifest.name}: the service ends")
-        session = self._runner()
         # An engine loaded for one batch size computes all places.
         if self._fixed_batch:
             self._memory.array[batch, count:] = 0
+        self._on_batch(count)
         try:
-            values, _ = self._infer(session, batch, self.served.max_batch if self._fixed_batch else count)
+            return self._answers(batch, 0, count)
         except RunnerError:
-            # This batch fails; the next one gets a new runner.
+            if self._fixed_batch:
+                return self._answers(batch, 0, count)
+            return [self._alone(batch, index) for index in range(count)]
+
+    def _alone(self, batch: int, index: int) -> Rows | BaseException:
+        try:
+            return self._answers(batch, index, 1)[0]
+        except EdgekitError as error:
+            return error
+
+    def _answers(self, batch: int, first: int, count: int) -> list[Rows | BaseException]:
+        """Return what `_compute` returns, of `count` inputs from `first`. Raises RunnerError."""
+        import numpy as np
+
+        if self._abandoned:
+            raise RunnerError(f"serving {self.manifest.name}: the service ends")
+        session = self._runner()
+        places = self.served.max_batch if self._fixed_batch else count
+        try:
+            values, _ = self._infer(session, batch, places, first=first)
+        except RunnerError:
             self._give_up(session)
             raise
         rows = values.reshape(len(values), -1)[:count]
-        self._on_batch(count)
         with np.errstate(invalid="ignore"):
             scores = softmax(rows) if self.manifest.needs_softmax else rows
         failed = NotFiniteError(f"serving {self.manifest.name}: the output for this input is not finite")
         return [row if np.isfinite(given).all() else failed for given, row in zip(rows, scores, strict=True)]
 
-    def _infer(self, session: RunnerSession, batch: int, count: int) -> tuple[Rows, int]:
-        """Return the outputs of the first inputs of a batch, and the time of the inference, ns."""
+    def _infer(self, session: RunnerSession, batch: int, count: int, *, first: int = 0) -> tuple[Rows, int]:
+        """Return the outputs of `count` inputs of a batch from `first`, and the inference's time, ns."""
         assert self._memory is not None
         shape = (count, *self.input_shape)
+        place = batch * self.served.max_batch + first
         values, inferred = session.infer_file(
-            self._memory.path, shape, skip=batch * self._memory.array[0].size
+            self._memory.path, shape, skip=place * self._memory.array[0, 0].size
         )
         return values, inferred.latency_ns
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import importlib.util
 import json
 import os
@@ -19,7 +20,16 @@ import numpy as np
 import pytest
 
 from tests.conftest import REPOSITORY, RunCli
-from tests.serving.services import MODEL, SAMPLES, Ports, Service, rest_body, serve_command, start
+from tests.serving.services import (
+    MODEL,
+    RANDOM_MODEL,
+    SAMPLES,
+    Ports,
+    Service,
+    rest_body,
+    serve_command,
+    start,
+)
 
 # Not importorskip: MLServer's protocol buffers and tritonclient's do not go into one process.
 if importlib.util.find_spec("mlserver") is None:
@@ -149,16 +159,34 @@ def test_a_stop_answers_what_is_in_hand_and_ends_well(exported: Path, tmp_path: 
     assert not children.stdout
 
 
-def test_a_runner_that_dies_fails_what_it_had_and_is_replaced(service: Service) -> None:
+def kill_runners(service: Service) -> None:
     threads = Path(f"/proc/{service.child.pid}/task").iterdir()
-    runners = [int(pid) for thread in threads for pid in (thread / "children").read_text().split()]
-    for pid in runners:
-        os.kill(pid, signal.SIGKILL)
+    for pid in {int(pid) for thread in threads for pid in (thread / "children").read_text().split()}:
+        with contextlib.suppress(ProcessLookupError):
+            os.kill(pid, signal.SIGKILL)
+
+
+def test_a_runner_that_dies_is_replaced_and_no_request_fails(service: Service) -> None:
+    kill_runners(service)
+    body = rest_body(SAMPLES[1].read_bytes(), SAMPLES[0].read_bytes())
+    for model in (MODEL, RANDOM_MODEL):
+        status, text = service.post(f"/v2/models/{model}/infer", body)
+        assert status == 200, text
+        assert model == RANDOM_MODEL or '"data":[1,' in text
+
+
+def test_a_request_whose_runners_die_again_and_again_fails_by_name(service: Service) -> None:
     body = rest_body(SAMPLES[1].read_bytes())
-    status, text = service.infer(body)
+    with ThreadPoolExecutor(1) as pool:
+        asked = pool.submit(service.infer, body)
+        while not asked.done():
+            kill_runners(service)
+            time.sleep(0.02)
+    status, text = asked.result()
     assert status == 500 and "SIGKILL" in text
-    status, text = service.infer(body)
-    assert status == 200 and '"data":[1,' in text
+    for model in (MODEL, RANDOM_MODEL):
+        status, text = service.post(f"/v2/models/{model}/infer", body)
+        assert status == 200, text
 
 
 def test_an_engine_of_one_batch_size_serves_any_number_of_pictures(
