@@ -118,7 +118,7 @@ class StruckTarget(DeviceTarget):
     strike: Callable[[], object] | None = None
 
     def session(
-        self, engine: str, label: str, *, counted: bool = False, remake: str | None = None
+        self, engine: str, label: str, *, counted: bool = False, remake: Callable[[], str] | None = None
     ) -> RunnerSession:
         session = super().session(engine, label, counted=counted, remake=remake)
         return session if self.strike is None else StruckSession.of(session, self.strike)

@@ -8,6 +8,7 @@ from __future__ import annotations
 import hashlib
 import os
 import random
+from collections.abc import Callable
 from pathlib import Path
 
 from edgekit.core.artifact import Artifact, ArtifactFile, ArtifactKind, Manifest, TensorSpec
@@ -74,7 +75,7 @@ class IdleTarget(HostTarget):
         pass
 
     def session(
-        self, engine: str, label: str, *, counted: bool = False, remake: str | None = None
+        self, engine: str, label: str, *, counted: bool = False, remake: Callable[[], str] | None = None
     ) -> RunnerSession:
         self.sessions += 1
         return IdleSession(self._samples, self._latency_ms, label)

@@ -37,7 +37,7 @@ class SpinningTarget(HostTarget):
         self._kind = kind
 
     def session(
-        self, engine: str, label: str, *, counted: bool = False, remake: str | None = None
+        self, engine: str, label: str, *, counted: bool = False, remake: Callable[[], str] | None = None
     ) -> RunnerSession:
         argv = (sys.executable, str(Path(__file__).resolve()), self._kind)
         return RunnerSession(LocalTransport(), argv, label=f"{self._kind} {label}")

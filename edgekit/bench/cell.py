@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import functools
 import logging
 import time
 from collections.abc import Iterator
@@ -28,12 +29,11 @@ from edgekit.core.stats import median
 from edgekit.core.units import NS_PER_S
 from edgekit.errors import EdgekitError, UnsupportedError
 from edgekit.parity.reference import Reference, input_count
-from edgekit.parity.source import infer_batches
 from edgekit.runners.protocol import ErrorCode, Loaded, Ran, Run
 from edgekit.runners.session import RefusedError, RunnerSession
 from edgekit.targets.gpu import watch_gpu
 from edgekit.targets.inputs import seeded_inputs
-from edgekit.targets.target import Subject, Target, load_request
+from edgekit.targets.target import Subject, Target, infer_batches, load_request
 
 # Inferences of a process before its memory is read: some engines settle with the second one.
 STARTUP_RUNS = 10
@@ -187,7 +187,7 @@ def _started(target: Target, cell: Cell, artifact: Artifact, *, counted: bool) -
         power_mode=cell.power_mode,
         options=cell.options,
     )
-    again = remake(cell.subject.manifest)
+    again = functools.partial(remake, cell.subject.manifest)
     fresh = target.session(cell.engine, cell.label, counted=counted, remake=again)
     start_ns = time.perf_counter_ns()
     with fresh as session:

@@ -1,4 +1,4 @@
-"""The outputs that benchmark points are compared with: float32, seeded inputs.
+"""The outputs that benchmark points are compared with, and the comparison: float32, seeded inputs.
 
 For an imported model they are its source's, on the engine that reads it; for an exported one those of its
 Paddle program by Paddle Inference.
@@ -8,19 +8,19 @@ from __future__ import annotations
 
 import logging
 import threading
+from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from edgekit.convert.manifest import first_fault, remake, usable_artifact
 from edgekit.core.artifact import ArtifactKind, Manifest
-from edgekit.core.parity import Parity
-from edgekit.core.spec import Precision
+from edgekit.core.parity import Parity, compare
+from edgekit.core.spec import AnswerKind, Precision
 from edgekit.engines.registry import rung_engine
 from edgekit.errors import InputError, ToolError
-from edgekit.parity.answers import compare_answers
-from edgekit.parity.source import SOURCE, compute_source, infer_batches, source_engine
+from edgekit.parity.source import SOURCE, compute_source, source_engine
 from edgekit.targets.inputs import seeded_inputs
-from edgekit.targets.target import HostTarget, Subject, load_request
+from edgekit.targets.target import HostTarget, Subject, infer_batches, load_request
 
 if TYPE_CHECKING:
     import numpy as np
@@ -43,6 +43,39 @@ def input_count(precision: Precision, batch_size: int) -> int:
 def reference_engine(manifest: Manifest) -> str:
     """The engine that computes the outputs of a model that others are compared with."""
     return PADDLE if manifest.origin is None else source_engine(manifest.origin)
+
+
+def compare_answers(
+    manifest: Manifest,
+    outputs: Sequence[Any] | NDArray[Any],
+    reference: Sequence[Any] | NDArray[Any],
+    *,
+    precision: Precision,
+    reference_name: str,
+    tolerance: float | None = None,
+) -> Parity:
+    """Compare outputs with a reference: their numbers, and the answers of a classifier.
+
+    Answers are the highest class, of a multi-label model the classes that reach their thresholds.
+
+    Args:
+        manifest: The model's.
+        outputs: One row of numbers an input, float[N][C].
+        reference: Rows of the reference, float[N][C].
+        precision: Precision that determines the tolerance.
+        reference_name: Name of the reference, stored in the result.
+        tolerance: Largest relative error; None for the precision's default tolerance.
+    """
+    rule = manifest.postprocess
+    return compare(
+        outputs,
+        reference,
+        precision=precision,
+        reference_name=reference_name,
+        tolerance=tolerance,
+        scores=manifest.num_classes > 0,
+        thresholds=rule.thresholds if rule.kind is AnswerKind.MULTILABEL and manifest.num_classes else (),
+    )
 
 
 class Reference:

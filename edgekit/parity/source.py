@@ -16,8 +16,7 @@ from edgekit.engines.registry import rung_engine
 from edgekit.errors import InputError
 from edgekit.parity.lite import compute_nb
 from edgekit.runners.protocol import Load
-from edgekit.runners.session import RunnerSession
-from edgekit.targets.target import HostTarget, Subject
+from edgekit.targets.target import HostTarget, Subject, infer_batches
 
 if TYPE_CHECKING:
     import numpy as np
@@ -70,18 +69,6 @@ def compute_source(
             )
         )
         return infer_batches(session, inputs, batch_size)
-
-
-def infer_batches(
-    session: RunnerSession, inputs: NDArray[np.float32], batch_size: int
-) -> NDArray[np.float32]:
-    """Outputs of all inputs, `batch_size` at a time: float32[N, C]."""
-    import numpy
-
-    parts = [
-        session.infer(inputs[start : start + batch_size])[0] for start in range(0, len(inputs), batch_size)
-    ]
-    return numpy.concatenate([part.reshape(len(part), -1) for part in parts])
 
 
 def compute_feeds(

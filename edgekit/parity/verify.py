@@ -25,7 +25,6 @@ from edgekit.errors import (
     UnsupportedError,
 )
 from edgekit.parity import dygraph
-from edgekit.parity.answers import compare_answers
 from edgekit.parity.ladder import (
     DYGRAPH,
     SAMPLES,
@@ -36,11 +35,12 @@ from edgekit.parity.ladder import (
     device_rungs,
     host_rungs,
 )
-from edgekit.parity.source import SOURCE, compute_source, infer_batches, source_engine
+from edgekit.parity.reference import compare_answers
+from edgekit.parity.source import SOURCE, compute_source, source_engine
 from edgekit.parity.tensors import climb_tensors, is_plain
 from edgekit.targets.held_back import read_held_back
 from edgekit.targets.inputs import seeded_inputs
-from edgekit.targets.target import HostTarget, Subject, Target, load_request
+from edgekit.targets.target import HostTarget, Subject, Target, infer_batches, load_request
 from edgekit.zoo.registry import find_model, model_names
 
 if TYPE_CHECKING:
@@ -402,7 +402,7 @@ def _outputs(
     subject: Subject, artifact: Artifact, rung: Rung, inputs: NDArray[np.float32]
 ) -> NDArray[np.float32]:
     batch_size = _batch_of(artifact) or 1
-    label, again = f"{rung.engine} on {subject.manifest.name}", remake(subject.manifest)
+    label, again = f"{rung.engine} on {subject.manifest.name}", functools.partial(remake, subject.manifest)
     with rung.target.session(rung.engine, label, remake=again) as session:
         options = {**rung.target.options(rung.engine, rung.kind.precision, {}), **rung.options}
         request = load_request(rung.target, subject, artifact, batch_size=batch_size, options=options)

@@ -7,6 +7,7 @@ As many lanes as cores therefore keep all cores busy, and batches need no queue 
 from __future__ import annotations
 
 import contextlib
+import functools
 import itertools
 import math
 import os
@@ -127,10 +128,9 @@ class Lane(Killable):
         self._batch_size = batch_size
         self._core = core
         self._reduced_decode = reduced_decode
+        again = functools.partial(remake, subject.manifest)
         self._sessions = tuple(
-            route.target.session(
-                route.engine, f"{route.name} on {subject.manifest.name}", remake=remake(subject.manifest)
-            )
+            route.target.session(route.engine, f"{route.name} on {subject.manifest.name}", remake=again)
             for route in self._routes
         )
         self._at_once = tuple(

@@ -10,7 +10,7 @@ import signal
 import threading
 import time
 from abc import ABC, abstractmethod
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, TypeVar
@@ -129,7 +129,8 @@ class RunnerSession(Killable):
         scratch: Directory on the runner's machine for input and output files; None where both sides share
             files, as on the host.
         label: Name of the runner in errors, e.g. `onnxruntime on PPLCNet_x0_5`.
-        remake: Command that makes the model's artifacts anew, for hints; None where the model is not known.
+        remake: Returns the command that makes the model's artifacts anew, and is called for hints alone; None
+            where the model is not known.
         patience: Factor on all timeouts, for emulated machines that count instructions.
     """
 
@@ -141,11 +142,11 @@ class RunnerSession(Killable):
         env: Mapping[str, str] | None = None,
         scratch: str | None = None,
         label: str,
-        remake: str | None = None,
+        remake: Callable[[], str] | None = None,
         patience: float = 1.0,
     ) -> None:
         self.label = label
-        self._remake = remake or "edgekit export NAME --force"
+        self._remake = remake or _export_anew
         self._patience = patience
         self._transport = transport
         self._argv = tuple(argv)
@@ -374,7 +375,9 @@ class RunnerSession(Killable):
             self.kill()
             raise RunnerError(f"{self.label}: answered {op} with {line[:200]!r}")
         message = f"{self.label}: {refusal.message}"
-        hint = _HINTS.get(refusal.code, "").replace(REMAKE, self._remake)
+        hint = _HINTS.get(refusal.code, "")
+        if REMAKE in hint:
+            hint = hint.replace(REMAKE, self._remake())
         if refusal.message.endswith(REASON_ON_STDERR) and (said := self._last_words()):
             message = f"{message.removesuffix(REASON_ON_STDERR)}: {said}"
         if refusal.code is ErrorCode.UNSUPPORTED:
@@ -407,7 +410,7 @@ class RunnerSession(Killable):
         )
 
     def _repeat_hint(self) -> str:
-        return f"edgekit --verbose … shows the command; {self._remake} makes the artifact again"
+        return f"edgekit --verbose … shows the command; {self._remake()} makes the artifact again"
 
     def _clean_up(self) -> None:
         while self._outputs:
@@ -420,6 +423,10 @@ class RunnerSession(Killable):
             # then.
             with contextlib.suppress(EdgekitError, OSError):
                 self._transport.remove([f"{self._scratch}/in.f32", f"{self._scratch}/out.f32"])
+
+
+def _export_anew() -> str:
+    return "edgekit export NAME --force"
 
 
 def _tail(said: str) -> str:

@@ -5,14 +5,14 @@ from __future__ import annotations
 import contextlib
 import logging
 import threading
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 
 import msgspec
 
 from edgekit._files import scratch_directory
 from edgekit.convert.manifest import remake
-from edgekit.core.artifact import Artifact, ArtifactKind
+from edgekit.core.artifact import Artifact, ArtifactFile, ArtifactKind
 from edgekit.core.device import DeviceInfo
 from edgekit.core.measurement import Environment, InstructionCount
 from edgekit.core.processes import ProcessWatch
@@ -142,7 +142,7 @@ class DeviceTarget:
         self._bundles = bundles
         self._allow_mismatch = allow_mismatch
         self._ready: dict[str, _Runner] = {}
-        self._placed: dict[str, Placed] = {}
+        self._placed: dict[tuple[ArtifactFile, ...], Placed] = {}
         self._watch = ProcessWatch()
         self._stack = contextlib.ExitStack()
         self._stack.callback(transport.close)
@@ -207,7 +207,7 @@ class DeviceTarget:
         )
 
     def place(self, subject: Subject, artifact: Artifact) -> Placed:
-        known = self._placed.get(artifact.sha256)
+        known = self._placed.get(artifact.files)
         if known is not None:
             return known
         model = Model(
@@ -223,7 +223,7 @@ class DeviceTarget:
         paths = [self._store.path(item) for item in model.items(artifact)]
         params = paths[1] if len(paths) > 1 else None
         placed = Placed(model=paths[0], params=params, mismatch=pushed.mismatch)
-        self._placed[artifact.sha256] = placed
+        self._placed[artifact.files] = placed
         return placed
 
     def _check_fp16(self, artifact: Artifact, packed: PackedBundle) -> None:
@@ -270,7 +270,7 @@ class DeviceTarget:
         *,
         counted: bool = False,
         entries: str | None = None,
-        remake: str | None = None,
+        remake: Callable[[], str] | None = None,
     ) -> RunnerSession:
         """Return a session with a fresh runner process, not started yet.
 
@@ -279,7 +279,7 @@ class DeviceTarget:
             label: The name of the session in errors.
             counted: Run it under the instruction counter.
             entries: Functions whose entries the counter marks, made by `entry_list`.
-            remake: The command that makes the model's artifacts anew, for hints.
+            remake: Returns the command that makes the model's artifacts anew; called for hints alone.
         """
         self.prepare(engine)
         self._hold.renew()

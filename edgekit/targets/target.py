@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
 import msgspec
 
@@ -25,6 +25,10 @@ from edgekit.runners.session import RunnerSession
 from edgekit.targets.environment import read_host_environment
 from edgekit.targets.host import host_info
 from edgekit.transports.local import LocalTransport
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
 
 
 class Subject(msgspec.Struct, frozen=True, kw_only=True):
@@ -57,6 +61,9 @@ class Subject(msgspec.Struct, frozen=True, kw_only=True):
     def input_shape(self) -> tuple[int, ...]:
         """Shape of one input without the batch; a free size is that of the preprocessing's crop."""
         sizes = self.manifest.inputs[0].shape[1:]
+        known = tuple(size for size in sizes if size)
+        if len(known) == len(sizes):
+            return known
         pictures = (None,) * (len(sizes) - 2) + self.manifest.preprocess.size
         return tuple(own or wanted or 1 for own, wanted in zip(sizes, pictures[-len(sizes) :], strict=True))
 
@@ -114,7 +121,7 @@ class Target(Protocol):
         """Whether instructions are counted in the place of time, on emulated devices."""
 
     def session(
-        self, engine: str, label: str, *, counted: bool = False, remake: str | None = None
+        self, engine: str, label: str, *, counted: bool = False, remake: Callable[[], str] | None = None
     ) -> RunnerSession:
         """Return a session with a fresh runner process, not started yet.
 
@@ -122,7 +129,7 @@ class Target(Protocol):
             engine: The engine that computes.
             label: The name of the session in errors.
             counted: Run it under the instruction counter; only emulated devices can.
-            remake: The command that makes the model's artifacts anew, for hints.
+            remake: Returns the command that makes the model's artifacts anew; called for hints alone.
         """
 
     def instruction_count(self) -> InstructionCount:
@@ -169,6 +176,18 @@ def load_request(
         input_shape=(batch_size, *subject.input_shape),
         options=dict(options or {}),
     )
+
+
+def infer_batches(
+    session: RunnerSession, inputs: NDArray[np.float32], batch_size: int
+) -> NDArray[np.float32]:
+    """Outputs of all inputs, `batch_size` at a time: float32[N, C]."""
+    import numpy
+
+    parts = [
+        session.infer(inputs[start : start + batch_size])[0] for start in range(0, len(inputs), batch_size)
+    ]
+    return numpy.concatenate([part.reshape(len(part), -1) for part in parts])
 
 
 class HostTarget:
@@ -235,7 +254,7 @@ class HostTarget:
         return False
 
     def session(
-        self, engine: str, label: str, *, counted: bool = False, remake: str | None = None
+        self, engine: str, label: str, *, counted: bool = False, remake: Callable[[], str] | None = None
     ) -> RunnerSession:
         if counted:
             raise UnsupportedError(f"{label}: instructions are counted on the virtual device only")

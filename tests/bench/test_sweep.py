@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 
 import msgspec
@@ -78,7 +79,7 @@ class Failing(Machine):
     """Another machine took its place, where nothing of the runner lies."""
 
     def session(
-        self, engine: str, label: str, *, counted: bool = False, remake: str | None = None
+        self, engine: str, label: str, *, counted: bool = False, remake: Callable[[], str] | None = None
     ) -> RunnerSession:
         if self.ended == self._readings:
             raise RunnerError(f"{label}: no such file")

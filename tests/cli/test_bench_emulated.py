@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -10,6 +12,8 @@ from edgekit.bench.results import load_result
 from edgekit.core.energy import energy_per_inference_j
 from tests.conftest import RunCli
 from tests.devices import AdbDevice
+
+ROOT = Path(__file__).parents[2]
 
 
 @pytest.mark.slow
@@ -39,3 +43,14 @@ def test_memory_and_cores_of_the_emulator_are_left_out(
     assert point.environment_after is not None
     assert point.environment_after.busy_processes is not None
     assert point.environment_after.unreadable == ("throttle counts",)
+
+
+@pytest.mark.slow
+def test_a_turn_goes_through_few_modules(x0_25: Path, virtual_device: AdbDevice, tmp_path: Path) -> None:
+    done = subprocess.run(
+        [sys.executable, ROOT / "scripts" / "count_hops.py", x0_25, "--device", virtual_device.serial,
+         "--engine", "onnxruntime", "--processes", "2", "--warmup", "0", "--repeats", "1", "--min-secs", "0",
+         "--max-secs", "5", "-o", tmp_path / "r.json"],
+        cwd=tmp_path, capture_output=True, text=True, timeout=300, check=False,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stdout + done.stderr

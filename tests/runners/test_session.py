@@ -202,10 +202,29 @@ def test_hints_make_the_very_model_anew() -> None:
         LocalTransport(),
         [sys.executable, "-c", program],
         label="fake on variant",
-        remake="edgekit export PPLCNet_x0_25 --name variant --force",
+        remake=lambda: "edgekit export PPLCNet_x0_25 --name variant --force",
     )
     with session, pytest.raises(RefusedError) as caught:
         session.load(LOAD)
     assert caught.value.hint == (
         "edgekit export PPLCNet_x0_25 --name variant --force  makes the artifacts again"
     )
+
+
+def test_the_hint_is_built_for_errors_alone() -> None:
+    answer = '{"ok": true, "op": "reference", "reference_ns": 1, "sha256": ""}'
+    program = f"import sys\nsys.stdin.readline()\nprint({answer!r}, flush=True)\nsys.stdin.readline()"
+    asked: list[str] = []
+    session = RunnerSession(
+        LocalTransport(),
+        [sys.executable, "-c", program],
+        label="fake on net",
+        remake=lambda: asked.append("hint") or "edgekit export net",
+    )
+    with session:
+        assert session.reference_ns() == 1
+        assert not asked
+        with pytest.raises(RunnerError) as caught:
+            session.reference_ns()
+    assert asked
+    assert "edgekit export net makes the artifact again" in str(caught.value.hint)

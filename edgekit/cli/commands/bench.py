@@ -136,7 +136,8 @@ def _progress() -> Iterator[ShowProgress]:
         from edgekit.bench.sweep import describe
 
         if step.latency_ns is not None or step.instructions is not None:
-            note(describe(step))
+            # Its names are words, which a terminal does not obey.
+            click.echo(describe(step), err=True)
 
     yield line
 
