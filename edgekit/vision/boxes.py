@@ -80,6 +80,7 @@ def decode_picodet(
     scores: Sequence[Floats],
     distributions: Sequence[Floats],
     rule: PicoDetRule,
+    threshold: float,
     frames: Sequence[Frame],
     num_classes: int,
 ) -> list[Boxes]:
@@ -89,7 +90,8 @@ def decode_picodet(
         scores: float32[N,A,C] by stride, probabilities. A is ceil(H/stride) * ceil(W/stride), row by row.
         distributions: float32[N,A,4*bins] by stride: logits of the distances to the left, upper, right and
             lower side, in strides.
-        rule: Strides, bins and thresholds.
+        rule: Strides, bins, and the parameters of NMS.
+        threshold: Boxes have higher scores than this.
         frames: One frame for each of the first pictures; places of the batch beyond them are ignored.
         num_classes: Number of the model's classes, C.
 
@@ -99,7 +101,9 @@ def decode_picodet(
     """
     for frame in frames:
         _check_shapes(scores, distributions, rule, frame.input_size, num_classes, len(frames))
-    return [_decode_one(scores, distributions, rule, frame, row) for row, frame in enumerate(frames)]
+    return [
+        _decode_one(scores, distributions, rule, threshold, frame, row) for row, frame in enumerate(frames)
+    ]
 
 
 def _check_shapes(
@@ -136,7 +140,12 @@ def _grid(input_size: tuple[int, int], stride: int) -> tuple[int, int]:
 
 
 def _decode_one(
-    scores: Sequence[Floats], distributions: Sequence[Floats], rule: PicoDetRule, frame: Frame, row: int
+    scores: Sequence[Floats],
+    distributions: Sequence[Floats],
+    rule: PicoDetRule,
+    threshold: float,
+    frame: Frame,
+    row: int,
 ) -> Boxes:
     import numpy as np
 
@@ -149,7 +158,7 @@ def _decode_one(
                 f"reading boxes: the scores of stride {stride} are not finite (NaN or infinity)",
                 hint="edgekit verify MODEL compares the artifacts of the model",
             )
-        passing = np.flatnonzero(values.reshape(-1) > np.float32(rule.score_threshold))
+        passing = np.flatnonzero(values.reshape(-1) > np.float32(threshold))
         anchors, classes = np.divmod(passing, values.shape[1])
         passed = values.reshape(-1)[passing]
         used, position = np.unique(anchors, return_inverse=True)
@@ -292,7 +301,7 @@ def empty_boxes() -> Boxes:
 def split_boxes(
     rows: Floats,
     counts: NDArray[np.integer] | None,
-    score_threshold: float,
+    threshold: float,
     frames: Sequence[Frame],
     num_classes: int,
 ) -> list[Boxes]:
@@ -301,7 +310,7 @@ def split_boxes(
     Args:
         rows: float32[T,6]: class, score, x0, y0, x1, y1, picture by picture. Rows of class -1 are no boxes.
         counts: int[N] rows of each picture; None where the model has one picture and no counts.
-        score_threshold: Boxes have higher scores than this.
+        threshold: Boxes have higher scores than this.
         frames: One frame for each of the first pictures; places of the batch beyond them are ignored.
         num_classes: Number of the model's classes.
 
@@ -326,12 +335,12 @@ def split_boxes(
         )
     parts = (rows[end - length : end] for end, length in zip(ends.tolist(), lengths.tolist(), strict=True))
     return [
-        _rows_to_boxes(part, score_threshold, frame, num_classes)
+        _rows_to_boxes(part, threshold, frame, num_classes)
         for part, frame in zip(parts, frames, strict=False)
     ]
 
 
-def _rows_to_boxes(rows: Floats, score_threshold: float, frame: Frame, num_classes: int) -> Boxes:
+def _rows_to_boxes(rows: Floats, threshold: float, frame: Frame, num_classes: int) -> Boxes:
     import numpy as np
 
     if not np.isfinite(rows).all():
@@ -346,7 +355,7 @@ def _rows_to_boxes(rows: Floats, score_threshold: float, frame: Frame, num_class
             f"reading boxes: a row has the class {rows[wrong][0, 0]:g}; the model has {num_classes} labels",
             hint="give a list with one label for every class (--labels FILE) when importing the model",
         )
-    passing = np.flatnonzero((classes >= 0) & (rows[:, 1] > np.float32(score_threshold)))
+    passing = np.flatnonzero((classes >= 0) & (rows[:, 1] > np.float32(threshold)))
     order = passing[np.argsort(-rows[passing, 1], kind="stable")]
     boxes = Boxes(classes=classes[order], scores=rows[order, 1], corners=rows[order, 2:])
     return _clip_to(boxes, boxes.corners, frame.picture_size)

@@ -12,7 +12,7 @@ from edgekit.core.boxes import BoxesRule, DetectionRule, PicoDetRule
 from edgekit.errors import InputError, RunnerError
 from edgekit.vision.boxes import Boxes, Frame, decode_picodet, overlaps, split_boxes, suppress
 
-RULE = PicoDetRule()
+RULE = PicoDetRule(nms_threshold=0.5)
 SIZE = (96, 72)
 CLASSES = 3
 # Anchors of 96x72: 12x9, 6x5, 3x3 and 2x2.
@@ -56,18 +56,18 @@ def test_an_anchors_sides_in_the_pixels_of_the_picture() -> None:
     """The anchor in row 2 and column 3 of stride 16 is centred at x = 56, y = 40."""
     outputs = head()
     put(outputs, 1, 2 * 5 + 3, 1, 0.75, (1, 2, 0, 3))
-    assert rows(decode_picodet(*outputs, RULE, [whole()], CLASSES)[0]) == [(1, 0.75, 40, 8, 56, 88)]
-    twice = decode_picodet(*outputs, RULE, [whole((192, 36))], CLASSES)[0]
+    assert rows(decode_picodet(*outputs, RULE, 0.4, [whole()], CLASSES)[0]) == [(1, 0.75, 40, 8, 56, 88)]
+    twice = decode_picodet(*outputs, RULE, 0.4, [whole((192, 36))], CLASSES)[0]
     assert rows(twice) == [(1, 0.75, 20, 16, 28, 176)]
     padded = Frame(picture_size=(40, 36), input_size=SIZE, scale=(2, 2), offset=(8, 0))
-    assert rows(decode_picodet(*outputs, RULE, [padded], CLASSES)[0]) == [(1, 0.75, 20, 0, 28, 40)]
+    assert rows(decode_picodet(*outputs, RULE, 0.4, [padded], CLASSES)[0]) == [(1, 0.75, 20, 0, 28, 40)]
 
 
 def test_a_distribution_over_two_bins_is_their_mean() -> None:
     outputs = head()
     put(outputs, 0, 0, 0, 0.5, (0, 0, 4, 4))
     outputs[1][0][0, 0, 2 * RULE.bins + 5] = 100
-    assert rows(decode_picodet(*outputs, RULE, [whole()], CLASSES)[0]) == [(0, 0.5, 4, 4, 40, 36)]
+    assert rows(decode_picodet(*outputs, RULE, 0.4, [whole()], CLASSES)[0]) == [(0, 0.5, 4, 4, 40, 36)]
 
 
 def test_the_best_comes_first_and_pictures_stay_apart() -> None:
@@ -75,13 +75,13 @@ def test_the_best_comes_first_and_pictures_stay_apart() -> None:
     put(outputs, 0, 10, 2, 0.5, (1, 1, 1, 1), picture=0)
     put(outputs, 3, 3, 2, 0.9, (1, 1, 0, 0), picture=0)
     put(outputs, 2, 4, 0, 0.6, (1, 1, 1, 1), picture=1)
-    first, second = decode_picodet(*outputs, RULE, [whole(), whole()], CLASSES)
+    first, second = decode_picodet(*outputs, RULE, 0.4, [whole(), whole()], CLASSES)
     assert [each[:2] for each in rows(first)] == [(2, 0.9), (2, 0.5)]
     assert [each[:2] for each in rows(second)] == [(0, 0.6)]
 
 
 def test_nothing_found_is_an_empty_answer() -> None:
-    found = decode_picodet(*head(), RULE, [whole()], CLASSES)[0]
+    found = decode_picodet(*head(), RULE, 0.4, [whole()], CLASSES)[0]
     assert len(found) == 0 and found.corners.shape == (0, 4)
 
 
@@ -90,14 +90,14 @@ def test_boxes_are_cut_at_the_edges_and_those_outside_dropped() -> None:
     put(outputs, 3, 0, 0, 0.9, (7, 7, 7, 7))
     put(outputs, 0, 8, 1, 0.8, (1, 1, 1, 1))
     frame = Frame(picture_size=(96, 40), input_size=SIZE, scale=(1, 1))
-    assert rows(decode_picodet(*outputs, RULE, [frame], CLASSES)[0]) == [(0, 0.9, 0, 0, 40, 96)]
+    assert rows(decode_picodet(*outputs, RULE, 0.4, [frame], CLASSES)[0]) == [(0, 0.9, 0, 0, 40, 96)]
 
 
 def test_of_overlapping_boxes_the_best_of_each_class_stays() -> None:
     outputs = head()
     for anchor, class_id, score in ((20, 0, 0.9), (21, 0, 0.8), (20, 1, 0.7), (40, 0, 0.6)):
         put(outputs, 0, anchor, class_id, score, (2, 2, 2, 2))
-    found = decode_picodet(*outputs, RULE, [whole()], CLASSES)[0]
+    found = decode_picodet(*outputs, RULE, 0.4, [whole()], CLASSES)[0]
     assert [each[:2] for each in rows(found)] == [(0, 0.9), (1, 0.7), (0, 0.6)]
 
 
@@ -105,15 +105,15 @@ def test_limits_keep_the_best() -> None:
     outputs = head()
     for anchor in range(108):
         put(outputs, 0, anchor, anchor % 3, 0.5 + anchor / 1000, (0, 0, 1, 1))
-    kept = decode_picodet(*outputs, PicoDetRule(keep_top_k=5), [whole()], CLASSES)[0]
+    kept = decode_picodet(*outputs, PicoDetRule(keep_top_k=5), 0.4, [whole()], CLASSES)[0]
     assert [each[1] for each in rows(kept)] == [0.607, 0.606, 0.605, 0.604, 0.603]
-    few = decode_picodet(*outputs, PicoDetRule(nms_top_k=4), [whole()], CLASSES)[0]
+    few = decode_picodet(*outputs, PicoDetRule(nms_top_k=4), 0.4, [whole()], CLASSES)[0]
     assert [each[1] for each in rows(few)] == [0.607, 0.606, 0.605, 0.604]
     outputs = head()
     for level in (0, 1):
         for anchor in range(30):
             put(outputs, level, anchor, 2, 0.9 - anchor / 1000 - level / 5000, (0, 0, 1, 1))
-    within = decode_picodet(*outputs, PicoDetRule(nms_top_k=3, nms_threshold=1), [whole()], CLASSES)[0]
+    within = decode_picodet(*outputs, PicoDetRule(nms_top_k=3, nms_threshold=1), 0.4, [whole()], CLASSES)[0]
     assert [each[1] for each in rows(within)] == [0.9, 0.8998, 0.899]
 
 
@@ -122,7 +122,7 @@ def test_ten_thousand_boxes() -> None:
     anchors = [100 * 76, 50 * 38, 25 * 19, 13 * 10]
     scores = [np.full((1, count, 10), 0.99, np.float32) for count in anchors]
     sides = [np.zeros((1, count, 32), np.float32) for count in anchors]
-    found = decode_picodet(scores, sides, RULE, [Frame.of_resize(size, size)], 10)[0]
+    found = decode_picodet(scores, sides, RULE, 0.4, [Frame.of_resize(size, size)], 10)[0]
     assert len(found) == 100 and (found.scores == np.float32(0.99)).all()
 
 
@@ -146,7 +146,7 @@ def test_ten_thousand_boxes() -> None:
 )  # fmt: skip
 def test_outputs_that_do_not_fit(change, told: str) -> None:  # type: ignore[no-untyped-def]
     with pytest.raises(InputError) as caught:
-        decode_picodet(*change(*head()), RULE, [whole()], CLASSES)
+        decode_picodet(*change(*head()), RULE, 0.4, [whole()], CLASSES)
     assert told in caught.value.message and caught.value.hint
 
 
@@ -155,12 +155,12 @@ def test_values_that_are_no_numbers(value: float) -> None:
     outputs = head()
     outputs[0][2][0, 5, 1] = value
     with pytest.raises(RunnerError, match="the scores of stride 32 are not finite"):
-        decode_picodet(*outputs, RULE, [whole()], CLASSES)
+        decode_picodet(*outputs, RULE, 0.4, [whole()], CLASSES)
     outputs = head()
     put(outputs, 1, 7, 0, 0.9, (1, 1, 1, 1))
     outputs[1][1][0, 7, 3] = value
     with pytest.raises(RunnerError, match="the distances of stride 16 are not finite"):
-        decode_picodet(*outputs, RULE, [whole()], CLASSES)
+        decode_picodet(*outputs, RULE, 0.4, [whole()], CLASSES)
 
 
 @settings(max_examples=60, deadline=None)
