@@ -30,7 +30,7 @@ def instances(**changes: Any) -> dict[str, Any]:
         "info": {"year": 2017},
         "images": [{"id": 139, "file_name": "a.jpg", "width": 90}, {"id": 7, "file_name": "b.jpg"}],
         "annotations": [
-            {"id": 1, "image_id": 139, "category_id": 17, "bbox": [10, 20, 30, 40], "area": 900, "iscrowd": 0},
+            {"id": 1, "image_id": 139, "category_id": 17, "bbox": [10, 20, 30, 40], "area": 900},
             {"id": 2, "image_id": 139, "category_id": 10, "bbox": [0.5, 0, 5, 6], "iscrowd": 1},
             {"id": 3, "image_id": 7, "category_id": 18, "bbox": [1, 1, 99, 99], "segmentation": [[1, 2]]},
         ],
