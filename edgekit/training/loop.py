@@ -79,7 +79,9 @@ def starting_network(spec: ModelSpec, settings: TrainSettings) -> tuple[paddle.n
     state = dict(donor.state_dict())
     kept = source.source
     if source.num_classes != settings.num_classes:
-        state = {name: tensor for name, tensor in state.items() if not name.startswith(f"{head_of(spec)}.")}
+        state = {
+            name: tensor for name, tensor in state.items() if not name.startswith(f"{head_of(spec).name}.")
+        }
         kept += (
             f", its last layer begun anew ({settings.num_classes} classes instead of {source.num_classes})"
         )

@@ -7,8 +7,9 @@ import functools
 import importlib.util
 import pkgutil
 import warnings
+from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from edgekit.core.spec import ModelSpec
 from edgekit.errors import InputError, ToolError
@@ -21,6 +22,22 @@ if TYPE_CHECKING:
 ENTRY_POINTS = "edgekit.networks"
 
 
+class Head(NamedTuple):
+    """The layer of a network whose width tells the number of classes.
+
+    Attributes:
+        name: Name of the layer in the state dict.
+        beside: Number of its outputs that are no classes'.
+    """
+
+    name: str
+    beside: int = 0
+
+    def classes(self, weight: Sequence[int]) -> int:
+        """Return the number of classes by the shape of the weight, of a linear layer or of a convolution."""
+        return (weight[1] if len(weight) == 2 else weight[0]) - self.beside
+
+
 def families() -> dict[str, str]:
     """Return modules of network families, by the family name that cards use."""
     import importlib.metadata
@@ -30,15 +47,22 @@ def families() -> dict[str, str]:
     return {name: module for name, module in {**others, **own}.items() if _head(module) is not None}
 
 
-def _head(module: str) -> str | None:
-    """Return HEAD from a module's source without importing the module, and so Paddle; None if missing."""
+def _head(module: str) -> Head | None:
+    """Return a module's HEAD from its source without importing it, and so Paddle; None if missing."""
     spec = importlib.util.find_spec(module)
     if spec is None or spec.origin is None:
         return None
-    for node in ast.parse(Path(spec.origin).read_bytes()).body:
-        if isinstance(node, ast.Assign) and [ast.unparse(target) for target in node.targets] == ["HEAD"]:
-            return str(ast.literal_eval(node.value))
-    return None
+    constants = {
+        ast.unparse(node.targets[0]): node.value
+        for node in ast.parse(Path(spec.origin).read_bytes()).body
+        if isinstance(node, ast.Assign)
+    }
+    if "HEAD" not in constants:
+        return None
+    beside = constants.get("HEAD_BESIDE")
+    return Head(
+        str(ast.literal_eval(constants["HEAD"])), 0 if beside is None else int(ast.literal_eval(beside))
+    )
 
 
 @functools.cache
@@ -59,8 +83,8 @@ def _network_module(spec: ModelSpec) -> str:
 
 
 @functools.cache
-def head_of(spec: ModelSpec) -> str:
-    """Return the name of the last linear layer in a model's state dict without importing Paddle.
+def head_of(spec: ModelSpec) -> Head:
+    """Return the layer whose width tells a model's number of classes, without importing Paddle.
 
     Raises:
         InputError: The card names no network, or one that edgekit does not know.
@@ -78,7 +102,8 @@ def build_network(spec: ModelSpec, num_classes: int | None = None) -> paddle.nn.
         num_classes: Width of the last layer, where it differs from the card's.
 
     Returns:
-        A network from float32[N,*input_shape] to logits float32[N,num_classes].
+        A network from float32[N,*input_shape] to logits, of a classifier float32[N,num_classes]; the class of
+        the network says what others answer.
 
     Raises:
         InputError: The card names no network, or one that edgekit does not know.

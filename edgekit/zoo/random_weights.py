@@ -7,6 +7,7 @@ scaled so that logits vary from input to input.
 
 from __future__ import annotations
 
+import functools
 import math
 from typing import TYPE_CHECKING
 
@@ -21,6 +22,8 @@ NOISE_IMAGES = 6
 PICTURES = 2
 PICTURE_CELLS = 7
 LOGIT_DEVIATION = 2.0
+# Of a detector's scores, how many of a thousand classes and places are above one half.
+FOUND_PER_MILLE = 0.5
 
 
 def randomise(
@@ -30,7 +33,7 @@ def randomise(
 
     Args:
         network: Network to change; left in evaluation mode.
-        head: Name of the network's last linear layer.
+        head: Name of the network's last layer; a detector names its own.
         input_shape: Channels, height, width; statistics near the borders depend on the size.
         seed: Any integer.
     """
@@ -38,12 +41,18 @@ def randomise(
     import paddle
 
     rng = np.random.default_rng(seed)
+    unused = getattr(network, "training_keys", ())
     for key, tensor in network.state_dict().items():
+        if key in unused:
+            continue
         tensor.set_value(_initial(key, tuple(tensor.shape), rng))
     images = paddle.to_tensor(calibration_images(rng, input_shape))
     with paddle.no_grad():
         _calibrate_batch_norms(network, images)
-        _calibrate_head(network, getattr(network, head), images)
+        if hasattr(network, "score_layers"):
+            _calibrate_detector(network, images)
+        else:
+            _calibrate_head(network, functools.reduce(getattr, head.split("."), network), images)
 
 
 def _initial(key: str, shape: tuple[int, ...], rng: np.random.Generator) -> NDArray[np.float32]:
@@ -88,10 +97,32 @@ def _calibrate_batch_norms(network: paddle.nn.Layer, images: paddle.Tensor) -> N
     network.eval()
 
 
-def _calibrate_head(network: paddle.nn.Layer, head: paddle.nn.Linear, images: paddle.Tensor) -> None:
+def _calibrate_head(network: paddle.nn.Layer, head: paddle.nn.Layer, images: paddle.Tensor) -> None:
     """Centre the logits over the noise images, and scale them so that softmax saturates for none of them."""
     logits = network(images).numpy()
-    centre = logits[:NOISE_IMAGES].mean(axis=0)
+    pixels = tuple(range(2, logits.ndim))
+    centre = logits[:NOISE_IMAGES].mean(axis=(0, *pixels), keepdims=True)[0]
     scale = LOGIT_DEVIATION / max(float((logits - centre).std(axis=1).max()), 1e-6)
     head.weight.set_value(head.weight.numpy() * scale)
-    head.bias.set_value((head.bias.numpy() - centre) * scale)
+    head.bias.set_value((head.bias.numpy() - centre.reshape(-1)) * scale)
+
+
+def _calibrate_detector(network: paddle.nn.Layer, images: paddle.Tensor) -> None:
+    """Scale and shift the logits of the classes so that few of them are above 0, equally many a stride."""
+    import numpy as np
+
+    layers, outputs = network.score_layers(), []
+    hooks = [
+        layer.register_forward_post_hook(lambda _layer, _inputs, output: outputs.append(output.numpy()))
+        for layer in layers
+    ]
+    classes = network(images)[0].shape[-1]
+    for hook in hooks:
+        hook.remove()
+    for layer, output in zip(layers, outputs, strict=True):
+        logits, weight, bias = output[:, :classes], layer.weight.numpy(), layer.bias.numpy()
+        scale = LOGIT_DEVIATION / max(float(logits.std()), 1e-6)
+        weight[:classes] *= scale
+        bias[:classes] = scale * (bias[:classes] - np.quantile(logits, 1 - FOUND_PER_MILLE / 1000))
+        layer.weight.set_value(weight)
+        layer.bias.set_value(bias)

@@ -10,7 +10,7 @@ from __future__ import annotations
 import io
 import pickle
 import re
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -25,6 +25,9 @@ if TYPE_CHECKING:
 
 # Paddle adds a table of its internal parameter names under this key.
 _NAME_TABLE = "StructuredToParameterName@@"
+# Paddle's name of a layer's parameter, and its exporter's of a bias.
+_PARAMETER = re.compile(r"(\w+)_(\d+)\.([wb]_\d)")
+_RESHAPED = re.compile(r"p2o\.pd_op\.reshape\.\d+\.0")
 _HINT = "give a .pdparams file that paddle.save wrote from a network's state_dict()"
 
 
@@ -179,21 +182,46 @@ def _as_state(loaded: dict[Any, Any], path: Path) -> State:
     return state
 
 
-def read_onnx_state(path: Path, keys: Sequence[str]) -> State:
+def read_onnx_state(path: Path, names: Mapping[str, str]) -> State:
     """Return the parameters of an ONNX model that Paddle exported, under the keys of the original network.
 
-    Paddle numbers layers of a kind in order of creation (`conv2d_7.w_0`, `batch_norm2d_7.w_1`), which is
-    the order of a state dict's keys. Biases of convolutions appear as reshaped constants
-    (`p2o.pd_op.reshape.N.0`), in the same order.
+    Paddle numbers layers of a kind as they are made (`conv2d_7.w_0`, `batch_norm2d_7.w_1`). Numbers of
+    layers that were made and dropped are missing, so a layer is matched by its rank among those of its kind.
+    Newer exporters write biases of convolutions as reshaped constants (`p2o.pd_op.reshape.N.0`), in the order
+    of the convolutions.
 
     Args:
         path: Path of the ONNX model.
-        keys: Keys of the network's state dict, in its order.
+        names: Paddle's names of the network's parameters by key of its state dict. The network made its
+            layers in the order of the original.
 
     Raises:
-        InputError: The file is no ONNX model, or lacks a parameter.
+        InputError: The file is no ONNX model, or has other layers than the network.
         ToolError: The onnx package is missing.
     """
+    arrays = _onnx_constants(path)
+    theirs, ours = _layers(arrays), _layers(names.values())
+    for kind, numbers in ours.items():
+        if len(theirs.get(kind, ())) != len(numbers):
+            raise InputError(
+                f"reading the weights {path}: it has {len(theirs.get(kind, ()))} layers {kind} with weights "
+                f"instead of {len(numbers)}"
+            )
+    reshaped = iter(sorted((name for name in arrays if _RESHAPED.fullmatch(name)), key=_by_number))
+    state: State = {}
+    for key in sorted(names, key=lambda key: _by_number(names[key])):
+        kind, number, parameter = _parts(names[key])
+        name = f"{kind}_{theirs[kind][ours[kind].index(number)]}.{parameter}"
+        if name not in arrays and (kind, parameter) == ("conv2d", "b_0"):
+            name = next(reshaped, name)
+        if name not in arrays:
+            raise InputError(f"reading the weights {path}: no constant {name!r} for {key!r}")
+        state[key] = arrays[name].reshape(-1) if _RESHAPED.fullmatch(name) else arrays[name]
+    return state
+
+
+def _onnx_constants(path: Path) -> State:
+    """Return the initialisers and constants of an ONNX model by Paddle's names."""
     try:
         import onnx
     except ImportError as error:
@@ -204,44 +232,33 @@ def read_onnx_state(path: Path, keys: Sequence[str]) -> State:
     content = read_bytes(path, "the weights", most_bytes=MODEL_BYTES)
     try:
         graph = onnx.load_model_from_string(content).graph
+        tensors = {tensor.name: tensor for tensor in graph.initializer}
+        for node in graph.node:
+            if node.op_type == "Constant" and node.attribute[0].name == "value":
+                tensors[node.output[0]] = node.attribute[0].t
+        # Constant folding appends `_deepcopy_N` to Paddle's names.
+        return {
+            re.sub(r"_deepcopy_\d+$", "", name): onnx.numpy_helper.to_array(tensor)
+            for name, tensor in tensors.items()
+        }
     except Exception as error:  # protobuf's DecodeError, whose module is no dependency of ours
         raise InputError(f"reading the weights {path}: no ONNX model ({error})") from error
-    # Constant folding appends `_deepcopy_N` to Paddle's names.
-    arrays = {
-        re.sub(r"_deepcopy_\d+$", "", tensor.name): onnx.numpy_helper.to_array(tensor)
-        for tensor in graph.initializer
-    }
-    state: State = {}
-    for key, name in zip(keys, _paddle_names(keys), strict=True):
-        if name not in arrays:
-            raise InputError(f"reading the weights {path}: no initialiser {name!r} for {key!r}")
-        array = arrays[name]
-        state[key] = array.reshape(-1) if name.startswith("p2o.") else array
-    return state
 
 
-def _paddle_names(keys: Sequence[str]) -> list[str]:
-    """Return Paddle's internal parameter names for a state dict's keys."""
-    kinds = {layer: _kind(layer, keys) for layer in dict.fromkeys(key.rpartition(".")[0] for key in keys)}
-    number: dict[str, int] = {}
-    seen: dict[str, int] = {}
-    for layer, kind in kinds.items():
-        number[layer] = seen.get(kind, 0)
-        seen[kind] = number[layer] + 1
-    names = []
-    biases = 0
-    suffixes = {"weight": "w_0", "bias": "b_0", "_mean": "w_1", "_variance": "w_2"}
-    for key in keys:
-        layer, _, parameter = key.rpartition(".")
-        if kinds[layer] == "conv2d" and parameter == "bias":
-            names.append(f"p2o.pd_op.reshape.{biases}.0")
-            biases += 1
-        else:
-            names.append(f"{kinds[layer]}_{number[layer]}.{suffixes[parameter]}")
-    return names
+def _layers(names: Iterable[str]) -> dict[str, list[int]]:
+    """Return the numbers of the layers that have weights by their kind, rising."""
+    found: dict[str, set[int]] = {}
+    for kind, number, parameter in map(_parts, names):
+        if parameter == "w_0":
+            found.setdefault(kind, set()).add(number)
+    return {kind: sorted(numbers) for kind, numbers in found.items()}
 
 
-def _kind(layer: str, keys: Sequence[str]) -> str:
-    if f"{layer}._mean" in keys:
-        return "batch_norm2d"
-    return "linear" if layer.rpartition(".")[2] == "fc" else "conv2d"
+def _parts(name: str) -> tuple[str, int, str]:
+    """Return kind and number of the layer, and the parameter, e.g. `conv2d`, 7, `w_0`."""
+    match = _PARAMETER.fullmatch(name)
+    return ("", 0, name) if match is None else (match[1], int(match[2]), match[3])
+
+
+def _by_number(name: str) -> list[int]:
+    return [int(number) for number in re.findall(r"\d+", name)]

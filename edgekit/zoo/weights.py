@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
 import msgspec
 
@@ -26,6 +26,7 @@ RANDOM = "random"
 SHOWN_KEYS = 3
 
 Shapes = Mapping[str, tuple[int, ...]]
+Value = TypeVar("Value")
 
 
 class WeightsSource(msgspec.Struct, frozen=True, kw_only=True):
@@ -139,14 +140,43 @@ def _locate(spec: ModelSpec, source: str, progress: Progress | None) -> tuple[Pa
 
 def _fill(network: paddle.nn.Layer, spec: ModelSpec, located: WeightsSource, seed: int) -> None:
     if located.path is None:
-        randomise(network, head_of(spec), spec.input_shape, seed=seed)
+        randomise(network, head_of(spec).name, spec.input_shape, seed=seed)
         return
-    path = Path(located.path)
-    wanted = parameter_shapes(network)
-    state = read_onnx_state(path, list(wanted)) if path.suffix == ".onnx" else read_pdparams(path)
-    check_fit(spec, located.path, {key: array.shape for key, array in state.items()}, wanted)
+    path, own = Path(located.path), network.state_dict()
+    if path.suffix == ".onnx":
+        needed = {key: tensor.name for key, tensor in own.items() if key not in _training_keys(network)}
+        state = read_onnx_state(path, needed)
+    else:
+        state = read_pdparams(path)
+    state = _completed(state, network, {key: tensor.numpy() for key, tensor in own.items()})
+    check_fit(
+        spec, located.path, {key: array.shape for key, array in state.items()}, parameter_shapes(network)
+    )
     network.set_state_dict(state)
     network.eval()
+
+
+def _training_keys(network: paddle.nn.Layer) -> Collection[str]:
+    return getattr(network, "training_keys", ())
+
+
+def _completed(
+    found: Mapping[str, Value], network: paddle.nn.Layer, own: Mapping[str, Value]
+) -> dict[str, Value]:
+    """Return values by key with those that weights may lack.
+
+    Of the several keys of one parameter one is enough. Keys that inference does not use keep the network's
+    values.
+    """
+    names = {key: tensor.name for key, tensor in network.state_dict().items()}
+    by_name = {names[key]: value for key, value in found.items() if key in names}
+    completed = dict(found)
+    for key, name in names.items():
+        if key not in completed and name in by_name:
+            completed[key] = by_name[name]
+        elif key not in completed and key in _training_keys(network):
+            completed[key] = own[key]
+    return completed
 
 
 def parameter_shapes(network: paddle.nn.Layer) -> dict[str, tuple[int, ...]]:
@@ -159,8 +189,14 @@ def _class_count(path: Path, spec: ModelSpec) -> int:
     if path.suffix == ".onnx":  # from a package, pinned by the card
         return spec.num_classes
     state = read_pdparams(path)
-    weight = state.get(f"{head_of(spec)}.weight")
-    return spec.num_classes if weight is None or weight.ndim != 2 else int(weight.shape[1])
+    found = _class_count_of({key: array.shape for key, array in state.items()}, spec)
+    return spec.num_classes if found is None else found
+
+
+def _class_count_of(found: Shapes, spec: ModelSpec) -> int | None:
+    """Return the number of classes by the width of a model's head; None where the weights have none."""
+    weight = found.get(f"{head_of(spec).name}.weight", ())
+    return None if len(weight) < 2 or head_of(spec).classes(weight) < 1 else head_of(spec).classes(weight)
 
 
 def check_fit(spec: ModelSpec, where: str, found: Shapes, wanted: Shapes) -> None:
@@ -187,12 +223,12 @@ def check_fit(spec: ModelSpec, where: str, found: Shapes, wanted: Shapes) -> Non
     if problems:
         raise InputError(
             f"loading {where} into {spec.name}: of {len(wanted)} keys {'; '.join(problems)}",
-            hint=_fit_hint(spec, found, misshaped, missing or unexpected),
+            hint=_fit_hint(spec, found, missing or unexpected),
         )
 
 
-def _fit_hint(spec: ModelSpec, found: Shapes, misshaped: Sequence[str], other_keys: Sequence[str]) -> str:
-    if not other_keys and all(line.startswith(f"{head_of(spec)}.") for line in misshaped):
+def _fit_hint(spec: ModelSpec, found: Shapes, other_keys: Sequence[str]) -> str:
+    if not other_keys and _fits(spec, found):
         return "only the number of classes differs: leave --num-classes out, it is read from the weights"
     fitting = fitting_models(found)
     if fitting:
@@ -207,18 +243,25 @@ def fitting_models(found: Shapes) -> list[str]:
 
     Each network is named once: shapes do not distinguish models with only different weights (`_ssld`).
     """
-    import paddle
-
     names = []
     tried = set()
     for spec in list_models():
         if spec.network is None or spec.network in tried:
             continue
         tried.add(spec.network)
-        with paddle.LazyGuard():  # shapes without memory or initialisation
-            wanted = parameter_shapes(build_network(spec))
-        if found.keys() == wanted.keys() and all(
-            key.startswith(f"{head_of(spec)}.") or found[key] == shape for key, shape in wanted.items()
-        ):
+        if _fits(spec, found):
             names.append(spec.name)
     return names
+
+
+def _fits(spec: ModelSpec, found: Shapes) -> bool:
+    """Return True where weights of these shapes are a model's, for as many classes as they have."""
+    import paddle
+
+    classes = _class_count_of(found, spec)
+    if classes is None:
+        return False
+    with paddle.LazyGuard():  # shapes without memory or initialisation
+        network = build_network(spec, classes)
+    wanted = parameter_shapes(network)
+    return _completed(found, network, wanted) == wanted

@@ -41,7 +41,7 @@ class Acts:
 # Name of the file, and what reads it.
 READERS: dict[str, tuple[str, Callable[[Path], object]]] = {
     "weights": ("net.pdparams", read_pdparams),
-    "weights in ONNX": ("net.onnx", lambda path: read_onnx_state(path, ["fc.weight"])),
+    "weights in ONNX": ("net.onnx", lambda path: read_onnx_state(path, {"fc.weight": "linear_0.w_0"})),
     "checkpoint": (CHECKPOINT_FILE, lambda path: read_checkpoint(path.parent)),
     "training settings": ("settings.json", read_settings),
     "manifest": ("manifest.json", lambda path: load_manifest(path.parent)),

@@ -1,5 +1,10 @@
 """Networks, one file a family.
 
-A file has `build(variant, num_classes)` and HEAD, the name of the network's last linear layer. Another
-package can announce such a module in the entry point group `edgekit.networks` under the family's name.
+A file has `build(variant, num_classes)` and HEAD, the name of a layer whose width tells the number of
+classes, a classifier's last one. Where that layer has outputs beside the classes, HEAD_BESIDE says how many.
+Another package can announce such a module in the entry point group `edgekit.networks` under the family's
+name.
+
+A network may have `training_keys`, keys of its state dict that inference does not use and weights may lack.
+A detector has `score_layers()`, the layers whose first outputs are logits of the classes.
 """

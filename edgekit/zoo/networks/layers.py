@@ -1,4 +1,4 @@
-"""Layers that several families share; their names in a state dict are PaddleClas's."""
+"""Layers that several families share; their names in a state dict are those of PaddleClas and PaddleSeg."""
 
 from __future__ import annotations
 
@@ -17,17 +17,20 @@ def scaled(channels: int, scale: float) -> int:
 
 
 class ConvBN(nn.Layer):  # type: ignore[misc]
-    """Convolution without bias that keeps the size over the stride, batch norm, an activation or none."""
+    """Convolution that keeps the size over the stride, batch norm, an activation or none."""
 
     # Names of convolution and batch norm in a state dict.
     conv_name, norm_name = "conv", "bn"
 
     def __init__(
         self, inputs: int, outputs: int, kernel: int, *, stride: int = 1, groups: int = 1,
-        act: nn.Layer | None = None,
+        dilation: int = 1, bias: bool = False, act: nn.Layer | None = None,
     ) -> None:  # fmt: skip
         super().__init__()
-        conv = nn.Conv2D(inputs, outputs, kernel, stride, padding=kernel // 2, groups=groups, bias_attr=False)
+        conv = nn.Conv2D(
+            inputs, outputs, kernel, stride, padding=kernel // 2 * dilation, dilation=dilation, groups=groups,
+            bias_attr=None if bias else False,
+        )  # fmt: skip
         self.add_sublayer(self.conv_name, conv)
         self.add_sublayer(self.norm_name, nn.BatchNorm2D(outputs))
         self.act = act
@@ -38,7 +41,7 @@ class ConvBN(nn.Layer):  # type: ignore[misc]
 
 
 class ModelZooConvBN(ConvBN):
-    """`ConvBN` with the layer names of the families in PaddleClas's `model_zoo`."""
+    """`ConvBN` with the layer names of the families in PaddleClas's `model_zoo` and of PaddleSeg."""
 
     conv_name, norm_name = "_conv", "_batch_norm"
 

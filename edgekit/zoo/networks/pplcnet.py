@@ -54,12 +54,17 @@ class DepthwiseSeparable(nn.Layer):  # type: ignore[misc]
         return self.pw_conv(x)
 
 
-class PPLCNet(nn.Layer):  # type: ignore[misc]
-    """From float32[N,3,H,W] to logits float32[N,num_classes]."""
+class PPLCNetBackbone(nn.Layer):  # type: ignore[misc]
+    """From float32[N,3,H,W] to the feature maps of strides 4, 8, 16 and 32.
 
-    def __init__(self, scale: float, num_classes: int) -> None:
+    Attributes:
+        channels: Number of channels of the feature maps, by stage.
+    """
+
+    def __init__(self, scale: float) -> None:
         super().__init__()
         channels = scaled(STEM_CHANNELS, scale)
+        self.channels: dict[str, int] = {}
         self.conv1 = ConvBN(3, channels, 3, stride=2, act=nn.Hardswish())
         for stage, blocks in STAGES.items():
             layers = []
@@ -67,8 +72,25 @@ class PPLCNet(nn.Layer):  # type: ignore[misc]
                 layers.append(DepthwiseSeparable(channels, scaled(outputs, scale), kernel, stride, attention))
                 channels = scaled(outputs, scale)
             self.add_sublayer(stage, nn.Sequential(*layers))
+            self.channels[stage] = channels
+
+    def features(self, x: paddle.Tensor) -> dict[str, paddle.Tensor]:
+        """Return the outputs of all stages by the stage's name."""
+        outputs = {}
+        x = self.conv1(x)
+        for stage in STAGES:
+            x = getattr(self, stage)(x)
+            outputs[stage] = x
+        return outputs
+
+
+class PPLCNet(PPLCNetBackbone):
+    """From float32[N,3,H,W] to logits float32[N,num_classes]."""
+
+    def __init__(self, scale: float, num_classes: int) -> None:
+        super().__init__(scale)
         self.avg_pool = nn.AdaptiveAvgPool2D(1)
-        self.last_conv = nn.Conv2D(channels, HEAD_CHANNELS, 1, bias_attr=False)
+        self.last_conv = nn.Conv2D(self.channels["blocks6"], HEAD_CHANNELS, 1, bias_attr=False)
         self.act = nn.Hardswish()
         # Not the usual dropout: inference multiplies by 1 - p, which trained weights rely on.
         self.dropout = nn.Dropout(DROPOUT, mode="downscale_in_infer")
@@ -76,9 +98,7 @@ class PPLCNet(nn.Layer):  # type: ignore[misc]
         self.fc = nn.Linear(HEAD_CHANNELS, num_classes)
 
     def forward(self, x: paddle.Tensor) -> paddle.Tensor:
-        x = self.conv1(x)
-        for stage in STAGES:
-            x = getattr(self, stage)(x)
+        x = self.features(x)["blocks6"]
         x = self.dropout(self.act(self.last_conv(self.avg_pool(x))))
         return self.fc(self.flatten(x))
 

@@ -1,0 +1,159 @@
+"""PicoDet and DeepLabV3+ on PP-LCNet: the keys of the original projects, shapes, weights."""
+
+from __future__ import annotations
+
+import functools
+import hashlib
+from pathlib import Path
+
+import msgspec
+import numpy as np
+import pytest
+
+from edgekit.core.spec import ModelSpec, Network
+from edgekit.errors import InputError
+from edgekit.zoo.build import build_network
+from edgekit.zoo.random_weights import calibration_images
+from edgekit.zoo.weights import build_with_weights, check_fit, parameter_shapes
+
+paddle = pytest.importorskip("paddle")
+
+# SHA-256 of `KEY [SHAPE]\n` of all keys in order, out of the state dicts that PaddleDetection and PaddleSeg
+# (19 classes) make of their own configurations.
+ORIGINALS = [
+    ("picodet", "xs", 80, 463, "5134a7104d32b955"),
+    ("picodet", "s", 80, 463, "ec796b3754d7bd91"),
+    ("picodet", "m", 80, 543, "99b623a384a65b16"),
+    ("picodet", "l", 80, 543, "097a60acddef3e14"),
+    ("picodet_legacy", "x1_0", 80, 491, "84ee5aab786f3a8b"),
+    ("picodet_legacy", "x1_0", 10, 491, "c3da4a901ac59fee"),
+    ("picodet_legacy", "x1_5", 80, 491, "cccf796531d91395"),
+    ("picodet_legacy", "x1_5_wide", 80, 491, "9812408fc41c2e6c"),
+    ("picodet_legacy", "x2_5", 80, 491, "11699db77f4a7dd8"),
+    ("deeplabv3p", "x0_25", 19, 228, "4c57d195640ec255"),
+    ("deeplabv3p", "x0_5", 19, 228, "a4e3b2357c63f469"),
+    ("deeplabv3p", "x1_0", 19, 228, "b8a557e9cf2a3981"),
+    ("deeplabv3p", "x1_5", 19, 228, "01735bd553c880bf"),
+]
+SMALL = [("picodet", "xs"), ("picodet_legacy", "x1_0"), ("deeplabv3p", "x0_25")]
+CLASSES = 5
+SIZE = (3, 96, 128)
+PLACES = [12 * 16, 6 * 8, 3 * 4, 2 * 2]
+
+
+def a_card(family: str, variant: str, num_classes: int = CLASSES) -> ModelSpec:
+    return ModelSpec(
+        name="net", family="", summary="", num_classes=num_classes, input_shape=SIZE,
+        network=Network(family=family, variant=variant),
+    )  # fmt: skip
+
+
+@functools.cache
+def random_network(family: str, variant: str):
+    return build_with_weights(a_card(family, variant), "random", seed=2)[0]
+
+
+def outputs_of(network, images: np.ndarray) -> list[np.ndarray]:
+    with paddle.no_grad():
+        found = network(paddle.to_tensor(images))
+    return [each.numpy() for each in (found if isinstance(found, tuple) else (found,))]
+
+
+def some_images(count: int) -> np.ndarray:
+    return np.random.default_rng(5).standard_normal((count, *SIZE)).astype(np.float32)
+
+
+@pytest.mark.parametrize(("family", "variant", "classes", "count", "digest"), ORIGINALS)
+def test_keys_and_shapes_are_those_of_the_original(
+    family: str, variant: str, classes: int, count: int, digest: str
+) -> None:
+    with paddle.LazyGuard():
+        shapes = parameter_shapes(build_network(a_card(family, variant, classes)))
+    text = "".join(f"{key} {list(shape)}\n" for key, shape in shapes.items())
+    assert len(shapes) == count
+    assert hashlib.sha256(text.encode()).hexdigest()[:16] == digest
+
+
+@pytest.mark.parametrize("family", ["picodet", "picodet_legacy", "deeplabv3p"])
+def test_an_unknown_variant_is_refused(family: str) -> None:
+    with pytest.raises(InputError, match="x9"):
+        build_network(a_card(family, "x9", 2))
+
+
+@pytest.mark.parametrize(("family", "variant"), SMALL[:2])
+def test_a_detector_gives_scores_and_distributions_by_stride(family: str, variant: str) -> None:
+    outputs = outputs_of(random_network(family, variant), some_images(2))
+    assert [each.shape for each in outputs[:4]] == [(2, places, CLASSES) for places in PLACES]
+    assert [each.shape for each in outputs[4:]] == [(2, places, 32) for places in PLACES]
+    assert all(each.min() >= 0 and each.max() <= 1 for each in outputs[:4])
+
+
+def test_a_random_detector_finds_little_but_not_nothing() -> None:
+    card = msgspec.structs.replace(a_card("picodet", "xs"), input_shape=(3, 192, 192))
+    network, _ = build_with_weights(card, "random")
+    scores = outputs_of(network, calibration_images(np.random.default_rng(0), card.input_shape))[:4]
+    assert 0 < np.concatenate([each.reshape(-1) > 0.5 for each in scores]).mean() < 0.02
+
+
+def test_a_segmenter_gives_logits_of_every_pixel() -> None:
+    (scores,) = outputs_of(random_network("deeplabv3p", "x0_25"), some_images(2))
+    assert scores.shape == (2, CLASSES, *SIZE[1:])
+    assert len(np.unique(scores.argmax(axis=1))) >= 3
+
+
+@pytest.mark.parametrize(("family", "variant"), SMALL)
+def test_random_weights_tell_inputs_apart(family: str, variant: str) -> None:
+    outputs = outputs_of(random_network(family, variant), some_images(2))
+    assert all(np.isfinite(each).all() for each in outputs)
+    assert all(np.abs(each[0] - each[1]).max() > 1e-3 for each in outputs if each.shape[-1] != CLASSES)
+
+
+def test_random_weights_of_a_detector_repeat() -> None:
+    first = random_network("picodet", "xs").state_dict()
+    second = build_with_weights(a_card("picodet", "xs"), "random", seed=2)[0].state_dict()
+    assert all((first[key].numpy() == second[key].numpy()).all() for key in first)
+
+
+@pytest.mark.parametrize(("family", "variant"), SMALL)
+def test_own_weights_bring_their_number_of_classes(tmp_path: Path, family: str, variant: str) -> None:
+    path, original = tmp_path / "own.pdparams", random_network(family, variant)
+    paddle.save(original.state_dict(), str(path))
+    network, found = build_with_weights(a_card(family, variant, 80), str(path))
+    assert found.num_classes == CLASSES
+    pairs = zip(outputs_of(network, some_images(1)), outputs_of(original, some_images(1)), strict=True)
+    assert all((mine == theirs).all() for mine, theirs in pairs)
+
+
+def test_weights_may_lack_second_names_and_what_only_training_uses(tmp_path: Path) -> None:
+    card, original = a_card("picodet", "xs"), random_network("picodet", "xs").state_dict()
+    lacking = {
+        key: tensor
+        for key, tensor in original.items()
+        if "_list." not in key and "scale_reg" not in key and "project" not in key
+    }
+    assert len(lacking) == 463 - 16 - 5
+    path = tmp_path / "lacking.pdparams"
+    paddle.save(lacking, str(path))
+    loaded = build_with_weights(card, str(path))[0].state_dict()
+    assert all((loaded[key].numpy() == tensor.numpy()).all() for key, tensor in original.items())
+
+    del lacking["head.head_cls0.weight"]
+    paddle.save(lacking, str(path))
+    with pytest.raises(InputError, match=r"2 missing \(head.head_cls_list.0.weight, head.head_cls0.weight\)"):
+        build_with_weights(card, str(path))
+
+
+def test_weights_of_another_width_are_refused(tmp_path: Path) -> None:
+    path = tmp_path / "other.pdparams"
+    paddle.save(random_network("deeplabv3p", "x0_25").state_dict(), str(path))
+    with pytest.raises(InputError, match="mis-shaped"):
+        build_with_weights(a_card("deeplabv3p", "x0_5"), str(path))
+
+
+def test_another_number_of_classes_alone_is_said_so() -> None:
+    card = a_card("picodet_legacy", "x1_0", 4)
+    with paddle.LazyGuard():
+        shapes, wanted = (parameter_shapes(build_network(card, count)) for count in (7, 4))
+    with pytest.raises(InputError, match="8 mis-shaped") as caught:
+        check_fit(card, "own.pdparams", shapes, wanted)
+    assert "only the number of classes differs" in str(caught.value.hint)
