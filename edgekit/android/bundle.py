@@ -25,8 +25,6 @@ from edgekit.android.project import MODELS, SAMPLES, open_project
 from edgekit.android.samples import EncodedSample, make_samples
 from edgekit.convert.manifest import (
     find_artifacts,
-    require_answer,
-    require_classifier,
     usable_artifact,
     verify_files,
 )
@@ -34,6 +32,7 @@ from edgekit.core.artifact import LABELS_NAME, Artifact, ArtifactKind, Manifest
 from edgekit.core.parity import MAX_RELATIVE_ERROR
 from edgekit.core.spec import AnswerKind
 from edgekit.errors import InputError, UnsupportedError
+from edgekit.tasks.classification import require_answer, require_classifier
 from edgekit.vision.labels import encode_labels, read_own_labels
 
 

@@ -29,8 +29,12 @@ from edgekit.core.artifact import (
     TensorSpec,
     is_model_name,
 )
-from edgekit.core.spec import AnswerKind, Precision
-from edgekit.errors import InputError, ParityError, UnsupportedError
+from edgekit.core.spec import Precision
+from edgekit.errors import InputError, ParityError
+from edgekit.tasks.classification import Classification
+from edgekit.tasks.multilabel import task_of_rule
+from edgekit.tasks.registry import task_of
+from edgekit.tasks.tensors import Tensors
 from edgekit.vision.labels import encode_labels
 from edgekit.zoo.registry import model_names
 
@@ -66,10 +70,24 @@ def load_manifest(directory: Path) -> Manifest:
                 hint=f"upgrade edgekit, or make it again with this one: {redo}",
             )
         manifest = msgspec.json.decode(content, type=Manifest)
+        if version < 2:
+            manifest = _with_task(manifest)
     except (msgspec.DecodeError, ValueError, RecursionError) as error:
         raise InputError(f"reading the manifest {path}: it is damaged: {error}", hint=redo) from error
     _check(manifest, path, redo)
+    task_of(manifest)
     return manifest
+
+
+def _with_task(manifest: Manifest) -> Manifest:
+    """Return a manifest of version 1 with its task: it was said by the classes and the post-processing."""
+    task, postprocess = Tensors.name, {}
+    if manifest.num_classes:
+        rule = Classification.read_rule(manifest.postprocess, f"the manifest of {manifest.name}")
+        task, postprocess = task_of_rule(rule), msgspec.to_builtins(rule)
+    return msgspec.structs.replace(
+        manifest, schema_version=MANIFEST_SCHEMA_VERSION, task=task, postprocess=postprocess
+    )
 
 
 def _check(manifest: Manifest, path: Path, redo: str) -> None:
@@ -111,26 +129,6 @@ def _is_edgekits(command: str) -> bool:
 
 def _stays_inside(name: str) -> bool:
     return name not in ("", ".", "..") and PurePosixPath(name).name == name and "\0" not in name
-
-
-def require_answer(manifest: Manifest, doing: str, *kinds: AnswerKind) -> None:
-    """Refuse a model that answers otherwise than a consumer can.
-
-    Args:
-        manifest: The model.
-        doing: The operation for messages, e.g. `serving`.
-        kinds: The kinds of answers that the consumer knows.
-
-    Raises:
-        UnsupportedError: The model answers by another kind.
-    """
-    if manifest.postprocess.kind not in kinds:
-        known = " or ".join(kind.value for kind in kinds)
-        raise UnsupportedError(
-            f"{doing} {manifest.name}: it answers by the kind {manifest.postprocess.kind.value}; {known} is "
-            "needed",
-            hint=f"edgekit predict {manifest.name} IMAGE answers with it",
-        )
 
 
 def write_manifest(directory: Path, manifest: Manifest) -> None:
@@ -251,16 +249,6 @@ def usable_artifact(
         )
     kinds = [one for one in ArtifactKind if one is kind or one.value in manifest.artifacts]
     raise InputError(f"model {name}: it has no artifact {kind.value}", hint=remake(manifest, making(kinds)))
-
-
-def require_classifier(manifest: Manifest, doing: str) -> None:
-    """Raise UnsupportedError where a model is no classifier of pictures; `doing` begins the message."""
-    if manifest.num_classes < 1:
-        inputs = ", ".join(f"{each.name} {each.dtype}{list(each.shape)}" for each in manifest.inputs)
-        raise UnsupportedError(
-            f"{doing} {manifest.name}: it is no classifier of pictures (it takes {inputs})",
-            hint=f"edgekit verify {shlex.quote(manifest.name)} compares its outputs",
-        )
 
 
 def making(kinds: Iterable[ArtifactKind]) -> str:

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import enum
 import re
+from typing import Any
 
 import msgspec
 
 from edgekit.core.parity import Parity
-from edgekit.core.spec import AnswerKind, Postprocess, Precision, Preprocess
+from edgekit.core.spec import CLASSIFICATION, Precision, Preprocess
 
-MANIFEST_SCHEMA_VERSION = 1
+MANIFEST_SCHEMA_VERSION = 2
 MANIFEST_NAME = "manifest.json"
 LABELS_NAME = "labels.txt"
 
@@ -151,10 +152,11 @@ class Manifest(msgspec.Struct, frozen=True, kw_only=True):
         model: Name of the model in the zoo; None for an imported model.
         source: Origin of the weights: `pretrained`, `random (seed 0)`, a file name, or an import.
         source_sha256: Hash of the weight file or the imported model; None for random weights.
-        num_classes: Number of classes of a picture classifier; 0 for any other imported model.
+        task: Meaning of the outputs: name of a file of `edgekit.tasks`, or of another package's task.
+        num_classes: Number of classes of the answers; 0 where there are none.
         output_activation: `softmax` where the scores are the classes' probabilities already, `sigmoid` where
             each score is a probability of its own, `none` for logits; an activation is never applied twice.
-        postprocess: Rule that turns scores into an answer.
+        postprocess: Data by which outputs become answers; the task's `Rule`.
         labels: File name of the label list in the directory, one label a line in order of class.
         parity: Results of the last `verify`, by rung. A failed rung stays here with its reason, even where
             its artifact was deleted.
@@ -170,10 +172,11 @@ class Manifest(msgspec.Struct, frozen=True, kw_only=True):
     model: str | None
     source: str
     source_sha256: str | None
+    task: str = CLASSIFICATION
     num_classes: int
     output_activation: str
     preprocess: Preprocess
-    postprocess: Postprocess = Postprocess()
+    postprocess: dict[str, Any] = {}
     labels: str | None
     inputs: tuple[TensorSpec, ...]
     outputs: tuple[TensorSpec, ...]
@@ -190,11 +193,6 @@ class Manifest(msgspec.Struct, frozen=True, kw_only=True):
         if not is_random(self.source):
             return None
         return f"{self.name} has random weights: its answers and its accuracy mean nothing"
-
-    @property
-    def needs_softmax(self) -> bool:
-        """True where the scores are logits of mutually exclusive classes."""
-        return self.output_activation == "none" and self.postprocess.kind is not AnswerKind.MULTILABEL
 
     def artifact(self, kind: ArtifactKind) -> Artifact | None:
         return self.artifacts.get(kind.value)

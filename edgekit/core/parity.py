@@ -18,7 +18,7 @@ MAX_RELATIVE_ERROR = {Precision.FP32: 1e-4, Precision.FP16: 1e-2, Precision.BF16
 # Tolerance for int8 kernels against float arithmetic that simulates them, on pictures like the
 # calibration pictures: 9e-4 was seen on PPLCNet_x1_0_doc_ori.
 MAX_SIMULATION_ERROR = 1e-2
-TOP1, THRESHOLD = "top1", "threshold"
+TOP1, THRESHOLD, NUMBERS = "top1", "threshold", "numbers"
 MIN_TOP1_AGREEMENT = {Precision.FP32: 1.0, Precision.FP16: 1.0, Precision.BF16: 0.9, Precision.INT8: 0.9}
 
 
@@ -30,12 +30,12 @@ class Parity(msgspec.Struct, frozen=True, kw_only=True):
         inputs: Number of inputs compared.
         max_relative_error: Largest absolute error over the range of that input's reference output; None where
             an output is not finite.
-        top1_agreement: Share of inputs with the same answer, 0 to 1. An answer is the highest class,
-            or for a multi-label model the classes that reach their thresholds (`judged_by`).
+        top1_agreement: Share of inputs with the same answer, 0 to 1; 1 where outputs are no answers.
         outputs_differ: True where the outputs vary between inputs.
         passed: True where the error is within the precision's tolerance.
         reason: Reason of a failure; None where the comparison passed.
-        judged_by: Kind of answer that `top1_agreement` counts: `top1` or `threshold`.
+        judged_by: Kind of answer that `top1_agreement` counts, by the model's task: `top1` the highest class,
+            `threshold` the classes that reach their thresholds; `numbers` where outputs are no answers.
     """
 
     reference: str
@@ -48,6 +48,20 @@ class Parity(msgspec.Struct, frozen=True, kw_only=True):
     judged_by: str = TOP1
 
 
+class Agreement(msgspec.Struct, frozen=True, kw_only=True):
+    """Agreement of the answers of outputs with those of a reference.
+
+    Attributes:
+        agreeing: True for each input whose answers agree.
+        judged_by: Kind of answer, e.g. `top1`.
+        phrase: What agrees, with its verb, e.g. `Top-1 agrees`.
+    """
+
+    agreeing: tuple[bool, ...]
+    judged_by: str
+    phrase: str
+
+
 def compare(
     outputs: Sequence[Any] | NDArray[Any],
     reference: Sequence[Any] | NDArray[Any],
@@ -55,8 +69,7 @@ def compare(
     precision: Precision,
     reference_name: str,
     tolerance: float | None = None,
-    scores: bool = True,
-    thresholds: Sequence[float] = (),
+    agreement: Agreement | None = None,
 ) -> Parity:
     """Compare outputs with a reference, row by row.
 
@@ -66,10 +79,7 @@ def compare(
         precision: Precision that determines the tolerance.
         reference_name: Name of the reference, stored in the result.
         tolerance: Largest relative error; None for the precision's default tolerance.
-        scores: True where the numbers are class scores, so that their order counts.
-        thresholds: Thresholds of a multi-label model's classes, one for all or one for each; its answers then
-            count in place of the order. A class whose reference score lies closer to its threshold than the
-            tolerance may be answered or not.
+        agreement: Agreement of the answers; None where the numbers are no answers.
     """
     import numpy
 
@@ -77,17 +87,14 @@ def compare(
         raise ValueError(f"parity of {len(outputs)} outputs against {len(reference)} references")
     if tolerance is None:
         tolerance = MAX_RELATIVE_ERROR[precision]
-    judged_by = THRESHOLD if thresholds else TOP1
-    limits = numpy.asarray(thresholds, dtype=numpy.float32)  # as answers are decided
+    judged_by = NUMBERS if agreement is None else agreement.judged_by
     worst: float | None = 0.0
-    agreeing = 0
     rows = [numpy.asarray(row, dtype=float) for row in outputs]
     for row, wanted in zip(rows, (numpy.asarray(each, dtype=float) for each in reference), strict=True):
         if len(row) != len(wanted):
-            reason = f"{len(row)} {'scores' if scores else 'numbers'} instead of {len(wanted)}"
+            reason = f"{len(row)} numbers instead of {len(wanted)}"
             return _verdict(reference_name, len(reference), None, 0.0, True, reason, judged_by)
         if not row.size:
-            agreeing += 1
             continue
         error = float(numpy.abs(row - wanted).max())
         # Where all numbers of a row are equal, their magnitude takes the place of the range.
@@ -96,12 +103,8 @@ def compare(
             worst = None
         elif worst is not None:
             worst = max(worst, error / span if span > 0 else float(error > 0))
-        if thresholds:
-            is_close = numpy.abs(wanted - limits) < (tolerance or 0.0) * span
-            agreeing += int((((row >= limits) == (wanted >= limits)) | is_close).all())
-        else:
-            agreeing += int(row.argmax() == wanted.argmax())
-    agreement = agreeing / len(reference)
+    agreeing = len(reference) if agreement is None else sum(agreement.agreeing)
+    share = agreeing / len(reference)
     differ = len(reference) == 1 or any(not numpy.array_equal(row, rows[0]) for row in rows[1:])
     why: str | None = None
     if worst is None:
@@ -110,10 +113,9 @@ def compare(
         why = "the output is the same for different inputs"
     elif tolerance is not None and worst > tolerance:
         why = f"relative error {worst:.2e} exceeds {tolerance:.0e} ({precision.value})"
-    elif scores and agreement < MIN_TOP1_AGREEMENT[precision]:
-        answers = "the classes that reach their thresholds agree" if thresholds else "Top-1 agrees"
-        why = f"{answers} on {agreeing} of {len(reference)} inputs"
-    return _verdict(reference_name, len(reference), worst, agreement, differ, why, judged_by)
+    elif agreement is not None and share < MIN_TOP1_AGREEMENT[precision]:
+        why = f"{agreement.phrase} on {agreeing} of {len(reference)} inputs"
+    return _verdict(reference_name, len(reference), worst, share, differ, why, judged_by)
 
 
 def _verdict(

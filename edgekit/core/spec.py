@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import enum
 import math
-from typing import Annotated
+from typing import Annotated, Any
 
 import msgspec
 from msgspec import Meta
@@ -12,6 +12,8 @@ from msgspec import Meta
 # The largest float32 picture takes 200 MB.
 MOST_PIXELS = 4096
 MOST_LEVEL = 1e6  # of a picture's values, float32 holds their quotients
+# Name of the task of most models.
+CLASSIFICATION = "classification"
 Pixels = Annotated[int, Meta(gt=0, le=MOST_PIXELS)]
 Classes = Annotated[int, Meta(gt=0, le=100_000)]
 
@@ -282,11 +284,11 @@ class Sample(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
 
     Attributes:
         file: Path relative to the card in the card's file; absolute once the card is read.
-        class_id: The class that a trained network must put first.
+        class_id: The class that a trained classifier must put first; None for other tasks.
     """
 
     file: str
-    class_id: int
+    class_id: int | None = None
 
 
 class ModelSpec(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -295,6 +297,8 @@ class ModelSpec(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields
     Attributes:
         name: PaddleClas's name of the model, e.g. `PPLCNet_x0_5`; equals the card's file name.
         summary: One line for `models list`.
+        task: Meaning of the outputs, by the name of a file of `edgekit.tasks`.
+        postprocess: Data by which outputs become answers; the task's `Rule`.
         input_shape: Channels, height, width of one picture.
         labels: Name of a label set of `edgekit.vision.labels`, e.g. `imagenet1k`,
             or in a user's card the path of a label file, relative to the card.
@@ -304,6 +308,8 @@ class ModelSpec(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields
     name: str
     family: str
     summary: str
+    task: str = CLASSIFICATION
+    postprocess: dict[str, Any] = {}
     num_classes: Classes = 1000
     input_shape: tuple[Pixels, Pixels, Pixels] = (3, 224, 224)
     network: Network | None = None

@@ -12,8 +12,7 @@ import msgspec
 
 from edgekit import __version__
 from edgekit._files import RESULT_BYTES, read_bytes, sha256_file
-from edgekit.convert.manifest import require_answer
-from edgekit.core.spec import AnswerKind, Postprocess, Precision
+from edgekit.core.spec import AnswerKind, Precision
 from edgekit.errors import EdgekitError, InputError, ParityError, ToolError, UnsupportedError
 from edgekit.evaluate.journal import Identity, Journal, Seen
 from edgekit.evaluate.tally import (
@@ -28,9 +27,9 @@ from edgekit.evaluate.tally import (
 from edgekit.parity.reference import reference_engine
 from edgekit.predict.lanes import Route, Scored, batched, fixed_batch, open_lanes, plan_route, score_batches
 from edgekit.targets.target import HostTarget, Subject, Target
+from edgekit.tasks.classification import Classification, ranked_classes, require_answer
 from edgekit.vision.lists import Labelled, check_list, count_list, read_list
 from edgekit.vision.pictures import Picture
-from edgekit.vision.topk import ranked_classes
 
 TOP_K = 5
 DEFAULT_BATCH_SIZE = 8
@@ -236,11 +235,12 @@ def _run(
     entries = read_list(plan.list_path, subject.manifest.num_classes)
     left = itertools.islice(entries, journal.done, None)
     items = (_picture(plan.data, entry) for entry in left)
+    task = Classification(subject.manifest)
     with open_lanes(
         subject, routes, workers=plan.workers, threads=plan.threads, batch_size=batch_size
     ) as lanes, contextlib.closing(score_batches(lanes, batched(items, batch_size))) as results:  # fmt: skip
         for scored in results:
-            journal.append(list(_seen(scored, subject.manifest.postprocess)))
+            journal.append(list(_seen(scored, task)))
             progress(journal.done, total)
 
 
@@ -249,9 +249,10 @@ def _picture(data: Path, entry: Labelled) -> Picture:
     return Picture(name=str(path), source=path)
 
 
-def _seen(scored: Scored, rule: Postprocess) -> Iterator[Seen]:
+def _seen(scored: Scored, task: Classification) -> Iterator[Seen]:
     rows = {position: row for row, position in enumerate(scored.positions)}
     errors = iter(scored.unreadable)
+    by_route = [task.scores(outputs) for outputs in scored.outputs]
     for position in range(len(scored.items)):
         if position not in rows:
             error: EdgekitError = next(errors).error
@@ -259,8 +260,8 @@ def _seen(scored: Scored, rule: Postprocess) -> Iterator[Seen]:
             continue
         yield Seen(
             top=tuple(
-                tuple(int(index) for index in ranked_classes(scores[rows[position]], TOP_K, rule))
-                for scores in scored.scores
+                tuple(int(index) for index in ranked_classes(scores[rows[position]], TOP_K, task.rule))
+                for scores in by_route
             )
         )
 

@@ -8,19 +8,20 @@ from __future__ import annotations
 
 import logging
 import threading
-from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from edgekit.convert.manifest import first_fault, remake, usable_artifact
 from edgekit.core.artifact import ArtifactKind, Manifest
-from edgekit.core.parity import Parity, compare
-from edgekit.core.spec import AnswerKind, Precision
+from edgekit.core.parity import MAX_RELATIVE_ERROR, Parity, compare
+from edgekit.core.spec import Precision
 from edgekit.engines.registry import rung_engine
 from edgekit.errors import InputError, ToolError
 from edgekit.parity.source import SOURCE, compute_source, source_engine
 from edgekit.targets.inputs import seeded_inputs
 from edgekit.targets.target import HostTarget, Subject, infer_batches, load_request
+from edgekit.tasks.registry import task_of
+from edgekit.tasks.task import Task
 
 if TYPE_CHECKING:
     import numpy as np
@@ -46,35 +47,34 @@ def reference_engine(manifest: Manifest) -> str:
 
 
 def compare_answers(
-    manifest: Manifest,
-    outputs: Sequence[Any] | NDArray[Any],
-    reference: Sequence[Any] | NDArray[Any],
+    task: Task,
+    outputs: NDArray[Any],
+    reference: NDArray[Any],
     *,
     precision: Precision,
     reference_name: str,
     tolerance: float | None = None,
 ) -> Parity:
-    """Compare outputs with a reference: their numbers, and the answers of a classifier.
-
-    Answers are the highest class, of a multi-label model the classes that reach their thresholds.
+    """Compare outputs with a reference: their numbers, and the answers that the task makes of them.
 
     Args:
-        manifest: The model's.
-        outputs: One row of numbers an input, float[N][C].
-        reference: Rows of the reference, float[N][C].
+        task: The model's.
+        outputs: One row of numbers an input, float[N,C].
+        reference: Rows of the reference, float[N,C].
         precision: Precision that determines the tolerance.
         reference_name: Name of the reference, stored in the result.
         tolerance: Largest relative error; None for the precision's default tolerance.
     """
-    rule = manifest.postprocess
+    if tolerance is None:
+        tolerance = MAX_RELATIVE_ERROR[precision]
+    name = task.manifest.outputs[0].name
     return compare(
         outputs,
         reference,
         precision=precision,
         reference_name=reference_name,
         tolerance=tolerance,
-        scores=manifest.num_classes > 0,
-        thresholds=rule.thresholds if rule.kind is AnswerKind.MULTILABEL and manifest.num_classes else (),
+        agreement=task.agreement({name: outputs}, {name: reference}, tolerance),
     )
 
 
@@ -84,6 +84,7 @@ class Reference:
     def __init__(self, target: HostTarget, subject: Subject) -> None:
         self._target = target
         self._subject = subject
+        self._task = task_of(subject.manifest)
         self._outputs: NDArray[np.float32] | None = None
         self._guard = threading.Lock()
 
@@ -104,9 +105,8 @@ class Reference:
     def parity(self, outputs: NDArray[np.float32], precision: Precision) -> Parity:
         """Judge the outputs of the first seeded inputs."""
         wanted = self.outputs(len(outputs))
-        manifest = self._subject.manifest
-        name = PADDLE if manifest.origin is None else SOURCE
-        return compare_answers(manifest, outputs, wanted, precision=precision, reference_name=name)
+        name = PADDLE if self._subject.manifest.origin is None else SOURCE
+        return compare_answers(self._task, outputs, wanted, precision=precision, reference_name=name)
 
     def _compute(self, count: int) -> NDArray[np.float32]:
         subject, origin = self._subject, self._subject.manifest.origin

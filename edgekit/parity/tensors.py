@@ -121,7 +121,7 @@ def _judge(outputs: Outputs, wanted: Outputs, precision: Precision) -> Parity:
             passed=False, reason=f"{len(outputs)} outputs instead of {len(wanted)}",
         )  # fmt: skip
     parities = [
-        compare(mine, theirs, precision=precision, reference_name=SOURCE, scores=False)
+        compare(mine, theirs, precision=precision, reference_name=SOURCE)
         for mine, theirs in zip(outputs, wanted, strict=True)
     ]
     differ = any(parity.outputs_differ for parity in parities)

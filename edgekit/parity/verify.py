@@ -41,6 +41,7 @@ from edgekit.parity.tensors import climb_tensors, is_plain
 from edgekit.targets.held_back import read_held_back
 from edgekit.targets.inputs import seeded_inputs
 from edgekit.targets.target import HostTarget, Subject, Target, infer_batches, load_request
+from edgekit.tasks.registry import task_of
 from edgekit.zoo.registry import find_model, model_names
 
 if TYPE_CHECKING:
@@ -212,6 +213,7 @@ class _Climb:
 
     def __init__(self, subject: Subject, inputs: _Inputs, show: Show) -> None:
         self._subject = subject
+        self._task = task_of(subject.manifest)
         self._inputs = inputs
         self._show = show
         self._results: list[RungResult] = []
@@ -266,7 +268,7 @@ class _Climb:
         noise = max(0, self._inputs.seeded - (part.start or 0))
         compared = functools.partial(
             compare_answers,
-            self._subject.manifest,
+            self._task,
             precision=rung.kind.precision,
             reference_name=rung.below,
         )
@@ -310,9 +312,7 @@ class _Climb:
     ) -> None:
         if self._reference is None:
             # Compared with itself, the reference still has to be finite and to depend on its input.
-            itself = compare_answers(
-                self._subject.manifest, outputs, outputs, precision=precision, reference_name=name
-            )
+            itself = compare_answers(self._task, outputs, outputs, precision=precision, reference_name=name)
             if itself.passed:
                 self._reference = (name, outputs)
                 self._end(name, engine, RungStatus.REFERENCE, None)
@@ -324,7 +324,7 @@ class _Climb:
             name,
             engine,
             compare_answers(
-                self._subject.manifest,
+                self._task,
                 outputs,
                 wanted[part],
                 precision=precision,

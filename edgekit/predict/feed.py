@@ -9,6 +9,7 @@ from pathlib import Path
 from edgekit.core.spec import Preprocess
 from edgekit.errors import InputError
 from edgekit.runners.shared import SharedArray
+from edgekit.tasks.task import Shown
 from edgekit.vision.decode import Canvas
 from edgekit.vision.pictures import Picture, Unreadable, read_picture
 
@@ -21,10 +22,12 @@ class Filled:
 
     Attributes:
         positions: Positions of the items that are in the feed, in order.
+        pictures: Names and sizes of these items.
         unreadable: The other items, with their errors.
     """
 
     positions: tuple[int, ...]
+    pictures: tuple[Shown, ...]
     unreadable: tuple[Unreadable, ...]
 
 
@@ -55,6 +58,7 @@ class Feed:
     def fill(self, items: Sequence[Item]) -> Filled:
         """Decode and preprocess up to one batch of items; leave out items that are not pictures."""
         positions: list[int] = []
+        pictures: list[Shown] = []
         unreadable: list[Unreadable] = []
         for position, item in enumerate(items):
             if isinstance(item, Unreadable):
@@ -67,7 +71,8 @@ class Feed:
                 unreadable.append(Unreadable(name=item.name, error=error))
             else:
                 positions.append(position)
-        return Filled(positions=tuple(positions), unreadable=tuple(unreadable))
+                pictures.append(Shown(item.name, pixels.shape[0], pixels.shape[1]))
+        return Filled(positions=tuple(positions), pictures=tuple(pictures), unreadable=tuple(unreadable))
 
     def close(self) -> None:
         """Free the memory."""

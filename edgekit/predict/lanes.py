@@ -1,4 +1,4 @@
-"""Scores of pictures, computed in lanes that each decode, preprocess and infer a batch on one core.
+"""Outputs for pictures, computed in lanes that each decode, preprocess and infer a batch on one core.
 
 A lane is one thread of this process and one runner process for each route, of which one works at any moment.
 As many lanes as cores therefore keep all cores busy, and batches need no queue between the stages.
@@ -17,9 +17,8 @@ from collections import deque
 from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
-from edgekit.convert.manifest import remake, require_classifier
+from edgekit.convert.manifest import remake
 from edgekit.core.artifact import Artifact
 from edgekit.core.spec import Precision
 from edgekit.engines.registry import on_gpu
@@ -28,11 +27,9 @@ from edgekit.predict.feed import Feed, Item
 from edgekit.runners.protocol import Load, Loaded
 from edgekit.runners.session import Killable, RunnerSession
 from edgekit.targets.target import HostTarget, Subject, Target, load_request
+from edgekit.tasks.registry import require_pictures, task_of
+from edgekit.tasks.task import Outputs, Shown
 from edgekit.vision.pictures import Unreadable
-
-if TYPE_CHECKING:
-    import numpy as np
-    from numpy.typing import NDArray
 
 # Number of pictures that a core infers at a time, for artifacts up to this size. Beside another busy core
 # ONNX
@@ -64,16 +61,18 @@ class Scored:
 
     Attributes:
         items: All items of the batch.
-        positions: Positions of the items that have scores, in order.
+        positions: Positions of the items that have outputs, in order.
         unreadable: The other items, with their errors.
-        scores: Probabilities by route, float32[len(positions), C].
+        pictures: Names and sizes of the items that have outputs, in order.
+        outputs: Outputs by route, each by name for the pictures in order; empty without pictures.
         latency_ns: Time of the inferences by route, ns, as the runners measured it.
     """
 
     items: tuple[Item, ...]
     positions: tuple[int, ...]
     unreadable: tuple[Unreadable, ...]
-    scores: tuple[NDArray[np.float32], ...]
+    pictures: tuple[Shown, ...]
+    outputs: tuple[Outputs, ...]
     latency_ns: tuple[int, ...]
 
 
@@ -84,7 +83,7 @@ def plan_route(target: Target, subject: Subject, engine: str, precision: Precisi
         UsageError, UnsupportedError: The engine does not exist, or does not compute in this precision.
         InputError: The model lacks the artifact.
     """
-    require_classifier(subject.manifest, "predicting with")
+    require_pictures(subject.manifest, "predicting with")
     kind = target.artifact_kind(engine, precision)
     return Route(
         target=target,
@@ -124,6 +123,7 @@ class Lane(Killable):
         reduced_decode: bool = False,
     ) -> None:
         self._subject = subject
+        self._task = task_of(subject.manifest)
         self._routes = tuple(routes)
         self._batch_size = batch_size
         self._core = core
@@ -176,7 +176,7 @@ class Lane(Killable):
         return None if None in self._at_once else self._at_once[0]
 
     def score(self, items: Sequence[Item]) -> Scored:
-        """Compute the scores of one batch; binds the calling thread to the lane's core where there is one.
+        """Compute the outputs of one batch; binds the calling thread to the lane's core where there is one.
 
         Raises:
             RunnerError, UnsupportedError, DeviceError, DeviceLostError: A runner refused or failed, or its
@@ -193,26 +193,25 @@ class Lane(Killable):
             parameters = self._subject.manifest.preprocess
             self._feed = Feed(parameters, self._batch_size, reduced_decode=self._reduced_decode)
         filled = self._feed.fill(items)
-        scores: list[NDArray[np.float32]] = []
+        outputs: list[Outputs] = []
         latencies: list[int] = []
         for index in range(len(self._routes)):
             self._loading[index].result()
             if filled.positions:
-                rows, latency_ns = self._infer(index, len(filled.positions))
-                scores.append(rows)
+                computed, latency_ns = self._infer(index, len(filled.positions))
+                outputs.append(computed)
                 latencies.append(latency_ns)
         return Scored(
             items=tuple(items),
             positions=filled.positions,
             unreadable=filled.unreadable,
-            scores=tuple(scores),
+            pictures=filled.pictures,
+            outputs=tuple(outputs),
             latency_ns=tuple(latencies),
         )
 
-    def _infer(self, index: int, count: int) -> tuple[NDArray[np.float32], int]:
+    def _infer(self, index: int, count: int) -> tuple[Outputs, int]:
         import numpy as np
-
-        from edgekit.vision.topk import softmax
 
         assert self._feed is not None
         session, at_once = self._sessions[index], self._at_once[index]
@@ -221,15 +220,14 @@ class Lane(Killable):
         else:
             shape = (-(-count // at_once) * at_once, *self._feed.shape[1:])
             values, inferred = session.infer_file(self._feed.path, shape, skip=0, at_once=at_once)
-        rows = values.reshape(len(values), -1)[:count]
-        if not np.isfinite(rows).all():
+        names = [output.name for output in self._subject.manifest.outputs]
+        outputs = self._task.cut(dict(zip(names, [values], strict=True)), count)
+        if not all(np.isfinite(output).all() for output in outputs.values()):
             raise RunnerError(
                 f"{session.label}: the output is not finite (NaN or infinity)",
                 hint=f"edgekit verify {self._subject.manifest.name}",
             )
-        if self._subject.manifest.needs_softmax:
-            rows = softmax(rows)
-        return rows, inferred.latency_ns
+        return outputs, inferred.latency_ns
 
     def close(self) -> None:
         """End the runners in good order."""
@@ -369,13 +367,17 @@ def _joined(pieces: Sequence[Future[Scored]]) -> Scored:
     if len(parts) == 1:
         return parts[0]
     starts = itertools.accumulate((len(part.items) for part in parts[:-1]), initial=0)
-    scored = [part for part in parts if part.scores]
+    computed = [part for part in parts if part.outputs]
     return Scored(
         items=tuple(itertools.chain.from_iterable(part.items for part in parts)),
         positions=tuple(
             start + position for start, part in zip(starts, parts, strict=True) for position in part.positions
         ),
         unreadable=tuple(itertools.chain.from_iterable(part.unreadable for part in parts)),
-        scores=tuple(np.concatenate(rows) for rows in zip(*(part.scores for part in scored), strict=True)),
-        latency_ns=tuple(map(sum, zip(*(part.latency_ns for part in scored), strict=True))),
+        pictures=tuple(itertools.chain.from_iterable(part.pictures for part in parts)),
+        outputs=tuple(
+            {name: np.concatenate([piece[name] for piece in pieces]) for name in pieces[0]}
+            for pieces in zip(*(part.outputs for part in computed), strict=True)
+        ),
+        latency_ns=tuple(map(sum, zip(*(part.latency_ns for part in computed), strict=True))),
     )

@@ -18,9 +18,10 @@ from edgekit.errors import UnsupportedError
 from edgekit.predict.feed import Item
 from edgekit.predict.lanes import batched, fixed_batch, open_lanes, plan_route, score_batches
 from edgekit.targets.target import Subject, Target
+from edgekit.tasks.registry import task_of
+from edgekit.tasks.task import Answer, Asked
 from edgekit.vision.labels import load_labels, read_own_labels
 from edgekit.vision.pictures import Unreadable
-from edgekit.vision.topk import Prediction, to_prediction
 
 logger = logging.getLogger("edgekit")
 
@@ -34,7 +35,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
         threads: Number of threads of each runner.
         batch_size: Number of pictures a batch; None for 8, or the artifact's fixed batch size.
         workers: Number of parallel runners; a thread of this process decodes for each.
-        top_k: Maximum number of classes a picture; None leaves it to the model (`to_prediction`).
+        top_k: Maximum number of classes or objects a picture; None leaves it to the model.
         threshold: Least score of a class that is returned.
         labels: Label file or set that replaces the model's own.
         reduced_decode: Decode large JPEGs at a fraction of their size: faster, with occasionally other
@@ -56,7 +57,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
 class Answers:
     """Answers of one batch, and its items that are not pictures."""
 
-    predictions: tuple[Prediction, ...]
+    predictions: tuple[Answer, ...]
     unreadable: tuple[Unreadable, ...]
 
 
@@ -95,8 +96,8 @@ class Predictor:
         self.batch_size = batch_size
         if subject.manifest.doubt is not None:
             logger.warning("%s", subject.manifest.doubt)
-        self._labels = _labels(subject, settings.labels)
-        self._rule = subject.manifest.postprocess
+        self._task = task_of(subject.manifest, _labels(subject, settings.labels))
+        self._asked = Asked(top_k=settings.top_k, threshold=settings.threshold)
         self._stack = contextlib.ExitStack()
         self._lanes = self._stack.enter_context(
             open_lanes(
@@ -127,23 +128,10 @@ class Predictor:
         Raises:
             RunnerError, DeviceError, DeviceLostError: A runner failed.
         """
-        settings = self._settings
         for scored in score_batches(self._lanes, batched(items, self.batch_size)):
-            rows = scored.scores[0] if scored.scores else ()
-            yield Answers(
-                predictions=tuple(
-                    to_prediction(
-                        row,
-                        scored.items[position].name,
-                        rule=self._rule,
-                        top_k=settings.top_k,
-                        threshold=settings.threshold,
-                        labels=self._labels,
-                    )
-                    for position, row in zip(scored.positions, rows, strict=True)
-                ),
-                unreadable=scored.unreadable,
-            )
+            outputs = scored.outputs[0] if scored.outputs else None
+            answers = [] if outputs is None else self._task.answers(outputs, scored.pictures, self._asked)
+            yield Answers(predictions=tuple(answers), unreadable=scored.unreadable)
 
 
 def _batch_size(asked: int | None, fixed: int | None, artifact: str) -> int:

@@ -10,11 +10,12 @@ import msgspec
 
 from edgekit._worker import Worker, call
 from edgekit.convert.formats.lite import Conversion
-from edgekit.convert.manifest import describe_artifact, require_classifier
+from edgekit.convert.manifest import describe_artifact
 from edgekit.core.artifact import Artifact, ArtifactKind, Manifest
 from edgekit.errors import ConversionError, UnsupportedError
 from edgekit.quantize.worker import QuantizeJob
 from edgekit.targets.target import Subject
+from edgekit.tasks.classification import require_classifier
 from edgekit.toolchain.component import Report
 from edgekit.toolchain.opt.install import require_opt
 

@@ -25,6 +25,7 @@ from edgekit.quantize.gate import check_loss, pictures_needed
 from edgekit.quantize.speed import PROCESSES, Speed, measure_speed
 from edgekit.targets.held_back import MOST_INPUTS, write_held_back
 from edgekit.targets.target import HostTarget, Subject
+from edgekit.tasks.classification import Classification
 from edgekit.vision.lists import read_list
 from edgekit.vision.pictures import Picture, find_pictures
 
@@ -301,6 +302,7 @@ def _accuracy(
     workers: int,
 ) -> tuple[Share, Drop | None, tuple[str, ...]]:
     labels = [label for _, label in held_back]
+    task = Classification(subject.manifest)
     agreeing = lost = gained = pictures = 0
     first: NDArray[np.float32] | None = None
     constant = True
@@ -309,7 +311,7 @@ def _accuracy(
     with open_lanes(subject, routes, workers=workers, threads=1, batch_size=BATCH_SIZE) as lanes:
         for scored in score_batches(lanes, batched([item for item, _ in held_back], BATCH_SIZE)):
             if scored.positions:
-                float_rows, int8_rows = scored.scores
+                float_rows, int8_rows = (task.scores(outputs) for outputs in scored.outputs)
                 first = int8_rows[0] if first is None else first
                 constant &= bool((int8_rows == first).all())
                 for row, index in enumerate(scored.positions):

@@ -25,11 +25,11 @@ from edgekit.runners.session import RunnerSession
 from edgekit.runners.shared import SharedArray
 from edgekit.serving.pipeline import BATCHES, Job, Pipeline
 from edgekit.targets.target import HostTarget, Subject, load_request
+from edgekit.tasks.classification import Classification
 from edgekit.vision.decode import KEPT_PIXELS, MAX_PIXELS, Canvas, count_pixels, jpeg_size
 from edgekit.vision.labels import read_own_labels
 from edgekit.vision.pictures import Picture, read_picture
 from edgekit.vision.preprocess import Preprocessor
-from edgekit.vision.topk import softmax
 
 if TYPE_CHECKING:
     import numpy as np
@@ -97,6 +97,7 @@ class BatchingEngine:
         self._on_batch = on_batch
         self.served = served
         self.manifest = load_manifest(directory)
+        self._task = Classification(self.manifest)
         self._subject = Subject(directory=directory, manifest=self.manifest, anyway=served.anyway)
         self._target = HostTarget(huge_pages=True)
         self._preprocessor = Preprocessor(self.manifest.preprocess)
@@ -304,7 +305,7 @@ class BatchingEngine:
             raise
         rows = values.reshape(len(values), -1)[:count]
         with np.errstate(invalid="ignore"):
-            scores = softmax(rows) if self.manifest.needs_softmax else rows
+            scores = self._task.scores({self.manifest.outputs[0].name: rows})
         failed = NotFiniteError(f"serving {self.manifest.name}: the output for this input is not finite")
         return [row if np.isfinite(given).all() else failed for given, row in zip(rows, scores, strict=True)]
 

@@ -13,12 +13,13 @@ from typing import Any
 import msgspec
 
 from edgekit._files import write_atomic
-from edgekit.convert.manifest import find_artifacts, require_answer, require_classifier
+from edgekit.convert.manifest import find_artifacts
 from edgekit.core.artifact import Manifest
 from edgekit.core.spec import AnswerKind
 from edgekit.errors import OutputError, UsageError
 from edgekit.serving.engine import ServedModel
 from edgekit.targets.target import HostTarget, Subject
+from edgekit.tasks.classification import require_answer
 
 IMPLEMENTATION = "edgekit.serving.runtime.EdgekitRuntime"
 MEGABYTE = 1 << 20
@@ -95,7 +96,6 @@ def write_repository(
         raise UsageError(f"serving {', '.join(taken)}: two models of one name")
     kind = HostTarget().artifact_kind(served.engine, served.precision)
     for source, manifest in found:
-        require_classifier(manifest, "serving")
         require_answer(manifest, "serving", AnswerKind.TOPK)
         Subject(directory=source, manifest=manifest, anyway=served.anyway).artifact(kind)
     for source, manifest in found:

@@ -24,7 +24,7 @@ from mlserver.types import (
 from edgekit.errors import EdgekitError, InputError
 from edgekit.serving.engine import BatchingEngine, BusyError, ServedModel
 from edgekit.serving.metrics import BATCH_SIZES
-from edgekit.vision.topk import to_prediction
+from edgekit.tasks.classification import to_prediction
 
 if TYPE_CHECKING:
     import numpy as np

@@ -47,6 +47,7 @@ def families() -> dict[str, str]:
     return {name: module for name, module in {**others, **own}.items() if _head(module) is not None}
 
 
+@functools.cache
 def _head(module: str) -> Head | None:
     """Return a module's HEAD from its source without importing it, and so Paddle; None if missing."""
     spec = importlib.util.find_spec(module)
@@ -82,7 +83,6 @@ def _network_module(spec: ModelSpec) -> str:
     return module
 
 
-@functools.cache
 def head_of(spec: ModelSpec) -> Head:
     """Return the layer whose width tells a model's number of classes, without importing Paddle.
 

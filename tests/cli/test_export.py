@@ -239,7 +239,7 @@ def test_a_newer_manifest_is_kept_unless_forced(copy: Path, tmp_path: Path, run_
     assert (copy / "manifest.json").read_text() == newer
     result = run_cli(["export", MODEL, *RANDOM, *QUICK, "--force"], cwd=tmp_path)
     assert result.exit_code == 0, result.stderr
-    assert load_manifest(copy).schema_version == 1
+    assert load_manifest(copy).schema_version == 2
 
 
 def test_a_damaged_manifest_is_made_again(copy: Path, tmp_path: Path, run_cli: RunCli) -> None:

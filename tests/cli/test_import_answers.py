@@ -12,7 +12,6 @@ import pytest
 
 from edgekit import EdgeKit
 from edgekit.convert.manifest import load_manifest
-from edgekit.core.spec import AnswerKind
 from edgekit.errors import UnsupportedError
 from edgekit.serving.engine import ServedModel
 from edgekit.serving.repository import Listening, write_repository
@@ -55,7 +54,7 @@ def place(tmp_path_factory: pytest.TempPathFactory, run_cli: RunCli) -> Path:
 def test_several_labels(place: Path, run_cli: RunCli) -> None:
     manifest = load_manifest(place / "models" / "mine")
     assert manifest.output_activation == "sigmoid"
-    assert (manifest.postprocess.kind, manifest.postprocess.thresholds) == (AnswerKind.MULTILABEL, (0.4,))
+    assert (manifest.task, manifest.postprocess["thresholds"]) == ("multilabel", [0.4])
     assert manifest.inputs[0].shape == (None, 3, 32, 48)
     # Its answers are compared, not its highest class.
     assert {rung: parity.judged_by for rung, parity in manifest.parity.items()} == {

@@ -73,7 +73,7 @@ def test_what_is_written_is_read(directory: Path) -> None:
 
 def test_a_newer_schema_is_refused_with_both_versions(directory: Path) -> None:
     edit(directory, schema_version=7, artifacts="of a form that this version does not know")
-    with pytest.raises(InputError, match=r"schema version is 7.* up to 1") as refusal:
+    with pytest.raises(InputError, match=r"schema version is 7.* up to 2") as refusal:
         load_manifest(directory)
     assert "--force" in (refusal.value.hint or "")
 

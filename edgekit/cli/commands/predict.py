@@ -35,8 +35,8 @@ from edgekit.errors import InputError
 if TYPE_CHECKING:
     from edgekit.predict.predict import Answers, Settings
     from edgekit.targets.target import Target
+    from edgekit.tasks.task import Answer
     from edgekit.vision.pictures import Unreadable
-    from edgekit.vision.topk import Prediction
 
 PROGRESS_INTERVAL_S = 0.5
 
@@ -137,7 +137,7 @@ class _Printer:
 
     def __init__(self, form: str) -> None:
         self._form = form
-        self._kept: list[Prediction] = []
+        self._kept: list[Answer] = []
         self._unreadable: list[Unreadable] = []
         self._done = self._expected = 0
         self._interactive = is_interactive()

@@ -113,7 +113,7 @@ def _targets(devices: Sequence[str], adb_servers: Sequence[str], *, install: boo
 
 def show_rung(rung: RungResult, *, err: bool = False) -> None:
     """Show one rung as a line of the result."""
-    from edgekit.core.parity import TOP1
+    from edgekit.core.parity import NUMBERS, TOP1
     from edgekit.parity.ladder import simulations
 
     colors = {"passed": "green", "failed": "red", "skipped": "yellow", "reference": "cyan"}
@@ -122,8 +122,11 @@ def show_rung(rung: RungResult, *, err: bool = False) -> None:
     if rung.parity is not None:
         error = rung.parity.max_relative_error
         words.append("error -      " if error is None else f"error {error:.1e}")
-        answers = "Top-1" if rung.parity.judged_by == TOP1 else "answers"
-        words.append(f"{answers} {rung.parity.top1_agreement:.0%} of {rung.parity.inputs}")
+        if rung.parity.judged_by == NUMBERS:
+            words.append(f"of {rung.parity.inputs}")
+        else:
+            answers = "Top-1" if rung.parity.judged_by == TOP1 else "answers"
+            words.append(f"{answers} {rung.parity.top1_agreement:.0%} of {rung.parity.inputs}")
         if rung.parity.reference in simulations():
             words.append(f"against {rung.parity.reference}")
     if rung.reason is not None:

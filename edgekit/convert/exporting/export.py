@@ -8,6 +8,7 @@ import logging
 import os
 from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import Any
 
 import msgspec
 
@@ -35,8 +36,9 @@ from edgekit.core.artifact import (
     ArtifactKind,
     Manifest,
 )
-from edgekit.core.spec import Precision
+from edgekit.core.spec import ModelSpec, Precision
 from edgekit.errors import ConversionError, EdgekitError, InputError, OutputError
+from edgekit.tasks.registry import find_task
 from edgekit.toolchain.component import Report
 from edgekit.vision.labels import load_labels
 
@@ -172,9 +174,11 @@ def _make(
             model=request.spec.name,
             source=built.source,
             source_sha256=built.source_sha256,
+            task=plan.spec.task,
             num_classes=built.num_classes,
             output_activation="softmax",
             preprocess=plan.spec.preprocess,
+            postprocess=_postprocess(plan.spec),
             labels=None if labels is None else LABELS_NAME,
             inputs=built.inputs,
             outputs=built.outputs,
@@ -197,6 +201,13 @@ def _make(
         if full is not None:
             raise output_error(request.directory, full) from error
         raise
+
+
+def _postprocess(spec: ModelSpec) -> dict[str, Any]:
+    """Return the card's post-processing with its defaults written out. Raises InputError."""
+    rule = find_task(spec.task).read_rule(spec.postprocess, f"the card of {spec.name}")
+    written: dict[str, Any] = msgspec.to_builtins(rule)
+    return written
 
 
 def _full_disk(staging: Path) -> OSError | None:

@@ -145,7 +145,17 @@ def make_plan(request: ExportRequest, progress: Report) -> Plan:
         opt=opt,
         labels=labels,
         recipe={
-            "card": _digest([spec.network, spec.input_shape, spec.preprocess, spec.num_classes, spec.labels]),
+            "card": _digest(
+                [
+                    spec.network,
+                    spec.input_shape,
+                    spec.preprocess,
+                    spec.num_classes,
+                    spec.labels,
+                    spec.task,
+                    spec.postprocess,
+                ]
+            ),
             "weights": weights,
             "num_classes": str(request.num_classes or "as the weights"),
             "labels": "as the card" if labels is None else _digest(labels),

@@ -43,6 +43,8 @@ from edgekit.core.artifact import (
 )
 from edgekit.core.spec import Preprocess, Resize
 from edgekit.errors import ConversionError, InputError, UsageError
+from edgekit.tasks.multilabel import task_of_rule
+from edgekit.tasks.tensors import Tensors
 from edgekit.toolchain.component import Report
 from edgekit.vision.labels import LABEL_SETS, load_labels, read_label_file
 
@@ -267,9 +269,10 @@ def _manifest(
     if labels is not None and examined.num_classes:
         request.check_labels(labels, examined.num_classes)
     preprocess, notes = _preprocess(configured, examined)
-    postprocess, guessed = decide_answer(
-        configured.postprocess if examined.num_classes else None, examined.activation, examined.num_classes
-    )
+    task, postprocess, guessed = Tensors.name, {}, tuple[str, ...]()
+    if examined.num_classes:
+        rule, guessed = decide_answer(configured.postprocess, examined.activation, examined.num_classes)
+        task, postprocess = task_of_rule(rule), msgspec.to_builtins(rule)
     artifacts = _artifacts(source, built, headers, request, staging)
     return Manifest(
         edgekit_version=__version__,
@@ -277,6 +280,7 @@ def _manifest(
         model=None,
         source=str(request.path),
         source_sha256=source.sha256,
+        task=task,
         num_classes=examined.num_classes,
         output_activation=examined.activation,
         preprocess=preprocess,

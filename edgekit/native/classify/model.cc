@@ -102,8 +102,10 @@ Model read_model(const std::string &directory)
     if (document.error != nullptr)
         throw Error("reading " + path + ": " + document.error);
     Members manifest(document.values, path);
-    if (manifest.integer("schema_version") != 1)
-        throw Error("reading " + path + ": schema_version is not 1");
+    if (manifest.integer("schema_version") != 2)
+        throw Error("reading " + path + ": schema_version is not 2");
+    if (manifest.text("task") != "classification")
+        throw Error("reading " + path + ": task is " + manifest.text("task") + "; this program classifies");
     const json_value *file = manifest.object("artifacts").object("onnx").first("files");
     Members onnx(file, path + ": the ONNX artifact's file");
     Model model;
@@ -114,7 +116,7 @@ Model read_model(const std::string &directory)
     if (activation != "softmax" && activation != "none")
         throw Error("reading " + path + ": output_activation is " + activation +
                     "; this program answers with softmax or logits");
-    if (manifest.has("postprocess") && manifest.object("postprocess").text("kind") != "topk")
+    if (manifest.object("postprocess").text("kind") != "topk")
         throw Error("reading " + path + ": postprocess: this program answers with the best classes (topk), not " +
                     manifest.object("postprocess").text("kind"));
     model.logits = activation == "none";

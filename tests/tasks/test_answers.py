@@ -6,14 +6,11 @@ import numpy as np
 import pytest
 
 from edgekit.core.spec import AnswerKind, Postprocess
-from edgekit.vision.topk import ranked_classes, to_prediction
+from edgekit.tasks import multilabel
+from edgekit.tasks.classification import ranked_classes, to_prediction
 
 ROW = np.array([0.1, 0.7, 0.5, 0.9, 0.3], np.float32)
 LABELS = ("a", "b", "c", "d", "e")
-
-
-def several(*thresholds: float) -> Postprocess:
-    return Postprocess(kind=AnswerKind.MULTILABEL, thresholds=thresholds)
 
 
 def one(threshold: float, default: int = 0) -> Postprocess:
@@ -21,20 +18,18 @@ def one(threshold: float, default: int = 0) -> Postprocess:
 
 
 @pytest.mark.parametrize(
-    ("rule", "threshold", "top_k", "classes"),
+    ("thresholds", "top_k", "classes"),
     [
         # deploy/python/postprocess.py, MultiLabelThreshOutput: where probs >= threshold, in order of class.
-        (several(0.5), None, None, (1, 2, 3)),
-        (several(0.05, 0.8, 0.8, 0.8, 0.8), None, None, (0, 3)),
-        (several(0.95), None, None, ()),
-        (several(0.5), 0.2, None, (1, 2, 3, 4)),
-        (several(0.5), None, 2, (1, 3)),
+        ((0.5,), None, (1, 2, 3)),
+        ((0.05, 0.8, 0.8, 0.8, 0.8), None, (0, 3)),
+        ((0.95,), None, ()),
+        ((0.2,), None, (1, 2, 3, 4)),
+        ((0.5,), 2, (1, 3)),
     ],
 )
-def test_several_labels(
-    rule: Postprocess, threshold: float | None, top_k: int | None, classes: tuple[int, ...]
-) -> None:
-    found = to_prediction(ROW, "x.png", rule=rule, threshold=threshold, top_k=top_k, labels=LABELS)
+def test_several_labels(thresholds: tuple[float, ...], top_k: int | None, classes: tuple[int, ...]) -> None:
+    found = multilabel.to_prediction(ROW, "x.png", thresholds=thresholds, top_k=top_k, labels=LABELS)
     assert found.class_ids == classes
     assert found.scores == tuple(round(float(ROW[each]), 5) for each in classes)
     assert found.label_names == tuple(LABELS[each] for each in classes)

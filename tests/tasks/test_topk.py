@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from edgekit.vision.topk import softmax, to_prediction, top_classes
+from edgekit.tasks.classification import softmax, to_prediction, top_classes
 
 
 @given(st.lists(st.integers(0, 9), min_size=1, max_size=40), st.integers(min_value=1, max_value=50))

@@ -3,15 +3,20 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from edgekit.core.parity import MAX_SIMULATION_ERROR, Parity, compare
+from edgekit.core.parity import MAX_SIMULATION_ERROR, Parity
 from edgekit.core.spec import Precision
+from edgekit.parity.reference import compare_answers
+from edgekit.tasks.registry import task_of
+from tests.manifests import manifest
 
 RNG = np.random.default_rng(7)
 REFERENCE = RNG.normal(size=(4, 10)).astype(np.float32)
 
 
 def judge(outputs: np.ndarray, precision: Precision = Precision.FP32) -> Parity:
-    return compare(outputs, REFERENCE, precision=precision, reference_name="paddle")
+    return compare_answers(
+        task_of(manifest()), outputs, REFERENCE, precision=precision, reference_name="paddle"
+    )
 
 
 def test_equal_outputs_pass_with_no_error() -> None:
@@ -56,7 +61,13 @@ def test_what_is_not_finite_fails(poison: float) -> None:
 
 def test_a_constant_output_never_passes() -> None:
     constant = np.repeat(REFERENCE[:1], 4, axis=0)
-    parity = compare(constant, constant + 1e-9 * REFERENCE, precision=Precision.FP32, reference_name="x")
+    parity = compare_answers(
+        task_of(manifest()),
+        constant,
+        constant + 1e-9 * REFERENCE,
+        precision=Precision.FP32,
+        reference_name="x",
+    )
     assert not parity.passed
     assert "same for different inputs" in str(parity.reason)
 
@@ -73,7 +84,8 @@ def test_a_tolerance_of_its_own_holds_int8_to_its_simulation() -> None:
     outputs = REFERENCE.copy()
     outputs[0, REFERENCE[0].argmin()] += 0.05 * (REFERENCE[0].max() - REFERENCE[0].min())
     assert judge(outputs, Precision.INT8).passed
-    held = compare(
+    held = compare_answers(
+        task_of(manifest()),
         outputs,
         REFERENCE,
         precision=Precision.INT8,
@@ -87,15 +99,17 @@ def test_a_tolerance_of_its_own_holds_int8_to_its_simulation() -> None:
 def test_another_class_count_fails() -> None:
     parity = judge(REFERENCE[:, :9])
     assert not parity.passed
-    assert "9 scores instead of 10" in str(parity.reason)
+    assert "9 numbers instead of 10" in str(parity.reason)
 
 
 PROBABILITIES = np.asarray([[0.9, 0.8, 0.1], [0.2, 0.7, 0.6], [0.1, 0.2, 0.3]], np.float32)
 
 
 def several(outputs: np.ndarray, precision: Precision, thresholds: tuple[float, ...] = (0.5,)) -> Parity:
-    return compare(
-        outputs, PROBABILITIES, precision=precision, reference_name="source", thresholds=thresholds
+    rule = {"kind": "multilabel", "thresholds": thresholds}
+    model = manifest("multilabel", postprocess=rule, output_activation="sigmoid")
+    return compare_answers(
+        task_of(model), outputs, PROBABILITIES, precision=precision, reference_name="source"
     )
 
 

@@ -1,0 +1,1 @@
+"""Meanings of a model's outputs, one file a task: `task.py` is their interface, `registry.py` finds them."""

@@ -1,0 +1,114 @@
+"""Interface of the tasks: what a model's outputs mean, from the picture to the answer.
+
+A task is a subclass of `Task` in a file of its own, which names it as TASK. Outputs are arrays by the
+names of the manifest's outputs, as an engine computes them for a batch.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple, Protocol
+
+import msgspec
+
+from edgekit.core.artifact import Manifest
+from edgekit.core.parity import Agreement
+from edgekit.errors import InputError
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+Outputs = Mapping[str, "NDArray[Any]"]
+
+
+class Shown(NamedTuple):
+    """A picture that was computed: its name, and its height and width before preprocessing, pixels."""
+
+    name: str
+    height: int
+    width: int
+
+
+class Asked(msgspec.Struct, frozen=True, kw_only=True):
+    """What a caller wants of answers.
+
+    Attributes:
+        top_k: Maximum number of classes or objects a picture; None leaves the number to the model.
+        threshold: Least score of an answer; None leaves it to the model.
+    """
+
+    top_k: int | None = None
+    threshold: float | None = None
+
+
+class Answer(Protocol):
+    """Answer for one picture, a msgspec struct."""
+
+    @property
+    def filename(self) -> str:
+        """Path of the picture as given, or `array 0`, `bytes 0`."""
+
+    def as_dict(self) -> dict[str, Any]:
+        """Return the answer as the Python interface yields it."""
+
+    def line(self) -> str:
+        """Return the answer as one printable line."""
+
+
+class Task(ABC):
+    """Meaning of one model's outputs.
+
+    Args:
+        manifest: Manifest of the model.
+        labels: Names of the classes in order; empty where the model has none.
+
+    Raises:
+        InputError: The manifest's post-processing is not this task's.
+    """
+
+    name: ClassVar[str]
+    """Value of the manifest's `task`."""
+    summary: ClassVar[str]
+    """What a model of the task is, with its article, e.g. `a classifier of pictures`."""
+    takes_pictures: ClassVar[bool] = True
+    """False where the model's inputs are no pictures, so that nothing is answered."""
+    Rule: ClassVar[type[Any]]
+    """Struct of the manifest's `postprocess`."""
+
+    def __init__(self, manifest: Manifest, labels: Sequence[str] = ()) -> None:
+        self.manifest = manifest
+        self.labels = tuple(labels)
+        self.rule = self.read_rule(manifest.postprocess, f"the manifest of {manifest.name}")
+
+    @classmethod
+    def read_rule(cls, postprocess: Mapping[str, Any], place: str) -> Any:
+        """Return post-processing data, which stands in `place`, as `Rule`. Raises InputError."""
+        try:
+            return msgspec.convert(postprocess, cls.Rule)
+        except (msgspec.ValidationError, ValueError) as error:
+            raise InputError(
+                f"reading {place}: its postprocess is none of {cls.name}: {error}",
+                hint=f"correct postprocess in {place}",
+            ) from error
+
+    def cut(self, outputs: Outputs, count: int) -> dict[str, NDArray[Any]]:
+        """Return the outputs for the first `count` pictures of a batch; further places hold no pictures."""
+        return {name: values[:count] for name, values in outputs.items()}
+
+    @abstractmethod
+    def answers(self, outputs: Outputs, pictures: Sequence[Shown], asked: Asked) -> list[Answer]:
+        """Return the answers for a batch, one a picture, in order."""
+
+    @abstractmethod
+    def agreement(self, outputs: Outputs, reference: Outputs, tolerance: float | None) -> Agreement | None:
+        """Compare the answers of outputs with those of a reference's, input by input.
+
+        Args:
+            outputs: Outputs for a batch.
+            reference: Outputs of the reference for the same inputs.
+            tolerance: Relative error that outputs may have: an answer that turns on less may be either.
+
+        Returns:
+            None where outputs of this task give no answers.
+        """
