@@ -52,14 +52,16 @@ class Agreement(msgspec.Struct, frozen=True, kw_only=True):
     """Agreement of the answers of outputs with those of a reference.
 
     Attributes:
-        agreeing: True for each input whose answers agree.
+        agreeing: True for each input whose answers agree, or for each part of the answers that agrees.
         judged_by: Kind of answer, e.g. `top1`.
         phrase: What agrees, with its verb, e.g. `Top-1 agrees`.
+        of: Plural of what is counted.
     """
 
     agreeing: tuple[bool, ...]
     judged_by: str
     phrase: str
+    of: str = "inputs"
 
 
 def compare(
@@ -103,8 +105,8 @@ def compare(
             worst = None
         elif worst is not None:
             worst = max(worst, error / span if span > 0 else float(error > 0))
-    agreeing = len(reference) if agreement is None else sum(agreement.agreeing)
-    share = agreeing / len(reference)
+    counted = () if agreement is None else agreement.agreeing
+    share = sum(counted) / len(counted) if counted else 1.0
     differ = len(reference) == 1 or any(not numpy.array_equal(row, rows[0]) for row in rows[1:])
     why: str | None = None
     if worst is None:
@@ -114,7 +116,9 @@ def compare(
     elif tolerance is not None and worst > tolerance:
         why = f"relative error {worst:.2e} exceeds {tolerance:.0e} ({precision.value})"
     elif agreement is not None and share < MIN_TOP1_AGREEMENT[precision]:
-        why = f"{agreement.phrase} on {agreeing} of {len(reference)} inputs"
+        why = f"{agreement.phrase} on {sum(counted)} of {len(counted)} {agreement.of}"
+    elif agreement is not None and tolerance is None and not counted:
+        why = f"nothing to judge by: neither has {agreement.of}"
     return _verdict(reference_name, len(reference), worst, share, differ, why, judged_by)
 
 

@@ -14,10 +14,12 @@ import msgspec
 
 from edgekit.core.artifact import Manifest
 from edgekit.core.parity import Agreement
-from edgekit.errors import InputError
+from edgekit.errors import InputError, UnsupportedError
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
+
+    from edgekit.vision.decode import Pixels
 
 Outputs = Mapping[str, "NDArray[Any]"]
 
@@ -73,6 +75,8 @@ class Task(ABC):
     """What a model of the task is, with its article, e.g. `a classifier of pictures`."""
     takes_pictures: ClassVar[bool] = True
     """False where the model's inputs are no pictures, so that nothing is answered."""
+    draws: ClassVar[bool] = False
+    """True where `draw` shows an answer on its picture."""
     Rule: ClassVar[type[Any]]
     """Struct of the manifest's `postprocess`."""
 
@@ -99,6 +103,18 @@ class Task(ABC):
     @abstractmethod
     def answers(self, outputs: Outputs, pictures: Sequence[Shown], asked: Asked) -> list[Answer]:
         """Return the answers for a batch, one a picture, in order."""
+
+    def documents(self, answer: Answer) -> Sequence[Any]:
+        """Return an answer as the JSON documents that `predict --json` lists."""
+        return [answer]
+
+    def draw(self, pixels: Pixels, answer: Answer) -> None:
+        """Draw an answer onto its picture, uint8[H,W,3] BGR.
+
+        Raises:
+            UnsupportedError: Answers of this task cannot be drawn.
+        """
+        raise UnsupportedError(f"drawing answers of {self.manifest.name}: {self.summary} has none to draw")
 
     @abstractmethod
     def agreement(self, outputs: Outputs, reference: Outputs, tolerance: float | None) -> Agreement | None:

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from edgekit.core.boxes import PicoDetRule
+from edgekit.core.spec import Crop, Resize, scaled_size
 from edgekit.errors import InputError, RunnerError
 
 if TYPE_CHECKING:
@@ -42,10 +43,19 @@ class Frame:
     offset: tuple[float, float] = (0.0, 0.0)
 
     @classmethod
-    def of_resize(cls, picture_size: tuple[int, int], input_size: tuple[int, int]) -> Frame:
-        """Return the frame of a picture that is resized to the whole input."""
-        scale = (input_size[0] / picture_size[0], input_size[1] / picture_size[1])
-        return cls(picture_size=picture_size, input_size=input_size, scale=scale)
+    def of_steps(cls, picture_size: tuple[int, int], steps: Sequence[Resize | Crop]) -> Frame:
+        """Return the frame of a picture that goes through a model's resizes and centre crops."""
+        size, scale, offset = picture_size, (1.0, 1.0), (0.0, 0.0)
+        for step in steps:
+            if isinstance(step, Crop):
+                cut = ((size[0] - step.size[0]) // 2, (size[1] - step.size[1]) // 2)
+                size, offset = step.size, (offset[0] - cut[0], offset[1] - cut[1])
+                continue
+            new = step.size or scaled_size(size, step.short or min(size))
+            ratio = (new[0] / size[0], new[1] / size[1])
+            scale = (scale[0] * ratio[0], scale[1] * ratio[1])
+            size, offset = new, (offset[0] * ratio[0], offset[1] * ratio[1])
+        return cls(picture_size=picture_size, input_size=size, scale=scale, offset=offset)
 
     def to_picture(self, corners: Floats) -> Floats:
         """Convert float32[K,4] (x0, y0, x1, y1) from input pixels to pixels of the picture, unclipped."""
@@ -264,6 +274,25 @@ def overlaps(first: Floats, second: Floats) -> Floats:
     union = _areas(first)[:, None] + _areas(second) - shared
     shared[shared > 0] /= union[shared > 0]
     return shared
+
+
+def match(first: Boxes, second: Boxes, least: float) -> NDArray[np.intp]:
+    """Return int[F]: the position in `second` of each box's partner, -1 where it has none.
+
+    Partners are of one class and overlap by at least `least` (IoU). The best box chooses first, and no box
+    has two partners.
+    """
+    import numpy as np
+
+    ratios = overlaps(first.corners, second.corners)
+    ratios[first.classes[:, None] != second.classes] = 0
+    partners = np.full(len(first), -1, np.intp)
+    for row in range(len(first) if len(second) else 0):
+        best = int(ratios[row].argmax())
+        if ratios[row, best] >= least:
+            partners[row] = best
+            ratios[:, best] = 0
+    return partners
 
 
 def _areas(corners: Floats) -> Floats:

@@ -9,8 +9,9 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 
 from edgekit.core.boxes import BoxesRule, DetectionRule, PicoDetRule
+from edgekit.core.spec import Crop, Resize
 from edgekit.errors import InputError, RunnerError
-from edgekit.vision.boxes import Boxes, Frame, decode_picodet, overlaps, split_boxes, suppress
+from edgekit.vision.boxes import Boxes, Frame, decode_picodet, match, overlaps, split_boxes, suppress
 
 RULE = PicoDetRule(nms_threshold=0.5)
 SIZE = (96, 72)
@@ -44,7 +45,7 @@ def put(
 
 
 def whole(size: tuple[int, int] = SIZE) -> Frame:
-    return Frame.of_resize(size, SIZE)
+    return Frame.of_steps(size, [Resize(size=SIZE)])
 
 
 def rows(found: Boxes) -> list[tuple[float, ...]]:
@@ -122,7 +123,7 @@ def test_ten_thousand_boxes() -> None:
     anchors = [100 * 76, 50 * 38, 25 * 19, 13 * 10]
     scores = [np.full((1, count, 10), 0.99, np.float32) for count in anchors]
     sides = [np.zeros((1, count, 32), np.float32) for count in anchors]
-    found = decode_picodet(scores, sides, RULE, 0.4, [Frame.of_resize(size, size)], 10)[0]
+    found = decode_picodet(scores, sides, RULE, 0.4, [Frame.of_steps(size, [Resize(size=size)])], 10)[0]
     assert len(found) == 100 and (found.scores == np.float32(0.99)).all()
 
 
@@ -191,6 +192,26 @@ def test_overlap_of_boxes_without_area_is_none() -> None:
     assert overlaps(corners, corners).tolist() == [[0, 0, 0], [0, 1, 0], [0, 0, 0]]
 
 
+def test_partners_are_of_one_class_and_none_is_taken_twice() -> None:
+    def boxes(*rows: tuple[float, ...]) -> Boxes:
+        values = np.array(rows, np.float32).reshape(-1, 5)
+        return Boxes(classes=values[:, 0].astype(np.int64), scores=values[:, 0], corners=values[:, 1:])
+
+    first = boxes((0, 0, 0, 10, 10), (0, 0, 0, 10, 9), (1, 0, 0, 10, 10), (2, 5, 5, 9, 9))
+    second = boxes((1, 0, 0, 10, 5), (0, 1, 0, 10, 10), (2, 0, 0, 2, 2))
+    assert match(first, second, 0.5).tolist() == [1, -1, 0, -1]
+    assert match(first, boxes(), 0.5).tolist() == [-1] * 4
+    assert match(boxes(), second, 0.5).tolist() == []
+
+
+def test_the_frame_of_resizes_and_crops() -> None:
+    """A picture of 100x200 with short side 80, cropped to 60x60: 10 rows above, 50 columns left are lost."""
+    frame = Frame.of_steps((100, 200), [Resize(short=80), Crop(size=(60, 60)), Resize(size=(30, 120))])
+    assert frame == Frame(picture_size=(100, 200), input_size=(30, 120), scale=(0.4, 1.6), offset=(-5, -100))
+    corners = np.array([[0, 0, 120, 30]], np.float32)
+    assert frame.to_picture(corners).tolist() == [[62.5, 12.5, 137.5, 87.5]]
+
+
 def own_rows(*values: tuple[float, ...]) -> Floats:
     return np.array(values, np.float32).reshape(-1, 6)
 
@@ -203,7 +224,7 @@ def test_rows_of_a_model_with_its_own_nms() -> None:
         (2, 0.5, 0, 0, 1, 1),
         (2, 0.7, 1, 1, 2, 2),
     )
-    frames = [Frame.of_resize((100, 20), SIZE), whole(), whole()]
+    frames = [whole((100, 20)), whole(), whole()]
     first, second, third = split_boxes(values, np.array([4, 0, 1], np.int32), 0.5, frames, CLASSES)
     assert rows(first) == [(0, 0.9, 0, 0, 20, 100), (1, 0.6, 1, 2, 3, 4)]
     assert rows(second) == []
