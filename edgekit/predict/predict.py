@@ -5,23 +5,25 @@ from __future__ import annotations
 import contextlib
 import logging
 import os
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
+from typing import Any
 
 import msgspec
 
 from edgekit.core.spec import Precision
 from edgekit.engines.registry import PREDICT_ENGINE
 from edgekit.errors import UnsupportedError
+from edgekit.predict.drawings import Drawings
 from edgekit.predict.feed import Item
 from edgekit.predict.lanes import batched, fixed_batch, open_lanes, plan_route, score_batches
 from edgekit.targets.target import Subject, Target
 from edgekit.tasks.registry import task_of
-from edgekit.tasks.task import Answer, Asked
+from edgekit.tasks.task import Answer, Asked, Task
 from edgekit.vision.labels import load_labels, read_own_labels
-from edgekit.vision.pictures import Unreadable
+from edgekit.vision.pictures import Picture, Unreadable
 
 logger = logging.getLogger("edgekit")
 
@@ -38,6 +40,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
         top_k: Maximum number of classes or objects a picture; None leaves it to the model.
         threshold: Least score of a class that is returned.
         labels: Label file or set that replaces the model's own.
+        draw: Directory for the pictures with their answers drawn on; None draws none.
         reduced_decode: Decode large JPEGs at a fraction of their size: faster, with occasionally other
             answers.
     """
@@ -50,6 +53,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     top_k: int | None = None
     threshold: float | None = None
     labels: Path | None = None
+    draw: Path | None = None
     reduced_decode: bool = False
 
 
@@ -79,7 +83,8 @@ class Predictor:
     """A model with its runners started; use it as a context manager, or call `close`.
 
     Raises:
-        UsageError, UnsupportedError: The engine does not exist, or cannot do the request.
+        UsageError, UnsupportedError: The engine does not exist, or cannot do the request, or the model's
+            answers cannot be drawn.
         InputError: The model has no such artifact, or the label file is wrong.
         ToolError: A component that the engine needs is missing.
     """
@@ -98,6 +103,7 @@ class Predictor:
             logger.warning("%s", subject.manifest.doubt)
         self._task = task_of(subject.manifest, _labels(subject, settings.labels))
         self._asked = Asked(top_k=settings.top_k, threshold=settings.threshold)
+        self._drawings = _drawings(settings.draw, self._task)
         self._stack = contextlib.ExitStack()
         self._lanes = self._stack.enter_context(
             open_lanes(
@@ -118,6 +124,10 @@ class Predictor:
     ) -> None:
         self._stack.__exit__(kind, error, trace)
 
+    def documents(self, answer: Answer) -> Sequence[Any]:
+        """Return an answer as the JSON documents that `predict --json` lists."""
+        return self._task.documents(answer)
+
     def close(self) -> None:
         """End the runners."""
         self._stack.close()
@@ -127,11 +137,28 @@ class Predictor:
 
         Raises:
             RunnerError, DeviceError, DeviceLostError: A runner failed.
+            OutputError: A drawing cannot be written.
         """
         for scored in score_batches(self._lanes, batched(items, self.batch_size)):
             outputs = scored.outputs[0] if scored.outputs else None
             answers = [] if outputs is None else self._task.answers(outputs, scored.pictures, self._asked)
+            if self._drawings is not None:
+                for position, answer in zip(scored.positions, answers, strict=True):
+                    item = scored.items[position]
+                    assert isinstance(item, Picture)
+                    self._drawings.add(item, answer)
             yield Answers(predictions=tuple(answers), unreadable=scored.unreadable)
+
+
+def _drawings(directory: Path | None, task: Task) -> Drawings | None:
+    if directory is None:
+        return None
+    if not task.draws:
+        raise UnsupportedError(
+            f"drawing answers of {task.manifest.name}: {task.summary} has none to draw",
+            hint="leave --draw out",
+        )
+    return Drawings(directory, task)
 
 
 def _batch_size(asked: int | None, fixed: int | None, artifact: str) -> int:

@@ -291,3 +291,10 @@ def test_unknown_engine_and_labels(subject: Subject, tmp_path: Path) -> None:
     (tmp_path / "labels.txt").write_text("a\nb\n")
     with pytest.raises(InputError, match="2 labels for 4 classes"):
         Predictor(HostTarget(), subject, Settings(labels=tmp_path / "labels.txt"))
+
+
+def test_a_classifiers_answers_are_not_drawn(run_cli, exported: Path, photos: Path, tmp_path: Path) -> None:
+    words = ["predict", MODEL, photos / "a" / "page_00001.jpg", "--draw", tmp_path / "out"]
+    refused = run_cli(words, cwd=exported.parent)
+    assert refused.exit_code == 2 and "a classifier of pictures has none to draw" in refused.stderr
+    assert not (tmp_path / "out").exists()

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -54,14 +54,22 @@ PROGRESS_INTERVAL_S = 0.5
     help="Precision of the artifact.",
 )  # fmt: skip
 @lane_options
-@click.option("--top-k", type=Count(1), help="Classes a picture.  [default: 5; multi-label: all]")
+@click.option(
+    "--top-k",
+    type=Count(1),
+    help="Classes or boxes a picture.  [default: 5; multi-label, boxes: all]",
+)
 @click.option(
     "--threshold", type=Number(0, 1),
-    help="Leave out classes that score less.  [default: multi-label: the model's own]",
+    help="Leave out classes and boxes that score less.  [default: multi-label, boxes: the model's own]",
 )  # fmt: skip
 @click.option(
     "--labels", type=click.Path(path_type=Path), metavar="FILE", help="One label a line, or CLASS_ID LABEL."
 )
+@click.option(
+    "--draw", type=click.Path(path_type=Path, file_okay=False), metavar="DIR",
+    help="Write the pictures with their boxes into DIR.",
+)  # fmt: skip
 @click.option(
     "--reduced-decode", is_flag=True,
     help="Decode large JPEGs at a fraction of their size: faster, but some answers change.",
@@ -83,6 +91,7 @@ def command(
     top_k: int | None,
     threshold: float | None,
     labels: Path | None,
+    draw: Path | None,
     reduced_decode: bool,
     device: str | None,
     adb_servers: tuple[str, ...],
@@ -90,7 +99,10 @@ def command(
     jsonl: bool,
     no_install: bool,
 ) -> None:
-    """Classify pictures with the exported model NAME (or the artifact directory NAME).
+    """Classify pictures, or find objects, with the exported model NAME (or the artifact directory NAME).
+
+    --json gives boxes in the form of COCO's results: their category_id is the model's class number, their
+    image_id the number in the picture's file name, else the name.
 
     Directories are searched recursively, in sorted order. Other files than pictures are reported and passed
     over; the exit code is 3 then.
@@ -112,24 +124,25 @@ def command(
             top_k=top_k,
             threshold=threshold,
             labels=labels,
+            draw=draw,
             reduced_decode=reduced_decode,
         )
-        for answers in _answers(target, name, pictures, settings, printed):
-            printed.take(answers)
+        _predict(target, name, pictures, settings, printed)
     printed.finish()
 
 
-def _answers(
+def _predict(
     target: Target, name: str, pictures: tuple[str, ...], settings: Settings, printed: _Printer
-) -> Iterator[Answers]:
+) -> None:
     from edgekit.predict.predict import Predictor
     from edgekit.vision.pictures import find_pictures
 
     subject = find_subject(name)
     items = find_pictures(pictures)
-    printed.expect(len(items))
     with Predictor(target, subject, settings, count=len(items)) as predictor:
-        yield from predictor.predict(items)
+        printed.expect(len(items), predictor.documents)
+        for answers in predictor.predict(items):
+            printed.take(answers)
 
 
 class _Printer:
@@ -137,22 +150,22 @@ class _Printer:
 
     def __init__(self, form: str) -> None:
         self._form = form
-        self._kept: list[Answer] = []
+        self._kept: list[Any] = []
         self._unreadable: list[Unreadable] = []
         self._done = self._expected = 0
         self._interactive = is_interactive()
         self._started = self._shown = time.monotonic()
 
-    def expect(self, count: int) -> None:
-        """Set the total number of pictures."""
-        self._expected = count
+    def expect(self, count: int, documents: Callable[[Answer], Sequence[Any]]) -> None:
+        """Set the total number of pictures, and what turns an answer into documents of `--json`."""
+        self._expected, self._documents = count, documents
 
     def take(self, answers: Answers) -> None:
         """Show the answers of one batch."""
         self._clear()
         for prediction in answers.predictions:
             if self._form == "json":
-                self._kept.append(prediction)
+                self._kept += self._documents(prediction)
             elif self._form == "jsonl":
                 import msgspec
 
