@@ -52,13 +52,13 @@ class Agreement(msgspec.Struct, frozen=True, kw_only=True):
     """Agreement of the answers of outputs with those of a reference.
 
     Attributes:
-        agreeing: True for each input whose answers agree, or for each part of the answers that agrees.
+        agreeing: For each input, or for each part of the answers, whether it agrees or the share that does.
         judged_by: Kind of answer, e.g. `top1`.
         phrase: What agrees, with its verb, e.g. `Top-1 agrees`.
         of: Plural of what is counted.
     """
 
-    agreeing: tuple[bool, ...]
+    agreeing: tuple[float, ...]
     judged_by: str
     phrase: str
     of: str = "inputs"
@@ -116,7 +116,7 @@ def compare(
     elif tolerance is not None and worst > tolerance:
         why = f"relative error {worst:.2e} exceeds {tolerance:.0e} ({precision.value})"
     elif agreement is not None and share < MIN_TOP1_AGREEMENT[precision]:
-        why = f"{agreement.phrase} on {sum(counted)} of {len(counted)} {agreement.of}"
+        why = f"{agreement.phrase} on {sum(counted):.4g} of {len(counted)} {agreement.of}"
     elif agreement is not None and tolerance is None and not counted:
         why = f"nothing to judge by: neither has {agreement.of}"
     return _verdict(reference_name, len(reference), worst, share, differ, why, judged_by)

@@ -31,7 +31,7 @@ class Drawings:
         self._names: set[str] = set()
 
     def add(self, picture: Picture, answer: Answer) -> Path:
-        """Read a picture again, draw its answer, and return the path of the file.
+        """Read a picture again, draw its answer, write what the task puts beside it, and return the path.
 
         Raises:
             InputError: The picture has become unreadable.
@@ -47,9 +47,11 @@ class Drawings:
             )
         encoded, content = load_cv2().imencode(path.suffix, pixels)
         assert encoded, path.suffix
+        beside = {path.with_name(path.stem + end): data for end, data in self._task.files(answer).items()}
         try:
-            with atomic_file(path, durable=False) as part:
-                part.write_bytes(content.data)
+            for file, data in {path: content.data, **beside}.items():
+                with atomic_file(file, durable=False) as part:
+                    part.write_bytes(data)
         except OutputError as error:
             raise OutputError(error.message, hint="name another directory (--draw DIR)") from error
         return path

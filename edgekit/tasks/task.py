@@ -116,6 +116,10 @@ class Task(ABC):
         """
         raise UnsupportedError(f"drawing answers of {self.manifest.name}: {self.summary} has none to draw")
 
+    def files(self, answer: Answer) -> Mapping[str, bytes]:
+        """Return files that are written beside an answer's drawing, by what is added to its stem."""
+        return {}
+
     @abstractmethod
     def agreement(self, outputs: Outputs, reference: Outputs, tolerance: float | None) -> Agreement | None:
         """Compare the answers of outputs with those of a reference's, input by input.

@@ -169,7 +169,7 @@ class _Printer:
             elif self._form == "jsonl":
                 import msgspec
 
-                click.echo(json_printable(msgspec.json.encode(prediction).decode()))
+                click.echo(json_printable(msgspec.json.encode(prediction.as_dict()).decode()))
             else:
                 click.echo(prediction.line())
         for unreadable in answers.unreadable:
