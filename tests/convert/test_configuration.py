@@ -365,7 +365,7 @@ def test_modules_of_other_tasks_are_known_by_name(tmp_path: Path, name: str) -> 
     [
         (
             "mode: paddle\narch: DETR\nPreprocess: [{type: Resize}]\nlabel_list: [a]",
-            "arch DETR is PaddleDetection's",
+            "Preprocess[0] Resize: Object missing required field `target_size`",
         ),
         ("Deploy: {transforms: [{type: Normalize}], model: model.pdmodel}", "segmentation"),
         ("PreProcess: {transform_ops: []}\nPrePorcess: {}", "does not know the section PrePorcess"),

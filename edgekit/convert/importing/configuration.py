@@ -1,7 +1,8 @@
 """Preprocessing, post-processing and labels of an imported model, from TOML or from Paddle's toolkits.
 
 Read are `inference.yml` and `config.json` of PaddleClas 2.6, PaddleX 3 and PaddleOCR 3, PaddleX 2's
-`model.yml`, and the `Infer` section of PaddleClas's training configurations.
+`model.yml`, PaddleDetection's `infer_cfg.yml`, and the `Infer` section of PaddleClas's training
+configurations.
 """
 
 from __future__ import annotations
@@ -12,6 +13,7 @@ import msgspec
 
 from edgekit._files import read_bytes
 from edgekit.convert.importing.answers import Answered, Labels, list_labels, read_answers
+from edgekit.convert.importing.detectors import Detector, read_detector
 from edgekit.convert.importing.modules import other_model
 from edgekit.convert.importing.place import Place
 from edgekit.convert.importing.transforms import TransformReader
@@ -31,11 +33,13 @@ class Configured(msgspec.Struct, frozen=True, kw_only=True):
     """A configuration; a field that it does not set is None.
 
     Attributes:
+        detector: Parameters of a detection model's answers; None for other models.
         notes: Remarks for the user about how it was read.
     """
 
     preprocess: Preprocess | None = None
     postprocess: Postprocess | None = None
+    detector: Detector | None = None
     labels: tuple[str, ...] | None = None
     notes: tuple[str, ...] = ()
 
@@ -92,9 +96,8 @@ def _read(document: dict[object, object], place: Place) -> Configured:
     if "Deploy" in document:
         raise other_model("Deploy is PaddleSeg's section: segmentation", place)
     if "Preprocess" in document or "arch" in document:
-        raise other_model(
-            f"arch {document.get('arch', 'unknown')} is PaddleDetection's: object detection", place
-        )
+        preprocess, detector, labels = read_detector(document, place)
+        return Configured(preprocess=preprocess, detector=detector, labels=labels)
     unknown = [str(key) for key in document if key not in _IGNORED | {"PreProcess", "PostProcess"}]
     if unknown:
         raise place.refuse(f"edgekit does not know the section {', '.join(unknown)}", hint=_HINT)

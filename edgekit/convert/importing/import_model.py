@@ -7,6 +7,7 @@ import hashlib
 import shlex
 import shutil
 from pathlib import Path
+from typing import Any
 
 import msgspec
 
@@ -17,6 +18,7 @@ from edgekit.convert.formats.lite import TARGETS, choose_targets
 from edgekit.convert.formats.nb import NbHeader
 from edgekit.convert.importing.answers import NUMBERED_NOTE, decide_answer
 from edgekit.convert.importing.configuration import Configured, of_official_archive, read_configuration
+from edgekit.convert.importing.detectors import recognise, refuse_unknown
 from edgekit.convert.importing.jobs import Answer
 from edgekit.convert.importing.shapes import shown
 from edgekit.convert.importing.source import Source, SourceKind
@@ -41,8 +43,9 @@ from edgekit.core.artifact import (
     Origin,
     is_model_name,
 )
-from edgekit.core.spec import Preprocess, Resize
+from edgekit.core.spec import Interpolation, Preprocess, Resize
 from edgekit.errors import ConversionError, InputError, UsageError
+from edgekit.tasks.detection import Detection
 from edgekit.tasks.multilabel import task_of_rule
 from edgekit.tasks.tensors import Tensors
 from edgekit.toolchain.component import Report
@@ -266,13 +269,10 @@ def _manifest(
     staging: Path,
 ) -> Manifest:
     labels = configured.labels
-    if labels is not None and examined.num_classes:
-        request.check_labels(labels, examined.num_classes)
-    preprocess, notes = _preprocess(configured, examined)
-    task, postprocess, guessed = Tensors.name, {}, tuple[str, ...]()
-    if examined.num_classes:
-        rule, guessed = decide_answer(configured.postprocess, examined.activation, examined.num_classes)
-        task, postprocess = task_of_rule(rule), msgspec.to_builtins(rule)
+    meaning = _meaning(configured, examined, request)
+    if labels is not None and meaning.num_classes:
+        request.check_labels(labels, meaning.num_classes)
+    preprocess, notes = _preprocess(configured, examined, meaning)
     artifacts = _artifacts(source, built, headers, request, staging)
     return Manifest(
         edgekit_version=__version__,
@@ -280,16 +280,16 @@ def _manifest(
         model=None,
         source=str(request.path),
         source_sha256=source.sha256,
-        task=task,
-        num_classes=examined.num_classes,
+        task=meaning.task,
+        num_classes=meaning.num_classes,
         output_activation=examined.activation,
         preprocess=preprocess,
-        postprocess=postprocess,
+        postprocess=meaning.postprocess,
         labels=None if labels is None else LABELS_NAME,
         inputs=examined.inputs,
         outputs=examined.outputs,
         artifacts={kind.value: artifacts[kind.value] for kind in ArtifactKind if kind.value in artifacts},
-        notes=(*examined.notes, *built.notes, *configured.notes, *notes, *guessed),
+        notes=(*examined.notes, *built.notes, *configured.notes, *notes, *meaning.notes),
         origin=_keep_source(source, artifacts, staging),
         command=request.command,
     )
@@ -314,12 +314,56 @@ def _keep_source(source: Source, artifacts: dict[str, Artifact], staging: Path) 
     return Origin(format=kind, files=tuple(files))
 
 
-def _preprocess(configured: Configured, examined: Answer) -> tuple[Preprocess, tuple[str, ...]]:
-    if not examined.num_classes:
+class _Meaning(msgspec.Struct, frozen=True, kw_only=True):
+    """What a model's outputs mean: the manifest's fields, remarks, and the size of its pictures."""
+
+    task: str
+    postprocess: dict[str, Any] = {}
+    num_classes: int = 0
+    notes: tuple[str, ...] = ()
+    size: tuple[int, int] | None = None
+
+
+def _meaning(configured: Configured, examined: Answer, request: ImportRequest) -> _Meaning:
+    if examined.num_classes and configured.detector is None:
+        rule, guessed = decide_answer(configured.postprocess, examined.activation, examined.num_classes)
+        height, width = (size or 0 for size in examined.inputs[0].shape[2:])
+        return _Meaning(
+            task=task_of_rule(rule),
+            postprocess=msgspec.to_builtins(rule),
+            num_classes=examined.num_classes,
+            notes=guessed,
+            size=(height, width),
+        )
+    found = recognise(examined.inputs, examined.outputs, configured.detector)
+    if found is None and configured.detector is not None:
+        raise refuse_unknown(examined.outputs, str(request.path))
+    if found is None:
+        return _Meaning(task=Tensors.name)
+    classes = found.num_classes or len(configured.labels or ())
+    if not classes:
+        raise InputError(
+            f"importing {request.path}: its boxes are of classes of which nothing says the number",
+            hint=request.with_options("--labels FILE"),
+        )
+    note = "its outputs are the scores and distances of PicoDet's head"
+    return _Meaning(
+        task=Detection.name,
+        postprocess=msgspec.to_builtins(found.rule),
+        num_classes=classes,
+        notes=() if configured.detector is not None else (note,),
+        size=found.size,
+    )
+
+
+def _preprocess(
+    configured: Configured, examined: Answer, meaning: _Meaning
+) -> tuple[Preprocess, tuple[str, ...]]:
+    if meaning.size is None:
         inputs = ", ".join(f"{each.name} {each.dtype}{shown(each.shape)}" for each in examined.inputs)
         note = f"no classifier of pictures (it takes {inputs}): verify and bench take it, predict does not"
         return configured.preprocess or Preprocess(), (note,)
-    height, width = (size or 0 for size in examined.inputs[0].shape[2:])
+    height, width = meaning.size
     if configured.preprocess is not None:
         wanted = configured.preprocess.size
         if wanted != (height, width):
@@ -329,6 +373,10 @@ def _preprocess(configured: Configured, examined: Answer) -> tuple[Preprocess, t
                 hint="--preprocess FILE.toml with the size that the model takes",
             )
         return configured.preprocess, ()
+    if meaning.task == Detection.name:
+        steps = (Resize(size=(height, width), interpolation=Interpolation.BICUBIC),)
+        note = "its preprocessing was not said: that of PaddleDetection's PicoDet is assumed (--preprocess)"
+        return Preprocess(steps=steps), (note,)
     default = Preprocess()
     if height == width:
         ratio = (default.resize_short or height) / default.crop_size
