@@ -27,7 +27,7 @@ def as_csv(rows: Sequence[Row]) -> str:
     out = io.StringIO()
     writer = csv.writer(out, lineterminator="\n")
     writer.writerow(names)
-    writer.writerows([_field(getattr(row, name)) for name in names] for row in rows)
+    writer.writerows(map(_field, msgspec.structs.astuple(row)) for row in rows)
     return printable(out.getvalue().rstrip("\n"))
 
 

@@ -75,21 +75,21 @@ def _key(point: Point) -> Key:
 def _table(result: Result, title: str, cell: Cell) -> Table:
     """Return the table of one quantity: a row a model, a column an engine and configuration."""
     keys = list(dict.fromkeys(_key(point) for point in result.points))
-    letters = _letters(result.points)
+    numbers = _variant_numbers(result.points)
     shown = {(point.model, _key(point)): cell(point) for point in result.points}
     models = dict.fromkeys(point.model for point in result.points)
     return Table(
         title=title,
         header=(
             "Model",
-            *(f"{key[0]}{letters.get(key[1], '')}\n{_configuration(key, keys)}" for key in keys),
+            *(f"{key[0]}{numbers.get(key[1], '')}\n{_configuration(key, keys)}" for key in keys),
         ),
         rows=tuple((model, *(shown.get((model, key), MISSING) for key in keys)) for model in models),
     )
 
 
-def _letters(points: Sequence[Point]) -> dict[str, str]:
-    """Return a mark for each set of engine options, ` (1)`, ` (2)`; the options stand below the tables."""
+def _variant_numbers(points: Sequence[Point]) -> dict[str, str]:
+    """Return a number for each set of engine options, ` (1)`, ` (2)`; the options stand below the tables."""
     variants = dict.fromkeys(options for point in points if (options := _key(point)[1]))
     return {options: f" ({number})" for number, options in enumerate(variants, start=1)}
 
@@ -176,11 +176,11 @@ def _in_short(reasons: Sequence[str], file: str) -> str:
 
 
 def _notes(points: Sequence[Point], file: str) -> list[str]:
-    letters = _letters(points)
-    lines = [f"{letter.strip()} {options}" for options, letter in letters.items()]
+    numbers = _variant_numbers(points)
+    lines = [f"{number.strip()} {options}" for options, number in numbers.items()]
     for point in points:
         engine, options, precision, threads, batch = _key(point)
-        engine += letters.get(options, "")
+        engine += numbers.get(options, "")
         if point.error is not None:
             lines.append(": ".join([point.status.value, *point.error.message.splitlines()[:1]]))
         elif point.processes:

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import io
+import itertools
 import re
 import textwrap
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 
 import msgspec
 
@@ -43,24 +44,30 @@ def _made_printable(table: Table) -> Table:
 def _text(table: Table, width: int | None) -> str:
     parts = [_wrapped(table.title, width)] if table.title else []
     if table.header or table.rows:
-        parts.append("\n\n".join(_block(table, columns, width) for columns in _blocks(table, width)))
+        widths = _widths(table)
+        blocks = _blocks(table, widths, width)
+        parts.append("\n\n".join(_block(table, columns, widths, width) for columns in blocks))
     return "\n".join([*parts, *(_wrapped(note, width) for note in table.notes)])
 
 
-def _blocks(table: Table, limit: int | None) -> list[list[int]]:
-    """Return the columns of each block, as many as fit `limit` characters; each repeats the first column."""
+def _widths(table: Table) -> list[int]:
+    """Return the width of each column in characters of a terminal."""
     from rich.cells import cell_len
 
     lines = [table.header, *table.rows] if table.header else table.rows
-    columns = range(max(map(len, lines), default=0))
-    if limit is None or not table.header:
-        return [[*columns]]
-    widths = [
-        max(cell_len(part) for line in lines for part in line[column].split("\n")) for column in columns
+    return [
+        max(cell_len(part) for cell in column for part in cell.split("\n"))
+        for column in zip(*lines, strict=True)
     ]
+
+
+def _blocks(table: Table, widths: Sequence[int], limit: int | None) -> list[list[int]]:
+    """Return the columns of each block, as many as fit `limit` characters; each repeats the first column."""
+    if limit is None or not table.header:
+        return [[*range(len(widths))]]
     blocks = [[0]]
     used = widths[0]
-    for column in columns[1:]:
+    for column in range(1, len(widths)):
         if len(blocks[-1]) > 1 and used + GAP + widths[column] > limit:
             blocks.append([0])
             used = widths[0]
@@ -69,7 +76,42 @@ def _blocks(table: Table, limit: int | None) -> list[list[int]]:
     return blocks
 
 
-def _block(table: Table, columns: Sequence[int], width: int | None) -> str:
+def _block(table: Table, columns: Sequence[int], widths: Sequence[int], limit: int | None) -> str:
+    needed = sum(widths[column] + GAP for column in columns) - GAP
+    if table.colours or (limit is not None and needed > limit):
+        return _folded(table, columns, limit)
+    lines = []
+    if table.header:
+        high = max(heading.count("\n") for heading in table.header)
+        headings = [table.header[column] for column in columns]
+        lowered = ["\n" * (high - heading.count("\n")) + heading for heading in headings]
+        rule = ["-" * (widths[column] + GAP - 1) for column in columns[:-1]]
+        lines = [
+            *_lines(table, columns, widths, lowered),
+            " ".join([*rule, "-" * (widths[columns[-1]] or 1)]),
+        ]
+    for row in table.rows:
+        lines += _lines(table, columns, widths, [row[column] for column in columns])
+    return "\n".join(lines)
+
+
+def _lines(
+    table: Table, columns: Sequence[int], widths: Sequence[int], cells: Sequence[str]
+) -> Iterator[str]:
+    """Yield the lines of one row whose cells fit their columns."""
+    from rich.cells import cell_len
+
+    parts = itertools.zip_longest(*(cell.split("\n") for cell in cells), fillvalue="")
+    for line in parts:
+        words = []
+        for column, word in zip(columns, line, strict=True):
+            space = " " * (widths[column] - cell_len(word))
+            words.append(word + space if not table.header or column in table.words else space + word)
+        yield (" " * GAP).join(words).rstrip()
+
+
+def _folded(table: Table, columns: Sequence[int], limit: int | None) -> str:
+    """Draw columns with rich, which folds the cells of the widest ones and knows colours."""
     from rich.box import Box
     from rich.console import Console
     from rich.table import Table as Grid
@@ -86,7 +128,7 @@ def _block(table: Table, columns: Sequence[int], width: int | None) -> str:
         grid.add_column(Text(lowered), justify="left" if text else "right", overflow="fold")
     for row in table.rows:
         grid.add_row(*(Text.from_ansi(row[column]) for column in columns))
-    console = Console(file=io.StringIO(), width=width or WIDEST, force_terminal=True, color_system="standard")
+    console = Console(file=io.StringIO(), width=limit or WIDEST, force_terminal=True, color_system="standard")
     with console.capture() as capture:
         console.print(grid)
     return "\n".join(line.rstrip() for line in capture.get().splitlines())

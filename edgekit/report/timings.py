@@ -16,6 +16,7 @@ from edgekit.core.measurement import Point
 from edgekit.core.stats import SAMPLES_FOR_PERCENTILE, median, rising_percentile
 
 Ordered = numpy.typing.NDArray[numpy.float64]
+Times = numpy.typing.NDArray[numpy.int64]
 
 
 class Timings(msgspec.Struct, frozen=True, kw_only=True):
@@ -52,13 +53,13 @@ def latency_ns(point: Point) -> float | None:
     return median(medians) if medians else None
 
 
-def _ordered(point: Point) -> Iterator[Ordered]:
+def _ordered(point: Point) -> Iterator[Times]:
     """Return the samples of each process that has any, ns, ascending."""
     for run in point.processes:
         if run.samples_ns:
-            yield ordered(run.samples_ns)
+            yield numpy.sort(numpy.array(run.samples_ns, numpy.int64))
 
 
 def ordered(samples: Sequence[float]) -> Ordered:
     """Return the samples sorted ascending."""
-    return numpy.sort(numpy.fromiter(samples, float, len(samples)))
+    return numpy.sort(numpy.array(samples, float))

@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 from html.parser import HTMLParser
 
+import msgspec
 import pandas
 import pytest
 from markdown_it import MarkdownIt
@@ -147,6 +148,16 @@ def test_characters_of_two_cells_keep_the_columns_aligned() -> None:
 
     table = Table(header=("Label", "share"), rows=(("母鸡", "0.91"), ("hen, rooster", "0.05")))
     assert len({cell_len(line) for line in as_text([table]).splitlines()}) == 1
+
+
+def test_a_table_that_fits_looks_as_rich_draws_it() -> None:
+    cells = ("母鸡", "3.00*", "-", "", "e\u0301", "two\nlines", " indented", "🎉")
+    for shift in range(len(cells)):
+        row, other, heading = ((cells[shift:] + cells[:shift])[first : first + 3] for first in (0, 2, 5))
+        for header in ((), heading):
+            fits = Table(header=header, rows=(row, other), words=(0, 2))
+            # Tables with colours are drawn by rich.
+            assert as_text([fits]) == as_text([msgspec.structs.replace(fits, colours=True)])
 
 
 def test_a_list_is_folded_beside_its_names() -> None:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import contextlib
+import gc
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -33,6 +35,26 @@ def command(files: tuple[Path, ...], form: str, published: bool, complete: bool,
     Accuracy of the same artifacts in result FILEs of eval is shown beside the published one. A DIR means
     every result in it. A table wider than the terminal continues below.
     """
+    with _uncollected():
+        return _report(files, form, published=published, complete=complete, output=output)
+
+
+@contextlib.contextmanager
+def _uncollected() -> Iterator[None]:
+    """Pause the collector of cycles, which would walk all samples of hundreds of files again and again.
+
+    Results form no cycles: their last reference frees them.
+    """
+    was_enabled = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if was_enabled:
+            gc.enable()
+
+
+def _report(files: Sequence[Path], form: str, *, published: bool, complete: bool, output: Path | None) -> int:
     from edgekit._files import write_atomic
 
     results, evaluations = _load(files)
