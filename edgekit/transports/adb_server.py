@@ -131,20 +131,28 @@ class AdbServer(msgspec.Struct, frozen=True, kw_only=True):
             _close(connection)
 
     def devices(self) -> list[AttachedDevice]:
-        """List every attached device, in any state."""
+        """List every attached device, in any state.
+
+        Raises:
+            ToolError: The server is gone, does not answer in time, or its answer is no list of devices.
+        """
         attached = []
-        for line in self.ask("host:devices-l").splitlines():
-            match = re.match(r"(\S+)\s+(no permissions|\S+)", line)
-            if match:
-                model = re.search(r"\bmodel:(\S+)", line)
-                attached.append(
-                    AttachedDevice(
-                        serial=match[1],
-                        state=match[2],
-                        server=self,
-                        model=model[1].replace("_", " ") if model else None,
-                    )
+        for line in filter(str.strip, self.ask("host:devices-l").splitlines()):
+            match = re.match(r"(\(no serial number\)|\S+)\s+(no permissions|[a-z]+)\b", line)
+            if match is None:
+                raise ToolError(
+                    f"listing the devices of the adb server at {self}: it answered {line[:60]!r}",
+                    hint=RESTART_HINT,
                 )
+            model = re.search(r"\bmodel:(\S+)", line)
+            attached.append(
+                AttachedDevice(
+                    serial=match[1],
+                    state=match[2],
+                    server=self,
+                    model=model[1].replace("_", " ") if model else None,
+                )
+            )
         return attached
 
     def state(self, serial: str) -> str:

@@ -58,3 +58,27 @@ def test_a_server_that_answers_rubbish_is_no_bug(answer: bytes) -> None:
         pytest.raises(ToolError, match=r"asking the adb server at 127\.0\.0\.1"),
     ):
         server.devices()
+
+
+@pytest.mark.parametrize(
+    "text", [b"\xff\xfe\xfd\xfc", b"\xff\xfe \xfd\xfc", b"serial", b"a device\n\xff\n", b"1 2"]
+)
+def test_a_list_that_is_none_is_not_read_as_no_device(text: bytes) -> None:
+    answer = f"OKAY{len(text):04x}".encode() + text
+    with (
+        _answering(lambda connection: connection.sendall(answer)) as server,
+        pytest.raises(
+            ToolError, match=r"listing the devices of the adb server at 127\.0\.0\.1:\d+: it answered"
+        ),
+    ):
+        server.devices()
+
+
+def test_a_device_without_a_serial_number_keeps_its_state() -> None:
+    text = (
+        b"(no serial number)     unauthorized usb:1-2 transport_id:3\n"  # invented after adb's transport.cpp
+    )
+    answer = f"OKAY{len(text):04x}".encode() + text
+    with _answering(lambda connection: connection.sendall(answer)) as server:
+        (device,) = server.devices()
+    assert (device.serial, device.state) == ("(no serial number)", "unauthorized")
