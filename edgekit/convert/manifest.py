@@ -306,11 +306,16 @@ def _digest(path: Path) -> str:
     return _digests[identity]
 
 
+class NoArtifactsError(InputError):
+    """A name or path has no artifact directory."""
+
+
 def find_artifacts(name_or_path: str | Path, root: Path = DEFAULT_ROOT) -> tuple[Path, Manifest]:
     """The artifact directory of an exported model, by its name below `root` or by its path.
 
     Raises:
-        InputError: There is none (the hint is the command that makes it), or its manifest is unreadable.
+        NoArtifactsError: There is none; the hint is the command that makes it.
+        InputError: Its manifest is unreadable.
     """
     text = os.fspath(name_or_path)
     is_name = PurePosixPath(text).name == text and text not in (".", "..")
@@ -320,7 +325,7 @@ def find_artifacts(name_or_path: str | Path, root: Path = DEFAULT_ROOT) -> tuple
             directory = directory.parent
         if (directory / MANIFEST_NAME).exists() or (directory / ".pending").exists():
             return directory, load_manifest(directory)
-    raise InputError(
+    raise NoArtifactsError(
         f"looking for the artifacts of {text}: no {candidates[0] / MANIFEST_NAME}",
         hint=_meant(text, root) or (_how_to_make(text) if is_name else "edgekit models list"),
     )
@@ -330,13 +335,14 @@ def _meant(text: str, root: Path) -> str | None:
     """Return a hint with the exported model, or the zoo's, whose name is nearest; None where none is near."""
     if text in model_names():
         return None
-    exported = [path.parent.name for path in root.glob(f"*/{MANIFEST_NAME}")]
-    if near := nearest(text, exported):
-        return f"did you mean {' or '.join(map(shlex.quote, near))}? edgekit models list shows all"
-    if near := nearest(text, model_names()):
-        own = _how_to_make(text)
-        return f"did you mean {near[0]}? edgekit export {near[0]}; a model of your own: {own}"
-    return None
+    exported = {path.parent.name for path in root.glob(f"*/{MANIFEST_NAME}")}
+    near = nearest(text, {*model_names(), *exported})
+    if not near:
+        return None
+    if near[0] in exported:
+        meant = " or ".join(shlex.quote(name) for name in near if name in exported)
+        return f"did you mean {meant}? edgekit models list shows all"
+    return f"did you mean {near[0]}? edgekit export {near[0]}; a model of your own: {_how_to_make(text)}"
 
 
 def _how_to_make(name: str, options: str = "") -> str:

@@ -79,7 +79,9 @@ def test_help_is_a_command(run_inside: RunInside) -> None:
         (["serve", "mynte"], "did you mean mynet?"),
         (["bench", "PPLCNet_x10", "--host"], "edgekit export PPLCNet_x1_0"),
         (["export", "PPLCNet_x10"], "did you mean PPLCNet_x1_0"),
-        (["models", "show", "mynett"], "did you mean mynet?"),
+        (["models", "show", "mynett"], "did you mean mynet? edgekit models show mynet"),
+        (["models", "show", "PPLCNet_x0_3"], "? edgekit models show PPLCNet_x0_"),
+        (["predict", "PPLCNet_x2_50", "a.jpg"], "did you mean PPLCNet_x2_5? edgekit export PPLCNet_x2_5"),
         (["models", "shwo", "mynet"], "'show'"),
         (["bench", "mynet", "--host", "--engine", "onxruntime"], "did you mean onnxruntime?"),
         (["bench", "mynet", "--host", "--precision", "fp31"], "did you mean fp32?"),
@@ -89,7 +91,8 @@ def test_help_is_a_command(run_inside: RunInside) -> None:
     ids=" ".join,
 )
 def test_what_was_meant_is_said(run_inside: RunInside, tmp_path: Path, words: list[str], meant: str) -> None:
-    write_manifest(tmp_path / "models" / "mynet", name="mynet")
+    for name in ("mynet", "PPLCNet_x1_0_old"):
+        write_manifest(tmp_path / "models" / name, name=name)
     done = run_inside(*words)
     assert done.exit_code in (2, 3)
     assert meant in done.stderr

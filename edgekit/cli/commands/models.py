@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import shlex
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
 import msgspec
 
+from edgekit._text import nearest
 from edgekit.cli.options import echo_json, echo_table, json_option, note
 from edgekit.core.artifact import ArtifactKind, Manifest
 from edgekit.core.spec import ModelSpec, Platform, Preprocess, Published, PublishedLatency
+from edgekit.errors import InputError
 
 if TYPE_CHECKING:
     from edgekit.report.grid import Table
@@ -120,10 +123,22 @@ def show_model(name: str, as_json: bool) -> None:
 
 def _show_own(name: str, as_json: bool) -> None:
     """Show an imported model, or a variant of one of the zoo's, out of its manifest."""
-    from edgekit.convert.manifest import find_artifacts
+    from edgekit.convert.manifest import NoArtifactsError, find_artifacts
     from edgekit.report.grid import facts
+    from edgekit.zoo.registry import model_names
 
-    directory, manifest = find_artifacts(name)
+    try:
+        directory, manifest = find_artifacts(name)
+    except NoArtifactsError as error:
+        if "/" in name:
+            raise
+        near = nearest(name, {*model_names(), *(each.name for _, each in _exported())})
+        raise InputError(
+            f"looking up the model {name!r}: neither the zoo nor ./models has it",
+            hint=f"did you mean {' or '.join(near)}? edgekit models show {shlex.quote(near[0])}"
+            if near
+            else "edgekit models list",
+        ) from error
     params_m, flops_m, source = _counted(directory, manifest)
     if as_json:
         own = OwnModel(manifest=manifest, directory=str(directory), params_m=params_m, flops_m=flops_m)
