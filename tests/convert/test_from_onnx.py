@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import shutil
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import onnx
+import onnxruntime
 import pytest
 from onnx import TensorProto, helper
 
@@ -17,6 +19,8 @@ from scripts import conformance
 from tests.cli.test_import import rungs
 from tests.conftest import RunCli
 from tests.convert.conversions import FLOAT, compare, convert, info, model, node, noise
+
+INT64 = TensorProto.INT64
 
 # A case or two of each group of operators; `make test-slow` takes all.
 CASES = (
@@ -92,6 +96,41 @@ def test_all_of_onnx_own_tests(tmp_path: Path, x86_nb: None) -> None:
     taken = [case.name for case, each in results.items() if each.outcome == "right" and not each.lite]
     ends = {name: (outcome, why) for name, outcome, why in conformance.run_lite(taken, tmp_path)}
     assert {name: end for name, end in ends.items() if end[0] not in ("right", "not taken")} == {}
+
+
+def test_the_place_of_equal_numbers_is_the_first(tmp_path: Path, x86_nb: None) -> None:
+    """Or the last where that is asked for; Paddle Lite's own arg_max always finds the last."""
+    x = np.random.default_rng(0).integers(0, 3, (2, 5, 7)).astype(np.float32)
+    asked = [
+        ("ArgMax", {"axis": 1}), ("ArgMax", {"axis": 2, "keepdims": 0}), ("ArgMin", {"axis": 0}),
+        ("ArgMax", {"axis": 1, "select_last_index": 1}), ("ArgMin", {"axis": 2, "select_last_index": 1}),
+    ]  # fmt: skip
+    nodes = [node(kind, ["x"], [f"y{at}"], **attributes) for at, (kind, attributes) in enumerate(asked)]
+    document = model(nodes, {"x": (FLOAT, x.shape)}, {f"y{at}": (INT64, None) for at in range(len(asked))})
+    compare(document, tmp_path, {"x": x})
+    for suffix in ("pdmodel", "pdiparams"):
+        shutil.copy(tmp_path / f"net.{suffix}", tmp_path / f"inference.{suffix}")
+    wanted = onnxruntime.InferenceSession(document.SerializeToString()).run(None, {"x": x})
+    np.savez(tmp_path / "data.npz", in0=x, **{f"out{at}": found for at, found in enumerate(wanted)})
+    assert list(conformance.run_lite([""], tmp_path)) == [("", "right", "")]
+
+
+def test_the_place_of_the_largest_in_a_large_map(tmp_path: Path) -> None:
+    x = noise(1, 17, 64, 64)
+    asked = [node("ArgMax", ["x"], ["y"], axis=1), node("ArgMax", ["x"], ["z"], axis=1, keepdims=0)]
+    document = model(asked, {"x": (FLOAT, x.shape)}, {"y": (INT64, None), "z": (INT64, None)})
+    compare(document, tmp_path, {"x": x})
+    assert b"arg_max" in (tmp_path / "net.pdmodel").read_bytes()  # exact places take five times as long
+
+
+@pytest.mark.parametrize("kind", [TensorProto.INT8, TensorProto.UINT8, TensorProto.INT32, TensorProto.INT64])
+def test_the_place_of_the_largest_of_integers(tmp_path: Path, kind: int) -> None:
+    x = np.array([[3, 7, 7], [5, 5, 1]], helper.tensor_dtype_to_np_dtype(kind))
+    compare(
+        model([node("ArgMax", ["x"], ["y"], axis=1)], {"x": (kind, [2, 3])}, {"y": (INT64, [2, 1])}),
+        tmp_path,
+        {"x": x},
+    )
 
 
 # What a name of a tensor may hold: Paddle's own marks, Python, quotes, line ends.

@@ -12,7 +12,7 @@ from onnx import TensorProto
 from edgekit.convert.formats.paddle import import_core
 from edgekit.convert.from_onnx import lower
 from edgekit.convert.from_onnx.program import Program
-from edgekit.convert.importing.lite_faults import lite_faults
+from edgekit.convert.importing.lite_faults import lite_faults, lite_remarks
 from edgekit.convert.importing.program import parse
 from tests.convert.conversions import FLOAT, convert, model, node
 
@@ -61,3 +61,13 @@ def test_paddle_lite_pads_with_zeros_alone(value: float, is_fault: bool, tmp_pat
     content, _ = to.finish([padded], ["x"], ["y"])
     (tmp_path / "net.pdmodel").write_bytes(content)
     assert bool(lite_faults(parse(tmp_path / "net.pdmodel", "made"))) is is_fault
+
+
+def test_the_last_of_equal_numbers_is_remarked_on(tmp_path: Path) -> None:
+    to = Program(import_core())
+    x = to.input(np.dtype("float32"), (2, 3))
+    found = lower.unary(to, "arg_max", x, axis=1, keepdims=False, flatten=False, dtype=3)
+    content, _ = to.finish([found], ["x"], ["y"])
+    (tmp_path / "net.pdmodel").write_bytes(content)
+    (remark,) = lite_remarks(parse(tmp_path / "net.pdmodel", "made"))
+    assert remark.startswith("arg_max: of equal numbers")

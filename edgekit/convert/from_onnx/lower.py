@@ -184,13 +184,22 @@ def reduce(to: Program, kind: str, x: Value, axes: Sequence[int], keep: bool) ->
     return to.emit(kind, {"X": x}, attributes)
 
 
-def extreme(to: Program, kind: str, x: Value, axis: int, *, keep: bool) -> Value:
-    """The place of the largest (`arg_max`) or smallest (`arg_min`) along an axis, as int64."""
+def arg_max(to: Program, x: Value, axis: int, *, keep: bool) -> Value:
+    """The place of the largest along an axis, as int64; of equal ones Paddle Lite finds the last (2.12)."""
     # Paddle Lite's own way of keeping the dimension gives other numbers (2.12).
     later = keep and x.rank > 1
     attributes = {"axis": axis, "keepdims": keep and not later, "flatten": False, "dtype": 3}
-    found = to.emit(kind, {"X": x}, attributes)
+    found = to.emit("arg_max", {"X": x}, attributes)
     return unsqueeze(to, found, [axis]) if later else found
+
+
+def places(to: Program, kind: str, x: Value, axis: int, counted: np.ndarray) -> Value:
+    """The numbers counted along an axis, as float32, where x is its largest (kind `reduce_max`) or smallest
+    (`reduce_min`) there, and 0 elsewhere."""
+    shape = [1] * x.rank
+    shape[axis] = x.shape[axis]
+    found = binary(to, "equal", x, reduce(to, kind, x, [axis], True))
+    return mul(to, cast(to, found, "float32"), to.constant(counted.reshape(shape), "float32"))
 
 
 def where(to: Program, condition: Value, x: Value, y: Value) -> Value:

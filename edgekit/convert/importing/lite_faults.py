@@ -23,6 +23,13 @@ def lite_faults(program: Any) -> dict[str, str]:
     return faults
 
 
+def lite_remarks(program: Any) -> list[str]:
+    """What a user should know of how Paddle Lite computes a legacy program's message, although it does."""
+    if any(op.type == "arg_max" for block in program.blocks for op in block.ops):
+        return ["arg_max: of equal numbers Paddle Lite's .nb finds the last, Paddle the first"]
+    return []
+
+
 def _fault(op: Any, variables: dict[str, Any]) -> str | None:
     tensors = [
         variables[name] for slot in (*op.inputs, *op.outputs) for name in slot.arguments if name in variables

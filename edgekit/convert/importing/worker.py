@@ -25,7 +25,7 @@ from edgekit.convert.importing.jobs import (
     PirJob,
     ProgramJob,
 )
-from edgekit.convert.importing.lite_faults import lite_faults
+from edgekit.convert.importing.lite_faults import lite_faults, lite_remarks
 from edgekit.convert.importing.pir import unknown_operators
 from edgekit.core.artifact import TensorSpec
 from edgekit.core.feeds import seeded_feed
@@ -102,6 +102,7 @@ def _program(job: ProgramJob) -> Iterator[Stage | Answer]:
         notes.append(f"{count} pad3d written so that opt does not exchange height and width")
     if count := import_program.complete_norms(program):
         notes.append(f"{count} instance_norm given the outputs that opt wants")
+    notes += lite_remarks(program)
     _write(program, prefix)
     try:
         _compute(prefix, [seeded_feed(specs, 0)])

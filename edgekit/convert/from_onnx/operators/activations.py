@@ -154,12 +154,8 @@ def _softmax(node: Node, to: Program, x: Value, axis: int) -> Value:
 
 
 def _hardmax(to: Program, x: Value, axis: int) -> Value:
-    """1 at the first of the largest; Paddle Lite's arg_max finds the last of equal numbers (2.12)."""
-    shape = [1] * x.rank
-    shape[axis] = x.shape[axis]
-    from_behind = to.constant(np.arange(x.shape[axis], 0, -1).reshape(shape), x.dtype)
-    most = lower.binary(to, "equal", x, lower.reduce(to, "reduce_max", x, [axis], True))
-    places = lower.mul(to, lower.cast(to, most, x.dtype), from_behind)
+    """1 at the first of the largest."""
+    places = lower.places(to, "reduce_max", x, axis, np.arange(x.shape[axis], 0, -1))
     first = lower.binary(to, "equal", places, lower.reduce(to, "reduce_max", places, [axis], True))
     return lower.cast(to, first, x.dtype)
 
