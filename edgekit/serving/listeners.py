@@ -22,7 +22,7 @@ from starlette.requests import Request
 from starlette.routing import Route
 
 from edgekit.errors import EdgekitError, OutputError
-from edgekit.serving.guards import HANDSHAKE_S, MARGIN_S, GrpcGuard, Guard, WatchedConnection
+from edgekit.serving.guards import MARGIN_S, GrpcGuard, Guard, WatchedConnection
 from edgekit.serving.protection import Protection, connection_limits
 from edgekit.serving.repository import Listening, bind
 from edgekit.serving.wire import GrpcInference, RestInference
@@ -30,6 +30,9 @@ from edgekit.serving.wire import GrpcInference, RestInference
 ENDING_SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGQUIT)
 # Time at the end for runners to end in good order, s.
 RUNNERS_S = 5.0
+# Time for a gRPC client's handshake. At the limit new clients wait so long until mute ones are cut:
+# gRPC cannot cut the connection that has waited longest, as the REST port does.
+GRPC_HANDSHAKE_S = 5.0
 # Time for a gRPC client to say something more.
 IDLE_MS = 60_000
 STREAMS_A_CONNECTION = 128
@@ -152,7 +155,7 @@ class Server(MLServer):  # type: ignore[misc]
             "grpc.compression_enabled_algorithms_bitset": 1,
             "grpc.max_allowed_incoming_connections": most_connections,
             "grpc.max_concurrent_streams": STREAMS_A_CONNECTION,
-            "grpc.server_handshake_timeout_ms": int(1000 * HANDSHAKE_S),
+            "grpc.server_handshake_timeout_ms": int(1000 * GRPC_HANDSHAKE_S),
             "grpc.max_connection_idle_ms": IDLE_MS,
             # Otherwise a second service shares the port and takes half of the calls.
             "grpc.so_reuseport": 0,

@@ -113,6 +113,7 @@ def test_a_service_ends_in_time_whatever_is_open(exported: Path, tmp_path: Path)
     ports = Ports()
     words = ["bash", "-c", 'ulimit -n 320; exec "$@"', "_", *serve_command(ports, MODEL, "--grace", "2")]
     running = start(words, ports, tmp_path / "log", exported.parent)
+    opened, mute = time.monotonic(), [socket.create_connection(("127.0.0.1", ports.grpc)) for _ in range(100)]
     # More than may be open; the newest are answered.
     idle = [socket.create_connection(("127.0.0.1", ports.rest)) for _ in range(300)]
     assert running.infer(rest_body(SAMPLES[1].read_bytes()))[0] == 200
@@ -127,7 +128,8 @@ def test_a_service_ends_in_time_whatever_is_open(exported: Path, tmp_path: Path)
         yield b""
 
     with grpc.insecure_channel(f"127.0.0.1:{ports.grpc}") as channel:
-        channel.unary_unary(CALLS + "ServerLive")(b"", timeout=30)
+        channel.unary_unary(CALLS + "ServerLive")(b"", timeout=30, wait_for_ready=True)
+        assert time.monotonic() - opened < 14  # 5 s until mute ones are cut, 4 or fewer to the next try
         call = channel.stream_unary(CALLS + "ModelInfer").future(waits())
         time.sleep(0.2)
         begin = time.monotonic()
@@ -135,7 +137,7 @@ def test_a_service_ends_in_time_whatever_is_open(exported: Path, tmp_path: Path)
         assert time.monotonic() - begin < 3.5
         never.set()
         assert call.code() is not grpc.StatusCode.OK
-    for connection in idle:
+    for connection in (*idle, *mute):
         connection.close()
     assert "Traceback" not in running.log.read_text()
 
