@@ -72,12 +72,17 @@ _FILE_NAMES: dict[ArtifactKind, tuple[str, ...]] = {
 }
 
 
-class TensorSpec(msgspec.Struct, frozen=True, kw_only=True):
-    """An input or output tensor; a dimension of None is dynamic."""
+class TensorSpec(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """An input or output tensor; a dimension of None is dynamic.
+
+    Attributes:
+        is_sigmoid: True for an output that a sigmoid computes, however little of 0 to 1 its numbers fill.
+    """
 
     name: str
     dtype: str
     shape: tuple[int | None, ...]
+    is_sigmoid: bool = False
 
 
 class ArtifactFile(msgspec.Struct, frozen=True, kw_only=True):

@@ -74,6 +74,7 @@ def compare_answers(
         precision=precision,
         reference_name=reference_name,
         tolerance=tolerance,
+        is_sigmoid=task.manifest.outputs[0].is_sigmoid,
         agreement=task.agreement({name: outputs}, {name: reference}, tolerance),
     )
 

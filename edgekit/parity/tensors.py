@@ -56,7 +56,7 @@ def climb_tensors(subject: Subject, rungs: Sequence[Rung], show: Callable[[RungR
             hint="import it again: an older edgekit did not keep the source",
         )
     wanted = _compute(origin.format, origin, manifest.inputs, subject)
-    itself = _judge(wanted, wanted, Precision.FP32)
+    itself = _judge(manifest, wanted, wanted, Precision.FP32)
     engine = source_engine(origin)
     first = RungResult(name=SOURCE, engine=engine, status=RungStatus.REFERENCE)
     if not itself.passed:
@@ -91,7 +91,9 @@ def _climb(subject: Subject, rung: Rung, wanted: Outputs | None) -> RungResult:
     if skipped is None and wanted is not None:
         try:
             outputs = _compute(rung.kind.format, artifact, artifact.inputs, subject)
-            return _judged(rung.name, rung.engine, _judge(outputs, wanted, rung.kind.precision))
+            return _judged(
+                rung.name, rung.engine, _judge(subject.manifest, outputs, wanted, rung.kind.precision)
+            )
         except EdgekitError as error:
             skipped, status = error.message, RungStatus.FAILED
             if isinstance(error, ToolError):
@@ -113,7 +115,7 @@ def _compute(
     return [[array.astype(float).reshape(-1) for array in arrays] for arrays in zip(*computed, strict=True)]
 
 
-def _judge(outputs: Outputs, wanted: Outputs, precision: Precision) -> Parity:
+def _judge(manifest: Manifest, outputs: Outputs, wanted: Outputs, precision: Precision) -> Parity:
     """The verdict on the output that comes off worst; one output that differs between inputs is enough."""
     if len(outputs) != len(wanted):
         return Parity(
@@ -121,8 +123,8 @@ def _judge(outputs: Outputs, wanted: Outputs, precision: Precision) -> Parity:
             passed=False, reason=f"{len(outputs)} outputs instead of {len(wanted)}",
         )  # fmt: skip
     parities = [
-        compare(mine, theirs, precision=precision, reference_name=SOURCE)
-        for mine, theirs in zip(outputs, wanted, strict=True)
+        compare(mine, theirs, precision=precision, reference_name=SOURCE, is_sigmoid=spec.is_sigmoid)
+        for mine, theirs, spec in zip(outputs, wanted, manifest.outputs, strict=True)
     ]
     differ = any(parity.outputs_differ for parity in parities)
     limit = MAX_RELATIVE_ERROR[precision]

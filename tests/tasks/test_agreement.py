@@ -130,3 +130,17 @@ def test_a_score_at_its_threshold_may_be_answered_or_not() -> None:
     lower = PROBABILITIES - np.float32(1e-6)
     assert judged(several(lower, Precision.FP32, (0.7,))) == (1.0, True)
     assert judged(several(lower, Precision.INT8, (0.7,))) == (pytest.approx(2 / 3), False)
+
+
+def test_a_sigmoids_rounding_does_not_shrink_with_its_range() -> None:
+    near_zero = (1e-5 * REFERENCE**2).astype(np.float32)
+    rounded = near_zero + np.float32(3e-7) * (np.arange(10) % 2)
+    output = {"name": "y", "dtype": "float32", "shape": [None, 10]}
+    for is_sigmoid in (False, True):
+        task = task_of(manifest("tensors", num_classes=0, outputs=[{**output, "is_sigmoid": is_sigmoid}]))
+        parity = compare_answers(task, rounded, near_zero, precision=Precision.FP32, reference_name="source")
+        assert parity.passed is is_sigmoid, parity
+    far = compare_answers(
+        task, near_zero + 1e-4, near_zero, precision=Precision.FP32, reference_name="source"
+    )
+    assert not far.passed

@@ -44,7 +44,7 @@ def find_activation(
         output: Name of the scores among their tensors.
         compute: Gives scores float32[N, ...] of noise, with its deviation as `amplitude`.
     """
-    end = _last(steps, output)
+    end = last_activation(steps, output)
     if end is not None and _rows(compute(amplitude=1.0)) is not None:
         return end, ()
     together = 0.0
@@ -79,8 +79,8 @@ def _rows(scores: Any, *, lenient: bool = False) -> Any:
     return finite
 
 
-def _last(steps: Sequence[Step], output: str) -> str | None:
-    """The activation that the operators before an output end in."""
+def last_activation(steps: Sequence[Step], output: str) -> str | None:
+    """Return the activation that the operators before an output end in: `softmax`, `sigmoid` or None."""
     makers = {name: step for step in steps for name in step.outputs}
     for _ in range(len(makers)):
         step = makers.get(output)

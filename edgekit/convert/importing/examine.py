@@ -15,7 +15,7 @@ from edgekit._files import scratch_directory
 from edgekit.convert.formats.operators import check_program
 from edgekit.convert.importing import onnx_file, parameters
 from edgekit.convert.importing import program as legacy
-from edgekit.convert.importing.activation import Step, find_activation
+from edgekit.convert.importing.activation import Step, find_activation, last_activation
 from edgekit.convert.importing.jobs import Answer, ComputeJob, ExamineJob
 from edgekit.convert.importing.shapes import choose_sizes
 from edgekit.core.artifact import TensorSpec
@@ -64,7 +64,12 @@ def examine(job: ExamineJob) -> Answer:
         onnx_file.copy(Path(job.model), bool(opened.external), Path(job.copy))
     batch_is_free = bool(inputs) and all(spec.shape and spec.shape[0] is None for spec in inputs)
     outputs = tuple(
-        TensorSpec(name=name, dtype=str(array.dtype), shape=_freed(array.shape, batch_is_free))
+        TensorSpec(
+            name=name,
+            dtype=str(array.dtype),
+            shape=_freed(array.shape, batch_is_free),
+            is_sigmoid=last_activation(opened.steps, name) == "sigmoid",
+        )
         for name, array in zip(opened.outputs, found, strict=True)
     )
     return Answer(
