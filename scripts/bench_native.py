@@ -41,7 +41,7 @@ def samples_ns(runner: Path, repeats: int) -> list[int]:
             "op": "load",
             "protocol": PROTOCOL_VERSION,
             "model": model.name,
-            "input_shape": [1, 3, 224, 224],
+            "inputs": [{"name": "x", "dtype": "float32", "shape": [1, 3, 224, 224]}],
         }
         run = {"op": "run", "warmup": 1000, "warmup_ns": 0, "repeats": repeats, "min_ns": 0}
         lines = json.dumps(load) + "\n" + json.dumps(run) + "\n"

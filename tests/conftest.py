@@ -158,6 +158,24 @@ def x86_nb(has_x86_nb: bool) -> None:
 
 
 @pytest.fixture(scope="session")
+def two_inputs(shared_directory: Path, has_x86_nb: bool, run_cli: RunCli) -> Path:
+    """An imported model of two inputs and two outputs of different types (`tests.convert.onnx_models`)."""
+    from tests.convert import onnx_models
+
+    root = shared_directory / "imported"
+    formats = (
+        ["--formats", "paddle,onnx,nb", "--nb-targets", "x86"] if has_x86_nb else ["--formats", "paddle,onnx"]
+    )
+    with FileLock(shared_directory / "imported.lock"):
+        if not (root / "models").exists():
+            root.mkdir()
+            source = onnx_models.two_inputs(root / "two.onnx")
+            result = run_cli(["import", source, "--name", "two", *formats], cwd=root, timeout_s=300)
+            assert result.exit_code == 0, result.stderr
+    return root / "models" / "two"
+
+
+@pytest.fixture(scope="session")
 def adb_host(tmp_path_factory: pytest.TempPathFactory) -> Iterator[AdbHost]:
     """A private adb server, which edgekit in this process and in its children then uses."""
     with running_adb_server(tmp_path_factory.mktemp("adb")) as host, pytest.MonkeyPatch.context() as patch:

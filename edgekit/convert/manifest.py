@@ -103,6 +103,8 @@ def _check(manifest: Manifest, path: Path, redo: str) -> None:
             raise refuse(f"artifact {key!r} says that it is {artifact.kind.value!r}")
         if not (artifact.files and artifact.inputs and artifact.outputs):
             raise refuse(f"artifact {key!r} has no files, no inputs or no outputs")
+        if len(artifact.inputs) != len(manifest.inputs):
+            raise refuse(f"artifact {key!r} has {len(artifact.inputs)} inputs, not {len(manifest.inputs)}")
         for file in artifact.files:
             if not _stays_inside(file.path):
                 raise refuse(f"artifact {key!r} names a file outside of its directory: {file.path!r}")

@@ -28,7 +28,7 @@ def seeded_array(shape: tuple[int, ...], number: int) -> NDArray[np.float64]:
 
     random = numpy.random.RandomState(1000 + number)
     if len(shape) < 3:
-        return random.standard_normal(shape)
+        return numpy.asarray(random.standard_normal(shape))
     *channels, height, width = shape
     patches = random.standard_normal((*channels, COARSE, COARSE))
     rows = numpy.arange(height) * COARSE // height
@@ -37,28 +37,34 @@ def seeded_array(shape: tuple[int, ...], number: int) -> NDArray[np.float64]:
 
 
 def seeded_feed(specs: Sequence[TensorSpec], number: int) -> list[NDArray[Any]]:
-    """Return an array for each input of a model; a free batch size becomes 1.
-
-    Integer pictures are spread over 0 to 255. Other integers are 0 or 1, which every embedding table
-    contains, and floats of rank 1 and 2 lie about 1, as scale factors do.
+    """Return an array for each input of a model, by `as_input`; a free batch size becomes 1.
 
     Args:
         specs: Input tensors of the model; every size but the batch is known.
         number: Seed; different numbers give different feeds.
     """
-    import numpy
-
-    arrays = []
+    feed = []
     for index, spec in enumerate(specs):
         shape = tuple(1 if size is None else size for size in spec.shape)
-        values = seeded_array(shape, number + 100 * index)
-        is_whole = spec.dtype.startswith(("int", "uint"))
-        if is_whole and "8" in spec.dtype and len(shape) > 2:
-            low = -128 if spec.dtype == "int8" else 0
+        feed.append(as_input(seeded_array(shape, number + 100 * index), spec.dtype))
+    return feed
+
+
+def as_input(values: NDArray[np.float64], dtype: str) -> NDArray[Any]:
+    """Turn normal numbers into an input that models of this type and rank compute with.
+
+    Integer pictures are spread over 0 to 255. Other integers are 0 or 1, which every embedding table
+    contains, and floats of rank 0 to 2 lie about 1, as scale factors do. The workers' noise is chosen alike
+    (`edgekit.engines.worker.noise`).
+    """
+    import numpy
+
+    if not dtype.startswith("float"):
+        if values.ndim > 2 and dtype in ("int8", "uint8"):
+            low = -128 if dtype == "int8" else 0
             values = numpy.clip(low + 128 + 64 * values, low, low + 255)
-        elif is_whole or spec.dtype == "bool":
-            values = (values > 0).astype(float)
-        elif len(shape) < 3:
-            values = 1 + GRAIN * values
-        arrays.append(numpy.ascontiguousarray(values, dtype=spec.dtype))
-    return arrays
+        else:
+            return (values > 0).astype(dtype)
+    elif values.ndim < 3:
+        values = 1 + GRAIN * values
+    return values.astype(dtype)

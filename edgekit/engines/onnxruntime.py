@@ -1,13 +1,14 @@
 """ONNX Runtime on the CPU."""
 
 import functools
-from typing import Any, Callable, Dict, List, Optional
+from typing import Any, Callable, Dict, List, Optional, Sequence
 
-from edgekit.engines.worker.engine import Engine, Shape, only_input, tensor
+from edgekit.engines.worker.engine import Engine, Inputs, check_inputs, tensor
 from edgekit.engines.worker.process import task_count
 from edgekit.engines.worker.refusal import RefusedError
 
-_DTYPES = {"tensor(float)": "float32", "tensor(float16)": "float16", "tensor(double)": "float64"}
+# ONNX Runtime's names of types that numpy spells otherwise.
+_DTYPES = {"float": "float32", "double": "float64"}
 _PROVIDER = "CPUExecutionProvider"
 
 
@@ -50,7 +51,8 @@ class OnnxRuntime(Engine):
         super().__init__()
         self._session: Any = None
         self._binding: Any = None
-        self._names = ("", "")
+        self._input_names: List[str] = []
+        self._output_names: List[str] = []
         self._pool_threads = 0
 
     def prepare(self) -> str:
@@ -61,7 +63,7 @@ class OnnxRuntime(Engine):
         return str(onnxruntime.__version__)
 
     def load(
-        self, model: str, params: Optional[str], threads: int, shape: Shape, options: Dict[str, str]
+        self, model: str, params: Optional[str], threads: int, inputs: Inputs, options: Dict[str, str]
     ) -> None:
         import onnxruntime
 
@@ -85,35 +87,44 @@ class OnnxRuntime(Engine):
             raise RefusedError(
                 "runtime", "asked for {}, the session uses {}".format(_PROVIDER, session.get_providers())
             )
-        self._session = session
-        only_input(self.inputs(), shape)
+        self.take_session(session, inputs)
         self._binding = session.io_binding()
-        self._names = (session.get_inputs()[0].name, session.get_outputs()[0].name)
+
+    def take_session(self, session: Any, inputs: Inputs) -> None:
+        """Keep a session that takes these inputs; raises RefusedError where it takes others."""
+        self._session = session
+        check_inputs(self.inputs(), inputs)
+        self._input_names = [one.name for one in session.get_inputs()]
+        self._output_names = [one.name for one in session.get_outputs()]
 
     def inputs(self) -> List[Dict[str, Any]]:
-        return [
-            tensor(one.name, _DTYPES.get(one.type, one.type), one.shape) for one in self._session.get_inputs()
-        ]
+        return _describe(self._session.get_inputs())
 
     def outputs(self) -> List[Dict[str, Any]]:
-        return [
-            tensor(one.name, _DTYPES.get(one.type, one.type), one.shape)
-            for one in self._session.get_outputs()
-        ]
+        return _describe(self._session.get_outputs())
 
     def threads(self) -> Optional[int]:
         # The pool starts with the session and holds one thread fewer than asked: the caller's works too.
         return 1 + self._pool_threads
 
-    def bind(self, array: Any) -> Callable[[], Any]:
-        source, result = self._names
-        self._binding.bind_cpu_input(source, array)
-        # Bind anew, because the output is bound to the last run's result and its shape.
-        self._binding.bind_output(result, "cpu")
+    def bind(self, arrays: Sequence[Any]) -> Callable[[], Any]:
+        for name, array in zip(self._input_names, arrays):  # noqa: B905 (Python 3.10)
+            self._binding.bind_cpu_input(name, array)
+        # Bind anew, because an output is bound to the last run's result and its shape.
+        for name in self._output_names:
+            self._binding.bind_output(name, "cpu")
         return functools.partial(self._session.run_with_iobinding, self._binding)
 
-    def output(self) -> Any:
-        return self._binding.copy_outputs_to_cpu()[0]
+    def results(self) -> List[Any]:
+        return list(self._binding.copy_outputs_to_cpu())
+
+
+def _describe(nodes: Sequence[Any]) -> List[Dict[str, Any]]:
+    described = []
+    for node in nodes:
+        inside = node.type[len("tensor(") : -1] if node.type.startswith("tensor(") else node.type
+        described.append(tensor(node.name, _DTYPES.get(inside, inside), node.shape))
+    return described
 
 
 ENGINE = OnnxRuntime

@@ -2,10 +2,10 @@
 
 import functools
 import os
-from typing import Any, Callable, Dict, List, Optional, Tuple
+from typing import Any, Callable, Dict, List, Optional, Sequence, Tuple
 
 from edgekit.engines.onnxruntime import OnnxRuntime
-from edgekit.engines.worker.engine import Shape, only_input
+from edgekit.engines.worker.engine import Inputs
 from edgekit.engines.worker.gpu import describe_gpu
 from edgekit.engines.worker.refusal import RefusedError
 
@@ -41,7 +41,7 @@ class OnnxRuntimeCuda(OnnxRuntime):
     memory = "cuda"
 
     def load(
-        self, model: str, params: Optional[str], threads: int, shape: Shape, options: Dict[str, str]
+        self, model: str, params: Optional[str], threads: int, inputs: Inputs, options: Dict[str, str]
     ) -> None:
         import onnxruntime
 
@@ -56,8 +56,7 @@ class OnnxRuntimeCuda(OnnxRuntime):
             )
         self.gpu = describe_gpu(int(self.options["device"]))
         self.preload()
-        self._session = self._open(model, threads, self.providers(model, shape))
-        only_input(self.inputs(), shape)
+        self.take_session(self._open(model, threads, self.providers(model, inputs)), inputs)
 
     def _open(self, model: str, threads: int, providers: List[Provider]) -> Any:
         import onnxruntime
@@ -99,28 +98,37 @@ class OnnxRuntimeCuda(OnnxRuntime):
 
         onnxruntime.preload_dlls()
 
-    def providers(self, model: str, shape: Shape) -> List[Provider]:
+    def providers(self, model: str, inputs: Inputs) -> List[Provider]:
         """Return the providers with their options; a later one computes the layers that others cannot."""
         return [(self.provider, {"device_id": self.options["device"]})]
 
     def threads(self) -> Optional[int]:
         return None
 
-    def bind(self, array: Any) -> Callable[[], Any]:
-        """Bind input and output in GPU memory: `run_with_iobinding` waits for the GPU, and copies nothing."""
+    def bind(self, arrays: Sequence[Any]) -> Callable[[], Any]:
+        """Bind all in GPU memory: `run_with_iobinding` waits for the GPU, and copies nothing."""
         import onnxruntime
 
         device = int(self.options["device"])
         binding = self._session.io_binding()
-        value = onnxruntime.OrtValue.ortvalue_from_numpy(array, self.memory, device)
-        binding.bind_ortvalue_input(self._session.get_inputs()[0].name, value)
-        binding.bind_output(self._session.get_outputs()[0].name, self.memory, device)
+        copies = []
+        for name, array in zip(self._input_names, arrays):  # noqa: B905 (Python 3.10)
+            value = onnxruntime.OrtValue.ortvalue_from_numpy(array, self.memory, device)
+            binding.bind_ortvalue_input(name, value)
+            copies.append(functools.partial(value.update_inplace, array))
+        for name in self._output_names:
+            binding.bind_output(name, self.memory, device)
         self._binding = binding
-        self._copy_in = functools.partial(value.update_inplace, array)
+
+        def copy_in() -> None:
+            for copy in copies:
+                copy()
+
+        self._copy_in = copy_in
         return functools.partial(self._session.run_with_iobinding, binding)
 
     def copies(self) -> Optional[Tuple[Callable[[], Any], Callable[[], Any]]]:
-        return self._copy_in, self.output
+        return self._copy_in, self.results
 
 
 ENGINE = OnnxRuntimeCuda

@@ -5,7 +5,7 @@ import sys
 from typing import Any, Dict, List
 
 from edgekit.engines.onnxruntime_cuda import OnnxRuntimeCuda, Provider
-from edgekit.engines.worker.engine import Shape
+from edgekit.engines.worker.engine import Inputs
 from edgekit.engines.worker.tensorrt_cache import engine_directory
 
 RECORD: Dict[str, Any] = {
@@ -37,7 +37,7 @@ class OnnxRuntimeTensorRt(OnnxRuntimeCuda):
         with contextlib.suppress(ImportError):
             import tensorrt  # noqa: F401
 
-    def providers(self, model: str, shape: Shape) -> List[Provider]:
+    def providers(self, model: str, inputs: Inputs) -> List[Provider]:
         import onnxruntime
 
         assert self.gpu is not None, "load has described it"
@@ -48,7 +48,7 @@ class OnnxRuntimeTensorRt(OnnxRuntimeCuda):
             self.gpu,
             onnxruntime=onnxruntime.__version__,
             tensorrt=getattr(sys.modules.get("tensorrt"), "__version__", "the system's"),
-            shape=list(shape),
+            shapes=[one["shape"] for one in inputs],
             fp16=half,
         )
         tensorrt = {

@@ -5,9 +5,9 @@ import importlib.util
 import os
 import sys
 from types import ModuleType
-from typing import Any, Callable, Dict, List, Optional
+from typing import Any, Callable, Dict, List, Optional, Sequence
 
-from edgekit.engines.worker.engine import Engine, Shape, only_input, tensor
+from edgekit.engines.worker.engine import Engine, Inputs, check_inputs, tensor
 from edgekit.engines.worker.refusal import RefusedError
 
 RECORD: Dict[str, Any] = {
@@ -39,6 +39,9 @@ RECORD: Dict[str, Any] = {
     ],
 }
 
+# A program's names of types that numpy spells otherwise.
+_DTYPES = {"FP32": "float32", "FP16": "float16", "FP64": "float64"}
+
 
 class PaddleInference(Engine):
     """Runs Paddle's inference core without importing the framework."""
@@ -50,14 +53,15 @@ class PaddleInference(Engine):
         self._inference: Any = None
         self._config: Any = None
         self._predictor: Any = None
-        self._rank = 0
+        self._inputs: List[Dict[str, Any]] = []
+        self._outputs: List[Dict[str, Any]] = []
 
     def prepare(self) -> str:
         self._inference = import_core()
         return str(importlib.import_module("paddle.version").full_version)
 
     def load(
-        self, model: str, params: Optional[str], threads: int, shape: Shape, options: Dict[str, str]
+        self, model: str, params: Optional[str], threads: int, inputs: Inputs, options: Dict[str, str]
     ) -> None:
         self.options = self.take_options(options)
         if params is None:
@@ -88,30 +92,48 @@ class PaddleInference(Engine):
         except Exception as error:
             raise RefusedError("model_invalid", "loading {}: {}".format(model, last_line(error))) from error
         self._config = config
-        self._rank = len(shape)
-        only_input(self.inputs(), shape)
+        self.describe(model, inputs)
 
-    # A predictor reports names and types; before the first run it does not tell free sizes from fixed ones.
+    def describe(self, model: str, inputs: Inputs) -> None:
+        """Read types and shapes off the program, because a predictor knows names alone before it has run.
+
+        Raises RefusedError where the model takes other inputs.
+        """
+        core: Any = importlib.import_module("paddle.base.libpaddle")
+        with open(model, "rb") as file:
+            program = core.ProgramDesc(file.read())
+        block = program.block(0)  # of the program, which does not live by its block
+
+        def described(names: Sequence[str]) -> List[Dict[str, Any]]:
+            found = [(name, block.find_var(name.encode())) for name in names]
+            return [
+                tensor(name, _DTYPES.get(each.dtype().name, each.dtype().name.lower()), each.shape())
+                for name, each in found
+            ]
+
+        self._inputs = described(self._predictor.get_input_names())
+        self._outputs = described(self._predictor.get_output_names())
+        check_inputs(self._inputs, inputs)
+
     def inputs(self) -> List[Dict[str, Any]]:
-        names = self._predictor.get_input_names()
-        types = {name: self._predictor.get_input_handle(name).type().name for name in names}
-        return [tensor(name, types[name].lower(), [None] * self._rank) for name in names]
+        return self._inputs
 
     def outputs(self) -> List[Dict[str, Any]]:
-        return [tensor(name, "float32", ()) for name in self._predictor.get_output_names()]
+        return self._outputs
 
     def threads(self) -> Optional[int]:
         return int(self._config.cpu_math_library_num_threads())
 
-    def bind(self, array: Any) -> Callable[[], Any]:
-        handle = self._predictor.get_input_handle(self._predictor.get_input_names()[0])
-        handle.reshape(list(array.shape))
-        handle._copy_from_cpu_bind(array)
+    def bind(self, arrays: Sequence[Any]) -> Callable[[], Any]:
+        for one, array in zip(self._inputs, arrays):  # noqa: B905 (Python 3.10)
+            handle = self._predictor.get_input_handle(one["name"])
+            handle.reshape(list(array.shape))
+            handle._copy_from_cpu_bind(array)
         infer: Callable[[], Any] = self._predictor.run
         return infer
 
-    def output(self) -> Any:
-        return self._predictor.get_output_handle(self._predictor.get_output_names()[0]).copy_to_cpu()
+    def results(self) -> List[Any]:
+        return [self._predictor.get_output_handle(one["name"]).copy_to_cpu() for one in self._outputs]
 
 
 def import_core() -> Any:
@@ -120,6 +142,8 @@ def import_core() -> Any:
     The framework takes three times as long and is not needed here. `paddle.inference` of 3.1.1 only renames
     the core's classes and checks types.
     """
+    if "paddle.base.libpaddle" in sys.modules:  # a `load` after one that was refused
+        return sys.modules["paddle.base.libpaddle"]
     found = importlib.util.find_spec("paddle")
     if found is None or found.submodule_search_locations is None:
         raise ImportError("No module named 'paddle'")

@@ -1,9 +1,9 @@
 """Paddle Inference on an NVIDIA GPU, with Paddle's own kernels."""
 
-from typing import Any, Callable, Dict, Optional, Tuple
+from typing import Any, Callable, Dict, Optional, Sequence, Tuple
 
 from edgekit.engines.paddle import PaddleInference, last_line
-from edgekit.engines.worker.engine import Shape, only_input
+from edgekit.engines.worker.engine import Inputs
 from edgekit.engines.worker.gpu import describe_gpu
 from edgekit.engines.worker.refusal import RefusedError
 
@@ -39,7 +39,7 @@ class PaddleGpu(PaddleInference):
         return str(paddle.__version__)
 
     def load(
-        self, model: str, params: Optional[str], threads: int, shape: Shape, options: Dict[str, str]
+        self, model: str, params: Optional[str], threads: int, inputs: Inputs, options: Dict[str, str]
     ) -> None:
         from paddle import inference
 
@@ -63,14 +63,13 @@ class PaddleGpu(PaddleInference):
                     self._device
                 ),
             )  # fmt: skip
-        self.configure(config, model, params, shape)
+        self.configure(config, model, params, inputs)
         try:
             self._predictor = inference.create_predictor(config)
         except Exception as error:
             raise RefusedError("model_invalid", "loading {}: {}".format(model, last_line(error))) from error
         self._config = config
-        self._rank = len(shape)
-        only_input(self.inputs(), shape)
+        self.describe(model, inputs)
 
     @property
     def _device(self) -> int:
@@ -80,24 +79,25 @@ class PaddleGpu(PaddleInference):
     def _half(self) -> bool:
         return self.options["fp16"] == "on"
 
-    def configure(self, config: Any, model: str, params: str, shape: Shape) -> None:
+    def configure(self, config: Any, model: str, params: str, inputs: Inputs) -> None:
         """Set the options of one kind of GPU engine; Paddle's own kernels have none."""
 
-    def bind(self, array: Any) -> Callable[[], Any]:
+    def bind(self, arrays: Sequence[Any]) -> Callable[[], Any]:
         """Return a call that ends when the GPU has finished; a launch alone returns at once."""
         import paddle
 
-        run = super().bind(array)
+        run = super().bind(arrays)
         synchronize, device = paddle.device.cuda.synchronize, self._device
 
         def infer() -> None:
             run()
             synchronize(device)
 
-        handle = self._predictor.get_input_handle(self._predictor.get_input_names()[0])
+        handles = [self._predictor.get_input_handle(one["name"]) for one in self._inputs]
 
         def copy_in() -> None:
-            handle.copy_from_cpu(array)
+            for handle, array in zip(handles, arrays):  # noqa: B905 (Python 3.10)
+                handle.copy_from_cpu(array)
             synchronize(device)
 
         self._copy_in = copy_in
@@ -105,7 +105,7 @@ class PaddleGpu(PaddleInference):
 
     def copies(self) -> Optional[Tuple[Callable[[], Any], Callable[[], Any]]]:
         # Copying to the host waits for the GPU.
-        return self._copy_in, self.output
+        return self._copy_in, self.results
 
 
 def require_cuda_build() -> None:

@@ -5,7 +5,7 @@ from typing import Any, Dict, Tuple
 from edgekit.engines.paddle import last_line
 from edgekit.engines.paddle_gpu import RECORD as PADDLE_GPU
 from edgekit.engines.paddle_gpu import PaddleGpu
-from edgekit.engines.worker.engine import Shape
+from edgekit.engines.worker.engine import Inputs
 from edgekit.engines.worker.refusal import RefusedError
 from edgekit.engines.worker.tensorrt_cache import engine_directory
 
@@ -25,7 +25,7 @@ class PaddleTensorRt(PaddleGpu):
 
     record = RECORD
 
-    def configure(self, config: Any, model: str, params: str, shape: Shape) -> None:
+    def configure(self, config: Any, model: str, params: str, inputs: Inputs) -> None:
         import paddle
         from paddle import inference
 
@@ -36,14 +36,14 @@ class PaddleTensorRt(PaddleGpu):
             self.gpu,
             paddle=paddle.__version__,
             tensorrt=require_tensorrt(),
-            shape=list(shape),
+            shapes=[one["shape"] for one in inputs],
             fp16=self._half,
         )
         config.set_optim_cache_dir(kept)
         try:
             config.enable_tensorrt_engine(
                 workspace_size=WORKSPACE_BYTES,
-                max_batch_size=shape[0],
+                max_batch_size=max([1] + [one["shape"][0] for one in inputs if one["shape"]]),
                 min_subgraph_size=MIN_SUBGRAPH,
                 precision_mode=inference.PrecisionType.Half
                 if self._half

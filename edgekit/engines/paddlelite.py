@@ -2,9 +2,9 @@
 
 import os
 import sys
-from typing import Any, Callable, Dict, List, Optional
+from typing import Any, Callable, Dict, List, Optional, Sequence
 
-from edgekit.engines.worker.engine import Engine, Shape, only_input, tensor
+from edgekit.engines.worker.engine import Engine, Inputs, check_inputs, tensor
 from edgekit.engines.worker.refusal import RefusedError
 
 RECORD: Dict[str, Any] = {
@@ -43,7 +43,7 @@ class PaddleLite(Engine):
     def __init__(self) -> None:
         super().__init__()
         self._predictor: Any = None
-        self._rank = 0
+        self._inputs: List[Dict[str, Any]] = []
 
     def prepare(self) -> str:
         import paddlelite.lite  # noqa: F401
@@ -51,7 +51,7 @@ class PaddleLite(Engine):
         return _installed_version(os.path.dirname(sys.modules["paddlelite"].__file__ or ""))
 
     def load(
-        self, model: str, params: Optional[str], threads: int, shape: Shape, options: Dict[str, str]
+        self, model: str, params: Optional[str], threads: int, inputs: Inputs, options: Dict[str, str]
     ) -> None:
         from paddlelite import lite
 
@@ -62,12 +62,17 @@ class PaddleLite(Engine):
             self._predictor = lite.create_paddle_predictor(config)
         except Exception as error:
             raise RefusedError("model_invalid", "loading {}: {}".format(model, error)) from error
-        self._rank = len(shape)
-        only_input(self.inputs(), shape)
+        # A .nb contains input names only; any type and shape is accepted.
+        unknown: Dict[str, Any] = {"dtype": "unknown", "shape": []}
+        asked = {one["name"]: one for one in inputs}
+        self._inputs = [
+            tensor(name, asked.get(name, unknown)["dtype"], [None] * len(asked.get(name, unknown)["shape"]))
+            for name in self._predictor.get_input_names()
+        ]
+        check_inputs(self._inputs, inputs)
 
-    # A .nb contains input names only; any shape is accepted.
     def inputs(self) -> List[Dict[str, Any]]:
-        return [tensor(name, "float32", [None] * self._rank) for name in self._predictor.get_input_names()]
+        return self._inputs
 
     def outputs(self) -> List[Dict[str, Any]]:
         return [tensor(name, "float32", ()) for name in self._predictor.get_output_names()]
@@ -75,14 +80,16 @@ class PaddleLite(Engine):
     def threads(self) -> Optional[int]:
         return 1
 
-    def bind(self, array: Any) -> Callable[[], Any]:
-        self._predictor.get_input(0).from_numpy(array)
+    def bind(self, arrays: Sequence[Any]) -> Callable[[], Any]:
+        for index, array in enumerate(arrays):
+            self._predictor.get_input(index).from_numpy(array)
         infer: Callable[[], Any] = self._predictor.run
         return infer
 
-    def output(self) -> Any:
+    def results(self) -> List[Any]:
         # .numpy() is a view of memory that the next run overwrites.
-        return self._predictor.get_output(0).numpy().copy()
+        count = len(self._predictor.get_output_names())
+        return [self._predictor.get_output(index).numpy().copy() for index in range(count)]
 
 
 def _installed_version(package: str) -> str:

@@ -16,16 +16,16 @@
 extern "C" {
 #endif
 
-enum { MAX_RANK = 8, MAX_OPTIONS = 16, MAX_TENSORS = 16 };
+enum { MAX_RANK = 8, MAX_OPTIONS = 16, MAX_TENSORS = 64 };
 
 typedef struct {
-    int rank;
+    int rank;               /* -1: unknown */
     int64_t dims[MAX_RANK]; /* -1: dynamic */
 } tensor_shape;
 
 typedef struct {
-    char name[128];
-    const char *dtype;
+    char name[256];
+    const char *dtype; /* as numpy spells it; NULL: unknown */
     tensor_shape shape;
 } tensor_info;
 
@@ -59,27 +59,31 @@ bool engine_load(engine_config *config, failure *why);
 int engine_inputs(tensor_info infos[MAX_TENSORS]);
 int engine_outputs(tensor_info infos[MAX_TENSORS]);
 
-/* Returns memory for one input of this shape, float32 in C order; the caller fills it before engine_run. */
-float *engine_input(const tensor_shape *shape, failure *why);
+/* Returns memory for an input of this type and shape, in C order. The caller asks for every input and fills it
+ * before engine_run. */
+void *engine_input(int index, const tensor_info *input, failure *why);
 
 /* Runs one inference; a sample times this call alone. */
 bool engine_run(failure *why);
 
-/* Returns the first output of the last run, float32 in C order, valid until the next run. */
-const float *engine_output(tensor_shape *shape, failure *why);
+/* Returns an output of the last run in C order, valid until the next run, and stores its type and shape. */
+const void *engine_output(int index, tensor_info *output, failure *why);
+
+/* Returns the bytes of a type that goes through the protocol; 0 for any other. */
+size_t dtype_bytes(const char *dtype);
 
 #ifdef __cplusplus
 }
 #endif
 
-/* Returns the elements of a shape without dynamic dimensions; 0 where they are too many to address. */
-static inline size_t shape_elements(const tensor_shape *shape)
+/* Returns the bytes of a tensor without dynamic dimensions; 0 where it has none or too many to address. */
+static inline size_t tensor_bytes(const tensor_info *tensor)
 {
-    size_t count = 1;
-    for (int i = 0; i < shape->rank; i++)
-        if (__builtin_mul_overflow(count, (size_t)shape->dims[i], &count))
+    size_t bytes = dtype_bytes(tensor->dtype);
+    for (int i = 0; i < tensor->shape.rank; i++)
+        if (__builtin_mul_overflow(bytes, (size_t)tensor->shape.dims[i], &bytes))
             return 0;
-    return count > SIZE_MAX / 2 / sizeof(float) ? 0 : count;
+    return bytes > SIZE_MAX / 2 ? 0 : bytes;
 }
 
 #endif

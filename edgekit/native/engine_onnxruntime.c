@@ -20,10 +20,13 @@ static char *version;
 static ort_object *environment, *memory, *allocator, *session;
 static tensor_info inputs[MAX_TENSORS], outputs[MAX_TENSORS];
 static int input_count, output_count;
-static float *input_data;
-static size_t input_capacity; /* elements */
-static ort_object *input_value, *output_value;
-static tensor_shape bound_shape;
+static struct {
+    void *data;
+    size_t capacity; /* bytes */
+    ort_object *value;
+    tensor_shape shape; /* of `value` */
+} bound[MAX_TENSORS];
+static ort_object *output_values[MAX_TENSORS];
 
 static bool open_library(failure *why)
 {
@@ -67,12 +70,23 @@ static bool check(ort_status *status, failure_code code, failure *why)
     return false;
 }
 
+/* Names by ONNXTensorElementDataType. */
+static const char *const type_names[] = {"undefined", "float32", "uint8",  "int8",   "uint16",  "int16",
+                                         "int32",     "int64",   "string", "bool",   "float16", "float64",
+                                         "uint32",    "uint64",  "complex64", "complex128", "bfloat16"};
+enum { TYPES = sizeof type_names / sizeof *type_names };
+
 static const char *type_name(int type)
 {
-    static const char *const names[] = {"undefined", "float32", "uint8",  "int8",   "uint16",  "int16",
-                                        "int32",     "int64",   "string", "bool",   "float16", "float64",
-                                        "uint32",    "uint64",  "complex64", "complex128", "bfloat16"};
-    return type >= 0 && type < (int)(sizeof names / sizeof *names) ? names[type] : "other";
+    return type >= 0 && type < TYPES ? type_names[type] : "other";
+}
+
+static int type_number(const char *name)
+{
+    int type = 0;
+    while (type < TYPES && strcmp(type_names[type], name) != 0)
+        type++;
+    return type;
 }
 
 static bool read_shape(const ort_object *info, tensor_info *tensor, failure *why)
@@ -163,19 +177,27 @@ static bool create_session(engine_config *config, failure *why)
     return ok;
 }
 
-static void release_values(void)
+static void release_outputs(void)
 {
-    if (input_value != NULL)
-        api.ReleaseValue(input_value);
-    if (output_value != NULL)
-        api.ReleaseValue(output_value);
-    input_value = output_value = NULL;
-    bound_shape.rank = 0;
+    for (int i = 0; i < output_count; i++) {
+        if (output_values[i] != NULL)
+            api.ReleaseValue(output_values[i]);
+        output_values[i] = NULL;
+    }
+}
+
+static void release_input(int index)
+{
+    if (bound[index].value != NULL)
+        api.ReleaseValue(bound[index].value);
+    bound[index].value = NULL;
 }
 
 static void release_session(void)
 {
-    release_values();
+    release_outputs();
+    for (int i = 0; i < input_count; i++)
+        release_input(i);
     if (session != NULL)
         api.ReleaseSession(session);
     session = NULL;
@@ -217,52 +239,60 @@ static bool same_shape(const tensor_shape *a, const tensor_shape *b)
     return a->rank == b->rank && memcmp(a->dims, b->dims, (size_t)a->rank * sizeof *a->dims) == 0;
 }
 
-float *engine_input(const tensor_shape *shape, failure *why)
+void *engine_input(int index, const tensor_info *input, failure *why)
 {
-    if (same_shape(shape, &bound_shape))
-        return input_data;
-    size_t elements = shape_elements(shape);
-    release_values();
-    if (elements > input_capacity) {
-        free(input_data);
-        input_capacity = 0;
-        input_data = aligned_alloc(64, (elements * sizeof *input_data + 63) / 64 * 64);
-        if (input_data == NULL) {
-            fail(why, FAILED_MEMORY, "no memory for an input of %zu numbers", elements);
+    /* The outputs' shapes may depend on the inputs' values, so a run after new values allocates them anew. */
+    release_outputs();
+    if (bound[index].value != NULL && same_shape(&input->shape, &bound[index].shape))
+        return bound[index].data;
+    size_t bytes = tensor_bytes(input);
+    release_input(index);
+    if (bytes > bound[index].capacity) {
+        free(bound[index].data);
+        bound[index].capacity = 0;
+        bound[index].data = aligned_alloc(64, (bytes + 63) / 64 * 64);
+        if (bound[index].data == NULL) {
+            fail(why, FAILED_MEMORY, "no memory for input %s of %zu bytes", input->name, bytes);
             return NULL;
         }
-        input_capacity = elements;
+        bound[index].capacity = bytes;
     }
-    if (!check(api.CreateTensorWithDataAsOrtValue(memory, input_data, elements * sizeof *input_data, shape->dims,
-                                                  (size_t)shape->rank, ORT_TYPE_FLOAT, &input_value),
+    if (!check(api.CreateTensorWithDataAsOrtValue(memory, bound[index].data, bytes, input->shape.dims,
+                                                  (size_t)input->shape.rank, type_number(input->dtype),
+                                                  &bound[index].value),
                FAILED_SHAPE, why))
         return NULL;
-    bound_shape = *shape;
-    return input_data;
+    bound[index].shape = input->shape;
+    return bound[index].data;
 }
 
-/* The first run of a shape allocates the output; later runs write into that memory. */
+/* The first run after new inputs allocates the outputs; later runs write into that memory. */
 bool engine_run(failure *why)
 {
-    const char *input_name = inputs[0].name, *output_name = outputs[0].name;
-    const ort_object *value = input_value;
-    return check(api.Run(session, NULL, &input_name, &value, 1, &output_name, 1, &output_value), FAILED_RUNTIME,
-                 why);
+    const char *input_names[MAX_TENSORS], *output_names[MAX_TENSORS];
+    const ort_object *values[MAX_TENSORS];
+    for (int i = 0; i < input_count; i++) {
+        input_names[i] = inputs[i].name;
+        values[i] = bound[i].value;
+    }
+    for (int i = 0; i < output_count; i++)
+        output_names[i] = outputs[i].name;
+    return check(api.Run(session, NULL, input_names, values, (size_t)input_count, output_names,
+                         (size_t)output_count, output_values),
+                 FAILED_RUNTIME, why);
 }
 
-const float *engine_output(tensor_shape *shape, failure *why)
+const void *engine_output(int index, tensor_info *output, failure *why)
 {
     ort_object *info = NULL;
-    tensor_info tensor;
     void *data = NULL;
-    if (!check(api.GetTensorTypeAndShape(output_value, &info), FAILED_RUNTIME, why))
+    if (!check(api.GetTensorTypeAndShape(output_values[index], &info), FAILED_RUNTIME, why))
         return NULL;
-    bool ok = read_shape(info, &tensor, why);
+    bool ok = read_shape(info, output, why);
     api.ReleaseTensorTypeAndShapeInfo(info);
-    if (ok && strcmp(tensor.dtype, "float32") != 0)
-        ok = fail(why, FAILED_UNSUPPORTED, "an output of %s", tensor.dtype);
-    if (!ok || !check(api.GetTensorMutableData(output_value, &data), FAILED_RUNTIME, why))
+    if (ok && dtype_bytes(output->dtype) == 0)
+        ok = fail(why, FAILED_UNSUPPORTED, "output %s is %s, which no runner knows", output->name, output->dtype);
+    if (!ok || !check(api.GetTensorMutableData(output_values[index], &data), FAILED_RUNTIME, why))
         return NULL;
-    *shape = tensor.shape;
-    return data;
+    return data != NULL ? data : ""; /* an output of no elements may have no memory */
 }

@@ -26,7 +26,6 @@ extern "C" const char *const engine_name = "paddlelite";
 namespace {
 
 std::shared_ptr<PaddlePredictor> predictor;
-std::unique_ptr<Tensor> input;
 std::string version;
 
 bool engine_failed(failure *why, failure_code code, const std::exception &error)
@@ -50,6 +49,12 @@ const char *type_name(PrecisionType type)
         return "int32";
     case PRECISION(kInt64):
         return "int64";
+    case PRECISION(kUInt8):
+        return "uint8";
+    case PRECISION(kBool):
+        return "bool";
+    case PRECISION(kFP64):
+        return "float64";
     default:
         return "other";
     }
@@ -69,6 +74,24 @@ void set_name(tensor_info *info, const std::string &name)
 {
     std::strncpy(info->name, name.c_str(), sizeof info->name - 1);
     info->name[sizeof info->name - 1] = '\0';
+}
+
+// Returns memory for an input; null for types that its tensors do not have.
+void *allocate(Tensor *input, const std::string &dtype)
+{
+    if (dtype == "float32")
+        return input->mutable_data<float>();
+    if (dtype == "float64")
+        return input->mutable_data<double>();
+    if (dtype == "int64")
+        return input->mutable_data<int64_t>();
+    if (dtype == "int32")
+        return input->mutable_data<int32_t>();
+    if (dtype == "int8")
+        return input->mutable_data<int8_t>();
+    if (dtype == "uint8")
+        return input->mutable_data<uint8_t>();
+    return dtype == "bool" ? input->mutable_data<bool>() : nullptr;
 }
 
 // The library chooses kernels by the mode's fastest core and then binds by itself, before each run. FULL
@@ -111,10 +134,11 @@ bool engine_load(engine_config *config, failure *why)
         mobile.set_model_from_file(config->model);
         mobile.set_threads(config->threads);
         set_mode(&mobile, config->mode);
-        input.reset();
         predictor = paddle::lite_api::CreatePaddlePredictor<MobileConfig>(mobile);
         if (!predictor)
             return fail(why, FAILED_MODEL_INVALID, "Paddle Lite does not load model %s", config->model);
+        if (predictor->GetInputNames().size() > MAX_TENSORS || predictor->GetOutputNames().size() > MAX_TENSORS)
+            return fail(why, FAILED_UNSUPPORTED, "a model with more than %d inputs or outputs", MAX_TENSORS);
         version = predictor->GetVersion();
         if (version[0] == 'v') // a release's tag; otherwise the version is a commit
             version.erase(0, 1);
@@ -127,10 +151,10 @@ bool engine_load(engine_config *config, failure *why)
 int engine_inputs(tensor_info infos[MAX_TENSORS])
 {
     const std::vector<std::string> names = predictor->GetInputNames();
-    for (size_t i = 0; i < names.size() && i < MAX_TENSORS; i++) {
+    for (size_t i = 0; i < names.size(); i++) {
         set_name(&infos[i], names[i]);
-        infos[i].dtype = "float32"; // unknown from a .nb; exported models take float32
-        infos[i].shape.rank = 0;    // unknown from a .nb
+        infos[i].dtype = nullptr; // a .nb has names alone
+        infos[i].shape.rank = -1;
     }
     return static_cast<int>(names.size());
 }
@@ -139,7 +163,7 @@ int engine_outputs(tensor_info infos[MAX_TENSORS])
 {
     const std::vector<std::string> names = predictor->GetOutputNames();
     int count = 0;
-    for (; count < static_cast<int>(names.size()) && count < MAX_TENSORS; count++) {
+    for (; count < static_cast<int>(names.size()); count++) {
         std::unique_ptr<const Tensor> output = predictor->GetOutput(count);
         set_name(&infos[count], names[static_cast<size_t>(count)]);
         infos[count].dtype = type_name(output->precision());
@@ -150,14 +174,15 @@ int engine_outputs(tensor_info infos[MAX_TENSORS])
     return count;
 }
 
-float *engine_input(const tensor_shape *shape, failure *why)
+void *engine_input(int index, const tensor_info *given, failure *why)
 {
     try {
-        input = predictor->GetInput(0);
-        input->Resize(std::vector<int64_t>(shape->dims, shape->dims + shape->rank));
-        float *data = input->mutable_data<float>();
+        // The predictor owns the tensor, so its handle may be released.
+        std::unique_ptr<Tensor> input = predictor->GetInput(index);
+        input->Resize(std::vector<int64_t>(given->shape.dims, given->shape.dims + given->shape.rank));
+        void *data = allocate(input.get(), given->dtype);
         if (data == nullptr)
-            fail(why, FAILED_MEMORY, "Paddle Lite: no memory for the input");
+            fail(why, FAILED_UNSUPPORTED, "Paddle Lite: input %s as %s", given->name, given->dtype);
         return data;
     } catch (const std::exception &error) {
         engine_failed(why, FAILED_RUNTIME, error);
@@ -175,17 +200,18 @@ bool engine_run(failure *why)
     return true;
 }
 
-const float *engine_output(tensor_shape *shape, failure *why)
+const void *engine_output(int index, tensor_info *result, failure *why)
 {
-    // The predictor owns the tensor, so its handle may be released.
-    std::unique_ptr<const Tensor> output = predictor->GetOutput(0);
-    if (std::strcmp(type_name(output->precision()), "float32") != 0) {
-        fail(why, FAILED_UNSUPPORTED, "an output of %s", type_name(output->precision()));
+    std::unique_ptr<const Tensor> output = predictor->GetOutput(index);
+    result->dtype = type_name(output->precision());
+    if (dtype_bytes(result->dtype) == 0) {
+        fail(why, FAILED_UNSUPPORTED, "output %s is %s, which no runner knows", result->name, result->dtype);
         return nullptr;
     }
-    if (!copy_shape(output->shape(), shape)) {
-        fail(why, FAILED_UNSUPPORTED, "an output of %zu dimensions", output->shape().size());
+    if (!copy_shape(output->shape(), &result->shape)) {
+        fail(why, FAILED_UNSUPPORTED, "output %s of %zu dimensions", result->name, output->shape().size());
         return nullptr;
     }
-    return output->data<float>();
+    const void *data = output->data<int8_t>(); // the memory's address whatever its type
+    return data != nullptr ? data : "";        // an output of no elements may have no memory
 }

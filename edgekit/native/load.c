@@ -145,37 +145,41 @@ static bool bind(const json_value *request, engine_config *config, failure *why)
     return bind_to_mode(config, why);
 }
 
-/* Stores the model's own input shape; where the engine reports none, the requested shape with any batch. */
-static bool settle_input(const tensor_shape *asked, tensor_info *input, failure *why)
+static void list_names(const tensor_info *infos, int count, char *text, size_t size)
 {
-    tensor_info inputs[MAX_TENSORS];
-    int count = engine_inputs(inputs);
-    if (count != 1)
-        return fail(why, FAILED_UNSUPPORTED, "a model with %d inputs; one is supported", count);
-    if (strcmp(inputs[0].dtype, "float32") != 0)
-        return fail(why, FAILED_UNSUPPORTED, "a model with an input of %s; float32 is supported",
-                    inputs[0].dtype);
-    if (inputs[0].shape.rank == 0) {
-        inputs[0].shape = *asked;
-        inputs[0].shape.dims[0] = -1;
-    }
-    *input = inputs[0];
-    runner.input_shape = *asked;
-    runner.accepted = inputs[0].shape;
-    return check_shape(asked, why);
+    size_t used = 0;
+    text[0] = '\0';
+    for (int i = 0; i < count && used < size; i++)
+        used += (size_t)snprintf(text + used, size - used, "%s%s", i ? ", " : "", infos[i].name);
 }
 
-static void append_tensors(json_text *out, const char *name, const tensor_info *infos, int count)
+/* Compares the request's inputs with the model's; the request tells what the engine does not know. */
+static bool settle_inputs(tensor_info inputs[MAX_TENSORS], failure *why)
 {
-    json_append(out, ",\"%s\":[", name);
-    for (int i = 0; i < count; i++) {
-        json_append(out, "%s{\"name\":", i ? "," : "");
-        json_append_string(out, infos[i].name);
-        json_append(out, ",\"dtype\":\"%s\",\"shape\":", infos[i].dtype);
-        append_shape(out, &infos[i].shape);
-        json_append(out, "}");
+    int count = engine_inputs(inputs);
+    bool same = count == runner.input_count;
+    for (int i = 0; same && i < count; i++)
+        same = strcmp(inputs[i].name, runner.inputs[i].name) == 0;
+    if (!same) {
+        char wanted[400], given[400];
+        list_names(inputs, count, wanted, sizeof wanted);
+        list_names(runner.inputs, runner.input_count, given, sizeof given);
+        return fail(why, FAILED_UNSUPPORTED, "the model takes the inputs %s, not %s", wanted, given);
     }
-    json_append(out, "]");
+    for (int i = 0; i < count; i++) {
+        const tensor_info *given = &runner.inputs[i];
+        if (inputs[i].dtype == NULL)
+            inputs[i].dtype = given->dtype;
+        if (strcmp(inputs[i].dtype, given->dtype) != 0)
+            return fail(why, FAILED_UNSUPPORTED, "input %s is %s, not %s", given->name, inputs[i].dtype,
+                        given->dtype);
+        if (inputs[i].shape.rank < 0) {
+            inputs[i].shape = given->shape;
+            inputs[i].shape.dims[0] = -1;
+        }
+        runner.accepted[i] = inputs[i].shape;
+    }
+    return check_shapes(runner.inputs, why);
 }
 
 static void append_options(json_text *out, const engine_config *config)
@@ -194,10 +198,9 @@ static void append_options(json_text *out, const engine_config *config)
     json_append(out, "}");
 }
 
-static bool load_model(const json_value *request, engine_config *config, const tensor_shape *shape,
-                       json_text *answer, failure *why)
+static bool load_model(const json_value *request, engine_config *config, json_text *answer, failure *why)
 {
-    tensor_info input, outputs[MAX_TENSORS];
+    static tensor_info inputs[MAX_TENSORS], outputs[MAX_TENSORS];
     int requested = config->threads;
     if (!bind(request, config, why))
         return false;
@@ -209,7 +212,7 @@ static bool load_model(const json_value *request, engine_config *config, const t
         return false;
     int64_t load_ns = steady_ns() - start;
     /* The first inference is part of loading: only then do all threads exist and are all shapes checked. */
-    if (!settle_input(shape, &input, why) || !fill_input(shape, 0, why) ||
+    if (!settle_inputs(inputs, why) || !fill_inputs(0, why) ||
         !timed_inference(&runner.first_run_ns, why))
         return false;
     int threads_after = thread_count();
@@ -223,7 +226,7 @@ static bool load_model(const json_value *request, engine_config *config, const t
     else
         json_append(answer, "null");
     append_cores(answer, "cores", &cores);
-    append_tensors(answer, "inputs", &input, 1);
+    append_tensors(answer, "inputs", inputs, runner.input_count);
     append_tensors(answer, "outputs", outputs, engine_outputs(outputs));
     append_options(answer, config);
     json_append(answer, ",\"pid\":%d", (int)getpid());
@@ -234,7 +237,6 @@ bool serve_load(const json_value *request, json_text *answer, failure *why)
 {
     int64_t threads = 1;
     engine_config config = {0};
-    tensor_shape shape;
     if (!take_protocol(request, why))
         return false;
     if (runner.loaded)
@@ -242,7 +244,7 @@ bool serve_load(const json_value *request, json_text *answer, failure *why)
     if (!take_string(request, "model", &config.model, why) ||
         !take_integer(request, "threads", 1, INT32_MAX, &threads, why) ||
         !take_power_mode(request, &config.mode, why) || !take_options(request, &config, why) ||
-        !take_shape(request, "input_shape", &shape, why))
+        !take_inputs(request, runner.inputs, &runner.input_count, why))
         return false;
     config.threads = (int)threads;
     if (json_member(request, "params") != NULL)
@@ -252,7 +254,7 @@ bool serve_load(const json_value *request, json_text *answer, failure *why)
     cpu_set_t before;
     bool known = sched_getaffinity(0, sizeof before, &before) == 0;
     binding_note[0] = '\0';
-    runner.loaded = load_model(request, &config, &shape, answer, why);
+    runner.loaded = load_model(request, &config, answer, why);
     if (!runner.loaded && known)
         sched_setaffinity(0, sizeof before, &before); /* restore the cores for the next attempt */
     return runner.loaded;

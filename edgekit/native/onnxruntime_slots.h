@@ -10,7 +10,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
-enum { ORT_API_VERSION_USED = 7, ORT_LOGGING_ERROR = 3, ORT_TYPE_FLOAT = 1 };
+enum { ORT_API_VERSION_USED = 7, ORT_LOGGING_ERROR = 3 };
 enum { ORT_DEVICE_ALLOCATOR = 0, ORT_MEM_DEFAULT = 0 };
 
 enum { ORT_NOT_IMPLEMENTED = 9 }; /* of OrtErrorCode */

@@ -22,17 +22,45 @@ typedef struct {
     int64_t cores_read_at;
 } run_result;
 
-bool fill_input(const tensor_shape *shape, int64_t seed, failure *why)
+/* Writes one number in [-1, 1) as an element that models of this type compute with; `about_one` is for floats
+ * that are no pictures, `spread` for bytes that are. */
+static void store_number(void *memory, size_t index, const char *dtype, int32_t number, bool about_one, bool spread)
 {
-    float *input = engine_input(shape, why);
-    if (input == NULL)
-        return false;
-    /* Knuth's MMIX generator; the upper 24 bits of a state become a float. */
+    float value = (float)number / 8388608.0f;
+    value = about_one ? 1 + value / 4 : value;
+    int whole = spread ? number / 65536 + (dtype[0] == 'u' ? 128 : 0) : number > 0;
+    if (strcmp(dtype, "float32") == 0)
+        ((float *)memory)[index] = value;
+    else if (strcmp(dtype, "float64") == 0)
+        ((double *)memory)[index] = (double)value;
+    else if (strcmp(dtype, "float16") == 0) /* 1 to 1.25, or 0.5 to 1 of either sign: the exponent is fixed */
+        ((uint16_t *)memory)[index] = (uint16_t)(about_one ? 0x3c00 | (number & 0xff)
+                                                           : (number < 0 ? 0x8000 : 0) | 0x3800 | (number & 0x3ff));
+    else if (strcmp(dtype, "int64") == 0)
+        ((int64_t *)memory)[index] = whole;
+    else if (strcmp(dtype, "int32") == 0)
+        ((int32_t *)memory)[index] = whole;
+    else
+        ((uint8_t *)memory)[index] = (uint8_t)whole;
+}
+
+bool fill_inputs(int64_t seed, failure *why)
+{
+    /* Knuth's MMIX generator; the upper 24 bits of a state become a number. */
     uint64_t state = (uint64_t)seed * 2 + 1;
-    size_t count = shape_elements(shape);
-    for (size_t i = 0; i < count; i++) {
-        state = state * 6364136223846793005u + 1442695040888963407u;
-        input[i] = (float)(int32_t)(state >> 40) / 8388608.0f - 1.0f;
+    for (int i = 0; i < runner.input_count; i++) {
+        const tensor_info *input = &runner.inputs[i];
+        void *memory = engine_input(i, input, why);
+        if (memory == NULL)
+            return false;
+        bool is_float = input->dtype[0] == 'f', is_picture = input->shape.rank > 2;
+        bool is_byte = strcmp(input->dtype, "uint8") == 0 || strcmp(input->dtype, "int8") == 0;
+        size_t count = tensor_bytes(input) / dtype_bytes(input->dtype);
+        for (size_t j = 0; j < count; j++) {
+            state = state * 6364136223846793005u + 1442695040888963407u;
+            store_number(memory, j, input->dtype, (int32_t)(state >> 40) - 8388608, is_float && !is_picture,
+                         is_byte && is_picture);
+        }
     }
     return true;
 }
@@ -146,7 +174,7 @@ bool serve_run(const json_value *request, json_text *answer, failure *why)
 {
     run_request run;
     run_result result = {0};
-    if (!take_run(request, &run, why) || !fill_input(&runner.input_shape, run.seed, why))
+    if (!take_run(request, &run, why) || !fill_inputs(run.seed, why))
         return false;
     bool ok = warm_up(&run, &result, why);
     CPU_ZERO(&result.cores_seen);
@@ -162,25 +190,47 @@ bool serve_run(const json_value *request, json_text *answer, failure *why)
     return ok;
 }
 
-static bool read_input(const char *path, float *input, size_t bytes, failure *why)
+/* Fills every input from the file. */
+static bool read_inputs(const char *path, const tensor_info inputs[], failure *why)
 {
+    size_t wanted = 0, got = 0;
     FILE *file = fopen(path, "rbe");
     if (file == NULL)
         return fail(why, FAILED_IO, "input %s: %s", path, strerror(errno));
-    size_t got = fread(input, 1, bytes, file);
-    bool longer = got == bytes && fgetc(file) != EOF;
+    bool bound = true;
+    for (int i = 0; i < runner.input_count && bound; i++) {
+        void *memory = engine_input(i, &inputs[i], why);
+        bound = memory != NULL;
+        if (bound && got == wanted)
+            got += fread(memory, 1, tensor_bytes(&inputs[i]), file);
+        wanted += tensor_bytes(&inputs[i]);
+    }
+    bool longer = bound && got == wanted && fgetc(file) != EOF;
     bool broken = ferror(file) != 0;
     int error = errno;
     fclose(file);
+    if (!bound)
+        return false;
     if (broken)
         return fail(why, FAILED_IO, "reading input %s: %s", path, strerror(error));
-    if (got < bytes || longer)
-        return fail(why, FAILED_IO, "input %s has %s than the %zu bytes of its shape", path,
-                    longer ? "more" : "fewer", bytes);
+    if (got < wanted || longer)
+        return fail(why, FAILED_IO, "input %s has %s than the %zu bytes of its shapes", path,
+                    longer ? "more" : "fewer", wanted);
     return true;
 }
 
-static bool write_output(const char *path, const float *output, size_t bytes, failure *why)
+static bool write_outputs(FILE *file, const tensor_info outputs[], const void *const values[], int count)
+{
+    for (int i = 0; i < count; i++) {
+        size_t bytes = tensor_bytes(&outputs[i]);
+        if (bytes > 0 && fwrite(values[i], 1, bytes, file) != bytes)
+            return false;
+    }
+    return true;
+}
+
+static bool write_file(const char *path, const tensor_info outputs[], const void *const values[], int count,
+                       failure *why)
 {
     char part[4096];
     if ((size_t)snprintf(part, sizeof part, "%s.%d.part", path, (int)getpid()) >= sizeof part)
@@ -188,7 +238,7 @@ static bool write_output(const char *path, const float *output, size_t bytes, fa
     FILE *file = fopen(part, "wbe");
     if (file == NULL)
         return fail(why, FAILED_IO, "output %s: %s", path, strerror(errno));
-    bool ok = fwrite(output, 1, bytes, file) == bytes;
+    bool ok = write_outputs(file, outputs, values, count);
     ok = fclose(file) == 0 && ok;
     if (ok && rename(part, path) == 0)
         return true;
@@ -197,24 +247,44 @@ static bool write_output(const char *path, const float *output, size_t bytes, fa
     return false;
 }
 
+/* Stores the loaded inputs with the request's shapes. */
+static bool take_shapes(const json_value *request, tensor_info inputs[MAX_TENSORS], failure *why)
+{
+    const json_value *list = json_member(request, "shapes");
+    const json_value *item = list != NULL && list->type == JSON_ARRAY ? list->first : NULL;
+    for (int i = 0; i < runner.input_count; i++, item = item->next) {
+        if (item == NULL)
+            return fail(why, FAILED_REQUEST, "shapes must be an array of %d shapes", runner.input_count);
+        inputs[i] = runner.inputs[i];
+        if (!take_shape(item, "shapes", &inputs[i].shape, why))
+            return false;
+    }
+    if (item != NULL)
+        return fail(why, FAILED_REQUEST, "shapes must be an array of %d shapes", runner.input_count);
+    return check_shapes(inputs, why);
+}
+
 bool serve_infer(const json_value *request, json_text *answer, failure *why)
 {
+    static tensor_info inputs[MAX_TENSORS], outputs[MAX_TENSORS];
+    const void *values[MAX_TENSORS];
     const char *input_path, *output_path;
-    tensor_shape shape;
     int64_t latency;
+    if (json_member(request, "skip") != NULL || json_member(request, "at_once") != NULL)
+        return fail(why, FAILED_UNSUPPORTED, "skip and at_once: this runner reads whole files at once");
     if (!take_string(request, "input", &input_path, why) ||
-        !take_string(request, "output", &output_path, why) || !take_shape(request, "shape", &shape, why) ||
-        !check_shape(&shape, why))
+        !take_string(request, "output", &output_path, why) || !take_shapes(request, inputs, why) ||
+        !read_inputs(input_path, inputs, why) || !timed_inference(&latency, why))
         return false;
-    float *input = engine_input(&shape, why);
-    if (input == NULL || !read_input(input_path, input, shape_elements(&shape) * sizeof *input, why) ||
-        !timed_inference(&latency, why))
+    int count = engine_outputs(outputs);
+    for (int i = 0; i < count; i++) {
+        values[i] = engine_output(i, &outputs[i], why);
+        if (values[i] == NULL)
+            return false;
+    }
+    if (!write_file(output_path, outputs, values, count, why))
         return false;
-    const float *output = engine_output(&shape, why);
-    if (output == NULL || !write_output(output_path, output, shape_elements(&shape) * sizeof *output, why))
-        return false;
-    json_append(answer, ",\"shape\":");
-    append_shape(answer, &shape);
+    append_tensors(answer, "outputs", outputs, count);
     json_append(answer, ",\"latency_ns\":%lld", (long long)latency);
     return true;
 }

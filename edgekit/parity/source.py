@@ -65,7 +65,7 @@ def compute_source(
             Load(
                 model=paths[0],
                 params=paths[1] if len(paths) > 1 else None,
-                input_shape=(batch_size, *subject.input_shape),
+                inputs=subject.load_inputs(subject.manifest.inputs, batch_size),
             )
         )
         return infer_batches(session, inputs, batch_size)

@@ -216,12 +216,12 @@ class Lane(Killable):
         assert self._feed is not None
         session, at_once = self._sessions[index], self._at_once[index]
         if at_once is None:  # this runner computes all places, whatever they contain
-            values, inferred = session.infer_file(self._feed.path, self._feed.shape)
+            values, inferred = session.infer_file(self._feed.path, [self._feed.shape])
         else:
             shape = (-(-count // at_once) * at_once, *self._feed.shape[1:])
-            values, inferred = session.infer_file(self._feed.path, shape, skip=0, at_once=at_once)
+            values, inferred = session.infer_file(self._feed.path, [shape], skip=0, at_once=at_once)
         names = [output.name for output in self._subject.manifest.outputs]
-        outputs = self._task.cut(dict(zip(names, [values], strict=True)), count)
+        outputs = self._task.cut(dict(zip(names, values, strict=True)), count)
         if not all(np.isfinite(output).all() for output in outputs.values()):
             raise RunnerError(
                 f"{session.label}: the output is not finite (NaN or infinity)",

@@ -8,21 +8,28 @@ one of them to it.
 
 Requests carry `op`. Before `load`, outside of any time that is measured, a file may be checked:
 
-    {"op": "check", "protocol": 2, "model": "/path/inference.onnx", "sha256": "… of the file"}
-    -> {"ok": true, "op": "check", "protocol": 2}
+    {"op": "check", "protocol": 3, "model": "/path/inference.onnx", "sha256": "… of the file"}
+    -> {"ok": true, "op": "check", "protocol": 3}
 
 `load` comes before everything that computes, once:
 
-    {"op": "load", "protocol": 2, "model": "/path/inference.onnx", "params": "/path or null",
+    {"op": "load", "protocol": 3, "model": "/path/inference.onnx", "params": "/path or null",
      "threads": 2, "cores": [4, 5] or null, "power_mode": "HIGH" or null,
-     "input_shape": [1, 3, 224, 224], "options": {"onednn": "on"}}
-    -> {"ok": true, "op": "load", "protocol": 2, "engine": "onnxruntime", "engine_version": "1.20.1",
+     "inputs": [{"name": "x", "dtype": "float32", "shape": [1, 3, 224, 224]}],
+     "options": {"onednn": "on"}}
+    -> {"ok": true, "op": "load", "protocol": 3, "engine": "onnxruntime", "engine_version": "1.20.1",
         "load_ns": 1, "requested_threads": 2, "effective_threads": 2, "cores": [4, 5],
         "inputs": [{"name", "dtype", "shape"}], "outputs": [likewise; dynamic or unknown sizes are null, an
         unknown shape is empty],
         "pid": 1, "options": {what took effect},
         "layer_precisions": {"int8": 33 (layers in this precision; absent or empty where unknown)},
         "gpu": {"name", "uuid", "compute_capability", "cuda_version"} (null or absent for engines on the CPU)}
+
+  `inputs` lists every input of the model, in the model's order. The types that go through the protocol are
+  float32, float16, float64, int64, int32, int8, uint8 and bool (a byte of 0 or 1). What an engine cannot read
+  off its model (a `.nb` has names alone) is answered as the request has it, and unknown types of outputs as
+  float32 until the first inference. Other names, types or counts of inputs than the model's are
+  `unsupported`, other shapes are `shape`.
 
     {"op": "run", "warmup": 10, "warmup_ns": 500000000, "repeats": 100, "min_ns": 1000000000,
      "max_ns": 60000000000, "seed": 0, "mark": false}
@@ -33,14 +40,18 @@ Requests carry `op`. Before `load`, outside of any time that is measured, a file
 
   Warm-up: at least `warmup` inferences and `warmup_ns`. Timed: at least `repeats` and `min_ns`, no
   new inference once `max_ns` of timed inference have passed. On a GPU a sample ends when the GPU has finished
-  and contains no copy; copies of the input and of the output are timed afterwards. The input is
-  pseudo-random and filled before; `first_run_ns` is also null after an `infer`. With `mark`,
+  and contains no copy; copies of the inputs and of the outputs are timed afterwards. The inputs are
+  pseudo-random and filled before: floats of rank 3 and more about 0, of lower rank about 1 (as scale factors
+  lie), integers of 8 bits and rank 3 and more over their range, other integers and bool 0 or 1, as the
+  inputs of `edgekit.core.feeds`. `first_run_ns` is also null after an `infer`. With `mark`,
   `syscall(0xE5E5, n)` brackets each timed inference: n = 2i before, 2i+1 after.
 
-    {"op": "infer", "input": "/path/in.f32", "shape": [2, 3, 224, 224], "output": "/path/out.f32"}
-    -> {"ok": true, "op": "infer", "shape": [2, 1000], "latency_ns": 1}
+    {"op": "infer", "input": "/path/in", "shapes": [[2, 3, 224, 224]], "output": "/path/out"}
+    -> {"ok": true, "op": "infer", "outputs": [{"name", "dtype", "shape": [2, 1000]}], "latency_ns": 1}
 
-  Files are raw little-endian float32 in C order. The output file is written beside and renamed.
+  Files are raw little-endian arrays in C order, one after another without gaps: the inputs in the order of
+  `load`, with a shape each, whose first size may differ from that of `load`; all outputs in the model's
+  order. The output file is written beside and renamed.
 
     {"op": "environment"}
     -> {"ok": true, "op": "environment", "cores": [{"core", "frequency_khz", "max_frequency_khz",
@@ -68,14 +79,16 @@ hash_mismatch 14, shape 15, threads 16, cores 17, unsupported 18, runtime 19, io
 from __future__ import annotations
 
 import enum
+from typing import Annotated
 
 import msgspec
 
 from edgekit.core.artifact import TensorSpec
 from edgekit.core.device import Gpu
 
-PROTOCOL_VERSION = 2
+PROTOCOL_VERSION = 3
 MARK_SYSCALL = 0xE5E5
+DTYPES = ("float32", "float16", "float64", "int64", "int32", "int8", "uint8", "bool")
 
 
 class ErrorCode(enum.Enum):
@@ -106,6 +119,14 @@ class Check(msgspec.Struct, frozen=True, kw_only=True, tag_field="op", tag="chec
     sha256: str
 
 
+class Tensor(msgspec.Struct, frozen=True, kw_only=True):
+    """An array that is sent or was computed: a `TensorSpec` whose sizes are all known."""
+
+    name: str
+    dtype: Annotated[str, msgspec.Meta(pattern=f"^({'|'.join(DTYPES)})$")]
+    shape: tuple[Annotated[int, msgspec.Meta(ge=0)], ...]
+
+
 class Load(msgspec.Struct, frozen=True, kw_only=True, tag_field="op", tag="load"):
     """Load one artifact in one configuration."""
 
@@ -115,7 +136,7 @@ class Load(msgspec.Struct, frozen=True, kw_only=True, tag_field="op", tag="load"
     threads: int = 1
     cores: tuple[int, ...] | None = None
     power_mode: str | None = None
-    input_shape: tuple[int, ...]
+    inputs: tuple[Tensor, ...]
     options: dict[str, str] = {}
 
 
@@ -135,15 +156,16 @@ class Infer(msgspec.Struct, frozen=True, kw_only=True, tag_field="op", tag="infe
     """Run one file of inputs through the model.
 
     Attributes:
-        skip: Numbers in the file before the input; the file may also continue after it. None where the file
-            contains this input alone. Only the host's worker accepts it: other runners get a copy of the
-            file.
-        at_once: Number of rows of the input an inference; None for all. Only the host's worker
-            accepts it.
+        shapes: Shape of each input in the file.
+        skip: Bytes in the file before the first input; the file may also continue after the last. None where
+            the file contains these inputs alone. Only the host's worker accepts it: other runners get a copy
+            of the file.
+        at_once: Number of rows of each input an inference; None for all. Every input has as many rows, and
+            every output a row for each. Only the host's worker accepts it.
     """
 
     input: str
-    shape: tuple[int, ...]
+    shapes: tuple[tuple[int, ...], ...]
     output: str
     skip: int | None = None
     at_once: int | None = None
@@ -201,7 +223,7 @@ class Ran(msgspec.Struct, frozen=True, kw_only=True):
 class Inferred(msgspec.Struct, frozen=True, kw_only=True):
     """Answer to `infer`."""
 
-    shape: tuple[int, ...]
+    outputs: tuple[Tensor, ...]
     latency_ns: int
 
 

@@ -13,7 +13,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import msgspec
 
@@ -155,6 +155,7 @@ class RunnerSession(Killable):
         self._process: RemoteProcess | None = None
         self._staging: Path | None = None
         self._model: str | None = None
+        self._dtypes: list[str] = []
         self._sending, self._receiving = threading.Lock(), threading.Lock()
         # In-memory files for outputs, as many as there have been simultaneous inferences.
         self._outputs: list[int] = []
@@ -190,6 +191,7 @@ class RunnerSession(Killable):
             DeviceLostError: The transport broke.
         """
         self._model = request.model
+        self._dtypes = [one.dtype for one in request.inputs]
         answer = self._ask(request, Loaded, timeout_s)
         self._check_protocol(answer.protocol)
         return answer
@@ -216,59 +218,79 @@ class RunnerSession(Killable):
         return answer
 
     def infer(
-        self, inputs: NDArray[np.float32], *, timeout_s: float = INFER_TIMEOUT_S
-    ) -> tuple[NDArray[np.float32], Inferred]:
-        """Run inputs through the model; raises the errors of `load`.
+        self, arrays: Sequence[NDArray[Any]], *, timeout_s: float = INFER_TIMEOUT_S
+    ) -> tuple[list[NDArray[Any]], Inferred]:
+        """Run arrays through the model; raises the errors of `load`.
 
         Args:
-            inputs: float32[N, ...] in the layout of the model's input.
+            arrays: An array for each input, in the order and of the types of the `load` request.
             timeout_s: Seconds for the inference; transfers have limits of their own.
 
         Returns:
-            The first output, float32[N, ...], and the runner's answer.
+            All outputs in the model's order, and the runner's answer.
         """
         import numpy
 
         assert self._staging is not None, "the session is not started"
-        path = self._staging / "in.f32"
+        assert [array.dtype.name for array in arrays] == self._dtypes, "the types of `load`"
+        path = self._staging / "in"
         try:
-            # Not `tofile`, whose error on a full disk has no reason.
-            path.write_bytes(numpy.ascontiguousarray(inputs, dtype="<f4").view(numpy.uint8).data)
+            with path.open("wb") as file:
+                for array in arrays:
+                    # Not `tofile`, whose error on a full disk has no reason.
+                    file.write(numpy.ascontiguousarray(array).reshape(-1).view(numpy.uint8).data)
         except OSError as error:
             raise output_error(path, error) from error
-        return self.infer_file(path, tuple(inputs.shape), timeout_s=timeout_s)
+        return self.infer_file(path, [array.shape for array in arrays], timeout_s=timeout_s)
 
     def infer_file(
-        self, path: Path, shape: tuple[int, ...], *, skip: int | None = None, at_once: int | None = None,
-        timeout_s: float = INFER_TIMEOUT_S,
-    ) -> tuple[NDArray[np.float32], Inferred]:  # fmt: skip
-        """Run a file of this machine through the model: raw little-endian float32 in C order, of `shape`.
+        self, path: Path, shapes: Sequence[tuple[int, ...]], *, skip: int | None = None,
+        at_once: int | None = None, timeout_s: float = INFER_TIMEOUT_S,
+    ) -> tuple[list[NDArray[Any]], Inferred]:  # fmt: skip
+        """Run a file of this machine through the model: raw little-endian arrays in C order without gaps.
 
-        Where both sides share files the runner reads the file in place; `skip` is then the number of values
-        in the file before the input, and `at_once` the number of rows inferred at a time.
+        Where both sides share files the runner reads the file in place; `skip` is then the number of bytes
+        in the file before the first input, and `at_once` the number of rows inferred at a time.
         """
         import numpy
 
         assert self._staging is not None, "the session is not started"
         assert self.shares_files or (skip is None and at_once is None), "a part of a file is not sent"
+        given = tuple(shapes)
         if self.shares_files:
             with self._shared_output() as output:
                 shared = f"/proc/{os.getpid()}/fd/{output}"
-                request = Infer(input=str(path), shape=shape, output=shared, skip=skip, at_once=at_once)
+                request = Infer(input=str(path), shapes=given, output=shared, skip=skip, at_once=at_once)
                 answer = self._ask(request, Inferred, timeout_s)
-                values = numpy.empty(os.fstat(output).st_size // 4, "<f4")
-                os.preadv(output, [values.data], 0)
+                content = numpy.empty(os.fstat(output).st_size, numpy.uint8)
+                os.preadv(output, [content.data], 0)
         else:
-            local_out = self._staging / "out.f32"
-            remote_in, remote_out = f"{self._scratch}/in.f32", f"{self._scratch}/out.f32"
+            local_out = self._staging / "out"
+            remote_in, remote_out = f"{self._scratch}/in", f"{self._scratch}/out"
             self._transport.push(path, remote_in)
-            answer = self._ask(Infer(input=remote_in, shape=shape, output=remote_out), Inferred, timeout_s)
+            answer = self._ask(Infer(input=remote_in, shapes=given, output=remote_out), Inferred, timeout_s)
             self._transport.pull(remote_out, local_out)
-            values = numpy.fromfile(local_out, dtype="<f4")
-        if values.size != math.prod(answer.shape):
+            content = numpy.fromfile(local_out, numpy.uint8)
+        return self._split(content, answer), answer
+
+    def _split(self, content: NDArray[np.uint8], answer: Inferred) -> list[NDArray[Any]]:
+        """Return the outputs that an answer describes, in the memory of the file's content where aligned."""
+        import numpy
+
+        types = [numpy.dtype(one.dtype) for one in answer.outputs]
+        sizes = [
+            kind.itemsize * math.prod(one.shape) for kind, one in zip(types, answer.outputs, strict=True)
+        ]
+        if content.size != sum(sizes):
             self.kill()
-            raise RunnerError(f"{self.label}: wrote {values.size} values for an output of {answer.shape}")
-        return values.reshape(answer.shape).astype(numpy.float32, copy=False), answer
+            described = ", ".join(f"{one.name} {one.dtype}{list(one.shape)}" for one in answer.outputs)
+            raise RunnerError(f"{self.label}: wrote {content.size} bytes for the outputs {described}")
+        outputs, used = [], 0
+        for kind, size, one in zip(types, sizes, answer.outputs, strict=True):
+            part = content[used : used + size].view(kind).reshape(one.shape)
+            outputs.append(part if part.flags.aligned else part.copy())
+            used += size
+        return outputs
 
     @contextlib.contextmanager
     def _shared_output(self) -> Iterator[int]:
@@ -422,7 +444,7 @@ class RunnerSession(Killable):
             # The removal may fail: the next session overwrites the files, and a lost device keeps them until
             # then.
             with contextlib.suppress(EdgekitError, OSError):
-                self._transport.remove([f"{self._scratch}/in.f32", f"{self._scratch}/out.f32"])
+                self._transport.remove([f"{self._scratch}/in", f"{self._scratch}/out"])
 
 
 def _export_anew() -> str:

@@ -311,13 +311,15 @@ class BatchingEngine:
 
     def _infer(self, session: RunnerSession, batch: int, count: int, *, first: int = 0) -> tuple[Rows, int]:
         """Return the outputs of `count` inputs of a batch from `first`, and the inference's time, ns."""
+        import numpy as np
+
         assert self._memory is not None
         shape = (count, *self.input_shape)
         place = batch * self.served.max_batch + first
-        values, inferred = session.infer_file(
-            self._memory.path, shape, skip=place * self._memory.array[0, 0].size
+        (values, *_), inferred = session.infer_file(
+            self._memory.path, [shape], skip=place * self._memory.array[0, 0].nbytes
         )
-        return values, inferred.latency_ns
+        return values.astype(np.float32, copy=False), inferred.latency_ns
 
 
 def _lower_priority() -> None:

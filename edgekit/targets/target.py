@@ -11,7 +11,7 @@ import msgspec
 
 from edgekit.convert.formats.operators import check_program
 from edgekit.convert.manifest import first_fault, remake, usable_artifact
-from edgekit.core.artifact import Artifact, ArtifactKind, Manifest
+from edgekit.core.artifact import Artifact, ArtifactKind, Manifest, TensorSpec
 from edgekit.core.bench_options import PowerMode
 from edgekit.core.device import DeviceInfo
 from edgekit.core.measurement import Environment, InstructionCount
@@ -20,7 +20,7 @@ from edgekit.core.spec import Precision
 from edgekit.engines.registry import PREDICT_ENGINE, artifact_kind, host_options, host_side, on_gpu
 from edgekit.errors import InputError, UnsupportedError
 from edgekit.runners.launch import Launcher, host_launcher
-from edgekit.runners.protocol import Load
+from edgekit.runners.protocol import Load, Tensor
 from edgekit.runners.session import RunnerSession
 from edgekit.targets.environment import read_host_environment
 from edgekit.targets.host import host_info
@@ -56,6 +56,22 @@ class Subject(msgspec.Struct, frozen=True, kw_only=True):
         """The only batch that the model takes; None where it takes any."""
         shape = self.manifest.inputs[0].shape
         return shape[0] if shape else None
+
+    def load_inputs(self, specs: Sequence[TensorSpec], batch_size: int) -> tuple[Tensor, ...]:
+        """The inputs of the model, or of one of its artifacts, as a runner loads them.
+
+        Args:
+            specs: Their names and types; there are as many as the model has inputs.
+            batch_size: First size of the first input, and of every other whose first size is free.
+        """
+        shapes = [(batch_size, *self.input_shape)]
+        for spec in self.manifest.inputs[1:]:
+            free = (batch_size, *(1,) * len(spec.shape))
+            shapes.append(tuple(size or other for size, other in zip(spec.shape, free, strict=False)))
+        return tuple(
+            Tensor(name=spec.name, dtype=spec.dtype, shape=shape)
+            for spec, shape in zip(specs, shapes, strict=True)
+        )
 
     @property
     def input_shape(self) -> tuple[int, ...]:
@@ -173,7 +189,7 @@ def load_request(
         threads=threads,
         cores=None if cores is None else tuple(cores),
         power_mode=None if power_mode is None else power_mode.value,
-        input_shape=(batch_size, *subject.input_shape),
+        inputs=subject.load_inputs(artifact.inputs, batch_size),
         options=dict(options or {}),
     )
 
@@ -185,9 +201,11 @@ def infer_batches(
     import numpy
 
     parts = [
-        session.infer(inputs[start : start + batch_size])[0] for start in range(0, len(inputs), batch_size)
+        session.infer([inputs[start : start + batch_size]])[0][0]
+        for start in range(0, len(inputs), batch_size)
     ]
-    return numpy.concatenate([part.reshape(len(part), -1) for part in parts])
+    rows = numpy.concatenate([part.reshape(len(part), -1) for part in parts])
+    return numpy.asarray(rows, dtype=numpy.float32)
 
 
 class HostTarget:

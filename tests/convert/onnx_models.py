@@ -70,3 +70,58 @@ def classifier(
     onnx.checker.check_model(model)
     onnx.save(model, path)
     return path
+
+
+def two_inputs(path: Path, *, batch: int | str = "N") -> Path:
+    """y: x float32[N,3,4] times a matrix, plus the row of two that k int64[N,3] chooses; n: k twice.
+
+    An index beyond the table's two rows is an error of every engine.
+    """
+    table = {"w": np.linspace(-1, 1, 8).reshape(4, 2), "table": np.array([[0.5, 1.0], [-2.0, 4.0]])}
+    nodes = [
+        helper.make_node("MatMul", ["x", "w"], ["product"]),
+        helper.make_node("Gather", ["table", "k"], ["rows"], axis=0),
+        helper.make_node("Add", ["product", "rows"], ["y"]),
+        helper.make_node("Add", ["k", "k"], ["n"]),
+    ]
+    inputs = {"x": (TensorProto.FLOAT, (batch, 3, 4)), "k": (TensorProto.INT64, (batch, 3))}
+    outputs = {"y": (TensorProto.FLOAT, (batch, 3, 2)), "n": (TensorProto.INT64, (batch, 3))}
+    _save(path, nodes, inputs, outputs, table)
+    return path
+
+
+def every_type(path: Path) -> Path:
+    """Six inputs, one of each type that runners feed, and each cast to the next one's type as an output."""
+    kinds = TensorProto
+    types = [kinds.FLOAT, kinds.UINT8, kinds.FLOAT16, kinds.BOOL, kinds.INT64, kinds.INT32]
+    names = ["x", "u", "h", "b", "k", "i"]
+    others = types[1:] + types[:1]
+    nodes = [
+        helper.make_node("Cast", [name], [f"of_{name}"], to=other)
+        for name, other in zip(names, others, strict=True)
+    ]
+    inputs = {name: (own, ("N", 3)) for name, own in zip(names, types, strict=True)}
+    outputs = {f"of_{name}": (other, ("N", 3)) for name, other in zip(names, others, strict=True)}
+    _save(path, nodes, inputs, outputs, {})
+    return path
+
+
+_Tensors = dict[str, tuple[int, tuple[int | str, ...]]]
+
+
+def _save(
+    path: Path,
+    nodes: list[onnx.NodeProto],
+    inputs: _Tensors,
+    outputs: _Tensors,
+    weights: dict[str, np.ndarray],
+) -> None:
+    described = [
+        [helper.make_tensor_value_info(name, *about) for name, about in tensors.items()]
+        for tensors in (inputs, outputs)
+    ]
+    constants = [numpy_helper.from_array(array.astype(np.float32), name) for name, array in weights.items()]
+    graph = helper.make_graph(nodes, "graph", *described, constants)
+    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 13)], ir_version=8)
+    onnx.checker.check_model(model)
+    onnx.save(model, path)

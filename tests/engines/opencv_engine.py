@@ -1,9 +1,9 @@
 """An engine that edgekit does not have: OpenCV's dnn module, which reads ONNX."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
-from edgekit.engines.worker.engine import Engine, Shape, tensor
+from edgekit.engines.worker.engine import Engine, Inputs, tensor
 from edgekit.engines.worker.refusal import RefusedError
 
 RECORD: dict[str, Any] = {
@@ -29,7 +29,7 @@ class OpenCv(Engine):
         return str(cv2.__version__)
 
     def load(
-        self, model: str, params: str | None, threads: int, shape: Shape, options: dict[str, str]
+        self, model: str, params: str | None, threads: int, inputs: Inputs, options: dict[str, str]
     ) -> None:
         self.options = self.take_options(options)
         self._cv2.setNumThreads(threads)
@@ -38,11 +38,11 @@ class OpenCv(Engine):
         except self._cv2.error as error:
             raise RefusedError("model_invalid", f"loading {model}: {error}") from error
         self._net.enableWinograd(self.options["winograd"] == "on")
-        self._shape = list(shape)
-        self._output = None
+        self._given = list(inputs)
+        self._results: list[Any] = []
 
     def inputs(self) -> list[dict[str, Any]]:
-        return [tensor("x", "float32", self._shape)]
+        return self._given
 
     def outputs(self) -> list[dict[str, Any]]:
         return [tensor(name, "float32", ()) for name in self._net.getUnconnectedOutLayersNames()]
@@ -50,16 +50,17 @@ class OpenCv(Engine):
     def threads(self) -> int | None:
         return int(self._cv2.getNumThreads())
 
-    def bind(self, array: Any) -> Callable[[], Any]:
-        self._net.setInput(array)
+    def bind(self, arrays: Sequence[Any]) -> Callable[[], Any]:
+        for one, array in zip(self._given, arrays, strict=True):
+            self._net.setInput(array, one["name"])
 
         def infer() -> None:
-            self._output = self._net.forward()
+            self._results = list(self._net.forward(self._net.getUnconnectedOutLayersNames()))
 
         return infer
 
-    def output(self) -> Any:
-        return self._output
+    def results(self) -> list[Any]:
+        return self._results
 
 
 ENGINE = OpenCv

@@ -19,11 +19,11 @@ from edgekit.bench.journal import journal_path
 from edgekit.bench.results import load_result
 from edgekit.device.store import ADB_ROOT
 from edgekit.errors import InputError, RunnerError
-from edgekit.runners.protocol import Load
 from edgekit.runners.session import RunnerSession
 from tests.conftest import CliResult, RunCli
 from tests.devices import AdbDevice, running_virtual_device
 from tests.ports import free_port
+from tests.runners.cases import picture_load
 
 pytestmark = pytest.mark.slow
 
@@ -196,7 +196,7 @@ def test_runner_missing(prepared: AdbDevice) -> None:
             transport, [f"{ADB_ROOT}/bundles/gone/runner"], label=f"runner on {prepared.serial}"
         ) as session,
     ):
-        session.load(Load(model="/none", input_shape=(1, 3, 224, 224)))
+        session.load(picture_load("/none"))
     assert raised.value.exit_code == 8
     assert prepared.serial in raised.value.message
     assert "not found" in raised.value.message

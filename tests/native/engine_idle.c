@@ -1,4 +1,4 @@
-/* An engine for tests of the runner's core: its output is its input; on request it misbehaves. */
+/* An engine for tests of the runner's core: its outputs are its inputs; on request it misbehaves. */
 #include "engine.h"
 
 #include <stdlib.h>
@@ -6,8 +6,9 @@
 
 const char *const engine_name = "idle";
 
-static tensor_shape shape;
-static float *data;
+static tensor_info bound[MAX_TENSORS];
+static void *data[MAX_TENSORS];
+static int count = 1;
 static int fail_in, runs;
 
 const char *engine_version(failure *why)
@@ -22,7 +23,8 @@ bool engine_open(failure *why)
     return true;
 }
 
-/* Option `on_run`: `abort` as Paddle Lite does, `crash`; `fail_in`: the run that fails. */
+/* Options: `on_run`: `abort` as Paddle Lite does, `crash`; `fail_in`: the run that fails; `inputs`: their number,
+ * called x, y and so on, where the first is float32 and all others tell no type. */
 static const char *on_run = "";
 
 bool engine_load(engine_config *config, failure *why)
@@ -32,6 +34,8 @@ bool engine_load(engine_config *config, failure *why)
             on_run = strdup(config->options[i].value);
         else if (strcmp(config->options[i].name, "fail_in") == 0)
             fail_in = atoi(config->options[i].value);
+        else if (strcmp(config->options[i].name, "inputs") == 0)
+            count = atoi(config->options[i].value);
         else
             return fail(why, FAILED_REQUEST, "no option %s", config->options[i].name);
     }
@@ -40,27 +44,26 @@ bool engine_load(engine_config *config, failure *why)
 
 int engine_inputs(tensor_info infos[MAX_TENSORS])
 {
-    memset(&infos[0], 0, sizeof infos[0]);
-    strcpy(infos[0].name, "x");
-    infos[0].dtype = "float32";
-    return 1;
+    for (int i = 0; i < count; i++) {
+        infos[i] = (tensor_info){.name = {(char)('x' + i)}, .dtype = i ? NULL : "float32", .shape.rank = -1};
+    }
+    return count;
 }
 
 int engine_outputs(tensor_info infos[MAX_TENSORS])
 {
-    engine_inputs(infos);
-    infos[0].shape = shape;
-    return 1;
+    memcpy(infos, bound, (size_t)count * sizeof *infos);
+    return count;
 }
 
-float *engine_input(const tensor_shape *wanted, failure *why)
+void *engine_input(int index, const tensor_info *input, failure *why)
 {
-    free(data);
-    data = malloc(shape_elements(wanted) * sizeof *data);
-    if (data == NULL)
+    free(data[index]);
+    data[index] = malloc(tensor_bytes(input));
+    if (data[index] == NULL)
         fail(why, FAILED_MEMORY, "no memory");
-    shape = *wanted;
-    return data;
+    bound[index] = *input;
+    return data[index];
 }
 
 bool engine_run(failure *why)
@@ -75,9 +78,9 @@ bool engine_run(failure *why)
     return true;
 }
 
-const float *engine_output(tensor_shape *result, failure *why)
+const void *engine_output(int index, tensor_info *output, failure *why)
 {
     (void)why;
-    *result = shape;
-    return data;
+    *output = bound[index];
+    return data[index];
 }

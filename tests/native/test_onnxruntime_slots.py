@@ -50,7 +50,14 @@ def test_the_core_reaches_every_slot_by_its_right_index(header: Path, tmp_path: 
         for name, index in slots.items()
     )
     constants = """
-    _Static_assert(ONNX_TENSOR_ELEMENT_DATA_TYPE_FLOAT == 1, "ORT_TYPE_FLOAT");
+    _Static_assert(ONNX_TENSOR_ELEMENT_DATA_TYPE_FLOAT == 1, "type_names");
+    _Static_assert(ONNX_TENSOR_ELEMENT_DATA_TYPE_UINT8 == 2, "type_names");
+    _Static_assert(ONNX_TENSOR_ELEMENT_DATA_TYPE_INT8 == 3, "type_names");
+    _Static_assert(ONNX_TENSOR_ELEMENT_DATA_TYPE_INT32 == 6, "type_names");
+    _Static_assert(ONNX_TENSOR_ELEMENT_DATA_TYPE_INT64 == 7, "type_names");
+    _Static_assert(ONNX_TENSOR_ELEMENT_DATA_TYPE_BOOL == 9, "type_names");
+    _Static_assert(ONNX_TENSOR_ELEMENT_DATA_TYPE_FLOAT16 == 10, "type_names");
+    _Static_assert(ONNX_TENSOR_ELEMENT_DATA_TYPE_DOUBLE == 11, "type_names");
     _Static_assert(ORT_LOGGING_LEVEL_ERROR == 3, "ORT_LOGGING_ERROR");
     _Static_assert(OrtDeviceAllocator == 0 && OrtMemTypeDefault == 0, "ORT_DEVICE_ALLOCATOR");
     _Static_assert(ORT_NOT_IMPLEMENTED == 9, "ORT_NOT_IMPLEMENTED");

@@ -20,6 +20,9 @@ from edgekit.core.artifact import TensorSpec
 from edgekit.runners.protocol import EXIT_CODES, PROTOCOL_VERSION, ErrorCode, Loaded, Ran
 
 SHAPE = [1, 3, 8, 8]
+INPUT = {"name": "x", "dtype": "float32", "shape": SHAPE}
+# An option of the engine: another input beside the first, of any type.
+TWO = {"inputs": "2"}
 ALLOWED = sorted(os.sched_getaffinity(0))
 
 
@@ -32,7 +35,7 @@ def model(tmp_path: Path) -> Path:
 
 def load(model: Path, **changes: Any) -> str:
     request = {"op": "load", "protocol": PROTOCOL_VERSION, "model": str(model), "threads": 1}
-    return json.dumps({**request, "input_shape": SHAPE, **changes})
+    return json.dumps({**request, "inputs": [INPUT], **changes})
 
 
 def check(model: Path, sha256: str) -> str:
@@ -118,10 +121,19 @@ def test_a_refused_load_can_be_asked_again(idle_runner: Path, model: Path) -> No
         ({"threads": 10_000}, "threads"),
         ({"threads": 1.5}, "request"),
         ({"threads": 2**40}, "request"),
-        ({"input_shape": [1] * 9}, "shape"),
-        ({"input_shape": [2**40, 2**40]}, "memory"),
-        ({"input_shape": [1, 3, 10**6, 10**6]}, "memory"),
-        ({"input_shape": [2**53] * 8}, "memory"),
+        ({"inputs": [{**INPUT, "shape": [1] * 9}]}, "shape"),
+        ({"inputs": [{**INPUT, "shape": [2**40, 2**40]}]}, "memory"),
+        ({"inputs": [{**INPUT, "shape": [1, 3, 10**6, 10**6]}]}, "memory"),
+        ({"inputs": [{**INPUT, "shape": [2**53] * 8}]}, "memory"),
+        ({"inputs": [INPUT, {**INPUT, "name": "y", "shape": [2**40] * 2}], "options": TWO}, "memory"),
+        ({"inputs": [INPUT, {**INPUT, "name": "z"}], "options": TWO}, "unsupported"),
+        ({"inputs": [INPUT], "options": TWO}, "unsupported"),
+        ({"inputs": [{**INPUT, "name": "y"}]}, "unsupported"),
+        ({"inputs": [{**INPUT, "name": "x" * 256}]}, "unsupported"),
+        ({"inputs": [{**INPUT, "dtype": "int64"}]}, "unsupported"),
+        ({"inputs": [{**INPUT, "dtype": "string"}]}, "unsupported"),
+        ({"inputs": [INPUT] * 65}, "unsupported"),
+        ({"inputs": {"x": SHAPE}}, "request"),
         ({"params": "/x"}, "unsupported"),
         ({"options": {"on_run": 1}}, "request"),
         ({"options": []}, "request"),
@@ -194,15 +206,29 @@ def test_marks_bracket_each_timed_inference(idle_runner: Path, model: Path) -> N
 
 
 def test_files_come_and_go_unchanged(idle_runner: Path, model: Path, tmp_path: Path) -> None:
-    """The engine's output is its input, so `infer` gives back the bytes of its file."""
-    source, target = tmp_path / "in.f32", tmp_path / "out.f32"
-    values = np.linspace(-1, 1, 2 * 3 * 8 * 8, dtype="<f4")
-    values.tofile(source)
-    request = {"op": "infer", "input": str(source), "shape": [2, 3, 8, 8], "output": str(target)}
-    answers, _ = converse(idle_runner, [load(model), json.dumps(request)])
-    assert answers[1]["shape"] == [2, 3, 8, 8]
-    assert target.read_bytes() == values.tobytes()
-    assert sorted(path.name for path in tmp_path.iterdir()) == ["in.f32", "model", "out.f32"]
+    """The engine's outputs are its inputs, so `infer` gives back the bytes of its file."""
+    source, target = tmp_path / "in", tmp_path / "out"
+    content = np.linspace(-1, 1, 2 * 3 * 8 * 8, dtype="<f4").tobytes() + b"\x01\x00\xff"
+    source.write_bytes(content)
+    second = {"name": "y", "dtype": "uint8", "shape": [1]}
+    request = {"op": "infer", "input": str(source), "shapes": [[2, 3, 8, 8], [3]], "output": str(target)}
+    requests = [
+        request,
+        {**request, "shapes": [[2, 3, 8, 8], [2]]},
+        {**request, "shapes": [[2, 3, 8, 8], [4]]},
+        {**request, "shapes": [[2, 3, 8, 8]]},
+        {**request, "shapes": [[2, 3, 8, 8], [3], [1]]},
+        {**request, "shapes": [[2, 3, 8, 9], [3]]},
+        {**request, "skip": 0},
+        {**request, "at_once": 1},
+    ]
+    lines = [load(model, inputs=[INPUT, second], options=TWO), *map(json.dumps, requests)]
+    answers, _ = converse(idle_runner, lines)
+    refused = ["io", "io", "request", "request", "shape", "unsupported", "unsupported"]
+    assert codes(answers) == [None, None, *refused]
+    assert answers[1]["outputs"] == [{**INPUT, "shape": [2, 3, 8, 8]}, {**second, "shape": [3]}]
+    assert target.read_bytes() == content
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["in", "model", "out"]
 
 
 def test_failing_inferences_are_answered(idle_runner: Path, model: Path) -> None:
@@ -276,7 +302,8 @@ _FIELDS = [
     "threads",
     "cores",
     "power_mode",
-    "input_shape",
+    "inputs",
+    "shapes",
     "options",
     "params",
 ]

@@ -5,10 +5,12 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from edgekit.convert.manifest import load_manifest
 from edgekit.core.artifact import ArtifactKind
 from edgekit.runners.launch import Launcher, host_launcher
+from edgekit.runners.protocol import Load, Tensor
 
 
 @dataclass(frozen=True)
@@ -51,3 +53,9 @@ RUNNERS = [
         "paddlelite", "paddlelite", ArtifactKind.NB_X86, lambda: host_launcher("paddlelite"), max_threads=1
     ),
 ]
+
+
+def picture_load(model: Path | str, shape: tuple[int, ...] = (1, 3, 224, 224), **changes: Any) -> Load:
+    """The request that loads a classifier of pictures, whose input is called `x`."""
+    inputs = (Tensor(name="x", dtype="float32", shape=shape),)
+    return Load(**{"model": str(model), "inputs": inputs, **changes})

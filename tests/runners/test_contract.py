@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -16,9 +16,17 @@ from edgekit._process import LineChild
 from edgekit.core.artifact import ArtifactKind
 from edgekit.runners.protocol import EXIT_CODES, PROTOCOL_VERSION, ErrorCode
 from edgekit.targets.inputs import seeded_inputs
+from tests.convert import onnx_models
 from tests.runners.cases import RUNNERS, RunnerCase
 
 SHAPE = [2, 3, 224, 224]
+
+
+def given(shape: Sequence[int]) -> list[dict[str, Any]]:
+    """The inputs of a request that loads the classifier."""
+    return [{"name": "x", "dtype": "float32", "shape": list(shape)}]
+
+
 ANSWER_TIMEOUT_S = 120.0
 
 
@@ -60,7 +68,7 @@ class Conversation:
             "threads": 1,
             "cores": None,
             "power_mode": None,
-            "input_shape": SHAPE,
+            "inputs": given(SHAPE),
             "options": {},
         }
         return self.ask("load", **{**request, **changes})
@@ -146,28 +154,28 @@ def test_run_times_what_was_asked(talk: Conversation, x0_25: Path) -> None:
 
 
 def test_infer_gives_the_models_answer(loaded: Conversation, tmp_path: Path, reference: np.ndarray) -> None:
-    source, target = tmp_path / "in.f32", tmp_path / "out.f32"
+    source, target = tmp_path / "in", tmp_path / "out"
     seeded_inputs(2, (3, 224, 224)).tofile(source)
-    answer = loaded.ask("infer", input=str(source), shape=SHAPE, output=str(target))
+    answer = loaded.ask("infer", input=str(source), shapes=[SHAPE], output=str(target))
     assert answer["ok"], answer
-    assert answer["shape"] == [2, 1000]
+    assert answer["outputs"][0]["shape"] == [2, 1000]
     assert answer["latency_ns"] > 0
     outputs = np.fromfile(target, "<f4").reshape(2, 1000)
     assert np.abs(outputs - reference).max() / np.ptp(reference) < 1e-4
     assert np.abs(reference[0] - reference[1]).max() > 1e-3
-    assert [path.name for path in tmp_path.iterdir() if "out" in path.name] == ["out.f32"]
+    assert [path.name for path in tmp_path.iterdir() if "out" in path.name] == ["out"]
 
 
 def test_infer_reads_and_writes_files_that_are_rewritten(
     loaded: Conversation, tmp_path: Path, reference: np.ndarray
 ) -> None:
     """As lanes do: the same memory for every batch, with timed runs on other inputs between."""
-    source, target = tmp_path / "in.f32", tmp_path / "out.f32"
+    source, target = tmp_path / "in", tmp_path / "out"
     inputs = seeded_inputs(2, (3, 224, 224))
     for order in ([0, 1], [1, 0], [0, 0], [1, 1]):
         with source.open("r+b" if source.exists() else "wb") as file:
             file.write(inputs[order].tobytes())
-        assert loaded.ask("infer", input=str(source), shape=SHAPE, output=str(target))["ok"]
+        assert loaded.ask("infer", input=str(source), shapes=[SHAPE], output=str(target))["ok"]
         outputs = np.fromfile(target, "<f4").reshape(2, 1000)
         assert np.abs(outputs - reference[order]).max() / np.ptp(reference) < 1e-4
         if order == [1, 0]:
@@ -179,31 +187,144 @@ def test_infer_takes_a_part_of_a_file_a_picture_at_a_time(
 ) -> None:
     if case.name.startswith("native"):
         pytest.skip("only the host's worker shares files")
-    source, target = tmp_path / "in.f32", tmp_path / "out.f32"
+    source, target = tmp_path / "in", tmp_path / "out"
     inputs = seeded_inputs(2, (3, 224, 224))
     np.concatenate([inputs[1], inputs[0], inputs[1]]).tofile(source)
-    assert talk.load(x0_25, input_shape=[1, 3, 224, 224])["ok"]
-    words = {"input": str(source), "shape": SHAPE, "output": str(target), "skip": inputs[0].size}
+    assert talk.load(x0_25, inputs=given([1, 3, 224, 224]))["ok"]
+    words = {"input": str(source), "shapes": [SHAPE], "output": str(target), "skip": inputs[0].nbytes}
     answer = talk.ask("infer", **words, at_once=1)
-    assert (answer["ok"], answer["shape"]) == (True, [2, 1000])
+    assert (answer["ok"], answer["outputs"][0]["shape"]) == (True, [2, 1000])
     outputs = np.fromfile(target, "<f4").reshape(2, 1000)
     assert np.abs(outputs - reference).max() / np.ptp(reference) < 1e-4
     assert talk.refused(talk.ask("infer", **words, at_once=0)) == "request"
 
 
 def test_infer_refuses_bad_files_and_shapes(loaded: Conversation, tmp_path: Path) -> None:
-    source, target = tmp_path / "in.f32", tmp_path / "out.f32"
+    source, target = tmp_path / "in", tmp_path / "out"
     seeded_inputs(2, (3, 224, 224)).tofile(source)
-    missing = loaded.ask("infer", input=str(tmp_path / "no.f32"), shape=SHAPE, output=str(target))
+    missing = loaded.ask("infer", input=str(tmp_path / "no"), shapes=[SHAPE], output=str(target))
     assert loaded.refused(missing) == "io"
     source.write_bytes(source.read_bytes()[:-4])
-    assert loaded.refused(loaded.ask("infer", input=str(source), shape=SHAPE, output=str(target))) == "io"
-    other = loaded.ask("infer", input=str(source), shape=[2, 1, 224, 224], output=str(target))
+    assert loaded.refused(loaded.ask("infer", input=str(source), shapes=[SHAPE], output=str(target))) == "io"
+    other = loaded.ask("infer", input=str(source), shapes=[[2, 1, 224, 224]], output=str(target))
     assert loaded.refused(other) == "shape"
     seeded_inputs(2, (3, 224, 224)).tofile(source)
-    nowhere = loaded.ask("infer", input=str(source), shape=SHAPE, output=str(tmp_path / "no" / "out.f32"))
+    nowhere = loaded.ask("infer", input=str(source), shapes=[SHAPE], output=str(tmp_path / "no" / "out"))
     assert loaded.refused(nowhere) == "io"
     assert not target.exists()
+
+
+TWO: list[dict[str, Any]] = [
+    {"name": "x", "dtype": "float32", "shape": [1, 3, 4]},
+    {"name": "k", "dtype": "int64", "shape": [1, 3]},
+]
+
+
+def expected_of_two(x: np.ndarray, k: np.ndarray) -> list[np.ndarray]:
+    """What `tests.convert.onnx_models.two_inputs` computes."""
+    weights = np.linspace(-1, 1, 8, dtype=np.float32).reshape(4, 2)
+    return [x @ weights + np.array([[0.5, 1.0], [-2.0, 4.0]], np.float32)[k], k + k]
+
+
+def read_outputs(path: Path, outputs: list[dict[str, Any]]) -> list[np.ndarray]:
+    """The arrays of an output file, which holds nothing else."""
+    content, arrays = path.read_bytes(), []
+    for one in outputs:
+        size = int(np.prod(one["shape"])) * np.dtype(one["dtype"]).itemsize
+        arrays.append(np.frombuffer(content[:size], one["dtype"]).reshape(one["shape"]))
+        content = content[size:]
+    assert not content
+    return arrays
+
+
+def test_inputs_and_outputs_go_by_name_and_type(talk: Conversation, two_inputs: Path, tmp_path: Path) -> None:
+    answer = talk.load(two_inputs, inputs=TWO)
+    assert answer["ok"], answer
+    assert [(one["name"], one["dtype"]) for one in answer["inputs"]] == [("x", "float32"), ("k", "int64")]
+    assert len(answer["outputs"]) == 2
+    # Other indices than 0 and 1 would fail.
+    assert talk.ask("run", warmup=0, warmup_ns=0, repeats=2, min_ns=0, max_ns=10**9)["ok"]
+    source, target = tmp_path / "in", tmp_path / "out"
+    random = np.random.default_rng(0)
+    for rows in (1, 1) if talk.case.name == "openvino" else (1, 3, 2):
+        x, k = random.standard_normal((rows, 3, 4)).astype(np.float32), random.integers(0, 2, (rows, 3))
+        source.write_bytes(x.tobytes() + k.astype(np.int64).tobytes())
+        answer = talk.ask(
+            "infer", input=str(source), shapes=[list(x.shape), list(k.shape)], output=str(target)
+        )
+        assert answer["ok"], answer
+        assert [one["dtype"] for one in answer["outputs"]] == ["float32", "int64"]
+        found, wanted = read_outputs(target, answer["outputs"]), expected_of_two(x, k)
+        np.testing.assert_allclose(found[0], wanted[0], atol=1e-5)
+        np.testing.assert_array_equal(found[1], wanted[1])
+    for shapes in ([[1, 3, 4]], [[1, 3, 4], [1, 3], [1, 3]], [1, 3, 4], None):
+        answer = talk.ask("infer", input=str(source), shapes=shapes, output=str(target))
+        assert talk.refused(answer) == "request"
+
+
+def test_other_inputs_than_the_models_are_refused_by_name(talk: Conversation, two_inputs: Path) -> None:
+    of_program = [
+        ([TWO[0], {**TWO[1], "dtype": "int32"}], "unsupported", "input k is int64, not int32"),
+        ([{**TWO[0], "shape": [1, 3, 5]}, TWO[1]], "shape", "input x"),
+        ([TWO[0], {**TWO[1], "shape": [1, 3, 1]}], "shape", "input k"),
+    ]
+    for inputs, code, named in (
+        (TWO[:1], "unsupported", "the inputs x, k, not x"),
+        ([*TWO, {**TWO[1], "name": "z"}], "unsupported", "not x, k, z"),
+        ([TWO[0], {**TWO[1], "name": "z"}], "unsupported", "not x, z"),
+        (TWO[::-1], "unsupported", "not k, x"),
+        ([TWO[0], {**TWO[1], "dtype": "complex64"}], "unsupported", "input k as complex64"),
+        # A .nb has names alone.
+        *(of_program if talk.case.kind is not ArtifactKind.NB_X86 else ()),
+    ):
+        answer = talk.load(two_inputs, inputs=inputs)
+        assert talk.refused(answer) == code
+        assert named in answer["error"]["message"]
+    assert talk.load(two_inputs, inputs=TWO)["ok"]
+
+
+def test_every_type_goes_through(case: RunnerCase, tmp_path: Path) -> None:
+    if case.kind is not ArtifactKind.ONNX:
+        pytest.skip("the model is ONNX")
+    names = {"x": "float32", "u": "uint8", "h": "float16", "b": "bool", "k": "int64", "i": "int32"}
+    model, source, target = onnx_models.every_type(tmp_path / "six.onnx"), tmp_path / "in", tmp_path / "out"
+    arrays = [np.array([[0, 1, 1]], dtype) for dtype in names.values()]
+    source.write_bytes(b"".join(array.tobytes() for array in arrays))
+    talk = Conversation(case, tmp_path)
+    inputs = [{"name": name, "dtype": dtype, "shape": [1, 3]} for name, dtype in names.items()]
+    request = {"protocol": PROTOCOL_VERSION, "model": str(model), "inputs": inputs}
+    loaded = talk.ask("load", **request)
+    assert loaded["ok"], loaded
+    shape = [1 if case.name == "openvino" else None, 3]
+    assert loaded["inputs"] == [{**one, "shape": shape} for one in inputs]
+    assert talk.ask("run", warmup=0, warmup_ns=0, repeats=1, min_ns=0)["ok"]
+    answer = talk.ask("infer", input=str(source), shapes=[[1, 3]] * 6, output=str(target))
+    assert answer["ok"], answer
+    wanted = [*list(names.values())[1:], "float32"]
+    assert [one["dtype"] for one in answer["outputs"]] == wanted
+    for found in read_outputs(target, answer["outputs"]):
+        assert found.astype(float).tolist() == [[0, 1, 1]]
+    talk.child.close()
+
+
+def test_rows_of_several_inputs_go_a_few_at_a_time(
+    talk: Conversation, two_inputs: Path, tmp_path: Path
+) -> None:
+    if talk.case.name.startswith("native"):
+        pytest.skip("only the host's worker shares files")
+    source, target = tmp_path / "in", tmp_path / "out"
+    x = np.random.default_rng(0).standard_normal((3, 3, 4)).astype(np.float32)
+    k = np.array([[0, 0, 1], [1, 0, 1], [1, 1, 0]])
+    # The int64 lie at no multiple of their size.
+    source.write_bytes(b"1234" + x.tobytes() + k.tobytes() + b"more")
+    assert talk.load(two_inputs, inputs=TWO)["ok"]
+    words = {"input": str(source), "output": str(target), "skip": 4, "at_once": 1}
+    answer = talk.ask("infer", **words, shapes=[[3, 3, 4], [3, 3]])
+    assert answer["ok"], answer
+    found, wanted = read_outputs(target, answer["outputs"]), expected_of_two(x, k)
+    np.testing.assert_allclose(found[0], wanted[0], atol=1e-5)
+    np.testing.assert_array_equal(found[1], wanted[1])
+    assert talk.refused(talk.ask("infer", **words, shapes=[[3, 3, 4], [2, 3]])) == "shape"
 
 
 def test_environment_needs_no_model(talk: Conversation) -> None:
@@ -230,11 +351,21 @@ def test_the_fixed_workload_is_the_same_everywhere(talk: Conversation) -> None:
         '{"op": "dance"}',
         '{"no": "op"}',
         '{"op": "run"}',
-        '{"op": "infer", "input": "/x", "shape": [1], "output": "/y"}',
-        '{"op": "load", "protocol": 2, "model": 7, "input_shape": [1, 3, 224, 224]}',
-        '{"op": "load", "protocol": 2, "model": "/x", "input_shape": []}',
-        '{"op": "load", "protocol": 2, "model": "/x", "input_shape": [1, -3]}',
-        '{"op": "load", "protocol": 2, "model": "/x", "input_shape": [1, 3], "threads": 0}',
+        '{"op": "infer", "input": "/x", "shapes": [[1]], "output": "/y"}',
+        *(
+            f'{{"op": "load", "protocol": {PROTOCOL_VERSION}, {words}}}'
+            for words in (
+                '"model": 7, "inputs": [{"name": "x", "dtype": "float32", "shape": [1, 3]}]',
+                '"model": "/x", "inputs": []',
+                '"model": "/x", "inputs": ["x"]',
+                '"model": "/x", "input_shape": [1, 3, 224, 224]',
+                '"model": "/x", "inputs": [{"name": "x", "dtype": "float32", "shape": [1, -3]}]',
+                '"model": "/x", "inputs": [{"name": "x", "dtype": "float32"}]',
+                '"model": "/x", "inputs": [{"name": "", "dtype": "float32", "shape": [1, 3]}]',
+                '"model": "/x", "inputs": [{"name": "x", "dtype": 7, "shape": [1, 3]}]',
+                '"model": "/x", "inputs": [{"name": "x", "dtype": "float32", "shape": [1]}], "threads": 0',
+            )
+        ),
     ],
 )
 def test_malformed_requests_are_answered(talk: Conversation, line: str) -> None:
@@ -255,6 +386,7 @@ def test_requests_after_load_are_checked(loaded: Conversation, x0_25: Path) -> N
     ("changes", "code"),
     [
         ({"protocol": PROTOCOL_VERSION + 1}, "protocol"),
+        ({"protocol": PROTOCOL_VERSION - 1, "inputs": None, "input_shape": SHAPE}, "protocol"),
         ({"model": "/no/such/model"}, "model_missing"),
         ({"cores": [4096]}, "cores"),
         ({"options": {"no_such_option": "on"}}, "request"),
@@ -299,7 +431,7 @@ def test_a_bad_model_is_refused_or_ends_the_runner(
     _, params, _ = talk.case.paths(x0_25)
     request = {
         "op": "load", "protocol": PROTOCOL_VERSION, "model": str(model), "params": params and str(params),
-        "threads": 1, "input_shape": SHAPE,
+        "threads": 1, "inputs": given(SHAPE),
     }  # fmt: skip
     talk.child.write_line(json.dumps(request))
     line = talk.child.read_line(ANSWER_TIMEOUT_S)

@@ -27,11 +27,12 @@ from edgekit.engines.worker.refusal import RefusedError
 from edgekit.engines.worker.tensorrt_cache import engine_directory
 from edgekit.errors import RunnerError
 from edgekit.runners.launch import host_launcher
-from edgekit.runners.protocol import Load, Run
+from edgekit.runners.protocol import Run
 from edgekit.runners.session import RunnerSession
 from edgekit.targets.environment import read_host_environment
 from edgekit.targets.gpu import read_gpus, watch_gpu
 from edgekit.transports.local import LocalTransport
+from tests.runners.cases import picture_load
 
 HERE = Path(__file__).parent
 UUID = "GPU-00010203-0405-0607-0809-0a0b0c0d0e0f"
@@ -89,9 +90,9 @@ def test_no_gpu_is_an_error_and_not_the_cpu(engine: str, x0_25: Path) -> None:
     try:
         with pytest.raises(RunnerError) as caught:
             session.load(
-                Load(
-                    model=files[0], params=files[1] if len(files) > 1 else None,
-                    input_shape=(1, 3, 224, 224), options=host_options(engine, Precision.FP32, {}),
+                picture_load(
+                    files[0], params=files[1] if len(files) > 1 else None,
+                    options=host_options(engine, Precision.FP32, {}),
                 )
             )  # fmt: skip
     finally:
@@ -189,9 +190,9 @@ def test_copies_are_timed_apart_and_the_gpu_is_named(x0_25: Path, invented_drive
     ):
         env = {**invented_driver, "PYTHONPATH": str(HERE.parent.parent)}
         with RunnerSession(LocalTransport(), argv, env=env, label="invented") as session:
-            loaded = session.load(Load(model=str(x0_25 / artifact.main_file), input_shape=(1, 3, 224, 224)))
+            loaded = session.load(picture_load(x0_25 / artifact.main_file))
             ran = session.run(Run(warmup=1, warmup_ns=0, repeats=5, min_ns=0))
-            answers.append((loaded, ran, session.infer(inputs)[0]))
+            answers.append((loaded, ran, session.infer([inputs])[0][0]))
     (loaded, ran, output), (plain, plain_ran, plain_output) = answers
     assert loaded.gpu is not None and loaded.gpu.uuid == UUID
     assert len(ran.copy_in_ns) == len(ran.copy_out_ns) >= 64

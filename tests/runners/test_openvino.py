@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from pathlib import Path
 
+import msgspec
 import numpy as np
 import pytest
 
@@ -15,12 +16,13 @@ from edgekit.engines.registry import host_options
 from edgekit.engines.worker.engine import Engine
 from edgekit.errors import UnsupportedError
 from edgekit.runners.launch import host_launcher
-from edgekit.runners.protocol import Load, Loaded
+from edgekit.runners.protocol import Load, Loaded, Tensor
 from edgekit.runners.session import RunnerSession
 from edgekit.targets.host import host_info
 from edgekit.transports.local import LocalTransport
 from tests.convert.onnx_models import classifier
 
+INPUTS = (Tensor(name="input", dtype="float32", shape=(1, 3, 32, 32)),)
 HAS_BF16 = bool({"avx512_bf16", "amx_bf16"} & set(host_info().features))
 
 
@@ -51,7 +53,7 @@ def load(model: Path, precision: Precision) -> Loaded:
     launcher = host_launcher("openvino")
     options = host_options("openvino", precision, {})
     with RunnerSession(LocalTransport(), launcher.argv, env=launcher.env, label="openvino") as session:
-        return session.load(Load(model=str(model), input_shape=(1, 3, 32, 32), options=options))
+        return session.load(Load(model=str(model), inputs=INPUTS, options=options))
 
 
 def test_a_quantised_model_is_computed_in_int8(int8_model: Path) -> None:
@@ -80,11 +82,11 @@ def test_engines_keep_the_input_that_they_read(kind: type[Engine], float_model: 
     picture = np.random.default_rng(1).standard_normal((1, 3, 32, 32)).astype(np.float32)
     engine = kind()
     engine.prepare()
-    engine.load(str(float_model), None, 1, [1, 3, 32, 32], {})
-    engine.bind(picture)()
-    expected = engine.output()
-    call = engine.bind(picture.copy())
+    engine.load(str(float_model), None, 1, [msgspec.structs.asdict(one) for one in INPUTS], {})
+    engine.bind([picture])()
+    expected = engine.results()[0]
+    call = engine.bind([picture.copy()])
     others = [np.full_like(picture, np.nan) for _ in range(100)]
     call()
-    np.testing.assert_array_equal(engine.output(), expected)
+    np.testing.assert_array_equal(engine.results()[0], expected)
     assert len(others) == 100

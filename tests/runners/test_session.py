@@ -13,14 +13,14 @@ import pytest
 
 from edgekit.errors import DeviceError, RunnerError, UnsupportedError
 from edgekit.runners.launch import host_launcher
-from edgekit.runners.protocol import ErrorCode, Load, Run
+from edgekit.runners.protocol import ErrorCode, Run
 from edgekit.runners.session import RefusedError, RunnerSession
 from edgekit.runners.shared import SharedArray
 from edgekit.transports.local import LocalTransport
 from tests.processes import alive
-from tests.runners.cases import RUNNERS
+from tests.runners.cases import RUNNERS, picture_load
 
-LOAD = Load(model="/models/net.onnx", input_shape=(1, 3, 8, 8))
+LOAD = picture_load("/models/net.onnx", (1, 3, 8, 8))
 
 
 def session_with(script: str, *, patience: float = 1.0) -> RunnerSession:
@@ -110,11 +110,11 @@ def test_nonsense_is_a_runner_error(answer: str) -> None:
 
 def test_another_protocol_is_refused_by_this_side_too() -> None:
     answer = (
-        '{"ok": true, "op": "load", "protocol": 3, "engine": "x", "engine_version": "1", "load_ns": 1, '
+        '{"ok": true, "op": "load", "protocol": 2, "engine": "x", "engine_version": "1", "load_ns": 1, '
         '"requested_threads": 1, "effective_threads": 1, "cores": [], "inputs": [], "outputs": [], "pid": 1}'
     )
     script = f"print({answer!r}, flush=True); sys.stdin.read()"
-    with session_with(script) as session, pytest.raises(RunnerError, match="speaks protocol 3, edgekit 2"):
+    with session_with(script) as session, pytest.raises(RunnerError, match="speaks protocol 2, edgekit 3"):
         session.load(LOAD)
 
 
@@ -127,10 +127,10 @@ def test_a_program_that_does_not_exist_is_a_device_error() -> None:
 def test_refusals_keep_the_runner_and_carry_their_code(tmp_path: Path, x0_25: Path) -> None:
     launcher = host_launcher("onnxruntime")
     path, _, sha256 = next(case for case in RUNNERS if case.name == "onnxruntime").paths(x0_25)
-    load = Load(model=str(path), input_shape=(1, 3, 224, 224))
+    load = picture_load(str(path))
     with RunnerSession(LocalTransport(), launcher.argv, label="onnxruntime on x0_25") as session:
         with pytest.raises(RefusedError) as caught:
-            session.load(Load(model=str(tmp_path / "gone.onnx"), input_shape=(1, 3, 224, 224)))
+            session.load(picture_load(str(tmp_path / "gone.onnx")))
         assert caught.value.code is ErrorCode.MODEL_MISSING
         assert "gone.onnx" in caught.value.message
         assert caught.value.hint
@@ -139,10 +139,10 @@ def test_refusals_keep_the_runner_and_carry_their_code(tmp_path: Path, x0_25: Pa
             session.check(str(path), "0" * 64)
         assert differs.value.code is ErrorCode.HASH_MISMATCH
         with pytest.raises(UnsupportedError, match="power_mode"):
-            session.load(Load(model=str(path), input_shape=(1, 3, 224, 224), power_mode="HIGH"))
+            session.load(picture_load(str(path), power_mode="HIGH"))
         session.load(load)
-        outputs, answer = session.infer(np.zeros((3, 3, 224, 224), np.float32))
-        assert outputs.shape == answer.shape == (3, 1000)
+        (outputs,), answer = session.infer([np.zeros((3, 3, 224, 224), np.float32)])
+        assert outputs.shape == answer.outputs[0].shape == (3, 1000)
         assert outputs.sum() == pytest.approx(3, abs=1e-3)
         ran = session.run(Run(warmup=0, warmup_ns=0, repeats=2, min_ns=0))
         assert len(ran.samples_ns) == 2
@@ -155,10 +155,10 @@ def test_files_travel_to_a_far_side_with_files_of_its_own(tmp_path: Path, x0_25:
     scratch = tmp_path / "far"
     session = RunnerSession(LocalTransport(), launcher.argv, scratch=str(scratch), label="far")
     with session:
-        session.load(Load(model=str(path), input_shape=(1, 3, 224, 224)))
-        outputs, _ = session.infer(np.ones((1, 3, 224, 224), np.float32))
+        session.load(picture_load(str(path)))
+        (outputs,), _ = session.infer([np.ones((1, 3, 224, 224), np.float32)])
         assert outputs.shape == (1, 1000)
-        assert sorted(file.name for file in scratch.iterdir()) == ["in.f32", "out.f32"]
+        assert sorted(file.name for file in scratch.iterdir()) == ["in", "out"]
     assert list(scratch.iterdir()) == []
 
 
@@ -167,21 +167,21 @@ def test_threads_share_a_runner_and_each_gets_its_own_part_of_a_file(x0_25: Path
     path, _, _ = next(case for case in RUNNERS if case.name == "onnxruntime").paths(x0_25)
     shared = SharedArray((6, 3, 224, 224))
     shared.array[...] = np.random.default_rng(0).standard_normal(shared.array.shape)
-    size = shared.array[0].size
+    size = shared.array[0].nbytes
     with RunnerSession(LocalTransport(), launcher.argv, env=launcher.env, label="onnxruntime") as session:
-        session.load(Load(model=str(path), input_shape=(1, 3, 224, 224)))
-        expected = [session.infer(row[None])[0] for row in shared.array]
+        session.load(picture_load(str(path)))
+        expected = [session.infer([row[None]])[0][0] for row in shared.array]
 
         def ask(row: int) -> bool:
-            found, _ = session.infer_file(shared.path, (1, 3, 224, 224), skip=row * size)
+            (found,), _ = session.infer_file(shared.path, [(1, 3, 224, 224)], skip=row * size)
             return np.array_equal(found, expected[row])
 
         with ThreadPoolExecutor(3) as pool:
             assert all(pool.map(ask, list(range(6)) * 5))
-        with pytest.raises(RefusedError, match="values"):
-            session.infer_file(shared.path, (2, 3, 224, 224), skip=5 * size)
-        with pytest.raises(RefusedError, match="values"):
-            session.infer_file(shared.path, (1, 3, 224, 224))
+        with pytest.raises(RefusedError, match="bytes"):
+            session.infer_file(shared.path, [(2, 3, 224, 224)], skip=5 * size)
+        with pytest.raises(RefusedError, match="bytes"):
+            session.infer_file(shared.path, [(1, 3, 224, 224)])
     shared.close()
 
 

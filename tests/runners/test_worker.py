@@ -8,14 +8,17 @@ import subprocess
 import sys
 from pathlib import Path
 
+import numpy as np
 import pytest
 
+from edgekit.core import feeds
 from edgekit.engines.registry import WORKER, engines
-from edgekit.engines.worker import loop, refusal, timing
+from edgekit.engines.worker import loop, noise, refusal, timing
 from edgekit.runners.launch import host_launcher
-from edgekit.runners.protocol import EXIT_CODES, MARK_SYSCALL, PROTOCOL_VERSION
+from edgekit.runners.protocol import DTYPES, EXIT_CODES, MARK_SYSCALL, PROTOCOL_VERSION
 
 SOURCES = sorted({*WORKER.glob("*.py"), *(Path(each.file) for each in engines().values())})
+INPUTS = [{"name": "x", "dtype": "float32", "shape": [1, 3, 224, 224]}]
 ALLOWED = {"numpy", "onnxruntime", "openvino", "paddle", "paddlelite", "tensorrt"}
 
 
@@ -39,6 +42,23 @@ def test_the_two_sides_agree() -> None:
     assert {code.value: number for code, number in EXIT_CODES.items()} == refusal.EXIT_CODES
     assert loop.PROTOCOL_VERSION == PROTOCOL_VERSION
     assert timing.MARK_SYSCALL == MARK_SYSCALL
+    assert loop.DTYPES == DTYPES
+
+
+def test_noise_is_chosen_as_the_feeds_are() -> None:
+    for shape in ((), (5,), (2, 3, 8, 9)):
+        values = np.random.default_rng(0).standard_normal(shape)
+        for dtype in DTYPES:
+            ours, theirs = noise.as_input(values, dtype), feeds.as_input(np.asarray(values), dtype)
+            assert ours.dtype == theirs.dtype == dtype
+            np.testing.assert_array_equal(ours, theirs)
+    given = [
+        {"name": "x", "dtype": "uint8", "shape": [2, 3, 8, 9]},
+        {"name": "k", "dtype": "int64", "shape": []},
+    ]
+    picture, scalar = noise.make_noise(given, 1)
+    assert len(np.unique(picture)) > 100
+    assert scalar.shape == () and scalar in (0, 1)
 
 
 def test_what_others_print_does_not_reach_the_answers(tmp_path: Path, x0_25: Path) -> None:
@@ -56,7 +76,7 @@ def test_what_others_print_does_not_reach_the_answers(tmp_path: Path, x0_25: Pat
     )
     request = {
         "op": "load", "protocol": PROTOCOL_VERSION, "model": str(x0_25 / "inference.onnx"),
-        "input_shape": [1, 3, 224, 224],
+        "inputs": INPUTS,
     }  # fmt: skip
     done = subprocess.run(
         [*host_launcher("onnxruntime").argv[:-1], noisy],
@@ -77,7 +97,7 @@ def test_what_others_print_does_not_reach_the_answers(tmp_path: Path, x0_25: Pat
 def test_a_foreign_thread_setting_does_not_decide(x0_25: Path) -> None:
     request = {
         "op": "load", "protocol": PROTOCOL_VERSION, "model": str(x0_25 / "inference.pdmodel"),
-        "params": str(x0_25 / "inference.pdiparams"), "input_shape": [1, 3, 224, 224], "threads": 1,
+        "params": str(x0_25 / "inference.pdiparams"), "inputs": INPUTS, "threads": 1,
     }  # fmt: skip
     run = {"op": "run", "warmup": 1, "warmup_ns": 0, "repeats": 100, "min_ns": 200_000_000}
     done = subprocess.run(

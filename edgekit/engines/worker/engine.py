@@ -4,15 +4,15 @@ from typing import Any, Callable, Dict, List, Optional, Sequence, Tuple
 
 from edgekit.engines.worker.refusal import RefusedError
 
-Shape = Sequence[int]
+# Inputs of a `load` request: `{"name", "dtype", "shape"}` each, every size known.
+Inputs = Sequence[Dict[str, Any]]
 
 
 class Engine:
     """One artifact in one configuration.
 
     Call in this order: `prepare` once (imports, before any clock runs), `load` once, then `bind`, the
-        callable
-    that `bind` returned any number of times, and `output`.
+    callable that `bind` returned any number of times, and `results`.
     """
 
     # RECORD of the engine's file; `edgekit.engines.registry` describes its fields.
@@ -55,9 +55,9 @@ class Engine:
         raise NotImplementedError
 
     def load(
-        self, model: str, params: Optional[str], threads: int, shape: Shape, options: Dict[str, str]
+        self, model: str, params: Optional[str], threads: int, inputs: Inputs, options: Dict[str, str]
     ) -> None:
-        """Load the artifact for `threads` threads and inputs of `shape`; raises RefusedError."""
+        """Load the artifact for `threads` threads and these inputs; raises RefusedError (`check_inputs`)."""
         raise NotImplementedError
 
     def inputs(self) -> List[Dict[str, Any]]:
@@ -71,19 +71,22 @@ class Engine:
         """Number of threads that the engine reports to use; None where it does not report it."""
         raise NotImplementedError
 
-    def bind(self, array: Any) -> Callable[[], Any]:
-        """Put a float32 array into the engine's input; return the bare call that infers from it."""
+    def bind(self, arrays: Sequence[Any]) -> Callable[[], Any]:
+        """Put an array into each input of the model; return the bare call that infers from them.
+
+        Types are those that `load` was given; the first size of a shape may be another.
+        """
         raise NotImplementedError
 
     def copies(self) -> Optional[Tuple[Callable[[], Any], Callable[[], Any]]]:
-        """Return calls that copy the bound input to the GPU and the last output back, and wait for the end.
+        """Return calls that copy the bound inputs to the GPU and the last outputs back, and wait for the end.
 
         Return None where the engine reads and writes the host's memory.
         """
         return None
 
-    def output(self) -> Any:
-        """Return the first output of the last inference as a numpy array."""
+    def results(self) -> List[Any]:
+        """Return all outputs of the last inference as numpy arrays that later inferences leave alone."""
         raise NotImplementedError
 
 
@@ -93,28 +96,34 @@ def tensor(name: str, dtype: str, shape: Sequence[Any]) -> Dict[str, Any]:
     return {"name": name, "dtype": dtype, "shape": sizes}
 
 
-def only_input(specs: List[Dict[str, Any]], shape: Shape) -> Dict[str, Any]:
-    """Return the one float32 input of a model after checking that it takes `shape`."""
-    if len(specs) != 1:
-        raise RefusedError("unsupported", "the model has {} inputs, runners feed one".format(len(specs)))
-    spec = specs[0]
-    if spec["dtype"] != "float32":
+def check_inputs(specs: Sequence[Dict[str, Any]], given: Inputs) -> None:
+    """Compare the inputs of a request with the model's.
+
+    Raises:
+        RefusedError: Code `unsupported` for other names, order or types; `shape` for another shape.
+    """
+    names, wanted = [[one["name"] for one in tensors] for tensors in (given, specs)]
+    if names != wanted:
         raise RefusedError(
-            "unsupported", "input {} is {}, runners feed float32".format(spec["name"], spec["dtype"])
+            "unsupported", "the model takes the inputs {}, not {}".format(", ".join(wanted), ", ".join(names))
         )
-    sizes = spec["shape"]
-    fits = len(sizes) == len(shape) and all(
-        size is None or size == asked
-        for size, asked in zip(sizes, shape)  # noqa: B905 (Python 3.10)
-    )
-    if not fits:
-        raise RefusedError(
-            "shape",
-            "input {} takes {}, not {}".format(spec["name"], format_shape(sizes), format_shape(shape)),
+    for spec, one in zip(specs, given):  # noqa: B905 (Python 3.10)
+        if spec["dtype"] != one["dtype"]:
+            raise RefusedError(
+                "unsupported", "input {} is {}, not {}".format(spec["name"], spec["dtype"], one["dtype"])
+            )
+        sizes, shape = spec["shape"], one["shape"]
+        fits = len(sizes) == len(shape) and all(
+            size is None or size == asked
+            for size, asked in zip(sizes, shape)  # noqa: B905 (Python 3.10)
         )
-    return spec
+        if not fits:
+            raise RefusedError(
+                "shape",
+                "input {} takes {}, not {}".format(spec["name"], format_shape(sizes), format_shape(shape)),
+            )
 
 
 def format_shape(sizes: Sequence[Optional[int]]) -> str:
-    """Format a shape as `1x3x224x224`, with `?` for free sizes."""
-    return "x".join("?" if size is None else str(size) for size in sizes)
+    """Format a shape as `1x3x224x224`, with `?` for free sizes; one without sizes is `scalar`."""
+    return "x".join("?" if size is None else str(size) for size in sizes) or "scalar"

@@ -1,20 +1,21 @@
 """Protocol loop: reads a JSON line, writes a JSON line, until end of file."""
 
 import argparse
-import functools
 import hashlib
 import importlib.util
 import json
-import operator
 import os
 import sys
-from typing import IO, Any, Callable, Dict, List, Optional, Sequence, Tuple
+from typing import IO, Any, Callable, Dict, List, Optional, Tuple
 
 from edgekit.engines.worker import process, timing
 from edgekit.engines.worker.engine import Engine, format_shape
+from edgekit.engines.worker.noise import make_noise
 from edgekit.engines.worker.refusal import EXIT_CODES, RefusedError
 
-PROTOCOL_VERSION = 2
+PROTOCOL_VERSION = 3
+# Names of the types that go through the protocol, as numpy spells them.
+DTYPES = ("float32", "float16", "float64", "int64", "int32", "int8", "uint8", "bool")
 Operation = Callable[[Dict[str, Any]], Dict[str, Any]]
 
 
@@ -57,7 +58,7 @@ class MappedFile:
         self._array: Any = None
 
     def open(self, path: str) -> Any:
-        """Return a file's content as float32[N]; raises RefusedError."""
+        """Return a file's content as uint8[N]; raises RefusedError."""
         import numpy
 
         try:
@@ -67,11 +68,11 @@ class MappedFile:
                 # The mapping keeps its file's inode in use, so no other file can get the same inode number.
                 # Writable, because OpenVINO accepts nothing else; no engine writes to its input.
                 mode: Any = "r+" if os.access(path, os.W_OK) else "c"
-                self._array = numpy.memmap(path, dtype="<f4", mode=mode).view(numpy.ndarray)
+                self._array = numpy.memmap(path, dtype="u1", mode=mode).view(numpy.ndarray)
                 self._identity = identity
         except OSError as error:
             raise RefusedError("io", "reading {}: {}".format(path, error.strerror or error)) from error
-        except ValueError as error:  # an empty file, or a size that is no multiple of four bytes
+        except ValueError as error:  # an empty file
             raise RefusedError("io", "reading {}: {}".format(path, error)) from error
         return self._array
 
@@ -81,9 +82,11 @@ class Worker:
 
     def __init__(self, engine: Engine) -> None:
         self._engine = engine
-        self._shape: Optional[List[int]] = None
+        # The inputs of the `load` request, and the names of the model's outputs.
+        self._given: Optional[List[Dict[str, Any]]] = None
+        self._output_names: List[str] = []
         self._inferences = 0
-        self._last_noise: Optional[Tuple[Any, Any]] = None
+        self._last_noise: Optional[Tuple[int, List[Any]]] = None
         self._inputs, self._outputs = MappedFile(), MappedFile()
         self._operations: Dict[str, Operation] = {
             "check": self._check,
@@ -141,10 +144,10 @@ class Worker:
 
     def _load(self, request: Dict[str, Any]) -> Dict[str, Any]:
         _check_protocol(request)
-        if self._shape is not None:
+        if self._given is not None:
             raise RefusedError("request", "load: a model is loaded already")
         model, params = _text(request, "model"), _optional_text(request, "params")
-        threads, shape = _integer(request, "threads", 1, default=1), _shape(request, "input_shape")
+        threads, inputs = _integer(request, "threads", 1, default=1), _tensors(request, "inputs")
         options = _options(request)
         cores = _cores(request)
         if request.get("power_mode") is not None:
@@ -165,14 +168,15 @@ class Worker:
         except ImportError as error:
             raise RefusedError("runtime", "importing {}: {}".format(self._engine.name, error)) from error
         start = timing.clock_ns()
-        self._engine.load(model, params, threads, shape, options)
+        self._engine.load(model, params, threads, inputs, options)
         load_ns = timing.clock_ns() - start
         effective = self._engine.threads()
         if effective is not None and effective != threads:
             raise RefusedError(
                 "threads", "asked for {} threads, {} took {}".format(threads, self._engine.name, effective)
             )
-        self._shape = shape
+        outputs = self._engine.outputs()
+        self._given, self._output_names = inputs, [one["name"] for one in outputs]
         timing.spare_collector()
         return {
             "protocol": PROTOCOL_VERSION,
@@ -183,7 +187,7 @@ class Worker:
             "effective_threads": effective,
             "cores": bound,
             "inputs": self._engine.inputs(),
-            "outputs": self._engine.outputs(),
+            "outputs": outputs,
             "pid": os.getpid(),
             "options": self._engine.options,
             "gpu": self._engine.gpu,
@@ -191,7 +195,7 @@ class Worker:
         }
 
     def _run(self, request: Dict[str, Any]) -> Dict[str, Any]:
-        shape = self._loaded_shape("run")
+        inputs = self._loaded_inputs("run")
         warmup = _integer(request, "warmup", 0, default=10)
         warmup_ns = _integer(request, "warmup_ns", 0, default=500000000)
         repeats = _integer(request, "repeats", 1, default=100)
@@ -200,7 +204,7 @@ class Worker:
         mark = request.get("mark", False)
         if not isinstance(mark, bool):
             raise RefusedError("request", "mark: {!r} is no truth value".format(mark))
-        call = self._engine.bind(self._noise(_integer(request, "seed", 0, default=0), shape))
+        call = self._engine.bind(self._noise(_integer(request, "seed", 0, default=0), inputs))
         first = timing.time_call(call) if self._inferences == 0 else None
         done = int(first is not None)
         done += timing.warm_up(call, warmup - done, warmup_ns)
@@ -213,68 +217,95 @@ class Worker:
             answer["copy_in_ns"], answer["copy_out_ns"] = map(timing.time_calls, copies)
         return answer
 
-    def _noise(self, seed: int, shape: Sequence[int]) -> Any:
-        """Return normal float32 noise of a shape; cache the last, because making it takes 10 ms and more."""
-        import numpy
-
-        key = (seed, tuple(shape))
-        if self._last_noise is None or self._last_noise[0] != key:
-            values = numpy.random.RandomState(seed % 2**32).standard_normal(shape).astype(numpy.float32)
-            self._last_noise = (key, values)
+    def _noise(self, seed: int, inputs: List[Dict[str, Any]]) -> List[Any]:
+        """Return noise for the loaded inputs; cache the last, because making it takes 10 ms and more."""
+        if self._last_noise is None or self._last_noise[0] != seed:
+            self._last_noise = (seed, make_noise(inputs, seed))
         return self._last_noise[1]
 
     def _infer(self, request: Dict[str, Any]) -> Dict[str, Any]:
-        import numpy
-
-        loaded = self._loaded_shape("infer")
-        shape = _shape(request, "shape")
+        inputs = self._loaded_inputs("infer")
+        shapes = _shapes(request, inputs)
         source, target = _text(request, "input"), _text(request, "output")
-        if shape[1:] != loaded[1:]:
-            raise RefusedError(
-                "shape", "loaded for {}, given {}".format(format_shape(loaded), format_shape(shape))
-            )
-        array, needed = self._inputs.open(source), functools.reduce(operator.mul, shape)
-        if request.get("skip") is not None:
-            skip = _integer(request, "skip", 0)
-            array = array[skip : skip + needed]
-        if array.size != needed:
-            raise RefusedError(
-                "io",
-                "{} has {} values, {} needs {}".format(source, array.size, format_shape(shape), needed),
-            )
-        array = array.reshape(shape)
-        at_once = shape[0] if request.get("at_once") is None else _integer(request, "at_once", 1)
-        latency, outputs = 0, []
-        for first in range(0, shape[0], at_once):
-            call = self._engine.bind(array[first : first + at_once])
+        skip = None if request.get("skip") is None else _integer(request, "skip", 0)
+        at_once = None if request.get("at_once") is None else _integer(request, "at_once", 1)
+        arrays = self._read(source, inputs, shapes, skip)
+        latency, pieces = 0, []
+        for piece in _pieces(arrays, at_once):
+            call = self._engine.bind(piece)
             latency += timing.time_call(call)
-            outputs.append(self._engine.output())
-        self._inferences += len(outputs)
-        output = outputs[0] if len(outputs) == 1 else numpy.concatenate(outputs)
+            pieces.append(self._engine.results())
+        self._inferences += len(pieces)
+        results = pieces[0] if at_once is None else _join(pieces, arrays[0], at_once, self._output_names)
+        described = []
+        for name, result in zip(self._output_names, results):  # noqa: B905 (Python 3.10)
+            if result.dtype.name not in DTYPES:
+                raise RefusedError(
+                    "unsupported", "output {} is {}, runners know {}".format(
+                        name, result.dtype.name, ", ".join(DTYPES)
+                    ),
+                )  # fmt: skip
+            described.append({"name": name, "dtype": result.dtype.name, "shape": list(result.shape)})
         try:
-            self._write(numpy.ascontiguousarray(output, dtype="<f4"), target)
+            self._write(results, target)
         except OSError as error:
             raise RefusedError("io", "writing {}: {}".format(target, error.strerror or error)) from error
-        return {"shape": list(output.shape), "latency_ns": latency}
+        return {"outputs": described, "latency_ns": latency}
 
-    def _write(self, output: Any, target: str) -> None:
+    def _read(
+        self, source: str, inputs: List[Dict[str, Any]], shapes: List[List[int]], skip: Optional[int]
+    ) -> List[Any]:
+        """Return the arrays of a file, in its memory where their places are aligned."""
+        import numpy
+
+        content, used = self._inputs.open(source), 0
+        if skip is not None:
+            content = content[skip:]
+        arrays = []
+        for one, shape in zip(inputs, shapes):  # noqa: B905 (Python 3.10)
+            dtype = numpy.dtype(one["dtype"])
+            count = 1
+            for size in shape:
+                count *= size
+            part = content[used : used + count * dtype.itemsize]
+            used += count * dtype.itemsize
+            if part.size == count * dtype.itemsize:
+                array = part.view(dtype).reshape(shape)
+                arrays.append(array if array.flags.aligned else array.copy())
+        if content.size < used or (skip is None and content.size > used):
+            raise RefusedError(
+                "io",
+                "{} has {} bytes, {} needs {}".format(
+                    source, content.size, " and ".join(map(format_shape, shapes)), used
+                ),
+            )
+        return arrays
+
+    def _write(self, results: List[Any], target: str) -> None:
         """Overwrite an existing file in place, because others may share its memory; else write atomically."""
+        import numpy
+
+        # `ascontiguousarray` makes one dimension of none.
+        rows = [numpy.ascontiguousarray(each).reshape(-1).view(numpy.uint8) for each in results]
         try:
             size = os.stat(target).st_size
         except FileNotFoundError:
             partial = "{}.{}.part".format(target, os.getpid())
             try:
-                output.tofile(partial)
+                _write_rows(rows, partial)
                 os.replace(partial, target)
             except OSError:
                 if os.path.exists(partial):
                     os.unlink(partial)
                 raise
             return
-        if size == output.nbytes > 0 and os.access(target, os.W_OK):
-            self._outputs.open(target)[:] = output.reshape(-1)
+        if size == sum(row.size for row in rows) > 0 and os.access(target, os.W_OK):
+            memory, used = self._outputs.open(target), 0
+            for row in rows:
+                memory[used : used + row.size] = row
+                used += row.size
         else:
-            output.tofile(target)
+            _write_rows(rows, target)
 
     def _environment(self, request: Dict[str, Any]) -> Dict[str, Any]:
         return {
@@ -289,10 +320,51 @@ class Worker:
         reference_ns, digest = process.reference_workload()
         return {"reference_ns": reference_ns, "sha256": digest}
 
-    def _loaded_shape(self, op: str) -> List[int]:
-        if self._shape is None:
+    def _loaded_inputs(self, op: str) -> List[Dict[str, Any]]:
+        if self._given is None:
             raise RefusedError("request", "{}: nothing is loaded; load comes first".format(op))
-        return self._shape
+        return self._given
+
+
+def _pieces(arrays: List[Any], at_once: Optional[int]) -> List[List[Any]]:
+    """Cut every input into pieces of `at_once` rows. Raises RefusedError where they have unequal numbers."""
+    if at_once is None:
+        return [arrays]
+    rows = {array.shape[0] if array.ndim else None for array in arrays}
+    if len(rows) != 1 or None in rows:
+        raise RefusedError(
+            "shape",
+            "at_once: the inputs have unequal numbers of rows: {}".format(
+                ", ".join(format_shape(array.shape) for array in arrays)
+            ),
+        )
+    return [
+        [array[first : first + at_once] for array in arrays]
+        for first in range(0, arrays[0].shape[0], at_once)
+    ]
+
+
+def _join(pieces: List[List[Any]], first_input: Any, at_once: int, names: List[str]) -> List[Any]:
+    """Join the outputs of pieces. Raises RefusedError where an output has not one row for each of a piece."""
+    import numpy
+
+    joined = []
+    for name, parts in zip(names, zip(*pieces)):  # noqa: B905 (Python 3.10)
+        for number, part in enumerate(parts):
+            rows = min(at_once, len(first_input) - number * at_once)
+            if part.shape[:1] != (rows,):
+                raise RefusedError(
+                    "shape",
+                    "at_once: output {} is {} for {} rows".format(name, format_shape(part.shape), rows),
+                )
+        joined.append(parts[0] if len(parts) == 1 else numpy.concatenate(parts))
+    return joined
+
+
+def _write_rows(rows: List[Any], path: str) -> None:
+    with open(path, "wb") as file:
+        for row in rows:
+            row.tofile(file)
 
 
 def _refusal(op: Optional[str], code: str, message: str) -> Dict[str, Any]:
@@ -339,11 +411,43 @@ def _optional_text(request: Dict[str, Any], name: str) -> Optional[str]:
     return None if request.get(name) is None else _text(request, name)
 
 
-def _shape(request: Dict[str, Any], name: str) -> List[int]:
+def _tensors(request: Dict[str, Any], name: str) -> List[Dict[str, Any]]:
     value = request.get(name)
-    if not isinstance(value, list) or not value or not all(type(size) is int and size > 0 for size in value):
+    if not isinstance(value, list) or not value or not all(isinstance(one, dict) for one in value):
+        raise RefusedError("request", "{}: {!r} is no list of tensors".format(name, value))
+    tensors = []
+    for one in value:
+        dtype = _text(one, "dtype")
+        if dtype not in DTYPES:
+            raise RefusedError(
+                "unsupported",
+                "input {} as {}: runners know {}".format(one.get("name"), dtype, ", ".join(DTYPES)),
+            )
+        tensors.append({"name": _text(one, "name"), "dtype": dtype, "shape": _shape(one.get("shape"), name)})
+    return tensors
+
+
+def _shapes(request: Dict[str, Any], inputs: List[Dict[str, Any]]) -> List[List[int]]:
+    """Return a shape for each loaded input; only their first sizes may differ from those of `load`."""
+    value = request.get("shapes")
+    if not isinstance(value, list) or len(value) != len(inputs):
+        raise RefusedError("request", "shapes: {!r} is no list of {} shapes".format(value, len(inputs)))
+    shapes = [_shape(one, "shapes") for one in value]
+    for one, shape in zip(inputs, shapes):  # noqa: B905 (Python 3.10)
+        if len(shape) != len(one["shape"]) or shape[1:] != one["shape"][1:]:
+            raise RefusedError(
+                "shape",
+                "input {}: loaded for {}, given {}".format(
+                    one["name"], format_shape(one["shape"]), format_shape(shape)
+                ),
+            )
+    return shapes
+
+
+def _shape(value: Any, name: str) -> List[int]:
+    if not isinstance(value, list) or not all(type(size) is int and size > 0 for size in value):
         raise RefusedError("request", "{}: {!r} is no list of positive sizes".format(name, value))
-    return list(value)
+    return value
 
 
 def _cores(request: Dict[str, Any]) -> Optional[List[int]]:
