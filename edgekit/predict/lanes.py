@@ -96,8 +96,8 @@ def plan_route(target: Target, subject: Subject, engine: str, precision: Precisi
 
 def fixed_batch(artifact: Artifact) -> int | None:
     """Return the only batch size that an artifact accepts; None where it accepts any."""
-    shape = artifact.inputs[0].shape if artifact.inputs else ()
-    return shape[0] if shape else None
+    fixed = (spec.shape[0] for spec in artifact.inputs if spec.shape and spec.shape[0] is not None)
+    return next(fixed, None)
 
 
 class Lane(Killable):
@@ -133,8 +133,11 @@ class Lane(Killable):
             route.target.session(route.engine, f"{route.name} on {subject.manifest.name}", remake=again)
             for route in self._routes
         )
+        one_input = len(subject.manifest.inputs) == 1
         self._at_once = tuple(
-            _pictures_at_once(route, batch_size) if session.shares_files and threads == 1 else None
+            _pictures_at_once(route, batch_size)
+            if session.shares_files and threads == 1 and self._task.divides and one_input
+            else None
             for route, session in zip(self._routes, self._sessions, strict=True)
         )
         self._requests = tuple(
@@ -191,7 +194,13 @@ class Lane(Killable):
             )
         if self._feed is None:
             parameters = self._subject.manifest.preprocess
-            self._feed = Feed(parameters, self._batch_size, reduced_decode=self._reduced_decode)
+            self._feed = Feed(
+                parameters,
+                self._batch_size,
+                inputs=self._subject.manifest.inputs,
+                task=self._task,
+                reduced_decode=self._reduced_decode,
+            )
         filled = self._feed.fill(items)
         outputs: list[Outputs] = []
         latencies: list[int] = []
@@ -216,7 +225,7 @@ class Lane(Killable):
         assert self._feed is not None
         session, at_once = self._sessions[index], self._at_once[index]
         if at_once is None:  # this runner computes all places, whatever they contain
-            values, inferred = session.infer_file(self._feed.path, [self._feed.shape])
+            values, inferred = session.infer_file(self._feed.path, self._feed.shapes)
         else:
             shape = (-(-count // at_once) * at_once, *self._feed.shape[1:])
             values, inferred = session.infer_file(self._feed.path, [shape], skip=0, at_once=at_once)

@@ -17,6 +17,7 @@ from edgekit.tasks.task import Answer, Asked, Outputs, Shown, Task
 from edgekit.vision.boxes import Boxes, Frame, decode_picodet, match, split_boxes
 
 if TYPE_CHECKING:
+    import numpy as np
     from numpy.typing import NDArray
 
     from edgekit.vision.decode import Pixels
@@ -197,9 +198,29 @@ class Detection(Task):
         counts = _rows_and_counts(arrays)[1]
         return 1 if counts is None else counts.size
 
+    @property
+    def divides(self) -> bool:
+        return isinstance(self.rule, PicoDetRule)
+
     def cut(self, outputs: Outputs, count: int) -> dict[str, NDArray[Any]]:
-        """Return the outputs for the first `count` pictures; rows of boxes are not divided by pictures."""
-        return super().cut(outputs, count) if isinstance(self.rule, PicoDetRule) else dict(outputs)
+        """Return the outputs for the first `count` pictures; rows of boxes are counted by picture."""
+        if isinstance(self.rule, PicoDetRule):
+            return super().cut(outputs, count)
+        rows, counts = _rows_and_counts(list(outputs.values()))
+        if counts is None:
+            return dict(outputs)
+        kept = max(0, int(counts.reshape(-1)[:count].sum()))
+        return {name: array[:kept] if array is rows else array[:count] for name, array in outputs.items()}
+
+    def further_inputs(self, pictures: Sequence[Shown]) -> dict[str, NDArray[np.float32]]:
+        """Return PaddleDetection's inputs of sizes, each float32[N,2] of height and width."""
+        import numpy as np
+
+        frames = self.frames(pictures)
+        return {
+            "im_shape": np.array([frame.input_size for frame in frames], np.float32),
+            "scale_factor": np.array([frame.scale for frame in frames], np.float32),
+        }
 
 
 def _rows_and_counts(arrays: Sequence[NDArray[Any]]) -> tuple[NDArray[Any], NDArray[Any] | None]:

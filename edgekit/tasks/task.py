@@ -6,6 +6,7 @@ names of the manifest's outputs, as an engine computes them for a batch.
 
 from __future__ import annotations
 
+import shlex
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple, Protocol
@@ -17,6 +18,7 @@ from edgekit.core.parity import Agreement
 from edgekit.errors import InputError, UnsupportedError
 
 if TYPE_CHECKING:
+    import numpy as np
     from numpy.typing import NDArray
 
     from edgekit.vision.decode import Pixels
@@ -95,6 +97,22 @@ class Task(ABC):
                 f"reading {place}: its postprocess is none of {cls.name}: {error}",
                 hint=f"correct postprocess in {place}",
             ) from error
+
+    def further_inputs(self, pictures: Sequence[Shown]) -> dict[str, NDArray[np.float32]]:
+        """Return the inputs that a model takes beside pictures, a row for each picture, by name.
+
+        Raises:
+            UnsupportedError: The model takes others.
+        """
+        raise UnsupportedError(
+            f"answering with {self.manifest.name}: {self.summary} takes nothing but pictures",
+            hint=f"edgekit predict {shlex.quote(self.manifest.name)} inputs.npz -o outputs.npz",
+        )
+
+    @property
+    def divides(self) -> bool:
+        """True where every output has a row for each picture, so that a batch can be computed in pieces."""
+        return True
 
     def cut(self, outputs: Outputs, count: int) -> dict[str, NDArray[Any]]:
         """Return the outputs for the first `count` pictures of a batch; further places hold no pictures."""

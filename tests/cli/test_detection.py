@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import json
 import shutil
 from pathlib import Path
 
+import cv2
 import pytest
 
+from edgekit import EdgeKit
 from edgekit.convert.manifest import load_manifest
 from tests.conftest import RunCli
 from tests.convert import detection_models
@@ -55,3 +58,56 @@ def test_what_does_not_fit_is_refused(place: Path, tmp_path: Path, run_cli: RunC
     assert alone.exit_code == 0
     assert "its outputs are the scores and distances of PicoDet's head" in alone.stderr
     assert load_manifest(tmp_path / "models" / "other").task == "detection"
+
+
+@pytest.fixture(scope="module")
+def pictures(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Four pictures, each twice or three times as large as the networks' input."""
+    directory = tmp_path_factory.mktemp("pictures")
+    for number, cells in enumerate([[(0, 0, 0), (2, 5, 2)], [], [(1, 1, 1)], [(3, 2, 0)]]):
+        pixels = detection_models.picture(*cells, scale=2 + number % 2)
+        assert cv2.imwrite(str(directory / f"{number:012d}.png"), pixels)
+    return directory
+
+
+@pytest.mark.parametrize("name", WAYS)
+def test_boxes_in_the_pixels_of_the_pictures(
+    name: str, place: Path, pictures: Path, tmp_path: Path, run_cli: RunCli
+) -> None:
+    drawn = tmp_path / "drawn"
+    done = run_cli(["predict", name, pictures, "--json", "--draw", drawn], cwd=place)
+    assert done.exit_code == 0, done.stderr
+    found = [
+        (each["image_id"], each["category_name"], [round(side) for side in each["bbox"]])
+        for each in json.loads(done.stdout)
+    ]
+    assert sorted(found) == [
+        (0, "blue", [160, 64, 32, 32]),
+        (0, "red", [0, 0, 32, 32]),
+        (2, "green", [32, 32, 32, 32]),
+        (3, "red", [96, 144, 48, 48]),
+    ]
+    assert all(each["score"] > 0.9 for each in json.loads(done.stdout))
+    for number in range(4):
+        before = cv2.imread(str(pictures / f"{number:012d}.png"))
+        after = cv2.imread(str(drawn / f"{number:012d}.png"))
+        assert after.shape == before.shape and (after != before).any() == (number != 1)
+
+
+def test_a_line_a_picture(place: Path, pictures: Path, run_cli: RunCli) -> None:
+    done = run_cli(["predict", "raw", pictures, "--workers", "2", "--threshold", "0.2"], cwd=place)
+    lines = done.stdout.splitlines()
+    assert len(lines) == 4
+    assert lines[1] == (
+        f"class_ids: [], scores: [], label_names: [], boxes: [], filename: {pictures}/000000000001.png"
+    )
+    assert lines[2].startswith("class_ids: [1], scores: [1.0], label_names: ['green'], boxes: [[3")
+
+
+def test_python_yields_the_same(place: Path, pictures: Path) -> None:
+    with EdgeKit(place / "models" / "raw", batch_size=3) as model:
+        batches = list(model.predict([pictures]))
+    assert [len(batch) for batch in batches] == [3, 1]
+    assert batches[1][0]["label_names"] == ["red"] and batches[0][1]["boxes"] == []
+    (corners,) = batches[0][2]["boxes"]
+    assert corners == pytest.approx([32, 32, 64, 64], abs=0.1)

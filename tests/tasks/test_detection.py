@@ -114,6 +114,23 @@ def test_places_of_a_batch_without_pictures_are_cut_off() -> None:
     assert len(detector().answers(outputs, [Shown("a", 64, 64), Shown("b", 64, 64)], Asked())) == 2
 
 
+def test_rows_of_places_without_pictures_are_cut_off() -> None:
+    task = Detection(manifest("detection", num_classes=3, postprocess={"kind": "boxes"}))
+    outputs = {"boxes": np.zeros((9, 6), np.float32), "counts": np.array([2, 3, 4], np.int64)}
+    assert {name: len(values) for name, values in task.cut(outputs, 2).items()} == {"boxes": 5, "counts": 2}
+    assert detector().divides and not task.divides
+
+
+def test_the_sizes_that_paddledetections_exports_take() -> None:
+    inputs = detector().further_inputs([Shown("a", 128, 32), Shown("b", 64, 640)])
+    assert {name: values.tolist() for name, values in inputs.items()} == {
+        "im_shape": [[64, 64], [64, 64]],
+        "scale_factor": [[0.5, 2], [1, pytest.approx(0.1)]],
+    }
+    with pytest.raises(UnsupportedError, match="a classifier of pictures takes nothing but pictures"):
+        Classification(manifest()).further_inputs([])
+
+
 def test_outputs_of_another_network() -> None:
     outputs = head()
     del outputs["sides_64"]
