@@ -1,12 +1,13 @@
-"""Top-1 and Top-5 of a model's artifacts on a labelled list, all of them in one pass over the pictures."""
+"""Accuracy of a model's artifacts on pictures with their truth, all of them in one pass over the pictures."""
 
 from __future__ import annotations
 
 import contextlib
 import itertools
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from datetime import datetime, timezone
 from pathlib import Path
+from typing import Any, TypeVar
 
 import msgspec
 
@@ -14,7 +15,15 @@ from edgekit import __version__
 from edgekit._files import RESULT_BYTES, read_bytes, sha256_file
 from edgekit.core.spec import AnswerKind, Precision
 from edgekit.errors import EdgekitError, InputError, ParityError, ToolError, UnsupportedError
-from edgekit.evaluate.journal import Identity, Journal, Seen
+from edgekit.evaluate.boxes import (
+    BOX_EVAL_SCHEMA_VERSION,
+    BoxEvalResult,
+    SeenBoxes,
+    prepare,
+    see_boxes,
+    tally_boxes,
+)
+from edgekit.evaluate.journal import Identity, Journal, Record, Seen
 from edgekit.evaluate.tally import (
     EVAL_SCHEMA_VERSION,
     EvalResult,
@@ -28,8 +37,14 @@ from edgekit.parity.reference import reference_engine
 from edgekit.predict.lanes import Route, Scored, batched, fixed_batch, open_lanes, plan_route, score_batches
 from edgekit.targets.target import HostTarget, Subject, Target
 from edgekit.tasks.classification import Classification, ranked_classes, require_answer
-from edgekit.vision.lists import Labelled, check_list, count_list, read_list
+from edgekit.tasks.detection import Detection
+from edgekit.tasks.registry import find_task
+from edgekit.vision.annotations import read_annotations
+from edgekit.vision.labels import read_own_labels
+from edgekit.vision.lists import check_list, count_list, read_list
 from edgekit.vision.pictures import Picture
+
+Result = TypeVar("Result", bound=msgspec.Struct)
 
 TOP_K = 5
 DEFAULT_BATCH_SIZE = 8
@@ -43,7 +58,8 @@ class Plan(msgspec.Struct, frozen=True, kw_only=True):
 
     Attributes:
         data: Directory to which the list's paths are relative.
-        list_path: Path of the list, one `path label` a line.
+        list_path: Path of the list, one `path label` a line; of a detection model COCO's instances or a list
+            of VOC annotations.
         output: Path of the result file; journal, confusion matrix and disagreements are written beside it.
         engines: Engines of the host, or of devices where a device is given.
         precisions: Precisions to evaluate with every engine.
@@ -103,7 +119,7 @@ def evaluate(
     *,
     progress: Progress = lambda done, total: None,
     tell: Callable[[str], None] = lambda message: None,
-) -> EvalResult:
+) -> EvalResult | BoxEvalResult:
     """Evaluate a model; after an interruption the next call continues from the journal.
 
     Args:
@@ -121,53 +137,146 @@ def evaluate(
         InputError: The list is wrong, none of its pictures can be read, or the model lacks an artifact.
         RunnerError, DeviceError, DeviceLostError: A runner failed.
         OutputError: The results cannot be written.
+        ToolError: A package that computes the figures is missing.
     """
-    require_answer(subject.manifest, "evaluating", AnswerKind.TOPK, AnswerKind.THRESHOLD)
-    started_at = datetime.now(timezone.utc).isoformat(timespec="seconds")
-    if subject.manifest.doubt is not None:
-        tell(subject.manifest.doubt)
-    total = count_list(plan.list_path, subject.manifest.num_classes)
-    routes, skipped = _plan_routes(target, subject, plan)
-    routes += _reference_route(subject, routes, tell)
-    batch_size = _batch_size(routes, plan.batch_size)
-    identity = Identity(
-        list_sha256=sha256_file(plan.list_path),
-        data=str(plan.data.absolute()),
-        pictures=total,
-        preprocess=msgspec.json.encode(subject.manifest.preprocess).decode(),
-        routes=tuple((route.engine, route.precision.value, route.artifact.sha256) for route in routes),
-    )
-    journal = Journal(plan.output.with_suffix(".journal"), identity, restart=plan.restart)
-    complete = False
-    try:
-        if journal.done:
-            tell(f"going on after {journal.done} of {total} pictures ({journal.path})")
-        _run(subject, routes, plan, batch_size, journal, total, progress)
-        result = EvalResult(
-            schema_version=EVAL_SCHEMA_VERSION,
-            edgekit_version=__version__,
-            started_at=started_at,
-            ended_at=datetime.now(timezone.utc).isoformat(timespec="seconds"),
-            model=subject.manifest.name,
-            target=target.info.serial,
-            list_path=str(plan.list_path),
-            list_sha256=identity.list_sha256,
-            data=str(plan.data),
-            threads=plan.threads,
-            batch_size=batch_size,
-            skipped=skipped,
-            num_classes=subject.manifest.num_classes,
-            weights=subject.manifest.source,
-            **msgspec.structs.asdict(tally(journal, routes, plan.list_path, subject, plan.output)),
+    manifest = subject.manifest
+    pass_ = _Pass(target, subject, plan, progress, tell)
+    if issubclass(find_task(manifest.task), Detection):
+        own = manifest.labels
+        labels = read_own_labels(subject.directory / own, manifest.num_classes) if own else ()
+        truth = read_annotations(plan.list_path, plan.data, labels, manifest.num_classes)
+        prepare(tell, truth)
+        task = Detection(manifest)
+        return pass_.run(
+            [picture.path for picture in truth.pictures],
+            len(truth.pictures),
+            SeenBoxes,
+            lambda scored: see_boxes(scored, task),
+            lambda journal, routes, common: BoxEvalResult(
+                schema_version=BOX_EVAL_SCHEMA_VERSION,
+                task=manifest.task,
+                **common,
+                **tally_boxes(journal, routes, truth, manifest, plan.output),
+            ),
         )
-        write_result(result, plan.output)
-        complete = True
-    except NothingReadError:
-        complete = True  # continuing would fail again
-        raise
-    finally:
-        journal.close(remove=complete)
-    return result
+    require_answer(manifest, "evaluating", AnswerKind.TOPK, AnswerKind.THRESHOLD)
+    classification = Classification(manifest)
+    return pass_.run(
+        (entry.path for entry in read_list(plan.list_path, manifest.num_classes)),
+        count_list(plan.list_path, manifest.num_classes),
+        Seen,
+        lambda scored: _seen(scored, classification),
+        lambda journal, routes, common: EvalResult(
+            schema_version=EVAL_SCHEMA_VERSION,
+            num_classes=manifest.num_classes,
+            **common,
+            **msgspec.structs.asdict(tally(journal, routes, plan.list_path, subject, plan.output)),
+        ),
+    )
+
+
+class _Pass:
+    """One pass of several routes over the pictures of a list, journalled picture by picture."""
+
+    def __init__(
+        self,
+        target: Target,
+        subject: Subject,
+        plan: Plan,
+        progress: Progress,
+        tell: Callable[[str], None],
+    ) -> None:
+        self._target = target
+        self._subject = subject
+        self._plan = plan
+        self._progress = progress
+        self._tell = tell
+
+    def run(
+        self,
+        paths: Iterable[str],
+        total: int,
+        record: type[Record],
+        see: Callable[[Scored], Iterator[Record]],
+        conclude: Callable[[Journal[Record], Sequence[Route], dict[str, Any]], Result],
+    ) -> Result:
+        """Compute what the journal lacks, and write the result.
+
+        Args:
+            paths: Paths of the pictures below the plan's `data`.
+            total: Number of paths.
+            record: Type of a picture's result.
+            see: Turns a computed batch into results.
+            conclude: Makes the result document of a complete journal, the routes, and the fields that
+                evaluations of all tasks have.
+        """
+        subject, plan, target = self._subject, self._plan, self._target
+        started_at = datetime.now(timezone.utc).isoformat(timespec="seconds")
+        if subject.manifest.doubt is not None:
+            self._tell(subject.manifest.doubt)
+        routes, skipped = _plan_routes(target, subject, plan)
+        routes += _reference_route(subject, routes, self._tell)
+        batch_size = _batch_size(routes, plan.batch_size)
+        identity = Identity(
+            list_sha256=sha256_file(plan.list_path),
+            data=str(plan.data.absolute()),
+            pictures=total,
+            preprocess=msgspec.json.encode(subject.manifest.preprocess).decode(),
+            routes=tuple((route.engine, route.precision.value, route.artifact.sha256) for route in routes),
+        )
+        journal = Journal(plan.output.with_suffix(".journal"), identity, record, restart=plan.restart)
+        complete = False
+        try:
+            if journal.done:
+                self._tell(f"going on after {journal.done} of {total} pictures ({journal.path})")
+            self._compute(routes, batch_size, journal, paths, total, see)
+            common = {
+                "edgekit_version": __version__,
+                "started_at": started_at,
+                "ended_at": datetime.now(timezone.utc).isoformat(timespec="seconds"),
+                "model": subject.manifest.name,
+                "target": target.info.serial,
+                "list_path": str(plan.list_path),
+                "list_sha256": identity.list_sha256,
+                "data": str(plan.data),
+                "threads": plan.threads,
+                "batch_size": batch_size,
+                "skipped": skipped,
+                "weights": subject.manifest.source,
+            }
+            result = conclude(journal, routes, common)
+            write_result(result, plan.output)
+            complete = True
+        except NothingReadError:
+            complete = True  # continuing would fail again
+            raise
+        finally:
+            journal.close(remove=complete)
+        return result
+
+    def _compute(
+        self,
+        routes: Sequence[Route],
+        batch_size: int,
+        journal: Journal[Record],
+        paths: Iterable[str],
+        total: int,
+        see: Callable[[Scored], Iterator[Record]],
+    ) -> None:
+        if journal.done == total:
+            return
+        plan = self._plan
+        items = (_picture(plan.data, path) for path in itertools.islice(paths, journal.done, None))
+        opened = open_lanes(
+            self._subject, routes, workers=plan.workers, threads=plan.threads, batch_size=batch_size
+        )
+        with (
+            opened as lanes,
+            contextlib.closing(score_batches(lanes, batched(items, batch_size))) as results,
+        ):
+            for scored in results:
+                journal.append(list(see(scored)))
+                self._progress(journal.done, total)
 
 
 def _plan_routes(target: Target, subject: Subject, plan: Plan) -> tuple[list[Route], tuple[Skipped, ...]]:
@@ -221,31 +330,8 @@ def _batch_size(routes: Sequence[Route], asked: int | None) -> int:
     return sizes.pop() if sizes else DEFAULT_BATCH_SIZE
 
 
-def _run(
-    subject: Subject,
-    routes: Sequence[Route],
-    plan: Plan,
-    batch_size: int,
-    journal: Journal,
-    total: int,
-    progress: Progress,
-) -> None:
-    if journal.done == total:
-        return
-    entries = read_list(plan.list_path, subject.manifest.num_classes)
-    left = itertools.islice(entries, journal.done, None)
-    items = (_picture(plan.data, entry) for entry in left)
-    task = Classification(subject.manifest)
-    with open_lanes(
-        subject, routes, workers=plan.workers, threads=plan.threads, batch_size=batch_size
-    ) as lanes, contextlib.closing(score_batches(lanes, batched(items, batch_size))) as results:  # fmt: skip
-        for scored in results:
-            journal.append(list(_seen(scored, task)))
-            progress(journal.done, total)
-
-
-def _picture(data: Path, entry: Labelled) -> Picture:
-    path = data / entry.path
+def _picture(data: Path, below: str) -> Picture:
+    path = data / below
     return Picture(name=str(path), source=path)
 
 
@@ -266,11 +352,11 @@ def _seen(scored: Scored, task: Classification) -> Iterator[Seen]:
         )
 
 
-def fail_on_unreadable(result: EvalResult) -> None:
+def fail_on_unreadable(result: EvalResult | BoxEvalResult) -> None:
     """Raise InputError at the end of a command that could not read some of its pictures."""
     if result.unreadable:
         raise InputError(
             f"evaluating: {result.unreadable} of {result.pictures + result.unreadable} pictures could not be "
             f"read; the first: {result.first_error}",
-            hint="their errors are in the disagreements file; mend --data or the list",
+            hint="mend --data or the list; of a classifier the disagreements file has their errors",
         )

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from pathlib import Path
+from typing import Generic, TypeVar
 
 import msgspec
 
@@ -36,15 +37,27 @@ class Seen(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     error: str | None = None
 
 
-class Journal:
+Record = TypeVar("Record", bound=msgspec.Struct)
+
+
+class Journal(Generic[Record]):
     """Journal open for appending; it holds the first `done` pictures.
+
+    Args:
+        path: Path of the file.
+        identity: Identity of the evaluation.
+        record: Type of the result of one picture.
+        restart: True to begin again whatever the file holds.
 
     Raises:
         OutputError: The journal cannot be written.
     """
 
-    def __init__(self, path: Path, identity: Identity, *, restart: bool = False) -> None:
+    def __init__(
+        self, path: Path, identity: Identity, record: type[Record], *, restart: bool = False
+    ) -> None:
         self.path = path
+        self._record = record
         self._identity = msgspec.json.encode(identity)
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
@@ -77,7 +90,7 @@ class Journal:
         except OSError as error:
             raise self._failed(error) from error
 
-    def append(self, pictures: Sequence[Seen]) -> None:
+    def append(self, pictures: Sequence[Record]) -> None:
         """Append a batch; the kernel has the data when this returns."""
         encoder = msgspec.json.Encoder()
         try:
@@ -90,10 +103,10 @@ class Journal:
     def _failed(self, error: OSError) -> OutputError:
         return output_error(self.path, error)
 
-    def read(self) -> Iterator[Seen]:
+    def read(self) -> Iterator[Record]:
         """Yield all pictures from the first on."""
         self._file.flush()
-        decoder = msgspec.json.Decoder(Seen)
+        decoder = msgspec.json.Decoder(self._record)
         with self.path.open("rb") as file:
             file.readline()
             for line in file:

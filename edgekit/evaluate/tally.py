@@ -135,7 +135,7 @@ def is_reference(route: Route, manifest: Manifest) -> bool:
 
 
 def tally(
-    journal: Journal, routes: Sequence[Route], list_path: Path, subject: Subject, output: Path
+    journal: Journal[Seen], routes: Sequence[Route], list_path: Path, subject: Subject, output: Path
 ) -> Tally:
     """Count a complete journal; memory grows with the classes, not with the pictures.
 
@@ -225,6 +225,6 @@ def _write_confusion(path: Path, routes: Sequence[Route], counts: Sequence[_Coun
                 writer.writerow([route.engine, route.precision.value, label, predicted, number])
 
 
-def write_result(result: EvalResult, path: Path) -> None:
+def write_result(result: msgspec.Struct, path: Path) -> None:
     """Write the result document completely or not at all."""
     write_atomic(path, msgspec.json.format(msgspec.json.encode(result), indent=2) + b"\n")

@@ -111,3 +111,79 @@ def test_python_yields_the_same(place: Path, pictures: Path) -> None:
     assert batches[1][0]["label_names"] == ["red"] and batches[0][1]["boxes"] == []
     (corners,) = batches[0][2]["boxes"]
     assert corners == pytest.approx([32, 32, 64, 64], abs=0.1)
+
+
+def coco(directory: Path, truth: list[tuple[int, int, list[int]]]) -> Path:
+    """Write COCO instances of the four pictures; categories are numbered 10, 20, 30, and not in order."""
+    path = directory / "instances.json"
+    document = {
+        "images": [{"id": number, "file_name": f"{number:012d}.png"} for number in range(4)],
+        "annotations": [
+            {"id": place, "image_id": image, "category_id": category, "bbox": bbox}
+            for place, (image, category, bbox) in enumerate(truth, start=1)
+        ],
+        "categories": [{"id": 30, "name": "red"}, {"id": 10, "name": "blue"}, {"id": 20, "name": "green"}],
+    }
+    path.write_text(json.dumps(document))
+    return path
+
+
+RIGHT = [(0, 10, [160, 64, 32, 32]), (0, 30, [0, 0, 32, 32]), (2, 20, [32, 32, 32, 32])]
+
+
+def test_mean_average_precision(place: Path, pictures: Path, tmp_path: Path, run_cli: RunCli) -> None:
+    truth = coco(tmp_path, [*RIGHT, (3, 30, [96, 144, 48, 48])])
+    for name in WAYS:
+        output = tmp_path / f"{name}.json"
+        words = ["eval", name, "--data", pictures, "--list", truth, "-o", output, "--json"]
+        done = run_cli(words, cwd=place)
+        assert done.exit_code == 0, done.stderr
+        result = json.loads(done.stdout)
+        assert result == json.loads(output.read_text())
+        (route,) = result["routes"]
+        assert route["figures"]["ap"] == route["figures"]["ap_medium"] == pytest.approx(1)
+        assert route["figures"]["by_class"] == pytest.approx([1, 1, 1]) and result["classes"] == [
+            "red",
+            "green",
+            "blue",
+        ]
+        boxes = json.loads((tmp_path / f"{name}.onnxruntime-fp32.bbox.json").read_text())
+        best = {each["image_id"]: each["category_id"] for each in boxes if each["score"] > 0.9}
+        assert best == {0: 10, 2: 20, 3: 30} or best == {0: 30, 2: 20, 3: 30}
+        assert not output.with_suffix(".journal").exists()
+
+
+def test_a_missed_and_a_false_box_cost_precision(
+    place: Path, pictures: Path, tmp_path: Path, run_cli: RunCli
+) -> None:
+    """Of two red objects one is found; the other picture shows red where none is said to be."""
+    truth = coco(tmp_path, [*RIGHT, (1, 30, [0, 0, 50, 50])])
+    done = run_cli(["eval", "raw", "--data", pictures, "--list", truth, "-o", tmp_path / "r.json"], cwd=place)
+    assert done.exit_code == 0, done.stderr
+    assert "mAP" in done.stdout and "AP50" in done.stdout
+    figures = json.loads((tmp_path / "r.json").read_text())["routes"][0]["figures"]
+    assert figures["by_class"][1:] == pytest.approx([1, 1])
+    assert 0.4 < figures["by_class"][0] < 0.6
+
+
+def test_a_voc_list(place: Path, pictures: Path, tmp_path: Path, run_cli: RunCli) -> None:
+    box = "<bndbox><xmin>32</xmin><ymin>32</ymin><xmax>64</xmax><ymax>64</ymax></bndbox>"
+    (pictures / "2.xml").write_text(f"<annotation><object><name>green</name>{box}</object></annotation>")
+    (tmp_path / "list.txt").write_text("000000000002.png 2.xml\nnone.png 2.xml\n")
+    words = ["eval", "raw", "--data", pictures, "--list", tmp_path / "list.txt", "-o", tmp_path / "r.json"]
+    done = run_cli([*words, "--json"], cwd=place)
+    assert done.exit_code == 3 and "1 of 2 pictures could not be read" in done.stderr
+    result = json.loads(done.stdout)
+    assert (result["pictures"], result["unreadable"]) == (1, 1)
+    assert result["routes"][0]["figures"]["ap"] == pytest.approx(1)
+
+
+def test_annotations_of_another_data_set(
+    place: Path, pictures: Path, tmp_path: Path, run_cli: RunCli
+) -> None:
+    truth = coco(tmp_path, RIGHT)
+    truth.write_text(truth.read_text().replace('"green"', '"person"'))
+    done = run_cli(["eval", "raw", "--data", pictures, "--list", truth], cwd=place)
+    assert done.exit_code == 3
+    assert "its category 'person' is none of the model's labels (red, green, blue)" in done.stderr
+    assert not (place / "results").exists()

@@ -18,10 +18,10 @@ PICTURES = [Seen(top=((index, 1, 2, 3, 4),)) for index in range(5)]
 
 def test_goes_on_where_it_was(tmp_path: Path) -> None:
     path = tmp_path / "results" / "x.journal"
-    journal = Journal(path, IDENTITY)
+    journal = Journal(path, IDENTITY, Seen)
     journal.append(PICTURES[:3])
     journal.close()
-    journal = Journal(path, IDENTITY)
+    journal = Journal(path, IDENTITY, Seen)
     assert journal.done == 3
     journal.append([*PICTURES[3:], Seen(error="broken")])
     assert list(journal.read()) == [*PICTURES, Seen(error="broken")]
@@ -32,11 +32,11 @@ def test_goes_on_where_it_was(tmp_path: Path) -> None:
 @pytest.mark.parametrize("cut", range(1, 20, 3))
 def test_half_a_line_is_cut_off(tmp_path: Path, cut: int) -> None:
     path = tmp_path / "x.journal"
-    journal = Journal(path, IDENTITY)
+    journal = Journal(path, IDENTITY, Seen)
     journal.append(PICTURES)
     journal.close()
     path.write_bytes(path.read_bytes()[:-cut])
-    journal = Journal(path, IDENTITY)
+    journal = Journal(path, IDENTITY, Seen)
     assert journal.done == 4
     journal.append(PICTURES[4:])
     assert list(journal.read()) == PICTURES
@@ -46,10 +46,10 @@ def test_half_a_line_is_cut_off(tmp_path: Path, cut: int) -> None:
 @pytest.mark.parametrize("change", [{"list_sha256": "2" * 64}, {"data": "/other"}, {"routes": ()}])
 def test_another_evaluation_begins_anew(tmp_path: Path, change: dict[str, object]) -> None:
     path = tmp_path / "x.journal"
-    journal = Journal(path, IDENTITY)
+    journal = Journal(path, IDENTITY, Seen)
     journal.append(PICTURES)
     journal.close()
-    journal = Journal(path, msgspec.structs.replace(IDENTITY, **change))
+    journal = Journal(path, msgspec.structs.replace(IDENTITY, **change), Seen)
     assert journal.done == 0
     assert list(journal.read()) == []
     journal.close()
@@ -57,10 +57,10 @@ def test_another_evaluation_begins_anew(tmp_path: Path, change: dict[str, object
 
 def test_restart_begins_anew(tmp_path: Path) -> None:
     path = tmp_path / "x.journal"
-    journal = Journal(path, IDENTITY)
+    journal = Journal(path, IDENTITY, Seen)
     journal.append(PICTURES)
     journal.close()
-    journal = Journal(path, IDENTITY, restart=True)
+    journal = Journal(path, IDENTITY, Seen, restart=True)
     journal.append(PICTURES[:1])
     assert list(journal.read()) == PICTURES[:1]
     journal.close()
@@ -69,7 +69,7 @@ def test_restart_begins_anew(tmp_path: Path) -> None:
 def test_random_bytes_are_another_journal(tmp_path: Path) -> None:
     path = tmp_path / "x.journal"
     path.write_bytes(bytes(range(256)) * 10)
-    journal = Journal(path, IDENTITY)
+    journal = Journal(path, IDENTITY, Seen)
     assert journal.done == 0
     journal.close()
 
@@ -77,4 +77,4 @@ def test_random_bytes_are_another_journal(tmp_path: Path) -> None:
 def test_an_unwritable_place(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
     with pytest.raises(OutputError, match=r"x\.journal"):
-        Journal(tmp_path / "file" / "x.journal", IDENTITY)
+        Journal(tmp_path / "file" / "x.journal", IDENTITY, Seen)

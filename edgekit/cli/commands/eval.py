@@ -31,6 +31,7 @@ from edgekit.engines.registry import DEVICE_ENGINE, PREDICT_ENGINE
 
 if TYPE_CHECKING:
     from edgekit.core.accuracy import Drop, Share
+    from edgekit.evaluate.boxes import BoxEvalResult
     from edgekit.evaluate.tally import EvalResult
 
 PRECISIONS = ("fp32", "fp16", "int8")
@@ -43,7 +44,8 @@ LINE_INTERVAL_S = 30.0
 @click.option("--data", required=True, type=click.Path(path_type=Path, exists=True, file_okay=False),
               metavar="DIR", help="Directory that the list's paths are relative to.")  # fmt: skip
 @click.option("--list", "list_path", required=True, type=click.Path(path_type=Path, dir_okay=False),
-              metavar="FILE", help="List with a picture's path and its class number a line.")  # fmt: skip
+              metavar="FILE", help="List with a picture's path and its class number a line; for boxes "
+              "COCO's instances (.json), or a picture and its VOC annotation a line.")  # fmt: skip
 @click.option("--engine", "engines", type=WordList(), metavar="WORD,...",
               help=f"Engines, one or several: {engine_list(host=True, device=True)}.  "
               f"[default: {PREDICT_ENGINE}; on a device {DEVICE_ENGINE} where it can be had]")  # fmt: skip
@@ -79,10 +81,14 @@ def command(
     Every picture is decoded once for all engines. The drop is relative to Paddle Inference fp32, which is
     measured too. An interrupted run continues where it stopped. Beside the result file are the confusion
     matrix and the pictures on which the answers differ, as CSV.
+
+    Of a detection model it measures COCO's mean average precision; the boxes are beside the result file in
+    COCO's result form.
     """
     import msgspec
 
     from edgekit.core.spec import Precision
+    from edgekit.evaluate.boxes import BoxEvalResult
     from edgekit.evaluate.evaluate import Plan, default_output, evaluate, fail_on_unreadable
 
     subject = find_subject(name)
@@ -110,9 +116,15 @@ def command(
     progress.clear()
     if as_json:
         echo_json(result)
+    if isinstance(result, BoxEvalResult):
+        if not as_json:
+            _render_boxes(result)
+        beside = [route.results_path for route in result.routes]
     else:
-        _render(result)
-    note(f"{plan.output} written, beside it {result.confusion_path} and {result.disagreements_path}")
+        if not as_json:
+            _render(result)
+        beside = [result.confusion_path, result.disagreements_path]
+    note(f"{plan.output} written, beside it {' and '.join(beside)}")
     fail_on_unreadable(result)
 
 
@@ -176,6 +188,45 @@ def _render(result: EvalResult) -> None:
         notes=(
             *([f"weights: {result.weights}"] if is_random(result.weights) else []),
             f"{result.disagreements} pictures on which Top-1 differs",
+            *(f"skipped: {skipped.reason}" for skipped in result.skipped),
+        ),
+    )
+    echo_table(table)
+
+
+def _render_boxes(result: BoxEvalResult) -> None:
+    """Show COCO's figures by route."""
+    from edgekit.core.artifact import is_random
+    from edgekit.report.grid import Table
+
+    def shown(figure: float | None, form: str = ".2f") -> str:
+        return "-" if figure is None else f"{100 * figure:{form}}"
+
+    rows = []
+    for route in result.routes:
+        figures = route.figures
+        columns = (figures.ap, figures.ap50, figures.ap75, figures.ap_small, figures.ap_medium,
+                   figures.ap_large, figures.recall)  # fmt: skip
+        drop = shown(route.ap_drop, "+.2f")
+        rows.append((route.engine, route.artifact.kind, *map(shown, columns), drop))
+    table = Table(
+        title=f"{result.model}, {result.pictures} pictures of {result.list_path}, per cent",
+        header=(
+            "engine",
+            "artifact",
+            "mAP",
+            "AP50",
+            "AP75",
+            "small",
+            "medium",
+            "large",
+            "recall",
+            "mAP drop",
+        ),
+        rows=tuple(rows),
+        words=(0, 1),
+        notes=(
+            *([f"weights: {result.weights}"] if is_random(result.weights) else []),
             *(f"skipped: {skipped.reason}" for skipped in result.skipped),
         ),
     )
