@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import shutil
+import subprocess
+import sys
 from pathlib import Path
 
 import cv2
@@ -187,3 +189,26 @@ def test_annotations_of_another_data_set(
     assert done.exit_code == 3
     assert "its category 'person' is none of the model's labels (red, green, blue)" in done.stderr
     assert not (place / "results").exists()
+
+
+@pytest.mark.slow
+def test_a_program_of_paddle_with_nms_and_sizes(pictures: Path, tmp_path: Path, run_cli: RunCli) -> None:
+    """Batches of three with an empty place, in two lanes: rows go to their pictures by the counts."""
+    pytest.importorskip("paddle")
+    (tmp_path / "net").mkdir()
+    (tmp_path / "net" / "infer_cfg.yml").write_text(detection_models.WITH_NMS)
+    script = Path(__file__).parents[1] / "convert" / "paddle_detector.py"
+    subprocess.run([sys.executable, script, tmp_path / "net" / "model"], check=True, timeout=120)
+    imported = run_cli(["import", "net", "--name", "net", "--formats", "paddle"], cwd=tmp_path)
+    assert imported.exit_code == 0, imported.stderr
+    manifest = load_manifest(tmp_path / "models" / "net")
+    assert [each.name for each in manifest.inputs] == ["im_shape", "image", "scale_factor"]
+    assert manifest.parity["paddle"].passed
+    names = [str(pictures / f"{number:012d}.png") for number in range(4)]
+    words = ["predict", "net", *names, "--engine", "paddle", "--batch-size", "3", "--workers", "2", "--jsonl"]
+    done = run_cli(words, cwd=tmp_path)
+    assert done.exit_code == 0, done.stderr
+    answers = [json.loads(line) for line in done.stdout.splitlines()]
+    assert [each["label_names"] for each in answers] == [["red", "blue"], [], ["green"], ["red"]]
+    assert answers[0]["boxes"] == [[0, 0, 32, 32], [160, 64, 192, 96]]
+    assert answers[3]["boxes"] == [[96, 144, 144, 192]]
