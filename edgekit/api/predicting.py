@@ -103,7 +103,8 @@ class EdgeKit:
         Yields:
             A list with a dict for every picture of a batch: `class_ids`, `scores`, `label_names` (best
             first; of a multi-label model those that reach their threshold, in order of class) and `filename`
-            (`bytes 0` and `array 0` for what has no name).
+            (`bytes 0` and `array 0` for what has no name); of a detection model also `boxes`, corners x0,
+            y0, x1, y1 in pixels of the picture.
 
         Raises:
             RunnerError: The engine failed.
