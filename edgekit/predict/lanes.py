@@ -27,7 +27,7 @@ from edgekit.predict.feed import Feed, Item
 from edgekit.runners.protocol import Load, Loaded
 from edgekit.runners.session import Killable, RunnerSession
 from edgekit.targets.target import HostTarget, Subject, Target, load_request
-from edgekit.tasks.registry import require_pictures, task_of
+from edgekit.tasks.registry import task_of
 from edgekit.tasks.task import Outputs, Shown
 from edgekit.vision.pictures import Unreadable
 
@@ -83,7 +83,6 @@ def plan_route(target: Target, subject: Subject, engine: str, precision: Precisi
         UsageError, UnsupportedError: The engine does not exist, or does not compute in this precision.
         InputError: The model lacks the artifact.
     """
-    require_pictures(subject.manifest, "predicting with")
     kind = target.artifact_kind(engine, precision)
     return Route(
         target=target,

@@ -20,7 +20,7 @@ from edgekit.predict.drawings import Drawings
 from edgekit.predict.feed import Item
 from edgekit.predict.lanes import batched, fixed_batch, open_lanes, plan_route, score_batches
 from edgekit.targets.target import Subject, Target
-from edgekit.tasks.registry import task_of
+from edgekit.tasks.registry import require_pictures, task_of
 from edgekit.tasks.task import Answer, Asked, Task
 from edgekit.vision.labels import load_labels, read_own_labels
 from edgekit.vision.pictures import Picture, Unreadable
@@ -93,6 +93,7 @@ class Predictor:
         self, target: Target, subject: Subject, settings: Settings, *, count: int | None = None
     ) -> None:
         self._settings = settings
+        require_pictures(subject.manifest, "predicting with")
         route = plan_route(target, subject, settings.engine, settings.precision)
         batch_size = _batch_size(settings.batch_size, fixed_batch(route.artifact), route.artifact.main_file)
         workers = settings.workers

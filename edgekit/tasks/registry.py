@@ -55,7 +55,7 @@ def require_pictures(manifest: Manifest, doing: str) -> None:
         inputs = ", ".join(f"{each.name} {each.dtype}{list(each.shape)}" for each in manifest.inputs)
         raise UnsupportedError(
             f"{doing} {manifest.name}: nothing is known of its answers about pictures (it takes {inputs})",
-            hint=f"edgekit verify {shlex.quote(manifest.name)} compares its outputs",
+            hint=f"edgekit predict {shlex.quote(manifest.name)} inputs.npz -o outputs.npz",
         )
 
 

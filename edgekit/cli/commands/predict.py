@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from edgekit._text import json_printable
+from edgekit._text import json_printable, printable
 from edgekit.cli.options import (
     Count,
     Number,
@@ -33,6 +33,7 @@ from edgekit.engines.registry import DEVICE_ENGINE, PREDICT_ENGINE
 from edgekit.errors import InputError
 
 if TYPE_CHECKING:
+    from edgekit.core.spec import Precision
     from edgekit.predict.predict import Answers, Settings
     from edgekit.targets.target import Target
     from edgekit.tasks.task import Answer
@@ -43,7 +44,7 @@ PROGRESS_INTERVAL_S = 0.5
 
 @click.command()
 @click.argument("name")
-@click.argument("pictures", nargs=-1, required=True, metavar="IMAGE|DIR...")
+@click.argument("pictures", nargs=-1, required=True, metavar="IMAGE|DIR|NPZ...")
 @click.option(
     "--engine",
     help=f"Engine: {engine_list(host=True, device=True)}.  "
@@ -71,6 +72,10 @@ PROGRESS_INTERVAL_S = 0.5
     help="Write the pictures with their boxes into DIR.",
 )  # fmt: skip
 @click.option(
+    "--output", "-o", type=click.Path(path_type=Path, dir_okay=False), metavar="FILE",
+    help="Write the outputs for arrays, an .npz, into FILE.",
+)  # fmt: skip
+@click.option(
     "--reduced-decode", is_flag=True,
     help="Decode large JPEGs at a fraction of their size: faster, but some answers change.",
 )  # fmt: skip
@@ -92,6 +97,7 @@ def command(
     threshold: float | None,
     labels: Path | None,
     draw: Path | None,
+    output: Path | None,
     reduced_decode: bool,
     device: str | None,
     adb_servers: tuple[str, ...],
@@ -106,12 +112,29 @@ def command(
 
     Directories are searched recursively, in sorted order. Other files than pictures are reported and passed
     over; the exit code is 3 then.
+
+    Of any model, the arrays of one .npz (by the names of the inputs) give another with its outputs (-o FILE).
     """
     if as_json and jsonl:
         raise click.UsageError("--json and --jsonl exclude each other")
+    is_arrays = pictures[0].endswith(".npz") and len(pictures) == 1
+    if is_arrays != (output is not None):
+        raise click.UsageError(
+            "-o FILE is needed for the outputs of arrays"
+            if is_arrays
+            else "-o FILE takes outputs of one .npz"
+        )
     from edgekit.core.spec import Precision
     from edgekit.predict.predict import Settings
 
+    if is_arrays:
+        assert output is not None
+        with one_target(device, adb_servers, install=not no_install) as target:
+            _compute(
+                target, name, Path(pictures[0]), output, engine or target.default_engine,
+                Precision(precision), threads, as_json,
+            )  # fmt: skip
+        return
     lanes = worker_count(workers, threads, device)
     printed = _Printer("json" if as_json else "jsonl" if jsonl else "line")
     with one_target(device, adb_servers, install=not no_install) as target:
@@ -129,6 +152,23 @@ def command(
         )
         _predict(target, name, pictures, settings, printed)
     printed.finish()
+
+
+def _compute(
+    target: Target, name: str, inputs: Path, output: Path, engine: str, precision: Precision, threads: int,
+    as_json: bool,
+) -> None:  # fmt: skip
+    from edgekit.predict.arrays import compute_file, describe
+
+    computed = compute_file(
+        target, find_subject(name), inputs, output, engine=engine, precision=precision, threads=threads
+    )
+    if as_json:
+        echo_json(computed)
+        return
+    for each in computed.outputs:
+        click.echo(f"{printable(each.name)} {describe(each)}")
+    click.echo(f"wrote {printable(str(output))} ({computed.latency_ns / 1e6:.2f} ms)")
 
 
 def _predict(

@@ -1,8 +1,8 @@
 """Preprocessing, post-processing and labels of an imported model, from TOML or from Paddle's toolkits.
 
 Read are `inference.yml` and `config.json` of PaddleClas 2.6, PaddleX 3 and PaddleOCR 3, PaddleX 2's
-`model.yml`, PaddleDetection's `infer_cfg.yml`, and the `Infer` section of PaddleClas's training
-configurations.
+`model.yml`, PaddleDetection's `infer_cfg.yml`, PaddleSeg's `deploy.yaml`, and the `Infer` section of
+PaddleClas's training configurations.
 """
 
 from __future__ import annotations
@@ -16,6 +16,7 @@ from edgekit.convert.importing.answers import Answered, Labels, list_labels, rea
 from edgekit.convert.importing.detectors import Detector, read_detector
 from edgekit.convert.importing.modules import other_model
 from edgekit.convert.importing.place import Place
+from edgekit.convert.importing.segmenters import Segmenter, read_segmenter
 from edgekit.convert.importing.transforms import TransformReader
 from edgekit.convert.importing.yml import load_document
 from edgekit.core.spec import ChannelOrder, Postprocess, Preprocess
@@ -34,12 +35,14 @@ class Configured(msgspec.Struct, frozen=True, kw_only=True):
 
     Attributes:
         detector: Parameters of a detection model's answers; None for other models.
+        segmenter: Preprocessing of a segmentation model, for any size; None for other models.
         notes: Remarks for the user about how it was read.
     """
 
     preprocess: Preprocess | None = None
     postprocess: Postprocess | None = None
     detector: Detector | None = None
+    segmenter: Segmenter | None = None
     labels: tuple[str, ...] | None = None
     notes: tuple[str, ...] = ()
 
@@ -94,7 +97,7 @@ def _read(document: dict[object, object], place: Place) -> Configured:
     if "Transforms" in document or "_Attributes" in document:
         return _of_paddlex2(document, place)
     if "Deploy" in document:
-        raise other_model("Deploy is PaddleSeg's section: segmentation", place)
+        return Configured(segmenter=read_segmenter(document["Deploy"], place.at("Deploy")))
     if "Preprocess" in document or "arch" in document:
         preprocess, detector, labels = read_detector(document, place)
         return Configured(preprocess=preprocess, detector=detector, labels=labels)

@@ -20,6 +20,7 @@ from edgekit.convert.importing.answers import NUMBERED_NOTE, decide_answer
 from edgekit.convert.importing.configuration import Configured, of_official_archive, read_configuration
 from edgekit.convert.importing.detectors import recognise, refuse_unknown
 from edgekit.convert.importing.jobs import Answer
+from edgekit.convert.importing.segmenters import recognise_segmenter
 from edgekit.convert.importing.shapes import shown
 from edgekit.convert.importing.source import Source, SourceKind
 from edgekit.convert.importing.steps import Built, Signature, Wanted, build_program, examine_source, to_nb
@@ -47,6 +48,7 @@ from edgekit.core.spec import Interpolation, Preprocess, Resize
 from edgekit.errors import ConversionError, InputError, UsageError
 from edgekit.tasks.detection import Detection
 from edgekit.tasks.multilabel import task_of_rule
+from edgekit.tasks.segmentation import Segmentation
 from edgekit.tasks.tensors import Tensors
 from edgekit.toolchain.component import Report
 from edgekit.vision.labels import LABEL_SETS, load_labels, read_label_file
@@ -325,6 +327,15 @@ class _Meaning(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def _meaning(configured: Configured, examined: Answer, request: ImportRequest) -> _Meaning:
+    if configured.segmenter is not None:
+        labelling = recognise_segmenter(examined.inputs, examined.outputs, str(request.path))
+        classes = labelling.num_classes or len(configured.labels or ())
+        if not classes:
+            raise InputError(
+                f"importing {request.path}: its label map is of classes of which nothing says the number",
+                hint=request.with_options("--labels FILE"),
+            )
+        return _Meaning(task=Segmentation.name, num_classes=classes, size=labelling.size)
     if examined.num_classes and configured.detector is None:
         rule, guessed = decide_answer(configured.postprocess, examined.activation, examined.num_classes)
         height, width = (size or 0 for size in examined.inputs[0].shape[2:])
@@ -361,9 +372,16 @@ def _preprocess(
 ) -> tuple[Preprocess, tuple[str, ...]]:
     if meaning.size is None:
         inputs = ", ".join(f"{each.name} {each.dtype}{shown(each.shape)}" for each in examined.inputs)
-        note = f"no classifier of pictures (it takes {inputs}): verify and bench take it, predict does not"
+        note = f"no classifier of pictures (it takes {inputs}): predict takes arrays (.npz)"
         return configured.preprocess or Preprocess(), (note,)
     height, width = meaning.size
+    notes: tuple[str, ...] = ()
+    if configured.segmenter is not None:
+        if configured.segmenter.resize is None:
+            notes = (f"PaddleSeg gives it pictures of any size; here they are resized to {width}x{height}",)
+        configured = msgspec.structs.replace(
+            configured, preprocess=configured.segmenter.preprocess(meaning.size)
+        )
     if configured.preprocess is not None:
         wanted = configured.preprocess.size
         if wanted != (height, width):
@@ -372,7 +390,7 @@ def _preprocess(
                 f"the model takes {height}x{width}",
                 hint="--preprocess FILE.toml with the size that the model takes",
             )
-        return configured.preprocess, ()
+        return configured.preprocess, notes
     if meaning.task == Detection.name:
         steps = (Resize(size=(height, width), interpolation=Interpolation.BICUBIC),)
         note = "its preprocessing was not said: that of PaddleDetection's PicoDet is assumed (--preprocess)"
