@@ -13,7 +13,7 @@ from edgekit.core.artifact import Manifest
 from edgekit.core.measurement import ArtifactRef
 from edgekit.core.spec import Precision
 from edgekit.evaluate.journal import Journal
-from edgekit.evaluate.tally import NothingReadError, Skipped, is_reference
+from edgekit.evaluate.tally import Evaluation, NothingReadError, is_reference
 from edgekit.predict.lanes import Route, Scored
 from edgekit.tasks.detection import Detection
 from edgekit.vision.annotations import Annotations
@@ -50,34 +50,13 @@ class BoxScore(msgspec.Struct, frozen=True, kw_only=True):
     results_path: str
 
 
-class BoxEvalResult(msgspec.Struct, frozen=True, kw_only=True):
+class BoxEvalResult(Evaluation, frozen=True, kw_only=True):
     """Document that `eval` writes for a detection model.
 
     Attributes:
-        pictures: Number of readable pictures, to which the figures refer.
-        unreadable: Number of unreadable pictures.
-        first_error: Error of the first unreadable picture.
         classes: Names of the classes, in the order of `figures.by_class`.
-        weights: Origin of the weights, e.g. `random (seed 0)`.
     """
 
-    schema_version: int
-    task: str
-    edgekit_version: str
-    started_at: str
-    ended_at: str
-    model: str
-    target: str
-    list_path: str
-    list_sha256: str
-    data: str
-    threads: int
-    batch_size: int
-    skipped: tuple[Skipped, ...]
-    weights: str | None
-    pictures: int
-    unreadable: int
-    first_error: str | None
     classes: tuple[str, ...]
     routes: tuple[BoxScore, ...]
 

@@ -24,6 +24,14 @@ from edgekit.evaluate.boxes import (
     tally_boxes,
 )
 from edgekit.evaluate.journal import Identity, Journal, Record, Seen
+from edgekit.evaluate.label_maps import (
+    LABEL_MAP_EVAL_SCHEMA_VERSION,
+    LabelMapEvalResult,
+    SeenAreas,
+    read_pairs,
+    see_areas,
+    tally_areas,
+)
 from edgekit.evaluate.tally import (
     EVAL_SCHEMA_VERSION,
     EvalResult,
@@ -39,6 +47,7 @@ from edgekit.targets.target import HostTarget, Subject, Target
 from edgekit.tasks.classification import Classification, ranked_classes, require_answer
 from edgekit.tasks.detection import Detection
 from edgekit.tasks.registry import find_task
+from edgekit.tasks.segmentation import Segmentation
 from edgekit.vision.annotations import read_annotations
 from edgekit.vision.labels import read_own_labels
 from edgekit.vision.lists import check_list, count_list, read_list
@@ -59,7 +68,7 @@ class Plan(msgspec.Struct, frozen=True, kw_only=True):
     Attributes:
         data: Directory to which the list's paths are relative.
         list_path: Path of the list, one `path label` a line; of a detection model COCO's instances or a list
-            of VOC annotations.
+            of VOC annotations; of a segmentation model a list of pictures and label maps.
         output: Path of the result file; journal, confusion matrix and disagreements are written beside it.
         engines: Engines of the host, or of devices where a device is given.
         precisions: Precisions to evaluate with every engine.
@@ -119,7 +128,7 @@ def evaluate(
     *,
     progress: Progress = lambda done, total: None,
     tell: Callable[[str], None] = lambda message: None,
-) -> EvalResult | BoxEvalResult:
+) -> EvalResult | BoxEvalResult | LabelMapEvalResult:
     """Evaluate a model; after an interruption the next call continues from the journal.
 
     Args:
@@ -141,9 +150,9 @@ def evaluate(
     """
     manifest = subject.manifest
     pass_ = _Pass(target, subject, plan, progress, tell)
+    own = manifest.labels
+    labels = read_own_labels(subject.directory / own, manifest.num_classes) if own else ()
     if issubclass(find_task(manifest.task), Detection):
-        own = manifest.labels
-        labels = read_own_labels(subject.directory / own, manifest.num_classes) if own else ()
         truth = read_annotations(plan.list_path, plan.data, labels, manifest.num_classes)
         prepare(tell, truth)
         task = Detection(manifest)
@@ -157,6 +166,22 @@ def evaluate(
                 task=manifest.task,
                 **common,
                 **tally_boxes(journal, routes, truth, manifest, plan.output),
+            ),
+        )
+    if issubclass(find_task(manifest.task), Segmentation):
+        pairs = read_pairs(plan.list_path, plan.data)
+        label_maps = {str(plan.data / path): label_map for path, label_map in pairs.items()}
+        segmentation = Segmentation(manifest)
+        return pass_.run(
+            pairs,
+            len(pairs),
+            SeenAreas,
+            lambda scored: see_areas(scored, segmentation, label_maps),
+            lambda journal, routes, common: LabelMapEvalResult(
+                schema_version=LABEL_MAP_EVAL_SCHEMA_VERSION,
+                task=manifest.task,
+                **common,
+                **tally_areas(journal, routes, manifest, labels),
             ),
         )
     require_answer(manifest, "evaluating", AnswerKind.TOPK, AnswerKind.THRESHOLD)
@@ -352,7 +377,7 @@ def _seen(scored: Scored, task: Classification) -> Iterator[Seen]:
         )
 
 
-def fail_on_unreadable(result: EvalResult | BoxEvalResult) -> None:
+def fail_on_unreadable(result: EvalResult | BoxEvalResult | LabelMapEvalResult) -> None:
     """Raise InputError at the end of a command that could not read some of its pictures."""
     if result.unreadable:
         raise InputError(

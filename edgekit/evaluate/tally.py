@@ -99,6 +99,35 @@ class EvalResult(Tally, frozen=True, kw_only=True):
     weights: str | None = None
 
 
+class Evaluation(msgspec.Struct, frozen=True, kw_only=True):
+    """Fields of the documents that `eval` writes for other tasks than classification.
+
+    Attributes:
+        pictures: Number of readable pictures, to which the figures refer.
+        unreadable: Number of unreadable pictures.
+        first_error: Error of the first unreadable picture.
+        weights: Origin of the weights, e.g. `random (seed 0)`.
+    """
+
+    schema_version: int
+    task: str
+    edgekit_version: str
+    started_at: str
+    ended_at: str
+    model: str
+    target: str
+    list_path: str
+    list_sha256: str
+    data: str
+    threads: int
+    batch_size: int
+    skipped: tuple[Skipped, ...]
+    weights: str | None
+    pictures: int
+    unreadable: int
+    first_error: str | None
+
+
 class NothingReadError(InputError):
     """None of the pictures of a list could be read."""
 

@@ -81,18 +81,29 @@ class Segmentation(Task):
                 hint="resize to the network's size without a crop: steps in preprocess",
             )
 
+    def label_maps(self, outputs: Outputs, pictures: Sequence[Shown]) -> list[LabelMap]:
+        """Return the class of each pixel of each picture, uint8[height,width].
+
+        Raises:
+            InputError: The outputs are no label maps, or of more classes than the model has.
+        """
+        maps = []
+        for values, picture in zip(self._only(outputs), pictures, strict=True):
+            found = best_classes(values, (picture.height, picture.width), picture.name)
+            if found.max(initial=0) >= self.manifest.num_classes:
+                raise InputError(
+                    f"segmenting {picture.name}: class {found.max()} in the answer, but the model has "
+                    f"{self.manifest.num_classes} classes"
+                )
+            maps.append(found)
+        return maps
+
     def answers(self, outputs: Outputs, pictures: Sequence[Shown], asked: Asked) -> list[Answer]:
         import numpy as np
 
         answers: list[Answer] = []
-        for values, picture in zip(self._only(outputs), pictures, strict=True):
-            found = best_classes(values, (picture.height, picture.width), picture.name)
+        for found, picture in zip(self.label_maps(outputs, pictures), pictures, strict=True):
             counts = np.bincount(found.reshape(-1))
-            if len(counts) > self.manifest.num_classes:
-                raise InputError(
-                    f"segmenting {picture.name}: class {len(counts) - 1} in the answer, but the model has "
-                    f"{self.manifest.num_classes} classes"
-                )
             order = [int(each) for each in np.argsort(-counts, kind="stable") if counts[each]][: asked.top_k]
             shares = {each: counts[each] / found.size for each in order}
             kept = [each for each in order if shares[each] >= (asked.threshold or 0.0)]

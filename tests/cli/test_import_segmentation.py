@@ -92,3 +92,47 @@ def test_a_configuration_of_segmentation_beside_another_model_is_refused(
         "its configuration is of segmentation, but float32[None, 3, 16, 24], float32[None, 3]"
         in refused.stderr
     )
+
+
+def test_eval_counts_pixels_as_paddleseg(place: Path, run_cli: RunCli) -> None:
+    write_segmenter(place / "seg.onnx", as_map=False)
+    words = ["import", "seg.onnx", "--name", "seg", "--preprocess", "deploy.yaml", "--formats", "paddle,onnx"]
+    done = run_cli([*words, "--labels", "labels.txt"], cwd=place)
+    assert done.exit_code == 0, done.stderr
+    true = np.zeros((32, 48), np.uint8)
+    true[:16, 24:], true[16:, 24:], true[:, :12] = 1, 0, 255  # the blue part is said to be red
+    Image.fromarray(true).save(place / "true.png")
+    (place / "list.txt").write_text("flag.png true.png\nbroken.jpg true.png\n")
+    (place / "broken.jpg").write_bytes(b"broken")
+    evaluate = ["eval", "seg", "--data", ".", "--list"]
+    done = run_cli([*evaluate, "list.txt", "--engine", "onnxruntime,paddle", "--json"], cwd=place)
+    assert done.exit_code == 3 and "1 of 2 pictures could not be read" in done.stderr
+    result = json.loads(done.stdout)
+    routes = {route["engine"]: route for route in result["routes"]}
+    figures = routes["paddle"]["figures"]
+    assert (result["pictures"], result["unreadable"], result["classes"]) == (1, 1, ["red", "green", "blue"])
+    # red: 384 of 768 pixels; green: all 384; blue: found, never true.
+    assert figures["class_iou"] == [0.5, 1.0, 0.0]
+    assert figures["mean_iou"] == pytest.approx(0.5) and figures["accuracy"] == pytest.approx(2 / 3)
+    assert {route["mean_iou_drop"] for route in routes.values()} == {None, 0.0}
+    shown = run_cli([*evaluate, "list.txt"], cwd=place)
+    assert "mIoU" in shown.stdout and "50.00" in shown.stdout and "green" in shown.stdout
+
+    (place / "twice.txt").write_text("flag.png true.png\nflag.png true.png\n")
+    (place / "three.txt").write_text("flag.png true.png 7\n")
+    (place / "empty.txt").write_text("\n")
+    (place / "missing.txt").write_text("flag.png nothing.png\n")
+    Image.fromarray(true[:, 1:]).save(place / "narrow.png")
+    (place / "narrow.txt").write_text("flag.png narrow.png\n")
+    Image.fromarray(true + 7).save(place / "classes.png")
+    (place / "classes.txt").write_text("flag.png classes.png\n")
+    for name, said in (
+        ("twice", "a picture a second time"),
+        ("three", "not a picture and its label map"),
+        ("empty", "it is empty"),
+        ("missing", "nothing.png: No such file"),
+        ("narrow", "47x32 pixels, its picture has 48x32"),
+        ("classes", "but the model has 3 classes"),
+    ):
+        refused = run_cli([*evaluate, f"{name}.txt"], cwd=place)
+        assert refused.exit_code == 3 and said in refused.stderr, refused.stderr

@@ -32,7 +32,8 @@ from edgekit.engines.registry import DEVICE_ENGINE, PREDICT_ENGINE
 if TYPE_CHECKING:
     from edgekit.core.accuracy import Drop, Share
     from edgekit.evaluate.boxes import BoxEvalResult
-    from edgekit.evaluate.tally import EvalResult
+    from edgekit.evaluate.label_maps import LabelMapEvalResult
+    from edgekit.evaluate.tally import EvalResult, Evaluation
 
 PRECISIONS = ("fp32", "fp16", "int8")
 PROGRESS_INTERVAL_S = 0.5
@@ -44,8 +45,9 @@ LINE_INTERVAL_S = 30.0
 @click.option("--data", required=True, type=click.Path(path_type=Path, exists=True, file_okay=False),
               metavar="DIR", help="Directory that the list's paths are relative to.")  # fmt: skip
 @click.option("--list", "list_path", required=True, type=click.Path(path_type=Path, dir_okay=False),
-              metavar="FILE", help="List with a picture's path and its class number a line; for boxes "
-              "COCO's instances (.json), or a picture and its VOC annotation a line.")  # fmt: skip
+              metavar="FILE", help="List with a picture's path and its class number a line; for label maps "
+              "their paths in the numbers' place; for boxes COCO's instances (.json), or a picture and its "
+              "VOC annotation a line.")  # fmt: skip
 @click.option("--engine", "engines", type=WordList(), metavar="WORD,...",
               help=f"Engines, one or several: {engine_list(host=True, device=True)}.  "
               f"[default: {PREDICT_ENGINE}; on a device {DEVICE_ENGINE} where it can be had]")  # fmt: skip
@@ -83,13 +85,14 @@ def command(
     matrix and the pictures on which the answers differ, as CSV.
 
     Of a detection model it measures COCO's mean average precision; the boxes are beside the result file in
-    COCO's result form.
+    COCO's result form. Of a segmentation model it measures PaddleSeg's mean intersection over union.
     """
     import msgspec
 
     from edgekit.core.spec import Precision
     from edgekit.evaluate.boxes import BoxEvalResult
     from edgekit.evaluate.evaluate import Plan, default_output, evaluate, fail_on_unreadable
+    from edgekit.evaluate.label_maps import LabelMapEvalResult
 
     subject = find_subject(name)
     plan = Plan(
@@ -116,7 +119,11 @@ def command(
     progress.clear()
     if as_json:
         echo_json(result)
-    if isinstance(result, BoxEvalResult):
+    if isinstance(result, LabelMapEvalResult):
+        if not as_json:
+            _render_label_maps(result)
+        beside = []
+    elif isinstance(result, BoxEvalResult):
         if not as_json:
             _render_boxes(result)
         beside = [route.results_path for route in result.routes]
@@ -124,7 +131,7 @@ def command(
         if not as_json:
             _render(result)
         beside = [result.confusion_path, result.disagreements_path]
-    note(f"{plan.output} written, beside it {' and '.join(beside)}")
+    note(f"{plan.output} written{', beside it ' if beside else ''}{' and '.join(beside)}")
     fail_on_unreadable(result)
 
 
@@ -196,7 +203,6 @@ def _render(result: EvalResult) -> None:
 
 def _render_boxes(result: BoxEvalResult) -> None:
     """Show COCO's figures by route."""
-    from edgekit.core.artifact import is_random
     from edgekit.report.grid import Table
 
     def shown(figure: float | None, form: str = ".2f") -> str:
@@ -225,12 +231,51 @@ def _render_boxes(result: BoxEvalResult) -> None:
         ),
         rows=tuple(rows),
         words=(0, 1),
-        notes=(
-            *([f"weights: {result.weights}"] if is_random(result.weights) else []),
-            *(f"skipped: {skipped.reason}" for skipped in result.skipped),
-        ),
+        notes=_notes(result),
     )
     echo_table(table)
+
+
+def _render_label_maps(result: LabelMapEvalResult) -> None:
+    """Show PaddleSeg's figures by route, then the intersection over union of each class."""
+    from edgekit.report.grid import Table
+
+    def shown(figure: float | None, form: str = ".2f") -> str:
+        return "-" if figure is None else f"{100 * figure:{form}}"
+
+    title = f"{result.model}, {result.pictures} pictures of {result.list_path}, per cent"
+    rows = [
+        (
+            route.engine,
+            route.artifact.kind,
+            shown(route.figures.mean_iou),
+            shown(route.figures.accuracy),
+            shown(route.figures.kappa),
+            shown(route.mean_iou_drop, "+.2f"),
+        )
+        for route in result.routes
+    ]
+    header = ("engine", "artifact", "mIoU", "accuracy", "kappa", "mIoU drop")
+    echo_table(Table(title=title, header=header, rows=tuple(rows), words=(0, 1), notes=_notes(result)))
+    names = result.classes or tuple(map(str, range(len(result.routes[0].figures.class_iou))))
+    by_class = zip(names, *(route.figures.class_iou for route in result.routes), strict=True)
+    echo_table(
+        Table(
+            title="IoU by class, per cent; - for a class that occurs nowhere",
+            header=("class", *(f"{route.engine} {route.artifact.kind}" for route in result.routes)),
+            rows=tuple((name, *map(shown, ious)) for name, *ious in by_class),
+            words=(0,),
+        )
+    )
+
+
+def _notes(result: Evaluation) -> tuple[str, ...]:
+    from edgekit.core.artifact import is_random
+
+    return (
+        *([f"weights: {result.weights}"] if is_random(result.weights) else []),
+        *(f"skipped: {skipped.reason}" for skipped in result.skipped),
+    )
 
 
 def _share(share: Share) -> str:
