@@ -65,6 +65,24 @@ class Agreement(msgspec.Struct, frozen=True, kw_only=True):
     phrase: str
     of: str = "inputs"
 
+    @property
+    def share(self) -> float:
+        """Return the share that agrees, 0 to 1; 1 where there is nothing to agree on."""
+        return sum(self.agreeing) / len(self.agreeing) if self.agreeing else 1.0
+
+    def failure(self, precision: Precision, tolerance: float | None) -> str | None:
+        """Return why the answers of a precision do not agree; None where they do.
+
+        Args:
+            precision: Precision of the outputs.
+            tolerance: Relative error that the numbers may have; None where answers alone are judged.
+        """
+        if self.share < MIN_TOP1_AGREEMENT[precision]:
+            return f"{self.phrase} on {sum(self.agreeing):.4g} of {len(self.agreeing)} {self.of}"
+        if tolerance is None and not self.agreeing:
+            return f"nothing to judge by: neither has {self.of}"
+        return None
+
 
 def compare(
     outputs: Sequence[Any] | NDArray[Any],
@@ -111,8 +129,6 @@ def compare(
             worst = None
         elif worst is not None:
             worst = max(worst, error / span if span > 0 else float(error > 0))
-    counted = () if agreement is None else agreement.agreeing
-    share = sum(counted) / len(counted) if counted else 1.0
     differ = len(reference) == 1 or any(not numpy.array_equal(row, rows[0]) for row in rows[1:])
     why: str | None = None
     if worst is None:
@@ -121,10 +137,9 @@ def compare(
         why = "the output is the same for different inputs"
     elif tolerance is not None and worst > tolerance:
         why = f"relative error {worst:.2e} exceeds {tolerance:.0e} ({precision.value})"
-    elif agreement is not None and share < MIN_TOP1_AGREEMENT[precision]:
-        why = f"{agreement.phrase} on {sum(counted):.4g} of {len(counted)} {agreement.of}"
-    elif agreement is not None and tolerance is None and not counted:
-        why = f"nothing to judge by: neither has {agreement.of}"
+    elif agreement is not None:
+        why = agreement.failure(precision, tolerance)
+    share = 1.0 if agreement is None else agreement.share
     return _verdict(reference_name, len(reference), worst, share, differ, why, judged_by)
 
 

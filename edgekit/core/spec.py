@@ -202,6 +202,7 @@ class Platform(enum.Enum):
     INTEL_CPU = "intel-cpu"
     V100 = "v100"
     SD855 = "sd855"
+    SD865 = "sd865"
 
 
 class PublishedLatency(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -231,10 +232,13 @@ class Published(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields
 
     Attributes:
         params_m: Number of parameters, millions.
-        flops_m: Multiply-accumulates of one 224x224 inference, millions (the publications' "FLOPs").
+        flops_m: Multiply-accumulates of one inference at the published size, millions (PaddleClas's "FLOPs").
         top1: ImageNet-1k validation accuracy, per cent.
         top5: ImageNet-1k validation accuracy of the five best classes, per cent.
-        source: Document and section of these four figures.
+        map: Mean average precision of a detector over IoU 0.5 to 0.95, per cent.
+        map50: Mean average precision of a detector at IoU 0.5, per cent.
+        miou: Mean intersection over union of a segmenter, per cent.
+        source: Document and section of these figures.
         size_source: Source of params_m and flops_m where it differs (a table with more digits).
         latencies: Published latencies, each with its own source.
     """
@@ -245,6 +249,9 @@ class Published(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields
     flops_m: float | None = None
     top1: float | None = None
     top5: float | None = None
+    map: float | None = None
+    map50: float | None = None
+    miou: float | None = None
     latencies: tuple[PublishedLatency, ...] = ()
 
 

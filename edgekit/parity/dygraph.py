@@ -5,6 +5,7 @@ It is a process of its own because Paddle leaves state behind and takes long to 
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Iterator
 from pathlib import Path
@@ -23,6 +24,8 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 TIMEOUT_S = 300.0
+# Inputs that are computed at once have at most this many pixels; a segmenter takes a kilobyte for each.
+MOST_PIXELS = 32 * 224 * 224
 _RANDOM = re.compile(r"random \(seed (\d+)\)$")
 
 
@@ -32,9 +35,9 @@ class Job(msgspec.Struct, frozen=True, kw_only=True):
     Attributes:
         weights: `pretrained`, `random`, or the path of a weight file.
         sha256: SHA-256 that the weight file must have; None for random weights.
-        softmax: Whether the artifacts end in softmax, which the network does not.
+        activation: What the artifacts add to the network: `softmax`, `sigmoid` or `none`.
         inputs: A file of raw float32 of `shape`.
-        outputs: The file to write, raw float32[N, num_classes].
+        outputs: The file to write (.npz): the outputs by their numbers, `0`, `1`, ….
     """
 
     spec: ModelSpec
@@ -42,7 +45,7 @@ class Job(msgspec.Struct, frozen=True, kw_only=True):
     seed: int
     sha256: str | None
     num_classes: int
-    softmax: bool
+    activation: str
     inputs: str
     shape: tuple[int, ...]
     outputs: str
@@ -50,11 +53,11 @@ class Job(msgspec.Struct, frozen=True, kw_only=True):
 
 def compute(
     manifest: Manifest, spec: ModelSpec, inputs: NDArray[np.float32], *, weights: Path | None = None
-) -> NDArray[np.float32]:
-    """The network's outputs as the artifacts are to reproduce them, float32[N, num_classes].
+) -> list[NDArray[np.float32]]:
+    """The network's outputs as the artifacts are to reproduce them, float32[N, …] each.
 
     Args:
-        manifest: Says which weights, how many classes, and whether softmax follows.
+        manifest: Says which weights, how many classes, and what follows.
         spec: The model's card.
         inputs: float32[N, C, H, W].
         weights: The weight file, where the manifest names one that is not official.
@@ -75,15 +78,16 @@ def compute(
             seed=seed,
             sha256=manifest.source_sha256,
             num_classes=manifest.num_classes,
-            softmax=manifest.output_activation == "softmax",
+            activation=manifest.output_activation,
             inputs=str(directory / "in.f32"),
             shape=tuple(inputs.shape),
-            outputs=str(directory / "out.f32"),
+            outputs=str(directory / "out.npz"),
         )
         write_scratch(Path(job.inputs), numpy.asarray(inputs, dtype=numpy.float32).tobytes())
         worker = Worker[None](__name__, None, failure=RunnerError, timeout_s=TIMEOUT_S)
         call(worker, job, f"computing the network of {manifest.name}", hint="edgekit doctor")
-        return numpy.fromfile(job.outputs, dtype=numpy.float32).reshape(len(inputs), -1)
+        with numpy.load(job.outputs) as found:
+            return [found[str(number)] for number in range(len(found.files))]
 
 
 def _source(manifest: Manifest, weights: Path | None) -> tuple[str, int]:
@@ -126,11 +130,19 @@ def work(job: Job) -> Iterator[Stage]:
         )
     network.eval()
     inputs = numpy.fromfile(job.inputs, dtype=numpy.float32).reshape(job.shape)
+    activate = {
+        "softmax": paddle.nn.functional.softmax,
+        "sigmoid": paddle.nn.functional.sigmoid,
+    }.get(job.activation, lambda outputs: outputs)
+    at_once = max(1, MOST_PIXELS // math.prod(job.shape[2:]))
+    parts = []
     with paddle.no_grad():
-        outputs = network(paddle.to_tensor(inputs))
-        if job.softmax:
-            outputs = paddle.nn.functional.softmax(outputs)
-    outputs.numpy().astype(numpy.float32).tofile(job.outputs)
+        for start in range(0, len(inputs), at_once):
+            outputs = activate(network(paddle.to_tensor(inputs[start : start + at_once])))
+            outputs = outputs if isinstance(outputs, tuple) else (outputs,)
+            parts.append([each.numpy().astype(numpy.float32) for each in outputs])
+    joined = [numpy.concatenate(each) for each in zip(*parts, strict=True)]
+    numpy.savez(job.outputs, **{str(number): each for number, each in enumerate(joined)})
 
 
 def _short(digest: str | None) -> str:

@@ -7,12 +7,13 @@ Paddle program by Paddle Inference.
 from __future__ import annotations
 
 import logging
+import math
 import threading
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from edgekit.convert.manifest import first_fault, remake, usable_artifact
-from edgekit.core.artifact import ArtifactKind, Manifest
+from edgekit.core.artifact import ArtifactKind, Manifest, TensorSpec
 from edgekit.core.parity import MAX_RELATIVE_ERROR, Parity, compare
 from edgekit.core.spec import Precision
 from edgekit.engines.registry import rung_engine
@@ -67,16 +68,24 @@ def compare_answers(
     """
     if tolerance is None:
         tolerance = MAX_RELATIVE_ERROR[precision]
-    name = task.manifest.outputs[0].name
+    (output,) = task.manifest.outputs
+    own, wanted = ({output.name: _shaped(each, output)} for each in (outputs, reference))
     return compare(
         outputs,
         reference,
         precision=precision,
         reference_name=reference_name,
         tolerance=tolerance,
-        is_sigmoid=task.manifest.outputs[0].is_sigmoid,
-        agreement=task.agreement({name: outputs}, {name: reference}, tolerance),
+        is_sigmoid=output.is_sigmoid,
+        agreement=task.agreement(own, wanted, tolerance),
     )
+
+
+def _shaped(rows: NDArray[Any], spec: TensorSpec) -> NDArray[Any]:
+    """Return rows of numbers in the shape of the output that they are; as they are where they do not fit."""
+    sizes = [size for size in spec.shape[1:] if size is not None]
+    fits = len(sizes) == len(spec.shape[1:]) and rows.size == len(rows) * math.prod(sizes)
+    return rows.reshape(len(rows), *sizes) if fits else rows
 
 
 class Reference:

@@ -7,6 +7,7 @@ skipped.
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -14,13 +15,14 @@ import msgspec
 
 from edgekit.core.artifact import Artifact, ArtifactKind, Manifest, Origin, TensorSpec
 from edgekit.core.feeds import seeded_feed
-from edgekit.core.parity import MAX_RELATIVE_ERROR, Parity, compare
+from edgekit.core.parity import MAX_RELATIVE_ERROR, NUMBERS, Parity, compare
 from edgekit.core.spec import Precision
 from edgekit.engines.registry import rung_engine
-from edgekit.errors import EdgekitError, InputError, ToolError
-from edgekit.parity.ladder import Ladder, Rung, RungResult, RungStatus
+from edgekit.errors import EdgekitError, InputError, ToolError, UnsupportedError
+from edgekit.parity.ladder import DYGRAPH, Ladder, Rung, RungResult, RungStatus
 from edgekit.parity.source import SOURCE, compute_feeds, source_engine
 from edgekit.targets.target import Subject
+from edgekit.tasks.registry import task_of
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -29,7 +31,8 @@ FEEDS = 4
 # What is loaded in a process of its own, and the engine that this is.
 _ENGINES = {kind: rung_engine(kind) for kind in (ArtifactKind.ONNX, ArtifactKind.PADDLE, ArtifactKind.NB_X86)}
 
-# By output, by feed: all its numbers in a row.
+# Arrays by feed, in the order of the model's inputs or outputs.
+Feeds = list[list["NDArray[Any]"]]
 Outputs = list[list["NDArray[Any]"]]
 
 
@@ -41,99 +44,178 @@ def is_plain(manifest: Manifest) -> bool:
     )
 
 
-def climb_tensors(subject: Subject, rungs: Sequence[Rung], show: Callable[[RungResult], None]) -> Ladder:
-    """Compare every output of every artifact with the source's, on seeded inputs.
+def climb_tensors(
+    subject: Subject,
+    rungs: Sequence[Rung],
+    show: Callable[[RungResult], None],
+    *,
+    network: Callable[[Feeds], Outputs] | None = None,
+    pictures: Sequence[NDArray[Any]] = (),
+) -> Ladder:
+    """Compare every output of every artifact with the source's or the network's, on seeded inputs.
+
+    Args:
+        subject: The model.
+        rungs: Those above the first, bottom up.
+        show: Called with each rung when it is done.
+        network: Computes the network that was exported; None for an imported model. Where its weights are not
+            at hand, the first artifact that can be computed is what the others are compared with.
+        pictures: More inputs of a model with one input, each without the batch.
 
     Raises:
         InputError: The source is not at hand.
         EdgekitError: The source cannot be computed.
     """
-    manifest = subject.manifest
-    origin = manifest.origin
-    if origin is None:
-        raise InputError(
-            f"verifying {manifest.name}: it has no source to compare with",
-            hint="import it again: an older edgekit did not keep the source",
+    return _Climb(subject, show, pictures).climb(rungs, network)
+
+
+class _Climb:
+    """The ladder while it is climbed."""
+
+    def __init__(
+        self, subject: Subject, show: Callable[[RungResult], None], pictures: Sequence[NDArray[Any]]
+    ) -> None:
+        self._subject = subject
+        self._show = show
+        self._task = task_of(subject.manifest)
+        self._results: list[RungResult] = []
+        self._feeds: Feeds = [seeded_feed(subject.manifest.inputs, number) for number in range(FEEDS)]
+        self._feeds += [[picture[None]] for picture in pictures]
+        self._wanted: tuple[str, Outputs] | None = None
+        # An imported model has no reference but its source.
+        self._is_void = False
+
+    def climb(self, rungs: Sequence[Rung], network: Callable[[Feeds], Outputs] | None) -> Ladder:
+        if network is not None:
+            self._rung(DYGRAPH, "paddle", Precision.FP32, lambda: network(self._feeds))
+        else:
+            origin = self._origin()
+            outputs = self._compute(origin.format, origin, self._subject.manifest.inputs)
+            self._judge(SOURCE, source_engine(origin), Precision.FP32, outputs)
+            self._is_void = self._wanted is None
+        for rung in rungs:
+            artifact = self._subject.artifact(rung.kind)
+            if self._is_void:
+                self._skip(rung.name, rung.engine, f"there is no {SOURCE} to compare it with")
+            elif _ENGINES.get(rung.kind) != rung.engine or "@" in rung.name:
+                why = (
+                    f"{rung.engine} is driven by a runner, which feeds one float32 input and reads one output"
+                )
+                self._skip(rung.name, rung.engine, why)
+            else:
+                compute = functools.partial(self._compute, rung.kind.format, artifact, artifact.inputs)
+                self._rung(rung.name, rung.engine, rung.kind.precision, compute)
+        return Ladder(
+            name=self._subject.manifest.name,
+            directory=str(self._subject.directory),
+            reference=self._wanted[0] if self._wanted else SOURCE,
+            inputs=len(self._feeds),
+            rungs=tuple(self._results),
         )
-    wanted = _compute(origin.format, origin, manifest.inputs, subject)
-    itself = _judge(manifest, wanted, wanted, Precision.FP32)
-    engine = source_engine(origin)
-    first = RungResult(name=SOURCE, engine=engine, status=RungStatus.REFERENCE)
-    if not itself.passed:
-        first = _judged(SOURCE, engine, itself)
-    results = [first]
-    show(first)
-    for rung in rungs:
-        results.append(_climb(subject, rung, wanted if itself.passed else None))
-        show(results[-1])
-    return Ladder(
-        name=manifest.name,
-        directory=str(subject.directory),
-        reference=SOURCE,
-        inputs=FEEDS,
-        rungs=tuple(results),
-    )
 
-
-def _judged(name: str, engine: str, parity: Parity) -> RungResult:
-    status = RungStatus.PASSED if parity.passed else RungStatus.FAILED
-    return RungResult(name=name, engine=engine, status=status, parity=parity, reason=parity.reason)
-
-
-def _climb(subject: Subject, rung: Rung, wanted: Outputs | None) -> RungResult:
-    artifact = subject.artifact(rung.kind)
-    skipped = None
-    if wanted is None:
-        skipped = f"there is no {SOURCE} to compare it with"
-    elif _ENGINES.get(rung.kind) != rung.engine or "@" in rung.name:
-        skipped = f"{rung.engine} is driven by a runner, which feeds one float32 input and reads one output"
-    status, hint = RungStatus.SKIPPED, None
-    if skipped is None and wanted is not None:
-        try:
-            outputs = _compute(rung.kind.format, artifact, artifact.inputs, subject)
-            return _judged(
-                rung.name, rung.engine, _judge(subject.manifest, outputs, wanted, rung.kind.precision)
+    def _origin(self) -> Origin:
+        manifest = self._subject.manifest
+        if manifest.origin is None:
+            raise InputError(
+                f"verifying {manifest.name}: it has no source to compare with",
+                hint="import it again: an older edgekit did not keep the source",
             )
+        return manifest.origin
+
+    def _compute(self, format_name: str, owner: Artifact | Origin, inputs: Sequence[TensorSpec]) -> Outputs:
+        """Return the outputs by feed, each in the types that an artifact takes."""
+        paths = [str(self._subject.directory.absolute() / file.path) for file in owner.files]
+        feeds = [
+            [array.astype(spec.dtype) for array, spec in zip(feed, inputs, strict=True)]
+            for feed in self._feeds
+        ]
+        return compute_feeds(format_name, paths, feeds)
+
+    def _rung(self, name: str, engine: str, precision: Precision, compute: Callable[[], Outputs]) -> None:
+        try:
+            outputs = compute()
         except EdgekitError as error:
-            skipped, status = error.message, RungStatus.FAILED
-            if isinstance(error, ToolError):
-                status, hint = RungStatus.SKIPPED, error.hint
-    return RungResult(name=rung.name, engine=rung.engine, status=status, reason=skipped, hint=hint)
+            skips = isinstance(error, (ToolError, UnsupportedError))
+            status = RungStatus.SKIPPED if skips else RungStatus.FAILED
+            hint = error.hint if skips else None
+            self._keep(RungResult(name=name, engine=engine, status=status, reason=error.message, hint=hint))
+        else:
+            self._judge(name, engine, precision, outputs)
 
+    def _judge(self, name: str, engine: str, precision: Precision, outputs: Outputs) -> None:
+        if self._wanted is not None:
+            reference, wanted = self._wanted
+            self._judged(name, engine, self._parity(outputs, wanted, precision, reference))
+            return
+        # Compared with itself, the reference still has to be finite and to depend on its input.
+        itself = self._parity(outputs, outputs, precision, name)
+        if not itself.passed:
+            self._judged(name, engine, itself)
+            return
+        self._wanted = (name, outputs)
+        self._keep(RungResult(name=name, engine=engine, status=RungStatus.REFERENCE))
 
-def _compute(
-    format_name: str, owner: Artifact | Origin, inputs: Sequence[TensorSpec], subject: Subject
-) -> Outputs:
-    """Outputs of the seeded feeds, in the types that an artifact takes."""
-    paths = [str(subject.directory.absolute() / file.path) for file in owner.files]
-    specs = subject.manifest.inputs
-    feeds = [
-        [array.astype(spec.dtype) for array, spec in zip(seeded_feed(specs, number), inputs, strict=True)]
-        for number in range(FEEDS)
-    ]
-    computed = compute_feeds(format_name, paths, feeds)
-    return [[array.astype(float).reshape(-1) for array in arrays] for arrays in zip(*computed, strict=True)]
+    def _parity(self, outputs: Outputs, wanted: Outputs, precision: Precision, reference: str) -> Parity:
+        """Return the verdict on the output that comes off worst, and on the answers.
 
-
-def _judge(manifest: Manifest, outputs: Outputs, wanted: Outputs, precision: Precision) -> Parity:
-    """The verdict on the output that comes off worst; one output that differs between inputs is enough."""
-    if len(outputs) != len(wanted):
-        return Parity(
-            reference=SOURCE, inputs=FEEDS, max_relative_error=None, top1_agreement=0.0, outputs_differ=True,
-            passed=False, reason=f"{len(outputs)} outputs instead of {len(wanted)}",
+        One output that differs between inputs is enough: another may well be constant, as a number of boxes.
+        """
+        if len(outputs[0]) != len(wanted[0]):
+            return Parity(
+                reference=reference, inputs=len(wanted), max_relative_error=None, top1_agreement=0.0,
+                outputs_differ=True, passed=False,
+                reason=f"{len(outputs[0])} outputs instead of {len(wanted[0])}", judged_by=NUMBERS,
+            )  # fmt: skip
+        parities = [
+            compare(
+                _rows(mine), _rows(theirs), precision=precision, reference_name=reference,
+                is_sigmoid=spec.is_sigmoid,
+            )
+            for mine, theirs, spec in zip(
+                zip(*outputs, strict=True), zip(*wanted, strict=True), self._subject.manifest.outputs,
+                strict=True,
+            )
+        ]  # fmt: skip
+        differ = any(parity.outputs_differ for parity in parities)
+        limit = MAX_RELATIVE_ERROR[precision]
+        for index, parity in enumerate(parities):
+            error = parity.max_relative_error
+            right = error is not None and (limit is None or error <= limit)
+            if not right or not differ:
+                reason = (
+                    parity.reason if parity.outputs_differ or not differ else f"relative error {error:.2e}"
+                )
+                return msgspec.structs.replace(parity, passed=False, reason=f"output {index}: {reason}")
+        worst = max(parities, key=lambda parity: parity.max_relative_error or 0.0)
+        agreement = self._task.agreement(self._joined(outputs), self._joined(wanted), limit)
+        reason = None if agreement is None else agreement.failure(precision, limit)
+        return msgspec.structs.replace(
+            worst, passed=reason is None, reason=reason, outputs_differ=True,
+            top1_agreement=1.0 if agreement is None else agreement.share,
+            judged_by=NUMBERS if agreement is None else agreement.judged_by,
         )  # fmt: skip
-    parities = [
-        compare(mine, theirs, precision=precision, reference_name=SOURCE, is_sigmoid=spec.is_sigmoid)
-        for mine, theirs, spec in zip(outputs, wanted, manifest.outputs, strict=True)
-    ]
-    differ = any(parity.outputs_differ for parity in parities)
-    limit = MAX_RELATIVE_ERROR[precision]
-    for index, parity in enumerate(parities):
-        error = parity.max_relative_error
-        # An output of its own may well be constant, e.g. a number of boxes.
-        right = error is not None and (limit is None or error <= limit)
-        if not right or not differ:
-            reason = parity.reason if parity.outputs_differ or not differ else f"relative error {error:.2e}"
-            return msgspec.structs.replace(parity, passed=False, reason=f"output {index}: {reason}")
-    worst = max(parities, key=lambda parity: parity.max_relative_error or 0.0)
-    return msgspec.structs.replace(worst, passed=True, reason=None, outputs_differ=True)
+
+    def _joined(self, outputs: Outputs) -> dict[str, NDArray[Any]]:
+        """Return each output of all feeds as a batch, by name."""
+        import numpy
+
+        names = [spec.name for spec in self._subject.manifest.outputs]
+        return {
+            name: numpy.concatenate([numpy.atleast_1d(array) for array in arrays])
+            for name, arrays in zip(names, zip(*outputs, strict=True), strict=True)
+        }
+
+    def _skip(self, name: str, engine: str, reason: str) -> None:
+        self._keep(RungResult(name=name, engine=engine, status=RungStatus.SKIPPED, reason=reason))
+
+    def _judged(self, name: str, engine: str, parity: Parity) -> None:
+        status = RungStatus.PASSED if parity.passed else RungStatus.FAILED
+        self._keep(RungResult(name=name, engine=engine, status=status, parity=parity, reason=parity.reason))
+
+    def _keep(self, result: RungResult) -> None:
+        self._results.append(result)
+        self._show(result)
+
+
+def _rows(arrays: Sequence[NDArray[Any]]) -> list[NDArray[Any]]:
+    return [array.astype(float).reshape(-1) for array in arrays]

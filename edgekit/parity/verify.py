@@ -161,8 +161,8 @@ def _climb(
     weights: Path | None = None,
     pictures: Sequence[Picture] = (),
 ) -> Ladder:
-    if spec is None and not is_plain(subject.manifest):
-        return climb_tensors(subject, rungs, show)
+    if not is_plain(subject.manifest):
+        return _climb_tensors(subject, spec, rungs, show, weights, pictures)
     inputs = _inputs(subject, spec, pictures)
     climb = _Climb(subject, inputs, show)
     origin = subject.manifest.origin
@@ -183,6 +183,46 @@ def _climb(
             hint=hint,
         )
     return ladder
+
+
+def _climb_tensors(
+    subject: Subject,
+    spec: ModelSpec | None,
+    rungs: Sequence[Rung],
+    show: Show,
+    weights: Path | None,
+    pictures: Sequence[Picture],
+) -> Ladder:
+    """Climb the ladder of a model with several inputs or outputs; pictures are for models of the zoo."""
+    if spec is None:
+        return climb_tensors(subject, rungs, show)
+
+    def network(feeds: list[list[NDArray[Any]]]) -> list[list[NDArray[Any]]]:
+        import numpy
+
+        inputs = numpy.concatenate([feed[0] for feed in feeds])
+        outputs = dygraph.compute(subject.manifest, spec, inputs, weights=weights)
+        return [[each[number : number + 1] for each in outputs] for number in range(len(feeds))]
+
+    return climb_tensors(
+        subject, rungs, show, network=network, pictures=_prepared(subject, [*pictures, *_shown(spec)])
+    )
+
+
+def _shown(spec: ModelSpec) -> list[Picture]:
+    """Return the card's sample pictures."""
+    from edgekit.vision.pictures import Picture
+
+    return [Picture(name=sample.file, source=Path(sample.file)) for sample in spec.samples]
+
+
+def _prepared(subject: Subject, pictures: Sequence[Picture]) -> list[NDArray[np.float32]]:
+    """Return pictures preprocessed as the manifest says, float32[C,H,W] each."""
+    from edgekit.vision.pictures import read_picture
+    from edgekit.vision.preprocess import Preprocessor
+
+    preprocessor = Preprocessor(subject.manifest.preprocess)
+    return [preprocessor(read_picture(picture)) for picture in pictures]
 
 
 class _Inputs(msgspec.Struct, frozen=True, kw_only=True):
@@ -228,7 +268,8 @@ class _Climb:
         except (UnsupportedError, ToolError) as error:
             self._end(DYGRAPH, "paddle", RungStatus.SKIPPED, error)
         else:
-            self._judge(DYGRAPH, "paddle", outputs, slice(None), Precision.FP32)
+            rows = outputs[0].reshape(len(outputs[0]), -1)
+            self._judge(DYGRAPH, "paddle", rows, slice(None), Precision.FP32)
 
     def source(self, origin: Origin) -> None:
         """Compute the model that was imported. Raises ToolError: nothing else could be the reference."""
@@ -279,9 +320,9 @@ class _Climb:
 
     def samples(self, spec: ModelSpec) -> None:
         """The reference's answers on the card's pictures against the classes that they show."""
-        if not spec.samples or self._reference is None:
+        wanted = [sample.class_id for sample in spec.samples if sample.class_id is not None]
+        if not wanted or self._reference is None:
             return
-        wanted = [sample.class_id for sample in spec.samples]
         engine, outputs = self._reference
         shown = outputs[: len(outputs) - self._inputs.held_back]
         found = [int(row.argmax()) for row in shown[-len(wanted) :]]
@@ -362,7 +403,7 @@ def _inputs(subject: Subject, spec: ModelSpec | None, pictures: Sequence[Picture
             f"verifying {subject.manifest.name}: its inputs are no pictures of its preprocessing",
             hint="leave --pictures out",
         )
-    samples = spec.samples if spec is not None and fits else ()
+    samples = _shown(spec) if spec is not None and fits else []
     batches = [_batch_of(artifact) or 1 for artifact in subject.manifest.artifacts.values()]
     whole = math.lcm(subject.fixed_batch or 1, *batches)
     shown = len(pictures) + len(samples)
@@ -374,12 +415,7 @@ def _inputs(subject: Subject, spec: ModelSpec | None, pictures: Sequence[Picture
     if not shown:
         every = numpy.concatenate([inputs, *tail])
         return _Inputs(every=every, seeded=seeded, held_back=max(0, count))
-    from edgekit.vision.pictures import Picture, read_picture
-    from edgekit.vision.preprocess import Preprocessor
-
-    preprocessor = Preprocessor(preprocess)
-    listed = [*pictures, *(Picture(name=sample.file, source=Path(sample.file)) for sample in samples)]
-    prepared = numpy.stack([preprocessor(read_picture(picture)) for picture in listed])
+    prepared = numpy.stack(_prepared(subject, [*pictures, *samples]))
     every = numpy.concatenate([inputs, prepared, *tail])
     return _Inputs(every=every, seeded=seeded, held_back=max(0, count))
 

@@ -145,6 +145,7 @@ class Classification(Task):
 
     name = CLASSIFICATION
     summary = "a classifier of pictures"
+    activation = "softmax"
     Rule = Postprocess
     rule: Postprocess
 

@@ -26,6 +26,7 @@ class Multilabel(Classification):
     """Scores of classes that are right or not independently of each other, in one output float32[N,C]."""
 
     name = MULTILABEL
+    activation = "sigmoid"
 
     def scores(self, outputs: Outputs) -> NDArray[np.float32]:
         (rows,) = outputs.values()

@@ -75,6 +75,8 @@ class Task(ABC):
     """Value of the manifest's `task`."""
     summary: ClassVar[str]
     """What a model of the task is, with its article, e.g. `a classifier of pictures`."""
+    activation: ClassVar[str] = "none"
+    """What an export adds to a network of the zoo: `softmax`, `sigmoid` or `none`."""
     takes_pictures: ClassVar[bool] = True
     """False where the model's inputs are no pictures, so that nothing is answered."""
     draws: ClassVar[bool] = False

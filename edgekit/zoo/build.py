@@ -9,7 +9,7 @@ import pkgutil
 import warnings
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from edgekit.core.spec import ModelSpec
 from edgekit.errors import InputError, ToolError
@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     import paddle
 
 ENTRY_POINTS = "edgekit.networks"
+_CONSTANTS = ("HEAD", "HEAD_BESIDE", "SIDE_MULTIPLE")
 
 
 class Head(NamedTuple):
@@ -47,23 +48,23 @@ def families() -> dict[str, str]:
     return {name: module for name, module in {**others, **own}.items() if _head(module) is not None}
 
 
-@functools.cache
 def _head(module: str) -> Head | None:
-    """Return a module's HEAD from its source without importing it, and so Paddle; None if missing."""
+    """Return a module's HEAD without importing it, and so Paddle; None if missing."""
+    constants = _constants(module)
+    return Head(constants["HEAD"], constants.get("HEAD_BESIDE", 0)) if "HEAD" in constants else None
+
+
+@functools.cache
+def _constants(module: str) -> dict[str, Any]:
+    """Return the constants of a module that this one knows, from its source."""
     spec = importlib.util.find_spec(module)
     if spec is None or spec.origin is None:
-        return None
-    constants = {
-        ast.unparse(node.targets[0]): node.value
+        return {}
+    return {
+        ast.unparse(node.targets[0]): ast.literal_eval(node.value)
         for node in ast.parse(Path(spec.origin).read_bytes()).body
-        if isinstance(node, ast.Assign)
+        if isinstance(node, ast.Assign) and ast.unparse(node.targets[0]) in _CONSTANTS
     }
-    if "HEAD" not in constants:
-        return None
-    beside = constants.get("HEAD_BESIDE")
-    return Head(
-        str(ast.literal_eval(constants["HEAD"])), 0 if beside is None else int(ast.literal_eval(beside))
-    )
 
 
 @functools.cache
@@ -92,6 +93,12 @@ def head_of(spec: ModelSpec) -> Head:
     head = _head(_network_module(spec))
     assert head is not None, "families are modules with a HEAD"
     return head
+
+
+def side_multiple(spec: ModelSpec) -> int:
+    """Return what height and width of a model's input are multiples of. Raises as `head_of`."""
+    multiple: int = _constants(_network_module(spec)).get("SIDE_MULTIPLE", 1)
+    return multiple
 
 
 def build_network(spec: ModelSpec, num_classes: int | None = None) -> paddle.nn.Layer:

@@ -21,6 +21,8 @@ if TYPE_CHECKING:
 NOISE_IMAGES = 6
 PICTURES = 2
 PICTURE_CELLS = 7
+# A segmenter's hundreds of channels at 512x1024 would take minutes; networks halve sides five times.
+MOST_PIXELS, MULTIPLE = 320 * 320, 32
 LOGIT_DEVIATION = 2.0
 # Of a detector's scores, how many of a thousand classes and places are above one half.
 FOUND_PER_MILLE = 0.5
@@ -46,7 +48,7 @@ def randomise(
         if key in unused:
             continue
         tensor.set_value(_initial(key, tuple(tensor.shape), rng))
-    images = paddle.to_tensor(calibration_images(rng, input_shape))
+    images = paddle.to_tensor(calibration_images(rng, _calibration_shape(input_shape)))
     with paddle.no_grad():
         _calibrate_batch_norms(network, images)
         if hasattr(network, "score_layers"):
@@ -66,6 +68,16 @@ def _initial(key: str, shape: tuple[int, ...], rng: np.random.Generator) -> NDAr
     if parameter in ("weight", "_variance"):
         return rng.uniform(0.8, 1.2, shape).astype(np.float32)
     return (rng.standard_normal(shape) * 0.1).astype(np.float32)
+
+
+def _calibration_shape(input_shape: tuple[int, int, int]) -> tuple[int, int, int]:
+    """Return the input's shape, of a large one a smaller of about the same aspect."""
+    channels, height, width = input_shape
+    shrink = math.sqrt(height * width / MOST_PIXELS)
+    if shrink <= 1:
+        return input_shape
+    height, width = (max(MULTIPLE, round(side / shrink / MULTIPLE) * MULTIPLE) for side in (height, width))
+    return channels, height, width
 
 
 def calibration_images(rng: np.random.Generator, input_shape: tuple[int, int, int]) -> Images:

@@ -336,6 +336,7 @@ def test_a_dying_worker_is_named_with_its_stage(tmp_path: Path, end: signal.Sign
         input_shape=(3, 224, 224),
         weights="random",
         num_classes=None,
+        activation="softmax",
         directory=str(tmp_path),
         with_onnx=False,
     )
@@ -411,3 +412,44 @@ def test_equal_input_gives_equal_bytes_in_any_company(x0_25: Path, tmp_path: Pat
     # The one of the fixture has been verified, which its manifest says.
     assert wanted.pop("manifest.json") != found.pop("manifest.json")
     assert found == wanted
+
+
+# The ladder of a model with several outputs needs a process for each rung, three seconds with Paddle.
+def test_a_detector_is_exported_with_all_its_outputs(tmp_path: Path, run_cli: RunCli) -> None:
+    command = ["export", "PicoDet_xs_320_LCNet", "--weights", "random", *QUICK]
+    done = run_cli([*command, "--input-shape", "3,64,96"], cwd=tmp_path)
+    assert done.exit_code == 0, done.stderr
+    manifest = load_manifest(tmp_path / "models" / "PicoDet_xs_320_LCNet")
+    assert (manifest.task, manifest.num_classes, manifest.output_activation) == ("detection", 80, "none")
+    assert manifest.preprocess.size == (64, 96)
+    places = [96, 24, 6, 2]
+    shapes = [(None, count, width) for width in (80, 32) for count in places]
+    assert [each.shape for each in manifest.outputs] == shapes
+    parity = manifest.parity["paddle"]
+    assert (parity.reference, parity.judged_by, parity.passed) == ("dygraph", "boxes", True)
+
+
+def test_a_detectors_sides_are_multiples(tmp_path: Path, run_cli: RunCli) -> None:
+    command = ["export", "PicoDet_xs_320_LCNet", "--weights", "random"]
+    done = run_cli([*command, "--input-shape", "3,60,90"], cwd=tmp_path)
+    assert done.exit_code == 2
+    assert "60x90 are no multiples of 32" in done.stderr
+    assert "--input-shape 3,64,96" in done.stderr
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("name", "kind"),
+    [("PicoDet_LCNet_x1_0_layout", "boxes"), ("DeepLabV3P_PPLCNet_x0_5", "pixels")],
+)
+def test_detectors_and_segmenters_hold_on_every_engine(
+    tmp_path: Path, run_cli: RunCli, name: str, kind: str
+) -> None:
+    weights = "pretrained" if kind == "boxes" else "random"
+    command = ["export", name, "--weights", weights, "--input-shape", "3,96,128", "--nb-targets", "arm,x86"]
+    done = run_cli(command, cwd=tmp_path)
+    assert done.exit_code == 0, done.stderr
+    found = load_manifest(tmp_path / "models" / name).parity
+    assert {each: (parity.passed, parity.judged_by) for each, parity in found.items()} == {
+        "paddle": (True, kind), "onnx": (True, kind), "nb-x86": (True, kind),
+    }  # fmt: skip

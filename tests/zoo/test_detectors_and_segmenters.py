@@ -4,16 +4,24 @@ from __future__ import annotations
 
 import functools
 import hashlib
+import math
+from collections import Counter
 from pathlib import Path
 
 import msgspec
 import numpy as np
 import pytest
 
-from edgekit.core.spec import ModelSpec, Network
+from edgekit.core.boxes import PicoDetRule
+from edgekit.core.spec import ModelSpec, Network, Platform
 from edgekit.errors import InputError
+from edgekit.tasks.registry import find_task
+from edgekit.vision.boxes import Frame, decode_picodet
+from edgekit.vision.labels import load_labels
+from edgekit.vision.preprocess import Preprocessor
 from edgekit.zoo.build import build_network
 from edgekit.zoo.random_weights import calibration_images
+from edgekit.zoo.registry import find_model, list_models
 from edgekit.zoo.weights import build_with_weights, check_fit, parameter_shapes
 
 paddle = pytest.importorskip("paddle")
@@ -37,6 +45,7 @@ ORIGINALS = [
 ]
 SMALL = [("picodet", "xs"), ("picodet_legacy", "x1_0"), ("deeplabv3p", "x0_25")]
 CLASSES = 5
+LAYOUT = "PicoDet_LCNet_x1_0_layout"
 SIZE = (3, 96, 128)
 PLACES = [12 * 16, 6 * 8, 3 * 4, 2 * 2]
 
@@ -157,3 +166,89 @@ def test_another_number_of_classes_alone_is_said_so() -> None:
     with pytest.raises(InputError, match="8 mis-shaped") as caught:
         check_fit(card, "own.pdparams", shapes, wanted)
     assert "only the number of classes differs" in str(caught.value.hint)
+
+
+@pytest.fixture(scope="module")
+def layout():
+    return build_with_weights(find_model(LAYOUT), "pretrained")
+
+
+def test_the_layout_network_equals_the_onnx_model_that_it_comes_from(layout) -> None:
+    onnxruntime = pytest.importorskip("onnxruntime")
+    network, found = layout
+    spec = find_model(LAYOUT)
+    assert (found.source, found.num_classes, found.sha256) == ("pretrained", 10, spec.weights.package_sha256)
+    session = onnxruntime.InferenceSession(found.path, providers=["CPUExecutionProvider"])
+    images = np.random.default_rng(5).standard_normal((1, *spec.input_shape)).astype(np.float32)
+    expected = session.run(None, {session.get_inputs()[0].name: images})
+    for mine, theirs in zip(outputs_of(network, images), expected, strict=True):
+        assert np.abs(mine - theirs).max() < 1e-5 * (theirs.max() - theirs.min())
+
+
+def test_the_layout_network_finds_the_regions_of_its_sample(layout) -> None:
+    cv2 = pytest.importorskip("cv2")
+    spec = find_model(LAYOUT)
+    (sample,) = spec.samples
+    page = cv2.cvtColor(cv2.imread(sample.file), cv2.COLOR_BGR2RGB)
+    outputs = outputs_of(layout[0], Preprocessor(spec.preprocess)(page)[None])
+    frame = Frame.of_steps(page.shape[:2], spec.preprocess.geometry)
+    (boxes,) = decode_picodet(outputs[:4], outputs[4:], PicoDetRule(), 0.5, [frame], spec.num_classes)
+    labels = load_labels(spec.labels, spec.num_classes)
+    found = Counter(labels[each] for each in boxes.classes)
+    assert found == {
+        "text": 11, "title": 3, "header": 2, "figure": 1, "figure_caption": 1, "table": 1,
+        "table_caption": 1, "footer": 1,
+    }  # fmt: skip
+    (figure,) = boxes.corners[boxes.classes == labels.index("figure")]
+    assert figure == pytest.approx([522, 212, 911, 465], abs=3)
+
+
+@pytest.mark.parametrize(
+    "spec", [spec for spec in list_models() if spec.task == "detection"], ids=lambda spec: spec.name
+)
+def test_cards_of_detectors_are_complete(spec: ModelSpec) -> None:
+    assert len(load_labels(spec.labels)) == spec.num_classes
+    assert spec.preprocess.size == spec.input_shape[1:]
+    assert all(size % 32 == 0 for size in spec.input_shape[1:])
+    assert isinstance(find_task(spec.task).read_rule(spec.postprocess, spec.name), PicoDetRule)
+    assert all(Path(sample.file).is_file() for sample in spec.samples)
+
+
+# PaddleDetection, configs/picodet/README_en.md: mAP, mAP at IoU 0.5, parameters (M), FLOPs (G), latency on
+# the CPU and on the phone.
+PICODET = """
+xs_320 | 23.5 | 36.1 | 0.70 | 0.67 | 3.9 | 7.81
+xs_416 | 26.2 | 39.3 | 0.70 | 1.13 | 6.1 | 12.38
+s_320 | 29.1 | 43.4 | 1.18 | 0.97 | 4.8 | 9.56
+s_416 | 32.5 | 47.6 | 1.18 | 1.65 | 6.6 | 15.20
+m_320 | 34.4 | 50.0 | 3.46 | 2.57 | 8.2 | 17.68
+m_416 | 37.5 | 53.4 | 3.46 | 4.34 | 12.7 | 28.39
+l_320 | 36.1 | 52.0 | 5.80 | 4.20 | 11.5 | 25.21
+l_416 | 39.4 | 55.7 | 5.80 | 7.10 | 20.7 | 42.23
+l_640 | 42.6 | 59.2 | 5.80 | 16.81 | 62.5 | 108.1
+"""
+
+
+@pytest.mark.parametrize("line", PICODET.strip().splitlines())
+def test_cards_carry_the_published_picodet_table(line: str) -> None:
+    name, *cells = (cell.strip() for cell in line.split("|"))
+    mean, mean50, params, flops, cpu, phone = map(float, cells)
+    spec = find_model(f"PicoDet_{name}_LCNet")
+    published = spec.published
+    assert published is not None and spec.weights.pretrained_url is not None
+    assert spec.weights.pretrained_url.endswith(f"/picodet_{name}_coco_lcnet.pdparams")
+    assert (published.map, published.map50, published.params_m) == (mean, mean50, params)
+    assert published.flops_m == pytest.approx(500 * flops)
+    latencies = [(each.platform, each.threads, each.latency_ms) for each in published.latencies]
+    assert latencies == [(Platform.INTEL_CPU, 12, cpu), (Platform.SD865, 4, phone)]
+    assert spec.input_shape == (3, int(name[-3:]), int(name[-3:]))
+
+
+@pytest.mark.parametrize("size", ["xs", "s", "m", "l"])
+def test_sizes_are_about_the_published_ones(size: str) -> None:
+    spec = find_model(f"PicoDet_{size}_320_LCNet")
+    with paddle.LazyGuard():
+        network = build_network(spec)
+    params = sum(math.prod(parameter.shape) for parameter in network.parameters())
+    assert spec.published is not None
+    assert params / 1e6 == pytest.approx(spec.published.params_m, rel=0.03)

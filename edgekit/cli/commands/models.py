@@ -286,25 +286,37 @@ def _facts(spec: ModelSpec, exported: tuple[Exported, ...]) -> Table:
         for title, value, source in (
             ("Params(M)", _number(published.params_m, "g"), size_source),
             ("FLOPs(M)", _number(published.flops_m, "g"), size_source),
-            ("Top-1(%)", _number(published.top1, ".2f"), published.source),
-            ("Top-5(%)", _number(published.top5, ".2f"), published.source),
+            *_accuracies(spec.task, published),
         ):
             rows.append((title, f"{value}  ({source})" if value != MISSING else MISSING))
     rows += [("Exported", f"{each.directory}: {' '.join(each.artifacts)}") for each in exported]
     return facts(rows)
 
 
+def _accuracies(task: str, published: Published) -> list[tuple[str, str, str]]:
+    """Return the published accuracies that a task's models have: title, figure and source."""
+    figures = {
+        "detection": (("mAP(%)", published.map), ("mAP at IoU 0.5(%)", published.map50)),
+        "segmentation": (("mIoU(%)", published.miou),),
+    }.get(task, (("Top-1(%)", published.top1), ("Top-5(%)", published.top5)))
+    return [(title, _number(value, ".2f"), published.source) for title, value in figures]
+
+
 def _preprocessing(steps: Preprocess) -> str:
-    resize = (
-        f"to {steps.crop_size}x{steps.crop_size}"
-        if steps.resize_short is None
-        else f"short side to {steps.resize_short}"
-    )
-    return (
-        f"{steps.channel_order.value.upper()}, {resize} ({steps.interpolation.value}, "
-        f"{steps.resize_backend.value}), centre crop {steps.crop_size}, "
-        f"mean {list(steps.mean)}, std {list(steps.std)}"
-    )
+    from edgekit.core.spec import Crop
+
+    texts = [steps.channel_order.value.upper()]
+    for step in steps.geometry:
+        if isinstance(step, Crop):
+            texts.append(f"centre crop {_side(step.size)}")
+            continue
+        target = f"short side to {step.short}" if step.size is None else f"to {step.size[0]}x{step.size[1]}"
+        texts.append(f"{target} ({step.interpolation.value}, {step.backend.value})")
+    return ", ".join([*texts, f"mean {list(steps.mean)}", f"std {list(steps.std)}"])
+
+
+def _side(size: tuple[int, int]) -> str:
+    return str(size[0]) if size[0] == size[1] else f"{size[0]}x{size[1]}"
 
 
 def _latency_table(published: Published) -> Table:

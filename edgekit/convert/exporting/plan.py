@@ -26,11 +26,12 @@ from edgekit.core.artifact import (
     Manifest,
     is_model_name,
 )
-from edgekit.core.spec import ModelSpec
+from edgekit.core.spec import ModelSpec, Preprocess, Resize
 from edgekit.errors import InputError, ToolError, UsageError
 from edgekit.toolchain.component import Report
 from edgekit.toolchain.opt.opt import Opt
 from edgekit.vision.labels import load_labels
+from edgekit.zoo.build import side_multiple
 from edgekit.zoo.pretrained import find_pretrained
 from edgekit.zoo.registry import find_model
 from edgekit.zoo.weights import PRETRAINED, RANDOM
@@ -175,6 +176,8 @@ def _with_shape(request: ExportRequest) -> ModelSpec:
             f"{request.doing}: its input has {spec.input_shape[0]} channels, not {shape[0]}",
             hint=_with_shape_of(request, (spec.input_shape[0], shape[1], shape[1])),
         )
+    if spec.preprocess.steps:
+        return msgspec.structs.replace(spec, input_shape=shape, preprocess=_resized_to(request, shape))
     if shape[1] != shape[2]:
         raise UsageError(
             f"{request.doing}: {shape[1]}x{shape[2]} is not square; preprocessing is",
@@ -189,6 +192,26 @@ def _with_shape(request: ExportRequest) -> ModelSpec:
         resize_short=None if short is None else round(short * shape[1] / crop),
     )
     return msgspec.structs.replace(spec, input_shape=shape, preprocess=preprocess)
+
+
+def _resized_to(request: ExportRequest, shape: tuple[int, int, int]) -> Preprocess:
+    """Return the card's preprocessing, which is a resize to a size, for another size."""
+    spec, (_, height, width) = request.spec, shape
+    multiple = side_multiple(spec)
+    if height % multiple or width % multiple:
+        nearest = [max(multiple, round(side / multiple) * multiple) for side in (height, width)]
+        raise UsageError(
+            f"{request.doing}: {height}x{width} are no multiples of {multiple}, which its network halves",
+            hint=_with_shape_of(request, (shape[0], nearest[0], nearest[1])),
+        )
+    steps = spec.preprocess.steps
+    if len(steps) != 1 or not isinstance(steps[0], Resize) or steps[0].size is None:
+        raise UsageError(
+            f"{request.doing}: its preprocessing has several steps, which do not follow the input's shape",
+            hint="write a card of your own with these steps for the other shape, and give its path",
+        )
+    resize = msgspec.structs.replace(steps[0], size=(height, width))
+    return msgspec.structs.replace(spec.preprocess, steps=(resize,))
 
 
 def _with_shape_of(request: ExportRequest, shape: tuple[int, int, int]) -> str:

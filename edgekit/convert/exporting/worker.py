@@ -8,6 +8,8 @@ import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
+import msgspec
+
 from edgekit._worker import Stage, serve
 from edgekit.convert.exporting.jobs import BuildJob, Built, OnnxBuilt, PaddleBuilt
 from edgekit.convert.formats import onnx, paddle
@@ -42,8 +44,12 @@ def _build(job: BuildJob) -> Iterator[Stage | Built]:
         yield Stage(doing="building the network and loading its weights")
         network, weights = build_with_weights(job.spec, job.weights, num_classes=job.num_classes)
         yield Stage(doing="writing the Paddle inference model")
-        paddle.save_inference_model(network, job.input_shape, prefix)
+        paddle.save_inference_model(network, job.input_shape, prefix, job.activation)
     inputs, outputs = paddle.read_signature(prefix.with_suffix(".pdmodel"))
+    probable = len(outputs) if job.activation == "sigmoid" else getattr(network, "probabilities", 0)
+    outputs = tuple(
+        msgspec.structs.replace(spec, is_sigmoid=number < probable) for number, spec in enumerate(outputs)
+    )
     yield PaddleBuilt(
         tool_version=framework.__version__,
         source=weights.source,

@@ -33,23 +33,26 @@ _DTYPES = {
 Shape = tuple[int, ...]
 
 
-def save_inference_model(network: paddle.nn.Layer, input_shape: Shape, prefix: Path) -> None:
-    """Write `PREFIX.pdmodel`, `PREFIX.pdiparams` and `PREFIX.pdiparams.info` of a classifier with softmax.
+def save_inference_model(
+    network: paddle.nn.Layer, input_shape: Shape, prefix: Path, activation: str = "none"
+) -> None:
+    """Write `PREFIX.pdmodel`, `PREFIX.pdiparams` and `PREFIX.pdiparams.info` of a network.
 
     Args:
-        network: From float32[N,*input_shape] to logits float32[N,num_classes].
+        network: From float32[N,*input_shape] to one output or a tuple of them.
         input_shape: Channels, height, width; the batch is dynamic.
         prefix: Path of the three files without their suffixes.
+        activation: What follows the only output: `softmax` over its last axis, `sigmoid` or `none`.
 
     Raises:
         ConversionError: Paddle wrote another format.
     """
     import paddle
 
-    classifier = _with_softmax(network)
-    classifier.eval()
+    whole = network if activation == "none" else _with_activation(network, activation)
+    whole.eval()
     spec = paddle.static.InputSpec([None, *input_shape], "float32", INPUT_NAME)
-    static = paddle.jit.to_static(classifier, input_spec=[spec], full_graph=True)
+    static = paddle.jit.to_static(whole, input_spec=[spec], full_graph=True)
     paddle.jit.save(static, str(prefix))
     model = prefix.with_suffix(".pdmodel")
     if not model.is_file():
@@ -60,8 +63,10 @@ def save_inference_model(network: paddle.nn.Layer, input_shape: Shape, prefix: P
     model.write_bytes(tidied(model.read_bytes()))
 
 
-def _with_softmax(network: paddle.nn.Layer) -> paddle.nn.Layer:
+def _with_activation(network: paddle.nn.Layer, name: str) -> paddle.nn.Layer:
     import paddle
+
+    activate = {"softmax": paddle.nn.functional.softmax, "sigmoid": paddle.nn.functional.sigmoid}[name]
 
     class Classifier(paddle.nn.Layer):  # type: ignore[misc]
         def __init__(self) -> None:
@@ -69,7 +74,7 @@ def _with_softmax(network: paddle.nn.Layer) -> paddle.nn.Layer:
             self.network = network
 
         def forward(self, x: paddle.Tensor) -> paddle.Tensor:
-            return paddle.nn.functional.softmax(self.network(x), axis=-1)
+            return activate(self.network(x))
 
     return Classifier()
 

@@ -73,7 +73,7 @@ class EqualChannels(nn.Layer):  # type: ignore[misc]
         self.convs = nn.LayerList([ConvBN(each, outputs, 1, act=nn.Hardswish()) for each in inputs])
 
     def forward(self, features: Sequence[paddle.Tensor]) -> list[paddle.Tensor]:
-        return [conv(feature) for conv, feature in zip(self.convs, features, strict=True)]
+        return [conv(features[index]) for index, conv in enumerate(self.convs)]
 
 
 class PathAggregation(nn.Layer):  # type: ignore[misc]
@@ -106,14 +106,14 @@ class PathAggregation(nn.Layer):  # type: ignore[misc]
 
     def forward(self, features: Sequence[paddle.Tensor]) -> list[paddle.Tensor]:
         features = self.conv_t(features)
+        # Coarse to fine, then fine to coarse. (`to_static` knows no strict zip.)
         finer = [features[-1]]
-        for block, feature in zip(self.top_down_blocks, features[-2::-1], strict=True):
-            finer.append(block(paddle.concat([self.upsample(finer[-1]), feature], axis=1)))
+        for index, block in enumerate(self.top_down_blocks):
+            finer.append(block(paddle.concat([self.upsample(finer[-1]), features[-2 - index]], axis=1)))
         outputs = [finer[-1]]
-        for downsample, block, feature in zip(
-            self.downsamples, self.bottom_up_blocks, finer[-2::-1], strict=True
-        ):
-            outputs.append(block(paddle.concat([downsample(outputs[-1]), feature], axis=1)))
+        for index, block in enumerate(self.bottom_up_blocks):
+            halved = self.downsamples[index](outputs[-1])
+            outputs.append(block(paddle.concat([halved, finer[-2 - index]], axis=1)))
         outputs.append(self.first_top_conv(features[-1]) + self.second_top_conv(outputs[-1]))
         return outputs
 

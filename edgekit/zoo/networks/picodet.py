@@ -15,6 +15,8 @@ from edgekit.zoo.networks.pan import LCPAN, DepthwisePointwise, PathAggregation
 from edgekit.zoo.networks.pplcnet import PPLCNetBackbone
 
 HEAD = "head.head_cls0"
+# Sides of the input: feature maps are doubled to the size of the finer ones.
+SIDE_MULTIPLE = 32
 # Width of PP-LCNet, channels of the neck, convolutions of each head.
 VARIANTS: dict[str, tuple[float, int, int]] = {
     "xs": (0.35, 96, 2),
@@ -147,6 +149,8 @@ class PicoDet(nn.Layer):  # type: ignore[misc]
     sigmoid) of strides 8, 16, 32 and 64, then logits of the distances float32[N,places,4*8] (left, top,
     right, bottom) in the same order.
     """
+
+    probabilities = len(STRIDES)
 
     def __init__(self, backbone: PPLCNetBackbone, neck: PathAggregation, head: BoxHead) -> None:
         super().__init__()

@@ -15,11 +15,14 @@ from edgekit.zoo.networks.picodet import BINS, FEATURES, SIDES, STRIDES, BoxHead
 from edgekit.zoo.networks.pplcnet import PPLCNetBackbone
 
 HEAD = "head.head_cls0"
+# Sides of the input: feature maps are doubled to the size of the finer ones.
+SIDE_MULTIPLE = 32
 # Outputs of that layer beside the classes: the distributions of the four sides.
 HEAD_BESIDE = 32
 CONVS = 4
 # Width of PP-LCNet, channels of the neck.
 VARIANTS: dict[str, tuple[float, int]] = {
+    "x0_5": (0.5, 128),
     "x1_0": (1.0, 128),
     "x1_5": (1.5, 128),
     "x1_5_wide": (1.5, 160),
