@@ -15,7 +15,7 @@ from edgekit.core.artifact import Artifact, ArtifactKind, Manifest
 from edgekit.errors import ConversionError, UnsupportedError
 from edgekit.quantize.worker import QuantizeJob
 from edgekit.targets.target import Subject
-from edgekit.tasks.classification import require_classifier
+from edgekit.tasks.registry import require_pictures
 from edgekit.toolchain.component import Report
 from edgekit.toolchain.opt.install import require_opt
 
@@ -53,7 +53,13 @@ def check_request(subject: Subject, formats: Sequence[str], nb_targets: Sequence
                 f"quantising {name} for {target}: {_REFUSED.get(target, 'there is no such target')}",
                 hint="--nb-targets arm; on the host use --formats onnx",
             )
-    require_classifier(subject.manifest, "quantising")
+    require_pictures(subject.manifest, "quantising")
+    if len(subject.manifest.inputs) != 1:
+        names = ", ".join(each.name for each in subject.manifest.inputs)
+        raise UnsupportedError(
+            f"quantising {name}: it takes several inputs ({names})",
+            hint="export the model without NMS inside",
+        )
     needed = {"onnx": ArtifactKind.ONNX, "nb": ArtifactKind.PADDLE}
     for each in formats:
         subject.artifact(needed[each])

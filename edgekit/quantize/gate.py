@@ -27,7 +27,9 @@ def pictures_needed(limit: float) -> int:
     return max(1, math.ceil(Z_95 * Z_95 * (1 - limit) / limit))
 
 
-def check_loss(name: str, agreement: Share, drop: Drop | None, max_drop: float) -> None:
+def check_loss(
+    name: str, agreement: Share, drop: Drop | None, max_drop: float, counted: str = "pictures"
+) -> None:
     """Judge one artifact by the lost Top-1, or by the answers that differ where the pictures have no labels.
 
     Args:
@@ -35,6 +37,7 @@ def check_loss(name: str, agreement: Share, drop: Drop | None, max_drop: float) 
         agreement: Share of pictures on which both precisions answer alike.
         drop: The fall of Top-1, where the pictures have labels.
         max_drop: Percentage points that may be lost.
+        counted: Plural of what `agreement` counts.
 
     Raises:
         GateError: More is lost, or the interval does not tell.
@@ -47,7 +50,7 @@ def check_loss(name: str, agreement: Share, drop: Drop | None, max_drop: float) 
     if ends[1] <= limit:
         return
     low, high = (f"{100 * end:.2f}" for end in ends)
-    said = f"{what} {100 * estimate:.2f} % [{low}, {high}] of {trials} held-back pictures"
+    said = f"{what} {100 * estimate:.2f} % [{low}, {high}] of {trials} held-back {counted}"
     if ends[0] > limit:
         raise GateError(
             f"quantising {name}: {said}, at most {max_drop:g} % is asked for",
@@ -57,8 +60,8 @@ def check_loss(name: str, agreement: Share, drop: Drop | None, max_drop: float) 
     enough = f"--max-drop {math.ceil(1000 * ends[1]) / 10:g}"
     raise GateError(
         f"quantising {name}: not resolved: {said}; {max_drop:g} % lies between"
-        + ("" if needed is None else f"; give at least {needed} pictures"),
-        hint=enough if needed is None else f"--held-back DIR with {needed} pictures or more, or {enough}",
+        + ("" if needed is None else f"; give at least {needed} {counted}"),
+        hint=enough if needed is None else f"--held-back DIR with {needed} {counted} or more, or {enough}",
     )
 
 

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import contextlib
+import math
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import NamedTuple
 
 import msgspec
 
@@ -25,13 +26,11 @@ from edgekit.quantize.gate import check_loss, pictures_needed
 from edgekit.quantize.speed import PROCESSES, Speed, measure_speed
 from edgekit.targets.held_back import MOST_INPUTS, write_held_back
 from edgekit.targets.target import HostTarget, Subject
-from edgekit.tasks.classification import Classification
+from edgekit.tasks.classification import Classification, require_classifier
+from edgekit.tasks.registry import task_of
+from edgekit.tasks.task import Outputs
 from edgekit.vision.lists import read_list
 from edgekit.vision.pictures import Picture, find_pictures
-
-if TYPE_CHECKING:
-    import numpy as np
-    from numpy.typing import NDArray
 
 # Raised with every change of the fields of `QuantizeResult`.
 QUANTIZE_SCHEMA_VERSION = 1
@@ -66,13 +65,24 @@ class QuantizeSettings(msgspec.Struct, frozen=True, kw_only=True):
     install: bool = True
 
 
+class _Agreed(NamedTuple):
+    """Comparison of both precisions on the held-back pictures; `counted` is what `share` counts."""
+
+    share: Share
+    counted: str
+    drop: Drop | None
+    unread: tuple[str, ...]
+
+
 class Quantized(msgspec.Struct, frozen=True, kw_only=True):
     """One int8 artifact beside its float parent.
 
     Attributes:
         size_ratio: Bytes over the float artifact's.
-        agreement: Share of held-back pictures with the float artifact's best class; None for an `.nb`, which
-            this machine cannot run: it computes like the `paddle-int8` program.
+        agreement: Share of held-back pictures with the float artifact's answer, or of the boxes that both
+            found; None for an `.nb`, which this machine cannot run: it computes like the `paddle-int8`
+            program.
+        counted: Plural of what `agreement` counts.
         top1_drop: Against the float artifact, where the pictures have labels.
         speed: Latencies of both; None for an `.nb`.
     """
@@ -81,6 +91,7 @@ class Quantized(msgspec.Struct, frozen=True, kw_only=True):
     size_bytes: int
     size_ratio: float
     agreement: Share | None = None
+    counted: str = "pictures"
     top1_drop: Drop | None = None
     speed: Speed | None = None
 
@@ -112,6 +123,8 @@ def quantize_model(
     """
     directory = subject.directory
     check_request(subject, settings.formats, settings.nb_targets)
+    if settings.list_path is not None:
+        require_classifier(subject.manifest, f"measuring by the labels {settings.list_path} for")
     calibration, held_back = _pictures(settings)
     with exclusive(directory):
         manifest = load_manifest(directory)
@@ -136,7 +149,7 @@ def quantize_model(
             for one in measured:
                 if one.agreement is not None:
                     name = f"{manifest.name}: {one.kind.value}"
-                    check_loss(name, one.agreement, one.top1_drop, settings.max_drop)
+                    check_loss(name, one.agreement, one.top1_drop, settings.max_drop, one.counted)
             tell(f"timing float and int8 in {PROCESSES} processes each")
             timed = tuple(
                 one
@@ -282,14 +295,16 @@ def _measure(
             continue
         engine = ENGINE_OF[kind]
         routes = [plan_route(target, subject, engine, one) for one in (Precision.FP32, Precision.INT8)]
-        agreement, drop, unread = _accuracy(subject, routes, held_back, settings.workers)
+        agreed = _accuracy(subject, routes, held_back, settings.workers)
+        unread = agreed.unread
         measured.append(
             Quantized(
                 kind=kind,
                 size_bytes=artifact.size_bytes,
                 size_ratio=artifact.size_bytes / routes[0].artifact.size_bytes,
-                agreement=agreement,
-                top1_drop=drop,
+                agreement=agreed.share,
+                counted=agreed.counted,
+                top1_drop=agreed.drop,
             )
         )
     return tuple(measured), unread
@@ -300,38 +315,66 @@ def _accuracy(
     routes: Sequence[Route],
     held_back: Sequence[tuple[Picture, int | None]],
     workers: int,
-) -> tuple[Share, Drop | None, tuple[str, ...]]:
+) -> _Agreed:
+    """Compare the answers of both precisions, by the model's task, and with labels where there are any."""
     labels = [label for _, label in held_back]
-    task = Classification(subject.manifest)
-    agreeing = lost = gained = pictures = 0
-    first: NDArray[np.float32] | None = None
+    task = task_of(subject.manifest)
+    agreeing: list[float] = []
+    counted = "pictures"
+    lost = gained = pictures = 0
+    first: Outputs | None = None
     constant = True
     position = 0
     unread: list[str] = []
     with open_lanes(subject, routes, workers=workers, threads=1, batch_size=BATCH_SIZE) as lanes:
         for scored in score_batches(lanes, batched([item for item, _ in held_back], BATCH_SIZE)):
             if scored.positions:
-                float_rows, int8_rows = (task.scores(outputs) for outputs in scored.outputs)
-                first = int8_rows[0] if first is None else first
-                constant &= bool((int8_rows == first).all())
-                for row, index in enumerate(scored.positions):
-                    wanted, given = int(float_rows[row].argmax()), int(int8_rows[row].argmax())
-                    label = labels[position + index]
-                    agreeing += wanted == given
-                    lost += wanted == label != given
-                    gained += given == label != wanted
-                    pictures += 1
+                floats, int8 = scored.outputs
+                agreement = task.agreement(int8, floats, None)
+                assert agreement is not None, "the request was checked"
+                agreeing += agreement.agreeing
+                counted = "pictures" if agreement.of == "inputs" else agreement.of
+                pictures += len(scored.positions)
+                first = task.cut(int8, 1) if first is None else first
+                constant &= _is_constant(int8, first)
+                if labels[0] is not None:
+                    assert isinstance(task, Classification)
+                    for wanted, given, index in zip(
+                        task.scores(floats), task.scores(int8), scored.positions, strict=True
+                    ):
+                        label = labels[position + index]
+                        right = int(given.argmax()) == label
+                        was_right = int(wanted.argmax()) == label
+                        lost += was_right and not right
+                        gained += right and not was_right
             position += len(scored.items)
             unread += [item.error.message for item in scored.unreadable]
     name = routes[1].artifact.main_file
     if not pictures:
         raise InputError(f"quantising {subject.manifest.name}: no held-back picture can be read")
+    if not agreeing:
+        raise InputError(
+            f"quantising {subject.manifest.name}: the held-back pictures show no {counted} to compare",
+            hint="--held-back DIR with pictures of the kind that the model will see",
+        )
     if constant and pictures > 1:
         raise ConversionError(
             f"quantising {subject.manifest.name}: {name} gives one answer for every picture"
         )
-    drop = paired_drop(lost, gained, pictures) if labels[0] is not None else None
-    return wilson(agreeing, pictures), drop, tuple(unread)
+    return _Agreed(
+        share=wilson(math.floor(sum(agreeing) + 1e-9), len(agreeing)),
+        counted=counted,
+        drop=paired_drop(lost, gained, pictures) if labels[0] is not None else None,
+        unread=tuple(unread),
+    )
+
+
+def _is_constant(outputs: Outputs, first: Outputs) -> bool:
+    """Return True where every row of every output equals the first picture's."""
+    return all(
+        array.shape[1:] == first[name].shape[1:] and len(first[name]) == 1 and (array == first[name]).all()
+        for name, array in outputs.items()
+    )
 
 
 def _commit(manifest: Manifest, made: dict[str, Artifact], staging: Path, directory: Path) -> None:

@@ -9,6 +9,7 @@ import sys
 from pathlib import Path
 
 import cv2
+import numpy as np
 import pytest
 
 from edgekit import EdgeKit
@@ -212,3 +213,23 @@ def test_a_program_of_paddle_with_nms_and_sizes(pictures: Path, tmp_path: Path, 
     assert [each["label_names"] for each in answers] == [["red", "blue"], [], ["green"], ["red"]]
     assert answers[0]["boxes"] == [[0, 0, 32, 32], [160, 64, 192, 96]]
     assert answers[3]["boxes"] == [[96, 144, 144, 192]]
+
+
+@pytest.mark.slow
+def test_int8_is_measured_by_its_boxes(place: Path, tmp_path: Path, run_cli: RunCli) -> None:
+    random = np.random.default_rng(0)
+    for number in range(30):
+        cells = [tuple(int(random.integers(most)) for most in (4, 6, 3)) for _ in range(3)]
+        pixels = detection_models.picture(*cells)
+        assert cv2.imwrite(str(tmp_path / f"{number}.png"), pixels)
+    words = ["quantize", "raw", "--calibration", tmp_path, "--formats", "onnx", "--json"]
+    strict = run_cli([*words, "--max-drop", "0.01"], cwd=place)
+    assert strict.exit_code == 9 and "held-back boxes" in strict.stderr
+    done = run_cli([*words, "--max-drop", "40"], cwd=place)
+    assert done.exit_code == 0, done.stderr
+    (artifact,) = json.loads(done.stdout)["artifacts"]
+    assert artifact["counted"] == "boxes" and artifact["agreement"]["trials"] > 10
+    answered = run_cli(["predict", "raw", tmp_path / "0.png", "--precision", "int8", "--json"], cwd=place)
+    assert json.loads(answered.stdout)
+    refused = run_cli(["quantize", "nms", "--calibration", tmp_path, "--formats", "onnx"], cwd=place)
+    assert refused.exit_code == 2 and "several inputs (scale_factor, image)" in refused.stderr

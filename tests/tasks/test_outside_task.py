@@ -47,7 +47,9 @@ def test_its_answers_come_out_of_predict(run_cli: RunCli, tmp_path: Path, env: d
     assert (parity["passed"], parity["judged_by"]) == (True, "evenness")
     answered = run_cli(["predict", "ToyNet_w8", PICTURE], cwd=tmp_path, env=env)
     assert answered.stdout in (f"{PICTURE} is EVEN\n", f"{PICTURE} is ODD\n")
-    refused = run_cli(["quantize", "ToyNet_w8", "--calibration", PICTURE.parent], cwd=tmp_path, env=env)
+    by_labels = ["--held-back", PICTURE.parent, "--list", "labels.txt"]
+    words_too = ["quantize", "ToyNet_w8", "--calibration", PICTURE.parent, *by_labels]
+    refused = run_cli(words_too, cwd=tmp_path, env=env)
     assert refused.exit_code == 2 and "no classifier" in refused.stderr
     without = run_cli(["predict", "ToyNet_w8", PICTURE], cwd=tmp_path)
     assert without.exit_code == 3 and "the task 'even'" in without.stderr

@@ -106,7 +106,8 @@ def _size(one: Quantized) -> str:
 def _accuracy(one: Quantized) -> str:
     if one.agreement is None:
         return "; computes as paddle-int8; check it on a device with edgekit verify --device"
-    text = f"; same Top-1 on {100 * one.agreement.share:.2f} % [{100 * one.agreement.low:.2f}, "
+    same = "same Top-1 on" if one.counted == "pictures" else f"same {one.counted}:"
+    text = f"; {same} {100 * one.agreement.share:.2f} % [{100 * one.agreement.low:.2f}, "
     text += f"{100 * one.agreement.high:.2f}]"
     if one.top1_drop is not None:
         text += f"; Top-1 drop {100 * one.top1_drop.drop:+.2f} points"
