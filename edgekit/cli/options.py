@@ -7,6 +7,7 @@ import os
 import shutil
 import sys
 from collections.abc import Callable
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
@@ -151,19 +152,37 @@ def json_option(function: F) -> F:
     return click.option("--json", "as_json", is_flag=True, help="One JSON document on stdout.")(function)
 
 
-def artifact_options(function: F) -> F:
-    """Add `--formats` and `--nb-targets`: the artifacts of a model to make."""
-    formats = click.option(
-        "--formats",
-        type=WordList(("paddle", "onnx", "nb")),
-        default="paddle,onnx,nb",
-        show_default=True,
-        help="Artifacts to make from the Paddle model, which is always made.",
+def making_options(*, output: str, force: str, no_verify: str) -> Callable[[F], F]:
+    """Add the options of commands that make a model's artifacts; the arguments are help texts."""
+    options = (
+        click.option(
+            "--formats",
+            type=WordList(("paddle", "onnx", "nb")),
+            default="paddle,onnx,nb",
+            show_default=True,
+            help="Artifacts to make from the Paddle model, which is always made.",
+        ),
+        click.option(
+            "--nb-targets", type=WordList(("arm", "arm_fp16", "x86")), help="Targets of .nb.  [default: all]"
+        ),
+        click.option("-o", "--output", type=click.Path(file_okay=False, path_type=Path), help=output),
+        click.option("--force", is_flag=True, help=force),
+        click.option(
+            "--keep-failed",
+            is_flag=True,
+            help="Keep artifacts that fail their check, marked in the manifest.",
+        ),
+        click.option("--no-verify", is_flag=True, help=no_verify),
+        no_install_option,
+        json_option,
     )
-    targets = click.option(
-        "--nb-targets", type=WordList(("arm", "arm_fp16", "x86")), help="Targets of .nb.  [default: all]"
-    )
-    return formats(targets(function))
+
+    def add(function: F) -> F:
+        for option in reversed(options):
+            function = option(function)
+        return function
+
+    return add
 
 
 def lane_options(function: F) -> F:
@@ -193,13 +212,6 @@ def trust_new_option(function: F) -> F:
     """Add `--trust-new`: a download may differ from the one whose hash was recorded at first use."""
     return click.option(
         "--trust-new", is_flag=True, help="Accept a file that is not the one of the first download."
-    )(function)
-
-
-def keep_failed_option(function: F) -> F:
-    """Add `--keep-failed`: artifacts that fail their check are written and marked as failed."""
-    return click.option(
-        "--keep-failed", is_flag=True, help="Keep artifacts that fail their check, marked in the manifest."
     )(function)
 
 

@@ -76,6 +76,7 @@ class Plan(msgspec.Struct, frozen=True, kw_only=True):
         batch_size: Number of pictures a batch; None for 8, or the artifacts' fixed batch size.
         workers: Number of lanes that decode and infer in parallel.
         restart: True to start again although a journal exists.
+        list_sha256: Hash of the list, by `hash_list`; None to compute it when the evaluation starts.
     """
 
     data: Path
@@ -87,16 +88,17 @@ class Plan(msgspec.Struct, frozen=True, kw_only=True):
     batch_size: int | None = None
     workers: int = 1
     restart: bool = False
+    list_sha256: str | None = None
 
 
-def default_output(model: str, list_path: Path, directory: Path = Path("results")) -> Path:
-    """Return the path of a model's result on a list: no other list's result has it.
-
-    Raises:
-        InputError: The list cannot be read.
-    """
+def hash_list(list_path: Path) -> str:
+    """Return the SHA-256 of a list. Raises InputError where it cannot be read or is no list."""
     check_list(list_path)
-    digest = sha256_file(list_path)
+    return sha256_file(list_path)
+
+
+def default_output(model: str, list_path: Path, digest: str, directory: Path = Path("results")) -> Path:
+    """Return the path of a model's result on the list of this SHA-256: no other list's result has it."""
     stems = itertools.chain(
         [model, f"{model}-{list_path.stem}"], (f"{model}-{n}" for n in itertools.count(2))
     )
@@ -243,7 +245,7 @@ class _Pass:
         routes += _reference_route(subject, routes, self._tell)
         batch_size = _batch_size(routes, plan.batch_size)
         identity = Identity(
-            list_sha256=sha256_file(plan.list_path),
+            list_sha256=plan.list_sha256 or sha256_file(plan.list_path),
             data=str(plan.data.absolute()),
             pictures=total,
             preprocess=msgspec.json.encode(subject.manifest.preprocess).decode(),

@@ -4,7 +4,7 @@ import json
 from pathlib import Path
 
 from edgekit._files import sha256_file
-from edgekit.evaluate.evaluate import default_output
+from edgekit.evaluate.evaluate import default_output, hash_list
 
 
 def test_another_list_has_another_result(tmp_path: Path) -> None:
@@ -16,7 +16,7 @@ def test_another_list_has_another_result(tmp_path: Path) -> None:
     results.mkdir()
     for path, name in zip(lists, ("eval-net", "eval-net-test", "eval-net-2"), strict=True):
         for _ in range(2):  # the same list again has the same place, whole or not
-            found = default_output("net", path, results)
+            found = default_output("net", path, hash_list(path), results)
             assert found == results / f"{name}.json"
             journal = found.with_suffix(".journal")
             if not journal.exists():
@@ -24,4 +24,4 @@ def test_another_list_has_another_result(tmp_path: Path) -> None:
             else:
                 found.write_text(json.dumps({"list_sha256": sha256_file(path)}))
     (results / "eval-net.json").write_text("{")
-    assert default_output("net", lists[0], results) == results / "eval-net-val.json"
+    assert default_output("net", lists[0], hash_list(lists[0]), results) == results / "eval-net-val.json"

@@ -91,14 +91,25 @@ def command(
 
     from edgekit.core.spec import Precision
     from edgekit.evaluate.boxes import BoxEvalResult
-    from edgekit.evaluate.evaluate import Plan, default_output, evaluate, fail_on_unreadable
+    from edgekit.evaluate.evaluate import (
+        Plan,
+        default_output,
+        evaluate,
+        fail_on_unreadable,
+        hash_list,
+    )
     from edgekit.evaluate.label_maps import LabelMapEvalResult
 
     subject = find_subject(name)
+    digest = None
+    if output is None:
+        digest = hash_list(list_path)
+        output = default_output(subject.manifest.name, list_path, digest)
     plan = Plan(
         data=data,
         list_path=list_path,
-        output=output or default_output(subject.manifest.name, list_path),
+        list_sha256=digest,
+        output=output,
         engines=engines or (),
         precisions=tuple(Precision(precision) for precision in precisions),
         threads=threads,

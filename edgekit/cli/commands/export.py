@@ -12,12 +12,9 @@ import msgspec
 from edgekit.cli.options import (
     Count,
     InputShape,
-    artifact_options,
     echo_artifacts,
     echo_json,
-    json_option,
-    keep_failed_option,
-    no_install_option,
+    making_options,
     note,
 )
 
@@ -51,18 +48,11 @@ class ExportLine(msgspec.Struct, frozen=True, kw_only=True):
     "--labels", type=click.Path(exists=True, dir_okay=False, path_type=Path), help="One label a line."
 )
 @click.option("--input-shape", type=InputShape(), help="Channels, height, width.  [default: the card's]")
-@artifact_options
-@click.option(
-    "-o",
-    "--output",
-    type=click.Path(file_okay=False, path_type=Path),
-    help="The artifact directory (one MODEL).  [default: models/NAME]",
+@making_options(
+    output="The artifact directory (one MODEL).  [default: models/NAME]",
+    force="Export although nothing has changed.",
+    no_verify="Do not check the artifacts against each other.",
 )
-@click.option("--force", is_flag=True, help="Export although nothing has changed.")
-@keep_failed_option
-@click.option("--no-verify", is_flag=True, help="Do not check the artifacts against each other.")
-@no_install_option
-@json_option
 def command(
     models: tuple[str, ...],
     no_verify: bool,

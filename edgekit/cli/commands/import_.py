@@ -11,12 +11,9 @@ import click
 from edgekit.cli.commands.export import ExportLine
 from edgekit.cli.options import (
     NamedShape,
-    artifact_options,
     echo_artifacts,
     echo_json,
-    json_option,
-    keep_failed_option,
-    no_install_option,
+    making_options,
     note,
 )
 
@@ -42,18 +39,11 @@ FILE = click.Path(exists=True, dir_okay=False, path_type=Path)
     callback=lambda _context, _option, given: dict(given),
     help="Sizes that the model leaves free: 3,224,224; image=1,3,640,640 of several inputs; repeatable.",
 )
-@artifact_options
-@click.option(
-    "-o",
-    "--output",
-    type=click.Path(file_okay=False, path_type=Path),
-    help="The artifact directory.  [default: models/NAME]",
+@making_options(
+    output="The artifact directory.  [default: models/NAME]",
+    force="Import although nothing has changed, or over an export.",
+    no_verify="Do not compare the artifacts with the model as it came.",
 )
-@click.option("--force", is_flag=True, help="Import although nothing has changed, or over an export.")
-@keep_failed_option
-@click.option("--no-verify", is_flag=True, help="Do not compare the artifacts with the model as it came.")
-@no_install_option
-@json_option
 def command(
     no_verify: bool,
     no_install: bool,
