@@ -102,7 +102,7 @@ class Turn(msgspec.Struct, frozen=True, kw_only=True):
 
 def check_batch(artifact: Artifact, batch_size: int) -> None:
     """Refuse a batch size that an artifact was not made for. Raises UnsupportedError."""
-    fixed = artifact.inputs[0].shape[0] if artifact.inputs and artifact.inputs[0].shape else None
+    fixed = artifact.fixed_batch
     if fixed is not None and fixed != batch_size:
         raise UnsupportedError(f"{artifact.main_file} takes batches of {fixed}, not {batch_size}")
 

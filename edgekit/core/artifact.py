@@ -132,6 +132,12 @@ class Artifact(msgspec.Struct, frozen=True, kw_only=True):
         return sum(file.size_bytes for file in self.files)
 
     @property
+    def fixed_batch(self) -> int | None:
+        """The only batch that the artifact takes; None where it takes any."""
+        fixed = (spec.shape[0] for spec in self.inputs if spec.shape and spec.shape[0] is not None)
+        return next(fixed, None)
+
+    @property
     def main_file(self) -> str:
         return self.files[0].path
 

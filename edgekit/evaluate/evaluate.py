@@ -42,7 +42,7 @@ from edgekit.evaluate.tally import (
     write_result,
 )
 from edgekit.parity.reference import reference_engine
-from edgekit.predict.lanes import Route, Scored, batched, fixed_batch, open_lanes, plan_route, score_batches
+from edgekit.predict.lanes import Route, Scored, batched, open_lanes, plan_route, score_batches
 from edgekit.targets.target import HostTarget, Subject, Target
 from edgekit.tasks.classification import Classification, ranked_classes, require_answer
 from edgekit.tasks.detection import Detection
@@ -346,7 +346,7 @@ def _reference_route(subject: Subject, routes: Sequence[Route], tell: Callable[[
 
 
 def _batch_size(routes: Sequence[Route], asked: int | None) -> int:
-    fixed = {route.name: size for route in routes if (size := fixed_batch(route.artifact)) is not None}
+    fixed = {route.name: size for route in routes if (size := route.artifact.fixed_batch) is not None}
     sizes = set(fixed.values()) | ({asked} if asked is not None else set())
     if len(sizes) > 1:
         made_for = ", ".join(f"{name} takes batches of {size}" for name, size in fixed.items())

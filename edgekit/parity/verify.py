@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import functools
-import math
 import shlex
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -25,6 +24,7 @@ from edgekit.errors import (
     UnsupportedError,
 )
 from edgekit.parity import dygraph
+from edgekit.parity.inputs import LadderInputs, ladder_inputs, prepare_pictures, sample_pictures
 from edgekit.parity.ladder import (
     DYGRAPH,
     SAMPLES,
@@ -38,8 +38,6 @@ from edgekit.parity.ladder import (
 from edgekit.parity.reference import compare_answers
 from edgekit.parity.source import SOURCE, compute_source, source_engine
 from edgekit.parity.tensors import climb_tensors, is_plain
-from edgekit.targets.held_back import read_held_back
-from edgekit.targets.inputs import seeded_inputs
 from edgekit.targets.target import HostTarget, Subject, Target, infer_batches, load_request
 from edgekit.tasks.registry import task_of
 from edgekit.zoo.registry import find_model, model_names
@@ -49,8 +47,6 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from edgekit.vision.pictures import Picture
-
-SEEDED_INPUTS = 4
 
 Show = Callable[[RungResult], None]
 
@@ -163,7 +159,7 @@ def _climb(
 ) -> Ladder:
     if not is_plain(subject.manifest):
         return _climb_tensors(subject, spec, rungs, show, weights, pictures)
-    inputs = _inputs(subject, spec, pictures)
+    inputs = ladder_inputs(subject, spec, pictures)
     climb = _Climb(subject, inputs, show)
     origin = subject.manifest.origin
     if spec is not None:
@@ -205,53 +201,18 @@ def _climb_tensors(
         return [[each[number : number + 1] for each in outputs] for number in range(len(feeds))]
 
     return climb_tensors(
-        subject, rungs, show, network=network, pictures=_prepared(subject, [*pictures, *_shown(spec)])
+        subject,
+        rungs,
+        show,
+        network=network,
+        pictures=prepare_pictures(subject, [*pictures, *sample_pictures(spec)]),
     )
-
-
-def _shown(spec: ModelSpec) -> list[Picture]:
-    """Return the card's sample pictures."""
-    from edgekit.vision.pictures import Picture
-
-    return [Picture(name=sample.file, source=Path(sample.file)) for sample in spec.samples]
-
-
-def _prepared(subject: Subject, pictures: Sequence[Picture]) -> list[NDArray[np.float32]]:
-    """Return pictures preprocessed as the manifest says, float32[C,H,W] each."""
-    from edgekit.vision.pictures import read_picture
-    from edgekit.vision.preprocess import Preprocessor
-
-    preprocessor = Preprocessor(subject.manifest.preprocess)
-    return [preprocessor(read_picture(picture)) for picture in pictures]
-
-
-class _Inputs(msgspec.Struct, frozen=True, kw_only=True):
-    """Inputs of a ladder, float32[N,C,H,W]: seeded noise, then pictures, then those kept by `quantize`.
-
-    Attributes:
-        seeded: How many are noise.
-        held_back: How many were held back from the calibration of the int8 artifacts.
-    """
-
-    every: Any
-    seeded: int
-    held_back: int
-
-    def of(self, precision: Precision) -> slice:
-        """Return which inputs a rung of a precision computes.
-
-        int8 is judged on pictures alone where enough were kept: noise leaves the ranges that were
-        calibrated, and on a handful one miss decides. The kept ones would tell nothing new of floats.
-        """
-        if precision is Precision.INT8 and self.held_back:
-            return slice(self.seeded, None)
-        return slice(0, len(self.every) - self.held_back)
 
 
 class _Climb:
     """The ladder while it is climbed."""
 
-    def __init__(self, subject: Subject, inputs: _Inputs, show: Show) -> None:
+    def __init__(self, subject: Subject, inputs: LadderInputs, show: Show) -> None:
         self._subject = subject
         self._task = task_of(subject.manifest)
         self._inputs = inputs
@@ -389,55 +350,10 @@ class _Climb:
         self._show(result)
 
 
-def _inputs(subject: Subject, spec: ModelSpec | None, pictures: Sequence[Picture]) -> _Inputs:
-    """Seeded inputs, the pictures, the card's sample pictures, then inputs that `quantize` kept.
-
-    There are as many seeded and kept ones as make whole batches where artifacts take batches of one size.
-    """
-    import numpy
-
-    preprocess = subject.manifest.preprocess
-    fits = subject.input_shape == (3, *preprocess.size)
-    if pictures and not fits:
-        raise InputError(
-            f"verifying {subject.manifest.name}: its inputs are no pictures of its preprocessing",
-            hint="leave --pictures out",
-        )
-    samples = _shown(spec) if spec is not None and fits else []
-    batches = [_batch_of(artifact) or 1 for artifact in subject.manifest.artifacts.values()]
-    whole = math.lcm(subject.fixed_batch or 1, *batches)
-    shown = len(pictures) + len(samples)
-    seeded = -(-(SEEDED_INPUTS + shown) // whole) * whole - shown
-    inputs = seeded_inputs(seeded, subject.input_shape)
-    kept = _held_back(subject)
-    count = 0 if kept is None else len(kept) - (shown + len(kept)) % whole
-    tail = [] if kept is None or count <= 0 else [kept[:count]]
-    if not shown:
-        every = numpy.concatenate([inputs, *tail])
-        return _Inputs(every=every, seeded=seeded, held_back=max(0, count))
-    prepared = numpy.stack(_prepared(subject, [*pictures, *samples]))
-    every = numpy.concatenate([inputs, prepared, *tail])
-    return _Inputs(every=every, seeded=seeded, held_back=max(0, count))
-
-
-def _held_back(subject: Subject) -> NDArray[np.float32] | None:
-    """The inputs that were kept with the int8 artifacts; None where there are none."""
-    for artifact in subject.manifest.artifacts.values():
-        kept = read_held_back(subject.directory, artifact, subject.input_shape)
-        if kept is not None:
-            return kept
-    return None
-
-
-def _batch_of(artifact: Artifact) -> int | None:
-    """The only batch that an artifact takes; None where it takes any."""
-    return artifact.inputs[0].shape[0] if artifact.inputs and artifact.inputs[0].shape else None
-
-
 def _outputs(
     subject: Subject, artifact: Artifact, rung: Rung, inputs: NDArray[np.float32]
 ) -> NDArray[np.float32]:
-    batch_size = _batch_of(artifact) or 1
+    batch_size = artifact.fixed_batch or 1
     label, again = f"{rung.engine} on {subject.manifest.name}", functools.partial(remake, subject.manifest)
     with rung.target.session(rung.engine, label, remake=again) as session:
         options = {**rung.target.options(rung.engine, rung.kind.precision, {}), **rung.options}

@@ -93,12 +93,6 @@ def plan_route(target: Target, subject: Subject, engine: str, precision: Precisi
     )
 
 
-def fixed_batch(artifact: Artifact) -> int | None:
-    """Return the only batch size that an artifact accepts; None where it accepts any."""
-    fixed = (spec.shape[0] for spec in artifact.inputs if spec.shape and spec.shape[0] is not None)
-    return next(fixed, None)
-
-
 class Lane(Killable):
     """Feed and the runners that read it; opens on entry, closes on exit.
 
@@ -264,7 +258,7 @@ def _pictures_at_once(route: Route, batch_size: int) -> int | None:
     are better read once a batch.
     """
     size_bytes = sum(file.size_bytes for file in route.artifact.files)
-    if size_bytes > CACHED_WEIGHTS or fixed_batch(route.artifact) is not None or on_gpu(route.engine):
+    if size_bytes > CACHED_WEIGHTS or route.artifact.fixed_batch is not None or on_gpu(route.engine):
         return None
     return math.gcd(batch_size, AT_ONCE)
 

@@ -18,7 +18,7 @@ from edgekit.engines.registry import PREDICT_ENGINE
 from edgekit.errors import UnsupportedError
 from edgekit.predict.drawings import Drawings
 from edgekit.predict.feed import Item
-from edgekit.predict.lanes import batched, fixed_batch, open_lanes, plan_route, score_batches
+from edgekit.predict.lanes import batched, open_lanes, plan_route, score_batches
 from edgekit.targets.target import Subject, Target
 from edgekit.tasks.registry import require_pictures, task_of
 from edgekit.tasks.task import Answer, Asked, Task
@@ -95,9 +95,9 @@ class Predictor:
         self._settings = settings
         require_pictures(subject.manifest, "predicting with")
         route = plan_route(target, subject, settings.engine, settings.precision)
-        batch_size = _batch_size(settings.batch_size, fixed_batch(route.artifact), route.artifact.main_file)
+        batch_size = _batch_size(settings.batch_size, route.artifact.fixed_batch, route.artifact.main_file)
         workers = settings.workers
-        if count is not None and fixed_batch(route.artifact) is None:
+        if count is not None and route.artifact.fixed_batch is None:
             batch_size, workers = share_out(count, batch_size, workers)
         self.batch_size = batch_size
         if subject.manifest.doubt is not None:
