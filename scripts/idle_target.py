@@ -7,9 +7,10 @@ from __future__ import annotations
 
 import hashlib
 import os
-import random
 from collections.abc import Callable
 from pathlib import Path
+
+import numpy
 
 from edgekit.core.artifact import Artifact, ArtifactFile, ArtifactKind, Manifest, TensorSpec
 from edgekit.core.measurement import Environment
@@ -21,6 +22,7 @@ from edgekit.transports.local import LocalTransport
 
 ENGINE = "onnxruntime"
 MS = 1_000_000
+RANDOM = numpy.random.default_rng()
 
 
 class IdleSession(RunnerSession):
@@ -48,8 +50,9 @@ class IdleSession(RunnerSession):
         )  # fmt: skip
 
     def run(self, request: Run, *, timeout_s: float | None = None) -> Ran:
-        samples = tuple(round(self._latency_ns * random.uniform(0.99, 1.01)) for _ in range(self._samples))
-        return Ran(samples_ns=samples, warmup_runs=request.warmup, first_run_ns=MS)
+        low, high = round(self._latency_ns * 0.99), round(self._latency_ns * 1.01)
+        samples = RANDOM.integers(low, high, self._samples).tolist()
+        return Ran(samples_ns=tuple(samples), warmup_runs=request.warmup, first_run_ns=MS)
 
     def environment(self) -> EnvironmentRead:
         cores = tuple(CoreReading(core=core, frequency_khz=1, governor="idle") for core in range(8))

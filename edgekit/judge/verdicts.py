@@ -198,7 +198,9 @@ def _unstable(point: Point, *, emulated: bool) -> Iterator[str]:
         yield "whether it was warm was not looked at: leave --warmup 0 out"
     yield from _width(point)
     yield from _circumstances(point)
-    yield from _shapes(point.processes)
+    # At every turn of a large sweep, looking at all samples again would take longer than the inferences.
+    if point.status is not Status.INTERRUPTED:
+        yield from _shapes(point.processes)
     yield from _between(point)
 
 

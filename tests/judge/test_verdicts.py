@@ -76,6 +76,14 @@ def test_a_drifting_engine_is_unstable() -> None:
     assert "drifts by +" in why
 
 
+def test_samples_are_looked_at_once_all_processes_have_run() -> None:
+    times = tuple(round((3 + 0.6 * index / 200) * MS) for index in range(200))
+    verdict, why = verdict_of(point(process(times), process(times), status=Status.INTERRUPTED))
+    assert verdict is Verdict.UNSTABLE
+    assert why.startswith("interrupted after 2 process(es)")
+    assert "drifts" not in why
+
+
 def test_a_bimodal_engine_is_unstable() -> None:
     rng = random.Random(1)
     times = tuple(round(rng.gauss(3.0 if rng.random() < 0.7 else 3.3, 0.02) * MS) for _ in range(300))
