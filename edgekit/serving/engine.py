@@ -7,25 +7,26 @@ invalid picture fails every request. Here every picture is decoded by itself int
 from __future__ import annotations
 
 import asyncio
+import math
 import os
+import shlex
 import threading
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
-import msgspec
-
-from edgekit.convert.manifest import load_manifest
-from edgekit.core.spec import Precision
-from edgekit.engines.registry import PREDICT_ENGINE
-from edgekit.errors import EdgekitError, InputError, RunnerError
+from edgekit.core.artifact import Manifest
+from edgekit.errors import EdgekitError, InputError, RunnerError, UnsupportedError
 from edgekit.runners.session import RunnerSession
 from edgekit.runners.shared import SharedArray
 from edgekit.serving.pipeline import BATCHES, Job, Pipeline
-from edgekit.targets.target import HostTarget, Subject, load_request
+from edgekit.serving.runner import Runner, ServedModel
+from edgekit.targets.target import Subject
 from edgekit.tasks.classification import Classification
+from edgekit.tasks.registry import task_of
+from edgekit.tasks.task import Answer, Asked, Outputs, Shown
 from edgekit.vision.decode import KEPT_PIXELS, MAX_PIXELS, Canvas, count_pixels, jpeg_size
 from edgekit.vision.labels import read_own_labels
 from edgekit.vision.pictures import Picture, read_picture
@@ -35,8 +36,11 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
+    from edgekit.vision.decode import Pixels
+
     Rows = NDArray[np.float32]
-    Answer = asyncio.Future[Rows]
+    Outcome = Rows | Answer
+    Caller = asyncio.Future[Outcome]
 
 
 # Inferences of each batch size when a model is loaded; sizes within this factor count as equally good.
@@ -47,31 +51,10 @@ LARGE_PIXELS = KEPT_PIXELS
 LARGE_NICE = 10
 # OpenCV holds the pixels of other formats than JPEG twice.
 MOST_COPIED_PIXELS = MAX_PIXELS // 2
+# Outcome of a place whose input could not be written; nobody gets it.
+INVALID = InputError("the input is invalid")
 # Large pictures that wait to be decoded; their files are in memory until then.
 MOST_LARGE = 16
-
-
-class ServedModel(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """Settings of a served model; the `parameters.extra` of its `model-settings.json`.
-
-    Attributes:
-        engine: Name of the engine.
-        threads: Number of threads of the runner.
-        max_batch: Maximum number of pictures computed together and in one request.
-        max_wait_ms: Time that a picture waits for others while nothing else delays it, ms.
-        top_k: Number of classes in an answer.
-        decode_threads: Number of threads that decode and preprocess.
-        anyway: True to serve an artifact that failed its check.
-    """
-
-    engine: str = PREDICT_ENGINE
-    precision: Precision = Precision.FP32
-    threads: int = 1
-    max_batch: int = 8
-    max_wait_ms: float = 0.0
-    top_k: int = 5
-    decode_threads: int = 1
-    anyway: bool = False
 
 
 class NotFiniteError(RunnerError):
@@ -92,36 +75,44 @@ class BatchingEngine:
     """
 
     def __init__(
-        self, directory: Path, served: ServedModel, on_batch: Callable[[int], object] = lambda count: None
+        self,
+        directory: Path,
+        manifest: Manifest,
+        served: ServedModel,
+        on_batch: Callable[[int], object] = lambda count: None,
     ) -> None:
         self._on_batch = on_batch
         self.served = served
-        self.manifest = load_manifest(directory)
-        self._task = Classification(self.manifest)
-        self._subject = Subject(directory=directory, manifest=self.manifest, anyway=served.anyway)
-        self._target = HostTarget(huge_pages=True)
-        self._preprocessor = Preprocessor(self.manifest.preprocess)
+        self.manifest = manifest
+        own = manifest.labels
+        self.labels = read_own_labels(directory / own, manifest.num_classes) if own else ()
+        self.task = task_of(manifest, self.labels)
+        self._subject = Subject(directory=directory, manifest=manifest, anyway=served.anyway)
+        self._preprocessor = Preprocessor(manifest.preprocess)
         self._of_thread = threading.local()
-        own = self.manifest.labels
-        self.labels = read_own_labels(directory / own, self.manifest.num_classes) if own else ()
-        self.input_shape = self._subject.input_shape
-        self._session: RunnerSession | None = None
-        self._loading: RunnerSession | None = None
-        self._abandoned = False
+        self._row = _Row(self._subject, self._preprocessor.shape)
+        self.input_shape = self._row.picture_shape
         # Decodes large pictures at low priority, so that they delay no other request.
         self._large = 0
-        self._aside = ThreadPoolExecutor(1, f"{self.manifest.name} large", initializer=_lower_priority)
-        self._opening = threading.Lock()
+        self._aside = ThreadPoolExecutor(1, f"{manifest.name} large", initializer=_lower_priority)
+        # Several inputs of one picture lie together, so that only batches of one are without gaps.
+        alone = self._row.further or not self.task.divides
+        self._places = 1 if alone else self._subject.fixed_batch or served.max_batch
+        self._runner = Runner(self._subject, served, self._places)
         self._fixed_batch = False
         self._memory: SharedArray | None = None
-        self._pipeline: Pipeline[Answer] | None = None
-        self.batch_size = served.max_batch
+        self._pipeline: Pipeline[Caller] | None = None
+        self.batch_size = self._places
 
     async def start(self) -> None:
         """Load the model. Raises EdgekitError where it cannot be loaded."""
         loop = asyncio.get_running_loop()
-        self._memory = SharedArray((BATCHES, self.served.max_batch, *self.input_shape))
-        session = await loop.run_in_executor(None, self._runner)
+        self._memory = SharedArray((BATCHES, self._places, *self._row.shape))
+        self._write_further(self._memory.array[0, 0], self._whole_input("no picture"))
+        session = await loop.run_in_executor(None, self._runner.session)
+        assert self._runner.loaded is not None
+        shape = self._runner.loaded.inputs[0].shape
+        self._fixed_batch = bool(shape) and shape[0] is not None
         self.batch_size = await loop.run_in_executor(None, self._quickest_batch, session)
         self._pipeline = Pipeline(
             self._memory.array,
@@ -134,26 +125,9 @@ class BatchingEngine:
         )
         self._pipeline.start()
 
-    def _runner(self) -> RunnerSession:
-        """Return the working runner; start a new one where the last was given up."""
-        with self._opening:
-            if self._session is None:
-                self._session = self._open()
-                self._loading = None
-            return self._session
-
     def abandon(self) -> None:
         """Kill the runner; what is waiting fails, and `close` ends soon."""
-        self._abandoned = True
-        for session in (self._loading, self._session):
-            if session is not None:
-                session.kill()
-
-    def _give_up(self, session: RunnerSession) -> None:
-        with self._opening:
-            if self._session is session:
-                self._session = None
-        session.kill()
+        self._runner.abandon()
 
     def _quickest_batch(self, session: RunnerSession) -> int:
         """Return the batch size with the least time a picture; among nearly equal sizes, the largest.
@@ -162,37 +136,13 @@ class BatchingEngine:
         picture for eight than for one. Afterwards all tried sizes are warm.
         """
         if self._fixed_batch:
-            return self.served.max_batch
-        sizes = [1 << power for power in range(self.served.max_batch.bit_length())]
+            return self._places
+        sizes = [1 << power for power in range(self._places.bit_length())]
         # Measured in rounds, so that other load on this machine affects all sizes alike.
         rounds = [[self._infer(session, 0, size)[1] / size for size in sizes] for _ in range(ROUNDS)]
         each_ns = dict(zip(sizes, map(min, zip(*rounds, strict=True)), strict=True))
         least_ns = min(each_ns.values())
         return max(size for size, spent_ns in each_ns.items() if spent_ns <= NEARLY * least_ns)
-
-    def _open(self) -> RunnerSession:
-        served, target = self.served, self._target
-        request = load_request(
-            target,
-            self._subject,
-            self._subject.artifact(target.artifact_kind(served.engine, served.precision)),
-            batch_size=served.max_batch,
-            threads=served.threads,
-            options=target.options(served.engine, served.precision, {}),
-        )
-        session = target.session(served.engine, f"{served.engine} on {self.manifest.name}")
-        session.start()
-        self._loading = session
-        if self._abandoned:
-            session.kill()
-        try:
-            loaded = session.load(request)
-        except BaseException:
-            session.kill()
-            raise
-        shape = loaded.inputs[0].shape
-        self._fixed_batch = bool(shape) and shape[0] is not None
-        return session
 
     async def close(self) -> None:
         """Compute the waiting pictures, then end the runner."""
@@ -202,14 +152,12 @@ class BatchingEngine:
         if self._pipeline is not None:
             self._pipeline.close()
         self._aside.shutdown(cancel_futures=True)
-        if self._session is not None:
-            self._session.close()
-        self._target.close()
+        self._runner.close()
         if self._memory is not None:
             self._memory.close()
 
-    async def classify(self, pictures: Sequence[bytes]) -> list[Rows]:
-        """Return probabilities float32[C] of each encoded picture.
+    async def pictures(self, pictures: Sequence[bytes]) -> list[Outcome]:
+        """Return the outcome for each encoded picture: scores float32[C] of a classifier, else an answer.
 
         Raises:
             InputError: One of the inputs is not a picture.
@@ -219,19 +167,27 @@ class BatchingEngine:
         writes = [self._writer(f"picture {index}", content) for index, content in enumerate(pictures)]
         return await self._submit(await asyncio.gather(*writes))
 
-    async def infer(self, tensors: Rows) -> list[Rows]:
-        """Return probabilities float32[C] of each preprocessed input of float32[N,…].
+    async def tensors(self, tensors: Rows) -> list[Outcome]:
+        """Return the outcome for each preprocessed input of float32[N,…], as `pictures` does.
+
+        The pixels of an answer are those of the input. The model has no further inputs.
 
         Raises:
             InputError: The output for one of the inputs is not finite.
             RunnerError: The runner failed.
         """
+        writes = [
+            partial(_copy, row, self._whole_input(f"input {index}")) for index, row in enumerate(tensors)
+        ]
         try:
-            return await self._submit([partial(_copy, row) for row in tensors])
+            return await self._submit(writes)
         except NotFiniteError as error:
             raise InputError(error.message) from error
 
-    async def _writer(self, name: str, content: bytes) -> Callable[[Rows], object]:
+    def _whole_input(self, name: str) -> Shown:
+        return Shown(name, *self.manifest.preprocess.size)
+
+    async def _writer(self, name: str, content: bytes) -> Callable[[Rows], Shown]:
         """Return a function that writes a picture into its place; a large picture is decoded before."""
         pixels = count_pixels(content)
         if pixels <= LARGE_PIXELS:
@@ -243,83 +199,177 @@ class BatchingEngine:
         self._large += 1
         try:
             decoding = asyncio.get_running_loop().run_in_executor(self._aside, self._prepare, name, content)
-            return partial(_copy, await decoding)
+            return partial(_copy, *await decoding)
         finally:
             self._large -= 1
 
-    def _prepare(self, name: str, content: bytes) -> Rows:
-        return self._preprocessor(read_picture(Picture(name=name, source=content), canvas=Canvas()), name)
+    def _prepare(self, name: str, content: bytes) -> tuple[Rows, Shown]:
+        import numpy as np
 
-    def _decode(self, name: str, content: bytes, out: Rows) -> None:
+        row = np.empty(self._row.shape, np.float32)
+        return row, self._write(row, name, read_picture(Picture(name=name, source=content), canvas=Canvas()))
+
+    def _decode(self, name: str, content: bytes, out: Rows) -> Shown:
         if not hasattr(self._of_thread, "canvas"):
             self._of_thread.canvas = Canvas()
         pixels = read_picture(Picture(name=name, source=content), canvas=self._of_thread.canvas)
-        self._preprocessor.write(pixels, out, name)
+        return self._write(out, name, pixels)
 
-    async def _submit(self, writes: Sequence[Callable[[Rows], object]]) -> list[Rows]:
+    def _write(self, out: Rows, name: str, pixels: Pixels) -> Shown:
+        self._preprocessor.write(pixels, self._row.picture(out), name)
+        shown = Shown(name, pixels.shape[0], pixels.shape[1])
+        self._write_further(out, shown)
+        return shown
+
+    def _write_further(self, out: Rows, shown: Shown) -> None:
+        if self._row.further:
+            computed = self.task.further_inputs([shown])
+            for name, part in self._row.further.items():
+                if name not in computed:
+                    raise UnsupportedError(
+                        f"serving {self.manifest.name}: nothing is known of its input {name}",
+                        hint=f"edgekit predict {shlex.quote(self.manifest.name)} inputs.npz -o outputs.npz",
+                    )
+                out[part] = computed[name].reshape(-1)
+
+    async def _submit(self, writes: Sequence[Callable[[Rows], Shown]]) -> list[Outcome]:
         assert self._pipeline is not None
         loop = asyncio.get_running_loop()
         jobs = []
         for write in writes:
-            answer: Answer = loop.create_future()
+            answer: Caller = loop.create_future()
             jobs.append(Job(write=write, wanted=partial(_is_awaited, answer), caller=answer))
         self._pipeline.submit(jobs)
         return await asyncio.gather(*[job.caller for job in jobs])
 
-    def _compute(self, batch: int, count: int) -> list[Rows | BaseException]:
-        """Return probabilities float32[C] of each of the first inputs of a batch, or an error for it.
+    def _compute(self, batch: int, shown: Sequence[Shown | None]) -> list[Outcome | BaseException]:
+        """Return the outcome for each of the first inputs of a batch, or an error for it.
 
         Where the runner dies, the inputs are computed once more, each alone, so that only the one that
         kills the runner fails. An engine loaded for one batch size computes them together again.
+
+        Args:
+            batch: Number of the batch.
+            shown: The inputs, without those that could not be written.
         """
         assert self._memory is not None
         # An engine loaded for one batch size computes all places.
         if self._fixed_batch:
-            self._memory.array[batch, count:] = 0
-        self._on_batch(count)
+            self._memory.array[batch, len(shown) :] = 0
+        self._on_batch(len(shown))
         try:
-            return self._answers(batch, 0, count)
+            return self._answers(batch, 0, shown)
         except RunnerError:
             if self._fixed_batch:
-                return self._answers(batch, 0, count)
-            return [self._alone(batch, index) for index in range(count)]
+                return self._answers(batch, 0, shown)
+            return [self._alone(batch, index, one) for index, one in enumerate(shown)]
 
-    def _alone(self, batch: int, index: int) -> Rows | BaseException:
+    def _alone(self, batch: int, index: int, shown: Shown | None) -> Outcome | BaseException:
         try:
-            return self._answers(batch, index, 1)[0]
+            return self._answers(batch, index, [shown])[0]
         except EdgekitError as error:
             return error
 
-    def _answers(self, batch: int, first: int, count: int) -> list[Rows | BaseException]:
-        """Return what `_compute` returns, of `count` inputs from `first`. Raises RunnerError."""
+    def _answers(
+        self, batch: int, first: int, shown: Sequence[Shown | None]
+    ) -> list[Outcome | BaseException]:
+        """Return what `_compute` returns, of the inputs from `first`. Raises RunnerError."""
+        session, count = self._runner.session(), len(shown)
+        try:
+            values, _ = self._infer(session, batch, self._places if self._fixed_batch else count, first=first)
+        except RunnerError:
+            self._runner.give_up(session)
+            raise
+        if isinstance(self.task, Classification):
+            return self._scores(values[0], count)
+        names = [output.name for output in self.manifest.outputs]
+        if self.task.divides:
+            rows = [[array[row : row + 1] for array in values] for row in range(count)]
+        else:
+            rows = [list(values)]
+        return [
+            INVALID if one is None else self._answer(dict(zip(names, row, strict=True)), one)
+            for row, one in zip(rows, shown, strict=True)
+        ]
+
+    def _scores(self, values: NDArray[Any], count: int) -> list[Outcome | BaseException]:
         import numpy as np
 
-        if self._abandoned:
-            raise RunnerError(f"serving {self.manifest.name}: the service ends")
-        session = self._runner()
-        places = self.served.max_batch if self._fixed_batch else count
-        try:
-            values, _ = self._infer(session, batch, places, first=first)
-        except RunnerError:
-            self._give_up(session)
-            raise
-        rows = values.reshape(len(values), -1)[:count]
+        assert isinstance(self.task, Classification)
+        rows = values.astype(np.float32, copy=False).reshape(len(values), -1)[:count]
         with np.errstate(invalid="ignore"):
-            scores = self._task.scores({self.manifest.outputs[0].name: rows})
-        failed = NotFiniteError(f"serving {self.manifest.name}: the output for this input is not finite")
+            scores = self.task.scores({self.manifest.outputs[0].name: rows})
+        failed = self._not_finite()
         return [row if np.isfinite(given).all() else failed for given, row in zip(rows, scores, strict=True)]
 
-    def _infer(self, session: RunnerSession, batch: int, count: int, *, first: int = 0) -> tuple[Rows, int]:
-        """Return the outputs of `count` inputs of a batch from `first`, and the inference's time, ns."""
+    def _answer(self, outputs: Outputs, shown: Shown) -> Outcome | BaseException:
         import numpy as np
 
+        if not all(np.isfinite(values).all() for values in outputs.values()):
+            return self._not_finite()
+        try:
+            return self.task.answers(outputs, [shown], Asked(top_k=self.served.top_k))[0]
+        except EdgekitError as error:
+            # The picture is well: outputs that give no answer are the model's fault.
+            return RunnerError(error.message)
+
+    def _not_finite(self) -> NotFiniteError:
+        return NotFiniteError(f"serving {self.manifest.name}: the output for this input is not finite")
+
+    def _infer(
+        self, session: RunnerSession, batch: int, count: int, *, first: int = 0
+    ) -> tuple[list[NDArray[Any]], int]:
+        """Return the outputs of `count` inputs of a batch from `first`, and the inference's time, ns."""
         assert self._memory is not None
-        shape = (count, *self.input_shape)
-        place = batch * self.served.max_batch + first
-        (values, *_), inferred = session.infer_file(
-            self._memory.path, [shape], skip=place * self._memory.array[0, 0].nbytes
+        place = batch * self._places + first
+        values, inferred = session.infer_file(
+            self._memory.path, self._row.shapes(count), skip=place * self._memory.array[0, 0].nbytes
         )
-        return values.astype(np.float32, copy=False), inferred.latency_ns
+        return values, inferred.latency_ns
+
+
+class _Row:
+    """Place of one picture in the memory: the picture, and the model's further inputs around it.
+
+    Args:
+        subject: The model.
+        shape: float32[3,H,W] as the preprocessing makes it.
+
+    Attributes:
+        shape: Shape of the place; that of the picture where it is the only input.
+        picture_shape: Shape of the picture.
+        further: Parts of the place, by the names of the further inputs.
+    """
+
+    def __init__(self, subject: Subject, shape: tuple[int, ...]) -> None:
+        inputs = subject.manifest.inputs
+        if len(inputs) == 1:
+            self._shapes = [subject.input_shape]
+        else:
+            self._shapes = [
+                shape if len(spec.shape) == 4 else tuple(size or 1 for size in spec.shape[1:])
+                for spec in inputs
+            ]
+        self.picture_shape = next((one for one in self._shapes if len(one) == 3), self._shapes[0])
+        self.further: dict[str, slice] = {}
+        self._picture = slice(0)
+        begin = 0
+        for spec, one in zip(inputs, self._shapes, strict=True):
+            part = slice(begin, begin + math.prod(one))
+            if one is self.picture_shape:
+                self._picture = part
+            else:
+                self.further[spec.name] = part
+            begin = part.stop
+        self.shape = (begin,) if self.further else self.picture_shape
+
+    def picture(self, place: Rows) -> Rows:
+        """Return the picture's part of a place."""
+        return place[self._picture].reshape(self.picture_shape) if self.further else place
+
+    def shapes(self, count: int) -> list[tuple[int, ...]]:
+        """Return the shapes of the inputs of `count` places that follow each other."""
+        return [(count, *one) for one in self._shapes]
 
 
 def _lower_priority() -> None:
@@ -327,15 +377,16 @@ def _lower_priority() -> None:
     os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), LARGE_NICE)
 
 
-def _is_awaited(answer: Answer) -> bool:
+def _is_awaited(answer: Caller) -> bool:
     return not answer.cancelled()
 
 
-def _copy(row: Rows, out: Rows) -> None:
+def _copy(row: Rows, shown: Shown, out: Rows) -> Shown:
     out[...] = row
+    return shown
 
 
-def _settle(outcomes: Sequence[tuple[Answer, Rows | BaseException]]) -> None:
+def _settle(outcomes: Sequence[tuple[Caller, Outcome | BaseException]]) -> None:
     for answer, outcome in outcomes:
         if answer.done():
             continue

@@ -10,7 +10,7 @@ import time
 from collections import deque
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Generic, TypeVar
+from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 if TYPE_CHECKING:
     import numpy as np
@@ -30,7 +30,8 @@ class Job(Generic[Caller]):
     """One input.
 
     Attributes:
-        write: Writes the input into float32[…] of one input's shape, or raises the input's error.
+        write: Writes the input into float32[…] of one input's shape and returns its description for
+            `compute`, or raises the input's error.
         wanted: Returns whether the caller still waits for the answer; called before the input is prepared.
         caller: Identifies the caller; returned with the outcome.
     """
@@ -46,12 +47,14 @@ class _Batch(Generic[Caller]):
 
     Attributes:
         number: Index of the batch in the memory.
+        written: What the jobs' `write` returned, by place.
         writing: Number of places being written now.
         since: Time at which the first input was begun, seconds.
     """
 
     number: int
     jobs: list[Job[Caller] | None] = field(default_factory=list)
+    written: list[Any] = field(default_factory=list)
     writing: int = 0
     since: float = 0.0
 
@@ -61,8 +64,9 @@ class Pipeline(Generic[Caller]):
 
     Args:
         batches: float32[BATCHES,max_batch,…] for the inputs.
-        compute: Called with a batch's number and its number n of inputs; returns n outcomes, each an output
-            or an exception. Called by as many threads as batches may be in progress at once.
+        compute: Called with a batch's number and the descriptions of its n inputs, None for an invalid one;
+            returns n outcomes, each an output or an exception. Called by as many threads as batches may be in
+            progress at once.
         deliver: Called with outcomes, an output or an exception for each caller, by several threads.
         size: Number of inputs to compute together at most, up to max_batch.
         preparers: Number of threads that prepare inputs.
@@ -73,8 +77,8 @@ class Pipeline(Generic[Caller]):
     def __init__(
         self,
         batches: Rows,
-        compute: Callable[[int, int], Sequence[Rows | BaseException]],
-        deliver: Callable[[Sequence[tuple[Caller, Rows | BaseException]]], object],
+        compute: Callable[[int, Sequence[Any]], Sequence[Any]],
+        deliver: Callable[[Sequence[tuple[Caller, Any]]], object],
         *,
         size: int,
         preparers: int,
@@ -126,7 +130,7 @@ class Pipeline(Generic[Caller]):
             batch, place, job = taken
             problem: BaseException | None = None
             try:
-                job.write(self._memory[batch.number, place])
+                batch.written[place] = job.write(self._memory[batch.number, place])
             except BaseException as error:
                 problem = error
                 # The place is computed with the others, so nothing of this input or an earlier one stays.
@@ -149,6 +153,7 @@ class Pipeline(Generic[Caller]):
                         continue
                     batch.since = batch.since if batch.jobs else time.monotonic()
                     batch.jobs.append(job)
+                    batch.written.append(None)
                     batch.writing += 1
                     return batch, len(batch.jobs) - 1, job
                 if self._closing and not self._waiting:
@@ -169,10 +174,10 @@ class Pipeline(Generic[Caller]):
             jobs = batch.jobs
             while jobs and jobs[-1] is None:
                 jobs.pop()
-            outcomes: Sequence[Rows | BaseException] = []
+            outcomes: Sequence[Any] = []
             try:
                 if jobs:
-                    outcomes = list(self._compute(batch.number, len(jobs)))
+                    outcomes = list(self._compute(batch.number, batch.written[: len(jobs)]))
             except Exception as error:
                 outcomes = [error] * len(jobs)
             with self._to_prepare:

@@ -15,11 +15,12 @@ import msgspec
 from edgekit._files import write_atomic
 from edgekit.convert.manifest import find_artifacts
 from edgekit.core.artifact import Manifest
-from edgekit.core.spec import AnswerKind
 from edgekit.errors import OutputError, UsageError
-from edgekit.serving.engine import ServedModel
+from edgekit.serving.answers import Described, form_of, picture_inputs, require_served
+from edgekit.serving.runner import ServedModel
 from edgekit.targets.target import HostTarget, Subject
-from edgekit.tasks.classification import require_answer
+from edgekit.tasks.registry import task_of
+from edgekit.vision.labels import read_own_labels
 
 IMPLEMENTATION = "edgekit.serving.runtime.EdgekitRuntime"
 MEGABYTE = 1 << 20
@@ -96,7 +97,7 @@ def write_repository(
         raise UsageError(f"serving {', '.join(taken)}: two models of one name")
     kind = HostTarget().artifact_kind(served.engine, served.precision)
     for source, manifest in found:
-        require_answer(manifest, "serving", AnswerKind.TOPK)
+        require_served(manifest)
         Subject(directory=source, manifest=manifest, anyway=served.anyway).artifact(kind)
     for source, manifest in found:
         target = directory / manifest.name
@@ -123,14 +124,11 @@ def _server_settings(listening: Listening) -> dict[str, Any]:
 
 
 def _model_settings(manifest: Manifest, source: Path, target: Path, served: ServedModel) -> dict[str, Any]:
-    top = min(served.top_k, manifest.num_classes)
-    own = manifest.inputs[0]
-    outputs = [
-        {"name": "class_ids", "datatype": "INT64", "shape": [-1, top]},
-        {"name": "scores", "datatype": "FP32", "shape": [-1, top]},
-        *([{"name": "label_names", "datatype": "BYTES", "shape": [-1, top]}] if manifest.labels else []),
-        {"name": "probabilities", "datatype": "FP32", "shape": [-1, manifest.num_classes]},
-    ]
+    own = manifest.labels
+    labels = read_own_labels(source / own, manifest.num_classes) if own else ()
+    task = task_of(manifest, labels)
+    inputs = picture_inputs(manifest)
+    outputs = form_of(task).describe(task, served.top_k)
     return {
         "name": manifest.name,
         "implementation": IMPLEMENTATION,
@@ -140,13 +138,10 @@ def _model_settings(manifest: Manifest, source: Path, target: Path, served: Serv
             "version": manifest.edgekit_version,
             "extra": msgspec.to_builtins(served),
         },
-        "inputs": [
-            {"name": "image", "datatype": "BYTES", "shape": [-1]},
-            {
-                "name": own.name,
-                "datatype": "FP32",
-                "shape": [-1 if size is None else size for size in own.shape],
-            },
-        ],
-        "outputs": outputs,
+        "inputs": [_tensor(one) for one in inputs],
+        "outputs": [_tensor(one) for one in outputs],
     }
+
+
+def _tensor(described: Described) -> dict[str, Any]:
+    return {"name": described.name, "datatype": described.datatype, "shape": list(described.shape)}

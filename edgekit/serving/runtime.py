@@ -21,25 +21,24 @@ from mlserver.types import (
     ResponseOutput,
 )
 
+from edgekit.convert.manifest import load_manifest
 from edgekit.errors import EdgekitError, InputError
-from edgekit.serving.engine import BatchingEngine, BusyError, ServedModel
+from edgekit.serving.answers import IMAGE_INPUT, Tensor, form_of, own_input
+from edgekit.serving.engine import BatchingEngine, BusyError
 from edgekit.serving.metrics import BATCH_SIZES
-from edgekit.tasks.classification import to_prediction
+from edgekit.serving.runner import ServedModel
 
 if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
-
-IMAGE_INPUT = "image"
-PROBABILITIES = "probabilities"
 
 
 class EdgekitRuntime(MLModel):  # type: ignore[misc]
     """Serves an exported model over the Open Inference Protocol.
 
     Takes `image` (BYTES [N]: encoded pictures; in JSON as base64) or the model's own input (FP32
-    [N,3,H,W], preprocessed). Answers `class_ids` INT64 [N,K], `scores` FP32 [N,K] and `label_names`
-    BYTES [N,K] like `edgekit predict`, and on request `probabilities` FP32 [N,C].
+    [N,3,H,W], preprocessed). Answers as `edgekit predict` does, in the form of the model's task
+    (`edgekit.serving.answers`).
     """
 
     _engine: BatchingEngine | None = None
@@ -49,9 +48,10 @@ class EdgekitRuntime(MLModel):  # type: ignore[misc]
         if parameters is None or parameters.uri is None:
             raise MLServerError(f"loading {self.name}: parameters.uri names no artifact directory", 500)
         served = msgspec.convert(parameters.extra or {}, ServedModel)
-        self._engine = BatchingEngine(
-            _directory(self.settings, parameters.uri), served, BATCH_SIZES.labels(self.name).observe
-        )
+        directory = _directory(self.settings, parameters.uri)
+        manifest = load_manifest(directory)
+        on_batch = BATCH_SIZES.labels(self.name).observe
+        self._engine = BatchingEngine(directory, manifest, served, on_batch)
         await self._engine.start()
         # Freeze loaded objects: a garbage collection of all of MLServer takes a tenth of a second.
         gc.collect()
@@ -86,20 +86,14 @@ class EdgekitRuntime(MLModel):  # type: ignore[misc]
     async def predict(self, payload: InferenceRequest) -> InferenceResponse:
         wanted = {output.name for output in payload.outputs or []}
         try:
-            rows = await self._probabilities(payload)
+            outcomes = await self._outcomes(payload)
+            outputs = self._outputs(outcomes, wanted)
         except InputError as error:
             raise InferenceError(error.message) from error
         except BusyError as error:
             raise MLServerError(error.message, 503) from error
         except EdgekitError as error:
             raise MLServerError(error.message, 500) from error
-        outputs = [output for output in self._outputs(rows) if not wanted or output.name in wanted]
-        unknown = wanted - {"class_ids", "scores", "label_names", PROBABILITIES}
-        if unknown:
-            raise InferenceError(f"model {self.name} has no output {', '.join(sorted(unknown))}")
-        if PROBABILITIES in wanted:
-            every = [value for row in rows for value in row.tolist()]
-            outputs.append(_tensor(PROBABILITIES, "FP32", (len(rows), len(rows[0])), every))
         warning = self._warning()
         return InferenceResponse(
             model_name=self.name,
@@ -109,37 +103,37 @@ class EdgekitRuntime(MLModel):  # type: ignore[misc]
             parameters=Parameters(**warning) if warning else None,
         )
 
-    async def _probabilities(self, payload: InferenceRequest) -> list[NDArray[np.float32]]:
+    async def _outcomes(self, payload: InferenceRequest) -> list[Any]:
+        engine = self._loaded()
         names = [given.name for given in payload.inputs]
-        own = self._loaded().manifest.inputs[0].name
-        if len(names) != 1 or names[0] not in (IMAGE_INPUT, own):
-            raise InferenceError(f"model {self.name} takes one input, {IMAGE_INPUT} or {own}, not {names}")
+        own = own_input(engine.manifest)
+        known = [IMAGE_INPUT] if own is None else [IMAGE_INPUT, own.name]
+        if len(names) != 1 or names[0] not in known:
+            raise InferenceError(f"model {self.name} takes one input, {' or '.join(known)}, not {names}")
         given = payload.inputs[0]
         if given.name == IMAGE_INPUT:
             pictures = _pictures(given)
             self._check_count(len(pictures))
-            return await self._loaded().classify(pictures)
-        tensors = _tensors(given, self._loaded().input_shape)
+            return await engine.pictures(pictures)
+        tensors = _tensors(given, engine.input_shape)
         self._check_count(len(tensors))
-        return await self._loaded().infer(tensors)
+        return await engine.tensors(tensors)
 
     def _check_count(self, count: int) -> None:
         most = self._loaded().served.max_batch
         if not 1 <= count <= most:
             raise InferenceError(f"model {self.name} takes 1 to {most} pictures a request, not {count}")
 
-    def _outputs(self, rows: Sequence[NDArray[np.float32]]) -> list[ResponseOutput]:
+    def _outputs(self, outcomes: Sequence[Any], wanted: set[str]) -> list[ResponseOutput]:
         engine = self._loaded()
-        answers = [to_prediction(row, "", top_k=engine.served.top_k, labels=engine.labels) for row in rows]
-        shape = (len(answers), len(answers[0].class_ids))
-        outputs = [
-            _tensor("class_ids", "INT64", shape, [one for answer in answers for one in answer.class_ids]),
-            _tensor("scores", "FP32", shape, [one for answer in answers for one in answer.scores]),
-        ]
-        if engine.labels:
-            names = [one.encode() for answer in answers for one in answer.label_names]
-            outputs.append(_tensor("label_names", "BYTES", shape, names))
-        return outputs
+        form, top_k = form_of(engine.task), engine.served.top_k
+        described = form.describe(engine.task, top_k)
+        unknown = wanted - {one.name for one in described} - {"label_names"}
+        if unknown:
+            raise InferenceError(f"model {self.name} has no output {', '.join(sorted(unknown))}")
+        written = wanted or {one.name for one in described if not one.is_asked_for}
+        tensors = form.write(engine.task, outcomes, top_k, written)
+        return [_output(tensor) for tensor in tensors if tensor.name in written]
 
 
 def _directory(settings: Any, uri: str) -> Path:
@@ -148,8 +142,9 @@ def _directory(settings: Any, uri: str) -> Path:
     return Path(uri) if source is None else (Path(source).parent / uri).resolve()
 
 
-def _tensor(name: str, datatype: str, shape: tuple[int, ...], data: list[Any]) -> ResponseOutput:
-    return ResponseOutput(name=name, datatype=datatype, shape=list(shape), data=data)
+def _output(tensor: Tensor) -> ResponseOutput:
+    name, datatype, shape, values = tensor
+    return ResponseOutput(name=name, datatype=datatype, shape=list(shape), data=values)
 
 
 def _pictures(given: RequestInput) -> list[bytes]:

@@ -1,4 +1,4 @@
-"""Imported models answer as their configuration says, from `import` to `predict`, `eval` and what serves."""
+"""Imported models answer as their configuration says, from `import` to `predict` and `eval`."""
 
 from __future__ import annotations
 
@@ -13,8 +13,6 @@ import pytest
 from edgekit import EdgeKit
 from edgekit.convert.manifest import load_manifest
 from edgekit.errors import UnsupportedError
-from edgekit.serving.engine import ServedModel
-from edgekit.serving.repository import Listening, write_repository
 from tests.conftest import RunCli
 from tests.convert.onnx_models import classifier
 
@@ -82,13 +80,11 @@ def test_several_labels(place: Path, run_cli: RunCli) -> None:
     assert json.loads(done.stdout)[0]["class_ids"] == [0, 1, 2, 3, 4]
 
 
-def test_what_takes_one_label_a_picture_refuses_several(place: Path, run_cli: RunCli, tmp_path: Path) -> None:
+def test_what_takes_one_label_a_picture_refuses_several(place: Path, run_cli: RunCli) -> None:
     (place / "list.txt").write_text("0.png 1\n")
     done = run_cli(["eval", "mine", "--data", ".", "--list", "list.txt"], cwd=place)
     assert done.exit_code == UnsupportedError.exit_code
     assert "evaluating mine: it answers by the kind multilabel; topk or threshold is needed" in done.stderr
-    with pytest.raises(UnsupportedError, match="serving mine: it answers by the kind multilabel"):
-        write_repository([place / "models" / "mine"], tmp_path, Listening(), ServedModel())
 
 
 def test_probabilities_get_no_second_softmax(tmp_path: Path, run_cli: RunCli) -> None:

@@ -28,12 +28,15 @@ class Service:
         )  # fmt: skip
         self.pipeline.start()
 
-    def _compute(self, batch: int, count: int) -> list[np.ndarray | BaseException]:
+    def _compute(self, batch: int, written: Sequence[int | None]) -> list[np.ndarray | BaseException]:
+        count = len(written)
         self.sizes.append(count)
         given = self.memory[batch, :count].copy()
         self.before_compute()
         # Nobody may write where a batch is being computed.
         assert np.array_equal(given, self.memory[batch, :count])
+        # An invalid input has left zeros.
+        assert [number or 0 for number in written] == given[:, 0].tolist()
         if (given == 13).any():
             raise ValueError("thirteen")
         return [OverflowError("1017") if row == 1017 else row * 2 for row in given]
@@ -45,10 +48,11 @@ class Service:
 
 
 def job(number: int, *, wanted: Callable[[], bool] = lambda: True) -> Job[int]:
-    def write(out: np.ndarray) -> None:
+    def write(out: np.ndarray) -> int:
         if number < 0:
             raise KeyError(number)
         out[...] = number
+        return number
 
     return Job(write=write, wanted=wanted, caller=number)
 

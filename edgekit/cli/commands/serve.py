@@ -49,7 +49,9 @@ from edgekit.engines.registry import PREDICT_ENGINE
 @click.option("--decode-threads", type=click.IntRange(1), default=1, show_default=True,
               help="Threads that decode and preprocess, for each model.")  # fmt: skip
 @click.option(
-    "--top-k", type=click.IntRange(1), default=5, show_default=True, help="Number of classes in an answer."
+    "--top-k",
+    type=click.IntRange(1),
+    help="Number of classes or boxes in an answer.  [default: 5 classes; all boxes and labels found]",
 )
 @click.option("--max-body", type=click.IntRange(1), default=32, show_default=True, metavar="MB",
               help="Largest request.")  # fmt: skip
@@ -79,7 +81,7 @@ def command(
     max_batch: int,
     max_wait: float,
     decode_threads: int,
-    top_k: int,
+    top_k: int | None,
     max_body: int,
     anyway: bool,
     api_key: Path | None,
@@ -93,7 +95,6 @@ def command(
     """Offer exported models over the Open Inference Protocol (V2), REST and gRPC, until interrupted."""
     from edgekit._files import scratch_directory
     from edgekit.core.spec import Precision
-    from edgekit.serving.engine import ServedModel
     from edgekit.serving.protection import Protection, check_tls, is_loopback, read_keys
     from edgekit.serving.repository import (
         MEGABYTE,
@@ -101,6 +102,7 @@ def command(
         check_listening,
         write_repository,
     )
+    from edgekit.serving.runner import ServedModel
     from edgekit.serving.server import require_mlserver, serve
 
     if (tls_cert is None) != (tls_key is None):

@@ -1,0 +1,183 @@
+"""Models of all tasks in one service: answers by tritonclient over REST and gRPC are those of `predict`."""
+
+from __future__ import annotations
+
+import importlib.util
+import json
+import subprocess
+from collections.abc import Iterator
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+import cv2
+import numpy as np
+import pytest
+
+from tests.conftest import RunCli
+from tests.convert import detection_models, onnx_models
+from tests.serving.services import Ports, Service, rest_body, serve_command, start
+
+if importlib.util.find_spec("mlserver") is None:
+    pytest.skip("mlserver is not installed", allow_module_level=True)
+grpc = pytest.importorskip("tritonclient.grpc")
+http = pytest.importorskip("tritonclient.http")
+
+DETECTORS = {
+    "raw": (detection_models.picodet, detection_models.PICODET),
+    "nms": (detection_models.with_nms, detection_models.WITH_NMS),
+}
+# Independent scores, and a threshold that decides between two classes.
+MULTILABEL = """
+PreProcess:
+  transform_ops:
+  - ResizeImage: {size: [32, 32]}
+  - NormalizeImage: {scale: 1.0/255.0, mean: [0, 0, 0], std: [1, 1, 1], order: ''}
+  - ToCHWImage: null
+PostProcess:
+  MultiLabelThreshOutput: {threshold: 0.4, label_list: [a, b, c, d, e]}
+"""
+DECIDED = MULTILABEL.replace("MultiLabelThreshOutput", "ThreshOutput").replace(
+    "0.4", "0.9, default_label_index: 3"
+)
+CLASSIFIERS = {"several": ("Sigmoid", MULTILABEL), "decided": ("Softmax", DECIDED)}
+MODELS = [*DETECTORS, *CLASSIFIERS]
+both = pytest.mark.parametrize("package", [http, grpc], ids=["http", "grpc"])
+
+
+@pytest.fixture(scope="module")
+def place(tmp_path_factory: pytest.TempPathFactory, run_cli: RunCli) -> Path:
+    """A directory with the imported models and four pictures of different sizes, the second of them black."""
+    directory = tmp_path_factory.mktemp("tasks")
+    for name, (make, configuration) in DETECTORS.items():
+        (directory / name).mkdir()
+        make(directory / name / "model.onnx")
+        (directory / name / "infer_cfg.yml").write_text(configuration)
+    for name, (end, configuration) in CLASSIFIERS.items():
+        (directory / name).mkdir()
+        onnx_models.classifier(directory / name / "model.onnx", end=end)
+        (directory / name / "inference.yml").write_text(configuration)
+    for name in MODELS:
+        words = ["import", name, "--name", name, "--formats", "onnx", "--no-verify"]
+        done = run_cli(words, cwd=directory)
+        assert done.exit_code == 0, done.stderr
+    for number, cells in enumerate([[(0, 0, 0), (2, 5, 2)], [], [(1, 1, 1)], [(3, 2, 0)]]):
+        pixels = detection_models.picture(*cells, scale=2 + number % 2)
+        assert cv2.imwrite(str(directory / f"{number}.png"), pixels)
+    return directory
+
+
+@pytest.fixture(scope="module")
+def tasks(place: Path) -> Iterator[Service]:
+    ports = Ports()
+    running = start(serve_command(ports, *MODELS), ports, place / "log", place)
+    yield running
+    assert running.stop() == 0, running.log.read_text()
+    children = subprocess.run(["pgrep", "-P", str(running.child.pid)], capture_output=True, check=False)
+    assert not children.stdout
+
+
+def contents(place: Path, *numbers: int) -> list[bytes]:
+    return [(place / f"{number}.png").read_bytes() for number in numbers]
+
+
+def ask(
+    service: Service, package: ModuleType, model: str, inputs: dict[str, Any], *outputs: str
+) -> dict[str, np.ndarray]:
+    """Return the outputs by name; pictures are lists of bytes."""
+    given = []
+    for name, value in inputs.items():
+        array = np.array(value, dtype=object) if isinstance(value, list) else value
+        given.append(package.InferInput(name, array.shape, package_type(array)))
+        given[-1].set_data_from_numpy(array)
+    wanted = [package.InferRequestedOutput(name) for name in outputs] or None
+    port = service.rest if package is http else service.grpc
+    with package.InferenceServerClient(f"127.0.0.1:{port}") as client:
+        answer = client.infer(model, given, outputs=wanted)
+        found = answer.get_response()
+        names = [
+            each["name"] if isinstance(each, dict) else each.name
+            for each in (found["outputs"] if isinstance(found, dict) else found.outputs)
+        ]
+        return {name: answer.as_numpy(name) for name in names}
+
+
+def package_type(array: np.ndarray) -> str:
+    from tritonclient.utils import np_to_triton_dtype
+
+    return str(np_to_triton_dtype(array.dtype))
+
+
+def metadata(service: Service, model: str, kind: str) -> dict[str, tuple[str, list[int]]]:
+    listed = json.loads(service.get(f"/v2/models/{model}"))[kind]
+    return {each["name"]: (each["datatype"], each["shape"]) for each in listed}
+
+
+@both
+@pytest.mark.parametrize("model", DETECTORS)
+def test_boxes_are_those_of_predict(
+    tasks: Service, place: Path, run_cli: RunCli, model: str, package: ModuleType
+) -> None:
+    found = ask(tasks, package, model, {"image": contents(place, 0, 1, 2, 3)})
+    names = [f"{number}.png" for number in range(4)]
+    expected = json.loads(run_cli(["predict", model, *names, "--json"], cwd=place).stdout)
+    assert list(found) == ["class_ids", "scores", "label_names", "counts", "boxes"]
+    assert found["counts"].tolist() == [2, 0, 1, 1]
+    assert [found["class_ids"].dtype, found["scores"].dtype, found["boxes"].dtype] == ["i8", "f4", "f4"]
+    assert found["class_ids"].shape == found["label_names"].shape == (4, 2)
+    rows = [(picture, row) for picture in range(4) for row in range(found["counts"][picture])]
+    assert len(rows) == len(expected)
+    for at, each in zip(rows, expected, strict=True):
+        assert (found["class_ids"][at], found["label_names"][at].decode()) == (
+            each["category_id"], each["category_name"],
+        )  # fmt: skip
+        assert found["scores"][at] == np.float32(each["score"])
+        x, y, width, height = each["bbox"]
+        assert found["boxes"][at] == pytest.approx([x, y, x + width, y + height], abs=0.011)
+    assert found["class_ids"][1].tolist() == [-1, -1] and found["scores"][1].tolist() == [0, 0]
+    assert not found["boxes"][1].any() and found["label_names"][2, 1] == b""
+
+
+@both
+def test_no_box_at_all(tasks: Service, place: Path, package: ModuleType) -> None:
+    found = ask(tasks, package, "nms", {"image": contents(place, 1)}, "boxes", "counts")
+    assert found["counts"].tolist() == [0] and found["boxes"].size == 0 and len(found) == 2
+
+
+def test_a_detectors_metadata_and_errors(tasks: Service, place: Path) -> None:
+    for model in DETECTORS:
+        assert metadata(tasks, model, "inputs") == {"image": ("BYTES", [-1])}
+        assert metadata(tasks, model, "outputs") == {
+            "class_ids": ("INT64", [-1, -1]),
+            "scores": ("FP32", [-1, -1]),
+            "label_names": ("BYTES", [-1, -1]),
+            "counts": ("INT64", [-1]),
+            "boxes": ("FP32", [-1, -1, 4]),
+        }
+        path = f"/v2/models/{model}/infer"
+        status, text = tasks.post(path, rest_body(*contents(place, 0), b"no picture"))
+        assert status == 400 and "picture 1" in text
+        unknown = rest_body(*contents(place, 0), outputs=[{"name": "probabilities"}])
+        status, text = tasks.post(path, unknown)
+        assert status == 400 and "no output probabilities" in text
+
+
+@both
+@pytest.mark.parametrize("model", CLASSIFIERS)
+def test_classes_are_those_of_predict(
+    tasks: Service, place: Path, run_cli: RunCli, model: str, package: ModuleType
+) -> None:
+    names = [f"{number}.png" for number in range(4)]
+    found = ask(tasks, package, model, {"image": contents(place, 0, 1, 2, 3)})
+    expected = json.loads(run_cli(["predict", model, *names, "--json"], cwd=place).stdout)
+    counts = found.pop("counts").tolist() if model == "several" else [1] * 4
+    assert list(found) == ["class_ids", "scores", "label_names"]
+    assert found["class_ids"].shape == (4, max(counts))
+    for row, each in enumerate(expected):
+        count = counts[row]
+        assert found["class_ids"][row].tolist() == each["class_ids"] + [-1] * (max(counts) - count)
+        assert found["scores"][row, :count] == pytest.approx(each["scores"], abs=2e-5)
+        assert [name.decode() for name in found["label_names"][row, :count]] == each["label_names"]
+    scores = ask(tasks, package, model, {"image": contents(place, 0)}, "probabilities")["probabilities"]
+    assert scores.shape == (1, 5) and metadata(tasks, model, "outputs")["probabilities"] == ("FP32", [-1, 5])
+    assert ("counts" in metadata(tasks, model, "outputs")) == (model == "several")
