@@ -6,14 +6,16 @@ import contextlib
 import functools
 import logging
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from typing import Any
 
 import msgspec
 
 from edgekit.convert.manifest import remake
 from edgekit.core.artifact import Artifact
 from edgekit.core.bench_options import PowerMode
+from edgekit.core.feeds import seeded_feed
 from edgekit.core.measurement import (
     CoreState,
     Environment,
@@ -29,11 +31,12 @@ from edgekit.core.stats import median
 from edgekit.core.units import NS_PER_S
 from edgekit.errors import EdgekitError, UnsupportedError
 from edgekit.parity.reference import Reference, input_count
+from edgekit.parity.tensors import FEEDS, is_plain
 from edgekit.runners.protocol import ErrorCode, Loaded, Ran, Run
 from edgekit.runners.session import RefusedError, RunnerSession
 from edgekit.targets.gpu import watch_gpu
 from edgekit.targets.inputs import seeded_inputs
-from edgekit.targets.target import Subject, Target, infer_batches, load_request
+from edgekit.targets.target import Subject, Target, infer_batches, infer_feeds, load_request
 
 # Inferences of a process before its memory is read: some engines settle with the second one.
 STARTUP_RUNS = 10
@@ -314,10 +317,16 @@ def check_parity(
 ) -> Parity | None:
     """Compare the outputs of a runner with the reference's; None where the reference cannot be computed."""
     count = input_count(precision, batch_size)
-    inputs = seeded_inputs(count, subject.input_shape)
-    outputs = infer_batches(session, inputs, batch_size)
+    manifest = subject.manifest
+    judge: Callable[[Any, Precision], Parity]
+    if is_plain(manifest):
+        judge, inputs = reference.parity, seeded_inputs(count, subject.input_shape)
+        outputs: Any = infer_batches(session, inputs, batch_size)
+    else:
+        judge = reference.feeds_parity
+        outputs = infer_feeds(session, [seeded_feed(manifest.inputs, number) for number in range(FEEDS)])
     try:
-        return reference.parity(outputs, precision)
+        return judge(outputs, precision)
     except EdgekitError as error:
         logger.warning("parity of %s is not checked: %s", label, error.message)
         return None

@@ -203,7 +203,7 @@ class Sweep:
             if reference is not None:
                 # Where it cannot be had, each turn says so.
                 with contextlib.suppress(EdgekitError):
-                    reference.outputs(input_count(cell.precision, cell.batch_size))
+                    reference.prepare(input_count(cell.precision, cell.batch_size))
             if point.startup or self._target.info.emulated:
                 return
             self._environment = None

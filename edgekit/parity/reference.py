@@ -9,18 +9,21 @@ from __future__ import annotations
 import logging
 import math
 import threading
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from edgekit.convert.manifest import first_fault, remake, usable_artifact
 from edgekit.core.artifact import ArtifactKind, Manifest, TensorSpec
+from edgekit.core.feeds import seeded_feed
 from edgekit.core.parity import MAX_RELATIVE_ERROR, Parity, compare
 from edgekit.core.spec import Precision
 from edgekit.engines.registry import rung_engine
 from edgekit.errors import InputError, ToolError
-from edgekit.parity.source import SOURCE, compute_source, source_engine
+from edgekit.parity.source import SOURCE, compute_feeds, compute_source, source_engine
+from edgekit.parity.tensors import FEEDS, is_plain, judge_outputs
 from edgekit.targets.inputs import seeded_inputs
-from edgekit.targets.target import HostTarget, Subject, infer_batches, load_request
+from edgekit.targets.target import HostTarget, Subject, infer_batches, infer_feeds, load_request
 from edgekit.tasks.registry import task_of
 from edgekit.tasks.task import Task
 
@@ -96,6 +99,7 @@ class Reference:
         self._subject = subject
         self._task = task_of(subject.manifest)
         self._outputs: NDArray[np.float32] | None = None
+        self._by_feed: list[list[NDArray[Any]]] = []
         self._guard = threading.Lock()
 
     def outputs(self, count: int) -> NDArray[np.float32]:
@@ -112,11 +116,45 @@ class Reference:
                 self._outputs = self._compute(count)
             return self._outputs[:count]
 
+    def prepare(self, count: int) -> None:
+        """Compute the truth for `count` inputs, or for the feeds of a model of tensors, as `outputs`."""
+        if is_plain(self._subject.manifest):
+            self.outputs(count)
+        else:
+            self._feeds(FEEDS)
+
     def parity(self, outputs: NDArray[np.float32], precision: Precision) -> Parity:
         """Judge the outputs of the first seeded inputs."""
         wanted = self.outputs(len(outputs))
         name = PADDLE if self._subject.manifest.origin is None else SOURCE
         return compare_answers(self._task, outputs, wanted, precision=precision, reference_name=name)
+
+    def feeds_parity(self, outputs: Sequence[list[NDArray[Any]]], precision: Precision) -> Parity:
+        """Judge all outputs of the first seeded feeds of a model of tensors; raises as `outputs`."""
+        wanted = self._feeds(len(outputs))
+        name = PADDLE if self._subject.manifest.origin is None else SOURCE
+        return judge_outputs(self._task, list(outputs), wanted, precision, name)
+
+    def _feeds(self, count: int) -> list[list[NDArray[Any]]]:
+        with self._guard:
+            if len(self._by_feed) < count:
+                self._by_feed = self._compute_feeds(count)
+            return self._by_feed[:count]
+
+    def _compute_feeds(self, count: int) -> list[list[NDArray[Any]]]:
+        subject, origin = self._subject, self._subject.manifest.origin
+        feeds = [seeded_feed(subject.manifest.inputs, number) for number in range(count)]
+        if origin is not None:
+            fault = first_fault(origin, subject.directory)
+            if fault is not None:
+                raise InputError(fault, hint=remake(subject.manifest))
+            paths = [str(subject.directory.absolute() / file.path) for file in origin.files]
+            return compute_feeds(origin.format, paths, feeds)
+        artifact = usable_artifact(subject.manifest, ArtifactKind.PADDLE)
+        with self._target.session(PADDLE, f"the reference ({PADDLE}) of {subject.manifest.name}") as session:
+            options = self._target.options(PADDLE, Precision.FP32, {})
+            session.load(load_request(self._target, subject, artifact, options=options))
+            return infer_feeds(session, feeds)
 
     def _compute(self, count: int) -> NDArray[np.float32]:
         subject, origin = self._subject, self._subject.manifest.origin

@@ -23,6 +23,7 @@ from edgekit.parity.ladder import DYGRAPH, Ladder, Rung, RungResult, RungStatus
 from edgekit.parity.source import SOURCE, compute_feeds, source_engine
 from edgekit.targets.target import Subject
 from edgekit.tasks.registry import task_of
+from edgekit.tasks.task import Task
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -156,54 +157,7 @@ class _Climb:
         self._keep(RungResult(name=name, engine=engine, status=RungStatus.REFERENCE))
 
     def _parity(self, outputs: Outputs, wanted: Outputs, precision: Precision, reference: str) -> Parity:
-        """Return the verdict on the output that comes off worst, and on the answers.
-
-        One output that differs between inputs is enough: another may well be constant, as a number of boxes.
-        """
-        if len(outputs[0]) != len(wanted[0]):
-            return Parity(
-                reference=reference, inputs=len(wanted), max_relative_error=None, top1_agreement=0.0,
-                outputs_differ=True, passed=False,
-                reason=f"{len(outputs[0])} outputs instead of {len(wanted[0])}", judged_by=NUMBERS,
-            )  # fmt: skip
-        parities = [
-            compare(
-                _rows(mine), _rows(theirs), precision=precision, reference_name=reference,
-                is_sigmoid=spec.is_sigmoid,
-            )
-            for mine, theirs, spec in zip(
-                zip(*outputs, strict=True), zip(*wanted, strict=True), self._subject.manifest.outputs,
-                strict=True,
-            )
-        ]  # fmt: skip
-        differ = any(parity.outputs_differ for parity in parities)
-        limit = MAX_RELATIVE_ERROR[precision]
-        for index, parity in enumerate(parities):
-            error = parity.max_relative_error
-            right = error is not None and (limit is None or error <= limit)
-            if not right or not differ:
-                reason = (
-                    parity.reason if parity.outputs_differ or not differ else f"relative error {error:.2e}"
-                )
-                return msgspec.structs.replace(parity, passed=False, reason=f"output {index}: {reason}")
-        worst = max(parities, key=lambda parity: parity.max_relative_error or 0.0)
-        agreement = self._task.agreement(self._joined(outputs), self._joined(wanted), limit)
-        reason = None if agreement is None else agreement.failure(precision, limit)
-        return msgspec.structs.replace(
-            worst, passed=reason is None, reason=reason, outputs_differ=True,
-            top1_agreement=1.0 if agreement is None else agreement.share,
-            judged_by=NUMBERS if agreement is None else agreement.judged_by,
-        )  # fmt: skip
-
-    def _joined(self, outputs: Outputs) -> dict[str, NDArray[Any]]:
-        """Return each output of all feeds as a batch, by name."""
-        import numpy
-
-        names = [spec.name for spec in self._subject.manifest.outputs]
-        return {
-            name: numpy.concatenate([numpy.atleast_1d(array) for array in arrays])
-            for name, arrays in zip(names, zip(*outputs, strict=True), strict=True)
-        }
+        return judge_outputs(self._task, outputs, wanted, precision, reference)
 
     def _skip(self, name: str, engine: str, reason: str) -> None:
         self._keep(RungResult(name=name, engine=engine, status=RungStatus.SKIPPED, reason=reason))
@@ -219,3 +173,55 @@ class _Climb:
 
 def _rows(arrays: Sequence[NDArray[Any]]) -> list[NDArray[Any]]:
     return [array.astype(float).reshape(-1) for array in arrays]
+
+
+def judge_outputs(
+    task: Task, outputs: Outputs, wanted: Outputs, precision: Precision, reference: str
+) -> Parity:
+    """Return the verdict on the output that comes off worst, and on the answers.
+
+    One output that differs between inputs is enough: another may well be constant, as a number of boxes.
+    """
+    if len(outputs[0]) != len(wanted[0]):
+        return Parity(
+            reference=reference, inputs=len(wanted), max_relative_error=None, top1_agreement=0.0,
+            outputs_differ=True, passed=False,
+            reason=f"{len(outputs[0])} outputs instead of {len(wanted[0])}", judged_by=NUMBERS,
+        )  # fmt: skip
+    parities = [
+        compare(
+            _rows(mine), _rows(theirs), precision=precision, reference_name=reference,
+            is_sigmoid=spec.is_sigmoid,
+        )
+        for mine, theirs, spec in zip(
+            zip(*outputs, strict=True), zip(*wanted, strict=True), task.manifest.outputs,
+            strict=True,
+        )
+    ]  # fmt: skip
+    differ = any(parity.outputs_differ for parity in parities)
+    limit = MAX_RELATIVE_ERROR[precision]
+    for index, parity in enumerate(parities):
+        error = parity.max_relative_error
+        right = error is not None and (limit is None or error <= limit)
+        if not right or not differ:
+            reason = parity.reason if parity.outputs_differ or not differ else f"relative error {error:.2e}"
+            return msgspec.structs.replace(parity, passed=False, reason=f"output {index}: {reason}")
+    worst = max(parities, key=lambda parity: parity.max_relative_error or 0.0)
+    agreement = task.agreement(_joined(task, outputs), _joined(task, wanted), limit)
+    reason = None if agreement is None else agreement.failure(precision, limit)
+    return msgspec.structs.replace(
+        worst, passed=reason is None, reason=reason, outputs_differ=True,
+        top1_agreement=1.0 if agreement is None else agreement.share,
+        judged_by=NUMBERS if agreement is None else agreement.judged_by,
+    )  # fmt: skip
+
+
+def _joined(task: Task, outputs: Outputs) -> dict[str, NDArray[Any]]:
+    """Return each output of all feeds as a batch, by name."""
+    import numpy
+
+    names = [spec.name for spec in task.manifest.outputs]
+    return {
+        name: numpy.concatenate([numpy.atleast_1d(array) for array in arrays])
+        for name, arrays in zip(names, zip(*outputs, strict=True), strict=True)
+    }

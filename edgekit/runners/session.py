@@ -217,6 +217,11 @@ class RunnerSession(Killable):
             raise RunnerError(f"{self.label}: timed no inference", hint="raise --max-secs")
         return answer
 
+    @property
+    def dtypes(self) -> Sequence[str]:
+        """Types of the inputs of the artifact that is loaded, in order."""
+        return self._dtypes
+
     def infer(
         self, arrays: Sequence[NDArray[Any]], *, timeout_s: float = INFER_TIMEOUT_S
     ) -> tuple[list[NDArray[Any]], Inferred]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import functools
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 import msgspec
 
@@ -206,6 +206,14 @@ def infer_batches(
     ]
     rows = numpy.concatenate([part.reshape(len(part), -1) for part in parts])
     return numpy.asarray(rows, dtype=numpy.float32)
+
+
+def infer_feeds(session: RunnerSession, feeds: Sequence[Sequence[NDArray[Any]]]) -> list[list[NDArray[Any]]]:
+    """Return all outputs by feed; a feed has an array for each input, in the model's order."""
+    return [
+        session.infer([array.astype(dtype) for array, dtype in zip(feed, session.dtypes, strict=True)])[0]
+        for feed in feeds
+    ]
 
 
 class HostTarget:

@@ -233,3 +233,14 @@ def test_int8_is_measured_by_its_boxes(place: Path, tmp_path: Path, run_cli: Run
     assert json.loads(answered.stdout)
     refused = run_cli(["quantize", "nms", "--calibration", tmp_path, "--formats", "onnx"], cwd=place)
     assert refused.exit_code == 2 and "several inputs (scale_factor, image)" in refused.stderr
+
+
+def test_bench_compares_every_output(place: Path, tmp_path: Path, run_cli: RunCli) -> None:
+    words = ["bench", *WAYS, "--host", "--engine", "onnxruntime", "--threads", "1", "-o", tmp_path / "r.json"]
+    quick = ["--repeats", "3", "--warmup", "1", "--min-secs", "0", "--processes", "1"]
+    done = run_cli([*words, *quick], cwd=place)
+    assert done.exit_code == 0, done.stderr
+    points = json.loads((tmp_path / "r.json").read_text())["points"]
+    assert [(point["parity"]["passed"], point["parity"]["judged_by"]) for point in points] == [
+        (True, "boxes")
+    ] * 2
