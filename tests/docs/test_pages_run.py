@@ -25,6 +25,7 @@ import pytest
 
 from edgekit.toolchain.build.runtimes import AARCH64, find_runtime
 from edgekit.toolchain.cache import cache_root
+from edgekit.transports.adb_server import find_adb
 from tests.conftest import REPOSITORY
 from tests.docs.fences import DOCUMENTS, Step, command_lines, steps
 from tests.pages import render_page, write_pages
@@ -203,7 +204,7 @@ def clone(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Clone]:
     try:
         yield made
     finally:
-        for line in ("edgekit virtual stop --all", "adb kill-server"):
+        for line in ("edgekit virtual stop --all", f"{find_adb()} kill-server"):
             with contextlib.suppress(AssertionError):
                 made.run(Step(line))
 
