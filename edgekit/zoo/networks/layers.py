@@ -16,6 +16,9 @@ def scaled(channels: int, scale: float) -> int:
     return rounded + CHANNEL_DIVISOR if rounded < 0.9 * exact else rounded
 
 
+Stride = int | tuple[int, int]
+
+
 class ConvBN(nn.Layer):  # type: ignore[misc]
     """Convolution that keeps the size over the stride, batch norm, an activation or none."""
 
@@ -23,7 +26,7 @@ class ConvBN(nn.Layer):  # type: ignore[misc]
     conv_name, norm_name = "conv", "bn"
 
     def __init__(
-        self, inputs: int, outputs: int, kernel: int, *, stride: int = 1, groups: int = 1,
+        self, inputs: int, outputs: int, kernel: int, *, stride: Stride = 1, groups: int = 1,
         dilation: int = 1, bias: bool = False, act: nn.Layer | None = None,
     ) -> None:  # fmt: skip
         super().__init__()

@@ -10,7 +10,7 @@ import paddle
 from paddle import nn
 
 from edgekit.errors import InputError
-from edgekit.zoo.networks.layers import ConvBN, SqueezeExcite, scaled
+from edgekit.zoo.networks.layers import ConvBN, SqueezeExcite, Stride, scaled
 
 HEAD = "fc"
 SCALES: dict[str, float] = {
@@ -23,6 +23,7 @@ SCALES: dict[str, float] = {
     "x2_0": 2.0,
     "x2_5": 2.5,
 }
+LINES = "_lines"
 STEM_CHANNELS = 16
 HEAD_CHANNELS = 1280
 DROPOUT = 0.2
@@ -41,7 +42,7 @@ STAGES: dict[str, tuple[tuple[int, int, int, bool], ...]] = {
 class DepthwiseSeparable(nn.Layer):  # type: ignore[misc]
     """Depthwise convolution, optionally channel attention, pointwise convolution."""
 
-    def __init__(self, inputs: int, outputs: int, kernel: int, stride: int, attention: bool) -> None:
+    def __init__(self, inputs: int, outputs: int, kernel: int, stride: Stride, attention: bool) -> None:
         super().__init__()
         self.dw_conv = ConvBN(inputs, inputs, kernel, stride=stride, groups=inputs, act=nn.Hardswish())
         self.se = SqueezeExcite(inputs, SE_SLOPE) if attention else None
@@ -57,11 +58,15 @@ class DepthwiseSeparable(nn.Layer):  # type: ignore[misc]
 class PPLCNetBackbone(nn.Layer):  # type: ignore[misc]
     """From float32[N,3,H,W] to the feature maps of strides 4, 8, 16 and 32.
 
+    Args:
+        scale: Width of the network; 1.0 is x1_0.
+        keeps_columns: True where stages halve the rows alone, as for lines of text; the stem halves both.
+
     Attributes:
         channels: Number of channels of the feature maps, by stage.
     """
 
-    def __init__(self, scale: float) -> None:
+    def __init__(self, scale: float, *, keeps_columns: bool = False) -> None:
         super().__init__()
         channels = scaled(STEM_CHANNELS, scale)
         self.channels: dict[str, int] = {}
@@ -69,7 +74,8 @@ class PPLCNetBackbone(nn.Layer):  # type: ignore[misc]
         for stage, blocks in STAGES.items():
             layers = []
             for kernel, outputs, stride, attention in blocks:
-                layers.append(DepthwiseSeparable(channels, scaled(outputs, scale), kernel, stride, attention))
+                step = (stride, 1) if keeps_columns else stride
+                layers.append(DepthwiseSeparable(channels, scaled(outputs, scale), kernel, step, attention))
                 channels = scaled(outputs, scale)
             self.add_sublayer(stage, nn.Sequential(*layers))
             self.channels[stage] = channels
@@ -87,8 +93,8 @@ class PPLCNetBackbone(nn.Layer):  # type: ignore[misc]
 class PPLCNet(PPLCNetBackbone):
     """From float32[N,3,H,W] to logits float32[N,num_classes]."""
 
-    def __init__(self, scale: float, num_classes: int) -> None:
-        super().__init__(scale)
+    def __init__(self, scale: float, num_classes: int, *, keeps_columns: bool = False) -> None:
+        super().__init__(scale, keeps_columns=keeps_columns)
         self.avg_pool = nn.AdaptiveAvgPool2D(1)
         self.last_conv = nn.Conv2D(self.channels["blocks6"], HEAD_CHANNELS, 1, bias_attr=False)
         self.act = nn.Hardswish()
@@ -104,7 +110,8 @@ class PPLCNet(PPLCNetBackbone):
 
 
 def build(variant: str, num_classes: int) -> nn.Layer:
-    """Return the network of one scale, e.g. `x0_5`."""
-    if variant not in SCALES:
+    """Return the network of one scale, e.g. `x0_5`; `x0_5_lines` keeps columns, for lines of text."""
+    scale = variant.removesuffix(LINES)
+    if scale not in SCALES:
         raise InputError(f"building PP-LCNet: no scale {variant!r}", hint=f"scales are {', '.join(SCALES)}")
-    return PPLCNet(SCALES[variant], num_classes)
+    return PPLCNet(SCALES[scale], num_classes, keeps_columns=variant.endswith(LINES))
