@@ -67,7 +67,7 @@ def ladder_inputs(subject: Subject, spec: ModelSpec | None, pictures: Sequence[P
     shown = len(pictures) + len(samples)
     seeded = -(-(SEEDED_INPUTS + shown) // whole) * whole - shown
     inputs = seeded_inputs(seeded, subject.input_shape)
-    kept = _held_back(subject)
+    kept = held_back_inputs(subject)
     count = 0 if kept is None else len(kept) - (shown + len(kept)) % whole
     tail = [] if kept is None or count <= 0 else [kept[:count]]
     if not shown:
@@ -94,7 +94,7 @@ def prepare_pictures(subject: Subject, pictures: Sequence[Picture]) -> list[NDAr
     return [preprocessor(read_picture(picture)) for picture in pictures]
 
 
-def _held_back(subject: Subject) -> NDArray[np.float32] | None:
+def held_back_inputs(subject: Subject) -> NDArray[np.float32] | None:
     """The inputs that were kept with the int8 artifacts; None where there are none."""
     for artifact in subject.manifest.artifacts.values():
         kept = read_held_back(subject.directory, artifact, subject.input_shape)

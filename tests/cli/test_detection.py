@@ -229,6 +229,11 @@ def test_int8_is_measured_by_its_boxes(place: Path, tmp_path: Path, run_cli: Run
     assert done.exit_code == 0, done.stderr
     (artifact,) = json.loads(done.stdout)["artifacts"]
     assert artifact["counted"] == "boxes" and artifact["agreement"]["trials"] > 10
+    # On noise it finds other boxes, for that leaves the ranges that pictures have.
+    verified = run_cli(["verify", "raw", "--json"], cwd=place)
+    assert verified.exit_code == 0, verified.stdout
+    int8 = load_manifest(place / "models" / "raw").parity["onnx-int8"]
+    assert (int8.passed, int8.judged_by, int8.inputs) == (True, "boxes", 6)
     answered = run_cli(["predict", "raw", tmp_path / "0.png", "--precision", "int8", "--json"], cwd=place)
     assert json.loads(answered.stdout)
     refused = run_cli(["quantize", "nms", "--calibration", tmp_path, "--formats", "onnx"], cwd=place)
