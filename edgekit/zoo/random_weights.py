@@ -24,6 +24,8 @@ PICTURE_CELLS = 7
 # A segmenter's hundreds of channels at 512x1024 would take minutes; networks halve sides five times.
 MOST_PIXELS, MULTIPLE = 320 * 320, 32
 LOGIT_DEVIATION = 2.0
+# A detector's scores may be roots of products, which magnify what engines differ in below a score of 1e-6.
+SCORE_DEVIATION = 0.5
 # Of a detector's scores, how many of a thousand classes and places are above one half.
 FOUND_PER_MILLE = 0.5
 
@@ -133,7 +135,7 @@ def _calibrate_detector(network: paddle.nn.Layer, images: paddle.Tensor) -> None
         hook.remove()
     for layer, output in zip(layers, outputs, strict=True):
         logits, weight, bias = output[:, :classes], layer.weight.numpy(), layer.bias.numpy()
-        scale = LOGIT_DEVIATION / max(float(logits.std()), 1e-6)
+        scale = SCORE_DEVIATION / max(float(logits.std()), 1e-6)
         weight[:classes] *= scale
         bias[:classes] = scale * (bias[:classes] - np.quantile(logits, 1 - FOUND_PER_MILLE / 1000))
         layer.weight.set_value(weight)
