@@ -10,17 +10,28 @@ import msgspec
 
 from edgekit.core.artifact import Manifest, TensorSpec
 from edgekit.core.spec import AnswerKind
-from edgekit.errors import UnsupportedError
+from edgekit.errors import InputError, UnsupportedError
 from edgekit.tasks import multilabel
 from edgekit.tasks.classification import DEFAULT_TOP_K, Classification, to_prediction
 from edgekit.tasks.detection import Detection
-from edgekit.tasks.registry import require_pictures, task_of
+from edgekit.tasks.segmentation import Segmentation
 from edgekit.tasks.task import Task
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 IMAGE_INPUT = "image"
+# The protocol's names of the types that runners read and write.
+DATATYPES = {
+    "float32": "FP32",
+    "float16": "FP16",
+    "float64": "FP64",
+    "int64": "INT64",
+    "int32": "INT32",
+    "int8": "INT8",
+    "uint8": "UINT8",
+    "bool": "BOOL",
+}
 PROBABILITIES = "probabilities"
 # Fills the places of a picture with fewer answers than another of the same request.
 NO_CLASS = -1
@@ -66,10 +77,7 @@ def picture_inputs(manifest: Manifest) -> list[Described]:
     """Return the inputs of a model that answers about pictures: a picture, or the model's only input."""
     image = Described(name=IMAGE_INPUT, datatype="BYTES", shape=(-1,))
     own = own_input(manifest)
-    if own is None:
-        return [image]
-    sizes = tuple(-1 if size is None else size for size in own.shape)
-    return [image, Described(name=own.name, datatype="FP32", shape=sizes)]
+    return [image] if own is None else [image, *describe_tensors([own])]
 
 
 def own_input(manifest: Manifest) -> TensorSpec | None:
@@ -81,10 +89,16 @@ def own_input(manifest: Manifest) -> TensorSpec | None:
     return first if len(manifest.inputs) == 1 and first.name != IMAGE_INPUT else None
 
 
-def require_served(manifest: Manifest) -> None:
-    """Raise UnsupportedError where a service cannot answer with a model."""
-    require_pictures(manifest, "serving")
-    form_of(task_of(manifest))
+def describe_tensors(specs: Sequence[TensorSpec]) -> list[Described]:
+    """Return inputs or outputs of a model of tensors."""
+    return [
+        Described(
+            name=spec.name,
+            datatype=DATATYPES[spec.dtype],
+            shape=tuple(-1 if size is None else size for size in spec.shape),
+        )
+        for spec in specs
+    ]
 
 
 def form_of(task: Task) -> Form:
@@ -205,9 +219,34 @@ def _write_detection(
     return [*tensors, Tensor("boxes", "FP32", (len(found), most, 4), flat)]
 
 
+def _segmentation_outputs(task: Task, top_k: int | None) -> list[Described]:
+    label_map = Described(name="label_map", datatype="UINT8", shape=(-1, -1, -1))
+    return [*_padded_outputs(task, "areas"), label_map]
+
+
+def _write_segmentation(
+    task: Task, found: Sequence[Any], top_k: int | None, wanted: Collection[str]
+) -> list[Tensor]:
+    import numpy as np
+
+    tensors = _write_padded(task, [one.class_ids for one in found], "areas", [one.areas for one in found])
+    if "label_map" not in wanted:
+        return tensors
+    sizes = [one.label_map.shape for one in found]
+    if len(set(sizes)) > 1:
+        shown = ", ".join(f"{width}x{height}" for height, width in sizes)
+        raise InputError(
+            f"answering with {task.manifest.name}: label_map is of pictures of one size, these are {shown}",
+            hint="ask for one picture a request, or for other outputs than label_map",
+        )
+    maps = np.stack([one.label_map for one in found])
+    return [*tensors, Tensor("label_map", "UINT8", maps.shape, maps)]
+
+
 # A task comes before one that it is a kind of.
 _FORMS: tuple[tuple[type[Task], Form], ...] = (
     (multilabel.Multilabel, Form(_multilabel_outputs, _write_multilabel)),
     (Classification, Form(_single_outputs, _write_single)),
     (Detection, Form(_detection_outputs, _write_detection)),
+    (Segmentation, Form(_segmentation_outputs, _write_segmentation)),
 )

@@ -26,6 +26,7 @@ from edgekit.serving.runner import Runner, ServedModel
 from edgekit.targets.target import Subject
 from edgekit.tasks.classification import Classification
 from edgekit.tasks.registry import task_of
+from edgekit.tasks.segmentation import Segmentation
 from edgekit.tasks.task import Answer, Asked, Outputs, Shown
 from edgekit.vision.decode import KEPT_PIXELS, MAX_PIXELS, Canvas, count_pixels, jpeg_size
 from edgekit.vision.labels import read_own_labels
@@ -49,6 +50,8 @@ NEARLY = 1.02
 # Larger pictures take more than a quarter of a second to decode.
 LARGE_PIXELS = KEPT_PIXELS
 LARGE_NICE = 10
+# A label map has a byte a pixel, and many more in JSON.
+MOST_MAP_PIXELS = KEPT_PIXELS
 # OpenCV holds the pixels of other formats than JPEG twice.
 MOST_COPIED_PIXELS = MAX_PIXELS // 2
 # Outcome of a place whose input could not be written; nobody gets it.
@@ -164,8 +167,17 @@ class BatchingEngine:
             BusyError: Too many large pictures are waiting.
             RunnerError: The runner failed.
         """
+        self._check_maps(pictures)
         writes = [self._writer(f"picture {index}", content) for index, content in enumerate(pictures)]
         return await self._submit(await asyncio.gather(*writes))
+
+    def _check_maps(self, pictures: Sequence[bytes]) -> None:
+        """Raise InputError where the label maps of a request would be too large."""
+        if isinstance(self.task, Segmentation) and sum(map(count_pixels, pictures)) > MOST_MAP_PIXELS:
+            raise InputError(
+                f"serving {self.manifest.name}: the pictures of one request have more than {MOST_MAP_PIXELS} "
+                "pixels"
+            )
 
     async def tensors(self, tensors: Rows) -> list[Outcome]:
         """Return the outcome for each preprocessed input of float32[N,…], as `pictures` does.

@@ -16,7 +16,7 @@ from edgekit._files import write_atomic
 from edgekit.convert.manifest import find_artifacts
 from edgekit.core.artifact import Manifest
 from edgekit.errors import OutputError, UsageError
-from edgekit.serving.answers import Described, form_of, picture_inputs, require_served
+from edgekit.serving.answers import Described, describe_tensors, form_of, picture_inputs
 from edgekit.serving.runner import ServedModel
 from edgekit.targets.target import HostTarget, Subject
 from edgekit.tasks.registry import task_of
@@ -24,6 +24,8 @@ from edgekit.vision.labels import read_own_labels
 
 IMPLEMENTATION = "edgekit.serving.runtime.EdgekitRuntime"
 MEGABYTE = 1 << 20
+# Inputs and outputs of a model.
+_Described = tuple[list[Described], list[Described]]
 
 
 class Listening(msgspec.Struct, frozen=True, kw_only=True):
@@ -96,12 +98,13 @@ def write_repository(
     if len(set(taken)) != len(taken):
         raise UsageError(f"serving {', '.join(taken)}: two models of one name")
     kind = HostTarget().artifact_kind(served.engine, served.precision)
+    described = []
     for source, manifest in found:
-        require_served(manifest)
+        described.append(_described(manifest, source, served))
         Subject(directory=source, manifest=manifest, anyway=served.anyway).artifact(kind)
-    for source, manifest in found:
+    for (source, manifest), tensors in zip(found, described, strict=True):
         target = directory / manifest.name
-        _write(target / "model-settings.json", _model_settings(manifest, source, target, served))
+        _write(target / "model-settings.json", _model_settings(manifest, source, target, served, tensors))
     _write(directory / "settings.json", _server_settings(listening))
     return tuple(manifest for _, manifest in found)
 
@@ -123,12 +126,19 @@ def _server_settings(listening: Listening) -> dict[str, Any]:
     }
 
 
-def _model_settings(manifest: Manifest, source: Path, target: Path, served: ServedModel) -> dict[str, Any]:
+def _described(manifest: Manifest, source: Path, served: ServedModel) -> _Described:
     own = manifest.labels
     labels = read_own_labels(source / own, manifest.num_classes) if own else ()
     task = task_of(manifest, labels)
-    inputs = picture_inputs(manifest)
-    outputs = form_of(task).describe(task, served.top_k)
+    if not task.takes_pictures:
+        return describe_tensors(manifest.inputs), describe_tensors(manifest.outputs)
+    return picture_inputs(manifest), form_of(task).describe(task, served.top_k)
+
+
+def _model_settings(
+    manifest: Manifest, source: Path, target: Path, served: ServedModel, described: _Described
+) -> dict[str, Any]:
+    inputs, outputs = described
     return {
         "name": manifest.name,
         "implementation": IMPLEMENTATION,

@@ -19,14 +19,18 @@ from mlserver.types import (
     Parameters,
     RequestInput,
     ResponseOutput,
+    TensorData,
 )
 
 from edgekit.convert.manifest import load_manifest
 from edgekit.errors import EdgekitError, InputError
-from edgekit.serving.answers import IMAGE_INPUT, Tensor, form_of, own_input
+from edgekit.serving.answers import DATATYPES, IMAGE_INPUT, Tensor, form_of, own_input
+from edgekit.serving.arrays import read_array
 from edgekit.serving.engine import BatchingEngine, BusyError
 from edgekit.serving.metrics import BATCH_SIZES
 from edgekit.serving.runner import ServedModel
+from edgekit.serving.tensors import TensorEngine
+from edgekit.tasks.registry import find_task
 
 if TYPE_CHECKING:
     import numpy as np
@@ -38,10 +42,10 @@ class EdgekitRuntime(MLModel):  # type: ignore[misc]
 
     Takes `image` (BYTES [N]: encoded pictures; in JSON as base64) or the model's own input (FP32
     [N,3,H,W], preprocessed). Answers as `edgekit predict` does, in the form of the model's task
-    (`edgekit.serving.answers`).
+    (`edgekit.serving.answers`). A model of tensors takes its own inputs and answers its own outputs.
     """
 
-    _engine: BatchingEngine | None = None
+    _engine: BatchingEngine | TensorEngine | None = None
 
     async def load(self) -> bool:
         parameters = self.settings.parameters
@@ -51,7 +55,9 @@ class EdgekitRuntime(MLModel):  # type: ignore[misc]
         directory = _directory(self.settings, parameters.uri)
         manifest = load_manifest(directory)
         on_batch = BATCH_SIZES.labels(self.name).observe
-        self._engine = BatchingEngine(directory, manifest, served, on_batch)
+        takes_pictures = find_task(manifest.task).takes_pictures
+        kind = BatchingEngine if takes_pictures else TensorEngine
+        self._engine = kind(directory, manifest, served, on_batch)
         await self._engine.start()
         # Freeze loaded objects: a garbage collection of all of MLServer takes a tenth of a second.
         gc.collect()
@@ -79,15 +85,19 @@ class EdgekitRuntime(MLModel):  # type: ignore[misc]
         warning = self._loaded().manifest.doubt
         return {} if warning is None else {"warning": warning}
 
-    def _loaded(self) -> BatchingEngine:
+    def _loaded(self) -> BatchingEngine | TensorEngine:
         assert self._engine is not None
         return self._engine
 
     async def predict(self, payload: InferenceRequest) -> InferenceResponse:
         wanted = {output.name for output in payload.outputs or []}
+        engine = self._loaded()
         try:
-            outcomes = await self._outcomes(payload)
-            outputs = self._outputs(outcomes, wanted)
+            if isinstance(engine, TensorEngine):
+                outputs = await self._compute(engine, payload, wanted)
+            else:
+                outcomes = await self._outcomes(engine, payload)
+                outputs = self._outputs(engine, outcomes, wanted)
         except InputError as error:
             raise InferenceError(error.message) from error
         except BusyError as error:
@@ -103,8 +113,30 @@ class EdgekitRuntime(MLModel):  # type: ignore[misc]
             parameters=Parameters(**warning) if warning else None,
         )
 
-    async def _outcomes(self, payload: InferenceRequest) -> list[Any]:
-        engine = self._loaded()
+    async def _compute(
+        self, engine: TensorEngine, payload: InferenceRequest, wanted: set[str]
+    ) -> list[ResponseOutput]:
+        specs, outputs = engine.manifest.inputs, engine.manifest.outputs
+        given = {one.name: one for one in payload.inputs}
+        names = [spec.name for spec in specs]
+        if sorted(one.name for one in payload.inputs) != sorted(names):
+            asked = ", ".join(one.name for one in payload.inputs)
+            raise InferenceError(f"model {self.name} takes the inputs {', '.join(names)}, not {asked}")
+        self._check_wanted(wanted, {spec.name for spec in outputs})
+        arrays = [read_array(given[spec.name], spec) for spec in specs]
+        values = await engine.compute(arrays)
+        return [
+            _output(Tensor(spec.name, DATATYPES[array.dtype.name], array.shape, array))
+            for spec, array in zip(outputs, values, strict=True)
+            if not wanted or spec.name in wanted
+        ]
+
+    def _check_wanted(self, wanted: set[str], known: set[str]) -> None:
+        unknown = wanted - known
+        if unknown:
+            raise InferenceError(f"model {self.name} has no output {', '.join(sorted(unknown))}")
+
+    async def _outcomes(self, engine: BatchingEngine, payload: InferenceRequest) -> list[Any]:
         names = [given.name for given in payload.inputs]
         own = own_input(engine.manifest)
         known = [IMAGE_INPUT] if own is None else [IMAGE_INPUT, own.name]
@@ -113,24 +145,24 @@ class EdgekitRuntime(MLModel):  # type: ignore[misc]
         given = payload.inputs[0]
         if given.name == IMAGE_INPUT:
             pictures = _pictures(given)
-            self._check_count(len(pictures))
+            self._check_count(engine, len(pictures))
             return await engine.pictures(pictures)
         tensors = _tensors(given, engine.input_shape)
-        self._check_count(len(tensors))
+        self._check_count(engine, len(tensors))
         return await engine.tensors(tensors)
 
-    def _check_count(self, count: int) -> None:
-        most = self._loaded().served.max_batch
+    def _check_count(self, engine: BatchingEngine, count: int) -> None:
+        most = engine.served.max_batch
         if not 1 <= count <= most:
             raise InferenceError(f"model {self.name} takes 1 to {most} pictures a request, not {count}")
 
-    def _outputs(self, outcomes: Sequence[Any], wanted: set[str]) -> list[ResponseOutput]:
-        engine = self._loaded()
+    def _outputs(
+        self, engine: BatchingEngine, outcomes: Sequence[Any], wanted: set[str]
+    ) -> list[ResponseOutput]:
         form, top_k = form_of(engine.task), engine.served.top_k
         described = form.describe(engine.task, top_k)
-        unknown = wanted - {one.name for one in described} - {"label_names"}
-        if unknown:
-            raise InferenceError(f"model {self.name} has no output {', '.join(sorted(unknown))}")
+        # A model without labels answers without names.
+        self._check_wanted(wanted, {"label_names", *(one.name for one in described)})
         written = wanted or {one.name for one in described if not one.is_asked_for}
         tensors = form.write(engine.task, outcomes, top_k, written)
         return [_output(tensor) for tensor in tensors if tensor.name in written]
@@ -144,6 +176,10 @@ def _directory(settings: Any, uri: str) -> Path:
 
 def _output(tensor: Tensor) -> ResponseOutput:
     name, datatype, shape, values = tensor
+    if not isinstance(values, list):
+        # Not validated: that would copy every value.
+        data = TensorData.model_construct(root=values)
+        return ResponseOutput.model_construct(name=name, datatype=datatype, shape=list(shape), data=data)
     return ResponseOutput(name=name, datatype=datatype, shape=list(shape), data=values)
 
 

@@ -6,6 +6,7 @@ gRPC, unpacks tensors number by number, and takes errors of clients for its own.
 
 from __future__ import annotations
 
+import asyncio
 import math
 import struct
 from typing import Annotated, Any
@@ -22,7 +23,19 @@ from starlette.responses import Response
 
 # Binary tensor data extension: the length of the JSON part; the tensors follow it.
 JSON_LENGTH = "inference-header-content-length"
-TYPED = {"FP32": "fp32_contents", "BYTES": "bytes_contents"}
+TYPED = {
+    "FP32": "fp32_contents",
+    "FP64": "fp64_contents",
+    "INT64": "int64_contents",
+    "INT32": "int_contents",
+    "INT8": "int_contents",
+    "UINT8": "uint_contents",
+    "BOOL": "bool_contents",
+    "BYTES": "bytes_contents",
+}
+SIZES = {"FP64": 8, "FP32": 4, "FP16": 2, "INT64": 8, "INT32": 4, "INT8": 1, "UINT8": 1, "BOOL": 1}
+# Values that are turned into JSON in the time that a small request takes.
+FEW_VALUES = 1 << 16
 WHAT_IS_ASKED = (
     "the body is a JSON object as in the Open Inference Protocol, with a picture as base64 text: "
     '{"inputs":[{"name":"image","datatype":"BYTES","shape":[1],"data":["…"]}]}'
@@ -59,7 +72,10 @@ class RestInference:
         asked, payload = _read_rest(await request.body(), request.headers.get(JSON_LENGTH))
         name, version = request.path_params["model_name"], request.path_params.get("model_version")
         answer = await _infer(self._data_plane, payload, name, version)
-        described, tail = _write_rest(answer, asked)
+        if any(_is_large(output) for output in answer.outputs):
+            described, tail = await asyncio.to_thread(_write_rest, answer, asked)
+        else:
+            described, tail = _write_rest(answer, asked)
         if not tail:
             return Response(described, media_type="application/json")
         length = {JSON_LENGTH: str(len(described))}
@@ -72,7 +88,7 @@ class GrpcInference(InferenceServicer):  # type: ignore[misc]
     async def ModelInfer(self, request: Any, context: Any) -> Any:  # noqa: N802
         payload = _read_grpc(request)
         answer = await _infer(self._data_plane, payload, request.model_name, request.model_version)
-        return ModelInferResponseConverter.from_types(answer, use_raw=bool(request.raw_input_contents))
+        return _write_grpc(answer, use_raw=bool(request.raw_input_contents))
 
     async def ModelMetadata(self, request: Any, context: Any) -> Any:  # noqa: N802
         found = await self._data_plane.model_metadata(request.name, request.version)
@@ -147,9 +163,10 @@ def _read_grpc(request: Any) -> InferenceRequest:
 
 
 def _from_raw(name: str, datatype: str, shape: tuple[int, ...], raw: bytes) -> Any:
-    if datatype == "FP32" and len(raw) != 4 * math.prod(shape):
+    needed = SIZES.get(datatype, 0) * math.prod(shape)
+    if datatype in SIZES and len(raw) != needed:
         raise InferenceError(
-            f"input {name!r} has {len(raw)} bytes, FP32 of shape {shape} needs {4 * math.prod(shape)}"
+            f"input {name!r} has {len(raw)} bytes, {datatype} of shape {shape} needs {needed}"
         )
     if datatype != "BYTES":
         return raw
@@ -185,12 +202,10 @@ def _write_rest(answer: InferenceResponse, asked: _Request) -> tuple[bytes, list
     for output in answer.outputs:
         described = {"name": output.name, "shape": output.shape, "datatype": _datatype(output)}
         if output.name in binary or (every and not asked.outputs):
-            tail.append(pack(output))
+            tail.append(_pack(output))
             described["parameters"] = {"binary_data_size": len(tail[-1])}
         else:
-            described["data"] = [
-                value.decode(errors="replace") if isinstance(value, bytes) else value for value in output.data
-            ]
+            described["data"] = _json_values(output)
         outputs.append(described)
     content: dict[str, Any] = {"model_name": answer.model_name, "id": answer.id, "outputs": outputs}
     if answer.model_version is not None:
@@ -199,6 +214,51 @@ def _write_rest(answer: InferenceResponse, asked: _Request) -> tuple[bytes, list
     if kept:
         content["parameters"] = kept
     return msgspec.json.encode(content), tail
+
+
+def _write_grpc(answer: InferenceResponse, *, use_raw: bool) -> Any:
+    # Contents have no place for FP16; an answer has all its outputs raw or none.
+    if use_raw or any(_datatype(output) == "FP16" for output in answer.outputs):
+        raw = [_pack(output) for output in answer.outputs]
+        for output in answer.outputs:
+            output.data = TensorData.model_construct(root=[])
+        message = ModelInferResponseConverter.from_types(answer)
+        message.raw_output_contents.extend(raw)
+        return message
+    for output in answer.outputs:
+        if (array := _array(output)) is not None:
+            output.data = TensorData.model_construct(root=array.reshape(-1).tolist())
+    return ModelInferResponseConverter.from_types(answer)
+
+
+def _array(output: Any) -> Any:
+    """Return an output's values where they are an array; None for a list."""
+    return output.data.root if hasattr(output.data.root, "dtype") else None
+
+
+def _is_large(output: Any) -> bool:
+    array = _array(output)
+    return array is not None and array.size > FEW_VALUES
+
+
+def _pack(output: Any) -> bytes:
+    array = _array(output)
+    return pack(output) if array is None else array.tobytes()  # type: ignore[no-any-return]
+
+
+def _json_values(output: Any) -> Any:
+    array = _array(output)
+    if array is None:
+        return [
+            value.decode(errors="replace") if isinstance(value, bytes) else value for value in output.data
+        ]
+    flat = array.reshape(-1)
+    # In parts, because a list takes eight bytes a value and more.
+    parts = [
+        msgspec.json.encode(flat[start : start + FEW_VALUES].tolist())[1:-1]
+        for start in range(0, flat.size, FEW_VALUES)
+    ]
+    return msgspec.Raw(b"[" + b",".join(parts) + b"]")
 
 
 def _datatype(output: Any) -> str:

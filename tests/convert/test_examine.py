@@ -188,7 +188,6 @@ def test_what_answers_for_pictures_refuses_other_models_by_name(tmp_path: Path, 
     for words in (
         ["predict", "mine", "picture.png"],
         ["quantize", "mine", "--calibration", ".", "--formats", "onnx"],
-        ["serve", "mine", "--settings-only", "served"],
         ["bundle", "mine"],
     ):
         done = run_cli(words, cwd=tmp_path)

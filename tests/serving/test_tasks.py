@@ -13,7 +13,10 @@ from typing import Any
 import cv2
 import numpy as np
 import pytest
+from PIL import Image
 
+import edgekit
+from tests.cli.test_import_segmentation import DEPLOY, write_segmenter
 from tests.conftest import RunCli
 from tests.convert import detection_models, onnx_models
 from tests.serving.services import Ports, Service, rest_body, serve_command, start
@@ -41,12 +44,14 @@ DECIDED = MULTILABEL.replace("MultiLabelThreshOutput", "ThreshOutput").replace(
     "0.4", "0.9, default_label_index: 3"
 )
 CLASSIFIERS = {"several": ("Sigmoid", MULTILABEL), "decided": ("Softmax", DECIDED)}
-MODELS = [*DETECTORS, *CLASSIFIERS]
+SEGMENTERS = {"seg": False, "map": True}
+TENSORS = {"two": onnx_models.two_inputs, "types": onnx_models.every_type}
+MODELS = [*DETECTORS, *CLASSIFIERS, *SEGMENTERS, *TENSORS]
 both = pytest.mark.parametrize("package", [http, grpc], ids=["http", "grpc"])
 
 
 @pytest.fixture(scope="module")
-def place(tmp_path_factory: pytest.TempPathFactory, run_cli: RunCli) -> Path:
+def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A directory with the imported models and four pictures of different sizes, the second of them black."""
     directory = tmp_path_factory.mktemp("tasks")
     for name, (make, configuration) in DETECTORS.items():
@@ -57,10 +62,20 @@ def place(tmp_path_factory: pytest.TempPathFactory, run_cli: RunCli) -> Path:
         (directory / name).mkdir()
         onnx_models.classifier(directory / name / "model.onnx", end=end)
         (directory / name / "inference.yml").write_text(configuration)
-    for name in MODELS:
-        words = ["import", name, "--name", name, "--formats", "onnx", "--no-verify"]
-        done = run_cli(words, cwd=directory)
-        assert done.exit_code == 0, done.stderr
+    for name, as_map in SEGMENTERS.items():
+        (directory / name).mkdir()
+        write_segmenter(directory / name / "model.onnx", as_map=as_map)
+        (directory / name / "deploy.yaml").write_text(DEPLOY)
+    (directory / "labels.txt").write_text("red\ngreen\nblue\n")
+    for name, write in TENSORS.items():
+        (directory / name).mkdir()
+        write(directory / name / "model.onnx")
+    # In this process, because eight processes would import everything eight times.
+    with pytest.MonkeyPatch.context() as patch:
+        patch.chdir(directory)
+        for name in MODELS:
+            labels = Path("labels.txt") if name in SEGMENTERS else None
+            edgekit.import_model(name, name, formats=["onnx"], verify=False, labels=labels)
     for number, cells in enumerate([[(0, 0, 0), (2, 5, 2)], [], [(1, 1, 1)], [(3, 2, 0)]]):
         pixels = detection_models.picture(*cells, scale=2 + number % 2)
         assert cv2.imwrite(str(directory / f"{number}.png"), pixels)
@@ -181,3 +196,129 @@ def test_classes_are_those_of_predict(
     scores = ask(tasks, package, model, {"image": contents(place, 0)}, "probabilities")["probabilities"]
     assert scores.shape == (1, 5) and metadata(tasks, model, "outputs")["probabilities"] == ("FP32", [-1, 5])
     assert ("counts" in metadata(tasks, model, "outputs")) == (model == "several")
+
+
+@both
+@pytest.mark.parametrize("model", SEGMENTERS)
+def test_label_maps_and_areas_are_those_of_predict(
+    tasks: Service, place: Path, run_cli: RunCli, model: str, package: ModuleType
+) -> None:
+    found = ask(tasks, package, model, {"image": contents(place, 0, 2)})
+    assert list(found) == ["class_ids", "areas", "label_names", "counts", "label_map"]
+    drawn = f"drawn-{model}-{package.__name__}"
+    words = ["predict", model, "0.png", "2.png", "--json", "--draw", drawn]
+    expected = json.loads(run_cli(words, cwd=place).stdout)
+    assert found["label_map"].shape == (2, 128, 192) and found["label_map"].dtype == np.uint8
+    for row, each in enumerate(expected):
+        count = found["counts"][row]
+        assert found["class_ids"][row, :count].tolist() == each["class_ids"]
+        assert found["areas"][row, :count] == pytest.approx(each["areas"])
+        assert [name.decode() for name in found["label_names"][row, :count]] == each["label_names"]
+        with Image.open(place / drawn / f"{row * 2}-labels.png") as image:
+            assert np.array_equal(found["label_map"][row], np.asarray(image))
+    assert found["counts"].tolist() == [2, 2]
+
+
+def test_label_maps_in_json_and_of_different_sizes(tasks: Service, place: Path) -> None:
+    path = "/v2/models/seg/infer"
+    status, text = tasks.post(path, rest_body(*contents(place, 3), outputs=[{"name": "label_map"}]))
+    (output,) = json.loads(text)["outputs"]
+    assert status == 200 and output["shape"] == [1, 192, 288]
+    assert len(output["data"]) == 192 * 288 and set(output["data"]) == {0}
+    status, text = tasks.post(path, rest_body(*contents(place, 0, 1)))
+    assert status == 400 and "192x128, 288x192" in text
+    status, text = tasks.post(path, rest_body(*contents(place, 0, 1), outputs=[{"name": "areas"}]))
+    assert status == 200 and json.loads(text)["outputs"][0]["shape"] == [2, 2]
+    assert metadata(tasks, "map", "outputs")["label_map"] == ("UINT8", [-1, -1, -1])
+    large = cv2.imencode(".png", np.zeros((5200, 5200), np.uint8))[1].tobytes()
+    status, text = tasks.post(path, rest_body(large))
+    assert status == 400 and "pixels" in text
+
+
+@both
+def test_a_nan_harms_its_own_request_only(tasks: Service, package: ModuleType) -> None:
+    bad = np.full((2, 3, 16, 24), np.nan, np.float32)
+    with pytest.raises(Exception, match="NaN or infinity"):
+        ask(tasks, package, "seg", {"x": bad})
+    # Finite, but the sum of its products is not.
+    with pytest.raises(Exception, match="not finite"):
+        ask(tasks, package, "several", {"input": np.full((1, 3, 32, 32), 3e38, np.float32)})
+    good = np.zeros((1, 3, 16, 24), np.float32)
+    good[:, 1] = 1
+    found = ask(tasks, package, "seg", {"x": good})
+    assert found["label_names"].tolist() == [[b"green"]] and (found["label_map"] == 1).all()
+
+
+X = np.arange(24, dtype=np.float32).reshape(2, 3, 4) / 10
+K = np.array([[0, 1, 1], [1, 0, 0]], np.int64)
+
+
+@both
+def test_arrays_by_name_are_computed(
+    tasks: Service, place: Path, run_cli: RunCli, package: ModuleType
+) -> None:
+    np.savez(place / "in.npz", x=X, k=K)
+    done = run_cli(["predict", "two", "in.npz", "-o", "out.npz"], cwd=place)
+    assert done.exit_code == 0, done.stderr
+    found = ask(tasks, package, "two", {"k": K, "x": X})
+    with np.load(place / "out.npz") as expected:
+        assert {name: (array.dtype, array.tolist()) for name, array in found.items()} == {
+            name: (expected[name].dtype, expected[name].tolist()) for name in ("y", "n")
+        }
+    assert list(ask(tasks, package, "two", {"k": K, "x": X}, "n")) == ["n"]
+
+
+TYPES = {"x": "f4", "u": "u1", "h": "f2", "b": "?", "k": "i8", "i": "i4"}
+
+
+@both
+def test_every_type(tasks: Service, package: ModuleType) -> None:
+    given = {name: np.array([[0, 1, 1]], kind) for name, kind in TYPES.items()}
+    found = ask(tasks, package, "types", given)
+    kinds = [*list(TYPES.values())[1:], "f4"]
+    assert {name: (array.dtype, array.tolist()) for name, array in found.items()} == {
+        f"of_{name}": (np.dtype(kind), [[0, 1, 1]]) for name, kind in zip(TYPES, kinds, strict=True)
+    }
+    inputs = metadata(tasks, "types", "inputs")
+    assert [inputs[name][0] for name in TYPES] == ["FP32", "UINT8", "FP16", "BOOL", "INT64", "INT32"]
+    assert inputs["h"][1] == [-1, 3]
+
+
+def in_json(**inputs: tuple[str, list[int], Any]) -> bytes:
+    given = [
+        {"name": name, "datatype": datatype, "shape": shape, "data": data}
+        for name, (datatype, shape, data) in inputs.items()
+    ]
+    return json.dumps({"inputs": given}).encode()
+
+
+XS = ("FP32", [1, 3, 4], [0] * 12)
+
+
+def test_arrays_in_json(tasks: Service) -> None:
+    status, text = tasks.post("/v2/models/two/infer", in_json(x=XS, k=("INT64", [1, 3], [[0, 1, 1]])))
+    outputs = {each["name"]: each for each in json.loads(text)["outputs"]}
+    assert status == 200 and outputs["n"]["data"] == [0, 2, 2] and outputs["n"]["datatype"] == "INT64"
+    assert outputs["y"]["shape"] == [1, 3, 2] and outputs["y"]["data"] == [0.5, 1, -2, 4, -2, 4]
+
+
+@pytest.mark.parametrize(
+    ("inputs", "said"),
+    [
+        ({"x": XS}, "takes the inputs x, k, not x"),
+        ({"x": XS, "k": ("INT64", [1, 3], [0, 1, 1]), "z": XS}, "takes the inputs x, k"),
+        ({"x": XS, "k": ("INT32", [1, 3], [0, 1, 1])}, "input k is INT32, the model takes INT64"),
+        ({"x": XS, "k": ("INT64", [1, 2], [0, 1])}, "input k has shape [1, 2], the model takes [-1, 3]"),
+        ({"x": XS, "k": ("INT64", [0, 3], [])}, "input k has shape [0, 3]"),
+        ({"x": XS, "k": ("INT64", [1, 3], [0, 1.5, 1])}, "input k: its values are not INT64"),
+        ({"x": XS, "k": ("INT64", [1, 3], [0, 2**63, 1])}, "input k: its values"),
+        ({"x": XS, "k": ("INT64", [1, 3], ["0", "1", "1"])}, "input k: its values are not INT64"),
+        ({"x": XS, "k": ("INT64", [1, 3], [0, 1, 7])}, "on two: "),
+        ({"x": ("FP32", [1, 3, 4], [1e39] * 12), "k": ("INT64", [1, 3], [0, 1, 1])}, "NaN or infinity"),
+    ],
+)
+def test_arrays_that_do_not_fit_are_refused(tasks: Service, inputs: dict[str, Any], said: str) -> None:
+    status, text = tasks.post("/v2/models/two/infer", in_json(**inputs))
+    assert status == 400 and said in json.loads(text)["error"]
+    status, text = tasks.post("/v2/models/two/infer", in_json(x=XS, k=("INT64", [1, 3], [0, 1, 1])))
+    assert status == 200, text
