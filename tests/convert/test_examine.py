@@ -192,7 +192,7 @@ def test_what_answers_for_pictures_refuses_other_models_by_name(tmp_path: Path, 
     ):
         done = run_cli(words, cwd=tmp_path)
         assert done.exit_code == 2, (words, done.stderr)
-        assert "no classifier of pictures (it takes ids int64[1, 4], picture float32" in done.stderr
+        assert " mine: " in done.stderr and "(it takes ids int64[1, 4], picture float32" in done.stderr
 
 
 def test_a_batch_that_is_fixed_is_kept(tmp_path: Path, run_cli: RunCli) -> None:
