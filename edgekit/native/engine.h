@@ -8,6 +8,7 @@
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <string.h>
 
 #include "failure.h"
 #include "machine.h"
@@ -69,12 +70,27 @@ bool engine_run(failure *why);
 /* Returns an output of the last run in C order, valid until the next run, and stores its type and shape. */
 const void *engine_output(int index, tensor_info *output, failure *why);
 
-/* Returns the bytes of a type that goes through the protocol; 0 for any other. */
-size_t dtype_bytes(const char *dtype);
-
 #ifdef __cplusplus
 }
 #endif
+
+/* The types that go through the protocol. */
+static const struct {
+    const char *name;
+    size_t bytes;
+} dtypes[] = {{"float32", 4}, {"float16", 2}, {"float64", 8}, {"int64", 8},
+              {"int32", 4},   {"int8", 1},    {"uint8", 1},   {"bool", 1}};
+
+enum { DTYPES = sizeof dtypes / sizeof *dtypes };
+
+/* Returns the bytes of a type that goes through the protocol; 0 for any other. */
+static inline size_t dtype_bytes(const char *dtype)
+{
+    for (int i = 0; i < DTYPES; i++)
+        if (strcmp(dtype, dtypes[i].name) == 0)
+            return dtypes[i].bytes;
+    return 0;
+}
 
 /* Returns the bytes of a tensor without dynamic dimensions; 0 where it has none or too many to address. */
 static inline size_t tensor_bytes(const tensor_info *tensor)

@@ -52,23 +52,6 @@ bool take_shape(const json_value *value, const char *name, tensor_shape *shape, 
     return true;
 }
 
-/* The types that go through the protocol. */
-static const struct {
-    const char *name;
-    size_t bytes;
-} dtypes[] = {{"float32", 4}, {"float16", 2}, {"float64", 8}, {"int64", 8},
-              {"int32", 4},   {"int8", 1},    {"uint8", 1},   {"bool", 1}};
-
-enum { DTYPES = sizeof dtypes / sizeof *dtypes };
-
-size_t dtype_bytes(const char *dtype)
-{
-    for (int i = 0; i < DTYPES; i++)
-        if (strcmp(dtype, dtypes[i].name) == 0)
-            return dtypes[i].bytes;
-    return 0;
-}
-
 /* Stores the type as a text that outlives the request. */
 static bool take_dtype(const json_value *input, const char *name, const char **dtype, failure *why)
 {

@@ -98,15 +98,16 @@ std::vector<float> classify(const edgekit::Model &model, const std::string &path
 {
     failure why = {};
     int64_t side = model.preprocess.crop_size;
-    tensor_shape shape = {4, {1, 3, side, side}};
+    tensor_info tensor = {"", "float32", {4, {1, 3, side, side}}};
     edgekit::Picture picture = edgekit::decode(path);
-    float *input = engine_input(&shape, &why);
+    auto *input = static_cast<float *>(engine_input(0, &tensor, &why));
     check(input != nullptr, why);
     edgekit::preprocess(picture, model.preprocess, input);
     check(engine_run(&why), why);
-    const float *output = engine_output(&shape, &why);
+    auto *output = static_cast<const float *>(engine_output(0, &tensor, &why));
     check(output != nullptr, why);
-    if (shape_elements(&shape) != static_cast<size_t>(model.num_classes))
+    if (std::string(tensor.dtype) != "float32" ||
+        tensor_bytes(&tensor) != sizeof(float) * static_cast<size_t>(model.num_classes))
         throw Error("the model gave another number of scores than the manifest has classes");
     std::vector<float> scores(output, output + model.num_classes);
     if (model.logits) {
