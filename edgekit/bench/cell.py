@@ -31,7 +31,7 @@ from edgekit.core.stats import median
 from edgekit.core.units import NS_PER_S
 from edgekit.errors import EdgekitError, UnsupportedError
 from edgekit.parity.reference import Reference, input_count
-from edgekit.parity.tensors import FEEDS, is_plain
+from edgekit.parity.tensors import FEEDS
 from edgekit.runners.protocol import ErrorCode, Loaded, Ran, Run
 from edgekit.runners.session import RefusedError, RunnerSession
 from edgekit.targets.gpu import watch_gpu
@@ -319,7 +319,7 @@ def check_parity(
     count = input_count(precision, batch_size)
     manifest = subject.manifest
     judge: Callable[[Any, Precision], Parity]
-    if is_plain(manifest):
+    if subject.is_plain:
         judge, inputs = reference.parity, seeded_inputs(count, subject.input_shape)
         outputs: Any = infer_batches(session, inputs, batch_size)
     else:

@@ -21,7 +21,7 @@ from edgekit.core.spec import Precision
 from edgekit.engines.registry import rung_engine
 from edgekit.errors import InputError, ToolError
 from edgekit.parity.source import SOURCE, compute_feeds, compute_source, source_engine
-from edgekit.parity.tensors import FEEDS, is_plain, judge_outputs
+from edgekit.parity.tensors import FEEDS, judge_outputs
 from edgekit.targets.inputs import seeded_inputs
 from edgekit.targets.target import HostTarget, Subject, infer_batches, infer_feeds, load_request
 from edgekit.tasks.registry import task_of
@@ -118,7 +118,7 @@ class Reference:
 
     def prepare(self, count: int) -> None:
         """Compute the truth for `count` inputs, or for the feeds of a model of tensors, as `outputs`."""
-        if is_plain(self._subject.manifest):
+        if self._subject.is_plain:
             self.outputs(count)
         else:
             self._feeds(FEEDS)

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 
 from edgekit.convert.manifest import remake
-from edgekit.core.artifact import Artifact, ArtifactKind, Manifest, Origin, TensorSpec
+from edgekit.core.artifact import Artifact, ArtifactKind, Origin, TensorSpec
 from edgekit.core.feeds import seeded_feed
 from edgekit.core.parity import MAX_RELATIVE_ERROR, NUMBERS, Parity, compare
 from edgekit.core.spec import Precision
@@ -37,14 +37,6 @@ _ENGINES = {kind: rung_engine(kind) for kind in _LOADED}
 # Arrays by feed, in the order of the model's inputs or outputs.
 Feeds = list[list["NDArray[Any]"]]
 Outputs = list[list["NDArray[Any]"]]
-
-
-def is_plain(manifest: Manifest) -> bool:
-    """Whether a model has one float32 input and one float32 output."""
-    specs = (*manifest.inputs, *manifest.outputs)
-    return len(manifest.inputs) == len(manifest.outputs) == 1 and all(
-        spec.dtype == "float32" for spec in specs
-    )
 
 
 def climb_tensors(

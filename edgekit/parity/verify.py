@@ -37,7 +37,7 @@ from edgekit.parity.ladder import (
 )
 from edgekit.parity.reference import compare_answers
 from edgekit.parity.source import SOURCE, compute_source, source_engine
-from edgekit.parity.tensors import climb_tensors, is_plain
+from edgekit.parity.tensors import climb_tensors
 from edgekit.targets.target import HostTarget, Subject, Target, infer_batches, load_request
 from edgekit.tasks.registry import task_of
 from edgekit.zoo.registry import find_model, model_names
@@ -157,7 +157,7 @@ def _climb(
     weights: Path | None = None,
     pictures: Sequence[Picture] = (),
 ) -> Ladder:
-    if not is_plain(subject.manifest):
+    if not subject.is_plain:
         return _climb_tensors(subject, spec, rungs, show, weights, pictures)
     inputs = ladder_inputs(subject, spec, pictures)
     climb = _Climb(subject, inputs, show)

@@ -74,6 +74,13 @@ class Subject(msgspec.Struct, frozen=True, kw_only=True):
         )
 
     @property
+    def is_plain(self) -> bool:
+        """Whether the model has one input and one output, both float32."""
+        specs = (*self.manifest.inputs, *self.manifest.outputs)
+        single = len(self.manifest.inputs) == len(self.manifest.outputs) == 1
+        return single and all(spec.dtype == "float32" for spec in specs)
+
+    @property
     def input_shape(self) -> tuple[int, ...]:
         """Shape of one input without the batch; a free size is that of the preprocessing's crop."""
         sizes = self.manifest.inputs[0].shape[1:]
