@@ -163,9 +163,9 @@ def two_inputs(shared_directory: Path, has_x86_nb: bool, run_cli: RunCli) -> Pat
     from tests.convert import onnx_models
 
     root = shared_directory / "imported"
-    formats = (
-        ["--formats", "paddle,onnx,nb", "--nb-targets", "x86"] if has_x86_nb else ["--formats", "paddle,onnx"]
-    )
+    formats = ["--formats", "paddle,onnx"]
+    if has_x86_nb:
+        formats = ["--formats", "paddle,onnx,nb", "--nb-targets", "arm,x86"]
     with FileLock(shared_directory / "imported.lock"):
         if not (root / "models").exists():
             root.mkdir()

@@ -13,7 +13,7 @@ import msgspec
 from edgekit._files import scratch_directory
 from edgekit._worker import Worker, call
 from edgekit.convert.manifest import verify_files
-from edgekit.core.artifact import ArtifactKind
+from edgekit.core.artifact import ArtifactKind, TensorSpec
 from edgekit.core.processes import ProcessWatch
 from edgekit.core.profile import Cost, Kind, Profile, Unit, shares
 from edgekit.core.stats import median
@@ -122,9 +122,11 @@ def _profile(subject: Subject, threads: int, repeats: int) -> _Profiled:
     """Profile `repeats` inferences after the warm-up, in a process of their own."""
     label = f"profiling {subject.manifest.name} with {threads} thread(s)"
     with scratch_directory("profile") as directory:
+        artifact = subject.artifact(ArtifactKind.ONNX)
+        inputs = subject.load_inputs(artifact.inputs, subject.fixed_batch or 1)
         job = ProfileJob(
-            model=str((subject.directory / subject.artifact(ArtifactKind.ONNX).main_file).absolute()),
-            input_shape=subject.input_shape,
+            model=str((subject.directory / artifact.main_file).absolute()),
+            inputs=tuple(TensorSpec(name=one.name, dtype=one.dtype, shape=one.shape) for one in inputs),
             threads=threads,
             runs=WARMUP_RUNS + repeats,
             directory=str(directory),

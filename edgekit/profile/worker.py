@@ -8,8 +8,9 @@ from pathlib import Path
 import msgspec
 
 from edgekit._worker import serve
+from edgekit.core.artifact import TensorSpec
+from edgekit.core.feeds import seeded_feed
 from edgekit.engines.worker.process import task_count
-from edgekit.targets.inputs import seeded_inputs
 
 
 class ProfileJob(msgspec.Struct, frozen=True, kw_only=True):
@@ -17,13 +18,13 @@ class ProfileJob(msgspec.Struct, frozen=True, kw_only=True):
 
     Attributes:
         model: Path of the `.onnx`.
-        input_shape: Channels, height, width.
+        inputs: Types and shapes of its inputs.
         runs: Number of inferences including the warm-up.
         directory: Directory for ONNX Runtime's profile.
     """
 
     model: str
-    input_shape: tuple[int, ...]
+    inputs: tuple[TensorSpec, ...]
     threads: int
     runs: int
     directory: str
@@ -50,7 +51,8 @@ def work(job: ProfileJob) -> Iterator[ProfileAnswer]:
     session = onnxruntime.InferenceSession(job.model, settings, providers=["CPUExecutionProvider"])
     # The pool holds one thread fewer than requested, because the calling thread works too.
     effective = 1 + task_count() - before
-    feed = {session.get_inputs()[0].name: seeded_inputs(1, job.input_shape)}
+    arrays = seeded_feed(job.inputs, 0)
+    feed = {one.name: array for one, array in zip(job.inputs, arrays, strict=True)}
     for _ in range(job.runs):
         session.run(None, feed)
     yield ProfileAnswer(
