@@ -46,6 +46,8 @@ class EdgekitRuntime(MLModel):  # type: ignore[misc]
     """
 
     _engine: BatchingEngine | TensorEngine | None = None
+    # Outputs of a model for pictures: True for those that are answered only where a request names them.
+    _answered: dict[str, bool] = {}
 
     async def load(self) -> bool:
         parameters = self.settings.parameters
@@ -58,6 +60,10 @@ class EdgekitRuntime(MLModel):  # type: ignore[misc]
         takes_pictures = find_task(manifest.task).takes_pictures
         kind = BatchingEngine if takes_pictures else TensorEngine
         self._engine = kind(directory, manifest, served, on_batch)
+        if isinstance(self._engine, BatchingEngine):
+            task = self._engine.task
+            described = form_of(task).describe(task, served.top_k)
+            self._answered = {one.name: one.is_asked_for for one in described}
         await self._engine.start()
         # Freeze loaded objects: a garbage collection of all of MLServer takes a tenth of a second.
         gc.collect()
@@ -159,12 +165,10 @@ class EdgekitRuntime(MLModel):  # type: ignore[misc]
     def _outputs(
         self, engine: BatchingEngine, outcomes: Sequence[Any], wanted: set[str]
     ) -> list[ResponseOutput]:
-        form, top_k = form_of(engine.task), engine.served.top_k
-        described = form.describe(engine.task, top_k)
         # A model without labels answers without names.
-        self._check_wanted(wanted, {"label_names", *(one.name for one in described)})
-        written = wanted or {one.name for one in described if not one.is_asked_for}
-        tensors = form.write(engine.task, outcomes, top_k, written)
+        self._check_wanted(wanted, {"label_names", *self._answered})
+        written = wanted or {name for name, is_asked_for in self._answered.items() if not is_asked_for}
+        tensors = form_of(engine.task).write(engine.task, outcomes, engine.served.top_k, written)
         return [_output(tensor) for tensor in tensors if tensor.name in written]
 
 

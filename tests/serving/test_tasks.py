@@ -44,7 +44,7 @@ DECIDED = MULTILABEL.replace("MultiLabelThreshOutput", "ThreshOutput").replace(
     "0.4", "0.9, default_label_index: 3"
 )
 CLASSIFIERS = {"several": ("Sigmoid", MULTILABEL), "decided": ("Softmax", DECIDED)}
-SEGMENTERS = {"seg": False, "map": True}
+SEGMENTERS = ["seg"]
 TENSORS = {"two": onnx_models.two_inputs, "types": onnx_models.every_type}
 MODELS = [*DETECTORS, *CLASSIFIERS, *SEGMENTERS, *TENSORS]
 both = pytest.mark.parametrize("package", [http, grpc], ids=["http", "grpc"])
@@ -62,9 +62,9 @@ def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
         (directory / name).mkdir()
         onnx_models.classifier(directory / name / "model.onnx", end=end)
         (directory / name / "inference.yml").write_text(configuration)
-    for name, as_map in SEGMENTERS.items():
+    for name in SEGMENTERS:
         (directory / name).mkdir()
-        write_segmenter(directory / name / "model.onnx", as_map=as_map)
+        write_segmenter(directory / name / "model.onnx", as_map=False)
         (directory / name / "deploy.yaml").write_text(DEPLOY)
     (directory / "labels.txt").write_text("red\ngreen\nblue\n")
     for name, write in TENSORS.items():
@@ -229,7 +229,7 @@ def test_label_maps_in_json_and_of_different_sizes(tasks: Service, place: Path) 
     assert status == 400 and "192x128, 288x192" in text
     status, text = tasks.post(path, rest_body(*contents(place, 0, 1), outputs=[{"name": "areas"}]))
     assert status == 200 and json.loads(text)["outputs"][0]["shape"] == [2, 2]
-    assert metadata(tasks, "map", "outputs")["label_map"] == ("UINT8", [-1, -1, -1])
+    assert metadata(tasks, "seg", "outputs")["label_map"] == ("UINT8", [-1, -1, -1])
     large = cv2.imencode(".png", np.zeros((5200, 5200), np.uint8))[1].tobytes()
     status, text = tasks.post(path, rest_body(large))
     assert status == 400 and "pixels" in text
