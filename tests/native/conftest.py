@@ -9,9 +9,16 @@ from pathlib import Path
 import pytest
 from filelock import FileLock
 
+from edgekit.toolchain.build.classifier import build_classifier
 from edgekit.toolchain.build.native import C_FLAGS, COMPILE_FLAGS, CORE, LINK_FLAGS, SOURCES, build_runner
 
 IDLE_ENGINE = Path(__file__).parent / "engine_idle.c"
+
+
+@pytest.fixture(scope="session")
+def program() -> Path:
+    """`edgekit-classify` for this machine, from the cache or built."""
+    return build_classifier(progress=print)
 
 
 @pytest.fixture(scope="session")

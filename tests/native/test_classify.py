@@ -16,7 +16,7 @@ import pytest
 from PIL import Image
 
 from edgekit import EdgeKit
-from edgekit.toolchain.build.classifier import SHARED, STB_HEADER, build_classifier
+from edgekit.toolchain.build.classifier import SHARED, STB_HEADER
 from edgekit.toolchain.build.native import SOURCES
 from edgekit.toolchain.cache import cache_directory
 from edgekit.toolchain.fetch.apt import fetch_packages
@@ -24,11 +24,6 @@ from tests.pages import ORIENTATIONS, render_page, rotate
 
 # `predict` rounds scores to five decimals.
 ROUNDING = 5e-6
-
-
-@pytest.fixture(scope="session")
-def program() -> Path:
-    return build_classifier(progress=print)
 
 
 def call(program: Path, *arguments: str | Path) -> subprocess.CompletedProcess[str]:
@@ -113,9 +108,19 @@ def test_another_file_than_exported_is_refused(program: Path, doc_ori: Path, tmp
             {"postprocess": {"kind": "multilabel", "thresholds": [0.5]}},
             "answers with the best classes (topk)",
         ),
-        ({"preprocess": {"steps": [{"step": "resize", "size": [80, 160]}]}}, "the model wants other steps"),
+        (
+            {"preprocess": {"steps": [{"step": "resize", "size": [8, 16], "backend": "pillow",
+                                       "interpolation": "bilinear"}]}},
+            "the model wants pillow, bilinear",
+        ),
+        (
+            {"preprocess": {"steps": [{"step": "crop", "size": [8, 16]},
+                                      {"step": "resize", "short": 8, "backend": "opencv",
+                                       "interpolation": "bicubic"}]}},
+            "leaves the size to the picture",
+        ),
     ],
-)
+)  # fmt: skip
 def test_what_only_python_does_is_refused(
     program: Path, doc_ori: Path, tmp_path: Path, changes: dict[str, Any], said: str
 ) -> None:
@@ -127,7 +132,15 @@ def test_what_only_python_does_is_refused(
 
 
 @pytest.mark.parametrize(
-    "arguments", [[], ["m"], ["m", "p", "--top-k"], ["m", "p", "--top-k", "0"], ["--no", "m", "p"]]
+    "arguments",
+    [
+        [],
+        ["m"],
+        ["m", "p", "--top-k"],
+        ["m", "p", "--top-k", "0"],
+        ["--no", "m", "p"],
+        ["m", "p", "--label-maps"],
+    ],
 )
 def test_wrong_calls_end_with_2(program: Path, arguments: list[str]) -> None:
     done = call(program, *arguments)
@@ -150,6 +163,6 @@ def test_cmake_builds_the_same(tmp_path: Path) -> None:
     stb = f"-DSTB_INCLUDE_DIR={(into / STB_HEADER).parent}"
     source, place = str(SOURCES / "classify"), str(tmp_path)
     for arguments in (["-S", source, "-B", place, stb], ["--build", place]):
-        done = subprocess.run([cmake, *arguments], capture_output=True, text=True, timeout=120, check=False)
+        done = subprocess.run([cmake, *arguments], capture_output=True, text=True, timeout=400, check=False)
         assert done.returncode == 0, done.stdout + done.stderr
     assert call(tmp_path / "edgekit-classify").returncode == 2

@@ -32,6 +32,17 @@ public:
             throw Error("reading " + name_ + ": " + key + " is no positive integer");
         return static_cast<int>(value);
     }
+    std::vector<int> integers(const char *key) const
+    {
+        std::vector<int> result;
+        for (const json_value *item = first(key); item != nullptr; item = item->next) {
+            int64_t value = 0;
+            if (!json_integer(item, 1, 1 << 20, &value))
+                throw Error("reading " + name_ + ": " + key + " has what is no positive integer");
+            result.push_back(static_cast<int>(value));
+        }
+        return result;
+    }
     void three(const char *key, float (&result)[3]) const
     {
         const json_value *item = first(key);
@@ -55,24 +66,85 @@ private:
     std::string name_;
 };
 
+// Refuses what differs from OpenCV's bilinear and bicubic resizing; returns true for bicubic.
+bool is_cubic(const std::string &backend, const std::string &interpolation)
+{
+    if (backend != "opencv" || (interpolation != "bilinear" && interpolation != "bicubic"))
+        throw Error("reading the preprocessing: this program resizes as OpenCV does, bilinear or bicubic; the model "
+                    "wants " + backend + ", " + interpolation);
+    return interpolation == "bicubic";
+}
+
+Step read_step(const Members &members)
+{
+    Step step;
+    step.crop = members.text("step") == "crop";
+    if (!step.crop) {
+        step.cubic = is_cubic(members.text("backend"), members.text("interpolation"));
+        step.short_side = members.has("short") ? members.integer("short") : 0;
+    }
+    if (step.short_side == 0) {
+        std::vector<int> size = members.integers("size");
+        if (size.size() != 2)
+            throw Error("reading the preprocessing: a size is no height and width");
+        step.height = size[0];
+        step.width = size[1];
+    }
+    return step;
+}
+
+// PaddleClas's usual steps, which four fields describe.
+std::vector<Step> usual_steps(const Members &members)
+{
+    Step resize, crop;
+    resize.cubic = is_cubic(members.text("resize_backend"), members.text("interpolation"));
+    crop.crop = true;
+    crop.width = crop.height = resize.width = resize.height = members.integer("crop_size");
+    if (!members.has("resize_short"))
+        return {resize};
+    resize.short_side = members.integer("resize_short");
+    if (resize.short_side < crop.width)
+        throw Error("reading the preprocessing: resize_short is less than crop_size");
+    return {resize, crop};
+}
+
 Preprocess read_preprocess(const Members &members)
 {
-    if (members.has("steps") && members.first("steps") != nullptr)
-        throw Error("reading the preprocessing: this program resizes the short side and crops a square; the model "
-                    "wants other steps");
-    if (members.text("resize_backend") != "opencv" || members.text("interpolation") != "bilinear")
-        throw Error("reading the preprocessing: this program resizes as OpenCV does, bilinear; the model wants " +
-                    members.text("resize_backend") + ", " + members.text("interpolation"));
     Preprocess result;
-    result.crop_size = members.integer("crop_size");
-    result.resize_short = members.has("resize_short") ? members.integer("resize_short") : 0;
-    if (result.resize_short != 0 && result.resize_short < result.crop_size)
-        throw Error("reading the preprocessing: resize_short is less than crop_size");
+    if (members.has("steps"))
+        for (const json_value *step = members.first("steps"); step != nullptr; step = step->next)
+            result.steps.push_back(read_step({step, "the preprocessing's steps"}));
+    if (result.steps.empty())
+        result.steps = usual_steps(members);
+    if (result.steps.back().short_side != 0)
+        throw Error("reading the preprocessing: the last of steps leaves the size to the picture");
     result.bgr = members.text("channel_order") == "bgr";
     result.scale = static_cast<float>(members.number("scale"));
     members.three("mean", result.mean);
     members.three("std", result.std);
     return result;
+}
+
+BoxesRule read_boxes(const Members &members, const std::string &path)
+{
+    BoxesRule rule;
+    std::string kind = members.text("kind");
+    if (kind != "picodet" && kind != "boxes")
+        throw Error("reading " + path + ": postprocess: this program finds boxes by picodet or boxes, not " + kind);
+    if (members.has("answer_threshold"))
+        rule.answer_threshold = members.number("answer_threshold");
+    if (kind == "boxes")
+        return rule;
+    rule.strides = members.has("strides") ? members.integers("strides") : std::vector<int>{8, 16, 32, 64};
+    if (rule.strides.empty())
+        throw Error("reading " + path + ": postprocess: strides is empty");
+    if (members.has("nms_threshold"))
+        rule.nms_threshold = members.number("nms_threshold");
+    for (auto [key, value] : {std::pair{"bins", &rule.bins}, std::pair{"nms_top_k", &rule.nms_top_k},
+                              std::pair{"keep_top_k", &rule.keep_top_k}})
+        if (members.has(key))
+            *value = members.integer(key);
+    return rule;
 }
 
 std::vector<std::string> read_labels(const std::string &path, int count)
@@ -91,6 +163,31 @@ std::vector<std::string> read_labels(const std::string &path, int count)
     return labels;
 }
 
+void read_task(const Members &manifest, const std::string &path, Model &model)
+{
+    std::string task = manifest.text("task"), activation = manifest.text("output_activation");
+    if (task == "detection") {
+        model.task = Task::detection;
+        model.boxes = read_boxes(manifest.object("postprocess"), path);
+        return;
+    }
+    if (task == "segmentation") {
+        model.task = Task::segmentation;
+        return;
+    }
+    if (task != "classification")
+        throw Error("reading " + path + ": task is " + task +
+                    "; this program answers for classification, detection and segmentation");
+    if (activation != "softmax" && activation != "none")
+        throw Error("reading " + path + ": output_activation is " + activation +
+                    "; this program answers with softmax or logits");
+    std::string kind = manifest.object("postprocess").text("kind");
+    if (kind != "topk")
+        throw Error("reading " + path + ": postprocess: this program answers with the best classes (topk), not " +
+                    kind);
+    model.logits = activation == "none";
+}
+
 } // namespace
 
 Model read_model(const std::string &directory)
@@ -104,23 +201,18 @@ Model read_model(const std::string &directory)
     Members manifest(document.values, path);
     if (manifest.integer("schema_version") != 2)
         throw Error("reading " + path + ": schema_version is not 2");
-    if (manifest.text("task") != "classification")
-        throw Error("reading " + path + ": task is " + manifest.text("task") + "; this program classifies");
     const json_value *file = manifest.object("artifacts").object("onnx").first("files");
     Members onnx(file, path + ": the ONNX artifact's file");
     Model model;
     model.path = directory + "/" + onnx.text("path");
     model.sha256 = onnx.text("sha256");
     model.num_classes = manifest.integer("num_classes");
-    std::string activation = manifest.text("output_activation");
-    if (activation != "softmax" && activation != "none")
-        throw Error("reading " + path + ": output_activation is " + activation +
-                    "; this program answers with softmax or logits");
-    if (manifest.object("postprocess").text("kind") != "topk")
-        throw Error("reading " + path + ": postprocess: this program answers with the best classes (topk), not " +
-                    manifest.object("postprocess").text("kind"));
-    model.logits = activation == "none";
+    read_task(manifest, path, model);
     model.preprocess = read_preprocess(manifest.object("preprocess"));
+    if (model.task == Task::segmentation)
+        for (const Step &step : model.preprocess.steps)
+            if (step.crop)
+                throw Error("reading " + path + ": its preprocessing crops, so that part of a picture has no classes");
     if (manifest.has("labels"))
         model.labels = read_labels(directory + "/" + manifest.text("labels"), model.num_classes);
     return model;

@@ -1,4 +1,4 @@
-// An exported model as its manifest.json describes it: file, preprocessing, labels.
+// An exported model as its manifest.json describes it: file, preprocessing, labels, and what the outputs mean.
 #pragma once
 
 #include "picture.h"
@@ -8,20 +8,40 @@
 
 namespace edgekit {
 
+// A resize of the short side or to a size, or a centre crop to a size.
+struct Step {
+    bool crop = false;
+    bool cubic = false;
+    int short_side = 0; // 0: to the size
+    int width = 0, height = 0;
+};
+
 struct Preprocess {
-    int resize_short = 0; // 0: both sides to crop_size
-    int crop_size = 0;
+    std::vector<Step> steps; // the last one sets the size of the network's input
     bool bgr = false;
     float scale = 0;
     float mean[3] = {};
     float std[3] = {};
 };
 
+// How a detector's outputs become boxes (edgekit/core/boxes.py).
+struct BoxesRule {
+    std::vector<int> strides; // empty where the model gives boxes itself
+    int bins = 8;
+    double nms_threshold = 0.6;
+    int nms_top_k = 1000, keep_top_k = 100;
+    double answer_threshold = 0.5;
+};
+
+enum class Task { classification, detection, segmentation };
+
 struct Model {
     std::string path;   // the ONNX file
     std::string sha256; // its content's, as exported
+    Task task = Task::classification;
     int num_classes = 0;
-    bool logits = false;
+    bool logits = false; // of a classifier
+    BoxesRule boxes;     // of a detector
     Preprocess preprocess;
     std::vector<std::string> labels; // empty where the model has none
 };
@@ -29,7 +49,12 @@ struct Model {
 // Reads DIRECTORY/manifest.json. Throws Error where it is missing, damaged, or asks for what is not here.
 Model read_model(const std::string &directory);
 
-// float32[3, crop_size, crop_size], equal to edgekit.vision.preprocess to the bit.
-void preprocess(const Picture &picture, const Preprocess &parameters, float *out);
+// Place of a picture in the network's input, pixels: input = picture * scale + offset.
+struct Frame {
+    double scale_x = 1, scale_y = 1, offset_x = 0, offset_y = 0;
+};
+
+// Writes float32[3, height, width], equal to edgekit.vision.preprocess to the bit where the pixels are.
+Frame preprocess(const Picture &picture, const Preprocess &parameters, float *out);
 
 } // namespace edgekit

@@ -32,7 +32,12 @@ struct Picture {
 std::vector<uint8_t> read_file(const std::string &path);
 Picture decode(const std::string &path);
 
-// OpenCV's INTER_LINEAR on 8-bit pixels, equal to the byte.
+// OpenCV's own INTER_LINEAR and INTER_CUBIC on 8-bit pixels, equal to the byte; the bicubic of Intel's IPP, which
+// OpenCV may use instead, differs by a level.
 Picture resize_linear(const Picture &source, int width, int height);
+Picture resize_cubic(const Picture &source, int width, int height);
+
+// OpenCV's INTER_LINEAR on one plane of float32, rows from the top.
+std::vector<float> resize_linear(const float *source, int source_width, int source_height, int width, int height);
 
 } // namespace edgekit

@@ -14,6 +14,7 @@ constexpr int SCALE = 1 << 11;
 struct Axis {
     struct Tap {
         int first;
+        float fraction;
         int weights[2];
     };
     std::vector<Tap> taps;
@@ -30,7 +31,7 @@ struct Axis {
                 first = std::clamp(first, 0, source - 1);
                 fraction = 0;
             }
-            taps.push_back({first,
+            taps.push_back({first, fraction,
                             {static_cast<int>(std::lrint((1.f - fraction) * SCALE)),
                              static_cast<int>(std::lrint(fraction * SCALE))}});
         }
@@ -90,6 +91,27 @@ Picture resize_linear(const Picture &source, int width, int height)
         for (size_t i = 0; i < stride; i++) {
             int value = ((tap.weights[0] * (upper[i] >> 4)) >> 16) + ((tap.weights[1] * (lower[i] >> 4)) >> 16);
             target[i] = static_cast<uint8_t>((value + 2) >> 2);
+        }
+    }
+    return result;
+}
+
+std::vector<float> resize_linear(const float *source, int source_width, int source_height, int width, int height)
+{
+    Axis columns(source_width, width, true), rows(source_height, height, false);
+    std::vector<float> result;
+    result.reserve(static_cast<size_t>(width) * height);
+    auto row_at = [&](int y) {
+        return source + static_cast<size_t>(std::clamp(y, 0, source_height - 1)) * source_width;
+    };
+    for (const Axis::Tap &row : rows.taps) {
+        const float *upper = row_at(row.first), *lower = row_at(row.first + 1);
+        for (const Axis::Tap &column : columns.taps) {
+            int here = column.first, next = std::min(here + 1, source_width - 1);
+            float left = 1.f - column.fraction, above = 1.f - row.fraction;
+            float over = upper[here] * left + upper[next] * column.fraction;
+            float under = lower[here] * left + lower[next] * column.fraction;
+            result.push_back(over * above + under * row.fraction);
         }
     }
     return result;
