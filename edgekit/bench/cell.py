@@ -36,7 +36,7 @@ from edgekit.runners.protocol import ErrorCode, Loaded, Ran, Run
 from edgekit.runners.session import RefusedError, RunnerSession
 from edgekit.targets.gpu import watch_gpu
 from edgekit.targets.inputs import seeded_inputs
-from edgekit.targets.target import Subject, Target, infer_batches, infer_feeds, load_request
+from edgekit.targets.target import Subject, Target, infer_batches, infer_feeds, load_request, split_batches
 
 # Inferences of a process before its memory is read: some engines settle with the second one.
 STARTUP_RUNS = 10
@@ -318,13 +318,18 @@ def check_parity(
     """Compare the outputs of a runner with the reference's; None where the reference cannot be computed."""
     count = input_count(precision, batch_size)
     manifest = subject.manifest
-    judge: Callable[[Any, Precision], Parity]
     if subject.is_plain:
-        judge, inputs = reference.parity, seeded_inputs(count, subject.input_shape)
+        judge: Callable[[Any, Precision], Parity] = reference.parity
+        inputs = seeded_inputs(count, subject.input_shape)
         outputs: Any = infer_batches(session, inputs, batch_size)
     else:
-        judge = reference.feeds_parity
-        outputs = infer_feeds(session, [seeded_feed(manifest.inputs, number) for number in range(FEEDS)])
+        whole = -(-FEEDS // batch_size) * batch_size
+        feeds = [seeded_feed(manifest.inputs, number) for number in range(whole)]
+        outputs = infer_feeds(session, feeds, batch_size)
+
+        def judge(batches: Any, precision: Precision) -> Parity:
+            return reference.feeds_parity(split_batches(batches, batch_size), precision)
+
     try:
         return judge(outputs, precision)
     except EdgekitError as error:

@@ -215,12 +215,39 @@ def infer_batches(
     return numpy.asarray(rows, dtype=numpy.float32)
 
 
-def infer_feeds(session: RunnerSession, feeds: Sequence[Sequence[NDArray[Any]]]) -> list[list[NDArray[Any]]]:
-    """Return all outputs by feed; a feed has an array for each input, in the model's order."""
-    return [
-        session.infer([array.astype(dtype) for array, dtype in zip(feed, session.dtypes, strict=True)])[0]
-        for feed in feeds
-    ]
+def infer_feeds(
+    session: RunnerSession, feeds: Sequence[Sequence[NDArray[Any]]], batch_size: int = 1
+) -> list[list[NDArray[Any]]]:
+    """Return all outputs by batch of feeds; a feed has an array of one row for each input, in order."""
+    import numpy
+
+    outputs = []
+    for start in range(0, len(feeds), batch_size):
+        rows = zip(*feeds[start : start + batch_size], strict=True)
+        arrays = zip(map(numpy.concatenate, rows), session.dtypes, strict=True)
+        outputs.append(session.infer([array.astype(dtype) for array, dtype in arrays])[0])
+    return outputs
+
+
+def split_batches(batches: Sequence[Sequence[NDArray[Any]]], batch_size: int) -> list[list[NDArray[Any]]]:
+    """Return outputs by feed from outputs by batch.
+
+    Raises:
+        UnsupportedError: An output has not as many rows for each feed of a batch.
+    """
+    import numpy
+
+    outputs: list[list[NDArray[Any]]] = []
+    for batch in batches:
+        try:
+            parts = [numpy.split(value, batch_size) for value in batch]
+        except ValueError as error:
+            shapes = ", ".join(str(list(value.shape)) for value in batch)
+            raise UnsupportedError(
+                f"the outputs {shapes} for {batch_size} inputs together are not divided by them"
+            ) from error
+        outputs += [list(each) for each in zip(*parts, strict=True)]
+    return outputs
 
 
 class HostTarget:

@@ -27,13 +27,13 @@ def work(two_inputs: Path, tmp_path: Path) -> Path:
 def test_bench_checks_every_output_on_every_engine(run_cli: RunCli, work: Path) -> None:
     engines = "onnxruntime,paddle,openvino"
     done = run_cli(
-        ["bench", "two", "--host", "--engine", engines, *QUICK, "-o", "r.json"],
+        ["bench", "two", "--host", "--engine", engines, "--batch-size", "1,3", *QUICK, "-o", "r.json"],
         cwd=work,
     )  # fmt: skip
     assert done.exit_code == 0, done.stderr
     points = load_result(work / "r.json").points
     assert {(point.engine, point.batch_size) for point in points} == {
-        (engine, size) for engine in engines.split(",") for size in (1,)
+        (engine, size) for engine in engines.split(",") for size in (1, 3)
     }
     for point in points:
         assert point.status is Status.DONE
