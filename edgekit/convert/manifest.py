@@ -34,6 +34,7 @@ from edgekit.errors import InputError, ParityError
 from edgekit.tasks.classification import Classification
 from edgekit.tasks.multilabel import task_of_rule
 from edgekit.tasks.registry import task_of
+from edgekit.tasks.task import written_rule
 from edgekit.tasks.tensors import Tensors
 from edgekit.vision.labels import encode_labels
 from edgekit.zoo.registry import model_names
@@ -84,7 +85,7 @@ def _with_task(manifest: Manifest) -> Manifest:
     task, postprocess = Tensors.name, {}
     if manifest.num_classes:
         rule = Classification.read_rule(manifest.postprocess, f"the manifest of {manifest.name}")
-        task, postprocess = task_of_rule(rule), msgspec.to_builtins(rule)
+        task, postprocess = task_of_rule(rule), written_rule(rule)
     return msgspec.structs.replace(
         manifest, schema_version=MANIFEST_SCHEMA_VERSION, task=task, postprocess=postprocess
     )
@@ -98,6 +99,8 @@ def _check(manifest: Manifest, path: Path, redo: str) -> None:
         raise refuse(f"its name {manifest.name!r} is not made of {NAME_CHARACTERS}")
     if manifest.model is not None and not is_model_name(manifest.model):
         raise refuse(f"its model {manifest.model!r} is not made of {NAME_CHARACTERS}")
+    if not (manifest.inputs and manifest.outputs):
+        raise refuse("no inputs or no outputs")
     for key, artifact in manifest.artifacts.items():
         if artifact.kind.value != key:
             raise refuse(f"artifact {key!r} says that it is {artifact.kind.value!r}")
@@ -117,8 +120,6 @@ def _check(manifest: Manifest, path: Path, redo: str) -> None:
         raise refuse(f"{manifest.num_classes} classes")
     if manifest.command is not None and not _is_edgekits(manifest.command):
         raise refuse(f"its command is none of edgekit's: {manifest.command!r}")
-    if not (manifest.inputs and manifest.outputs):
-        raise refuse("no inputs or no outputs")
 
 
 def _is_edgekits(command: str) -> bool:

@@ -60,6 +60,12 @@ class Answer(Protocol):
         """Return the answer as one printable line."""
 
 
+def written_rule(rule: msgspec.Struct) -> dict[str, Any]:
+    """Return post-processing data as a manifest that is read again holds it, its defaults written out."""
+    written: dict[str, Any] = msgspec.json.decode(msgspec.json.encode(rule))
+    return written
+
+
 class Task(ABC):
     """Meaning of one model's outputs.
 

@@ -303,10 +303,11 @@ def test_what_was_not_counted_is_named() -> None:
 
 @pytest.mark.parametrize("precision", [Precision.FP32, Precision.INT8])
 def test_every_network_of_the_zoo_is_counted(precision: Precision) -> None:
-    """But those that come as official archives alone."""
+    """Classifiers are, but for those that come as official archives alone, and that of text lines."""
     for card in list_models():
         count = known_count(card.name, precision)
-        assert (count is None) is (card.network is None), card.name
+        is_usual = card.task == "classification" and card.name != "PPLCNet_x1_0_textline_ori"
+        assert (count is None) is (card.network is None or not is_usual), card.name
         assert count is None or set(count.millions) == {"1", "2", "4"}
 
 

@@ -39,6 +39,7 @@ from edgekit.core.artifact import (
 from edgekit.core.spec import ModelSpec, Precision
 from edgekit.errors import ConversionError, EdgekitError, InputError, OutputError
 from edgekit.tasks.registry import find_task
+from edgekit.tasks.task import written_rule
 from edgekit.toolchain.component import Report
 from edgekit.vision.labels import load_labels
 
@@ -206,8 +207,7 @@ def _make(
 def _postprocess(spec: ModelSpec) -> dict[str, Any]:
     """Return the card's post-processing with its defaults written out. Raises InputError."""
     rule = find_task(spec.task).read_rule(spec.postprocess, f"the card of {spec.name}")
-    written: dict[str, Any] = msgspec.to_builtins(rule)
-    return written
+    return written_rule(rule)
 
 
 def _full_disk(staging: Path) -> OSError | None:

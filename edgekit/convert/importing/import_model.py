@@ -49,6 +49,7 @@ from edgekit.errors import ConversionError, InputError, UsageError
 from edgekit.tasks.detection import Detection
 from edgekit.tasks.multilabel import task_of_rule
 from edgekit.tasks.segmentation import Segmentation
+from edgekit.tasks.task import written_rule
 from edgekit.tasks.tensors import Tensors
 from edgekit.toolchain.component import Report
 from edgekit.vision.labels import LABEL_SETS, load_labels, read_label_file
@@ -341,7 +342,7 @@ def _meaning(configured: Configured, examined: Answer, request: ImportRequest) -
         height, width = (size or 0 for size in examined.inputs[0].shape[2:])
         return _Meaning(
             task=task_of_rule(rule),
-            postprocess=msgspec.to_builtins(rule),
+            postprocess=written_rule(rule),
             num_classes=examined.num_classes,
             notes=guessed,
             size=(height, width),
@@ -360,7 +361,7 @@ def _meaning(configured: Configured, examined: Answer, request: ImportRequest) -
     note = "its outputs are the scores and distances of PicoDet's head"
     return _Meaning(
         task=Detection.name,
-        postprocess=msgspec.to_builtins(found.rule),
+        postprocess=written_rule(found.rule),
         num_classes=classes,
         notes=() if configured.detector is not None else (note,),
         size=found.size,
