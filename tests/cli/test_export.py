@@ -415,6 +415,7 @@ def test_equal_input_gives_equal_bytes_in_any_company(x0_25: Path, tmp_path: Pat
 
 
 # The ladder of a model with several outputs needs a process for each rung, three seconds with Paddle.
+@pytest.mark.slow
 def test_a_detector_is_exported_with_all_its_outputs(tmp_path: Path, run_cli: RunCli) -> None:
     command = ["export", "PicoDet_xs_320_LCNet", "--weights", "random", *QUICK]
     done = run_cli([*command, "--input-shape", "3,64,96"], cwd=tmp_path)
