@@ -22,7 +22,7 @@ from edgekit.errors import EdgekitError, InputError, ToolError, UnsupportedError
 from edgekit.parity.inputs import held_back_inputs
 from edgekit.parity.ladder import DYGRAPH, Ladder, Rung, RungResult, RungStatus
 from edgekit.parity.source import SOURCE, compute_feeds, source_engine
-from edgekit.targets.target import Subject, load_request
+from edgekit.targets.target import Subject, infer_feeds, load_request
 from edgekit.tasks.registry import task_of
 from edgekit.tasks.task import Task
 
@@ -141,12 +141,7 @@ class _Climb:
                 # The store trusts size and time of a file that it checked once; the runner hashes it again.
                 session.check(request.model, artifact.files[0].sha256)
             session.load(request)
-            return [
-                session.infer(
-                    [array.astype(spec.dtype) for array, spec in zip(feed, request.inputs, strict=True)]
-                )[0]
-                for feed in self._feeds
-            ]
+            return infer_feeds(session, self._feeds)
 
     def _rung(self, name: str, engine: str, precision: Precision, compute: Callable[[], Outputs]) -> None:
         try:

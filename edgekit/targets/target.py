@@ -218,14 +218,19 @@ def infer_batches(
 def infer_feeds(
     session: RunnerSession, feeds: Sequence[Sequence[NDArray[Any]]], batch_size: int = 1
 ) -> list[list[NDArray[Any]]]:
-    """Return all outputs by batch of feeds; a feed has an array of one row for each input, in order."""
+    """Return all outputs by batch of feeds; a feed has an array for each input, in the model's order.
+
+    Feeds that are inferred together are joined along the first axis; a single one may have inputs without.
+    """
     import numpy
 
     outputs = []
     for start in range(0, len(feeds), batch_size):
-        rows = zip(*feeds[start : start + batch_size], strict=True)
-        arrays = zip(map(numpy.concatenate, rows), session.dtypes, strict=True)
-        outputs.append(session.infer([array.astype(dtype) for array, dtype in arrays])[0])
+        arrays, *others = feeds[start : start + batch_size]
+        if others:
+            arrays = [numpy.concatenate(rows) for rows in zip(arrays, *others, strict=True)]
+        typed = [array.astype(dtype) for array, dtype in zip(arrays, session.dtypes, strict=True)]
+        outputs.append(session.infer(typed)[0])
     return outputs
 
 
@@ -237,6 +242,8 @@ def split_batches(batches: Sequence[Sequence[NDArray[Any]]], batch_size: int) ->
     """
     import numpy
 
+    if batch_size == 1:
+        return [list(batch) for batch in batches]
     outputs: list[list[NDArray[Any]]] = []
     for batch in batches:
         try:

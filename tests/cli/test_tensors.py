@@ -12,6 +12,7 @@ from edgekit.bench.results import load_result
 from edgekit.core.measurement import Status
 from edgekit.core.parity import NUMBERS
 from tests.conftest import RunCli
+from tests.convert import onnx_models
 from tests.devices import AdbDevice
 
 QUICK = ["--processes", "1", "--warmup", "1", "--repeats", "3", "--min-secs", "0"]
@@ -39,6 +40,28 @@ def test_bench_checks_every_output_on_every_engine(run_cli: RunCli, work: Path) 
         assert point.status is Status.DONE
         assert point.parity is not None and point.parity.passed
         assert (point.parity.reference, point.parity.judged_by) == ("source", NUMBERS)
+
+
+def test_bench_feeds_an_input_of_a_fixed_batch_as_it_is(run_cli: RunCli, tmp_path: Path) -> None:
+    onnx_models.two_inputs(tmp_path / "fixed.onnx", batch=2)
+    done = run_cli(["import", "fixed.onnx", "--name", "fixed", "--formats", "onnx"], cwd=tmp_path)
+    assert done.exit_code == 0, done.stderr
+    words = [
+        "bench",
+        "fixed",
+        "--host",
+        "--engine",
+        "onnxruntime",
+        "--batch-size",
+        "2",
+        *QUICK,
+        "-o",
+        "r.json",
+    ]
+    done = run_cli(words, cwd=tmp_path)
+    assert done.exit_code == 0, done.stderr
+    (point,) = load_result(tmp_path / "r.json").points
+    assert point.parity is not None and point.parity.passed
 
 
 def test_verify_names_the_output_that_is_wrong(run_cli: RunCli, work: Path, two_inputs: Path) -> None:
