@@ -10,20 +10,19 @@ Sides take turns; ratios are medians over rounds, with every round beside them.
 from __future__ import annotations
 
 import argparse
-import contextlib
+import functools
 import json
 import os
 import shutil
 import statistics
-import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Sequence
 from pathlib import Path
 
 import cv2
 import numpy as np
+from sides import Side, judge, take_turns, tree_cpu_s
 
 LIMITS = {
     "pages a second, times PaddleDetection's best": (2.0, "least"),
@@ -33,37 +32,8 @@ LIMITS = {
 }
 # Corners that round to neighbouring pixels are the same.
 SAME_PIXEL = 1.0
-# OpenMP's threads go on spinning for 0.2 s after the last inference of a side with two.
-SETTLE_S = 0.5
-
-
-class Side:
-    """A child that finds boxes in whole directories on request."""
-
-    def __init__(self, words: Sequence[str]) -> None:
-        self._said = tempfile.TemporaryFile()  # noqa: SIM115 (lives as long as the child)
-        self._child = subprocess.Popen(
-            words, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=self._said, text=True,
-            env={**os.environ, "FLAGS_enable_pir_api": "0"},
-        )  # fmt: skip
-        self._line()
-
-    def _line(self) -> str:
-        assert self._child.stdout is not None
-        line = self._child.stdout.readline()
-        if not line:
-            self._said.seek(0)
-            raise SystemExit(f"{self._child.args} ended:\n{self._said.read().decode()[-2000:]}")
-        return line
-
-    def predict(self, directory: Path) -> dict:
-        assert self._child.stdin is not None
-        self._child.stdin.write(f"{directory}\n")
-        self._child.stdin.flush()
-        return json.loads(self._line())
-
-    def close(self) -> None:
-        self._child.communicate(timeout=60)
+# Sides that run Paddle read programs of its older form.
+LEGACY = {"FLAGS_enable_pir_api": "0"}
 
 
 def edgekit_side(model: str, engine: str, workers: int, draw: str | None) -> None:
@@ -93,17 +63,6 @@ def edgekit_side(model: str, engine: str, workers: int, draw: str | None) -> Non
                 for each in answers
             }
             print(json.dumps({"wall_s": wall, "cpu_s": cpu, "boxes": boxes}), flush=True)
-
-
-def tree_cpu_s() -> float:
-    """CPU seconds of this process (ended threads too) and of its children, by the kernel's counters."""
-    total = 0
-    for task in Path("/proc/self/task").iterdir():
-        with contextlib.suppress(FileNotFoundError, ProcessLookupError):  # a thread that has just ended
-            for pid in (task / "children").read_text().split():
-                for thread in Path(f"/proc/{pid}/task").iterdir():
-                    total += int((thread / "schedstat").read_text().split()[0])
-    return time.process_time() + total / 1e9
 
 
 def draw_page(size: tuple[int, int], seed: int) -> np.ndarray:
@@ -250,23 +209,18 @@ def measure(options: argparse.Namespace, scratch: Path) -> dict[str, float]:
     half = Path(__file__).with_name("paddledetection_side.py")
     theirs = [options.python, str(half), "--checkout", str(options.paddledetection)]
     theirs += ["--model", str(scratch / "theirs"), "--batch-size", "1"]
+    side = functools.partial(Side, env=LEGACY)
     sides = {
-        "ours": Side([*ours, "--workers", str(cores)]),
-        "ours, drawing": Side([*ours, "--workers", str(cores), "--draw", str(scratch / "drawn")]),
+        "ours": side([*ours, "--workers", str(cores)]),
+        "ours, drawing": side([*ours, "--workers", str(cores), "--draw", str(scratch / "drawn")]),
     }
     for threads in sorted({1, cores}):
         words = [*theirs, "--threads", str(threads)]
-        sides[f"theirs, {threads} threads"] = Side(words)
-        sides[f"theirs, {threads} threads, drawing"] = Side([*words, "--draw", str(scratch / "drawn_too")])
-    runs: dict[str, list[dict]] = {name: [] for name in sides}
-    for number in range(options.rounds + 1):  # the first warms up
-        for name, side in sides.items():
-            time.sleep(SETTLE_S)
-            run = side.predict(pages)
-            if number:
-                runs[name].append(run)
-    for side in sides.values():
-        side.close()
+        sides[f"theirs, {threads} threads"] = side(words)
+        sides[f"theirs, {threads} threads, drawing"] = side([*words, "--draw", str(scratch / "drawn_too")])
+    runs = take_turns(sides, pages, options.rounds)
+    for each in sides.values():
+        each.close()
     figures = {}
     for drawing, kind in (("", "pages a second"), (", drawing", "pages a second with drawings")):
         names = [name for name in runs if name.startswith("theirs") and ("drawing" in name) == bool(drawing)]
@@ -296,21 +250,10 @@ def measure(options: argparse.Namespace, scratch: Path) -> dict[str, float]:
     return figures
 
 
-def judge(figures: dict[str, float]) -> bool:
-    """Print every figure beside its limit; return True where all are kept."""
-    kept = True
-    for name, value in figures.items():
-        limit, kind = LIMITS[name]
-        good = value >= limit if kind == "least" else value <= limit
-        kept &= good
-        print(f"{'ok  ' if good else 'MISS'} {name}: {value:.3g} (at {kind} {limit:g})")
-    return kept
-
-
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
-    parser.add_argument("model", type=Path, help="artifact directory of a PicoDet")
-    parser.add_argument("paddledetection", type=Path, help="checkout of PaddleDetection")
+    parser.add_argument("model", nargs="?", type=Path, help="artifact directory of a PicoDet")
+    parser.add_argument("paddledetection", nargs="?", type=Path, help="checkout of PaddleDetection")
     parser.add_argument("--python", default=sys.executable, help="interpreter for the other half")
     parser.add_argument("--pages", type=int, default=24)
     parser.add_argument("--rounds", type=int, default=5)
@@ -322,9 +265,12 @@ def main() -> int:
     if options.side:
         edgekit_side(str(options.model), options.engine, options.workers, options.draw)
         return 0
+    if options.paddledetection is None:
+        print("skipped: it needs an artifact directory and a checkout of PaddleDetection (--help)")
+        return 0
     with tempfile.TemporaryDirectory(prefix="edgekit-bench-") as scratch:
         figures = measure(options, Path(scratch))
-    return 0 if judge(figures) else 9
+    return 0 if judge(figures, LIMITS) else 9
 
 
 if __name__ == "__main__":

@@ -24,6 +24,7 @@ from pathlib import Path
 
 import cv2
 import numpy as np
+from sides import Side, judge, take_turns, tree_cpu_s
 
 MODEL = "PPLCNet_x1_0"
 TRAINED = "PPLCNet_x1_0_doc_ori"
@@ -40,37 +41,6 @@ LIMITS = {
     "largest difference of a score": (1e-5 + 1e-9, "most"),
     "cold start, seconds (best of rounds)": (0.5, "most"),
 }
-LINES_TIMEOUT_S = 600
-# OpenMP's threads go on spinning for 0.2 s after the last inference of a side with two.
-SETTLE_S = 0.5
-
-
-class Side:
-    """A child that predicts whole directories on request."""
-
-    def __init__(self, words: Sequence[str]) -> None:
-        self._said = tempfile.TemporaryFile()  # noqa: SIM115 (lives as long as the child)
-        self._child = subprocess.Popen(
-            words, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=self._said, text=True
-        )
-        self._line()
-
-    def _line(self) -> str:
-        assert self._child.stdout is not None
-        line = self._child.stdout.readline()
-        if not line:
-            self._said.seek(0)
-            raise SystemExit(f"{self._child.args} ended:\n{self._said.read().decode()[-2000:]}")
-        return line
-
-    def predict(self, directory: Path) -> dict:
-        assert self._child.stdin is not None
-        self._child.stdin.write(f"{directory}\n")
-        self._child.stdin.flush()
-        return json.loads(self._line())
-
-    def close(self) -> None:
-        self._child.communicate(timeout=LINES_TIMEOUT_S)
 
 
 def edgekit_side(model: str, engine: str, batch_size: int, workers: int, reduced_decode: bool) -> None:
@@ -87,17 +57,6 @@ def edgekit_side(model: str, engine: str, batch_size: int, workers: int, reduced
             wall, cpu = time.perf_counter() - wall, tree_cpu_s() - cpu
             kept = {answer["filename"]: [answer["class_ids"], answer["scores"]] for answer in answers}
             print(json.dumps({"wall_s": wall, "cpu_s": cpu, "answers": kept}), flush=True)
-
-
-def tree_cpu_s() -> float:
-    """CPU seconds of this process (ended threads too) and of its children, by the kernel's counters."""
-    total = 0
-    for task in Path("/proc/self/task").iterdir():
-        with contextlib.suppress(FileNotFoundError, ProcessLookupError):  # a thread that has just ended
-            for pid in (task / "children").read_text().split():
-                for thread in Path(f"/proc/{pid}/task").iterdir():
-                    total += int((thread / "schedstat").read_text().split()[0])
-    return time.process_time() + total / 1e9
 
 
 def write_pictures(directory: Path, count: int, size: tuple[int, int], seed: int) -> None:
@@ -182,18 +141,6 @@ def compare(ours: dict, theirs: dict) -> tuple[int, float]:
             if class_id in own:
                 largest = max(largest, abs(score - own[class_id]))
     return others, largest
-
-
-def take_turns(sides: dict[str, Side], directory: Path, rounds: int) -> dict[str, list[dict]]:
-    """One warm-up each, then rounds in which every side has its turn."""
-    for side in sides.values():
-        side.predict(directory)
-    results: dict[str, list[dict]] = {name: [] for name in sides}
-    for _ in range(rounds):
-        for name, side in sides.items():
-            time.sleep(SETTLE_S)
-            results[name].append(side.predict(directory))
-    return results
 
 
 def ratios(results: dict[str, list[dict]], ours: str, theirs: str, field: str) -> list[float]:
@@ -316,17 +263,6 @@ def show(title: str, results: dict[str, list[dict]]) -> None:
         )
 
 
-def judge(figures: dict[str, float]) -> bool:
-    """Print every figure beside its limit; whether all are kept."""
-    kept = True
-    for name, value in figures.items():
-        limit, kind = LIMITS[name]
-        good = value >= limit if kind == "least" else value <= limit
-        kept &= good
-        print(f"{'ok  ' if good else 'MISS'} {name}: {value:.3g} (at {kind} {limit:g})")
-    return kept
-
-
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
     parser.add_argument("--paddleclas-python", default=os.environ.get("PADDLECLAS_PYTHON"))
@@ -346,7 +282,7 @@ def main() -> int:
         return 0
     with tempfile.TemporaryDirectory(prefix="edgekit-bench-") as scratch:
         figures = measure(options, Path(scratch))
-    return 0 if judge(figures) else 9
+    return 0 if judge(figures, LIMITS) else 9
 
 
 if __name__ == "__main__":
