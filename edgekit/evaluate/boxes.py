@@ -12,8 +12,9 @@ from edgekit._files import atomic_file
 from edgekit.core.artifact import Manifest
 from edgekit.core.measurement import ArtifactRef
 from edgekit.core.spec import Precision
+from edgekit.errors import EdgekitError
 from edgekit.evaluate.journal import Journal
-from edgekit.evaluate.tally import Evaluation, NothingReadError, is_reference
+from edgekit.evaluate.tally import Evaluation, NothingReadError, reference_index
 from edgekit.predict.lanes import Route, Scored
 from edgekit.tasks.detection import Detection
 from edgekit.vision.annotations import Annotations
@@ -64,13 +65,11 @@ class BoxEvalResult(Evaluation, frozen=True, kw_only=True):
 def see_boxes(scored: Scored, task: Detection) -> Iterator[SeenBoxes]:
     """Yield the results of a batch, one for each item, in order."""
     by_route = [task.boxes(outputs, scored.pictures, None) for outputs in scored.outputs]
-    rows = {position: row for row, position in enumerate(scored.positions)}
-    errors = iter(scored.unreadable)
-    for position in range(len(scored.items)):
-        if position in rows:
-            yield SeenBoxes(found=tuple(_rows(boxes[rows[position]]) for boxes in by_route))
+    for row in scored.rows():
+        if isinstance(row, EdgekitError):
+            yield SeenBoxes(error=row.message)
         else:
-            yield SeenBoxes(error=next(errors).error.message)
+            yield SeenBoxes(found=tuple(_rows(boxes[row]) for boxes in by_route))
 
 
 def _rows(boxes: Boxes) -> tuple[Row, ...]:
@@ -101,7 +100,7 @@ def tally_boxes(
         figures.append(average_precision(truth, found))
         paths.append(output.with_suffix(f".{route.engine}-{route.precision.value}.bbox.json"))
         _write_results(paths[-1], truth, found)
-    reference = next((n for n, route in enumerate(routes) if is_reference(route, manifest)), None)
+    reference = reference_index(routes, manifest)
     return {
         "pictures": len(seen) - len(errors),
         "unreadable": len(errors),

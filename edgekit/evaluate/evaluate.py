@@ -49,7 +49,6 @@ from edgekit.tasks.detection import Detection
 from edgekit.tasks.registry import find_task
 from edgekit.tasks.segmentation import Segmentation
 from edgekit.vision.annotations import read_annotations
-from edgekit.vision.labels import read_own_labels
 from edgekit.vision.lists import check_list, count_list, read_list
 from edgekit.vision.pictures import Picture
 
@@ -152,8 +151,7 @@ def evaluate(
     """
     manifest = subject.manifest
     pass_ = _Pass(target, subject, plan, progress, tell)
-    own = manifest.labels
-    labels = read_own_labels(subject.directory / own, manifest.num_classes) if own else ()
+    labels = subject.labels
     if issubclass(find_task(manifest.task), Detection):
         truth = read_annotations(plan.list_path, plan.data, labels, manifest.num_classes)
         prepare(tell, truth)
@@ -363,20 +361,13 @@ def _picture(data: Path, below: str) -> Picture:
 
 
 def _seen(scored: Scored, task: Classification) -> Iterator[Seen]:
-    rows = {position: row for row, position in enumerate(scored.positions)}
-    errors = iter(scored.unreadable)
     by_route = [task.scores(outputs) for outputs in scored.outputs]
-    for position in range(len(scored.items)):
-        if position not in rows:
-            error: EdgekitError = next(errors).error
-            yield Seen(error=error.message)
+    for row in scored.rows():
+        if isinstance(row, EdgekitError):
+            yield Seen(error=row.message)
             continue
-        yield Seen(
-            top=tuple(
-                tuple(int(index) for index in ranked_classes(scores[rows[position]], TOP_K, task.rule))
-                for scores in by_route
-            )
-        )
+        ranked = [ranked_classes(scores[row], TOP_K, task.rule) for scores in by_route]
+        yield Seen(top=tuple(tuple(classes.tolist()) for classes in ranked))
 
 
 def fail_on_unreadable(result: EvalResult | BoxEvalResult | LabelMapEvalResult) -> None:

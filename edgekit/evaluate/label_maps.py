@@ -11,9 +11,9 @@ import msgspec
 from edgekit.core.artifact import Manifest
 from edgekit.core.measurement import ArtifactRef
 from edgekit.core.spec import Precision
-from edgekit.errors import InputError
+from edgekit.errors import EdgekitError, InputError
 from edgekit.evaluate.journal import Journal
-from edgekit.evaluate.tally import Evaluation, NothingReadError, is_reference
+from edgekit.evaluate.tally import Evaluation, NothingReadError, reference_index
 from edgekit.predict.lanes import Route, Scored
 from edgekit.tasks.segmentation import Segmentation
 from edgekit.vision.label_maps import LabelMapScore, count_areas, read_label_map, score_areas
@@ -97,16 +97,14 @@ def see_areas(scored: Scored, task: Segmentation, truth: Mapping[str, Path]) -> 
         InputError: A label map is missing, of another size, or of other classes.
     """
     by_route = [task.label_maps(outputs, scored.pictures) for outputs in scored.outputs]
-    rows = {position: row for row, position in enumerate(scored.positions)}
-    errors = iter(scored.unreadable)
-    for position, item in enumerate(scored.items):
-        if position not in rows:
-            yield SeenAreas(error=next(errors).error.message)
+    classes = task.manifest.num_classes
+    for row in scored.rows():
+        if isinstance(row, EdgekitError):
+            yield SeenAreas(error=row.message)
             continue
-        picture = scored.pictures[rows[position]]
-        size, classes = (picture.height, picture.width), task.manifest.num_classes
-        true = read_label_map(truth[item.name], size, classes)
-        counted = [count_areas(maps[rows[position]], true, classes) for maps in by_route]
+        picture = scored.pictures[row]
+        true = read_label_map(truth[picture.name], (picture.height, picture.width), classes)
+        counted = [count_areas(maps[row], true, classes) for maps in by_route]
         yield SeenAreas(areas=tuple(msgspec.convert(each.tolist(), Areas) for each in counted))
 
 
@@ -135,7 +133,7 @@ def tally_areas(
             hint="the list's paths are relative to --data",
         )
     figures = [score_areas(each) for each in sums]
-    reference = next((n for n, route in enumerate(routes) if is_reference(route, manifest)), None)
+    reference = reference_index(routes, manifest)
     return {
         "pictures": pictures,
         "unreadable": len(errors),

@@ -163,6 +163,11 @@ def is_reference(route: Route, manifest: Manifest) -> bool:
     return is_float and route.engine == reference_engine(manifest) and manifest.failure(kind) is None
 
 
+def reference_index(routes: Sequence[Route], manifest: Manifest) -> int | None:
+    """Return the place of the route that the drop of others is measured against; None without one."""
+    return next((index for index, route in enumerate(routes) if is_reference(route, manifest)), None)
+
+
 def tally(
     journal: Journal[Seen], routes: Sequence[Route], list_path: Path, subject: Subject, output: Path
 ) -> Tally:
@@ -173,9 +178,7 @@ def tally(
         OutputError: The files beside `output` cannot be written.
     """
     names = [route.name for route in routes]
-    reference = next(
-        (index for index, route in enumerate(routes) if is_reference(route, subject.manifest)), None
-    )
+    reference = reference_index(routes, subject.manifest)
     counts = [_Counts() for _ in routes]
     pictures = unreadable = disagreements = 0
     first_error: str | None = None

@@ -22,7 +22,7 @@ from edgekit.convert.manifest import remake
 from edgekit.core.artifact import Artifact
 from edgekit.core.spec import Precision
 from edgekit.engines.registry import on_gpu
-from edgekit.errors import RunnerError
+from edgekit.errors import EdgekitError, RunnerError
 from edgekit.predict.feed import Feed, Item
 from edgekit.runners.protocol import Load, Loaded
 from edgekit.runners.session import Killable, RunnerSession
@@ -74,6 +74,13 @@ class Scored:
     pictures: tuple[Shown, ...]
     outputs: tuple[Outputs, ...]
     latency_ns: tuple[int, ...]
+
+    def rows(self) -> Iterator[int | EdgekitError]:
+        """Yield for each item the row of its outputs, or the error for which it has none."""
+        rows = {position: row for row, position in enumerate(self.positions)}
+        errors = iter(self.unreadable)
+        for position in range(len(self.items)):
+            yield rows[position] if position in rows else next(errors).error
 
 
 def plan_route(target: Target, subject: Subject, engine: str, precision: Precision) -> Route:

@@ -22,7 +22,7 @@ from edgekit.predict.lanes import batched, open_lanes, plan_route, score_batches
 from edgekit.targets.target import Subject, Target
 from edgekit.tasks.registry import require_pictures, task_of
 from edgekit.tasks.task import Answer, Asked, Task
-from edgekit.vision.labels import load_labels, read_own_labels
+from edgekit.vision.labels import load_labels
 from edgekit.vision.pictures import Picture, Unreadable
 
 logger = logging.getLogger("edgekit")
@@ -172,8 +172,4 @@ def _batch_size(asked: int | None, fixed: int | None, artifact: str) -> int:
 
 
 def _labels(subject: Subject, given: Path | None) -> tuple[str, ...]:
-    classes = subject.manifest.num_classes
-    if given is not None:
-        return load_labels(given, classes)
-    own = subject.manifest.labels
-    return read_own_labels(subject.directory / own, classes) if own else ()
+    return subject.labels if given is None else load_labels(given, subject.manifest.num_classes)

@@ -29,7 +29,6 @@ from edgekit.tasks.registry import task_of
 from edgekit.tasks.segmentation import Segmentation
 from edgekit.tasks.task import Answer, Asked, Outputs, Shown
 from edgekit.vision.decode import KEPT_PIXELS, MAX_PIXELS, Canvas, count_pixels, jpeg_size
-from edgekit.vision.labels import read_own_labels
 from edgekit.vision.pictures import Picture, read_picture
 from edgekit.vision.preprocess import Preprocessor
 
@@ -73,6 +72,7 @@ class BatchingEngine:
 
     Args:
         directory: Artifact directory.
+        manifest: Its manifest.
         served: Settings of the model.
         on_batch: Called with the number of pictures of each computed batch.
     """
@@ -87,10 +87,8 @@ class BatchingEngine:
         self._on_batch = on_batch
         self.served = served
         self.manifest = manifest
-        own = manifest.labels
-        self.labels = read_own_labels(directory / own, manifest.num_classes) if own else ()
-        self.task = task_of(manifest, self.labels)
         self._subject = Subject(directory=directory, manifest=manifest, anyway=served.anyway)
+        self.task = task_of(manifest, self._subject.labels)
         self._preprocessor = Preprocessor(manifest.preprocess)
         self._of_thread = threading.local()
         self._row = _Row(self._subject, self._preprocessor.shape)

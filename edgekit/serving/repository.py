@@ -20,7 +20,6 @@ from edgekit.serving.answers import Described, describe_tensors, form_of, pictur
 from edgekit.serving.runner import ServedModel
 from edgekit.targets.target import HostTarget, Subject
 from edgekit.tasks.registry import task_of
-from edgekit.vision.labels import read_own_labels
 
 IMPLEMENTATION = "edgekit.serving.runtime.EdgekitRuntime"
 MEGABYTE = 1 << 20
@@ -127,9 +126,7 @@ def _server_settings(listening: Listening) -> dict[str, Any]:
 
 
 def _described(manifest: Manifest, source: Path, served: ServedModel) -> _Described:
-    own = manifest.labels
-    labels = read_own_labels(source / own, manifest.num_classes) if own else ()
-    task = task_of(manifest, labels)
+    task = task_of(manifest, Subject(directory=source, manifest=manifest).labels)
     if not task.takes_pictures:
         return describe_tensors(manifest.inputs), describe_tensors(manifest.outputs)
     return picture_inputs(manifest), form_of(task).describe(task, served.top_k)

@@ -25,6 +25,7 @@ class TensorEngine:
 
     Args:
         directory: Artifact directory.
+        manifest: Its manifest.
         served: Settings of the model.
         on_batch: Called with 1 for each inference.
     """

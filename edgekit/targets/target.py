@@ -25,6 +25,7 @@ from edgekit.runners.session import RunnerSession
 from edgekit.targets.environment import read_host_environment
 from edgekit.targets.host import host_info
 from edgekit.transports.local import LocalTransport
+from edgekit.vision.labels import read_own_labels
 
 if TYPE_CHECKING:
     import numpy as np
@@ -50,6 +51,12 @@ class Subject(msgspec.Struct, frozen=True, kw_only=True):
             ParityError: It failed its check.
         """
         return usable_artifact(self.manifest, kind, serial=serial, anyway=self.anyway)
+
+    @property
+    def labels(self) -> tuple[str, ...]:
+        """Names of the classes; empty where the model has none. Raises InputError for a damaged file."""
+        own, classes = self.manifest.labels, self.manifest.num_classes
+        return read_own_labels(self.directory / own, classes) if own else ()
 
     @property
     def fixed_batch(self) -> int | None:
