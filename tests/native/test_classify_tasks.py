@@ -16,7 +16,7 @@ from tests.conftest import REPOSITORY, RunCli
 from tests.convert import detection_models
 from tests.native.test_classify import call
 
-PAGES = [REPOSITORY / "models" / "samples" / f"{name}.png" for name in ("page_0", "journal")]
+PAGES = [REPOSITORY / "models" / "samples" / "page_0.png", REPOSITORY / "models" / "pages" / "journal.png"]
 
 
 @pytest.fixture(scope="module")
