@@ -6,15 +6,16 @@ Paddle program by Paddle Inference.
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import math
 import threading
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from edgekit.convert.manifest import first_fault, remake, usable_artifact
-from edgekit.core.artifact import ArtifactKind, Manifest, TensorSpec
+from edgekit.core.artifact import ArtifactKind, Manifest, Origin, TensorSpec
 from edgekit.core.feeds import seeded_feed
 from edgekit.core.parity import MAX_RELATIVE_ERROR, Parity, compare
 from edgekit.core.spec import Precision
@@ -22,6 +23,7 @@ from edgekit.engines.registry import rung_engine
 from edgekit.errors import InputError, ToolError
 from edgekit.parity.source import SOURCE, compute_feeds, compute_source, source_engine
 from edgekit.parity.tensors import FEEDS, judge_outputs
+from edgekit.runners.session import RunnerSession
 from edgekit.targets.inputs import seeded_inputs
 from edgekit.targets.target import HostTarget, Subject, infer_batches, infer_feeds, load_request
 from edgekit.tasks.registry import task_of
@@ -142,34 +144,40 @@ class Reference:
             return self._by_feed[:count]
 
     def _compute_feeds(self, count: int) -> list[list[NDArray[Any]]]:
-        subject, origin = self._subject, self._subject.manifest.origin
+        subject, origin = self._subject, self._origin()
         feeds = [seeded_feed(subject.manifest.inputs, number) for number in range(count)]
         if origin is not None:
-            fault = first_fault(origin, subject.directory)
-            if fault is not None:
-                raise InputError(fault, hint=remake(subject.manifest))
             paths = [str(subject.directory.absolute() / file.path) for file in origin.files]
             return compute_feeds(origin.format, paths, feeds)
-        artifact = usable_artifact(subject.manifest, ArtifactKind.PADDLE)
-        with self._target.session(PADDLE, f"the reference ({PADDLE}) of {subject.manifest.name}") as session:
-            options = self._target.options(PADDLE, Precision.FP32, {})
-            session.load(load_request(self._target, subject, artifact, options=options))
+        with self._paddle() as session:
             return infer_feeds(session, feeds)
 
     def _compute(self, count: int) -> NDArray[np.float32]:
-        subject, origin = self._subject, self._subject.manifest.origin
+        subject, origin = self._subject, self._origin()
         if origin is not None:
-            fault = first_fault(origin, subject.directory)
-            if fault is not None:
-                raise InputError(fault, hint=remake(subject.manifest))
             batch_size = subject.fixed_batch or 1
             whole = -(-count // batch_size) * batch_size
             return compute_source(origin, subject, seeded_inputs(whole, subject.input_shape), self._target)
+        with self._paddle() as session:
+            return infer_batches(session, seeded_inputs(count, subject.input_shape), 1)
+
+    def _origin(self) -> Origin | None:
+        """Return the source of an imported model. Raises InputError where it has changed."""
+        origin = self._subject.manifest.origin
+        fault = None if origin is None else first_fault(origin, self._subject.directory)
+        if fault is not None:
+            raise InputError(fault, hint=remake(self._subject.manifest))
+        return origin
+
+    @contextlib.contextmanager
+    def _paddle(self) -> Iterator[RunnerSession]:
+        """Yield a session that has loaded the Paddle artifact."""
+        subject = self._subject
         artifact = usable_artifact(subject.manifest, ArtifactKind.PADDLE)
         with self._target.session(PADDLE, f"the reference ({PADDLE}) of {subject.manifest.name}") as session:
             options = self._target.options(PADDLE, Precision.FP32, {})
             session.load(load_request(self._target, subject, artifact, options=options))
-            return infer_batches(session, seeded_inputs(count, subject.input_shape), 1)
+            yield session
 
 
 class References:

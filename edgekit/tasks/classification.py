@@ -8,13 +8,12 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
-from edgekit._text import one_line
 from edgekit.core.artifact import Manifest
 from edgekit.core.parity import TOP1, Agreement
 from edgekit.core.spec import CLASSIFICATION, AnswerKind, Postprocess
 from edgekit.errors import UnsupportedError
 from edgekit.tasks.registry import find_task
-from edgekit.tasks.task import Answer, Asked, Outputs, Shown, Task
+from edgekit.tasks.task import Answer, Asked, Outputs, Shown, Task, answer_line
 
 if TYPE_CHECKING:
     import numpy as np
@@ -51,8 +50,7 @@ class Prediction(msgspec.Struct, frozen=True, kw_only=True):
 
     def line(self) -> str:
         """Return the line that the paddleclas command prints, without the controls of a file's name."""
-        values = {**self.as_dict(), "filename": one_line(self.filename)}
-        return ", ".join(f"{key}: {value}" for key, value in values.items())
+        return answer_line(self.as_dict())
 
 
 def softmax(rows: NDArray[np.float32]) -> NDArray[np.float32]:

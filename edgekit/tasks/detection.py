@@ -9,11 +9,10 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
-from edgekit._text import one_line
 from edgekit.core.boxes import DetectionRule, PicoDetRule
 from edgekit.core.parity import Agreement
 from edgekit.errors import InputError
-from edgekit.tasks.task import Answer, Asked, Outputs, Shown, Task
+from edgekit.tasks.task import Answer, Asked, Outputs, Shown, Task, answer_line
 from edgekit.vision.boxes import Boxes, Frame, decode_picodet, match, split_boxes
 
 if TYPE_CHECKING:
@@ -57,8 +56,7 @@ class Detected(msgspec.Struct, frozen=True, kw_only=True):
 
     def line(self) -> str:
         """Return the answer as one printable line."""
-        values = {**self.as_dict(), "filename": one_line(self.filename)}
-        return ", ".join(f"{key}: {value}" for key, value in values.items())
+        return answer_line(self.as_dict())
 
 
 class CocoResult(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple, Protocol
 
 import msgspec
 
+from edgekit._text import one_line
 from edgekit.core.artifact import Manifest
 from edgekit.core.parity import Agreement
 from edgekit.errors import InputError, UnsupportedError
@@ -58,6 +59,12 @@ class Answer(Protocol):
 
     def line(self) -> str:
         """Return the answer as one printable line."""
+
+
+def answer_line(values: Mapping[str, Any]) -> str:
+    """Return an answer's values as one line in PaddleClas's form, without the controls of a file's name."""
+    shown = {**values, "filename": one_line(values["filename"])}
+    return ", ".join(f"{key}: {value}" for key, value in shown.items())
 
 
 def written_rule(rule: msgspec.Struct) -> dict[str, Any]:

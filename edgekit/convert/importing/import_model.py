@@ -7,7 +7,6 @@ import hashlib
 import shlex
 import shutil
 from pathlib import Path
-from typing import Any
 
 import msgspec
 
@@ -16,12 +15,10 @@ from edgekit._files import output_error, sha256_file
 from edgekit.convert.checking import Check, has_failed, keep_what_holds
 from edgekit.convert.formats.lite import TARGETS, choose_targets
 from edgekit.convert.formats.nb import NbHeader
-from edgekit.convert.importing.answers import NUMBERED_NOTE, decide_answer
+from edgekit.convert.importing.answers import NUMBERED_NOTE
 from edgekit.convert.importing.configuration import Configured, of_official_archive, read_configuration
-from edgekit.convert.importing.detectors import recognise, refuse_unknown
 from edgekit.convert.importing.jobs import Answer
-from edgekit.convert.importing.segmenters import recognise_segmenter
-from edgekit.convert.importing.shapes import shown
+from edgekit.convert.importing.meaning import choose_preprocess, find_meaning
 from edgekit.convert.importing.source import Source, SourceKind
 from edgekit.convert.importing.steps import Built, Signature, Wanted, build_program, examine_source, to_nb
 from edgekit.convert.manifest import (
@@ -44,13 +41,7 @@ from edgekit.core.artifact import (
     Origin,
     is_model_name,
 )
-from edgekit.core.spec import Interpolation, Preprocess, Resize
 from edgekit.errors import ConversionError, InputError, UsageError
-from edgekit.tasks.detection import Detection
-from edgekit.tasks.multilabel import task_of_rule
-from edgekit.tasks.segmentation import Segmentation
-from edgekit.tasks.task import written_rule
-from edgekit.tasks.tensors import Tensors
 from edgekit.toolchain.component import Report
 from edgekit.vision.labels import LABEL_SETS, load_labels, read_label_file
 
@@ -272,10 +263,10 @@ def _manifest(
     staging: Path,
 ) -> Manifest:
     labels = configured.labels
-    meaning = _meaning(configured, examined, request)
+    meaning = find_meaning(configured, examined, request, request.path)
     if labels is not None and meaning.num_classes:
         request.check_labels(labels, meaning.num_classes)
-    preprocess, notes = _preprocess(configured, examined, meaning)
+    preprocess, notes = choose_preprocess(configured, examined, meaning)
     artifacts = _artifacts(source, built, headers, request, staging)
     return Manifest(
         edgekit_version=__version__,
@@ -315,94 +306,6 @@ def _keep_source(source: Source, artifacts: dict[str, Artifact], staging: Path) 
         files.append(kept)
     kind = "pir" if source.kind is SourceKind.PIR else "paddle"
     return Origin(format=kind, files=tuple(files))
-
-
-class _Meaning(msgspec.Struct, frozen=True, kw_only=True):
-    """What a model's outputs mean: the manifest's fields, remarks, and the size of its pictures."""
-
-    task: str
-    postprocess: dict[str, Any] = {}
-    num_classes: int = 0
-    notes: tuple[str, ...] = ()
-    size: tuple[int, int] | None = None
-
-
-def _meaning(configured: Configured, examined: Answer, request: ImportRequest) -> _Meaning:
-    if configured.segmenter is not None:
-        labelling = recognise_segmenter(examined.inputs, examined.outputs, str(request.path))
-        classes = labelling.num_classes or len(configured.labels or ())
-        if not classes:
-            raise InputError(
-                f"importing {request.path}: its label map is of classes of which nothing says the number",
-                hint=request.with_options("--labels FILE"),
-            )
-        return _Meaning(task=Segmentation.name, num_classes=classes, size=labelling.size)
-    if examined.num_classes and configured.detector is None:
-        rule, guessed = decide_answer(configured.postprocess, examined.activation, examined.num_classes)
-        height, width = (size or 0 for size in examined.inputs[0].shape[2:])
-        return _Meaning(
-            task=task_of_rule(rule),
-            postprocess=written_rule(rule),
-            num_classes=examined.num_classes,
-            notes=guessed,
-            size=(height, width),
-        )
-    found = recognise(examined.inputs, examined.outputs, configured.detector)
-    if found is None and configured.detector is not None:
-        raise refuse_unknown(examined.outputs, str(request.path))
-    if found is None:
-        return _Meaning(task=Tensors.name)
-    classes = found.num_classes or len(configured.labels or ())
-    if not classes:
-        raise InputError(
-            f"importing {request.path}: its boxes are of classes of which nothing says the number",
-            hint=request.with_options("--labels FILE"),
-        )
-    note = "its outputs are the scores and distances of PicoDet's head"
-    return _Meaning(
-        task=Detection.name,
-        postprocess=written_rule(found.rule),
-        num_classes=classes,
-        notes=() if configured.detector is not None else (note,),
-        size=found.size,
-    )
-
-
-def _preprocess(
-    configured: Configured, examined: Answer, meaning: _Meaning
-) -> tuple[Preprocess, tuple[str, ...]]:
-    if meaning.size is None:
-        inputs = ", ".join(f"{each.name} {each.dtype}{shown(each.shape)}" for each in examined.inputs)
-        note = f"no classifier of pictures (it takes {inputs}): predict takes arrays (.npz)"
-        return configured.preprocess or Preprocess(), (note,)
-    height, width = meaning.size
-    notes: tuple[str, ...] = ()
-    if configured.segmenter is not None:
-        if configured.segmenter.resize is None:
-            notes = (f"PaddleSeg gives it pictures of any size; here they are resized to {width}x{height}",)
-        configured = msgspec.structs.replace(
-            configured, preprocess=configured.segmenter.preprocess(meaning.size)
-        )
-    if configured.preprocess is not None:
-        wanted = configured.preprocess.size
-        if wanted != (height, width):
-            raise InputError(
-                f"importing: the preprocessing gives pictures of {wanted[0]}x{wanted[1]} (height, width), "
-                f"the model takes {height}x{width}",
-                hint="--preprocess FILE.toml with the size that the model takes",
-            )
-        return configured.preprocess, notes
-    if meaning.task == Detection.name:
-        steps = (Resize(size=(height, width), interpolation=Interpolation.BICUBIC),)
-        note = "its preprocessing was not said: that of PaddleDetection's PicoDet is assumed (--preprocess)"
-        return Preprocess(steps=steps), (note,)
-    default = Preprocess()
-    if height == width:
-        ratio = (default.resize_short or height) / default.crop_size
-        assumed = msgspec.structs.replace(default, crop_size=height, resize_short=round(height * ratio))
-    else:
-        assumed = Preprocess(steps=(Resize(size=(height, width)),))
-    return assumed, ("its preprocessing was not said: PaddleClas's for ImageNet is assumed (--preprocess)",)
 
 
 def _artifacts(
