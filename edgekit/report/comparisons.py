@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import msgspec
 
 from edgekit.core.artifact import is_random
-from edgekit.core.spec import ModelSpec, Platform, PublishedLatency
+from edgekit.core.spec import ModelSpec, Platform, Published, PublishedLatency
 from edgekit.report.grid import (
     FIGURES,
     MARK,
@@ -19,7 +19,7 @@ from edgekit.report.grid import (
     number,
     threads_words,
 )
-from edgekit.report.rows import Row
+from edgekit.report.rows import ACCURACIES, Row
 from edgekit.zoo.registry import list_models
 
 PUBLISHED_ONLY = "published only"
@@ -29,22 +29,36 @@ class Comparison(msgspec.Struct, frozen=True, kw_only=True):
     """One published comparison table.
 
     Attributes:
-        family: Family of the publication; measuring only its own networks compares nothing.
+        family: Family of the publication; measuring only its own networks compares nothing. None where the
+            table is drawn as soon as any of its models was measured.
         circumstances: Machine and settings of the published latencies.
         figures: Columns before the latency, names of `grid.FIGURES`.
         models: Names of the rows' model cards, in the published order.
         printed: Published names of models, where they differ from the card's.
+        without_card: Figures of rows whose model has no card, by the name in `models`.
     """
 
     title: str
     source: str
-    family: str
+    family: str | None = None
     platform: Platform
     circumstances: str
     figures: tuple[str, ...]
     models: tuple[str, ...]
     printed: dict[str, str]
+    without_card: dict[str, Published] = {}
 
+
+def _only_published(source: str, latency_ms: float, **accuracy: float) -> Published:
+    """Return the figures of a row of PP-LCNet's tables of detectors and segmenters."""
+    latency = PublishedLatency(platform=Platform.INTEL_CPU, latency_ms=latency_ms, source=source)
+    return Published(source=source, latencies=(latency,), **accuracy)  # type: ignore[arg-type]
+
+
+DETECTION = "PaddleClas, docs/en/models/PP-LCNet_en.md, section 1.3.2"
+SEGMENTATION = "PaddleClas, docs/en/models/PP-LCNet_en.md, section 1.3.3"
+
+BRIEFLY = "an Intel CPU with MKLDNN; which one, how many threads and which size of pictures is not said"
 
 COMPARISONS = (
     Comparison(
@@ -80,13 +94,53 @@ COMPARISONS = (
             "SwinTransformer_base_patch4_window7_224": "SwinTransformer_base",
         },
     ),
+    Comparison(
+        title="PicoDet on PP-LCNet beside MobileNetV3, COCO",
+        source=DETECTION,
+        platform=Platform.INTEL_CPU,
+        circumstances=BRIEFLY,
+        figures=("map",),
+        models=(
+            "PicoDet on MobileNetV3_large_x0_35", "PicoDet_LCNet_x0_5_320",
+            "PicoDet on MobileNetV3_large_x0_75", "PicoDet_LCNet_x1_0_320",
+        ),
+        printed={
+            "PicoDet_LCNet_x0_5_320": "PicoDet on PPLCNet_x0_5",
+            "PicoDet_LCNet_x1_0_320": "PicoDet on PPLCNet_x1_0",
+        },
+        without_card={
+            "PicoDet on MobileNetV3_large_x0_35": _only_published(DETECTION, 8.1, map=19.2),
+            "PicoDet on MobileNetV3_large_x0_75": _only_published(DETECTION, 11.1, map=25.8),
+        },
+    ),
+    Comparison(
+        title="DeepLabV3+ on PP-LCNet beside MobileNetV3, Cityscapes",
+        source=SEGMENTATION,
+        platform=Platform.INTEL_CPU,
+        circumstances=BRIEFLY,
+        figures=("miou",),
+        models=(
+            "DeepLabV3+ on MobileNetV3_large_x0_5", "DeepLabV3P_PPLCNet_x0_5",
+            "DeepLabV3+ on MobileNetV3_large_x0_75", "DeepLabV3P_PPLCNet_x1_0",
+        ),
+        printed={
+            "DeepLabV3P_PPLCNet_x0_5": "DeepLabV3+ on PPLCNet_x0_5",
+            "DeepLabV3P_PPLCNet_x1_0": "DeepLabV3+ on PPLCNet_x1_0",
+        },
+        without_card={
+            "DeepLabV3+ on MobileNetV3_large_x0_5": _only_published(SEGMENTATION, 135, miou=55.42),
+            "DeepLabV3+ on MobileNetV3_large_x0_75": _only_published(SEGMENTATION, 151, miou=64.53),
+        },
+    ),
 )  # fmt: skip
 
 Column = tuple[str, str, str | None, int, str | None, str | None]
 
 
 def comparison_tables(rows: Sequence[Row]) -> list[Table]:
-    """Return the published comparisons in which networks of other families were measured."""
+    """Return the published comparisons in which networks of other families, detectors or segmenters were
+    measured.
+    """
     cards = {card.name: card for card in list_models()}
     measured = [row for row in rows if _compares(row)]
     tables = []
@@ -108,14 +162,23 @@ def _draw(comparison: Comparison, rows: Sequence[Row], cards: dict[str, ModelSpe
     found = {(row.model, _column(row)): row for row in rows}
     measured = {row.model for row in rows}
     # Of a random network the published accuracy is not shown.
-    hidden = {(row.model, name) for row in rows if is_random(row.weights) for name in ("top1", "top5")}
+    hidden = {(row.model, name) for row in rows if is_random(row.weights) for name in ACCURACIES}
+    evaluated = [
+        name
+        for name in (f"measured_{name}" for name in comparison.figures if name in ACCURACIES)
+        if any(getattr(row, name) is not None for row in rows)
+    ]
     lines = []
     for model in comparison.models:
-        card, latency = cards[model], _published(cards[model], comparison.platform)
+        published = comparison.without_card.get(model) or cards[model].published
+        latency = _published(published, comparison.platform)
         absent = MISSING if model in measured else PUBLISHED_ONLY
         line = [comparison.printed.get(model, model)]
-        figures = {name: getattr(card.published, name) for name in comparison.figures}
+        figures = {name: getattr(published, name, None) for name in comparison.figures}
         line += [number(None if (model, name) in hidden else value) for name, value in figures.items()]
+        for name in evaluated:
+            own = [value for row in rows if row.model == model and (value := getattr(row, name)) is not None]
+            line.append(number(own[-1], 2) if own else MISSING)
         line.append(MISSING if latency is None else number(latency.latency_ms, 2))
         line += [absent if (row := found.get((model, one))) is None else cell(row) for one in columns]
         lines.append(tuple(line))
@@ -123,7 +186,7 @@ def _draw(comparison: Comparison, rows: Sequence[Row], cards: dict[str, ModelSpe
         title=f"{comparison.title} ({comparison.source})",
         header=(
             "Model",
-            *(FIGURES[name] for name in comparison.figures),
+            *(FIGURES[name] for name in (*comparison.figures, *evaluated)),
             f"published({PLATFORM_NAMES[comparison.platform.value]}, ms)",
             *(_heading(one, columns) for one in columns),
         ),
@@ -145,8 +208,8 @@ def _heading(column: Column, of: Sequence[Column]) -> str:
     return f"Latency(ms), {', '.join(words)}"
 
 
-def _published(card: ModelSpec, platform: Platform) -> PublishedLatency | None:
-    latencies = () if card.published is None else card.published.latencies
+def _published(figures: Published | None, platform: Platform) -> PublishedLatency | None:
+    latencies = () if figures is None else figures.latencies
     return next((one for one in latencies if one.platform is platform and one.batch_size == 1), None)
 
 

@@ -19,6 +19,8 @@ from edgekit.report.timings import Timings, timings
 from edgekit.zoo.registry import list_models
 
 BYTES_PER_MB = 1_000_000
+# Figures of accuracy, of a publication and of `MeasuredAccuracy` alike.
+ACCURACIES = ("top1", "top5", "map", "map50", "miou")
 
 
 class Row(msgspec.Struct, frozen=True, kw_only=True):
@@ -36,9 +38,10 @@ class Row(msgspec.Struct, frozen=True, kw_only=True):
         copy_in_ms, copy_out_ms: Median time to copy the input to a GPU and the output back, ms; the latency
             excludes both.
         weights: Origin of the weights, e.g. `random (seed 0)`; None where the result does not say.
-        top1, top5: Published accuracy of the float network, per cent; None for int8 and for random weights.
-        measured_top1, measured_top5: Accuracy by `edgekit eval` on `measured_pictures` pictures, per
-            cent.
+        top1, top5, map, map50, miou: Published accuracy of the float network, per cent; None for int8, for
+            random weights, and of other tasks.
+        measured_top1, measured_top5, measured_map, measured_map50, measured_miou: Accuracy by `edgekit eval`
+            on `measured_pictures` pictures, per cent.
         measured_source: Engine and list of the measured accuracy.
         crop_size: Side of the pictures, pixels.
         resize_short: Length of the short side before the crop, pixels.
@@ -80,8 +83,14 @@ class Row(msgspec.Struct, frozen=True, kw_only=True):
     flops_m: float | None
     top1: float | None
     top5: float | None
+    map: float | None
+    map50: float | None
+    miou: float | None
     measured_top1: float | None
     measured_top5: float | None
+    measured_map: float | None
+    measured_map50: float | None
+    measured_miou: float | None
     measured_pictures: int | None
     measured_source: str | None
     crop_size: int | None
@@ -130,6 +139,8 @@ def _row(result: Result, point: Point, card: ModelSpec | None, measured: Measure
     # Publications do not give the accuracy lost by quantising.
     accuracy = None if point.precision is Precision.INT8 or is_random(weights) else figures
     shown = published_latency(card, info, point)
+    # Where a card lists its own resizes and crops, these two fields mean nothing.
+    usual = None if card is None or card.preprocess.steps else card.preprocess
     count = point.instruction_count
     joules = energy_per_inference_j(point)
     row = Row(
@@ -165,14 +176,12 @@ def _row(result: Result, point: Point, card: ModelSpec | None, measured: Measure
         weights=weights,
         params_m=figures.params_m if figures else None,
         flops_m=figures.flops_m if figures else None,
-        top1=accuracy.top1 if accuracy else None,
-        top5=accuracy.top5 if accuracy else None,
-        measured_top1=measured.top1 if measured else None,
-        measured_top5=measured.top5 if measured else None,
+        **{name: getattr(accuracy, name, None) for name in ACCURACIES},
+        **{f"measured_{name}": getattr(measured, name, None) for name in ACCURACIES},
         measured_pictures=measured.pictures if measured else None,
         measured_source=f"{measured.engine} on {measured.list_path}" if measured else None,
-        crop_size=None if card is None else card.preprocess.crop_size,
-        resize_short=None if card is None else card.preprocess.resize_short,
+        crop_size=None if usual is None else usual.crop_size,
+        resize_short=None if usual is None else usual.resize_short,
         published_platform=None if shown is None else shown.platform.value,
         published_ms=None if shown is None else shown.latency_ms,
         published_source=None if shown is None else shown.source,

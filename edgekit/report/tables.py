@@ -23,10 +23,10 @@ from edgekit.report.grid import (
     threads_words,
 )
 from edgekit.report.names import place
-from edgekit.report.rows import Row
+from edgekit.report.rows import ACCURACIES, Row
 
-CPU_FIGURES = ("params_m", "flops_m", "top1", "top5")
-MEASURED_FIGURES = ("measured_top1", "measured_top5")
+CPU_FIGURES = ("params_m", "flops_m", *ACCURACIES)
+MEASURED_FIGURES = tuple(f"measured_{name}" for name in ACCURACIES)
 GPU_FIGURES = ("crop_size", "resize_short", *CPU_FIGURES)
 
 Configuration = tuple[str, int, int]

@@ -17,9 +17,23 @@ def test_list_shows_every_model_with_its_figures(run_cli: RunCli, tmp_path: Path
     assert (done.exit_code, done.stderr) == (0, "")
     (row,) = [line for line in done.stdout.splitlines() if line.startswith("PPLCNet_x0_5 ")]
     assert row.split() == [
-        *("PPLCNet_x0_5", "1.89", "47.28", "63.14", "84.66", "2.05", "0.70/1.32/1.94", "4.27/2.73/1.92", "-")
+        *(
+            "PPLCNet_x0_5",
+            "1.89",
+            "47.28",
+            "63.14",
+            "84.66",
+            "-",
+            "2.05",
+            "0.70/1.32/1.94",
+            "4.27/2.73/1.92",
+            "-",
+        )
     ]
     assert "PPHGNet_base_ssld" in done.stdout
+    found = {words[0]: words[1:] for line in done.stdout.splitlines() if (words := line.split())}
+    assert found["PicoDet_LCNet_x0_5_320"] == ["-", "-", "-", "-", "20.30", "6.00", "-", "-", "-"]
+    assert found["DeepLabV3P_PPLCNet_x1_0"][4] == "66.03"
 
 
 def test_list_as_json_names_the_source_of_every_latency(run_cli: RunCli, tmp_path: Path) -> None:
@@ -28,6 +42,9 @@ def test_list_as_json_names_the_source_of_every_latency(run_cli: RunCli, tmp_pat
     assert len(models) == 57
     assert all(each["source"] for model in models.values() for each in model["latencies"])
     assert models["PPLCNet_x1_0_doc_ori"]["num_classes"] == 4
+    detector = models["PicoDet_m_416_LCNet"]
+    assert [detector[name] for name in ("task", "map", "map50", "miou")] == ["detection", 37.5, 53.4, None]
+    assert models["DeepLabV3P_PPLCNet_x0_5"]["miou"] == 58.36
 
 
 @pytest.mark.slow

@@ -6,6 +6,7 @@ import csv
 import io
 import json
 from pathlib import Path
+from typing import Any
 
 import msgspec
 import pytest
@@ -14,7 +15,11 @@ from edgekit.bench.document import save_result
 from edgekit.core.accuracy import wilson
 from edgekit.core.measurement import ArtifactRef, Verdict
 from edgekit.core.spec import Precision
+from edgekit.evaluate.boxes import BOX_EVAL_SCHEMA_VERSION, BoxEvalResult, BoxScore
+from edgekit.evaluate.label_maps import LABEL_MAP_EVAL_SCHEMA_VERSION, LabelMapEvalResult, LabelMapRoute
 from edgekit.evaluate.tally import EVAL_SCHEMA_VERSION, EvalResult, RouteScore, write_result
+from edgekit.vision.average_precision import AveragePrecision
+from edgekit.vision.label_maps import LabelMapScore
 from tests.conftest import RunCli
 from tests.points import point, process, result, samples
 
@@ -34,14 +39,46 @@ def score(engine: str, precision: Precision, sha256: str, hits: int) -> RouteSco
     )  # fmt: skip
 
 
+COMMON = {
+    "edgekit_version": "0", "started_at": "2026-11-23T12:00:00+00:00",
+    "ended_at": "2026-11-23T12:01:00+00:00", "target": "host", "list_path": "val.txt",
+    "list_sha256": "c" * 64, "data": "pictures", "threads": 1, "batch_size": 8, "skipped": (),
+    "weights": "own.pdparams", "pictures": 1000, "unreadable": 0, "first_error": None,
+}  # fmt: skip
+
+
 def evaluation(*routes: RouteScore) -> EvalResult:
     """Invented scores on a list of a thousand pictures."""
     return EvalResult(
-        schema_version=EVAL_SCHEMA_VERSION, edgekit_version="0", started_at="2026-11-23T12:00:00+00:00",
-        ended_at="2026-11-23T12:01:00+00:00", model="PPLCNet_x1_0", target="host", list_path="val.txt",
-        list_sha256="c" * 64, data="pictures", threads=1, batch_size=8, skipped=(), pictures=1000,
-        unreadable=0, first_error=None, disagreements=0, confusion_path="c.csv",
-        disagreements_path="d.csv", routes=routes,
+        **COMMON, schema_version=EVAL_SCHEMA_VERSION, model="PPLCNet_x1_0", disagreements=0,
+        confusion_path="c.csv", disagreements_path="d.csv", routes=routes,
+    )  # fmt: skip
+
+
+def box_evaluation(model: str) -> BoxEvalResult:
+    """An invented evaluation of a detector."""
+    figures = AveragePrecision(
+        ap=0.2512, ap50=0.4, ap75=0.2, ap_small=None, ap_medium=None, ap_large=0.3, recall=0.5, by_class=()
+    )
+    route = BoxScore(
+        engine="onnxruntime", precision=Precision.FP32, artifact=artifact(FLOAT), figures=figures,
+        ap_drop=None, results_path="b.json",
+    )  # fmt: skip
+    return BoxEvalResult(
+        **COMMON, schema_version=BOX_EVAL_SCHEMA_VERSION, task="detection", model=model, classes=(),
+        routes=(route,),
+    )  # fmt: skip
+
+
+def label_map_evaluation(model: str) -> LabelMapEvalResult:
+    """An invented evaluation of a segmenter."""
+    route = LabelMapRoute(
+        engine="onnxruntime", precision=Precision.FP32, artifact=artifact(FLOAT), mean_iou_drop=None,
+        figures=LabelMapScore(mean_iou=0.6123, accuracy=0.9, kappa=None, class_iou=()),
+    )  # fmt: skip
+    return LabelMapEvalResult(
+        **COMMON, schema_version=LABEL_MAP_EVAL_SCHEMA_VERSION, task="segmentation", model=model, classes=(),
+        routes=(route,),
     )  # fmt: skip
 
 
@@ -116,3 +153,75 @@ def test_an_evaluation_alone_is_no_report(files: Path, run_cli: RunCli) -> None:
     (files / "eval.json").write_bytes(msgspec.json.encode(newer))
     done = run_cli(["report", "."], cwd=files)
     assert done.stderr == "eval.json is no result of bench or eval: left out\n"
+
+
+# PaddleClas, docs/en/models/PP-LCNet_en.md, sections 1.3.2 and 1.3.3, with the invented measurements beside.
+DETECTION = """
+PicoDet on MobileNetV3_large_x0_35 | 19.2 | - | 8.10 | published only
+PicoDet on PPLCNet_x0_5 | 20.3 | 25.12 | 6.00 | 3.00
+PicoDet on MobileNetV3_large_x0_75 | 25.8 | - | 11.10 | published only
+PicoDet on PPLCNet_x1_0 | 26.9 | - | 7.90 | published only
+"""
+SEGMENTATION = """
+DeepLabV3+ on MobileNetV3_large_x0_5 | 55.42 | - | 135.00 | published only
+DeepLabV3+ on PPLCNet_x0_5 | 58.36 | - | 82.00 | published only
+DeepLabV3+ on MobileNetV3_large_x0_75 | 64.53 | - | 151.00 | published only
+DeepLabV3+ on PPLCNet_x1_0 | 66.03 | 61.23 | 96.00 | 3.00
+"""
+
+
+@pytest.mark.parametrize(
+    ("model", "evaluated", "title", "published", "figures"),
+    [
+        ("PicoDet_LCNet_x0_5_320", box_evaluation, "PicoDet on PP-LCNet beside MobileNetV3, COCO", DETECTION,
+         {"published mAP(%)": "20.3", "measured mAP(%)": "25.12", "measured mAP at IoU 0.5(%)": "40.00"}),
+        ("DeepLabV3P_PPLCNet_x1_0", label_map_evaluation,
+         "DeepLabV3+ on PP-LCNet beside MobileNetV3, Cityscapes", SEGMENTATION,
+         {"published mIoU(%)": "66.03", "measured mIoU(%)": "61.23"}),
+    ],
+)  # fmt: skip
+def test_detectors_and_segmenters_stand_in_their_published_tables(
+    tmp_path: Path, run_cli: RunCli, model: str, evaluated: Any, title: str, published: str,
+    figures: dict[str, str],
+) -> None:  # fmt: skip
+    measured = point(
+        process(samples(3.0)), model=model, artifact=artifact(FLOAT), verdict=Verdict.VALID, parity=None
+    )
+    save_result(tmp_path / "host.json", result(measured))
+    write_result(evaluated(model), tmp_path / "eval.json")
+    reports = {
+        form: run_cli(["report", ".", "--format", form, "--published"], cwd=tmp_path)
+        for form in ("md", "table", "html", "csv")
+    }
+    assert [(done.exit_code, done.stderr) for done in reports.values()] == [(0, "")] * 4
+    own, comparison = reports["md"].stdout.split("### ")[1:]
+    assert comparison.startswith(title)
+    lines = [
+        [cell.strip() for cell in line.strip("|").split("|")]
+        for line in comparison.splitlines()
+        if line.startswith("| ")
+    ]
+    assert [" | ".join(line) for line in lines[1:]] == published.strip().splitlines()
+    assert "which size of pictures is not said" in comparison
+    header, cells = (
+        [cell.strip() for cell in line.strip("|").split("|")]
+        for line in own.splitlines()
+        if line.startswith("| ")
+    )
+    assert figures.items() <= dict(zip(header, cells, strict=True)).items()
+    for form in ("table", "html"):
+        assert all(figure in reports[form].stdout for figure in figures.values())
+    (row,) = csv.DictReader(io.StringIO(reports["csv"].stdout))
+    found = {
+        name: float(row[name]) for name in ("measured_map", "measured_map50", "measured_miou") if row[name]
+    }
+    wanted = [float(figure) for name, figure in figures.items() if name.startswith("measured")]
+    assert sorted(found.values()) == pytest.approx(sorted(wanted))
+
+
+def test_a_random_detector_has_no_published_accuracy(tmp_path: Path, run_cli: RunCli) -> None:
+    random = msgspec.structs.replace(artifact(FLOAT), weights="random (seed 0)")
+    measured = point(process(samples(3.0)), model="PicoDet_LCNet_x0_5_320", artifact=random)
+    save_result(tmp_path / "host.json", result(measured))
+    text = run_cli(["report", ".", "--published"], cwd=tmp_path).stdout
+    assert "20.3" not in text and "PicoDet on PPLCNet_x0_5" in text

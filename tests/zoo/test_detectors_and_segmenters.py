@@ -244,9 +244,9 @@ def test_cards_carry_the_published_picodet_table(line: str) -> None:
     assert spec.input_shape == (3, int(name[-3:]), int(name[-3:]))
 
 
-@pytest.mark.parametrize("size", ["xs", "s", "m", "l"])
+@pytest.mark.parametrize("size", ["xs_320", "s_320", "m_320", "l_320", "x1_5_416", "x1_5_640"])
 def test_sizes_are_about_the_published_ones(size: str) -> None:
-    spec = find_model(f"PicoDet_{size}_320_LCNet")
+    spec = find_model(f"PicoDet_LCNet_{size}" if size.startswith("x1") else f"PicoDet_{size}_LCNet")
     with paddle.LazyGuard():
         network = build_network(spec)
     params = sum(math.prod(parameter.shape) for parameter in network.parameters())

@@ -36,11 +36,15 @@ class ModelLine(msgspec.Struct, frozen=True, kw_only=True):
     name: str
     family: str
     summary: str
+    task: str
     num_classes: int
     params_m: float | None = None
     flops_m: float | None = None
     top1: float | None = None
     top5: float | None = None
+    map: float | None = None
+    map50: float | None = None
+    miou: float | None = None
     latencies: tuple[PublishedLatency, ...] = ()
     exported: tuple[Exported, ...] = ()
 
@@ -83,7 +87,7 @@ def list_zoo(as_json: bool) -> None:
         return
     from edgekit.report.grid import Table
 
-    figures = ("Params(M)", "FLOPs(M)", "Top-1(%)", "Top-5(%)", "Intel CPU(ms)")
+    figures = ("Params(M)", "FLOPs(M)", "Top-1(%)", "Top-5(%)", "mAP or\nmIoU(%)", "Intel CPU(ms)")
     header = ("Model", *figures, "V100(ms)\nbs=1/4/8", "SD855(ms)\nthread=1/2/4", "Exported")
     rows = tuple(
         (
@@ -92,6 +96,7 @@ def list_zoo(as_json: bool) -> None:
             _number(line.flops_m, "g"),
             _number(line.top1, ".2f"),
             _number(line.top5, ".2f"),
+            _number(line.map if line.miou is None else line.miou, ".2f"),
             *(_latencies(line.latencies, platform) for platform in _COLUMNS),
             ", ".join(_short(each, line.name) for each in line.exported) or MISSING,
         )
@@ -199,11 +204,15 @@ def _lines(specs: tuple[ModelSpec, ...]) -> list[ModelLine]:
                 name=spec.name,
                 family=spec.family,
                 summary=spec.summary,
+                task=spec.task,
                 num_classes=spec.num_classes,
                 params_m=published.params_m,
                 flops_m=published.flops_m,
                 top1=published.top1,
                 top5=published.top5,
+                map=published.map,
+                map50=published.map50,
+                miou=published.miou,
                 latencies=published.latencies,
                 exported=tuple(each for manifest, each in found if manifest.model == spec.name),
             )
@@ -217,6 +226,7 @@ def _lines(specs: tuple[ModelSpec, ...]) -> list[ModelLine]:
                     name=manifest.name,
                     family=MISSING,
                     summary=f"from {manifest.source}",
+                    task=manifest.task,
                     num_classes=manifest.num_classes,
                     params_m=params_m,
                     flops_m=flops_m,

@@ -15,7 +15,10 @@ from edgekit.errors import InputError
 
 if TYPE_CHECKING:
     from edgekit.core.measurement import Result
-    from edgekit.evaluate.tally import EvalResult
+    from edgekit.evaluate.boxes import BoxScore
+    from edgekit.evaluate.documents import EvalDocument
+    from edgekit.evaluate.label_maps import LabelMapRoute
+    from edgekit.evaluate.tally import RouteScore
     from edgekit.report.accuracy import MeasuredAccuracy
 
 FORMATS = ("table", "csv", "md", "json", "html")
@@ -71,7 +74,7 @@ def _report(files: Sequence[Path], form: str, *, published: bool, complete: bool
     return 0
 
 
-def _load(files: Sequence[Path]) -> tuple[dict[Path, Result], list[EvalResult]]:
+def _load(files: Sequence[Path]) -> tuple[dict[Path, Result], list[EvalDocument]]:
     """Load results of bench and of eval from files or directories; note other documents there on stderr."""
     from edgekit.bench.results import load_results
 
@@ -89,41 +92,46 @@ def _load(files: Sequence[Path]) -> tuple[dict[Path, Result], list[EvalResult]]:
     return found.results, list(evaluations.values())
 
 
-def _read_evaluation(path: Path) -> EvalResult | None:
+def _read_evaluation(path: Path) -> EvalDocument | None:
     """Return the document of eval at `path`; None for any other document."""
-    import msgspec
-
     from edgekit._files import RESULT_BYTES, read_bytes
-    from edgekit.evaluate.tally import EVAL_SCHEMA_VERSION, EvalResult
+    from edgekit.evaluate.documents import read_evaluation
 
     content = read_bytes(path, "the result file", most_bytes=RESULT_BYTES)
     # A result of bench is large, and is read again later.
-    if b'"disagreements_path"' not in content:
-        return None
-    try:
-        result = msgspec.json.decode(content, type=EvalResult)
-    except (msgspec.DecodeError, ValueError):
-        return None
-    return result if result.schema_version == EVAL_SCHEMA_VERSION else None
+    return read_evaluation(content) if b'"list_sha256"' in content else None
 
 
-def _accuracies(result: EvalResult) -> list[MeasuredAccuracy]:
+def _accuracies(result: EvalDocument) -> list[MeasuredAccuracy]:
     from edgekit.report.accuracy import MeasuredAccuracy
 
+    routes: Sequence[RouteScore | BoxScore | LabelMapRoute] = result.routes
     return [
         MeasuredAccuracy(
             model=result.model,
             engine=route.engine,
             precision=route.precision,
             artifact_sha256=route.artifact.sha256,
-            top1=100 * route.top1.share,
-            # The five best of so few classes say nothing.
-            top5=100 * route.top5.share if result.num_classes is None or result.num_classes > 5 else None,
             pictures=result.pictures,
             list_path=result.list_path,
+            **{name: None if share is None else 100 * share for name, share in shares.items()},
         )
-        for route in result.routes
+        for route, shares in zip(routes, _shares(result), strict=True)
     ]
+
+
+def _shares(result: EvalDocument) -> list[dict[str, float | None]]:
+    """Return the figures of each route that a report shows, 0 to 1, by their names in a report."""
+    from edgekit.evaluate.boxes import BoxEvalResult
+    from edgekit.evaluate.label_maps import LabelMapEvalResult
+
+    if isinstance(result, BoxEvalResult):
+        return [{"map": route.figures.ap, "map50": route.figures.ap50} for route in result.routes]
+    if isinstance(result, LabelMapEvalResult):
+        return [{"miou": route.figures.mean_iou} for route in result.routes]
+    # The five best of at most five classes say nothing.
+    few = result.num_classes is not None and result.num_classes <= 5
+    return [{"top1": route.top1.share, "top5": None if few else route.top5.share} for route in result.routes]
 
 
 def _render(
