@@ -14,14 +14,14 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from edgekit.convert.manifest import first_fault, remake, usable_artifact
-from edgekit.core.artifact import ArtifactKind, Manifest, Origin, TensorSpec
+from edgekit.convert.manifest import usable_artifact
+from edgekit.core.artifact import ArtifactKind, Manifest, TensorSpec
 from edgekit.core.feeds import seeded_feed
 from edgekit.core.parity import MAX_RELATIVE_ERROR, Parity, compare
 from edgekit.core.spec import Precision
 from edgekit.engines.registry import rung_engine
-from edgekit.errors import InputError, ToolError
-from edgekit.parity.source import SOURCE, compute_feeds, compute_source, source_engine
+from edgekit.errors import ToolError
+from edgekit.parity.source import SOURCE, compute_feeds, compute_source, source_engine, source_paths
 from edgekit.parity.tensors import FEEDS, judge_outputs
 from edgekit.runners.session import RunnerSession
 from edgekit.targets.inputs import seeded_inputs
@@ -144,30 +144,21 @@ class Reference:
             return self._by_feed[:count]
 
     def _compute_feeds(self, count: int) -> list[list[NDArray[Any]]]:
-        subject, origin = self._subject, self._origin()
+        subject, origin = self._subject, self._subject.manifest.origin
         feeds = [seeded_feed(subject.manifest.inputs, number) for number in range(count)]
         if origin is not None:
-            paths = [str(subject.directory.absolute() / file.path) for file in origin.files]
-            return compute_feeds(origin.format, paths, feeds)
+            return compute_feeds(origin.format, source_paths(origin, subject), feeds)
         with self._paddle() as session:
             return infer_feeds(session, feeds)
 
     def _compute(self, count: int) -> NDArray[np.float32]:
-        subject, origin = self._subject, self._origin()
+        subject, origin = self._subject, self._subject.manifest.origin
         if origin is not None:
             batch_size = subject.fixed_batch or 1
             whole = -(-count // batch_size) * batch_size
             return compute_source(origin, subject, seeded_inputs(whole, subject.input_shape), self._target)
         with self._paddle() as session:
             return infer_batches(session, seeded_inputs(count, subject.input_shape), 1)
-
-    def _origin(self) -> Origin | None:
-        """Return the source of an imported model. Raises InputError where it has changed."""
-        origin = self._subject.manifest.origin
-        fault = None if origin is None else first_fault(origin, self._subject.directory)
-        if fault is not None:
-            raise InputError(fault, hint=remake(self._subject.manifest))
-        return origin
 
     @contextlib.contextmanager
     def _paddle(self) -> Iterator[RunnerSession]:

@@ -30,6 +30,14 @@ def source_engine(origin: Origin) -> str:
     return rung_engine(ArtifactKind.ONNX if origin.format == "onnx" else ArtifactKind.PADDLE)
 
 
+def source_paths(origin: Origin, subject: Subject) -> list[str]:
+    """Paths of the model that was imported. Raises InputError where a file is missing or has changed."""
+    fault = first_fault(origin, subject.directory)
+    if fault is not None:
+        raise InputError(fault, hint=remake(subject.manifest))
+    return [str(subject.directory.absolute() / file.path) for file in origin.files]
+
+
 def compute_source(
     origin: Origin, subject: Subject, inputs: NDArray[np.float32], target: HostTarget
 ) -> NDArray[np.float32]:
@@ -47,10 +55,7 @@ def compute_source(
     """
     import numpy
 
-    fault = first_fault(origin, subject.directory)
-    if fault is not None:
-        raise InputError(fault, hint=remake(subject.manifest))
-    paths = [str(subject.directory.absolute() / file.path) for file in origin.files]
+    paths = source_paths(origin, subject)
     batch_size = subject.fixed_batch or 1
     if origin.format == "pir":  # Paddle Inference as the runner configures it does not load it
         batches = [[inputs[start : start + batch_size]] for start in range(0, len(inputs), batch_size)]
