@@ -64,7 +64,8 @@ def as_input(values: NDArray[np.float64], dtype: str) -> NDArray[Any]:
             low = -128 if dtype == "int8" else 0
             values = numpy.clip(low + 128 + 64 * values, low, low + 255)
         else:
-            return (values > 0).astype(dtype)
+            values = values > 0  # type: ignore[assignment]
     elif values.ndim < 3:
         values = 1 + GRAIN * values
-    return values.astype(dtype)
+    # Arithmetic makes numpy's scalars of arrays of rank 0, which engines refuse.
+    return numpy.asarray(values, dtype)

@@ -122,16 +122,23 @@ def half(path: Path) -> None:
     model(path, nodes, [("x", TensorProto.FLOAT16, [2, 6])], [("y", TensorProto.FLOAT16, [2, 6])])
 
 
-def flags(path: Path) -> None:
-    nodes = [node("Where", ["which", "a", "b"], ["y"])]
+def flags_and_numbers(path: Path) -> None:
+    """Flags, and inputs of rank 0."""
+    nodes = [
+        node("Where", ["which", "a", "b"], ["chosen"]),
+        node("Mul", ["chosen", "scale"], ["scaled"]),
+        node("Cast", ["add"], ["f"], to=FLOAT),
+        node("Add", ["scaled", "f"], ["y"]),
+    ]
     inputs = [("which", TensorProto.BOOL, [3, 5]), ("a", FLOAT, [3, 5]), ("b", FLOAT, [3, 5])]
+    inputs += [("scale", FLOAT, []), ("add", TensorProto.INT64, [])]
     model(path, nodes, inputs, [("y", FLOAT, [3, 5])])
 
 
 @pytest.mark.parametrize(
     ("build", "sizes"),
     [
-        (flags, None),
+        (flags_and_numbers, None),
         *(pytest.param(each, None, marks=pytest.mark.slow) for each in (grey_bytes, rank_two, half)),
     ],
     ids=lambda each: getattr(each, "__name__", ""),

@@ -50,6 +50,7 @@ def test_noise_is_chosen_as_the_feeds_are() -> None:
         values = np.random.default_rng(0).standard_normal(shape)
         for dtype in DTYPES:
             ours, theirs = noise.as_input(values, dtype), feeds.as_input(np.asarray(values), dtype)
+            assert isinstance(ours, np.ndarray) and isinstance(theirs, np.ndarray)
             assert ours.dtype == theirs.dtype == dtype
             np.testing.assert_array_equal(ours, theirs)
     given = [

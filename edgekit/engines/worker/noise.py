@@ -33,4 +33,5 @@ def as_input(values: Any, dtype: str) -> Any:
             values = values > 0
     elif values.ndim < 3:
         values = 1 + GRAIN * values
-    return values.astype(dtype)
+    # Arithmetic makes numpy's scalars of arrays of rank 0, which engines refuse.
+    return numpy.asarray(values, dtype)
