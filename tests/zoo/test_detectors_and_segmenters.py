@@ -13,6 +13,7 @@ import numpy as np
 import pytest
 
 from edgekit.core.boxes import PicoDetRule
+from edgekit.core.feeds import seeded_array
 from edgekit.core.spec import ModelSpec, Network, Platform
 from edgekit.errors import InputError
 from edgekit.tasks.registry import find_task
@@ -115,6 +116,19 @@ def test_random_weights_tell_inputs_apart(family: str, variant: str) -> None:
     outputs = outputs_of(random_network(family, variant), some_images(2))
     assert all(np.isfinite(each).all() for each in outputs)
     assert all(np.abs(each[0] - each[1]).max() > 1e-3 for each in outputs if each.shape[-1] != CLASSES)
+
+
+def test_random_weights_of_a_detector_do_not_magnify_rounding() -> None:
+    """In float64 the outputs are the same to a tenth of what engines may differ in."""
+    network = random_network("picodet", "xs")
+    image = seeded_array((3, 224, 224), 0)[None]
+    single = outputs_of(network, image.astype(np.float32))
+    try:
+        double = outputs_of(network.to(dtype="float64"), image)
+    finally:
+        network.to(dtype="float32")
+    for own, exact in zip(single, double, strict=True):
+        assert np.abs(own - exact).max() < 1e-5 * np.ptp(exact)
 
 
 def test_random_weights_of_a_detector_repeat() -> None:
