@@ -18,6 +18,7 @@ from edgekit.runners.shared import SharedArray
 from edgekit.tasks.task import Shown, Task
 from edgekit.vision.decode import Canvas
 from edgekit.vision.pictures import Picture, Unreadable, read_picture
+from edgekit.vision.thumbnails import thumbnail
 
 Item = Picture | Unreadable
 
@@ -47,6 +48,7 @@ class Feed:
             pictures are the only one.
         task: Computes the other inputs.
         reduced_decode: Decode large JPEGs at a fraction of their size (`edgekit.vision.decode`).
+        thumbnails: Long side of the pictures' small copies, pixels; None makes none.
 
     Attributes:
         array: float32[batch_size,3,height,width]: the pictures.
@@ -61,6 +63,7 @@ class Feed:
         inputs: Sequence[TensorSpec] = (),
         task: Task | None = None,
         reduced_decode: bool = False,
+        thumbnails: int | None = None,
     ) -> None:
         from edgekit.vision.preprocess import Preprocessor
 
@@ -68,6 +71,7 @@ class Feed:
         self._canvas = Canvas()
         self._shrink_to = self._preprocessor.shrink_to if reduced_decode else None
         self._task = task
+        self._thumbnails = thumbnails
         self.shape = (batch_size, *self._preprocessor.shape)
         self.shapes = [
             self.shape if len(spec.shape) == 4 else (batch_size, *(size or 1 for size in spec.shape[1:]))
@@ -106,7 +110,9 @@ class Feed:
                 unreadable.append(Unreadable(name=item.name, error=error))
             else:
                 positions.append(position)
-                pictures.append(Shown(item.name, pixels.shape[0], pixels.shape[1]))
+                height, width = pixels.shape[:2]
+                small = None if self._thumbnails is None else thumbnail(pixels, self._thumbnails)
+                pictures.append(Shown(item.name, height, width, small))
         if self._further and pictures:
             assert self._task is not None
             computed = self._task.further_inputs(pictures)

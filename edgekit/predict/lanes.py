@@ -110,6 +110,7 @@ class Lane(Killable):
         batch_size: Maximum number of pictures a batch.
         core: Core reserved for the lane and its runners; None leaves the choice to the kernel.
         reduced_decode: Decode large JPEGs at a fraction of their size (`edgekit.vision.decode`).
+        thumbnails: Long side of the pictures' small copies, pixels; None makes none.
     """
 
     def __init__(
@@ -121,6 +122,7 @@ class Lane(Killable):
         batch_size: int,
         core: int | None = None,
         reduced_decode: bool = False,
+        thumbnails: int | None = None,
     ) -> None:
         self._subject = subject
         self._task = task_of(subject.manifest)
@@ -128,6 +130,7 @@ class Lane(Killable):
         self._batch_size = batch_size
         self._core = core
         self._reduced_decode = reduced_decode
+        self._thumbnails = thumbnails
         again = functools.partial(remake, subject.manifest)
         self._sessions = tuple(
             route.target.session(route.engine, f"{route.name} on {subject.manifest.name}", remake=again)
@@ -200,6 +203,7 @@ class Lane(Killable):
                 inputs=self._subject.manifest.inputs,
                 task=self._task,
                 reduced_decode=self._reduced_decode,
+                thumbnails=self._thumbnails,
             )
         filled = self._feed.fill(items)
         outputs: list[Outputs] = []
@@ -292,6 +296,7 @@ def open_lanes(
     threads: int,
     batch_size: int,
     reduced_decode: bool = False,
+    thumbnails: int | None = None,
 ) -> Iterator[list[Lane]]:
     """Yield one lane a worker; all start at once and end together.
 
@@ -311,6 +316,7 @@ def open_lanes(
                     batch_size=batch_size,
                     core=core,
                     reduced_decode=reduced_decode,
+                    thumbnails=thumbnails,
                 )
             )
             for core in cores[:workers]

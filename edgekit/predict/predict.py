@@ -5,11 +5,10 @@ from __future__ import annotations
 import contextlib
 import logging
 import os
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
-from typing import Any
 
 import msgspec
 
@@ -21,7 +20,7 @@ from edgekit.predict.feed import Item
 from edgekit.predict.lanes import batched, open_lanes, plan_route, score_batches
 from edgekit.targets.target import Subject, Target
 from edgekit.tasks.registry import require_pictures, task_of
-from edgekit.tasks.task import Answer, Asked, Task
+from edgekit.tasks.task import Answer, Asked, Shown, Task
 from edgekit.vision.labels import load_labels
 from edgekit.vision.pictures import Picture, Unreadable
 
@@ -43,6 +42,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
         draw: Directory for the pictures with their answers drawn on; None draws none.
         reduced_decode: Decode large JPEGs at a fraction of their size: faster, with occasionally other
             answers.
+        thumbnails: Long side of the small copies that come with the answers, pixels; None makes none.
     """
 
     engine: str = PREDICT_ENGINE
@@ -55,13 +55,15 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     labels: Path | None = None
     draw: Path | None = None
     reduced_decode: bool = False
+    thumbnails: int | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
 class Answers:
-    """Answers of one batch, and its items that are not pictures."""
+    """Answers of one batch, the pictures that they belong to, and its items that are not pictures."""
 
     predictions: tuple[Answer, ...]
+    pictures: tuple[Shown, ...]
     unreadable: tuple[Unreadable, ...]
 
 
@@ -81,6 +83,10 @@ def share_out(count: int, batch_size: int, workers: int) -> tuple[int, int]:
 
 class Predictor:
     """A model with its runners started; use it as a context manager, or call `close`.
+
+    Attributes:
+        task: The model's task, with the labels of its answers.
+        batch_size: Number of pictures a batch.
 
     Raises:
         UsageError, UnsupportedError: The engine does not exist, or cannot do the request, or the model's
@@ -102,9 +108,9 @@ class Predictor:
         self.batch_size = batch_size
         if subject.manifest.doubt is not None:
             logger.warning("%s", subject.manifest.doubt)
-        self._task = task_of(subject.manifest, _labels(subject, settings.labels))
+        self.task = task_of(subject.manifest, _labels(subject, settings.labels))
         self._asked = Asked(top_k=settings.top_k, threshold=settings.threshold)
-        self._drawings = _drawings(settings.draw, self._task)
+        self._drawings = _drawings(settings.draw, self.task)
         self._stack = contextlib.ExitStack()
         self._lanes = self._stack.enter_context(
             open_lanes(
@@ -114,6 +120,7 @@ class Predictor:
                 threads=settings.threads,
                 batch_size=batch_size,
                 reduced_decode=settings.reduced_decode,
+                thumbnails=settings.thumbnails,
             )
         )
 
@@ -124,10 +131,6 @@ class Predictor:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self._stack.__exit__(kind, error, trace)
-
-    def documents(self, answer: Answer) -> Sequence[Any]:
-        """Return an answer as the JSON documents that `predict --json` lists."""
-        return self._task.documents(answer)
 
     def close(self) -> None:
         """End the runners."""
@@ -142,13 +145,13 @@ class Predictor:
         """
         for scored in score_batches(self._lanes, batched(items, self.batch_size)):
             outputs = scored.outputs[0] if scored.outputs else None
-            answers = [] if outputs is None else self._task.answers(outputs, scored.pictures, self._asked)
+            answers = [] if outputs is None else self.task.answers(outputs, scored.pictures, self._asked)
             if self._drawings is not None:
                 for position, answer in zip(scored.positions, answers, strict=True):
                     item = scored.items[position]
                     assert isinstance(item, Picture)
                     self._drawings.add(item, answer)
-            yield Answers(predictions=tuple(answers), unreadable=scored.unreadable)
+            yield Answers(predictions=tuple(answers), pictures=scored.pictures, unreadable=scored.unreadable)
 
 
 def _drawings(directory: Path | None, task: Task) -> Drawings | None:

@@ -31,6 +31,13 @@ def as_csv(rows: Sequence[Row]) -> str:
     return printable(out.getvalue().rstrip("\n"))
 
 
+def csv_line(values: Sequence[object]) -> str:
+    """Return one line of RFC 4180 CSV without its end."""
+    out = io.StringIO()
+    csv.writer(out, lineterminator="").writerow(map(_field, values))
+    return printable(out.getvalue())
+
+
 def as_json(rows: Sequence[Row]) -> str:
     """Return a `Report` as indented JSON."""
     document = msgspec.json.format(msgspec.json.encode(Report(rows=tuple(rows))), indent=2)

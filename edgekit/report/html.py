@@ -2,16 +2,13 @@
 
 from __future__ import annotations
 
-import importlib.util
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import msgspec
 
 from edgekit.core.measurement import Result
-from edgekit.errors import ToolError
 from edgekit.report.grid import MARK, Table
 from edgekit.report.names import point_names
 from edgekit.report.panels import sample_plots
@@ -19,9 +16,7 @@ from edgekit.report.plots import accuracy_plot, scaling_plots
 from edgekit.report.rows import Row
 from edgekit.report.surroundings import surroundings
 from edgekit.report.tables import published_tables
-
-if TYPE_CHECKING:
-    import jinja2
+from edgekit.report.template import load_template
 
 TEMPLATE = Path(__file__).parent / "page.html.j2"
 MAX_ENVIRONMENTS = 50
@@ -51,28 +46,6 @@ def as_html(results: Sequence[Result], rows: Sequence[Row], *, published: bool) 
         surroundings=[surroundings(result) for result in results[:MAX_ENVIRONMENTS]],
         environments_left_out=max(0, len(results) - MAX_ENVIRONMENTS),
     )
-
-
-def load_template(path: Path, *packages: str) -> jinja2.Template:
-    """Load the template of a page.
-
-    Args:
-        path: Path of the `.j2` file.
-        packages: Packages that the page needs besides jinja2.
-
-    Raises:
-        ToolError: One of the packages is not installed.
-    """
-    for module in ("jinja2", *packages):
-        if importlib.util.find_spec(module) is None:
-            raise ToolError(
-                f"making an HTML page: the package {module} is not installed",
-                hint="pip install 'edgekit[report]'",
-            )
-    import jinja2
-
-    environment = jinja2.Environment(autoescape=True, trim_blocks=True, lstrip_blocks=True)
-    return environment.from_string(path.read_text(encoding="utf-8"))
 
 
 def _briefly(table: Table) -> Table:

@@ -10,7 +10,7 @@ from edgekit.core.profile import OperatorShare, Profile, Scaling, Unit
 from edgekit.core.units import format_count
 from edgekit.report.canvas import COLOURS, Entry
 from edgekit.report.grid import MISSING, Table
-from edgekit.report.html import load_template
+from edgekit.report.template import load_template
 
 TEMPLATE = Path(__file__).parent / "profile.html.j2"
 

@@ -13,7 +13,7 @@ from edgekit.core.parity import TOP1, Agreement
 from edgekit.core.spec import CLASSIFICATION, AnswerKind, Postprocess
 from edgekit.errors import UnsupportedError
 from edgekit.tasks.registry import find_task
-from edgekit.tasks.task import Answer, Asked, Outputs, Shown, Task, answer_line
+from edgekit.tasks.task import Answer, Asked, Finding, Outputs, Shown, Task, answer_line
 
 if TYPE_CHECKING:
     import numpy as np
@@ -144,6 +144,7 @@ class Classification(Task):
     name = CLASSIFICATION
     summary = "a classifier of pictures"
     activation = "softmax"
+    one_class = True
     Rule = Postprocess
     rule: Postprocess
 
@@ -165,6 +166,12 @@ class Classification(Task):
             )
             for row, picture in zip(self.scores(outputs), pictures, strict=True)
         ]
+
+    def findings(self, answer: Answer) -> list[Finding]:
+        assert isinstance(answer, Prediction)
+        names = answer.label_names or (None,) * len(answer.class_ids)
+        found = map(Finding, answer.class_ids, names, answer.scores)
+        return sorted(found, key=lambda one: -one.score)
 
     def agreement(self, outputs: Outputs, reference: Outputs, tolerance: float | None) -> Agreement | None:
         agreeing = [

@@ -12,7 +12,7 @@ import msgspec
 from edgekit.core.boxes import DetectionRule, PicoDetRule
 from edgekit.core.parity import Agreement
 from edgekit.errors import InputError
-from edgekit.tasks.task import Answer, Asked, Outputs, Shown, Task, answer_line
+from edgekit.tasks.task import Answer, Asked, Finding, Outputs, Shown, Task, answer_line
 from edgekit.vision.boxes import Boxes, Frame, decode_picodet, match, split_boxes
 
 if TYPE_CHECKING:
@@ -133,6 +133,11 @@ class Detection(Task):
             boxes=tuple((x0, y0, x1, y1) for x0, y0, x1, y1 in corners),
             filename=filename,
         )
+
+    def findings(self, answer: Answer) -> list[Finding]:
+        assert isinstance(answer, Detected)
+        names = answer.label_names or (None,) * len(answer.class_ids)
+        return list(map(Finding, answer.class_ids, names, answer.scores, answer.boxes))
 
     def documents(self, answer: Answer) -> list[CocoResult]:
         assert isinstance(answer, Detected)

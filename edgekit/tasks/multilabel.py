@@ -27,6 +27,7 @@ class Multilabel(Classification):
 
     name = MULTILABEL
     activation = "sigmoid"
+    one_class = False
 
     def scores(self, outputs: Outputs) -> NDArray[np.float32]:
         (rows,) = outputs.values()

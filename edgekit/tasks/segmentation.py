@@ -13,8 +13,8 @@ from edgekit.core.artifact import Manifest
 from edgekit.core.parity import Agreement
 from edgekit.core.spec import Crop
 from edgekit.errors import InputError, UnsupportedError
-from edgekit.tasks.task import Answer, Asked, Outputs, Shown, Task
-from edgekit.vision.label_maps import best_classes, encode_label_map, overlay
+from edgekit.tasks.task import Answer, Asked, Finding, Outputs, Shown, Task
+from edgekit.vision.label_maps import best_classes, encode_label_map, overlay, shrink
 
 if TYPE_CHECKING:
     from edgekit.vision.decode import Pixels
@@ -70,6 +70,7 @@ class Segmentation(Task):
     name = "segmentation"
     summary = "a model of label maps"
     draws = True
+    score_name = "area"
     Rule = Rule
 
     def __init__(self, manifest: Manifest, labels: Sequence[str] = ()) -> None:
@@ -117,6 +118,15 @@ class Segmentation(Task):
                 )
             )
         return answers
+
+    def findings(self, answer: Answer) -> list[Finding]:
+        assert isinstance(answer, Segmented)
+        names = answer.label_names or (None,) * len(answer.class_ids)
+        return list(map(Finding, answer.class_ids, names, answer.areas))
+
+    def mask(self, answer: Answer, side: int) -> bytes:
+        assert isinstance(answer, Segmented)
+        return encode_label_map(shrink(answer.label_map, side))
 
     def documents(self, answer: Answer) -> Sequence[Any]:
         return [answer.as_dict()]

@@ -28,11 +28,35 @@ Outputs = Mapping[str, "NDArray[Any]"]
 
 
 class Shown(NamedTuple):
-    """A picture that was computed: its name, and its height and width before preprocessing, pixels."""
+    """A picture that was computed.
+
+    Attributes:
+        name: Path of the picture as given, or `array 0`, `bytes 0`.
+        height: Height before preprocessing, pixels.
+        width: Width before preprocessing, pixels.
+        thumbnail: A small copy as JPEG; None where none was asked for.
+    """
 
     name: str
     height: int
     width: int
+    thumbnail: bytes | None = None
+
+
+class Finding(NamedTuple):
+    """One class of an answer.
+
+    Attributes:
+        class_id: Class number.
+        label: Name of the class; None where the model has no labels.
+        score: Score of the class; in an answer of areas the share of the picture's pixels.
+        box: Corners x0, y0, x1, y1 in pixels of the picture; None of an answer without boxes.
+    """
+
+    class_id: int
+    label: str | None
+    score: float
+    box: tuple[float, float, float, float] | None = None
 
 
 class Asked(msgspec.Struct, frozen=True, kw_only=True):
@@ -94,6 +118,10 @@ class Task(ABC):
     """False where the model's inputs are no pictures, so that nothing is answered."""
     draws: ClassVar[bool] = False
     """True where `draw` shows an answer on its picture."""
+    one_class: ClassVar[bool] = False
+    """True where only the best class of an answer is claimed to be right."""
+    score_name: ClassVar[str] = "score"
+    """What `Finding.score` is."""
     Rule: ClassVar[type[Any]]
     """Struct of the manifest's `postprocess`."""
 
@@ -140,6 +168,14 @@ class Task(ABC):
     def documents(self, answer: Answer) -> Sequence[Any]:
         """Return an answer as the JSON documents that `predict --json` lists."""
         return [answer]
+
+    def findings(self, answer: Answer) -> Sequence[Finding]:
+        """Return the classes of an answer for tables and pages, the best first."""
+        return ()
+
+    def mask(self, answer: Answer, side: int) -> bytes | None:
+        """Return the areas of an answer as a PNG, its long side at most `side` pixels; None without areas."""
+        return None
 
     def draw(self, pixels: Pixels, answer: Answer) -> None:
         """Draw an answer onto its picture, uint8[H,W,3] BGR.

@@ -194,6 +194,17 @@ def encode_label_map(labels: LabelMap) -> bytes:
     return content.getvalue()
 
 
+def shrink(labels: LabelMap, side: int) -> LabelMap:
+    """Return a label map whose long side is at most `side` pixels: each pixel has the class nearest to it."""
+    height, width = labels.shape
+    scale = side / max(height, width)
+    if scale >= 1:
+        return labels
+    size = (max(1, round(width * scale)), max(1, round(height * scale)))
+    small: LabelMap = load_cv2().resize(labels, size, interpolation=load_cv2().INTER_NEAREST)
+    return small
+
+
 def overlay(pixels: Pixels, labels: LabelMap) -> Pixels:
     """Return a picture with its classes' colours over it, uint8[H,W,3] BGR."""
     cv2 = load_cv2()

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
 import time
-from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -34,9 +34,10 @@ from edgekit.errors import InputError
 
 if TYPE_CHECKING:
     from edgekit.core.spec import Precision
-    from edgekit.predict.predict import Answers, Settings
+    from edgekit.pages.answers import AnswersPage
+    from edgekit.predict.predict import Answers, Predictor, Settings
     from edgekit.targets.target import Target
-    from edgekit.tasks.task import Answer
+    from edgekit.tasks.task import Answer, Task
     from edgekit.vision.pictures import Unreadable
 
 PROGRESS_INTERVAL_S = 0.5
@@ -79,10 +80,15 @@ PROGRESS_INTERVAL_S = 0.5
     "--reduced-decode", is_flag=True,
     help="Decode large JPEGs at a fraction of their size: faster, but some answers change.",
 )  # fmt: skip
+@click.option(
+    "--html", type=click.Path(path_type=Path, dir_okay=False), metavar="FILE",
+    help="Write the pictures with their answers as a page to look at into FILE.",
+)  # fmt: skip
 @one_device_option
 @adb_server_option
 @json_option
 @click.option("--jsonl", is_flag=True, help="Write one JSON document a line, as soon as each is ready.")
+@click.option("--csv", "as_csv", is_flag=True, help="Write one line of CSV a class or box.")
 @anyway_option
 @no_install_option
 def command(
@@ -99,10 +105,12 @@ def command(
     draw: Path | None,
     output: Path | None,
     reduced_decode: bool,
+    html: Path | None,
     device: str | None,
     adb_servers: tuple[str, ...],
     as_json: bool,
     jsonl: bool,
+    as_csv: bool,
     no_install: bool,
 ) -> None:
     """Classify pictures, or find objects, with the exported model NAME (or the artifact directory NAME).
@@ -115,8 +123,9 @@ def command(
 
     Of any model, the arrays of one .npz (by the names of the inputs) give another with its outputs (-o FILE).
     """
-    if as_json and jsonl:
-        raise click.UsageError("--json and --jsonl exclude each other")
+    forms = [form for form, given in (("json", as_json), ("jsonl", jsonl), ("csv", as_csv)) if given]
+    if len(forms) > 1:
+        raise click.UsageError(f"--{forms[0]} and --{forms[1]} exclude each other")
     is_arrays = pictures[0].endswith(".npz") and len(pictures) == 1
     if is_arrays != (output is not None):
         raise click.UsageError(
@@ -127,6 +136,8 @@ def command(
     from edgekit.core.spec import Precision
     from edgekit.predict.predict import Settings
 
+    if is_arrays and (html is not None or as_csv):
+        raise click.UsageError("--html and --csv show answers for pictures: arrays have none")
     if is_arrays:
         assert output is not None
         with one_target(device, adb_servers, install=not no_install) as target:
@@ -136,7 +147,7 @@ def command(
             )  # fmt: skip
         return
     lanes = worker_count(workers, threads, device)
-    printed = _Printer("json" if as_json else "jsonl" if jsonl else "line")
+    printed = _Printer(forms[0] if forms else "line")
     with one_target(device, adb_servers, install=not no_install) as target:
         settings = Settings(
             engine=engine or target.default_engine,
@@ -150,7 +161,7 @@ def command(
             draw=draw,
             reduced_decode=reduced_decode,
         )
-        _predict(target, name, pictures, settings, printed)
+        _predict(target, name, pictures, settings, printed, html)
     printed.finish()
 
 
@@ -172,17 +183,53 @@ def _compute(
 
 
 def _predict(
-    target: Target, name: str, pictures: tuple[str, ...], settings: Settings, printed: _Printer
+    target: Target,
+    name: str,
+    pictures: tuple[str, ...],
+    settings: Settings,
+    printed: _Printer,
+    html: Path | None,
 ) -> None:
+    import msgspec
+
     from edgekit.predict.predict import Predictor
     from edgekit.vision.pictures import find_pictures
 
     subject = find_subject(name)
     items = find_pictures(pictures)
-    with Predictor(target, subject, settings, count=len(items)) as predictor:
-        printed.expect(len(items), predictor.documents)
+    if html is not None:
+        from edgekit.pages.answers import thumbnail_side
+
+        settings = msgspec.structs.replace(settings, thumbnails=thumbnail_side(len(items)))
+    with (
+        Predictor(target, subject, settings, count=len(items)) as predictor,
+        contextlib.nullcontext() if html is None else _page(html, predictor, settings, target) as page,
+    ):
+        printed.expect(len(items), predictor.task)
         for answers in predictor.predict(items):
             printed.take(answers)
+            if page is not None:
+                page.add(answers.pictures, answers.predictions, answers.unreadable)
+    if html is not None:
+        note(f"{html} written")
+
+
+def _page(
+    path: Path, predictor: Predictor, settings: Settings, target: Target
+) -> contextlib.AbstractContextManager[AnswersPage]:
+    from edgekit import __version__
+    from edgekit.pages.answers import open_answers
+
+    manifest = predictor.task.manifest
+    assert settings.thumbnails is not None
+    return open_answers(
+        path,
+        predictor.task,
+        settings.thumbnails,
+        title=f"{manifest.name}: answers",
+        subtitle=f"{settings.engine} {settings.precision.value} on {target.info.serial}, "
+        f"weights: {manifest.source}, edgekit {__version__}",
+    )
 
 
 class _Printer:
@@ -196,20 +243,24 @@ class _Printer:
         self._interactive = is_interactive()
         self._started = self._shown = time.monotonic()
 
-    def expect(self, count: int, documents: Callable[[Answer], Sequence[Any]]) -> None:
-        """Set the total number of pictures, and what turns an answer into documents of `--json`."""
-        self._expected, self._documents = count, documents
+    def expect(self, count: int, task: Task) -> None:
+        """Set the total number of pictures, and the task whose answers are shown."""
+        self._expected, self._task = count, task
+        if self._form == "csv":
+            self._csv("filename", "rank", "class_id", "label", task.score_name, "x0", "y0", "x1", "y1")
 
     def take(self, answers: Answers) -> None:
         """Show the answers of one batch."""
         self._clear()
         for prediction in answers.predictions:
             if self._form == "json":
-                self._kept += self._documents(prediction)
+                self._kept += self._task.documents(prediction)
             elif self._form == "jsonl":
                 import msgspec
 
                 click.echo(json_printable(msgspec.json.encode(prediction.as_dict()).decode()))
+            elif self._form == "csv":
+                self._csv_rows(prediction)
             else:
                 click.echo(prediction.line())
         for unreadable in answers.unreadable:
@@ -229,6 +280,21 @@ class _Printer:
                 f"predicting: {count} of {self._done} could not be read, first {self._unreadable[0].name}",
                 hint=self._unreadable[0].error.hint,
             )
+
+    def _csv_rows(self, answer: Answer) -> None:
+        """Write a line for each class or box of an answer; one without a class where there is none."""
+        nothing = ("",) * 4
+        findings = self._task.findings(answer)
+        for rank, one in enumerate(findings, start=1):
+            box = one.box or nothing
+            self._csv(answer.filename, rank, one.class_id, one.label or "", one.score, *box)
+        if not findings:
+            self._csv(answer.filename, *nothing, *nothing)
+
+    def _csv(self, *values: object) -> None:
+        from edgekit.report.formats import csv_line
+
+        click.echo(csv_line(values))
 
     def _progress(self) -> None:
         now = time.monotonic()

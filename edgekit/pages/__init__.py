@@ -1,0 +1,1 @@
+"""Self-contained HTML pages to look at: answers, accuracy, the zoo."""
