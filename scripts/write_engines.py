@@ -37,7 +37,9 @@ def _section(spec: EngineSpec) -> str:
                 values = ", ".join(f"`{value}`" for value in option.values)
                 lines.append(f"- `--engine-option {name}=…`: {option.help}; {values}")
     if spec.device is not None:
-        runtime = f"`edgekit toolchain install {spec.device.runtime}`"
+        native = spec.device.native
+        component = f"{spec.name}-wheel" if native is None else native.runtime
+        runtime = f"`edgekit toolchain install {component}`"
         lines.append(f"- Reads on devices: {_artifacts(spec.device.artifacts)}; comes by {runtime}")
     if spec.app_formats:
         lines.append(f"- Reads in the Android app: {', '.join(spec.app_formats)}")

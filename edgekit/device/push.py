@@ -21,14 +21,31 @@ from edgekit.device.lock import held
 from edgekit.device.probe import has_fp16, probe, require_64_bit
 from edgekit.device.store import DeviceStore, Item
 from edgekit.errors import DeviceError, EdgekitError, MismatchError, ToolError
-from edgekit.transports.far_shell import local_digest
+from edgekit.transports.far_shell import local_digest, refusal
 from edgekit.transports.interface import DeviceTransport
 
 ShowBytes = Callable[[str, int, int], None]
 """Called with a serial, the bytes sent since the last call and all that are to be sent."""
 
 TELL_EVERY_S = 10.0
+UNPACK_TIMEOUT_S = 600.0
 logger = logging.getLogger("edgekit")
+
+
+class Part(Protocol):
+    """A directory of files that several bundles share."""
+
+    @property
+    def directory(self) -> str:
+        """Its name on the device, which changes with its content."""
+
+    @property
+    def files(self) -> Mapping[str, Path]:
+        """Path in the part -> file here."""
+
+    @property
+    def unpacked_bytes(self) -> int:
+        """Size of the files that are unpacked there from its archive."""
 
 
 class Bundle(Protocol):
@@ -36,7 +53,7 @@ class Bundle(Protocol):
 
     @property
     def engine(self) -> str:
-        """`paddlelite` or `onnxruntime`."""
+        """Name of the engine."""
 
     @property
     def engine_version(self) -> str:
@@ -53,6 +70,17 @@ class Bundle(Protocol):
     @property
     def fp16(self) -> bool:
         """Whether the library computes in fp16."""
+
+    @property
+    def features(self) -> Sequence[str]:
+        """Features, as the kernel names them, that every core must have."""
+
+    @property
+    def parts(self) -> Sequence[Part]:
+        """Directories beside the bundle's own that it needs."""
+
+    def unpacking(self, remote_dir: str) -> tuple[Sequence[str], Mapping[str, str]] | None:
+        """Command line and environment that unpack what is not unpacked yet; None where nothing is."""
 
     def argv(self, remote_dir: str) -> Sequence[str]:
         """The runner's command line once the bundle is in `remote_dir`."""
@@ -123,7 +151,12 @@ class PackedBundle:
 
         self.bundle = bundle
         digests = {path: local_digest(file) for path, file in sorted(bundle.files.items())}
-        listing = "\n".join(f"{digest} {path}" for path, digest in digests.items())
+        listing = "\n".join(
+            [
+                *(part.directory for part in bundle.parts),
+                *(f"{each} {path}" for path, each in digests.items()),
+            ]
+        )
         self.identity = hashlib.sha256(listing.encode()).hexdigest()[:16]
         self.directory = f"bundles/{bundle.engine}-{self.identity}"
         self._note = contextlib.ExitStack()
@@ -133,7 +166,21 @@ class PackedBundle:
             _item(file, f"{self.directory}/{path}", digests[path], mode=0o755)
             for path, file in sorted(bundle.files.items())
         )
-        self.items = (*programs, _item(note, f"{self.directory}/.bundle", local_digest(note)))
+        shared = (
+            _item(file, f"bundles/{part.directory}/{path}", local_digest(file), mode=0o755)
+            for part in bundle.parts
+            for path, file in sorted(part.files.items())
+        )
+        self.items = (*shared, *programs, _item(note, f"{self.directory}/.bundle", local_digest(note)))
+
+    def unpacked_bytes(self, to_send: Sequence[Item]) -> int:
+        """Return the size of the files that will be unpacked on the device once these items are there."""
+        sent = {item.path for item in to_send}
+        return sum(
+            part.unpacked_bytes
+            for part in self.bundle.parts
+            if any(f"bundles/{part.directory}/{path}" in sent for path in part.files)
+        )
 
     def close(self) -> None:
         """Delete the temporary file of versions."""
@@ -232,6 +279,13 @@ def check_device(info: DeviceInfo, models: Sequence[Model], bundle: Bundle) -> N
             f"{bundle.abi}",
             hint="choose a device with that ABI: edgekit devices",
         )
+    lacking = [each for each in bundle.features if each not in info.features]
+    if lacking:
+        raise DeviceError(
+            f"pushing to {info.serial}: its cores have no {', '.join(lacking)}, which the {bundle.engine} "
+            f"runner {bundle.engine_version} needs",
+            hint="--engine onnxruntime runs on every ARM64 core",
+        )
     for model in models:
         for artifact in model.artifacts:
             if artifact.kind.precision is Precision.FP16 and not has_fp16(info.features):
@@ -303,8 +357,10 @@ def push_to(
         store.send(
             to_send,
             free_bytes=found.free_bytes,
+            unpacked_bytes=packed.unpacked_bytes(to_send),
             progress=slow.add if show is None else lambda sent: show(serial, sent, total_bytes),
         )
+    unpack_there(store, packed)
     return Pushed(
         serial=serial,
         root=store.root,
@@ -317,6 +373,23 @@ def push_to(
         wall_s=time.monotonic() - started,
         mismatch="; ".join(filter(None, found_mismatches)) or None,
     )
+
+
+def unpack_there(store: DeviceStore, packed: PackedBundle) -> None:
+    """Unpack a bundle's archives on the device unless that was done.
+
+    Raises:
+        DeviceError: The device has no room, or cannot run the bundle's programs.
+        DeviceLostError: The link broke.
+    """
+    unpacking = packed.bundle.unpacking(f"{store.root}/{packed.directory}")
+    if unpacking is None:
+        return
+    argv, env = unpacking
+    done = store.transport.run(argv, timeout_s=UNPACK_TIMEOUT_S, env=env)
+    if done.exit_code != 0:
+        said = done.stderr.strip() or f"exit code {done.exit_code}"
+        raise refusal(f"unpacking the {packed.bundle.engine} runner", store.transport.serial, said)
 
 
 def push_all(

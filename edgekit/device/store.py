@@ -32,7 +32,9 @@ _MARK = "== edgekit "
 # $1 root, then paths relative to it. What cut pushes have left is removed: the caller holds the lock.
 _INSPECT = """cd "$1" 2>/dev/null || { df -kP "${1%/*}"; exit 0; }
 shift
-for d in models bundles/* bundles/*/* run; do rm -rf "$d"/.edgekit-*.part; done
+for p in models/.edgekit-*.part bundles/*/.edgekit-*.part bundles/*/*/.edgekit-*.part run/.edgekit-*.part; do
+  [ ! -e "$p" ] || rm -rf "$p"
+done
 df -kP .
 echo "== edgekit verified"; cat verified 2>/dev/null
 echo "== edgekit present"; stat -c '%s %Z %n' "$@" 2>/dev/null
@@ -143,20 +145,32 @@ class DeviceStore:
         return [item for item in items if item not in whole]
 
     def send(
-        self, items: Sequence[Item], *, free_bytes: int | None, progress: Progress | None = None
+        self,
+        items: Sequence[Item],
+        *,
+        free_bytes: int | None,
+        unpacked_bytes: int = 0,
+        progress: Progress | None = None,
     ) -> None:
         """Send items; each is checked over there before it has its name.
+
+        Args:
+            items: The items.
+            free_bytes: Free space there; None where it is not known.
+            unpacked_bytes: Size of the files that will be unpacked there from the items.
+            progress: Called as bytes arrive.
 
         Raises:
             DeviceError: Not enough space, or refused.
             DeviceLostError: The link broke.
         """
         needed_bytes = sum(item.size_bytes for item in items)
-        if free_bytes is not None and needed_bytes + SPARE_BYTES > free_bytes:
+        if free_bytes is not None and needed_bytes + unpacked_bytes + SPARE_BYTES > free_bytes:
             from edgekit.core.units import format_bytes
 
+            unpacked = f" and take {format_bytes(unpacked_bytes)} more unpacked" if unpacked_bytes else ""
             raise DeviceError(
-                f"pushing to {self.transport.serial}: {format_bytes(needed_bytes)} are to be sent, "
+                f"pushing to {self.transport.serial}: {format_bytes(needed_bytes)} are to be sent{unpacked}, "
                 f"{format_bytes(free_bytes)} are free at {self.root}",
                 hint=f"edgekit push --clean --device {self.transport.serial}, or free space there",
             )

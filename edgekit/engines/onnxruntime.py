@@ -31,10 +31,12 @@ RECORD: Dict[str, Any] = {
     },
     "device": {
         "artifacts": {"fp32": "onnx", "int8": "onnx-int8"},
-        "backend": "engine_onnxruntime.c",
-        "library": "opened",
-        "runtime": "onnxruntime-runtime",
-        "runtime_module": "edgekit.toolchain.build.onnxruntime_runtime",
+        "native": {
+            "backend": "engine_onnxruntime.c",
+            "library": "opened",
+            "runtime": "onnxruntime-runtime",
+            "runtime_module": "edgekit.toolchain.build.onnxruntime_runtime",
+        },
         "targets": ["aarch64", "x86_64"],
     },
     "rungs": [{"artifact": "onnx", "place": 20}, {"artifact": "onnx-int8", "place": 50}],

@@ -23,10 +23,12 @@ RECORD: Dict[str, Any] = {
     },
     "device": {
         "artifacts": {"fp32": "nb-arm", "fp16": "nb-arm-fp16", "int8": "nb-arm-int8"},
-        "backend": "engine_paddlelite.cc",
-        "library": "linked",
-        "runtime": "paddlelite-runtime",
-        "runtime_module": "edgekit.toolchain.build.paddlelite_runtime",
+        "native": {
+            "backend": "engine_paddlelite.cc",
+            "library": "linked",
+            "runtime": "paddlelite-runtime",
+            "runtime_module": "edgekit.toolchain.build.paddlelite_runtime",
+        },
         # The rung of Paddle Lite's int8 is above the simulation of the program that it was made from.
         "below": {"nb-arm-int8": "paddle-int8-simulated"},
     },

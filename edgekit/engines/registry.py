@@ -102,26 +102,60 @@ class HostSide(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
         return {name: option.values for name, option in self.options.items() if option.help is not None}
 
 
-class DeviceSide(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """Properties of an engine on a device, where a native runner runs it.
+class NativeRunner(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Native program that runs an engine on a device.
 
     Attributes:
-        artifacts: Kind of artifact that the engine reads, by precision.
         backend: Name of the engine's source file in `edgekit/native`; `.cc` is C++.
         library: Way in which the runner gets the engine's library.
         runtime: Name of the toolchain component with the library.
         runtime_module: Module whose `PROVIDER` installs the library.
+    """
+
+    backend: str
+    library: Library
+    runtime: str
+    runtime_module: str
+
+
+class Wheel(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Wheel for ARM64 Linux of a package with an engine, which the worker runs on a device.
+
+    Attributes:
+        distribution: Name of the package in the registry.
+        version: Version that edgekit is tested with.
+        sha256: SHA-256 of the wheel of this version for the bundle's Python, hex.
+        leave_out: Patterns of the wheel's files that inference does not need; they are not sent.
+        features: Features, as the kernel names them, that the wheel's code needs of every core.
+    """
+
+    distribution: str
+    version: str
+    sha256: str
+    leave_out: tuple[str, ...] = ()
+    features: tuple[str, ...] = ()
+
+
+class DeviceSide(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Properties of an engine on a device: a native runner or Python's worker runs it, never both.
+
+    Attributes:
+        artifacts: Kind of artifact that the engine reads, by precision.
+        native: The native runner; None where the worker runs the engine.
+        wheel: The package that the worker imports; None where a native runner runs the engine.
         targets: Processors of the devices that the runner runs on.
         below: Rung that an artifact's rung is compared with, where it is not the ladder's reference.
     """
 
     artifacts: dict[Precision, ArtifactKind]
-    backend: str
-    library: Library
-    runtime: str
-    runtime_module: str
+    native: NativeRunner | None = None
+    wheel: Wheel | None = None
     targets: tuple[str, ...] = ("aarch64",)
     below: dict[ArtifactKind, str] = {}
+
+    def __post_init__(self) -> None:
+        if (self.native is None) == (self.wheel is None):
+            raise ValueError("a device's engine has either `native` or `wheel`")
 
 
 class HostRung(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -256,6 +290,16 @@ def device_engines() -> tuple[str, ...]:
     return tuple(name for name, spec in engines().items() if spec.device is not None)
 
 
+def native_engines() -> tuple[str, ...]:
+    """Return the names of the engines that a native runner runs on devices."""
+    return tuple(name for name, spec in engines().items() if spec.device and spec.device.native is not None)
+
+
+def wheel_engines() -> tuple[str, ...]:
+    """Return the names of the engines that the worker runs on devices."""
+    return tuple(name for name, spec in engines().items() if spec.device and spec.device.wheel is not None)
+
+
 def app_engines() -> tuple[str, ...]:
     """Return the names of the engines that the Android app has a flavour of."""
     return tuple(name for name, spec in engines().items() if spec.app_formats)
@@ -296,6 +340,24 @@ def device_side(name: str) -> DeviceSide:
             f"engine {name}: runs on the host only", hint=f"on devices: {', '.join(device_engines())}"
         )
     return side
+
+
+def native_runner(name: str) -> NativeRunner:
+    """Return the native runner of an engine. Raises UsageError for an engine without one."""
+    native = device_side(name).native
+    if native is None:
+        raise UsageError(
+            f"engine {name}: has no native runner", hint=f"with one: {', '.join(native_engines())}"
+        )
+    return native
+
+
+def device_wheel(name: str) -> Wheel:
+    """Return the wheel of an engine that the worker runs on devices. Raises UsageError for others."""
+    wheel = device_side(name).wheel
+    if wheel is None:
+        raise UsageError(f"engine {name}: a native runner runs it on devices, no wheel")
+    return wheel
 
 
 def artifact_kind(name: str, side: HostSide | DeviceSide, precision: Precision) -> ArtifactKind:

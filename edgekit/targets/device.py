@@ -21,11 +21,19 @@ from edgekit.device.lock import held
 from edgekit.device.probe import has_fp16, probe, read_environment, require_64_bit
 from edgekit.device.push import Model, PackedBundle, check_device, push_to
 from edgekit.device.store import DeviceStore
-from edgekit.engines.registry import DEVICE_ENGINE, artifact_kind, device_engines, device_side
+from edgekit.engines import registry
+from edgekit.engines.registry import (
+    DEVICE_ENGINE,
+    artifact_kind,
+    device_engines,
+    device_side,
+    host_options,
+)
 from edgekit.errors import DeviceError, RunnerError, ToolError, UnsupportedError, UsageError
 from edgekit.runners.session import RunnerSession
 from edgekit.targets.target import Placed, Subject
-from edgekit.toolchain.build.bundle import ABIS, assemble, available, check_target, target_of
+from edgekit.toolchain.build.bundle import ABIS, check_target, target_of
+from edgekit.toolchain.bundles import assemble, available
 from edgekit.transports.connect import open_devices
 from edgekit.transports.interface import DeviceTransport
 from edgekit.virtual.counting.counting import Stretch, counting_argv, parse_counts, parse_stretches
@@ -98,7 +106,7 @@ def default_engine(info: DeviceInfo) -> str:
     """
     target = device_target(info)
     suitable = [name for name in device_engines() if target in device_side(name).targets]
-    suitable.sort(key=lambda name: name != DEVICE_ENGINE)
+    suitable.sort(key=lambda name: (name != DEVICE_ENGINE, device_side(name).native is None))
     here = [name for name in suitable if available(name, target)]
     pushed = [name for name in here if name in info.runtimes]
     chosen = next(iter([*pushed, *here, *suitable]))
@@ -181,8 +189,9 @@ class DeviceTarget:
         return None
 
     def options(self, engine: str, precision: Precision, asked: Mapping[str, str]) -> dict[str, str]:
-        """Refuse any option: the native runners take none. Raises UsageError."""
-        device_side(engine)
+        """Return the options to load with, which native runners do not take. Raises UsageError."""
+        if device_side(engine).native is None and registry.engine(engine).host is not None:
+            return host_options(engine, precision, asked)
         if asked:
             raise UsageError(
                 f"{engine} on {self._info.serial}: --engine-option is for engines of the host",

@@ -3,6 +3,7 @@
     weights/     official weights and inference models
     opt/         isolated environments for paddle_lite_opt
     runtimes/    libraries for devices
+    python/      CPython, numpy and engines' wheels for devices
     native/      runners built here
     apt/         Debian packages fetched and unpacked without root
     virtual/     virtual devices: their state and their trees

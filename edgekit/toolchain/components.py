@@ -4,16 +4,19 @@ from __future__ import annotations
 
 import difflib
 
-from edgekit.engines.registry import device_engines
+from edgekit.engines.registry import native_engines, wheel_engines
 from edgekit.errors import InputError
 from edgekit.toolchain.build import native
 from edgekit.toolchain.build.runtimes import provider
 from edgekit.toolchain.component import Component
 from edgekit.toolchain.opt import install as opt
+from edgekit.toolchain.python import cpython, wheels
 
 COMPONENTS: tuple[Component, ...] = (
     opt.COMPONENT,
-    *(provider(engine).component for engine in device_engines()),
+    *(provider(engine).component for engine in native_engines()),
+    cpython.COMPONENT,
+    *(wheels.component(engine) for engine in wheel_engines()),
     native.COMPONENT,
 )
 """All components, in the order of display."""

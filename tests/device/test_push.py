@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -24,11 +25,14 @@ from edgekit.device.push import (
     clean_all,
     push_all,
     push_to,
+    unpack_there,
 )
 from edgekit.device.store import DeviceStore
 from edgekit.errors import DeviceError, MismatchError, ParityError, RunnerError, ToolError
 from edgekit.parity.ladder import Ladder, RungResult, RungStatus
 from edgekit.toolchain.build.bundle import Bundle
+from edgekit.toolchain.python import unpack
+from edgekit.toolchain.python.parts import Part, store_part, write_archive
 from edgekit.transports.ssh import SshTransport
 from tests.devices import AdbDevice
 from tests.transports.sshd import Sshd
@@ -51,6 +55,49 @@ def bundle(tmp_path: Path) -> Bundle:
         files={path.name: path for path in sorted(directory.iterdir())},
         program="runner",
     )
+
+
+class Shared(msgspec.Struct, frozen=True, kw_only=True):
+    """A bundle with a directory that it shares with others; files of no meaning, unpacked by this Python."""
+
+    engine: str
+    files: dict[str, Path]
+    parts: tuple[Part, ...]
+    engine_version: str = "1"
+    abi: str = "arm64-v8a"
+    fp16: bool = True
+    features: tuple[str, ...] = ()
+
+    def argv(self, remote_dir: str) -> list[str]:
+        return [remote_dir]
+
+    def env(self, remote_dir: str) -> dict[str, str]:
+        return {}
+
+    counting_env = env
+
+    def unpacking(self, remote_dir: str) -> tuple[list[str], dict[str, str]]:
+        beside = [f"{remote_dir}/../{part.directory}" for part in self.parts]
+        return [sys.executable, str(unpack.__file__), *beside], {}
+
+
+@pytest.fixture
+def shared(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> list[Shared]:
+    """Two bundles that share one directory."""
+    monkeypatch.setenv("EDGEKIT_CACHE", str(tmp_path / "cache"))
+    (tmp_path / "zeros.py").write_bytes(bytes(300_000))
+
+    def fill(new: Path) -> Part:
+        (new / "library").write_bytes(os.urandom(1000))
+        size = write_archive(new, {"zeros.py": tmp_path / "zeros.py"})
+        return Part(name="base", version="1", unpacked_bytes=size)
+
+    base = store_part("base", fill)
+    bundles = []
+    for name in ("one", "two"):
+        (tmp_path / name).write_text(name)
+        bundles.append(Shared(engine=name, files={"start": tmp_path / name}, parts=(base,)))
+    return bundles
 
 
 def _model(directory: Path, kind: ArtifactKind, version: str = "v2.12", name: str = "Net") -> Model:
@@ -158,6 +205,51 @@ def test_a_touched_file_is_looked_at_and_not_sent(store: DeviceStore, bundle: Bu
     time.sleep(1.1)
     store.transport.run(["touch", remote])
     assert push_to(store, packed, [model], info=info).sent_files == 0
+
+
+def test_a_directory_that_bundles_share_is_sent_and_unpacked_once(
+    sshd: Sshd, shared: list[Shared], tmp_path: Path
+) -> None:
+    store = DeviceStore(SshTransport(sshd.url), str(tmp_path / "store"))
+    one, two = map(PackedBundle, shared)
+    info = _as_arm(store)
+    # The shared library and archive, the bundle's own file and its note.
+    assert push_to(store, one, [], info=info).sent_files == 4
+    [unpacked] = (tmp_path / "store" / "bundles").glob("base-*/lib/zeros.py")
+    moment = unpacked.stat().st_mtime_ns
+    assert unpacked.stat().st_size == 300_000
+    assert push_to(store, two, [], info=info).sent_files == 2
+    assert push_to(store, two, [], info=info).sent_files == 0
+    assert unpacked.stat().st_mtime_ns == moment
+    store.transport.remove([str(unpacked.parent)])
+    assert push_to(store, two, [], info=info).sent_files == 0
+    assert unpacked.exists()
+    store.transport.remove([str(unpacked.parent), str(unpacked.parent.with_name("lib.zip"))])
+    with pytest.raises(DeviceError, match=r"unpacking the two runner on .*No such file or directory"):
+        unpack_there(store, two)
+    store.transport.close()
+
+
+def test_what_does_not_fit_unpacked_is_refused_with_its_size(shared: list[Shared], tmp_path: Path) -> None:
+    packed = PackedBundle(shared[0])
+    room = 16_000_000 + sum(item.size_bytes for item in packed.items)
+    store = DeviceStore(SshTransport("ssh://nobody@127.0.0.1:9"), str(tmp_path))
+    unpacked_bytes = packed.unpacked_bytes(packed.items)
+    with pytest.raises(DeviceError, match=r"take 300\.0 kB more unpacked, 16\.3 MB are free"):
+        store.send(packed.items, free_bytes=room + 299_999, unpacked_bytes=unpacked_bytes)
+    # Where the archive is there already, it is unpacked too.
+    assert packed.unpacked_bytes(packed.items[-2:]) == 0
+
+
+def test_cores_without_what_a_bundle_needs_are_refused(shared: list[Shared]) -> None:
+    phone = DeviceInfo(
+        serial="phone", state="device", transport="adb", abi="arm64-v8a", abis=("arm64-v8a",),
+        features=("fp", "asimd"),
+    )  # fmt: skip
+    check_device(phone, [], shared[0])
+    needy = msgspec.structs.replace(shared[0], features=("asimd", "asimddp"))
+    with pytest.raises(DeviceError, match="phone: its cores have no asimddp, which the one runner 1 needs"):
+        check_device(phone, [], needy)
 
 
 def test_a_slow_push_says_how_long_the_rest_takes() -> None:

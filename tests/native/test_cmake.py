@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from edgekit.engines.registry import device_engines, device_side
+from edgekit.engines.registry import native_engines, native_runner
 from edgekit.toolchain.build.native import CORE, SOURCES
 
 
@@ -18,7 +18,7 @@ def test_it_names_every_source() -> None:
     text = (SOURCES / "CMakeLists.txt").read_text()
     named = set(re.findall(r"\b[\w]+\.cc?\b", text))
     assert named == {f"{name}.c" for name in CORE} | {
-        device_side(engine).backend for engine in device_engines()
+        native_runner(engine).backend for engine in native_engines()
     }
     assert named == {path.name for path in SOURCES.iterdir() if path.suffix in (".c", ".cc")}
 

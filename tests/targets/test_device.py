@@ -37,6 +37,15 @@ def test_an_engine_without_a_runner_for_a_processor_is_unsupported() -> None:
         Bundles(install=False).get("onnxruntime", MIPS)
 
 
+def test_an_engine_of_the_worker_names_its_parts(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("EDGEKIT_CACHE", str(tmp_path))
+    with pytest.raises(ToolError, match="CPython for devices is not installed") as raised:
+        Bundles(install=False).get("onnxruntime-python", PHONE)
+    assert "edgekit toolchain install device-python" in (raised.value.hint or "")
+    with pytest.raises(UnsupportedError, match="its runner is for aarch64"):
+        Bundles(install=False).get("onnxruntime-python", BOARD)
+
+
 def test_the_default_engine_is_one_that_can_be_had(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("EDGEKIT_CACHE", str(tmp_path))
     assert default_engine(BOARD) == "onnxruntime"

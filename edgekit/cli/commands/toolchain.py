@@ -9,7 +9,7 @@ import click
 import msgspec
 
 from edgekit.cli.options import echo_json, echo_table, json_option, note, trust_new_option
-from edgekit.engines.registry import BUILD_ENGINE, device_engines
+from edgekit.engines.registry import BUILD_ENGINE, native_engines
 
 if TYPE_CHECKING:
     from edgekit.toolchain.component import Component, Found
@@ -128,7 +128,7 @@ def install(
 )
 @click.option(
     "--engine",
-    type=click.Choice(device_engines()),
+    type=click.Choice(native_engines()),
     default=BUILD_ENGINE,
     show_default=True,
     help="The engine that it runs models with.",

@@ -58,6 +58,19 @@ class Bundle(msgspec.Struct, frozen=True, kw_only=True):
         """ABI that a device must run."""
         return ABIS[self.target]
 
+    @property
+    def features(self) -> tuple[str, ...]:
+        """Features that the bundle's code needs of every core: none beside those of the ABI."""
+        return ()
+
+    @property
+    def parts(self) -> tuple[()]:
+        """Directories that the bundle shares with others: none."""
+        return ()
+
+    def unpacking(self, remote_dir: str) -> None:
+        """Return None: nothing is unpacked on the device."""
+
     def argv(self, remote_dir: str) -> list[str]:
         """Return the runner's command line for a bundle in `remote_dir`."""
         loader = f"{remote_dir}/{loader_name(self.target)}"

@@ -16,7 +16,7 @@ import msgspec
 
 from edgekit import __version__, _process
 from edgekit._files import locked, new_directory, output_error, sha256_file
-from edgekit.engines.registry import BUILD_ENGINE, Library, device_engines, device_side
+from edgekit.engines.registry import BUILD_ENGINE, Library, native_engines, native_runner
 from edgekit.errors import ToolError, UsageError
 from edgekit.toolchain.build.compilers import Compiler, c_compiler, cxx_compiler
 from edgekit.toolchain.build.elf import read_elf
@@ -71,7 +71,7 @@ def build_runner(engine: str, target: str, *, progress: Report, force: bool = Fa
     """
     _check_names(engine, target)
     runtime = _runtime(engine, target)
-    backend = SOURCES / device_side(engine).backend
+    backend = SOURCES / native_runner(engine).backend
     cxx = backend.suffix == ".cc"
     compiler = cxx_compiler(target, progress=progress) if cxx else c_compiler(target)
     runner = _planned(engine, target, compiler, runtime)
@@ -141,9 +141,9 @@ def put_library(runtime: Runtime, directory: Path) -> None:
 
 
 def _check_names(engine: str, target: str) -> None:
-    if engine not in device_engines():
+    if engine not in native_engines():
         raise UsageError(
-            f"building the runner: no engine {engine!r}", hint=f"--engine {' or '.join(device_engines())}"
+            f"building the runner: no engine {engine!r}", hint=f"--engine {' or '.join(native_engines())}"
         )
     if target not in TARGETS:
         raise UsageError(
@@ -156,7 +156,7 @@ def _runtime(engine: str, target: str) -> Runtime | None:
     brings = provider(engine)
     if target == X86_64 and brings.host_library is not None:
         return brings.host_library()
-    if device_side(engine).library is Library.OPENED:
+    if native_runner(engine).library is Library.OPENED:
         return None
     runtime = find_runtime(engine, target)
     if runtime is None:
@@ -199,7 +199,7 @@ def _link(
     objects: list[Path], output: Path, runner: NativeRunner, compiler: Compiler, runtime: Runtime | None
 ) -> None:
     libraries = ["-ldl", "-lm"]
-    if runtime is not None and device_side(runner.engine).library is Library.LINKED:
+    if runtime is not None and native_runner(runner.engine).library is Library.LINKED:
         libraries.insert(0, str(runtime.library_path))
     inputs = [*map(str, objects), *libraries, *compiler.link_last]
     call = [*compiler.link, *LINK_FLAGS, *inputs, "-o", str(output)]

@@ -6,7 +6,6 @@ import importlib.util
 import re
 from pathlib import Path
 
-from edgekit import _process
 from edgekit._archives import ArchiveError, open_zip
 from edgekit._files import scratch_directory, sha256_file
 from edgekit.errors import ToolError
@@ -20,10 +19,10 @@ from edgekit.toolchain.build.runtimes import (
     store,
 )
 from edgekit.toolchain.component import Component, Found, InstallRequest
+from edgekit.toolchain.fetch.wheels import download_wheel
 
 ENGINE = "onnxruntime"
 LIBRARY = "libonnxruntime.so.1"
-DOWNLOAD_TIMEOUT_S = 300.0
 
 # Version that edgekit is tested with: the Python tag of its wheel and the wheel's SHA-256 (PyPI).
 PINNED_VERSION = "1.23.2"
@@ -61,29 +60,15 @@ def _download(request: InstallRequest, work: Path) -> Path:
     version = request.version or PINNED_VERSION
     request.progress(f"downloading ONNX Runtime {version} for ARM64")
     pinned = version == PINNED_VERSION
-    done = _process.run(
-        _process.own_python(
-            "pip", "--disable-pip-version-check", "download", "--quiet", "--no-deps",
-            "--only-binary=:all:", *(word for name in _PLATFORMS for word in ("--platform", name)),
-            "--python-version", PINNED_PYTHON if pinned else OTHER_PYTHON, "--dest", work,
-            f"onnxruntime=={version}",
-        ),
-        timeout_s=DOWNLOAD_TIMEOUT_S,
-    )  # fmt: skip
-    wheels = sorted(work.glob("*.whl"))
-    if not done.ok or len(wheels) != 1:
-        raise ToolError(
-            f"downloading ONNX Runtime {version} for ARM64: pip ended with "
-            f"{_process.describe_exit(done.exit_code)}: {done.tail(3)}",
-            hint=_HINT,
-        )
-    digest = sha256_file(wheels[0])
-    if pinned and digest != PINNED_SHA256:
-        raise ToolError(
-            f"downloading ONNX Runtime {version}: {wheels[0].name} has SHA-256 {digest}, not {PINNED_SHA256}",
-            hint="the package registry serves another file; compare with the one at pypi.org",
-        )
-    return wheels[0]
+    return download_wheel(
+        ENGINE,
+        version,
+        python=PINNED_PYTHON if pinned else OTHER_PYTHON,
+        platforms=_PLATFORMS,
+        into=work,
+        sha256=PINNED_SHA256 if pinned else None,
+        hint=_HINT,
+    )
 
 
 def _from_wheel(wheel: Path, request: InstallRequest, *, source: str) -> Runtime:

@@ -14,7 +14,7 @@ from pathlib import Path
 import msgspec
 
 from edgekit._files import locked, new_directory, output_error, sha256_file, write_atomic
-from edgekit.engines.registry import device_side
+from edgekit.engines.registry import native_runner
 from edgekit.errors import ToolError
 from edgekit.toolchain.build.elf import read_elf
 from edgekit.toolchain.cache import cache_directory
@@ -85,8 +85,8 @@ class Provider(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def provider(engine: str) -> Provider:
-    """Return the installer of an engine's library. Raises UsageError for an engine of the host alone."""
-    module = importlib.import_module(device_side(engine).runtime_module)
+    """Return the installer of an engine's library. Raises UsageError for one without a native runner."""
+    module = importlib.import_module(native_runner(engine).runtime_module)
     found: Provider = module.PROVIDER
     return found
 
