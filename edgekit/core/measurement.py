@@ -195,11 +195,14 @@ class Startup(msgspec.Struct, frozen=True, kw_only=True):
     Attributes:
         cold_start_ns: Time from starting the process to its first answer, ns.
         peak_memory_bytes: Peak resident memory of the process after `inferences` inferences.
+        left_out: Beginning of the start that cold start excludes, here and in the timed processes; None where
+            it begins with the process.
     """
 
     cold_start_ns: Count
     peak_memory_bytes: Count | None
     inferences: Count
+    left_out: str | None = None
 
 
 class InstructionCount(msgspec.Struct, frozen=True, kw_only=True):

@@ -185,6 +185,8 @@ def _notes(points: Sequence[Point], file: str) -> list[str]:
             lines.append(": ".join([point.status.value, *point.error.message.splitlines()[:1]]))
         elif point.processes:
             where = f"{point.model}, {engine}, {precision}, {threads} thread{'s' * (threads != 1)}, bs{batch}"
+            if point.startup is not None and point.startup.left_out is not None:
+                lines.append(f"{point.engine}: cold start is without {point.startup.left_out}")
             lines.extend(f"* {where}: {mark}" for mark in _marks(point, file))
             if point.layer_precisions and (len(point.layer_precisions) > 1 or precision != "fp32"):
                 lines.append(f"{where}: {_computed_in(point.layer_precisions)}")

@@ -42,6 +42,7 @@ logger = logging.getLogger("edgekit")
 
 # An emulated and counted inference of the largest network takes minutes where others take a second.
 COUNTING_PATIENCE = 10.0
+PYTHON_START = "Python's own start with the import of numpy"
 # Named by hints where an engine's library cannot be had; it comes from a package registry.
 OTHER_ENGINE = "onnxruntime"
 
@@ -306,6 +307,10 @@ class DeviceTarget:
             remake=remake,
             patience=COUNTING_PATIENCE if counted else 1.0,
         )
+
+    def start_left_out(self, engine: str) -> str | None:
+        """Return the start of Python for the engines that native runners do not run: they have none."""
+        return None if device_side(engine).wheel is None else PYTHON_START
 
     @property
     def _counts_path(self) -> str:

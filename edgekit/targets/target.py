@@ -162,6 +162,9 @@ class Target(Protocol):
             remake: Returns the command that makes the model's artifacts anew; called for hints alone.
         """
 
+    def start_left_out(self, engine: str) -> str | None:
+        """Return the beginning of an engine's start that cold start excludes; None for the whole start."""
+
     def instruction_count(self) -> InstructionCount:
         """Return the instructions of one inference of the last counted session, after it has been closed.
 
@@ -335,6 +338,9 @@ class HostTarget:
         self.prepare(engine)
         launcher = self._launchers[engine]
         return RunnerSession(self._transport, launcher.argv, env=launcher.env, label=label, remake=remake)
+
+    def start_left_out(self, engine: str) -> str | None:
+        return None
 
     def instruction_count(self) -> InstructionCount:
         raise UnsupportedError("counting instructions: the virtual device only does that")

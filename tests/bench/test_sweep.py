@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable
 from pathlib import Path
 
@@ -15,8 +16,10 @@ from edgekit.core.bench_options import BenchOptions
 from edgekit.core.device import DeviceInfo, hash_machine_id
 from edgekit.core.measurement import Environment, Status
 from edgekit.errors import DeviceLostError, RunnerError, UsageError
+from edgekit.report.table import latency_table
+from edgekit.runners.protocol import EnvironmentRead, Load, Loaded
 from edgekit.runners.session import RunnerSession
-from scripts.idle_target import ENGINE, IdleTarget, idle_subject
+from scripts.idle_target import ENGINE, IdleSession, IdleTarget, idle_subject
 
 SWEEP = BenchOptions(engines=(ENGINE,), batch_sizes=(1, 2), processes=2)
 
@@ -60,6 +63,53 @@ def test_a_sweep_is_kept_as_it_was_measured(tmp_path: Path) -> None:
     assert load_result(tmp_path / "r.json") == done.result
     assert [point.status for point in done.result.points] == [Status.DONE] * 2
     assert all(point.spent_s > 0 and point.environment_before for point in done.result.points)
+
+
+class SlowlyStarting(IdleSession):
+    """Its process takes a second until it answers."""
+
+    def start(self) -> None:
+        self._ready_at = time.monotonic() + 1.0
+
+    def _wait(self) -> None:
+        time.sleep(max(0.0, self._ready_at - time.monotonic()))
+
+    def environment(self) -> EnvironmentRead:
+        self._wait()
+        return super().environment()
+
+    def load(self, request: Load, *, timeout_s: float = 0.0) -> Loaded:
+        self._wait()
+        return super().load(request)
+
+
+class Interpreted(IdleTarget):
+    """Says what of a start it leaves out."""
+
+    def __init__(self, left_out: str | None) -> None:
+        super().__init__()
+        self._left_out = left_out
+
+    def start_left_out(self, engine: str) -> str | None:
+        return self._left_out
+
+    def session(
+        self, engine: str, label: str, *, counted: bool = False, remake: Callable[[], str] | None = None
+    ) -> RunnerSession:
+        return SlowlyStarting(20, 1.0, label)
+
+
+@pytest.mark.parametrize("left_out", [None, "the interpreter's start"])
+def test_cold_start_leaves_out_what_it_says(tmp_path: Path, left_out: str | None) -> None:
+    options = msgspec.structs.replace(SWEEP, batch_sizes=(1,), processes=1)
+    done = run(Interpreted(left_out), options, tmp_path)
+    [point] = done.result.points
+    assert point.startup is not None
+    assert point.startup.left_out == left_out
+    assert (point.startup.cold_start_ns > 1_000_000_000) is (left_out is None)
+    assert (point.processes[0].cold_start_ns or 0) > 1_000_000_000 or left_out is not None
+    said = "cold start is without the interpreter's start" in latency_table(done.result)
+    assert said is (left_out is not None)
 
 
 @pytest.mark.parametrize("readings", range(6))
