@@ -60,6 +60,7 @@ def export(
     num_classes: int | None = None,
     labels: str | Path | None = None,
     input_shape: tuple[int, int, int] | None = None,
+    output_op: str | None = None,
     formats: Sequence[str] = FORMATS,
     nb_targets: Sequence[str] | None = None,
     output: str | Path | None = None,
@@ -81,6 +82,7 @@ def export(
         num_classes: Width of the last layer; None takes the weights' own, else the card's.
         labels: A file with one label a line; None takes the card's.
         input_shape: Channels, height, width; None takes the card's.
+        output_op: `none` or `argmax`: whether a segmentation model gives scores or label maps.
         formats: Some of `paddle`, `onnx`, `nb`; the Paddle program is always made.
         nb_targets: Some of `arm`, `arm_fp16`, `x86`; None takes all that opt here can make.
         output: The artifact directory; None is `models/NAME` under the working directory.
@@ -105,6 +107,7 @@ def export(
         num_classes=num_classes,
         labels=_path(labels),
         input_shape=input_shape,
+        output_op=output_op,
         formats=tuple(formats),
         nb_targets=None if nb_targets is None else tuple(nb_targets),
         output=_path(output),

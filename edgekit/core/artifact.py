@@ -166,8 +166,8 @@ class Manifest(msgspec.Struct, frozen=True, kw_only=True):
         task: Meaning of the outputs: name of a file of `edgekit.tasks`, or of another package's task.
         num_classes: Number of classes of the answers; 0 where there are none.
         output_activation: `softmax` where the scores are the classes' probabilities already, `sigmoid` where
-            each score is a probability of its own, `none` for logits and for all that is no classifier; an
-            activation is never applied twice.
+            each score is a probability of its own, `argmax` where an export made label maps of scores, `none`
+            for logits and for all else; an activation is never applied twice.
         postprocess: Data by which outputs become answers; the task's `Rule`.
         labels: File name of the label list in the directory, one label a line in order of class.
         parity: Results of the last `verify`, by rung. A failed rung stays here with its reason, even where

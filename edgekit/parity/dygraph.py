@@ -35,7 +35,7 @@ class Job(msgspec.Struct, frozen=True, kw_only=True):
     Attributes:
         weights: `pretrained`, `random`, or the path of a weight file.
         sha256: SHA-256 that the weight file must have; None for random weights.
-        activation: What the artifacts add to the network: `softmax`, `sigmoid` or `none`.
+        activation: What the artifacts add to the network, by the manifest's `output_activation`.
         inputs: A file of raw float32 of `shape`.
         outputs: The file to write (.npz): the outputs by their numbers, `0`, `1`, ….
     """
@@ -117,6 +117,7 @@ def work(job: Job) -> Iterator[Stage]:
             f"computing {job.spec.name}: paddlepaddle cannot be imported ({error})",
             hint="pip install 'edgekit[paddle]'",
         ) from error
+    from edgekit.convert.formats.paddle import activation_of
     from edgekit.zoo.weights import build_with_weights
 
     yield Stage(doing="computing")
@@ -130,17 +131,14 @@ def work(job: Job) -> Iterator[Stage]:
         )
     network.eval()
     inputs = numpy.fromfile(job.inputs, dtype=numpy.float32).reshape(job.shape)
-    activate = {
-        "softmax": paddle.nn.functional.softmax,
-        "sigmoid": paddle.nn.functional.sigmoid,
-    }.get(job.activation, lambda outputs: outputs)
+    activate = activation_of(job.activation)
     at_once = max(1, MOST_PIXELS // math.prod(job.shape[2:]))
     parts = []
     with paddle.no_grad():
         for start in range(0, len(inputs), at_once):
             outputs = activate(network(paddle.to_tensor(inputs[start : start + at_once])))
             outputs = outputs if isinstance(outputs, tuple) else (outputs,)
-            parts.append([each.numpy().astype(numpy.float32) for each in outputs])
+            parts.append([each.numpy() for each in outputs])
     joined = [numpy.concatenate(each) for each in zip(*parts, strict=True)]
     numpy.savez(job.outputs, **{str(number): each for number, each in enumerate(joined)})
 

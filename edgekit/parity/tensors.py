@@ -123,13 +123,15 @@ def judge_outputs(
     limit = MAX_RELATIVE_ERROR[precision]
     for index, parity in enumerate(parities):
         error = parity.max_relative_error
-        right = error is not None and (limit is None or error <= limit)
+        right = error is not None and (limit is None or error <= limit or task.decides)
         if not right or not differ:
             reason = parity.reason if parity.outputs_differ or not differ else f"relative error {error:.2e}"
             return msgspec.structs.replace(parity, passed=False, reason=f"output {index}: {reason}")
     worst = max(parities, key=lambda parity: parity.max_relative_error or 0.0)
     agreement = task.agreement(_joined(task, outputs), _joined(task, wanted), limit)
     reason = None if agreement is None else agreement.failure(precision, limit)
+    if task.decides and agreement is not None:
+        worst = msgspec.structs.replace(worst, max_relative_error=1 - agreement.share)
     return msgspec.structs.replace(
         worst, passed=reason is None, reason=reason, outputs_differ=True,
         top1_agreement=1.0 if agreement is None else agreement.share,

@@ -22,6 +22,10 @@ if TYPE_CHECKING:
 
 AREA_DECIMALS = 5
 PIXELS = "pixels"
+ARGMAX = "argmax"
+# Of a label map, the share of pixels that may be of either class where scores may differ by a relative error,
+# over that error: a label map does not say which pixels' scores are close.
+CLOSE_PIXELS = 10
 
 
 class Rule(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -71,6 +75,7 @@ class Segmentation(Task):
     summary = "a model of label maps"
     draws = True
     score_name = "area"
+    output_ops = ("none", ARGMAX)
     Rule = Rule
 
     def __init__(self, manifest: Manifest, labels: Sequence[str] = ()) -> None:
@@ -128,6 +133,10 @@ class Segmentation(Task):
         assert isinstance(answer, Segmented)
         return encode_label_map(shrink(answer.label_map, side))
 
+    @property
+    def decides(self) -> bool:
+        return all(not each.dtype.startswith("float") for each in self.manifest.outputs)
+
     def documents(self, answer: Answer) -> Sequence[Any]:
         return [answer.as_dict()]
 
@@ -143,7 +152,8 @@ class Segmentation(Task):
     def agreement(self, outputs: Outputs, reference: Outputs, tolerance: float | None) -> Agreement | None:
         """Compare the classes of pixels.
 
-        A pixel whose two best scores are closer to each other than the tolerance may be of either class.
+        A pixel whose two best scores are closer to each other than the tolerance may be of either class. Of
+        label maps, few pixels may differ.
         """
         import numpy as np
 
@@ -153,7 +163,8 @@ class Segmentation(Task):
                 shares.append(0.0)
                 continue
             if np.issubdtype(wanted.dtype, np.integer):
-                shares.append(float((values == wanted).mean()))
+                share = float((values == wanted).mean())
+                shares.append(1.0 if 1 - share <= CLOSE_PIXELS * (tolerance or 0.0) else share)
                 continue
             given, best = values.argmax(axis=0), wanted.argmax(axis=0)
             scores = np.take_along_axis(wanted, np.stack([given, best]), axis=0)

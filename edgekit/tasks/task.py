@@ -114,6 +114,8 @@ class Task(ABC):
     """What a model of the task is, with its article, e.g. `a classifier of pictures`."""
     activation: ClassVar[str] = "none"
     """What an export adds to a network of the zoo: `softmax`, `sigmoid` or `none`."""
+    output_ops: ClassVar[tuple[str, ...]] = ()
+    """What an export may add instead of `activation` where asked to, by the names of PaddleSeg's export."""
     takes_pictures: ClassVar[bool] = True
     """False where the model's inputs are no pictures, so that nothing is answered."""
     draws: ClassVar[bool] = False
@@ -156,6 +158,11 @@ class Task(ABC):
     def divides(self) -> bool:
         """True where every output has a row for each picture, so that a batch can be computed in pieces."""
         return True
+
+    @property
+    def decides(self) -> bool:
+        """True where outputs are the answers themselves, so that errors of their numbers mean nothing."""
+        return False
 
     def cut(self, outputs: Outputs, count: int) -> dict[str, NDArray[Any]]:
         """Return the outputs for the first `count` pictures of a batch; further places hold no pictures."""

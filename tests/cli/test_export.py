@@ -438,19 +438,34 @@ def test_a_detectors_sides_are_multiples(tmp_path: Path, run_cli: RunCli) -> Non
     assert "--input-shape 3,64,96" in done.stderr
 
 
+def test_label_maps_are_of_segmentation_alone(tmp_path: Path, run_cli: RunCli) -> None:
+    done = run_cli(["export", MODEL, *RANDOM, "--output-op", "argmax"], cwd=tmp_path)
+    assert done.exit_code == 2
+    assert "--output-op argmax of a classifier of pictures" in done.stderr
+    assert f"edgekit export {MODEL} --weights random" in done.stderr
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize(
-    ("name", "kind"),
-    [("PicoDet_LCNet_x1_0_layout", "boxes"), ("DeepLabV3P_PPLCNet_x0_5", "pixels")],
+    ("name", "kind", "options"),
+    [
+        ("PicoDet_LCNet_x1_0_layout", "boxes", []),
+        ("DeepLabV3P_PPLCNet_x0_5", "pixels", []),
+        ("DeepLabV3P_PPLCNet_x0_5", "pixels", ["--output-op", "argmax"]),
+    ],
 )
 def test_detectors_and_segmenters_hold_on_every_engine(
-    tmp_path: Path, run_cli: RunCli, name: str, kind: str
+    tmp_path: Path, run_cli: RunCli, name: str, kind: str, options: list[str]
 ) -> None:
     weights = "pretrained" if kind == "boxes" else "random"
     command = ["export", name, "--weights", weights, "--input-shape", "3,96,128", "--nb-targets", "arm,x86"]
-    done = run_cli(command, cwd=tmp_path)
+    done = run_cli([*command, *options], cwd=tmp_path)
     assert done.exit_code == 0, done.stderr
-    found = load_manifest(tmp_path / "models" / name).parity
+    manifest = load_manifest(tmp_path / "models" / name)
+    if options:
+        assert (manifest.output_activation, manifest.outputs[0].dtype) == ("argmax", "int32")
+        assert manifest.outputs[0].shape == (None, 96, 128)
+    found = manifest.parity
     assert {each: (parity.passed, parity.judged_by) for each, parity in found.items()} == {
         "paddle": (True, kind), "onnx": (True, kind), "nb-x86": (True, kind),
     }  # fmt: skip

@@ -8,7 +8,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from edgekit.core.spec import Precision
 from edgekit.errors import InputError, UnsupportedError
+from edgekit.parity.tensors import judge_outputs
 from edgekit.tasks.registry import task_of
 from edgekit.tasks.segmentation import Segmented
 from edgekit.tasks.task import Asked, Shown
@@ -60,6 +62,23 @@ def test_pixels_agree_within_the_tolerance() -> None:
     maps = [each.argmax(axis=1) for each in (far, SCORES)]
     agreement = TASK.agreement({"y": maps[0]}, {"y": maps[1]}, None)
     assert agreement is not None and agreement.agreeing == (12 / 16,)
+
+
+def test_few_pixels_of_label_maps_may_differ() -> None:
+    """A label map does not say which pixels were nearly of another class."""
+    output = [{"name": "y", "dtype": "int32", "shape": [None, 20, 60]}]
+    task = task_of(manifest("segmentation", preprocess=RESIZED, num_classes=19, outputs=output))
+    wanted = np.random.default_rng(0).integers(0, 19, (2, 20, 60)).astype(np.int32)
+    own, worse = wanted.copy(), wanted.copy()
+    own[0, 3, 4] ^= 1
+    worse[:, 3, 4:6] ^= 1
+    for maps, precision, passed in (
+        (own, Precision.FP32, True), (worse, Precision.FP32, False), (worse, Precision.FP16, True),
+    ):  # fmt: skip
+        outputs, truth = ([[each[None]] for each in both] for both in (maps, wanted))
+        parity = judge_outputs(task, outputs, truth, precision, "dygraph")
+        assert parity.passed is passed and parity.judged_by == "pixels"
+    assert parity.max_relative_error == 0
 
 
 def test_what_is_no_segmentation_is_refused_by_name() -> None:

@@ -48,6 +48,11 @@ class ExportLine(msgspec.Struct, frozen=True, kw_only=True):
     "--labels", type=click.Path(exists=True, dir_okay=False, path_type=Path), help="One label a line."
 )
 @click.option("--input-shape", type=InputShape(), help="Channels, height, width.  [default: the card's]")
+@click.option(
+    "--output-op",
+    type=click.Choice(["none", "argmax"]),
+    help="What a segmentation model gives: scores or label maps.  [default: none]",
+)
 @making_options(
     output="The artifact directory (one MODEL).  [default: models/NAME]",
     force="Export although nothing has changed.",

@@ -177,7 +177,7 @@ def _make(
             source_sha256=built.source_sha256,
             task=plan.spec.task,
             num_classes=built.num_classes,
-            output_activation=find_task(plan.spec.task).activation,
+            output_activation=plan.activation,
             preprocess=plan.spec.preprocess,
             postprocess=_postprocess(plan.spec),
             labels=None if labels is None else LABELS_NAME,
@@ -234,7 +234,7 @@ def _build(
         input_shape=plan.spec.input_shape,
         weights=request.weights,
         num_classes=request.num_classes,
-        activation=find_task(plan.spec.task).activation,
+        activation=plan.activation,
         directory=str(staging.absolute()),
         with_onnx=ArtifactKind.ONNX in plan.kinds,
     )

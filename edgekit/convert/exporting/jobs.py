@@ -22,7 +22,7 @@ class BuildJob(msgspec.Struct, frozen=True, kw_only=True):
         input_shape: Channels, height, width to build for; random weights are the card's shape's.
         weights: `pretrained`, `random`, or the path of a `.pdparams` file.
         num_classes: Width of the last layer; None takes the weights' own, else the card's.
-        activation: What follows the network: `softmax`, `sigmoid` or `none`.
+        activation: What follows the network: `softmax`, `sigmoid`, `argmax` or `none`.
         directory: An empty directory for the files; temporary files go there as well.
         with_onnx: Convert to ONNX too.
     """

@@ -28,6 +28,7 @@ from edgekit.core.artifact import (
 )
 from edgekit.core.spec import ModelSpec, Preprocess, Resize
 from edgekit.errors import InputError, ToolError, UsageError
+from edgekit.tasks.registry import find_task
 from edgekit.toolchain.component import Report
 from edgekit.toolchain.opt.opt import Opt
 from edgekit.vision.labels import load_labels
@@ -46,6 +47,7 @@ class ExportRequest(ConversionRequest, frozen=True, kw_only=True, dict=True):
         weights: `pretrained`, `random`, or the path of a `.pdparams` file.
         num_classes: Width of the last layer for random weights; None takes the card's or the file's.
         input_shape: Channels, height, width; None takes the card's.
+        output_op: What follows the network, one of the task's `output_ops`; None for what it usually is.
         opt_timeout_s: When one run of opt counts as hanging.
 
     Raises:
@@ -57,6 +59,7 @@ class ExportRequest(ConversionRequest, frozen=True, kw_only=True, dict=True):
     weights: str = PRETRAINED
     num_classes: int | None = None
     input_shape: tuple[int, int, int] | None = None
+    output_op: str | None = None
     opt_timeout_s: float = OPT_TIMEOUT_S
 
     def __post_init__(self) -> None:
@@ -84,6 +87,7 @@ class ExportRequest(ConversionRequest, frozen=True, kw_only=True, dict=True):
             "--weights": None if self.weights == PRETRAINED else self.weights,
             "--num-classes": self.num_classes,
             "--input-shape": shape,
+            "--output-op": self.output_op,
         }
         return self._command_line("export", self.model, options)
 
@@ -93,6 +97,7 @@ class Plan(msgspec.Struct, frozen=True, kw_only=True):
 
     Attributes:
         spec: The card, with the requested input shape.
+        activation: What follows the network, as the manifest says it.
         kinds: The artifacts to make.
         nb_targets: opt's runs.
         opt: The opt; None where no `.nb` is asked for.
@@ -102,6 +107,7 @@ class Plan(msgspec.Struct, frozen=True, kw_only=True):
     """
 
     spec: ModelSpec
+    activation: str
     kinds: tuple[ArtifactKind, ...]
     nb_targets: tuple[str, ...]
     opt: Opt | None
@@ -131,6 +137,7 @@ def make_plan(request: ExportRequest, progress: Report) -> Plan:
                 hint="pip install 'edgekit[paddle]'",
             )
     spec = _with_shape(request)
+    activation = _activation(request)
     labels = None if request.labels is None else load_labels(request.labels, request.num_classes)
     weights = _weights_identity(request, spec)
     opt, targets, notes = choose_targets(
@@ -141,6 +148,7 @@ def make_plan(request: ExportRequest, progress: Report) -> Plan:
     kinds += [TARGETS[target] for target in targets]
     return Plan(
         spec=spec,
+        activation=activation,
         kinds=tuple(kinds),
         nb_targets=targets,
         opt=opt,
@@ -158,6 +166,7 @@ def make_plan(request: ExportRequest, progress: Report) -> Plan:
                 ]
             ),
             "weights": weights,
+            "activation": activation,
             "num_classes": str(request.num_classes or "as the weights"),
             "labels": "as the card" if labels is None else _digest(labels),
             "name": request.model_name,
@@ -165,6 +174,19 @@ def make_plan(request: ExportRequest, progress: Report) -> Plan:
         },
         notes=notes,
     )
+
+
+def _activation(request: ExportRequest) -> str:
+    task, wanted = find_task(request.spec.task), request.output_op
+    if wanted is None:
+        return task.activation
+    if wanted not in task.output_ops:
+        allowed = " and ".join(task.output_ops) or "nothing to choose from"
+        raise UsageError(
+            f"{request.doing}: --output-op {wanted} of {task.summary}, which has {allowed}",
+            hint=without_option(request.command, "--output-op"),
+        )
+    return wanted
 
 
 def _with_shape(request: ExportRequest) -> ModelSpec:

@@ -6,8 +6,10 @@ Runs in the export worker. Paddle must have been imported with `FLAGS_enable_pir
 
 from __future__ import annotations
 
+import functools
 import importlib.util
 import sys
+from collections.abc import Callable
 from pathlib import Path
 from types import ModuleType
 from typing import TYPE_CHECKING, Any
@@ -42,7 +44,8 @@ def save_inference_model(
         network: From float32[N,*input_shape] to one output or a tuple of them.
         input_shape: Channels, height, width; the batch is dynamic.
         prefix: Path of the three files without their suffixes.
-        activation: What follows the only output: `softmax` over its last axis, `sigmoid` or `none`.
+        activation: What follows the only output: `softmax` over its last axis, `sigmoid`, `argmax` over its
+            channels, or `none`.
 
     Raises:
         ConversionError: Paddle wrote another format.
@@ -63,12 +66,26 @@ def save_inference_model(
     model.write_bytes(tidied(model.read_bytes()))
 
 
+def activation_of(name: str) -> Callable[[Any], Any]:
+    """Return what follows a network's outputs, by the manifest's `output_activation`."""
+    import paddle
+
+    activations: dict[str, Callable[[Any], Any]] = {
+        "softmax": paddle.nn.functional.softmax,
+        "sigmoid": paddle.nn.functional.sigmoid,
+        # PaddleSeg's type (release 2.9, paddleseg/deploy/export.py).
+        "argmax": functools.partial(paddle.argmax, axis=1, dtype="int32"),
+        "none": lambda outputs: outputs,
+    }
+    return activations[name]
+
+
 def _with_activation(network: paddle.nn.Layer, name: str) -> paddle.nn.Layer:
     import paddle
 
-    activate = {"softmax": paddle.nn.functional.softmax, "sigmoid": paddle.nn.functional.sigmoid}[name]
+    activate = activation_of(name)
 
-    class Classifier(paddle.nn.Layer):  # type: ignore[misc]
+    class Activated(paddle.nn.Layer):  # type: ignore[misc]
         def __init__(self) -> None:
             super().__init__()
             self.network = network
@@ -76,7 +93,7 @@ def _with_activation(network: paddle.nn.Layer, name: str) -> paddle.nn.Layer:
         def forward(self, x: paddle.Tensor) -> paddle.Tensor:
             return activate(self.network(x))
 
-    return Classifier()
+    return Activated()
 
 
 def tidied(program: bytes) -> bytes:
