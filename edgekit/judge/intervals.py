@@ -65,6 +65,24 @@ def latency_interval(processes: Sequence[float]) -> Interval | None:
     return paired_interval(processes)
 
 
+def latency_intervals(points: Sequence[Sequence[float]]) -> list[Interval | None]:
+    """Latency intervals of many points, as `latency_interval` gives one: one computation for each count.
+
+    Args:
+        points: The median of each process of each point, any unit.
+    """
+    import numpy
+
+    found: list[Interval | None] = [None] * len(points)
+    logs = [_logarithms(processes) for processes in points]
+    for count in {len(one) for one in logs} - {0, 1}:
+        numbers = [number for number, one in enumerate(logs) if len(one) == count]
+        bounds = student_bounds(numpy.array([logs[number] for number in numbers]))
+        for number, low, high in zip(numbers, *bounds, strict=True):
+            found[number] = _exponential(low, high)
+    return found
+
+
 def paired_interval(ratios: Sequence[float]) -> Interval | None:
     """Typical ratio of sides that were measured side by side, by Student's t; None with fewer than two."""
     logs = _logarithms(ratios)
@@ -101,7 +119,7 @@ def student_bounds(logs: NDArray[Any]) -> tuple[Any, Any]:
         logs: float64[..., processes], at least two.
     """
     import numpy
-    from scipy.stats import t
+    from scipy.special import stdtrit
 
     count = logs.shape[-1]
     ends = int(_trimmed(logs) * count)
@@ -111,7 +129,7 @@ def student_bounds(logs: NDArray[Any]) -> tuple[Any, Any]:
     spread = numpy.clip(ordered, *limits).std(axis=-1, ddof=1)
     error = spread * math.sqrt((count - 1) / (kept * (kept - 1)))
     middle = ordered[..., ends : count - ends].mean(axis=-1)
-    half = t.ppf((1 + CONFIDENCE) / 2, kept - 1) * error
+    half = stdtrit(kept - 1, (1 + CONFIDENCE) / 2) * error
     return middle - half, middle + half
 
 

@@ -5,9 +5,10 @@ Text stays text, so that readers can select it and small screens show it sharply
 
 from __future__ import annotations
 
+import html
 import io
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import msgspec
@@ -33,6 +34,18 @@ class Entry(msgspec.Struct, frozen=True, kw_only=True):
     sign: str
     colour: str
     text: str
+
+
+class Mark(msgspec.Struct, frozen=True, kw_only=True):
+    """A dot of a plot that readers may point at.
+
+    Attributes:
+        text: Words that the browser shows beside the pointer.
+        point: Number of the point that the dot shows, whose verdict it leads to.
+    """
+
+    text: str
+    point: int
 
 
 class Plot(msgspec.Struct, frozen=True, kw_only=True):
@@ -82,15 +95,37 @@ def add_axes(figure: Any, *, left: float, right: float, bottom: float, top: floa
     return axes
 
 
-def svg(figure: Any) -> str:
-    """Return the figure as an `<svg>` element; equal results give equal bytes."""
+def svg(figure: Any, marks: Mapping[str, Sequence[Mark]] | None = None) -> str:
+    """Return the figure as an `<svg>` element; equal results give equal bytes.
+
+    Args:
+        figure: A matplotlib figure.
+        marks: The dots of each line that has this `gid`, in their order.
+    """
     import matplotlib
 
     out = io.StringIO()
     settings = {"svg.fonttype": "none", "svg.hashsalt": "edgekit", "font.family": "sans-serif"}
     with matplotlib.rc_context(settings):
         figure.savefig(out, format="svg", transparent=True, metadata={"Date": None, "Creator": None})
-    return _inline(out.getvalue())
+    document = out.getvalue()
+    for gid, dots in (marks or {}).items():
+        document = _mark(document, gid, dots)
+    return _inline(document)
+
+
+def _mark(document: str, gid: str, dots: Iterable[Mark]) -> str:
+    """Give each dot of a line its words and its link. Keyboards reach the same links in the leaderboard."""
+    head, start, rest = document.partition(f'<g id="{gid}">')
+    line, end, tail = rest.partition('<g id="')
+    remaining = iter(dots)
+
+    def linked(found: re.Match[str]) -> str:
+        dot = next(remaining)
+        words = f"<title>{html.escape(dot.text)}</title>"
+        return f'<a href="#p{dot.point}" tabindex="-1">{words}{found[0]}</a>'
+
+    return head + start + re.sub(r"<use [^>]*/>", linked, line) + end + tail
 
 
 def _inline(document: str) -> str:

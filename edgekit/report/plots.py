@@ -19,6 +19,7 @@ from edgekit.report.canvas import (
     POINTS_PER_INCH,
     TEXT,
     WIDTH,
+    Mark,
     Plot,
     add_axes,
     key,
@@ -52,13 +53,18 @@ Line = dict[int, list[Row]]
 """Rows by their number of threads."""
 
 
+Marks = dict[str, list[Mark]]
+"""Dots of each line of a plot, by the line's `gid`."""
+
+
 class Dot(msgspec.Struct, frozen=True, kw_only=True):
-    """Cost of one model in one series, and whether all figures in it are valid."""
+    """Cost of one model in one series, whether its figures are valid, and the number of its first point."""
 
     model: str
     cost: float
     top1: float
     valid: bool
+    point: int
 
 
 def accuracy_plot(rows: Iterable[Row], *, emulated: bool = False) -> Plot | None:
@@ -81,8 +87,13 @@ def accuracy_plot(rows: Iterable[Row], *, emulated: bool = False) -> Plot | None
     axes = _axes(below=unit, beside="published Top-1, %")
     _scale(axes, every, emulated=emulated)
     _draw_front(axes, [dot for dot in every if dot.valid])
-    for number, dots in enumerate(series.values()):
-        _draw_dots(axes, [(dot.cost, dot.top1, dot.valid) for dot in dots], number)
+    marks: Marks = {}
+    for number, (name, dots) in enumerate(series.items()):
+        drawn = [
+            (dot.cost, dot.top1, dot.valid, Mark(text=_accuracy_words(dot, name, emulated), point=dot.point))
+            for dot in dots
+        ]
+        _draw_dots(axes, drawn, number, marks)
     unnamed = _label(axes, every)
     measured = "instructions (emulated, no time)" if emulated else "latency"
     words = [
@@ -97,7 +108,7 @@ def accuracy_plot(rows: Iterable[Row], *, emulated: bool = False) -> Plot | None
     return Plot(
         title="Instructions against accuracy, EMULATED" if emulated else "Latency against accuracy",
         text=" ".join(words),
-        svg=svg(axes.figure),
+        svg=svg(axes.figure, marks),
         legend=legend(series),
     )
 
@@ -142,12 +153,16 @@ def _scaling_plot(title: str, lines: Mapping[str, Line]) -> Plot:
     counts = sorted({number for line in lines.values() for number in line})
     axes = _axes(below="threads", beside="times as fast")
     axes.set_xticks(counts)
-    for number, line in enumerate(lines.values()):
+    marks: Marks = {}
+    for number, (name, line) in enumerate(lines.items()):
         speeds = _speeds(line)
         axes.plot(*zip(*speeds.items(), strict=True), color=key(number)[0], linewidth=1)
         first = _all_valid(line[min(line)])
-        dots = [(count, speed, first and _all_valid(line[count])) for count, speed in speeds.items()]
-        _draw_dots(axes, dots, number)
+        dots = [
+            (count, speed, first and _all_valid(line[count]), _scaling_mark(line, name, count, speed))
+            for count, speed in speeds.items()
+        ]
+        _draw_dots(axes, dots, number, marks)
     # An axis long enough for the whole dotted line would flatten the others.
     axes.set_ylim(axes.get_ylim())
     ideal = [count / counts[0] for count in counts]
@@ -156,9 +171,19 @@ def _scaling_plot(title: str, lines: Mapping[str, Line]) -> Plot:
         title=title,
         text="How many times as fast as with the fewest threads measured. Dotted: as many times as threads. "
         "Hollow: a verdict is not valid.",
-        svg=svg(axes.figure),
+        svg=svg(axes.figure, marks),
         legend=legend(lines),
     )
+
+
+def _scaling_mark(line: Line, name: str, count: int, speed: float) -> Mark:
+    words = f"{name}, {threads_words(count)}: {speed:.2f} times as fast as with {min(line)}"
+    return Mark(text=words, point=line[count][0].number)
+
+
+def _accuracy_words(dot: Dot, series: str, emulated: bool) -> str:
+    cost = f"{format_count(dot.cost)} instructions" if emulated else f"{dot.cost:.2f} ms"
+    return f"{dot.model}, {series}: {cost}, Top-1 {dot.top1:g}%{'' if dot.valid else ', not valid'}"
 
 
 def _speeds(line: Line) -> dict[int, float]:
@@ -186,7 +211,8 @@ def _dots(models: Mapping[str, Sequence[Row]]) -> list[Dot]:
     dots = []
     for model, rows in models.items():
         assert rows[0].top1 is not None
-        dots.append(Dot(model=model, cost=_median_cost(rows), top1=rows[0].top1, valid=_all_valid(rows)))
+        dots.append(Dot(model=model, cost=_median_cost(rows), top1=rows[0].top1, valid=_all_valid(rows),
+                        point=rows[0].number))  # fmt: skip
     return dots
 
 
@@ -215,15 +241,18 @@ def _scale(axes: Any, dots: Sequence[Dot], *, emulated: bool) -> None:
     )
 
 
-def _draw_dots(axes: Any, dots: Iterable[tuple[float, float, bool]], number: int) -> None:
-    """Draw the `number`th series' markers at these places, hollow where not valid."""
+def _draw_dots(axes: Any, dots: Sequence[tuple[float, float, bool, Mark]], number: int, marks: Marks) -> None:
+    """Draw the `number`th series' markers, hollow where not valid; add the dots to `marks`."""
     colour, marker = key(number)
     for valid in (True, False):
-        places = [(x, y) for x, y, own in dots if own is valid]
-        if places:
+        if own := [dot for dot in dots if dot[2] is valid]:
+            gid = f"dots-{len(marks)}"
+            marks[gid] = [dot[3] for dot in own]
             axes.plot(
-                *zip(*places, strict=True),
+                [dot[0] for dot in own],
+                [dot[1] for dot in own],
                 marker,
+                gid=gid,
                 color=colour,
                 markersize=5,
                 markeredgewidth=1,

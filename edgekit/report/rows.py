@@ -12,8 +12,9 @@ from edgekit.core.energy import energy_per_inference_j
 from edgekit.core.measurement import Point, Result
 from edgekit.core.spec import ModelSpec, Platform, Precision, PublishedLatency
 from edgekit.core.stats import median
-from edgekit.core.units import NS_PER_MS
+from edgekit.core.units import NS_PER_MS, NS_PER_S
 from edgekit.engines.registry import on_gpu, option_variant
+from edgekit.judge.intervals import Interval, latency_intervals
 from edgekit.report.accuracy import MeasuredAccuracy, find_accuracy
 from edgekit.report.timings import Timings, timings
 from edgekit.zoo.registry import list_models
@@ -27,12 +28,17 @@ class Row(msgspec.Struct, frozen=True, kw_only=True):
     """One measured point; figures that were not measured, not valid or not published are None.
 
     Attributes:
+        number: Number of the point in the report, from 1.
         target: Serial of the device, or `host`.
         machine: GPU that computed, else the SoC or CPU.
         latency_ms: Median of the processes' medians, ms; None on emulated targets, whose time means nothing.
+        latency_low_ms, latency_high_ms: 95 % interval of the latency over the processes, ms; None with fewer
+            than two.
+        pictures_per_s: Batch size over the latency, 1/s.
         p90_ms: 90th percentile over all samples, ms; None where they are too few.
         spread: Half the distance between p10 and p90, over the median.
         instructions: Instructions of the main thread in one inference; emulated targets only.
+        reference: Engine whose outputs the parity compares with.
         parity: Agreement with the reference, `passed` or `failed`; after a failure no measured figure is
             shown.
         copy_in_ms, copy_out_ms: Median time to copy the input to a GPU and the output back, ms; the latency
@@ -49,6 +55,7 @@ class Row(msgspec.Struct, frozen=True, kw_only=True):
         published_ms: Published latency of this configuration on `published_platform`, ms.
     """
 
+    number: int
     model: str
     target: str
     machine: str
@@ -64,6 +71,9 @@ class Row(msgspec.Struct, frozen=True, kw_only=True):
     cores: str | None
     status: str
     latency_ms: float | None
+    latency_low_ms: float | None
+    latency_high_ms: float | None
+    pictures_per_s: float | None
     p90_ms: float | None
     spread: float | None
     processes: int
@@ -74,6 +84,7 @@ class Row(msgspec.Struct, frozen=True, kw_only=True):
     instructions: int | None
     copy_in_ms: float | None
     copy_out_ms: float | None
+    reference: str | None
     parity: str | None
     verdict: str | None
     reasons: str
@@ -105,18 +116,22 @@ class Row(msgspec.Struct, frozen=True, kw_only=True):
 
 # Columns without meaning for a network whose output is wrong.
 MEASURED = (
-    "latency_ms", "p90_ms", "spread", "cold_start_ms", "peak_memory_mb", "energy_mj", "instructions",
-    "copy_in_ms", "copy_out_ms",
+    "latency_ms", "latency_low_ms", "latency_high_ms", "pictures_per_s", "p90_ms", "spread", "cold_start_ms",
+    "peak_memory_mb", "energy_mj", "instructions", "copy_in_ms", "copy_out_ms",
 )  # fmt: skip
 
 
 def result_rows(results: Iterable[Result], accuracies: Sequence[MeasuredAccuracy] = ()) -> list[Row]:
     """Return every point of every result in order, with the matching values of `accuracies`."""
     cards = {card.name: card for card in list_models()}
+    points = [(result, point) for result in results for point in result.points]
+    times = [Timings() if result.target.emulated else timings(point) for result, point in points]
+    intervals = latency_intervals([one.medians_ns for one in times])
     return [
-        _row(result, point, cards.get(point.model), find_accuracy(point, accuracies))
-        for result in results
-        for point in result.points
+        _row(number, result, point, cards.get(point.model), find_accuracy(point, accuracies), time, interval)
+        for number, ((result, point), time, interval) in enumerate(
+            zip(points, times, intervals, strict=True), start=1
+        )
     ]
 
 
@@ -131,9 +146,24 @@ def machine_name(info: DeviceInfo) -> str:
     return info.soc or info.model or info.serial
 
 
-def _row(result: Result, point: Point, card: ModelSpec | None, measured: MeasuredAccuracy | None) -> Row:
+def reason(row: Row) -> str:
+    """Return why a point has no figures, without the configuration that precedes it; empty for no error."""
+    message = (row.error or "").partition("\n")[0]
+    head, separator, tail = message.partition("): ")
+    own = f"{row.engine.partition(' ')[0]} on {row.model} ("
+    return tail if separator and head.startswith(own) else message
+
+
+def _row(
+    number: int,
+    result: Result,
+    point: Point,
+    card: ModelSpec | None,
+    measured: MeasuredAccuracy | None,
+    times: Timings,
+    interval: Interval | None,
+) -> Row:
     info = result.target
-    times = Timings() if info.emulated else timings(point)
     figures = card.published if card is not None else None
     weights = None if point.artifact is None else point.artifact.weights
     # Publications do not give the accuracy lost by quantising.
@@ -144,6 +174,7 @@ def _row(result: Result, point: Point, card: ModelSpec | None, measured: Measure
     count = point.instruction_count
     joules = energy_per_inference_j(point)
     row = Row(
+        number=number,
         model=point.model,
         target=info.serial,
         machine=machine_name(info) if point.gpu is None else point.gpu.name,
@@ -159,6 +190,9 @@ def _row(result: Result, point: Point, card: ModelSpec | None, measured: Measure
         cores=point.requested_cores,
         status=point.status.value,
         latency_ms=_ms(times.latency_ns),
+        latency_low_ms=None if interval is None else _ms(interval.low),
+        latency_high_ms=None if interval is None else _ms(interval.high),
+        pictures_per_s=None if not times.latency_ns else point.batch_size * NS_PER_S / times.latency_ns,
         p90_ms=_ms(times.p90_ns),
         spread=times.spread,
         processes=len(point.processes),
@@ -169,6 +203,7 @@ def _row(result: Result, point: Point, card: ModelSpec | None, measured: Measure
         instructions=None if count is None else count.main_thread,
         copy_in_ms=_median_ms([ns for run in point.processes for ns in run.copy_in_ns]),
         copy_out_ms=_median_ms([ns for run in point.processes for ns in run.copy_out_ns]),
+        reference=None if point.parity is None else point.parity.reference,
         parity=None if point.parity is None else "passed" if point.parity.passed else "failed",
         verdict=None if point.verdict is None else point.verdict.value,
         reasons="; ".join(point.reasons),

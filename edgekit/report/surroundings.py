@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 
 import msgspec
@@ -9,7 +10,11 @@ import msgspec
 from edgekit.core.measurement import Environment, Result
 from edgekit.core.processes import TICKS_PER_S
 from edgekit.core.units import format_bytes
+from edgekit.report.grid import MISSING, Table
 from edgekit.report.rows import machine_name
+
+# As many digits as compare shows.
+HASH_DIGITS = 12
 
 
 class Surroundings(msgspec.Struct, frozen=True, kw_only=True):
@@ -29,6 +34,8 @@ def surroundings(result: Result) -> Surroundings:
         facts=(
             ("system", ", ".join(filter(None, (target.os, target.kernel, f"{len(target.cores)} cores")))),
             *_libraries(target.libraries),
+            *_engines(result),
+            ("command", shlex.join(result.command)),
             ("measured", f"{result.started_at[:16].replace('T', ' ')} by edgekit {result.edgekit_version}"),
             *_facts(list(_readings(result))),
         ),
@@ -38,6 +45,30 @@ def surroundings(result: Result) -> Surroundings:
 def _libraries(versions: Mapping[str, str]) -> Iterator[tuple[str, str]]:
     if versions:
         yield "libraries", ", ".join(f"{name} {version}" for name, version in versions.items())
+
+
+def _engines(result: Result) -> Iterator[tuple[str, str]]:
+    versions = {f"{one.engine} {one.engine_version}": None for one in result.points if one.engine_version}
+    if versions:
+        yield "engines", ", ".join(versions)
+
+
+def artifacts(results: Iterable[Result]) -> Table:
+    """Return the artifacts that points ran, with the origin of their weights and their hashes."""
+    rows = {
+        (
+            point.model,
+            one.kind,
+            one.weights or MISSING,
+            f"{one.converter} {one.converter_version}",
+            one.sha256[:HASH_DIGITS],
+        ): None
+        for result in results
+        for point in result.points
+        if (one := point.artifact) is not None
+    }
+    header = ("Model", "Artifact", "Weights", "Made by", f"SHA-256, first {HASH_DIGITS} digits")
+    return Table(title="Artifacts", header=header, rows=tuple(rows), words=(0, 1, 2, 3, 4))
 
 
 def _readings(result: Result) -> Iterator[Environment]:

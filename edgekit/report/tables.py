@@ -23,7 +23,7 @@ from edgekit.report.grid import (
     threads_words,
 )
 from edgekit.report.names import place
-from edgekit.report.rows import ACCURACIES, Row
+from edgekit.report.rows import ACCURACIES, Row, reason
 
 CPU_FIGURES = ("params_m", "flops_m", *ACCURACIES)
 MEASURED_FIGURES = tuple(f"measured_{name}" for name in ACCURACIES)
@@ -72,18 +72,28 @@ def _table(rows: Sequence[Row], *, published: bool) -> Table:
         header.append(_column(first, configuration, configurations))
         if configuration in printed:
             header.append(f"published({_platform(rows)}, ms)")
-    lines = []
+    lines: list[tuple[str, ...]] = []
+    points: dict[tuple[int, int], int] = {}
     for model, own in models.items():
         line = [model, *(number(_first(own, name)) for name in figures)]
         for name, precision in accuracies.values():
             line.append(number(_first([row for row in own if row.precision == precision], name), 2))
         for configuration in configurations:
             row = found.get((model, configuration))
+            if row is not None and MARK in cell(row):
+                points[len(lines), len(line)] = row.number
             line.append(cell(row))
             if configuration in printed:
                 line.append(MISSING if row is None else number(row.published_ms, 2))
         lines.append(tuple(line))
-    return Table(title=_title(rows), header=tuple(header), rows=tuple(lines), notes=_notes(rows, published))
+    return Table(
+        title=_title(rows),
+        header=tuple(header),
+        rows=tuple(lines),
+        joined=tuple(column for column, title in enumerate(header) if title.startswith("published(")),
+        points=points,
+        notes=_notes(rows, published),
+    )
 
 
 def _first(rows: Sequence[Row], name: str) -> float | None:
@@ -161,7 +171,7 @@ def _notes(rows: Sequence[Row], published: bool) -> tuple[str, ...]:
     for row in rows:
         where = f"{row.model}, {row.requested_threads} thread(s), bs{row.batch_size}"
         if row.status in ("skipped", "failed") and row.error:
-            notes.append(f"{row.status}: {row.error.splitlines()[0]}")
+            notes.append(f"{row.status}: {reason(row)}")
         elif row.status == "interrupted":
             notes.append(f"{where}: interrupted after {row.processes} process(es)")
         elif row.verdict not in (None, "valid", "emulated"):

@@ -45,7 +45,7 @@ def _text(table: Table, width: int | None) -> str:
     parts = [_wrapped(table.title, width)] if table.title else []
     if table.header or table.rows:
         widths = _widths(table)
-        blocks = _blocks(table, widths, width)
+        blocks = column_blocks(table, widths, width)
         parts.append("\n\n".join(_block(table, columns, widths, width) for columns in blocks))
     return "\n".join([*parts, *(_wrapped(note, width) for note in table.notes)])
 
@@ -61,18 +61,28 @@ def _widths(table: Table) -> list[int]:
     ]
 
 
-def _blocks(table: Table, widths: Sequence[int], limit: int | None) -> list[list[int]]:
-    """Return the columns of each block, as many as fit `limit` characters; each repeats the first column."""
+def column_blocks(table: Table, widths: Sequence[int], limit: int | None) -> list[list[int]]:
+    """Return the columns of each block, as many as fit `limit` characters; each repeats the first column.
+
+    Joined columns stay together.
+    """
     if limit is None or not table.header:
         return [[*range(len(widths))]]
+    groups: list[list[int]] = []
+    for column in range(1, len(widths)):
+        if column in table.joined and groups:
+            groups[-1].append(column)
+        else:
+            groups.append([column])
     blocks = [[0]]
     used = widths[0]
-    for column in range(1, len(widths)):
-        if len(blocks[-1]) > 1 and used + GAP + widths[column] > limit:
+    for group in groups:
+        width = sum(GAP + widths[column] for column in group)
+        if len(blocks[-1]) > 1 and used + width > limit:
             blocks.append([0])
             used = widths[0]
-        blocks[-1].append(column)
-        used += GAP + widths[column]
+        blocks[-1] += group
+        used += width
     return blocks
 
 
@@ -152,9 +162,11 @@ def _markdown(table: Table) -> str:
     def line(cells: Iterable[str]) -> str:
         return "| " + " | ".join(_escaped(cell) for cell in cells) + " |"
 
+    text = [f"### {_escaped(table.title)}"]
     columns = range(len(table.header))
     rule = "|" + "|".join("---" if column in table.words else "---:" for column in columns) + "|"
-    text = [f"### {_escaped(table.title)}", "", line(table.header), rule, *map(line, table.rows)]
+    if table.header:
+        text += ["", line(table.header), rule, *map(line, table.rows)]
     if table.notes:
         text += ["", *(f"- {_escaped(note)}" for note in table.notes)]
     return "\n".join(text)

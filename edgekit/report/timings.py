@@ -24,11 +24,13 @@ class Timings(msgspec.Struct, frozen=True, kw_only=True):
 
     Attributes:
         latency_ns: Median of the processes' medians, ns.
+        medians_ns: Median of each process, ns.
         p90_ns: 90th percentile of all samples, ns; None where they are too few to show it.
         spread: Half the distance between p10 and p90 of all samples, over the median.
     """
 
     latency_ns: float | None = None
+    medians_ns: tuple[float, ...] = ()
     p90_ns: float | None = None
     spread: float | None = None
 
@@ -40,8 +42,10 @@ def timings(point: Point) -> Timings:
         return Timings()
     every = numpy.sort(numpy.concatenate(runs))
     p10, middle, p90 = (rising_percentile(every, rank) for rank in (10, 50, 90))
+    medians = tuple(rising_percentile(run, 50) for run in runs)
     return Timings(
-        latency_ns=median([rising_percentile(run, 50) for run in runs]),
+        latency_ns=median(medians),
+        medians_ns=medians,
         p90_ns=p90 if len(every) >= SAMPLES_FOR_PERCENTILE[90] else None,
         spread=(p90 - p10) / 2 / middle,
     )

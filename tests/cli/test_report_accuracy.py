@@ -107,7 +107,7 @@ def files(tmp_path: Path) -> Path:
 def test_it_stands_beside_the_published_as_measured(files: Path, run_cli: RunCli, places: list[str]) -> None:
     done = run_cli(["report", *places, "--format", "md"], cwd=files)
     assert (done.exit_code, done.stderr) == (0, "")
-    tables = done.stdout.split("### ")[1:]
+    _, _headlines, _leaderboard, *tables = done.stdout.split("### ")
     lines = [[cell.strip() for cell in line.strip("|").split("|")]
              for table in tables for line in table.splitlines() if line.startswith("| ")]  # fmt: skip
     measured = ["measured Top-1(%)", "measured Top-5(%)"]
@@ -125,7 +125,7 @@ def test_every_precision_of_a_gpu_has_its_own(files: Path, run_cli: RunCli) -> N
     ]
     save_result(files / "gpu.json", result(*points))
     text = run_cli(["report", "gpu.json", "eval.json", "--format", "md"], cwd=files).stdout
-    header, _, line = [row for row in text.splitlines() if row.startswith("|")]
+    *_, header, _, line = [row for row in text.splitlines() if row.startswith("|")]
     cells = dict(zip(header.split(" | "), line.split(" | "), strict=True))
     assert cells["published Top-1(%)"] == "71.32"
     assert (cells["measured Top-1(%) FP32"], cells["measured Top-1(%) INT8"]) == ("70.00", "65.00")
@@ -194,7 +194,7 @@ def test_detectors_and_segmenters_stand_in_their_published_tables(
         for form in ("md", "table", "html", "csv")
     }
     assert [(done.exit_code, done.stderr) for done in reports.values()] == [(0, "")] * 4
-    own, comparison = reports["md"].stdout.split("### ")[1:]
+    *_, own, comparison = reports["md"].stdout.split("### ")
     assert comparison.startswith(title)
     lines = [
         [cell.strip() for cell in line.strip("|").split("|")]

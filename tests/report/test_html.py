@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import base64
+import hashlib
 import re
 import xml.etree.ElementTree as ET
 from collections.abc import Iterator
@@ -25,6 +27,7 @@ from edgekit.core.measurement import (
 )
 from edgekit.report.html import as_html
 from edgekit.report.rows import result_rows
+from edgekit.report.tables import published_tables
 from edgekit.toolchain.cache import cache_directory
 from tests.browser import Browser, Tab, running_chromium
 from tests.conftest import REPOSITORY, RunCli
@@ -32,11 +35,11 @@ from tests.points import point, process, result, samples
 
 NASTY = "Own<script>alert(1)</script>|net_with_a_name_that_is_longer_than_a_phone_is_wide"
 RECORDED = REPOSITORY / "tests" / "data" / "results"
-SECTIONS = ("tables", "plots", "samples", "verdicts", "environment")
+SECTIONS = ("headlines", "leaderboard", "plots", "verdicts", "samples", "tables", "environment")
 PLOTS = ("Latency against accuracy", "Instructions against accuracy, EMULATED", "Thread scaling")
 # Of all points that have a time to show.
 PANELS = 12
-PHONE, DESK = 390, 1280
+PHONE, TABLET, DESK = 390, 800, 1300
 # A4 at 96 pixels an inch, less Chromium's margins of a centimetre.
 PAPER = 718
 # Below this, text on a phone is a stripe.
@@ -120,11 +123,48 @@ def text() -> str:
 
 def test_it_stands_alone(text: str) -> None:
     page = Page(text)
-    assert "script" not in page.tags
     assert NASTY in page.words
     assert "spread by ±40%: rest" in page.words
     assert all(one.startswith("#") or one == "data:," for one in page.references)
     assert "url(http" not in text
+
+
+def test_it_runs_one_small_script_and_no_other(text: str) -> None:
+    (script,) = re.findall(r"<script>(.*?)</script>", text, re.DOTALL)
+    digest = base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()
+    assert f"script-src &#39;sha256-{digest}&#39;" in text
+    assert len(script.encode()) <= 4096
+
+
+def test_every_link_leads_to_a_place_on_the_page(text: str) -> None:
+    page = Page(text)
+    wanted = {one[1:] for one in page.references if re.fullmatch(r"#p\d+", one)}
+    assert len(wanted) > 10
+    assert wanted <= set(re.findall(r'id="(p\d+)"', text))
+
+
+def test_marks_and_dots_lead_to_their_verdicts(text: str) -> None:
+    (number,) = re.findall(
+        r'<div id="(p\d+)">PPLCNet_x1_0, onnxruntime fp32[^<]*, 4 threads, bs1</div>', text
+    )[:1]
+    assert re.search(rf'1\.29<a href="#{number}">\*</a>', text)
+    dots = re.findall(rf'<a href="#{number}" tabindex="-1"><title>([^<]*)</title><use', text)
+    assert any(one.startswith("PPLCNet_x1_0, onnxruntime fp32") and "not valid" in one for one in dots)
+
+
+def test_points_with_one_reason_share_it() -> None:
+    skipped = [
+        point(model=model, engine="paddlelite", requested_threads=threads, status=Status.SKIPPED,
+              error=PointError(message=f"paddlelite on {model} (fp32, {threads} threads, batch 1): "
+                               "paddlelite runs 1 thread(s) here"))
+        for model in ("PPLCNet_x0_25", "PPLCNet_x1_0") for threads in (2, 4, 8)
+    ]  # fmt: skip
+    results = [result(*skipped)]
+    page = as_html(results, result_rows(results), published=False)
+    assert page.count("paddlelite runs 1 thread(s) here") == 1
+    assert [f'id="p{number}"' in page for number in range(1, 7)] == [True] * 6
+    (table,) = published_tables(result_rows(results), published=False)
+    assert table.notes == ("skipped: paddlelite runs 1 thread(s) here",)
 
 
 def test_every_drawing_is_whole(text: str) -> None:
@@ -177,10 +217,24 @@ def url(text: str, tmp_path_factory: pytest.TempPathFactory) -> str:
     return place.as_uri()
 
 
-# What sticks out of the window, other than in a table that can be scrolled.
-STICKING_OUT = """[...document.querySelectorAll('body *')].filter(one => !one.closest('.wide table'))
+# What sticks out of the window, other than in what can be scrolled.
+STICKING_OUT = """[...document.querySelectorAll('body *')].filter(one => !one.closest('.wide table, .strip'))
   .filter(one => one.getBoundingClientRect().right > document.documentElement.clientWidth + 1)
   .map(one => one.tagName + ' ' + one.textContent.slice(0, 40))"""
+# Words of tables and headings that go on in another line.
+CUT = r"""[...document.querySelectorAll('h1, h2, h3, th, td')].flatMap(cell => {
+  const walker = document.createTreeWalker(cell, NodeFilter.SHOW_TEXT), range = document.createRange();
+  const cut = [];
+  for (let text; text = walker.nextNode();)
+    for (const word of text.data.matchAll(/[A-Za-z0-9]+/g)) {
+      range.setStart(text, word.index);
+      range.setEnd(text, word.index + word[0].length);
+      if (range.getClientRects().length > 1) cut.push(word[0]);
+    }
+  return cut;
+})"""
+MEDIAN = """[...document.querySelectorAll('#leaderboard th')]
+  .filter(one => one.textContent.startsWith('Median')).map(one => one.getBoundingClientRect().right)[0]"""
 DRAWN = """[...document.querySelectorAll('figure')].map(figure => {
   const svg = figure.querySelector('svg'), frame = svg.getBoundingClientRect();
   const scale = frame.width / svg.viewBox.baseVal.width;
@@ -216,7 +270,7 @@ def outgoing(tab: Tab) -> list[str]:
 @pytest.mark.slow
 @pytest.mark.parametrize(
     ("width", "mobile", "dark"),
-    [(PHONE, True, False), (DESK, False, False), (PHONE, True, True), (320, True, False)],
+    [(PHONE, True, False), (TABLET, False, True), (DESK, False, False), (320, True, False)],
 )
 def test_it_is_whole_on_every_screen(
     browser: Browser, url: str, width: int, mobile: bool, dark: bool
@@ -226,17 +280,104 @@ def test_it_is_whole_on_every_screen(
     assert tab.complaints == []
     assert tab.evaluate("[document.documentElement.scrollWidth, innerWidth]") == [width, width]
     assert tab.evaluate(STICKING_OUT) == []
+    assert tab.evaluate(CUT) == []
     sizes = {name: tab.evaluate(f"document.getElementById('{name}').offsetHeight") for name in SECTIONS}
-    assert all(height > 50 for height in sizes.values()), sizes
+    assert all(height > 20 for height in sizes.values()), sizes
     words = tab.evaluate("document.getElementById('verdicts').innerText")
-    for word in ("valid", "unstable", "skipped", "emulated", "paddlelite runs 1 thread(s) here"):
+    for word in ("unstable", "skipped", "paddlelite runs 1 thread(s) here"):
         assert word in words
+
+
+@pytest.mark.slow
+def test_rows_are_sorted_and_filtered(browser: Browser, url: str) -> None:
+    """By clicks and by keys; points at the end have no figure."""
+    tab = browser.open(url, width=DESK, height=844)
+    shown = (
+        "[...document.querySelectorAll('.sortable tbody tr')].filter(row => row.checkVisibility())"
+        ".map(row => [...row.cells].map(cell => cell.textContent))"
+    )
+    heads = tab.evaluate(
+        "[...document.querySelectorAll('.sortable th[scope=col]')].map(one => one.textContent)"
+    )
+    median, engine = heads.index("Median, ms"), heads.index("Engine")
+
+    def medians() -> list[float]:
+        return [float(row[median].partition("*")[0].split()[0]) for row in tab.evaluate(shown)
+                if row[median][0].isdigit()]  # fmt: skip
+
+    def click(selector: str) -> None:
+        place = tab.evaluate(
+            f"(one => {{ one.scrollIntoView(); const box = one.getBoundingClientRect();"
+            f" return [box.x + box.width / 2, box.y + box.height / 2] }})"
+            f"(document.querySelector('{selector}'))"
+        )
+        for kind in ("mousePressed", "mouseReleased"):
+            tab.call(
+                "Input.dispatchMouseEvent", type=kind, x=place[0], y=place[1], button="left", clickCount=1
+            )
+
+    everything = len(tab.evaluate(shown))
+    click(f".sortable th:nth-child({median + 1}) button")
+    assert medians() == sorted(medians()) and len(medians()) > 9
+    assert not tab.evaluate(shown)[-1][median][0].isdigit()
+    tab.evaluate(f"document.querySelector('.sortable th:nth-child({median + 1}) button').focus()")
+    for kind in ("keyDown", "keyUp"):
+        tab.call(
+            "Input.dispatchKeyEvent",
+            type=kind,
+            key="Enter",
+            code="Enter",
+            windowsVirtualKeyCode=13,
+            text="\r",
+        )
+    assert medians() == sorted(medians(), reverse=True)
+    assert not tab.evaluate(shown)[-1][median][0].isdigit()
+    click(".controls input")
+    tab.call("Input.insertText", text="PADDLELITE")
+    found = tab.evaluate(shown)
+    assert {row[engine] for row in found} == {"paddlelite"} and 0 < len(found) < everything
+    assert (
+        tab.evaluate("document.querySelector('output').textContent") == f"{len(found)} of {everything} rows"
+    )
+    tab.evaluate(
+        "document.querySelector('.controls input').value = '';"
+        "const verdicts = [...document.querySelectorAll('.controls label')]"
+        "  .find(one => one.textContent.startsWith('Verdict')).querySelector('select');"
+        "verdicts.value = 'unstable'; verdicts.dispatchEvent(new Event('input'))"
+    )
+    assert {row[heads.index("Verdict")] for row in tab.evaluate(shown)} == {"unstable"}
+    assert tab.complaints == []
+
+
+@pytest.mark.slow
+def test_a_sweep_fits_three_screens(browser: Browser, tmp_path: Path) -> None:
+    """36 points, six of them skipped for one reason; nothing is unfolded."""
+    points = []
+    for model, ms in (("PPLCNet_x0_25", 1.1), ("PPLCNet_x1_0", 3.4), ("PPLCNet_x2_5", 12.5)):
+        for engine in ("paddle", "onnxruntime", "openvino", "paddlelite"):
+            for threads in (1, 2, 4):
+                changes = {"model": model, "engine": engine, "requested_threads": threads}
+                if engine == "paddlelite" and threads > 1:
+                    error = PointError(message="paddlelite runs 1 thread(s) here")
+                    points.append(point(status=Status.SKIPPED, error=error, **changes))
+                else:
+                    runs = [process(samples(ms / threads**0.7, seed=seed)) for seed in range(2)]
+                    points.append(point(*runs, verdict=Verdict.VALID, **changes))
+    results = [result(*points)]
+    page = tmp_path / "sweep.html"
+    page.write_text(as_html(results, result_rows(results), published=False), encoding="utf-8")
+    for width, height in ((PHONE, 844), (DESK, 900)):
+        tab = browser.open(page.as_uri(), width=width, height=height, mobile=width == PHONE)
+        assert tab.evaluate("document.documentElement.scrollHeight") <= 3 * height
+        assert tab.evaluate(MEDIAN) <= width
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize(("width", "mobile"), [(PHONE, True), (DESK, False)])
 def test_every_plot_can_be_read(browser: Browser, url: str, width: int, mobile: bool) -> None:
-    drawn = browser.open(url, width=width, height=844, mobile=mobile).evaluate(DRAWN)
+    tab = browser.open(url, width=width, height=844, mobile=mobile)
+    tab.evaluate("document.querySelectorAll('details').forEach(one => one.open = true)")
+    drawn = tab.evaluate(DRAWN)
     titles = [one["title"] for one in drawn]
     assert titles[: len(PLOTS)] == list(PLOTS)
     assert len(titles) == len(PLOTS) + PANELS
@@ -263,6 +404,11 @@ def test_it_is_printed_whole(browser: Browser, url: str) -> None:
     tab.call("Emulation.setEmulatedMedia", media="print")
     assert tab.evaluate("document.documentElement.scrollWidth") == PAPER
     assert tab.evaluate(HIDDEN) == 0
+    assert tab.evaluate(CUT) == []
+    folded = tab.evaluate(
+        "[...document.querySelectorAll('details > :not(summary)')].map(one => one.offsetHeight)"
+    )
+    assert len(folded) > 5 and min(folded) > 10
     paper = tab.pdf()
     assert paper.startswith(b"%PDF")
     assert 2 <= len(re.findall(rb"/Type /Page\b", paper)) <= 12

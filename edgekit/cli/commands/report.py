@@ -138,6 +138,8 @@ def _render(
     results: Mapping[Path, Result], accuracies: Sequence[MeasuredAccuracy], form: str, *, published: bool
 ) -> str:
     from edgekit.report.formats import as_csv, as_json
+    from edgekit.report.headlines import headline_table
+    from edgekit.report.leaderboard import leaderboard
     from edgekit.report.rows import result_rows
     from edgekit.report.table import latency_table
     from edgekit.report.tables import published_tables
@@ -158,7 +160,9 @@ def _render(
     tables = published_tables(rows, published=published)
     if not tables:
         return "No points."
-    return as_markdown(tables) if form == "md" else as_text(tables, width=terminal_width())
+    if form == "md":
+        return as_markdown([headline_table(rows), leaderboard(rows), *tables])
+    return as_text(tables, width=terminal_width())
 
 
 def _check_complete(results: Mapping[Path, Result]) -> None:
