@@ -58,6 +58,7 @@ class BoxEvalResult(Evaluation, frozen=True, kw_only=True):
         classes: Names of the classes, in the order of `figures.by_class`.
     """
 
+    task: str
     classes: tuple[str, ...]
     routes: tuple[BoxScore, ...]
 

@@ -195,7 +195,7 @@ def evaluate(
             schema_version=EVAL_SCHEMA_VERSION,
             num_classes=manifest.num_classes,
             **common,
-            **msgspec.structs.asdict(tally(journal, routes, plan.list_path, subject, plan.output)),
+            **tally(journal, routes, plan.list_path, subject, plan.output),
         ),
     )
 

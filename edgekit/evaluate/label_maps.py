@@ -60,6 +60,7 @@ class LabelMapEvalResult(Evaluation, frozen=True, kw_only=True):
         classes: Names of the classes, in the order of `figures.class_iou`; empty without labels.
     """
 
+    task: str
     classes: tuple[str, ...]
     routes: tuple[LabelMapRoute, ...]
 

@@ -6,6 +6,7 @@ import csv
 from collections import Counter
 from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import Any
 
 import msgspec
 
@@ -54,32 +55,13 @@ class Skipped(msgspec.Struct, frozen=True, kw_only=True):
     reason: str
 
 
-class Tally(msgspec.Struct, frozen=True, kw_only=True):
-    """Counts over all pictures of a journal.
+class Evaluation(msgspec.Struct, frozen=True, kw_only=True):
+    """Fields of the documents that `eval` writes, whatever the model's task.
 
     Attributes:
-        pictures: Number of readable pictures, to which the shares refer.
+        pictures: Number of readable pictures, to which the figures refer.
         unreadable: Number of unreadable pictures.
         first_error: Error of the first unreadable picture.
-        disagreements: Number of pictures whose best class differs between routes.
-        confusion_path: Path of a CSV of engine, precision, true class, predicted class, count.
-        disagreements_path: Path of a CSV of picture, true class, and each route's best class.
-    """
-
-    pictures: int
-    unreadable: int
-    first_error: str | None
-    disagreements: int
-    confusion_path: str
-    disagreements_path: str
-    routes: tuple[RouteScore, ...]
-
-
-class EvalResult(Tally, frozen=True, kw_only=True):
-    """Document that `eval` writes.
-
-    Attributes:
-        num_classes: Number of classes of the model; None in older files.
         weights: Origin of the weights, e.g. `random (seed 0)`; None in older files.
     """
 
@@ -95,37 +77,27 @@ class EvalResult(Tally, frozen=True, kw_only=True):
     threads: int
     batch_size: int
     skipped: tuple[Skipped, ...]
-    num_classes: int | None = None
-    weights: str | None = None
-
-
-class Evaluation(msgspec.Struct, frozen=True, kw_only=True):
-    """Fields of the documents that `eval` writes for other tasks than classification.
-
-    Attributes:
-        pictures: Number of readable pictures, to which the figures refer.
-        unreadable: Number of unreadable pictures.
-        first_error: Error of the first unreadable picture.
-        weights: Origin of the weights, e.g. `random (seed 0)`.
-    """
-
-    schema_version: int
-    task: str
-    edgekit_version: str
-    started_at: str
-    ended_at: str
-    model: str
-    target: str
-    list_path: str
-    list_sha256: str
-    data: str
-    threads: int
-    batch_size: int
-    skipped: tuple[Skipped, ...]
-    weights: str | None
     pictures: int
     unreadable: int
     first_error: str | None
+    weights: str | None = None
+
+
+class EvalResult(Evaluation, frozen=True, kw_only=True):
+    """Document that `eval` writes for a classification model.
+
+    Attributes:
+        disagreements: Number of pictures whose best class differs between routes.
+        confusion_path: Path of a CSV of engine, precision, true class, predicted class, count.
+        disagreements_path: Path of a CSV of picture, true class, and each route's best class.
+        num_classes: Number of classes of the model; None in older files.
+    """
+
+    disagreements: int
+    confusion_path: str
+    disagreements_path: str
+    routes: tuple[RouteScore, ...]
+    num_classes: int | None = None
 
 
 class NothingReadError(InputError):
@@ -170,8 +142,10 @@ def reference_index(routes: Sequence[Route], manifest: Manifest) -> int | None:
 
 def tally(
     journal: Journal[Seen], routes: Sequence[Route], list_path: Path, subject: Subject, output: Path
-) -> Tally:
-    """Count a complete journal; memory grows with the classes, not with the pictures.
+) -> dict[str, Any]:
+    """Return the fields of `EvalResult` that follow from a complete journal.
+
+    Memory grows with the classes, not with the pictures.
 
     Raises:
         NothingReadError: No picture could be read.
@@ -202,18 +176,18 @@ def tally(
         )
     confusion_path = output.with_suffix(".confusion.csv")
     _write_confusion(confusion_path, routes, counts)
-    return Tally(
-        pictures=pictures,
-        unreadable=unreadable,
-        first_error=first_error,
-        disagreements=disagreements,
-        confusion_path=str(confusion_path),
-        disagreements_path=str(disagreements_path),
-        routes=tuple(
+    return {
+        "pictures": pictures,
+        "unreadable": unreadable,
+        "first_error": first_error,
+        "disagreements": disagreements,
+        "confusion_path": str(confusion_path),
+        "disagreements_path": str(disagreements_path),
+        "routes": tuple(
             _score(route, subject.manifest, count, pictures, reference is not None and index != reference)
             for index, (route, count) in enumerate(zip(routes, counts, strict=True))
         ),
-    )
+    }
 
 
 def _add(
