@@ -13,7 +13,7 @@ import pytest
 
 from edgekit.core import feeds
 from edgekit.engines.registry import WORKER, engines
-from edgekit.engines.worker import loop, noise, refusal, timing
+from edgekit.engines.worker import fields, loop, noise, refusal, timing
 from edgekit.runners.launch import host_launcher
 from edgekit.runners.protocol import DTYPES, EXIT_CODES, MARK_SYSCALL, PROTOCOL_VERSION
 
@@ -42,7 +42,7 @@ def test_the_two_sides_agree() -> None:
     assert {code.value: number for code, number in EXIT_CODES.items()} == refusal.EXIT_CODES
     assert loop.PROTOCOL_VERSION == PROTOCOL_VERSION
     assert timing.MARK_SYSCALL == MARK_SYSCALL
-    assert loop.DTYPES == DTYPES
+    assert fields.DTYPES == DTYPES
 
 
 def test_noise_is_chosen_as_the_feeds_are() -> None:

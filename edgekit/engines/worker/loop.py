@@ -8,14 +8,13 @@ import os
 import sys
 from typing import IO, Any, Callable, Dict, List, Optional, Tuple
 
-from edgekit.engines.worker import process, timing
+from edgekit.engines.worker import fields, process, timing
+from edgekit.engines.worker.arrays import MappedFile
 from edgekit.engines.worker.engine import Engine, format_shape
 from edgekit.engines.worker.noise import make_noise
 from edgekit.engines.worker.refusal import EXIT_CODES, RefusedError
 
 PROTOCOL_VERSION = 3
-# Names of the types that go through the protocol, as numpy spells them.
-DTYPES = ("float32", "float16", "float64", "int64", "int32", "int8", "uint8", "bool")
 Operation = Callable[[Dict[str, Any]], Dict[str, Any]]
 
 
@@ -45,36 +44,6 @@ def _own_stdout() -> IO[str]:
     os.dup2(2, 1)
     sys.stdout = sys.stderr
     return answers
-
-
-class MappedFile:
-    """The last mapped file as an array; `open` maps again only for another file.
-
-    A batch that is rewritten in place causes no page faults; at batch 8 these take a tenth of an inference.
-    """
-
-    def __init__(self) -> None:
-        self._identity: Optional[Tuple[int, int, int]] = None
-        self._array: Any = None
-
-    def open(self, path: str) -> Any:
-        """Return a file's content as uint8[N]; raises RefusedError."""
-        import numpy
-
-        try:
-            status = os.stat(path)
-            identity = (status.st_dev, status.st_ino, status.st_size)
-            if identity != self._identity:
-                # The mapping keeps its file's inode in use, so no other file can get the same inode number.
-                # Writable, because OpenVINO accepts nothing else; no engine writes to its input.
-                mode: Any = "r+" if os.access(path, os.W_OK) else "c"
-                self._array = numpy.memmap(path, dtype="u1", mode=mode).view(numpy.ndarray)
-                self._identity = identity
-        except OSError as error:
-            raise RefusedError("io", "reading {}: {}".format(path, error.strerror or error)) from error
-        except ValueError as error:  # an empty file
-            raise RefusedError("io", "reading {}: {}".format(path, error)) from error
-        return self._array
 
 
 class Worker:
@@ -135,7 +104,7 @@ class Worker:
 
     def _check(self, request: Dict[str, Any]) -> Dict[str, Any]:
         _check_protocol(request)
-        model, wanted = _text(request, "model"), _text(request, "sha256")
+        model, wanted = fields.text(request, "model"), fields.text(request, "sha256")
         _check_there(model)
         digest = _sha256(model)
         if digest != wanted:
@@ -146,10 +115,10 @@ class Worker:
         _check_protocol(request)
         if self._given is not None:
             raise RefusedError("request", "load: a model is loaded already")
-        model, params = _text(request, "model"), _optional_text(request, "params")
-        threads, inputs = _integer(request, "threads", 1, default=1), _tensors(request, "inputs")
-        options = _options(request)
-        cores = _cores(request)
+        model, params = fields.text(request, "model"), fields.optional_text(request, "params")
+        threads, inputs = fields.integer(request, "threads", 1, default=1), fields.tensors(request, "inputs")
+        options = fields.options(request)
+        cores = fields.cores(request)
         if request.get("power_mode") is not None:
             raise RefusedError("unsupported", "power_mode {}: hosts have none".format(request["power_mode"]))
         limit = self._engine.max_threads
@@ -196,15 +165,15 @@ class Worker:
 
     def _run(self, request: Dict[str, Any]) -> Dict[str, Any]:
         inputs = self._loaded_inputs("run")
-        warmup = _integer(request, "warmup", 0, default=10)
-        warmup_ns = _integer(request, "warmup_ns", 0, default=500000000)
-        repeats = _integer(request, "repeats", 1, default=100)
-        min_ns = _integer(request, "min_ns", 0, default=1000000000)
-        max_ns = _integer(request, "max_ns", 1, default=60000000000)
+        warmup = fields.integer(request, "warmup", 0, default=10)
+        warmup_ns = fields.integer(request, "warmup_ns", 0, default=500000000)
+        repeats = fields.integer(request, "repeats", 1, default=100)
+        min_ns = fields.integer(request, "min_ns", 0, default=1000000000)
+        max_ns = fields.integer(request, "max_ns", 1, default=60000000000)
         mark = request.get("mark", False)
         if not isinstance(mark, bool):
             raise RefusedError("request", "mark: {!r} is no truth value".format(mark))
-        call = self._engine.bind(self._noise(_integer(request, "seed", 0, default=0), inputs))
+        call = self._engine.bind(self._noise(fields.integer(request, "seed", 0, default=0), inputs))
         first = timing.time_call(call) if self._inferences == 0 else None
         done = int(first is not None)
         done += timing.warm_up(call, warmup - done, warmup_ns)
@@ -225,11 +194,11 @@ class Worker:
 
     def _infer(self, request: Dict[str, Any]) -> Dict[str, Any]:
         inputs = self._loaded_inputs("infer")
-        shapes = _shapes(request, inputs)
-        source, target = _text(request, "input"), _text(request, "output")
-        skip = None if request.get("skip") is None else _integer(request, "skip", 0)
-        at_once = None if request.get("at_once") is None else _integer(request, "at_once", 1)
-        arrays = self._read(source, inputs, shapes, skip)
+        shapes = fields.shapes(request, inputs)
+        source, target = fields.text(request, "input"), fields.text(request, "output")
+        skip = None if request.get("skip") is None else fields.integer(request, "skip", 0)
+        at_once = None if request.get("at_once") is None else fields.integer(request, "at_once", 1)
+        arrays = self._inputs.read(source, inputs, shapes, skip)
         latency, pieces = 0, []
         for piece in _pieces(arrays, at_once):
             call = self._engine.bind(piece)
@@ -239,73 +208,18 @@ class Worker:
         results = pieces[0] if at_once is None else _join(pieces, arrays[0], at_once, self._output_names)
         described = []
         for name, result in zip(self._output_names, results):  # noqa: B905 (Python 3.10)
-            if result.dtype.name not in DTYPES:
+            if result.dtype.name not in fields.DTYPES:
                 raise RefusedError(
                     "unsupported", "output {} is {}, runners know {}".format(
-                        name, result.dtype.name, ", ".join(DTYPES)
+                        name, result.dtype.name, ", ".join(fields.DTYPES)
                     ),
                 )  # fmt: skip
             described.append({"name": name, "dtype": result.dtype.name, "shape": list(result.shape)})
         try:
-            self._write(results, target)
+            self._outputs.write(target, results)
         except OSError as error:
             raise RefusedError("io", "writing {}: {}".format(target, error.strerror or error)) from error
         return {"outputs": described, "latency_ns": latency}
-
-    def _read(
-        self, source: str, inputs: List[Dict[str, Any]], shapes: List[List[int]], skip: Optional[int]
-    ) -> List[Any]:
-        """Return the arrays of a file, in its memory where their places are aligned."""
-        import numpy
-
-        content, used = self._inputs.open(source), 0
-        if skip is not None:
-            content = content[skip:]
-        arrays = []
-        for one, shape in zip(inputs, shapes):  # noqa: B905 (Python 3.10)
-            dtype = numpy.dtype(one["dtype"])
-            count = 1
-            for size in shape:
-                count *= size
-            part = content[used : used + count * dtype.itemsize]
-            used += count * dtype.itemsize
-            if part.size == count * dtype.itemsize:
-                array = part.view(dtype).reshape(shape)
-                arrays.append(array if array.flags.aligned else array.copy())
-        if content.size < used or (skip is None and content.size > used):
-            raise RefusedError(
-                "io",
-                "{} has {} bytes, {} needs {}".format(
-                    source, content.size, " and ".join(map(format_shape, shapes)), used
-                ),
-            )
-        return arrays
-
-    def _write(self, results: List[Any], target: str) -> None:
-        """Overwrite an existing file in place, because others may share its memory; else write atomically."""
-        import numpy
-
-        # `ascontiguousarray` makes one dimension of none.
-        rows = [numpy.ascontiguousarray(each).reshape(-1).view(numpy.uint8) for each in results]
-        try:
-            size = os.stat(target).st_size
-        except FileNotFoundError:
-            partial = "{}.{}.part".format(target, os.getpid())
-            try:
-                _write_rows(rows, partial)
-                os.replace(partial, target)
-            except OSError:
-                if os.path.exists(partial):
-                    os.unlink(partial)
-                raise
-            return
-        if size == sum(row.size for row in rows) > 0 and os.access(target, os.W_OK):
-            memory, used = self._outputs.open(target), 0
-            for row in rows:
-                memory[used : used + row.size] = row
-                used += row.size
-        else:
-            _write_rows(rows, target)
 
     def _environment(self, request: Dict[str, Any]) -> Dict[str, Any]:
         return {
@@ -361,18 +275,12 @@ def _join(pieces: List[List[Any]], first_input: Any, at_once: int, names: List[s
     return joined
 
 
-def _write_rows(rows: List[Any], path: str) -> None:
-    with open(path, "wb") as file:
-        for row in rows:
-            row.tofile(file)
-
-
 def _refusal(op: Optional[str], code: str, message: str) -> Dict[str, Any]:
     return {"ok": False, "op": op, "error": {"code": code, "message": message}}
 
 
 def _check_protocol(request: Dict[str, Any]) -> None:
-    version = _integer(request, "protocol", 0)
+    version = fields.integer(request, "protocol", 0)
     if version != PROTOCOL_VERSION:
         raise RefusedError("protocol", "protocol {}: this runner speaks {}".format(version, PROTOCOL_VERSION))
 
@@ -391,76 +299,3 @@ def _sha256(path: str) -> str:
     except OSError as error:
         raise RefusedError("model_missing", "reading {}: {}".format(path, error.strerror or error)) from error
     return digest.hexdigest()
-
-
-def _integer(request: Dict[str, Any], name: str, least: int, default: Optional[int] = None) -> int:
-    value = request.get(name, default)
-    if not isinstance(value, int) or isinstance(value, bool) or value < least:
-        raise RefusedError("request", "{}: {!r} is no integer from {} on".format(name, value, least))
-    return value
-
-
-def _text(request: Dict[str, Any], name: str) -> str:
-    value = request.get(name)
-    if not isinstance(value, str) or not value:
-        raise RefusedError("request", "{}: {!r} is no text".format(name, value))
-    return value
-
-
-def _optional_text(request: Dict[str, Any], name: str) -> Optional[str]:
-    return None if request.get(name) is None else _text(request, name)
-
-
-def _tensors(request: Dict[str, Any], name: str) -> List[Dict[str, Any]]:
-    value = request.get(name)
-    if not isinstance(value, list) or not value or not all(isinstance(one, dict) for one in value):
-        raise RefusedError("request", "{}: {!r} is no list of tensors".format(name, value))
-    tensors = []
-    for one in value:
-        dtype = _text(one, "dtype")
-        if dtype not in DTYPES:
-            raise RefusedError(
-                "unsupported",
-                "input {} as {}: runners know {}".format(one.get("name"), dtype, ", ".join(DTYPES)),
-            )
-        tensors.append({"name": _text(one, "name"), "dtype": dtype, "shape": _shape(one.get("shape"), name)})
-    return tensors
-
-
-def _shapes(request: Dict[str, Any], inputs: List[Dict[str, Any]]) -> List[List[int]]:
-    """Return a shape for each loaded input; only their first sizes may differ from those of `load`."""
-    value = request.get("shapes")
-    if not isinstance(value, list) or len(value) != len(inputs):
-        raise RefusedError("request", "shapes: {!r} is no list of {} shapes".format(value, len(inputs)))
-    shapes = [_shape(one, "shapes") for one in value]
-    for one, shape in zip(inputs, shapes):  # noqa: B905 (Python 3.10)
-        if len(shape) != len(one["shape"]) or shape[1:] != one["shape"][1:]:
-            raise RefusedError(
-                "shape",
-                "input {}: loaded for {}, given {}".format(
-                    one["name"], format_shape(one["shape"]), format_shape(shape)
-                ),
-            )
-    return shapes
-
-
-def _shape(value: Any, name: str) -> List[int]:
-    if not isinstance(value, list) or not all(type(size) is int and size > 0 for size in value):
-        raise RefusedError("request", "{}: {!r} is no list of positive sizes".format(name, value))
-    return value
-
-
-def _cores(request: Dict[str, Any]) -> Optional[List[int]]:
-    value = request.get("cores")
-    if value is not None and not (
-        isinstance(value, list) and all(type(core) is int and core >= 0 for core in value)
-    ):
-        raise RefusedError("request", "cores: {!r} is no list of core numbers".format(value))
-    return None if value is None else list(value)
-
-
-def _options(request: Dict[str, Any]) -> Dict[str, str]:
-    value = request.get("options", {})
-    if not isinstance(value, dict) or not all(isinstance(one, str) for one in value.values()):
-        raise RefusedError("request", "options: {!r} is no object of texts".format(value))
-    return value
