@@ -33,7 +33,8 @@ from edgekit.errors import EdgekitError, UnsupportedError
 from edgekit.parity.reference import Reference, input_count
 from edgekit.parity.tensors import FEEDS
 from edgekit.runners.protocol import ErrorCode, Loaded, Ran, Run
-from edgekit.runners.session import RefusedError, RunnerSession
+from edgekit.runners.refusal import RefusedError
+from edgekit.runners.session import RunnerSession
 from edgekit.targets.gpu import watch_gpu
 from edgekit.targets.inputs import seeded_inputs
 from edgekit.targets.target import Subject, Target, infer_batches, infer_feeds, load_request, split_batches

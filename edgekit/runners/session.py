@@ -10,7 +10,7 @@ import signal
 import threading
 import time
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -19,7 +19,7 @@ import msgspec
 
 from edgekit._files import output_error, scratch_directory
 from edgekit._process import describe_exit
-from edgekit.errors import EdgekitError, RunnerError, UnsupportedError
+from edgekit.errors import EdgekitError, RunnerError
 from edgekit.runners.protocol import (
     PROTOCOL_VERSION,
     Check,
@@ -38,6 +38,8 @@ from edgekit.runners.protocol import (
     Run,
     RunReference,
 )
+from edgekit.runners.refusal import HINTS, refused
+from edgekit.runners.shared import OutputFiles
 from edgekit.transports.interface import RemoteProcess, Transport
 
 if TYPE_CHECKING:
@@ -54,39 +56,7 @@ CLOSE_TIMEOUT_S = 10.0
 STDERR_TAIL_LINES = 6
 STDERR_WAIT_S = 1.0
 
-# Stands for the command that makes the model's artifacts anew.
-REMAKE = "{remake}"
-_HINTS = {
-    ErrorCode.MODEL_MISSING: "edgekit models list shows what is exported",
-    ErrorCode.MODEL_INVALID: f"{REMAKE}  makes the artifacts again",
-    ErrorCode.PROTOCOL: "edgekit toolchain build runner",
-    ErrorCode.MEMORY: "a smaller --batch-size needs less memory",
-    ErrorCode.THREADS: "ask for fewer --threads",
-    ErrorCode.CORES: "edgekit devices shows the cores; ask for fewer --threads or other --cores",
-    ErrorCode.SHAPE: f"{REMAKE} --input-shape …  makes an artifact for it",
-    ErrorCode.HASH_MISMATCH: f"{REMAKE}  makes the artifacts again; edgekit push sends them",
-    ErrorCode.REQUEST: "edgekit toolchain build runner",
-    ErrorCode.UNSUPPORTED: "edgekit models list shows what else is exported",
-    ErrorCode.RUNTIME: "edgekit verify shows which artifact breaks",
-    ErrorCode.IO: "free space there, then run it again",
-}
-
-# The native runner's answer where its engine calls abort().
-REASON_ON_STDERR = "; its reason is on stderr"
-
 Answer = TypeVar("Answer", Checked, Loaded, Ran, Inferred, EnvironmentRead, ReferenceRan)
-
-
-class RefusedError(RunnerError):
-    """A runner answered that it cannot serve a request; the runner still works.
-
-    Attributes:
-        code: Reason by the protocol.
-    """
-
-    def __init__(self, message: str, *, code: ErrorCode, hint: str | None = None) -> None:
-        super().__init__(message, hint=hint)
-        self.code = code
 
 
 class _Envelope(msgspec.Struct, frozen=True):
@@ -119,8 +89,7 @@ class RunnerSession(Killable):
     """One runner process: opens on entry, closes on exit, is killed where the block fails.
 
     Threads may share it: a second thread's request is sent while the first thread's is served, so that the
-        runner
-    continues without a pause; a third thread waits until one is done.
+    runner continues without a pause; a third thread waits until one is done.
 
     Args:
         transport: Transport to the runner's machine.
@@ -157,8 +126,7 @@ class RunnerSession(Killable):
         self._model: str | None = None
         self._dtypes: list[str] = []
         self._sending, self._receiving = threading.Lock(), threading.Lock()
-        # In-memory files for outputs, as many as there have been simultaneous inferences.
-        self._outputs: list[int] = []
+        self._outputs = OutputFiles()
 
     @property
     def shares_files(self) -> bool:
@@ -173,7 +141,7 @@ class RunnerSession(Killable):
         """Start the process; the session can then `load`."""
         if self._process is not None:
             raise RuntimeError("the session is started already")
-        self._files = contextlib.ExitStack()
+        self._files, self._outputs = contextlib.ExitStack(), OutputFiles()
         self._staging = self._files.enter_context(scratch_directory("run"))
         try:
             self._process = self._transport.open(self._argv, env=self._env)
@@ -205,7 +173,7 @@ class RunnerSession(Killable):
             self.kill()
             raise RunnerError(
                 f"{self.label}: speaks protocol {spoken}, edgekit {PROTOCOL_VERSION}",
-                hint=_HINTS[ErrorCode.PROTOCOL],
+                hint=HINTS[ErrorCode.PROTOCOL],
             )
 
     def run(self, request: Run, *, timeout_s: float | None = None) -> Ran:
@@ -263,7 +231,7 @@ class RunnerSession(Killable):
         assert self.shares_files or (skip is None and at_once is None), "a part of a file is not sent"
         given = tuple(shapes)
         if self.shares_files:
-            with self._shared_output() as output:
+            with self._outputs.lend() as output:
                 shared = f"/proc/{os.getpid()}/fd/{output}"
                 request = Infer(input=str(path), shapes=given, output=shared, skip=skip, at_once=at_once)
                 answer = self._ask(request, Inferred, timeout_s)
@@ -296,21 +264,6 @@ class RunnerSession(Killable):
             outputs.append(part if part.flags.aligned else part.copy())
             used += size
         return outputs
-
-    @contextlib.contextmanager
-    def _shared_output(self) -> Iterator[int]:
-        """Lend an in-memory file for an output, because one on disk costs 0.3 ms; it is reused later."""
-        try:
-            handle = self._outputs.pop()
-        except IndexError:
-            handle = os.memfd_create("edgekit-output")
-        try:
-            yield handle
-        finally:
-            if self._process is None:
-                os.close(handle)
-            else:
-                self._outputs.append(handle)
 
     def environment(self) -> EnvironmentRead:
         """Return frequencies, temperatures and load of the runner's machine; raises the errors of `load`."""
@@ -401,15 +354,7 @@ class RunnerSession(Killable):
         if envelope.ok or refusal is None:
             self.kill()
             raise RunnerError(f"{self.label}: answered {op} with {line[:200]!r}")
-        message = f"{self.label}: {refusal.message}"
-        hint = _HINTS.get(refusal.code, "")
-        if REMAKE in hint:
-            hint = hint.replace(REMAKE, self._remake())
-        if refusal.message.endswith(REASON_ON_STDERR) and (said := self._last_words()):
-            message = f"{message.removesuffix(REASON_ON_STDERR)}: {said}"
-        if refusal.code is ErrorCode.UNSUPPORTED:
-            raise UnsupportedError(message, hint=hint)
-        raise RefusedError(message, code=refusal.code, hint=hint)
+        raise refused(refusal, self.label, remake=self._remake, last_words=self._last_words)
 
     def _last_words(self) -> str:
         """Return the end of what the engine has printed as one line; it may arrive after the answer."""
@@ -440,8 +385,7 @@ class RunnerSession(Killable):
         return f"edgekit --verbose … shows the command; {self._remake()} makes the artifact again"
 
     def _clean_up(self) -> None:
-        while self._outputs:
-            os.close(self._outputs.pop())
+        self._outputs.close()
         if self._staging is not None:
             self._files.close()
             self._staging = None

@@ -1,9 +1,11 @@
-"""Memory that runners on this machine read as a file without a copy."""
+"""Memory that runners on this machine read and write as files, without a copy on disk."""
 
 from __future__ import annotations
 
+import contextlib
 import mmap
 import os
+from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -41,3 +43,32 @@ class SharedArray:
     def close(self) -> None:
         """Close the file."""
         os.close(self._handle)
+
+
+class OutputFiles:
+    """In-memory files for outputs, one for each inference at the same time: one on disk costs 0.3 ms."""
+
+    def __init__(self) -> None:
+        self._free: list[int] = []
+        self._closed = False
+
+    @contextlib.contextmanager
+    def lend(self) -> Iterator[int]:
+        """Lend the handle of a file for one output; the file is used again later."""
+        try:
+            handle = self._free.pop()
+        except IndexError:
+            handle = os.memfd_create("edgekit-output")
+        try:
+            yield handle
+        finally:
+            if self._closed:
+                os.close(handle)
+            else:
+                self._free.append(handle)
+
+    def close(self) -> None:
+        """Close all files; one that is lent is closed when it comes back."""
+        self._closed = True
+        while self._free:
+            os.close(self._free.pop())

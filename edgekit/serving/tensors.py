@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from edgekit.core.artifact import Manifest
 from edgekit.errors import InputError, RunnerError, UnsupportedError
-from edgekit.runners.session import RefusedError
+from edgekit.runners.refusal import RefusedError
 from edgekit.serving.runner import Runner, ServedModel
 from edgekit.targets.target import Subject
 

@@ -14,7 +14,8 @@ import pytest
 from edgekit.errors import DeviceError, RunnerError, UnsupportedError
 from edgekit.runners.launch import host_launcher
 from edgekit.runners.protocol import ErrorCode, Run
-from edgekit.runners.session import RefusedError, RunnerSession
+from edgekit.runners.refusal import RefusedError
+from edgekit.runners.session import RunnerSession
 from edgekit.runners.shared import SharedArray
 from edgekit.transports.local import LocalTransport
 from tests.processes import alive
