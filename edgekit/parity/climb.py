@@ -84,7 +84,7 @@ class Climb(abc.ABC, Generic[Outputs]):
             self._try(rung.name, rung.engine, compute, functools.partial(self._judge_rung, rung))
 
     def ladder(self) -> Ladder:
-        """Return what has been climbed."""
+        """Return the rungs climbed so far."""
         return Ladder(
             name=self._subject.manifest.name,
             directory=str(self._subject.directory),

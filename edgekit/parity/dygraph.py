@@ -1,6 +1,6 @@
 """The first rung of the parity ladder: the network itself, computed by Paddle without any export.
 
-It is a process of its own because Paddle leaves state behind and takes long to import.
+A process of its own computes it, because Paddle leaves state behind and takes long to import.
 """
 
 from __future__ import annotations
@@ -54,13 +54,13 @@ class Job(msgspec.Struct, frozen=True, kw_only=True):
 def compute(
     manifest: Manifest, spec: ModelSpec, inputs: NDArray[np.float32], *, weights: Path | None = None
 ) -> list[NDArray[np.float32]]:
-    """The network's outputs as the artifacts are to reproduce them, float32[N, …] each.
+    """Return the network's outputs, which the artifacts have to reproduce, float32[N, …] each.
 
     Args:
-        manifest: Says which weights, how many classes, and what follows.
+        manifest: Manifest with the weights, the number of classes and the activation.
         spec: The model's card.
         inputs: float32[N, C, H, W].
-        weights: The weight file, where the manifest names one that is not official.
+        weights: Path of the weights where they are not official; None for the weights of the manifest.
 
     Raises:
         UnsupportedError: The weight file is not at hand: this rung cannot be climbed.

@@ -28,8 +28,8 @@ class LadderInputs(msgspec.Struct, frozen=True, kw_only=True):
     """Inputs of a ladder, float32[N,C,H,W]: seeded noise, then pictures, then those kept by `quantize`.
 
     Attributes:
-        seeded: How many are noise.
-        held_back: How many were held back from the calibration of the int8 artifacts.
+        seeded: Number of inputs that are noise.
+        held_back: Number of inputs held back from the calibration of the int8 artifacts.
     """
 
     every: Any
@@ -40,7 +40,8 @@ class LadderInputs(msgspec.Struct, frozen=True, kw_only=True):
         """Return which inputs a rung of a precision computes.
 
         int8 is judged on pictures alone where enough were kept: noise leaves the ranges that were
-        calibrated, and on a handful one miss decides. The kept ones would tell nothing new of floats.
+        calibrated, and on a handful one miss decides. Floats are not computed on the kept pictures, which
+        would show nothing new.
         """
         if precision is Precision.INT8 and self.held_back:
             return slice(self.seeded, None)
@@ -48,9 +49,9 @@ class LadderInputs(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def ladder_inputs(subject: Subject, spec: ModelSpec | None, pictures: Sequence[Picture]) -> LadderInputs:
-    """Seeded inputs, the pictures, the card's sample pictures, then inputs that `quantize` kept.
+    """Return seeded inputs, the pictures, the card's sample pictures, then inputs that `quantize` kept.
 
-    There are as many seeded and kept ones as make whole batches where artifacts take batches of one size.
+    Where artifacts take batches of one size, the numbers of seeded and of kept inputs make whole batches.
     """
     import numpy
 
@@ -95,7 +96,7 @@ def prepare_pictures(subject: Subject, pictures: Sequence[Picture]) -> list[NDAr
 
 
 def held_back_inputs(subject: Subject) -> NDArray[np.float32] | None:
-    """The inputs that were kept with the int8 artifacts; None where there are none."""
+    """Return the inputs that were kept with the int8 artifacts; None without any."""
     for artifact in subject.manifest.artifacts.values():
         kept = read_held_back(subject.directory, artifact, subject.input_shape)
         if kept is not None:

@@ -35,10 +35,10 @@ class RungResult(msgspec.Struct, frozen=True, kw_only=True):
     Attributes:
         name: `dygraph`, an artifact's kind, `paddle-int8-simulated`, `KIND@SERIAL` on a device, or
             `samples`.
-        engine: What computed it.
-        reason: Why it failed or was skipped.
-        hint: What to do about that.
-        mismatch: True where it was skipped because opt and the runtime are of different versions.
+        engine: Name of the engine that computed the rung.
+        reason: Reason why the rung failed or was skipped.
+        hint: Command that mends the reason.
+        mismatch: True where the rung was skipped because opt and the runtime are of different versions.
     """
 
     name: str
@@ -76,14 +76,14 @@ class Ladder(msgspec.Struct, frozen=True, kw_only=True):
     def raise_for_failure(self, manifest: Manifest, *, fresh: bool = False) -> None:
         """Raise an error naming the first rung that broke; nothing where all held.
 
-        It is a ParityError, but a RunnerError where a runner ended without an answer and the artifact is not
-        one that was just made.
+        The error is a ParityError, or a RunnerError where a runner ended without an answer on an artifact of
+        an earlier command.
 
         A rung that was skipped because opt and the runtime are of different versions is a ToolError.
 
         Args:
             manifest: The model's.
-            fresh: Its artifacts have just been made, so that making them again gives the same.
+            fresh: True where the artifacts have just been made: making them again gives equal ones.
         """
         for rung in self.rungs:
             if rung.status is RungStatus.FAILED:
@@ -100,7 +100,7 @@ class Ladder(msgspec.Struct, frozen=True, kw_only=True):
                 )
 
     def _remedy(self, rung: str, manifest: Manifest, fresh: bool) -> str:
-        """The command that makes the artifact anew, or the one that makes only those that hold."""
+        """Return the command that makes the artifact anew, or only the artifacts that hold."""
         if "int8" in rung:
             return f"edgekit quantize {shlex.quote(manifest.name)} --calibration DIR"
         if manifest.model is not None and not fresh:
@@ -122,7 +122,8 @@ class Rung(msgspec.Struct, frozen=True, kw_only=True):
 
     Attributes:
         options: Engine options beyond those of the precision.
-        below: The rung that it is compared with, where that was climbed; None is the ladder's reference.
+        below: Name of the rung to compare with; None, or a rung that was not climbed, stands for the ladder's
+            reference.
         tolerance: Largest relative error from `below` on pictures.
     """
 
@@ -136,7 +137,7 @@ class Rung(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def host_rungs(subject: Subject, target: HostTarget) -> list[Rung]:
-    """The rungs of this machine for the artifacts that the model has."""
+    """Return the rungs of this machine for the artifacts that the model has."""
     return [
         Rung(name=rung.label, kind=rung.artifact, engine=engine, target=target, options=rung.options)
         for engine, rung in rungs_of_engines()
@@ -145,12 +146,12 @@ def host_rungs(subject: Subject, target: HostTarget) -> list[Rung]:
 
 
 def simulations() -> set[str]:
-    """Rungs that rungs of devices are compared with in the place of the ladder's reference."""
+    """Return the names of the rungs with which rungs of devices are compared, not with the reference."""
     return {name for spec in engines().values() if spec.device for name in spec.device.below.values()}
 
 
 def device_rungs(subject: Subject, target: Target) -> list[Rung]:
-    """The rungs of a device for the artifacts that the model has."""
+    """Return the rungs of a device for the artifacts that the model has."""
     sides = [(name, spec.device) for name, spec in engines().items() if spec.device is not None]
     return [
         Rung(

@@ -1,4 +1,4 @@
-"""Every input and output of an x86 `.nb`, by Paddle Lite's own interface in opt's interpreter."""
+"""Computation of an x86 `.nb`, all inputs and outputs, by Paddle Lite's interface in opt's interpreter."""
 
 from __future__ import annotations
 

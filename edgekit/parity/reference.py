@@ -1,7 +1,7 @@
 """The outputs that benchmark points are compared with, and the comparison: float32, seeded inputs.
 
-For an imported model they are its source's, on the engine that reads it; for an exported one those of its
-Paddle program by Paddle Inference.
+The source of an imported model gives them, on the engine that reads the source; Paddle Inference computes
+them from the Paddle program of an exported model.
 """
 
 from __future__ import annotations
@@ -42,13 +42,13 @@ INT8_INPUTS = 10
 
 
 def input_count(precision: Precision, batch_size: int) -> int:
-    """How many inputs a point is compared on: whole batches."""
+    """Return the number of inputs on which a point is compared: whole batches."""
     least = INT8_INPUTS if precision is Precision.INT8 else INPUTS
     return -(-least // batch_size) * batch_size
 
 
 def reference_engine(manifest: Manifest) -> str:
-    """The engine that computes the outputs of a model that others are compared with."""
+    """Return the engine that computes a model's reference outputs."""
     return PADDLE if manifest.origin is None else source_engine(manifest.origin)
 
 
@@ -87,14 +87,14 @@ def compare_answers(
 
 
 def _shaped(rows: NDArray[Any], spec: TensorSpec) -> NDArray[Any]:
-    """Return rows of numbers in the shape of the output that they are; as they are where they do not fit."""
+    """Return rows of numbers in the shape of the output; unchanged where they do not fit it."""
     sizes = [size for size in spec.shape[1:] if size is not None]
     fits = len(sizes) == len(spec.shape[1:]) and rows.size == len(rows) * math.prod(sizes)
     return rows.reshape(len(rows), *sizes) if fits else rows
 
 
 class Reference:
-    """Reference outputs of one model, computed once in a process of its own, more when more are asked."""
+    """Reference outputs of one model, computed in a process of its own when they are asked for, and kept."""
 
     def __init__(self, target: HostTarget, subject: Subject) -> None:
         self._target = target
@@ -105,12 +105,12 @@ class Reference:
         self._guard = threading.Lock()
 
     def outputs(self, count: int) -> NDArray[np.float32]:
-        """Outputs of the first `count` seeded inputs, float32[count, C].
+        """Return the outputs of the first `count` seeded inputs, float32[count, C].
 
         Raises:
-            ToolError: Its engine is not installed.
+            ToolError: The reference engine is not installed.
             InputError: The model was not imported and has no Paddle artifact, or its source has changed.
-            ParityError: Its Paddle artifact failed its own check.
+            ParityError: The Paddle artifact failed its check.
             RunnerError: The engine failed.
         """
         with self._guard:
@@ -119,7 +119,7 @@ class Reference:
             return self._outputs[:count]
 
     def prepare(self, count: int) -> None:
-        """Compute the truth for `count` inputs, or for the feeds of a model of tensors, as `outputs`."""
+        """Compute the outputs for `count` inputs, or the feeds of a model of tensors; raises as `outputs`."""
         if self._subject.is_plain:
             self.outputs(count)
         else:
@@ -175,7 +175,7 @@ class References:
     """Reference outputs by model, computed when the first point of a model asks.
 
     Args:
-        host: Where they are computed.
+        host: Machine that computes them.
     """
 
     def __init__(self, host: HostTarget) -> None:
@@ -185,7 +185,7 @@ class References:
         self._guard = threading.Lock()
 
     def __call__(self, subject: Subject) -> Reference | None:
-        """The reference of a model; None, with a warning, where its engine is not installed."""
+        """Return the reference of a model; None, with a warning, where its reference engine is missing."""
         engine = reference_engine(subject.manifest)
         with self._guard:
             if engine not in self._available:

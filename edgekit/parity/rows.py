@@ -21,12 +21,12 @@ if TYPE_CHECKING:
 
 
 class RowClimb(Climb["NDArray[np.float32]"]):
-    """The ladder of float32[N, C], a row an input.
+    """Ladder of outputs float32[N, C], one row an input.
 
     Args:
         subject: The model.
         show: Called with each rung when it is done.
-        inputs: What every rung computes, or the part of it that belongs to the rung's precision.
+        inputs: Inputs of the ladder; a rung computes those for its precision.
     """
 
     def __init__(self, subject: Subject, show: Show, inputs: LadderInputs) -> None:
@@ -79,7 +79,7 @@ class RowClimb(Climb["NDArray[np.float32]"]):
         self._add(name, engine, parity)
 
     def samples(self, spec: ModelSpec) -> None:
-        """The reference's answers on the card's pictures against the classes that they show."""
+        """Compare the reference's answers on the card's pictures with the classes that the pictures show."""
         wanted = [sample.class_id for sample in spec.samples if sample.class_id is not None]
         if not wanted or self._reference is None:
             return

@@ -1,4 +1,4 @@
-"""The model that was imported, computed as it came by the engine that reads it."""
+"""Computation of an imported model's source by the engine that reads its format."""
 
 from __future__ import annotations
 
@@ -26,12 +26,12 @@ SOURCE = "source"
 
 
 def source_engine(origin: Origin) -> str:
-    """The engine that reads the model that was imported."""
+    """Return the engine that reads the source of an imported model."""
     return rung_engine(ArtifactKind.ONNX if origin.format == "onnx" else ArtifactKind.PADDLE)
 
 
 def source_paths(origin: Origin, subject: Subject) -> list[str]:
-    """Paths of the model that was imported. Raises InputError where a file is missing or has changed."""
+    """Return the paths of the source's files. Raises InputError where one is missing or has changed."""
     fault = first_fault(origin, subject.directory)
     if fault is not None:
         raise InputError(fault, hint=remake(subject.manifest))
@@ -41,16 +41,16 @@ def source_paths(origin: Origin, subject: Subject) -> list[str]:
 def compute_source(
     origin: Origin, subject: Subject, inputs: NDArray[np.float32], target: HostTarget
 ) -> NDArray[np.float32]:
-    """Outputs of the model that was imported, float32[N, C].
+    """Return the outputs of the source of an imported model, float32[N, C].
 
     Args:
-        origin: The model as it came, in the subject's directory.
+        origin: Source, in the subject's directory.
         subject: The imported model.
         inputs: float32[N, C, H, W]; whole batches where the model takes batches of one size.
         target: This machine.
 
     Raises:
-        InputError: A file of it is missing or has changed.
+        InputError: A file of the source is missing or has changed.
         ToolError, RunnerError: The engine is missing or failed.
     """
     import numpy
@@ -79,12 +79,12 @@ def compute_source(
 def compute_feeds(
     origin_format: str, paths: Sequence[str], feeds: Sequence[Sequence[NDArray[Any]]]
 ) -> list[list[NDArray[Any]]]:
-    """Outputs by feed, by the interface of the engine that reads the format, in a process of its own.
+    """Return the outputs by feed, computed in a process of its own by the Python interface of an engine.
 
     Args:
         origin_format: `onnx`, `paddle`, `pir`, or `nb` for one that runs on x86.
         paths: The model and, for Paddle, its parameters.
-        feeds: An array for each input, any number of times.
+        feeds: Feeds, each with an array for every input.
     """
     import numpy
 

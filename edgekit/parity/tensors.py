@@ -1,7 +1,8 @@
 """The ladder of models of tensors: several inputs or outputs, or other types than float32.
 
-A source, and on this machine what was made from it, is computed by a process that loads the model with the
-engine's own interface; exported networks and everything on devices by runners. Every output is compared.
+Sources of imported models, and artifacts made from them, are computed on this machine by a process that loads
+them with the engine's Python interface. Runners compute exported networks, and everything on devices. Every
+output is compared.
 """
 
 from __future__ import annotations
@@ -27,7 +28,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 FEEDS = 4
-# What is loaded in a process of its own, and the engine that this is.
+# Kinds of artifacts that a process of its own can load, with the engine that computes them there.
 _LOADED = (ArtifactKind.ONNX, ArtifactKind.PADDLE, ArtifactKind.NB_X86, ArtifactKind.ONNX_INT8)
 _ENGINES = {kind: rung_engine(kind) for kind in _LOADED}
 
@@ -37,7 +38,7 @@ Outputs = list[list["NDArray[Any]"]]
 
 
 class TensorClimb(Climb[Outputs]):
-    """The ladder of every output by feed, each in its own type.
+    """Ladder of all outputs by feed, each output in its own type.
 
     Args:
         subject: The model.
@@ -99,9 +100,9 @@ def _rows(arrays: Sequence[NDArray[Any]]) -> list[NDArray[Any]]:
 def judge_outputs(
     task: Task, outputs: Outputs, wanted: Outputs, precision: Precision, reference: str
 ) -> Parity:
-    """Return the verdict on the output that comes off worst, and on the answers.
+    """Return the verdict on the output with the largest error, and on the answers.
 
-    One output that differs between inputs is enough: another may well be constant, as a number of boxes.
+    One output that differs between inputs is enough: another may be constant, such as a number of boxes.
     """
     if len(outputs[0]) != len(wanted[0]):
         return Parity(

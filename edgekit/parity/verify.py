@@ -42,7 +42,7 @@ def climb_on_host(
     """Climb this machine's ladder for files whose manifest is not written yet; raises as `verify`.
 
     Args:
-        directory: Where the files lie.
+        directory: Directory of the files.
         manifest: The manifest of the artifacts.
         install: Whether packages and components of an engine may be installed on the way.
         show: Called with each rung when it is done.
@@ -89,7 +89,7 @@ def verify_with_devices(
 
 
 def _card(manifest: Manifest) -> ModelSpec | None:
-    """The card of a network of the zoo; None for imported models and those of a user's own card."""
+    """Return the card of a network of the zoo; None for imported models and for cards of a user."""
     return find_model(manifest.model) if manifest.model in model_names() else None
 
 

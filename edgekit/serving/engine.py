@@ -64,7 +64,7 @@ class NotFiniteError(RunnerError):
 
 
 class BusyError(RunnerError):
-    """More large pictures are asked for than are decoded in time."""
+    """More large pictures arrive than can be decoded in time."""
 
 
 class BatchingEngine:
@@ -96,7 +96,7 @@ class BatchingEngine:
         # Decodes large pictures at low priority, so that they delay no other request.
         self._large = 0
         self._aside = ThreadPoolExecutor(1, f"{manifest.name} large", initializer=_lower_priority)
-        # Several inputs of one picture lie together, so that only batches of one are without gaps.
+        # The inputs of one picture are neighbours in memory, so that only a batch of one has no gaps.
         alone = self._row.further or not self.task.divides
         self._places = 1 if alone else self._subject.fixed_batch or served.max_batch
         self._runner = Runner(self._subject, served, self._places)
@@ -283,7 +283,7 @@ class BatchingEngine:
     def _answers(
         self, batch: int, first: int, shown: Sequence[Shown | None]
     ) -> list[Outcome | BaseException]:
-        """Return what `_compute` returns, of the inputs from `first`. Raises RunnerError."""
+        """Return the outcomes of the inputs from `first` on, as `_compute`. Raises RunnerError."""
         session, count = self._runner.session(), len(shown)
         try:
             values, _ = self._infer(session, batch, self._places if self._fixed_batch else count, first=first)
@@ -339,7 +339,7 @@ class BatchingEngine:
 
 
 def _lower_priority() -> None:
-    # Of this thread only, as Linux has it.
+    # Linux sets the priority of this thread only.
     os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), LARGE_NICE)
 
 

@@ -26,7 +26,7 @@ Message = MutableMapping[str, Any]
 Receive = Callable[[], Awaitable[Message]]
 Send = Callable[[Message], Awaitable[None]]
 
-# What balancers and orchestrators ask for, without a key.
+# Paths that balancers and orchestrators read without a key.
 OPEN_PATHS = ("/v2/health/live", "/v2/health/ready")
 OPEN_METHODS = ("/inference.GRPCInferenceService/ServerLive", "/inference.GRPCInferenceService/ServerReady")
 REPOSITORY_PATH = "/v2/repository"
@@ -221,7 +221,7 @@ class WatchedConnection(H11Protocol):
             min(waiting, key=lambda one: one.until_s).cut()
 
     async def _secure(self, transport: asyncio.Transport, tls: ssl.SSLContext) -> None:
-        """Do the handshake; what arrives at its end waits in `_early` until the transport is changed."""
+        """Do the handshake; bytes that arrive at its end wait in `_early` until the transport is changed."""
         try:
             secured = await self.loop.start_tls(
                 transport, self, tls, server_side=True, ssl_handshake_timeout=HANDSHAKE_S

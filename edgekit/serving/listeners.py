@@ -181,7 +181,7 @@ class Server(MLServer):  # type: ignore[misc]
         return server
 
     async def _end(self, listeners: Sequence[Awaitable[object]], loading: asyncio.Future[Any]) -> None:
-        """Answer the accepted requests, then end the runners; after the grace cut what is still open."""
+        """Answer accepted requests, then end the runners; cut connections that are open after the grace."""
         end = asyncio.get_running_loop().time() + self._protection.grace_s
         models = [model for model in await self._model_registry.get_models() if hasattr(model, "abandon")]
         if not loading.done():

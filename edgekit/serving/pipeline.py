@@ -47,7 +47,7 @@ class _Batch(Generic[Caller]):
 
     Attributes:
         number: Index of the batch in the memory.
-        written: What the jobs' `write` returned, by place.
+        written: Descriptions that the jobs' `write` returned, by place.
         writing: Number of places being written now.
         since: Time at which the first input was begun, seconds.
     """

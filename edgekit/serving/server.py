@@ -32,7 +32,7 @@ def serve(
 ) -> None:
     """Serve a repository that `write_repository` wrote, until SIGINT or SIGTERM.
 
-    Accepted requests are answered; what is still open after the grace is cut.
+    Accepted requests are answered; connections that are open after the grace are cut.
 
     Args:
         repository: Directory of the repository.

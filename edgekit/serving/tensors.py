@@ -48,11 +48,11 @@ class TensorEngine:
         await asyncio.get_running_loop().run_in_executor(self._queue, self._runner.session)
 
     def abandon(self) -> None:
-        """Kill the runner; what is waiting fails, and `close` ends soon."""
+        """Kill the runner; waiting requests fail, and `close` ends soon."""
         self._runner.abandon()
 
     async def close(self) -> None:
-        """Compute what waits, then end the runner."""
+        """Compute the waiting requests, then end the runner."""
         await asyncio.get_running_loop().run_in_executor(None, self._queue.shutdown)
         self._runner.close()
 

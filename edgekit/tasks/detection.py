@@ -172,9 +172,10 @@ class Detection(Task):
         draw_boxes(pixels, boxes, self.labels)
 
     def agreement(self, outputs: Outputs, reference: Outputs, tolerance: float | None) -> Agreement | None:
-        """Count the boxes that one of the two found and the other did not find with the same class.
+        """Count the boxes that one of two sets of outputs has and the other lacks with the same class.
 
-        Boxes count above the answers' threshold. Within the tolerance a score may lie to either side of it.
+        Boxes count above the answers' threshold. A score within the tolerance of the
+        threshold may be on either side.
         """
         size = self.manifest.preprocess.size
         pictures = [Shown(f"input {n}", *size) for n in range(self._pictures(reference))]

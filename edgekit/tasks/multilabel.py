@@ -59,7 +59,7 @@ class Multilabel(Classification):
             if row.shape != wanted.shape:
                 agreeing.append(False)
                 continue
-            # As the tolerance is relative to the range.
+            # The tolerance is relative to the range.
             span = float(wanted.max() - wanted.min()) or float(np.abs(wanted).max()) if wanted.size else 0.0
             is_close = np.abs(wanted - limits) < (tolerance or 0.0) * span
             agreeing.append(bool((((row >= limits) == (wanted >= limits)) | is_close).all()))

@@ -91,7 +91,7 @@ class Segmentation(Task):
         """Return the class of each pixel of each picture, uint8[height,width].
 
         Raises:
-            InputError: The outputs are no label maps, or of more classes than the model has.
+            InputError: The outputs are no label maps, or have more classes than the model.
         """
         maps = []
         for values, picture in zip(self._only(outputs), pictures, strict=True):
@@ -152,7 +152,7 @@ class Segmentation(Task):
     def agreement(self, outputs: Outputs, reference: Outputs, tolerance: float | None) -> Agreement | None:
         """Compare the classes of pixels.
 
-        A pixel whose two best scores are closer to each other than the tolerance may be of either class. Of
+        A pixel whose two best scores are closer to each other than the tolerance may have either class. Of
         label maps, few pixels may differ.
         """
         import numpy as np

@@ -92,7 +92,7 @@ def answer_line(values: Mapping[str, Any]) -> str:
 
 
 def written_rule(rule: msgspec.Struct) -> dict[str, Any]:
-    """Return post-processing data as a manifest that is read again holds it, its defaults written out."""
+    """Return post-processing data as in a manifest that has been read: with its defaults."""
     written: dict[str, Any] = msgspec.json.decode(msgspec.json.encode(rule))
     return written
 
@@ -147,7 +147,7 @@ class Task(ABC):
         """Return the inputs that a model takes beside pictures, a row for each picture, by name.
 
         Raises:
-            UnsupportedError: The model takes others.
+            UnsupportedError: The model takes inputs of which the task knows nothing.
         """
         raise UnsupportedError(
             f"answering with {self.manifest.name}: {self.summary} takes nothing but pictures",
@@ -193,7 +193,7 @@ class Task(ABC):
         raise UnsupportedError(f"drawing answers of {self.manifest.name}: {self.summary} has none to draw")
 
     def files(self, answer: Answer) -> Mapping[str, bytes]:
-        """Return files that are written beside an answer's drawing, by what is added to its stem."""
+        """Return files to write beside an answer's drawing, by the suffix to the drawing's stem."""
         return {}
 
     @abstractmethod
@@ -203,7 +203,7 @@ class Task(ABC):
         Args:
             outputs: Outputs for a batch.
             reference: Outputs of the reference for the same inputs.
-            tolerance: Relative error that outputs may have: an answer that turns on less may be either.
+            tolerance: Relative error of outputs; an answer that a smaller error changes counts as equal.
 
         Returns:
             None where outputs of this task give no answers.

@@ -1,12 +1,12 @@
-"""Whether a model's scores are probabilities already, so that nothing is applied to them twice."""
+"""Recognition of scores that are probabilities already, so that no activation is applied twice."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
-# Between the activation and the output these leave probabilities probabilities, or a part of them. Names of
-# ONNX, of legacy Paddle and of PIR, in small letters.
+# Operators after an activation that keep probabilities, or select some of them. Names of ONNX, of legacy
+# Paddle and of PIR, in small letters.
 _KEPT = frozenset(
     {
         "assign", "cast", "clip", "dropout", "fetch", "flatten", "flatten2", "flatten_contiguous_range",
@@ -35,9 +35,9 @@ def find_activation(
 ) -> tuple[str, tuple[str, ...]]:
     """Return the scores' `output_activation` for the manifest, and a note where it is a guess.
 
-    The operators before the output say it where they end in softmax or sigmoid and the scores lie between 0
-    and 1. Otherwise the scores of noise do: all between 0 and 1 however loud it is are probabilities, of
-    classes that exclude each other where they add up to 1 at most.
+    The operators before the output decide where they end in softmax or sigmoid and the scores lie between 0
+    and 1. Otherwise scores of noise decide: scores between 0 and 1 at every amplitude are probabilities, and
+    classes exclude each other where the scores of an input add up to at most 1.
 
     Args:
         steps: The model's operators.
@@ -63,9 +63,9 @@ def find_activation(
 
 
 def _rows(scores: Any, *, lenient: bool = False) -> Any:
-    """Rows that are finite and between 0 and 1; None where one is not.
+    """Return the finite rows; None where one leaves the range 0 to 1, or without a finite row.
 
-    A softmax written out as exp over sum overflows on loud noise; lenient passes over such rows.
+    `lenient` returns no rows then: a softmax written out as exp over sum overflows on loud noise.
     """
     import numpy
 

@@ -77,7 +77,7 @@ def read_answers(sections: object, place: Place) -> Answered:
 
 
 def _choose(sections: dict[object, object], place: Place) -> tuple[str | None, object]:
-    """The section that makes the answer; SavePreLabel only sorts pictures into directories."""
+    """Return the section that makes the answer; SavePreLabel only sorts pictures into directories."""
     name = sections.pop("name", None)
     if isinstance(name, str):
         return name, sections
@@ -128,7 +128,7 @@ def _thresholds(
 
 
 def _labels(given: _Named, place: Place) -> tuple[tuple[str, ...] | None, tuple[str, ...]]:
-    """The names of the classes as they are written, and notes."""
+    """Return the names of the classes as they are written, and notes."""
     if given.label_list:
         return list_labels(given.label_list, place.at(".label_list")), ()
     named = given.class_id_map_file
@@ -149,7 +149,7 @@ def _labels(given: _Named, place: Place) -> tuple[tuple[str, ...] | None, tuple[
 
 
 def list_labels(given: Labels, place: Place) -> tuple[str, ...]:
-    """Labels that stand in the configuration itself, each as it is written.
+    """Return the labels that the configuration itself contains, each as it is written.
 
     Raises:
         InputError: The numbers of a mapping are not 0 to N-1, or a label cannot be kept.
@@ -171,7 +171,7 @@ def decide_answer(
     Args:
         configured: The configuration's section; None without one.
         activation: The manifest's `output_activation`.
-        num_classes: How many scores a picture has.
+        num_classes: Number of scores of a picture.
 
     Raises:
         InputError: The configuration is for another number of classes.

@@ -25,7 +25,7 @@ from edgekit.zoo.registry import list_models
 
 # No configuration is longer: the longest, of text recognition with 18,000 characters, has 200 kB.
 MAX_CONFIG_BYTES = 4 << 20
-# Say nothing of pictures and answers: the model's name, and shapes for PaddleX's own engines (Hpi).
+# Sections without a word on pictures and answers: the model's name, and shapes for PaddleX's engines (Hpi).
 _IGNORED = {"Global", "Hpi"}
 _HINT = "name a file that says it: --preprocess FILE.toml, or an inference.yml of Paddle's toolkits"
 
@@ -104,7 +104,7 @@ def _read(document: dict[object, object], place: Place) -> Configured:
     unknown = [str(key) for key in document if key not in _IGNORED | {"PreProcess", "PostProcess"}]
     if unknown:
         raise place.refuse(f"edgekit does not know the section {', '.join(unknown)}", hint=_HINT)
-    # The answer first: it says what task the model is for.
+    # The answer comes first, because its section tells the model's task.
     answered = read_answers(document.get("PostProcess"), place.at("PostProcess"))
     pre = document.get("PreProcess")
     if pre is None:
@@ -117,7 +117,7 @@ def _read(document: dict[object, object], place: Place) -> Configured:
 
 
 def _of_training(section: object, place: Place) -> Configured:
-    """PaddleClas's training configuration: `transforms` and, with its name inside, `PostProcess`."""
+    """Read PaddleClas's training configuration: `transforms`, and `PostProcess` with the name inside."""
     if not isinstance(section, dict) or "transforms" not in section:
         raise place.refuse("it has no transforms")
     answered = read_answers(section.get("PostProcess"), place.at(".PostProcess"))

@@ -1,4 +1,4 @@
-"""Detection models: PaddleDetection's `infer_cfg.yml`, and what a program's outputs are."""
+"""Detection models: PaddleDetection's `infer_cfg.yml`, and recognition of a program's outputs."""
 
 from __future__ import annotations
 
@@ -165,7 +165,7 @@ class Recognised(msgspec.Struct, frozen=True, kw_only=True):
 def recognise(
     inputs: Sequence[TensorSpec], outputs: Sequence[TensorSpec], detector: Detector | None
 ) -> Recognised | None:
-    """Return what a program's inputs and outputs say of its boxes; None for another model.
+    """Return a detection model's rule, classes and size by its inputs and outputs; None for another model.
 
     PicoDet's head is known by its shapes alone: scores, then distributions over four sides, of as many
     anchors as whole strides fit into a picture. Rows of six numbers are boxes where a configuration says that

@@ -1,6 +1,6 @@
-"""A model as it came, looked at and computed before anything is made of it; runs in the import worker.
+"""Examination of a source before anything is made from it; runs in the import worker.
 
-Inputs and outputs are read from its file; the meaning of its outputs is found from computed numbers.
+Inputs and outputs are read from the file; computed numbers tell the meaning of the outputs.
 """
 
 from __future__ import annotations
@@ -100,7 +100,7 @@ def compute(job: ComputeJob) -> Answer:
 
 
 def limit_memory() -> None:
-    """No more address space than this machine has memory: a model that asks for more fails by itself."""
+    """Limit the address space to this machine's memory: a model that asks for more fails alone."""
     total = resource.getpagesize() * _physical_pages()
     _, hard = resource.getrlimit(resource.RLIMIT_AS)
     limit = total if hard == resource.RLIM_INFINITY else min(total, hard)
@@ -117,10 +117,10 @@ class Opened:
     """A model's file, read and checked, not loaded yet.
 
     Attributes:
-        engine: What messages call that which computes it.
-        hint: What to do where it does not.
-        inputs: As declared; None stands for free sizes.
-        outputs: Names.
+        engine: Name of the engine in messages.
+        hint: Command that helps where the engine does not run the model.
+        inputs: Inputs as declared; None stands for free sizes.
+        outputs: Names of the outputs.
         steps: Operators with the names that they read and give.
         external: SHA-256 of files with weights beside an ONNX, by name.
     """
@@ -266,7 +266,7 @@ def _freed(shape: tuple[int, ...], batch_is_free: bool) -> tuple[int | None, ...
 
 
 def _classes(inputs: Sequence[TensorSpec], outputs: Sequence[Any]) -> int:
-    """How many classes a classifier of pictures tells apart; 0 for any other model."""
+    """Return the number of classes of a classifier of pictures; 0 for any other model."""
     if len(inputs) != 1 or len(outputs) != 1 or inputs[0].dtype != "float32":
         return 0
     shape, scores = inputs[0].shape, outputs[0]

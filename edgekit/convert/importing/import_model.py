@@ -52,7 +52,7 @@ _EXTERNAL = "external "
 class ImportRequest(ConversionRequest, frozen=True, kw_only=True, dict=True):
     """A model to import.
 
-    A Paddle program is made where it or `.nb` is among the formats; the source's own format is always kept.
+    A Paddle program is made where `paddle` or `nb` is among the formats; the source's format is always kept.
 
     Attributes:
         path: A directory, a model file or a tar.
@@ -86,7 +86,7 @@ class ImportRequest(ConversionRequest, frozen=True, kw_only=True, dict=True):
 
 
 class Imported(msgspec.Struct, frozen=True, kw_only=True):
-    """An imported model; `changed` is False where it was there already."""
+    """Imported model; `changed` is False where an earlier import had made it."""
 
     directory: Path
     manifest: Manifest
@@ -168,14 +168,14 @@ def import_model(
 
 
 def _with_targets(request: ImportRequest, targets: tuple[str, ...]) -> str:
-    """The command line that makes `.nb` for these targets only; without any, no `.nb`."""
+    """Return the command line that makes `.nb` for these targets only; no `.nb` without targets."""
     if targets:
         return request.with_options(f"--nb-targets {','.join(targets)}")
     return request.without_format("nb")
 
 
 def _instead(request: ImportRequest, source: Source, staging: Path) -> str | None:
-    """The command line that leaves out what could not be made; None where all begins with that."""
+    """Return the command line of the formats that need no failed conversion; None without such formats."""
     if source.kind is SourceKind.LEGACY:
         return request.without_format("onnx")
     if (staging / ArtifactKind.ONNX.file_names[0]).is_file():
@@ -290,9 +290,9 @@ def _manifest(
 
 
 def _keep_source(source: Source, artifacts: dict[str, Artifact], staging: Path) -> Origin:
-    """Copy the model as it came beside the artifacts, except for files that these have already."""
+    """Copy the source beside the artifacts, except for files that the artifacts include."""
     if source.kind is SourceKind.ONNX:
-        # With its external weights inside.
+        # The external weights are inside.
         return Origin(format="onnx", files=artifacts[ArtifactKind.ONNX.value].files)
     assert source.params is not None
     known = {file.sha256: file for artifact in artifacts.values() for file in artifact.files}

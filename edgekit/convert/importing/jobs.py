@@ -25,8 +25,8 @@ class ExamineJob(msgspec.Struct, frozen=True, kw_only=True, tag="examine"):
         format: `onnx`, `paddle` or `pir`.
         shapes: Sizes asked for, by input; under the empty name for the only one.
         picture_size: Height and width that the preprocessing gives.
-        command: The command line that imports it, for hints.
-        copy: Where an ONNX file goes, its weights inside; None for the other formats.
+        command: Command line of the import, for hints.
+        copy: Path for a copy of an ONNX file with its weights inside; None for the other formats.
     """
 
     origin: str
@@ -43,8 +43,8 @@ class OnnxJob(msgspec.Struct, frozen=True, kw_only=True, tag="onnx"):
     """Convert ONNX to a legacy Paddle program.
 
     Attributes:
-        shapes: Sizes of its inputs by name; a free batch is 1.
-        free: The inputs whose first size is to stay free; without any the program is for these sizes.
+        shapes: Sizes of the inputs by name; a free batch is 1.
+        free: Names of the inputs whose first size stays free; the program takes only `shapes` without any.
     """
 
     origin: str
@@ -58,9 +58,9 @@ class ProgramJob(msgspec.Struct, frozen=True, kw_only=True, tag="program"):
     """Make a legacy program an artifact.
 
     Attributes:
-        inputs: Its inputs in order, with all sizes but a free batch.
-        converted: It was made from ONNX for one picture; its batch may become free.
-        onnx: Where to write ONNX made from it; None for not at all.
+        inputs: Inputs of the program in order, with all sizes but a free batch.
+        converted: True for a program made from ONNX for one picture, whose batch may become free.
+        onnx: Path for ONNX made from the program; None makes no ONNX.
     """
 
     origin: str
@@ -73,12 +73,12 @@ class ProgramJob(msgspec.Struct, frozen=True, kw_only=True, tag="program"):
 
 
 class ComputeJob(msgspec.Struct, frozen=True, kw_only=True, tag="compute"):
-    """Compute a model with the interface of its engine, every input and output of it.
+    """Compute all outputs of a model with the Python interface of its engine.
 
     Attributes:
         format: `onnx`, `paddle` or `pir`.
         inputs: A file of arrays `FEED_INPUT` (.npz).
-        feeds: How many feeds that are.
+        feeds: Number of feeds in the file.
         outputs: The file of arrays `FEED_OUTPUT` to write.
     """
 
@@ -103,8 +103,8 @@ class Answer(msgspec.Struct, frozen=True, kw_only=True, tag="answer"):
         num_classes: Number of classes of a classifier of pictures; 0 for any other model.
         activation: The manifest's `output_activation`.
         external: SHA-256 of the files with weights beside an ONNX, by name.
-        operators: Those of the program, with their places, by type.
-        lite_faults: Those that opt takes and Paddle Lite gets wrong, by type, each with what is wrong.
+        operators: Places of the program's operators, by type.
+        lite_faults: Faults of operators that opt takes and Paddle Lite computes wrongly, by type.
     """
 
     notes: tuple[str, ...] = ()

@@ -1,4 +1,4 @@
-"""What opt takes and Paddle Lite then computes wrongly or ends on: no `.nb` is made of it.
+"""Operators that opt takes and Paddle Lite computes wrongly or crashes on: no `.nb` is made of them.
 
 Seen with opt and Paddle Lite 2.12 on x86 (scripts/conformance.py --lite).
 """
@@ -12,7 +12,7 @@ _NO_OPERATORS = {"feed", "fetch"}
 
 
 def lite_faults(program: Any) -> dict[str, str]:
-    """The operators of a legacy program's message that Paddle Lite gets wrong, each with what is wrong."""
+    """Return the operators of a legacy program that Paddle Lite computes wrongly, with their faults."""
     faults: dict[str, str] = {}
     for block in program.blocks:
         variables = {variable.name: variable.type.dense_tensor.tensor for variable in block.vars}
@@ -24,7 +24,7 @@ def lite_faults(program: Any) -> dict[str, str]:
 
 
 def lite_remarks(program: Any) -> list[str]:
-    """What a user should know of how Paddle Lite computes a legacy program's message, although it does."""
+    """Return remarks for the user about operators that Paddle Lite computes in another way than Paddle."""
     if any(op.type == "arg_max" for block in program.blocks for op in block.ops):
         return ["arg_max: of equal numbers Paddle Lite's .nb finds the last, Paddle the first"]
     return []

@@ -24,7 +24,7 @@ from edgekit.tasks.tensors import Tensors
 
 
 class Meaning(msgspec.Struct, frozen=True, kw_only=True):
-    """What a model's outputs mean: the manifest's fields, remarks, and the size of its pictures."""
+    """Meaning of a model's outputs: the manifest's fields, remarks, and the size of its pictures."""
 
     task: str
     postprocess: dict[str, Any] = {}
@@ -34,7 +34,7 @@ class Meaning(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def find_meaning(configured: Configured, examined: Answer, request: ConversionRequest, path: Path) -> Meaning:
-    """Return what a model's outputs mean, by its configuration, else by their shapes and numbers.
+    """Find the meaning of a model's outputs by its configuration, else by the outputs' shapes and numbers.
 
     Args:
         configured: The configuration beside the model.

@@ -6,7 +6,7 @@ from edgekit.convert.importing.place import Place
 from edgekit.errors import InputError
 
 # PaddleX 3 (paddlex/inference/models/*/predictor.py), PaddleOCR 3 (ppocr/utils/export_model.py), PaddleClas
-# 2.6 (deploy/python/postprocess.py), by what the model is for.
+# 2.6 (deploy/python/postprocess.py), by the model's task.
 _MODULES = {
     "text detection": ("DetResizeForTest", "DetLabelEncode", "DBPostProcess", "E2EResizeForTest"),
     "text recognition": (
@@ -37,7 +37,7 @@ _ATTRIBUTES = (
 
 
 def other_task(name: str, place: Place) -> InputError:
-    """The error for a transform or section that edgekit does not have; it says which task that is for."""
+    """Return the error for a transform or section that edgekit lacks, with the task that uses it."""
     task = TASK_OF.get(name)
     if task is None:
         return place.refuse(f"edgekit has no operation {name}")
@@ -47,5 +47,5 @@ def other_task(name: str, place: Place) -> InputError:
 
 
 def other_model(why: str, place: Place) -> InputError:
-    """The error for a model of a task that edgekit does not answer."""
+    """Return the error for a model of a task that edgekit does not answer."""
     return place.refuse(f"{why}, which edgekit does not answer yet", hint=f"{_ANSWERED}; import such a model")

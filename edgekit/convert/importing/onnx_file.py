@@ -27,7 +27,7 @@ _DOMAINS = frozenset({"", "ai.onnx", "ai.onnx.ml", "com.microsoft"})
 
 
 def read(path: Path, origin: str) -> tuple[onnx.ModelProto, dict[str, str]]:
-    """A model without its external weights, checked, and the SHA-256 of the files that hold these.
+    """Return a checked model without its external weights, and the SHA-256 of the files of these weights.
 
     Raises:
         InputError: It is no ONNX, damaged, or lies about its sizes; its external weights are cut, missing, or
@@ -67,7 +67,7 @@ def copy(path: Path, has_external: bool, target: Path) -> None:
 
 
 def inputs_of(document: onnx.ModelProto) -> list[Any]:
-    """Inputs that are no weights."""
+    """Return the inputs that are no weights."""
     return graph.inputs_of(document)
 
 
@@ -106,7 +106,7 @@ _NUMPY = {"float": "float32", "double": "float64"}
 
 
 def _weights(document: Any) -> Iterator[Any]:
-    """All tensors with numbers of their own, in graphs, in attributes of nodes, and in graphs in these."""
+    """Yield all tensors that hold numbers: of graphs, of attributes of nodes, and of graphs in attributes."""
     graphs = [document.graph]
     nodes = [node for function in document.functions for node in function.node]
     while graphs or nodes:
@@ -126,7 +126,7 @@ def _weights(document: Any) -> Iterator[Any]:
 
 
 def _check_weight(tensor: Any, directory: Path, external: dict[str, str], origin: str) -> None:
-    """That as many numbers are there as the sizes say. Paths of external files are added to `external`."""
+    """Check that a tensor holds as many numbers as its sizes say; add the path of its file to `external`."""
     import onnx
 
     dims = [int(each) for each in tensor.dims]
@@ -169,7 +169,7 @@ def _bits(data_type: int) -> int:
 
 
 def _external(tensor: Any, directory: Path, what: str) -> tuple[str, int]:
-    """The file with a weight, and how many of its bytes are the weight's."""
+    """Return the file that holds a weight, and the number of the weight's bytes."""
     entries = {entry.key: entry.value for entry in tensor.external_data}
     name = entries.get("location", "")
     where = PurePosixPath(name)

@@ -64,7 +64,7 @@ def check(program: Any, params: Path, origin: str) -> None:
 
 
 def _read(file: BinaryIO, size: int) -> tuple[int, tuple[int, ...]]:
-    """Type and sizes of the next parameter; the file is after it then. Raises ValueError, struct.error."""
+    """Read past the next parameter and return its type and sizes. Raises ValueError, struct.error."""
     from google.protobuf.message import DecodeError  # type: ignore[import-untyped]
     from paddle.base.proto import framework_pb2
 

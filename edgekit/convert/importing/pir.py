@@ -1,4 +1,4 @@
-"""Which operators of a PIR program (`inference.json`) paddle2onnx does not know, and where they stand."""
+"""Operators of a PIR program (`inference.json`) that paddle2onnx does not know, and their places."""
 
 from __future__ import annotations
 
@@ -41,18 +41,18 @@ _LEGACY_NAMES = {
     "topk": "top_k_v2",
     "unsqueeze": "unsqueeze2",
 }
-# Inputs, outputs and control flow, which no mapper of paddle2onnx's stands for.
+# Inputs, outputs and control flow, for which paddle2onnx has no mapper.
 _STRUCTURE = frozenset({"data", "feed", "fetch", "if", "print", "while"})
 _OPERATORS = "1."
 """Prefix of the names of Paddle's operators in the file; parameters and combinations have others."""
 
 
 def unknown_operators(model: Path, known: set[str]) -> dict[str, str]:
-    """Operators that paddle2onnx cannot know, with their places, by name.
+    """Return the places of operators that paddle2onnx does not know, by name.
 
     Args:
         model: `inference.json`.
-        known: What paddle2onnx lists for PIR.
+        known: Names of operators that paddle2onnx lists for PIR.
 
     Returns:
         Nothing where the file is not what Paddle writes: the conversion itself says so.
@@ -70,7 +70,7 @@ def unknown_operators(model: Path, known: set[str]) -> dict[str, str]:
 
 
 def _name(operator: dict[str, Any]) -> str | None:
-    """Of one of Paddle's operators, without the mark of those that work in place."""
+    """Return the name of one of Paddle's operators without the mark of in-place operators."""
     kind = operator["#"]
     if not kind.startswith(_OPERATORS):
         return None

@@ -20,7 +20,7 @@ class Place(msgspec.Struct, frozen=True):
     section: str = ""
 
     def at(self, section: str) -> Place:
-        """A place further inside."""
+        """Return a place inside this place."""
         return Place(self.path, f"{self.section}{section}")
 
     def refuse(self, why: str, *, hint: str = HINT) -> InputError:

@@ -34,7 +34,7 @@ def parse(path: Path, origin: str) -> Any:
 
 
 def feeds_and_fetches(program: Any, origin: str) -> tuple[list[Any], list[Any]]:
-    """Variables that are fed and fetched. Raises InputError where the program does not declare them."""
+    """Return the variables that are fed and fetched. Raises InputError where the program declares none."""
     block = program.blocks[0]
     variables = {variable.name: variable for variable in block.vars}
     try:
@@ -49,7 +49,7 @@ def feeds_and_fetches(program: Any, origin: str) -> tuple[list[Any], list[Any]]:
 
 
 def _column(op: Any) -> int:
-    """Position of a feed or fetch among its like; 0 for other operators."""
+    """Return the position of a feed among feeds, or of a fetch among fetches; 0 for other operators."""
     return next((int(attribute.i) for attribute in op.attrs if attribute.name == "col"), 0)
 
 
@@ -63,9 +63,9 @@ def set_input_shapes(program: Any, shapes: Sequence[tuple[int | None, ...]], ori
 
 
 def free_batch(program: Any, origin: str) -> None:
-    """Let a program for one picture take any number: sizes of 1 that stand for the batch become free.
+    """Make the batch of a program for one picture free: sizes of 1 that stand for the batch become free.
 
-    Whether its results are then right is for the caller to check.
+    The caller checks the results of the changed program.
     """
     block = program.blocks[0]
     weights = {variable.name for variable in block.vars if variable.persistable}
@@ -83,7 +83,7 @@ def free_batch(program: Any, origin: str) -> None:
 
 
 def keep_paddings(program: Any) -> int:
-    """Write the squeeze2 after a pad3d as reshape2, and tell how many there were.
+    """Write each squeeze2 after a pad3d as reshape2; return their number.
 
     Of pad3d between unsqueeze2 and squeeze2, as Paddle writes the padding of pictures, opt makes a pad2d that
     has height and width exchanged (2.12).
@@ -116,7 +116,7 @@ def keep_paddings(program: Any) -> int:
 
 
 def complete_norms(program: Any) -> int:
-    """Give instance_norm the outputs that Paddle 3 leaves out, and tell how many had none.
+    """Give every instance_norm the outputs that Paddle 3 leaves out; return the number of changed operators.
 
     Without them opt aborts (2.12).
     """
@@ -140,7 +140,7 @@ def complete_norms(program: Any) -> int:
 
 
 def places_of(program: Any, operators: set[str]) -> str:
-    """Where operators of these types stand, for messages."""
+    """Return the places of operators of these types, for messages."""
     found = [
         f"{op.type} at {index} ({', '.join(name for slot in op.inputs for name in slot.arguments)} -> "
         f"{', '.join(name for slot in op.outputs for name in slot.arguments)})"

@@ -1,4 +1,4 @@
-"""Segmentation models: PaddleSeg's `deploy.yaml`, and what a program's output is."""
+"""Segmentation models: PaddleSeg's `deploy.yaml`, and recognition of a program's output."""
 
 from __future__ import annotations
 
@@ -88,10 +88,10 @@ def read_segmenter(section: object, place: Place) -> Segmenter:
 
 
 class Labelling(msgspec.Struct, frozen=True, kw_only=True):
-    """A program that gives label maps.
+    """Program that computes label maps.
 
     Attributes:
-        num_classes: Number of classes; None for a label map, which does not say it.
+        num_classes: Number of classes; None where the output is a label map, whose shape does not tell it.
         size: Height and width of its pictures, pixels.
     """
 
@@ -102,7 +102,7 @@ class Labelling(msgspec.Struct, frozen=True, kw_only=True):
 def recognise_segmenter(
     inputs: Sequence[TensorSpec], outputs: Sequence[TensorSpec], origin: str
 ) -> Labelling:
-    """Return what a program's inputs and outputs say of its label maps.
+    """Return the classes and the size of a segmentation model by its inputs and outputs.
 
     Raises:
         InputError: It is no program of one picture and one label map.

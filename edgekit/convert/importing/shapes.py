@@ -1,4 +1,4 @@
-"""The sizes of a model's inputs: declared ones, and requested ones in the place of free ones."""
+"""Sizes of a model's inputs: declared sizes, and requested sizes in the place of free ones."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from edgekit.errors import InputError, UsageError
 Shape = tuple[int | None, ...]
 # A GiB as float32; larger inputs are refused before anything is allocated.
 MOST_ELEMENTS = 1 << 28
-# The name that `--input-shape 3,224,224` stands under: it is for the only input.
+# Name under which `--input-shape 3,224,224` is kept, for the only input.
 ONLY = ""
 KNOWN = frozenset({
     "float32", "float16", "float64", "int64", "int32", "int16", "int8", "uint8", "uint16", "uint32", "uint64",
@@ -28,18 +28,18 @@ def choose_sizes(
     origin: str,
     command: str,
 ) -> tuple[TensorSpec, ...]:
-    """The inputs with all sizes known but a free batch.
+    """Return the inputs with all sizes known but a free batch.
 
     Args:
-        specs: As the model declares them.
+        specs: Inputs that the model declares.
         asked: Sizes by input, with or without the batch; those under `ONLY` are the only input's.
         picture_size: Height and width that the preprocessing gives, for pictures whose size is free.
-        origin: What messages call the model.
+        origin: Name of the model in messages.
         command: The command line so far, for hints.
 
     Raises:
-        InputError: A size stays free, is fixed in the model otherwise, or is too large.
-        UsageError: Sizes are asked for an input that there is not.
+        InputError: A size stays free, differs from the size that the model fixes, or is too large.
+        UsageError: The model has no input of a name in `asked`.
     """
     if not specs:
         raise InputError(f"importing {origin}: it has no inputs", hint="export the model again")
@@ -113,12 +113,12 @@ def _sizes(
 
 
 def _named(spec: TensorSpec) -> str:
-    """What `--input-shape` may say for an input, as a shell takes it."""
+    """Return an example of `--input-shape` for an input, quoted for a shell."""
     usual = (1, 3, 224, 224) if len(spec.shape) == 4 else (1, *[128] * (len(spec.shape) - 1))
     sizes = ",".join(str(size or other) for size, other in zip(spec.shape, usual, strict=True))
     return shlex.quote(f"{spec.name}={sizes}")
 
 
 def shown(shape: Sequence[int | None]) -> str:
-    """`[?,3,224,224]`."""
+    """Format sizes as `[?,3,224,224]`."""
     return f"[{','.join('?' if size is None else str(size) for size in shape)}]"

@@ -35,7 +35,7 @@ class Source(msgspec.Struct, frozen=True, kw_only=True):
     Attributes:
         model: The program or the ONNX file.
         params: Its parameters; None for ONNX.
-        config: The first of `CONFIGURATIONS` that lies beside.
+        config: Path of the first of `CONFIGURATIONS` beside the model; None without one.
         origin: The path that the user named.
         sha256: SHA-256 over the hashes of the model and parameter files.
     """
@@ -53,7 +53,7 @@ def open_source(path: Path) -> Iterator[Source]:
     """Find the model in a file, a directory or a tar; an unpacked tar is deleted when the block ends.
 
     Raises:
-        InputError: There is none, there are several, or the tar is damaged or dangerous.
+        InputError: There is no model, there are several, or the tar is damaged or dangerous.
     """
     if not path.exists():
         raise InputError(f"importing {path}: no such file or directory", hint=HINT)
@@ -122,7 +122,7 @@ def _model_of(path: Path, origin: Path) -> tuple[SourceKind, Path, Path | None]:
 
 
 def _models_below(path: Path) -> list[Path]:
-    """Model files of a directory, or of the first level below it that has any."""
+    """Return the model files of a directory, or of the first level of directories below that has any."""
     for pattern in ("*", "*/*", "*/*/*"):
         candidates = sorted(
             each
@@ -141,7 +141,7 @@ def _models_below(path: Path) -> list[Path]:
 
 
 def _of_a_mac(path: Path) -> bool:
-    """Whether a file holds what macOS notes about another one (Finder's archives, foreign file systems)."""
+    """Return True for macOS's notes about another file (in Finder's archives, on foreign file systems)."""
     return path.parts[0] == "__MACOSX" or path.name.startswith("._")
 
 

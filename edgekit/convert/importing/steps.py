@@ -1,4 +1,4 @@
-"""The steps from a model as it came to files in a staging directory: converters and opt, a process each."""
+"""Steps from a source to files in a staging directory: converters and opt, each in a process of its own."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ class Wanted(msgspec.Struct, frozen=True, kw_only=True):
 
     Attributes:
         program: The legacy Paddle program.
-        onnx: Whether ONNX is made; a model that came as ONNX keeps it in any case.
+        onnx: True to make ONNX; the copy of a source in ONNX is kept in any case.
     """
 
     program: bool
@@ -58,7 +58,7 @@ class Built(msgspec.Struct, frozen=True, kw_only=True):
     Attributes:
         program: The legacy program, `inference.pdmodel` in the staging directory; None where there is none.
         onnx: Inputs and outputs of `inference.onnx`; None where there is none.
-        onnx_tool: What wrote that, and its version.
+        onnx_tool: Converter that wrote `inference.onnx`, and its version.
         notes: Mends that were made.
     """
 
@@ -84,8 +84,8 @@ def examine_source(
         source: The model.
         shapes: Sizes asked for, by input; under the empty name for the only one.
         picture_size: Height and width that the preprocessing gives, for pictures whose size is free.
-        staging: Where files go.
-        command: The command line that imports it, for hints.
+        staging: Directory for files.
+        command: Command line of the import, for hints.
 
     Raises:
         InputError, UsageError: It is damaged, lies about its sizes, or leaves sizes free.
@@ -109,13 +109,13 @@ def examine_source(
 def build_program(
     source: Source, examined: Answer, wanted: Wanted, staging: Path, *, progress: Report
 ) -> Built:
-    """Make the legacy Paddle program that `.nb` are made from, and ONNX, as far as they are wanted.
+    """Make the legacy Paddle program, from which `.nb` are made, and ONNX, where they are wanted.
 
     Args:
         source: The model as it came.
-        examined: What `examine_source` found; an ONNX source lies in the staging directory.
-        wanted: What to make.
-        staging: Where the files go.
+        examined: Answer of `examine_source`; a source in ONNX has a copy in the staging directory.
+        wanted: Formats to make.
+        staging: Directory for the files.
         progress: Called with a line for the user about each step.
 
     Raises:
@@ -159,7 +159,7 @@ def build_program(
 
 
 class _Program(msgspec.Struct, frozen=True, kw_only=True):
-    """A legacy program before it is checked, and the ONNX that it came from."""
+    """Legacy program before its check, and the ONNX from which it was made."""
 
     model: Path
     params: Path
@@ -172,7 +172,7 @@ class _Program(msgspec.Struct, frozen=True, kw_only=True):
 def _from_onnx(
     source: Source, examined: Answer, onnx: Path, staging: Path, wanted: Wanted, progress: Report
 ) -> _Program:
-    """PIR to the file `onnx`, and this to a program where one is wanted; the paths are void otherwise."""
+    """Convert PIR to the file `onnx`, and the file to a program where one is wanted; else no path is used."""
     origin = str(source.origin)
     signature, tool = (examined.inputs, examined.outputs), ("import", __version__)
     if source.kind is SourceKind.PIR:
@@ -197,7 +197,7 @@ def _made_with_free_batch(
     progress: Report,
     make: Callable[[_Program], Answer],
 ) -> Answer | None:
-    """The program written anew so that it takes any number of pictures; None where it cannot."""
+    """Write a program anew for any number of pictures and return it; None where that fails."""
     try:
         program = _program(source, examined, onnx, staging, free, progress)
         made = None if program is None else make(program)
@@ -210,7 +210,7 @@ def _made_with_free_batch(
 def _program(
     source: Source, examined: Answer, onnx: Path, staging: Path, free: tuple[str, ...], progress: Report
 ) -> _Program | None:
-    """The program of the file `onnx`, with the batch of some inputs free; None where it cannot be free."""
+    """Make the program of the file `onnx`, with the batch of some inputs free; None where that fails."""
     progress("converting ONNX to a Paddle program" + (" with a free batch" if free else ""))
     scratch = staging / "scratch"
     scratch.mkdir(exist_ok=True)
@@ -235,7 +235,7 @@ def _program(
 
 
 def run_step(job: Job) -> Answer:
-    """Run one step of the worker. Raises whatever it says, or ConversionError where it dies."""
+    """Run one step of the worker. Raises the worker's error, or ConversionError where the worker dies."""
     is_pir = isinstance(job, ExamineJob | ComputeJob) and job.format == "pir"
     worker: Worker[Answer] = Worker(
         WORKER,
@@ -261,17 +261,17 @@ def to_nb(
     """Run opt on the staged program for every target.
 
     Args:
-        origin: What messages call the source.
-        name: The model's name.
-        opt: What converts.
+        origin: Name of the source in messages.
+        name: Name of the model.
+        opt: Converter.
         targets: Keys of `lite.TARGETS`.
-        staging: Where the program lies and the `.nb` files go.
-        program: Its operators, with their places.
+        staging: Directory of the program and of the `.nb` files.
+        program: Places of the program's operators.
         instead: The command line that makes `.nb` for some targets only, or none.
 
     Raises:
-        ConversionError: It failed; operators that it does not know, or that Paddle Lite gets wrong, are named
-            with their places.
+        ConversionError: opt failed; operators that opt does not know, or that Paddle Lite computes wrongly,
+            are named with their places.
     """
     operators, faults = program.operators, program.lite_faults
     if targets and faults:
@@ -295,7 +295,7 @@ def to_nb(
                     f"importing {origin}: opt {opt.version} has no operator "
                     f"{', '.join(sorted(unknown))} for {target}: {places}"
                 )
-            # What failed for one target fails again; those that were made before are made again.
+            # A target that failed fails again; the hint makes the targets before it again.
             raise ConversionError(message, hint=instead(tuple(headers))) from error
         finally:
             conversion.cancel()
@@ -304,7 +304,7 @@ def to_nb(
 
 
 def _known_to(opt: Opt, target: str) -> set[str]:
-    """Operators that opt has for a target or for any host, out of the table that it prints."""
+    """Return the operators that opt has for a target or for any host, read from opt's table."""
     words = [*opt.argv, "--print_supported_ops=true", f"--valid_targets={target}"]
     printed = _process.run(words, timeout_s=OPS_TIMEOUT_S).stdout
     return {"feed", "fetch"} | {

@@ -1,8 +1,7 @@
 """Lists of transforms, as PaddleClas, PaddleX 3 and PaddleX 2 write them, as one `Preprocess`.
 
-The order is kept. A transform that the record cannot express is refused with its place in the list:
-another order of
-normalising, a size that depends on the picture, grey pictures.
+The order is kept. A transform that the record cannot express is refused with its place in the list: another
+order of normalising, a size that depends on the picture, grey pictures.
 """
 
 from __future__ import annotations
@@ -104,15 +103,15 @@ class TransformReader:
         self.notes: list[str] = []
 
     def read(self, transforms: object, place: Place, *, order: ChannelOrder = ChannelOrder.RGB) -> Preprocess:
-        """The record of a list of transforms.
+        """Return the record of a list of transforms.
 
         Args:
-            transforms: The configuration's list.
-            place: Where that is.
+            transforms: List of the configuration.
+            place: Place of the list.
             order: Order of the channels where no transform sets it.
 
         Raises:
-            InputError: A transform, or their order, is none that the record can say.
+            InputError: The record cannot express a transform or the order of transforms.
         """
         self._order = order
         for position, (name, arguments, where) in enumerate(_entries(transforms, place)):
@@ -256,7 +255,7 @@ _TRANSFORMS: dict[str, Callable[[TransformReader, object, Place], None]] = {
 
 
 def _entries(transforms: object, place: Place) -> Iterator[tuple[str, object, Place]]:
-    """Name, arguments and place of every transform: one-entry mappings, or bare names."""
+    """Yield name, arguments and place of every transform: one-entry mappings, or bare names."""
     if not isinstance(transforms, list):
         raise place.refuse("it is no list of transforms")
     for index, entry in enumerate(transforms):
@@ -270,7 +269,7 @@ def _entries(transforms: object, place: Place) -> Iterator[tuple[str, object, Pl
 
 
 def _usual(steps: tuple[Resize | Crop, ...]) -> Preprocess:
-    """The usual transform where the steps are it, else one with the steps in it; the rest is not said yet."""
+    """Return the usual transform where the steps equal it, else a transform that lists the steps."""
     first, last = steps[0], steps[-1]
     if isinstance(first, Resize):
         usual = Preprocess(
@@ -297,7 +296,7 @@ def _interpolation(name: str, place: Place) -> Interpolation:
 
 
 def _scale(value: float | str, place: Place) -> float:
-    """A number, or a quotient of two such as `1.0/255.0`, which PaddleClas evaluates as Python."""
+    """Return a number, also of a quotient such as `1.0/255.0`, which PaddleClas evaluates as Python."""
     scale = math.nan
     if not isinstance(value, str):
         scale = value

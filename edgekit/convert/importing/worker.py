@@ -32,7 +32,7 @@ from edgekit.core.feeds import seeded_feed
 from edgekit.errors import ConversionError, InputError
 
 PREFIX = "inference"
-# How far rows computed together may be from rows computed alone, relative to the largest score.
+# Largest difference of rows computed together from rows computed alone, relative to the largest score.
 BATCH_TOLERANCE = 1e-4
 
 
@@ -141,7 +141,7 @@ def _program(job: ProgramJob) -> Iterator[Stage | Answer]:
 
 
 def _converting(unknown: dict[str, str], origin: str, hint: str) -> Stage:
-    """The stage of paddle2onnx, which aborts on operators that it does not have: those, with their places."""
+    """Return the stage of paddle2onnx with the places of operators unknown to it, on which it aborts."""
     names, places = ", ".join(unknown), "; ".join(unknown.values())
     message = f"importing {origin}: paddle2onnx has no operator {names}: {places}"
     fault = Fault(kind=ConversionError.__name__, message=message, hint=hint)
@@ -162,7 +162,7 @@ def _write(program: Any, prefix: Path) -> None:
 
 
 def _compute(prefix: Path, feeds: Sequence[Sequence[Any]]) -> list[list[Any]]:
-    """Outputs by feed; it also is the check that program and parameters load."""
+    """Return the outputs by feed; this also checks that program and parameters load."""
     import paddle as framework
 
     framework.enable_static()

@@ -11,16 +11,16 @@ from edgekit.errors import ToolError
 
 # Values after every alias is written out; an alias of aliases of aliases would be millions.
 MAX_VALUES = 1_000_000
-# YAML would read `no`, `007` and `1.0` in these as something else than the text.
+# Keys of labels, of which YAML would read `no`, `007` and `1.0` as something else than text.
 _TEXTS = ("label_list", "labels", "label_0", "label_1")
 _STRING = "tag:yaml.org,2002:str"
 
 
 def load_document(content: bytes, place: Place) -> dict[object, object]:
-    """The mapping that a YAML or JSON file holds.
+    """Return the mapping of a YAML or JSON file.
 
     Raises:
-        InputError: It is damaged, nested too deep, refers to itself, or holds no mapping.
+        InputError: The file is damaged, nested too deep, refers to itself, or holds no mapping.
         ToolError: PyYAML is missing.
     """
     if place.path.suffix == ".json":
@@ -57,7 +57,7 @@ def _load_yaml(content: bytes, place: Place) -> object:
 
 
 def _count(node: Any, counted: dict[int, int]) -> int:
-    """Values below a node with aliases written out. Raises ValueError where it contains itself."""
+    """Count the values below a node, aliases written out. Raises ValueError where a node contains itself."""
     known = counted.get(id(node))
     if known is not None:
         if known == 0:
