@@ -9,6 +9,8 @@ from typing import Annotated, Any
 import msgspec
 from msgspec import Meta
 
+from edgekit.core.attributes import Attributes
+
 # The largest float32 picture takes 200 MB.
 MOST_PIXELS = 4096
 MOST_LEVEL = 1e6  # of a picture's values, float32 holds their quotients
@@ -168,6 +170,7 @@ class AnswerKind(enum.Enum):
     TOPK = "topk"
     THRESHOLD = "threshold"
     MULTILABEL = "multilabel"
+    ATTRIBUTES = "attributes"
 
 
 class Postprocess(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -177,16 +180,19 @@ class Postprocess(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
         kind: `topk`: the best classes (Topk). `threshold`: one class, decided by a threshold (ThreshOutput):
             of two classes the second where its score reaches the threshold, else the first; of more classes
             the best where its score is above the threshold, else `default_class`. `multilabel`: every class
-            whose score reaches its threshold (MultiLabelThreshOutput).
+            whose score reaches its threshold (MultiLabelThreshOutput). `attributes`: texts that groups of
+            classes decide on, beside the classes whose scores are above their thresholds (PersonAttribute).
         top_k: Maximum number of classes of `topk`; None leaves the number to the caller.
         thresholds: One threshold for all classes, or one for each class; empty for `topk`.
         default_class: Class of the answer where no class reaches the threshold (see `threshold`).
+        attributes: The texts of `attributes`; None for the other kinds.
     """
 
     kind: AnswerKind = AnswerKind.TOPK
     top_k: Classes | None = None
     thresholds: tuple[float, ...] = ()
     default_class: Annotated[int, Meta(ge=0)] = 0
+    attributes: Attributes | None = None
 
     def __post_init__(self) -> None:
         wanted = {AnswerKind.TOPK: self.thresholds == (), AnswerKind.THRESHOLD: len(self.thresholds) == 1}
@@ -194,6 +200,10 @@ class Postprocess(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
             raise ValueError("a threshold is no number")
         if not wanted.get(self.kind, len(self.thresholds) >= 1):
             raise ValueError(f"{len(self.thresholds)} thresholds do not fit the kind {self.kind.value}")
+        if (self.attributes is None) == (self.kind is AnswerKind.ATTRIBUTES):
+            raise ValueError("attributes are of the kind attributes, and of no other")
+        if self.attributes is not None and self.attributes.most_class >= len(self.thresholds):
+            raise ValueError(f"an attribute is of class {self.attributes.most_class}, which has no threshold")
 
 
 class Platform(enum.Enum):

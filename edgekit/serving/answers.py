@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import msgspec
 
 from edgekit.core.artifact import Manifest, TensorSpec
+from edgekit.core.attributes import Attributes
 from edgekit.core.spec import AnswerKind
 from edgekit.errors import InputError, UnsupportedError
 from edgekit.tasks import multilabel
@@ -188,13 +189,52 @@ def _filled(rows: Sequence[Sequence[Any]], count: int, empty: Any) -> list[Any]:
     return [one for row in rows for one in (*row, *(empty,) * (count - len(row)))]
 
 
+def _attributes(task: Task) -> Attributes | None:
+    assert isinstance(task, Classification)
+    return task.rule.attributes
+
+
+def _attribute_outputs(task: Task, joined: str | None, top_k: int | None) -> list[Described]:
+    if top_k is not None:
+        raise UnsupportedError(
+            f"serving {task.manifest.name}: top_k {top_k}, but its attributes are answered all",
+            hint=f"edgekit serve {shlex.quote(task.manifest.name)}",
+        )
+    return [
+        Described(name="attributes", datatype="BYTES", shape=(-1, -1 if joined is None else 1)),
+        Described(name="output", datatype="INT64", shape=(-1, task.manifest.num_classes)),
+        _probabilities(task.manifest),
+    ]
+
+
+def _write_attributes(task: Task, rows: Sequence[Any], wanted: Collection[str]) -> list[Tensor]:
+    assert isinstance(task, Classification)
+    found = [multilabel.to_attributes(row, "", task.rule) for row in rows]
+    texts = [
+        [text.encode() for text in ([one.attributes] if isinstance(one.attributes, str) else one.attributes)]
+        for one in found
+    ]
+    most = max(map(len, texts))
+    output = [value for one in found for value in one.output]
+    return [
+        Tensor("attributes", "BYTES", (len(found), most), _filled(texts, most, b"")),
+        Tensor("output", "INT64", (len(found), len(found[0].output)), output),
+        *_write_probabilities(rows, wanted),
+    ]
+
+
 def _multilabel_outputs(task: Task, top_k: int | None) -> list[Described]:
+    attributes = _attributes(task)
+    if attributes is not None:
+        return _attribute_outputs(task, attributes.joined, top_k)
     return [*_padded_outputs(task, "scores"), _probabilities(task.manifest)]
 
 
 def _write_multilabel(
     task: Task, rows: Sequence[Any], top_k: int | None, wanted: Collection[str]
 ) -> list[Tensor]:
+    if _attributes(task) is not None:
+        return _write_attributes(task, rows, wanted)
     answers = [
         multilabel.to_prediction(row, "", thresholds=task.rule.thresholds, top_k=top_k) for row in rows
     ]

@@ -22,6 +22,7 @@ def classifier(
     chaotic: bool = False,
     width: int | None = None,
     end: str = "Identity",
+    classes: int = CLASSES,
 ) -> Path:
     """Conv, batch norm, activation, pooling, flatten, Gemm, `end`; NCHW, three channels, square or not.
 
@@ -34,8 +35,8 @@ def classifier(
         "bn_bias": random.standard_normal(8),
         "bn_mean": random.standard_normal(8),
         "bn_var": random.uniform(0.5, 1.5, 8),
-        "fc": random.standard_normal((CLASSES, 8)),
-        "fc_bias": random.standard_normal(CLASSES),
+        "fc": random.standard_normal((classes, 8)),
+        "fc_bias": random.standard_normal(classes),
     }
     nodes = [
         helper.make_node("Conv", ["input", "w"], ["c"], kernel_shape=[3, 3], pads=[1] * 4, strides=[2, 2]),
@@ -63,7 +64,7 @@ def classifier(
         nodes,
         "classifier",
         inputs,
-        [helper.make_tensor_value_info("scores", TensorProto.FLOAT, [batch, CLASSES])],
+        [helper.make_tensor_value_info("scores", TensorProto.FLOAT, [batch, classes])],
         [numpy_helper.from_array(value.astype(np.float32), name) for name, value in weights.items()],
     )
     model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", opset)], ir_version=8)

@@ -341,7 +341,8 @@ def test_labels_of_two_classes(tmp_path: Path) -> None:
             "{name: DBPostProcess, thresh: 0.3}",
             "PostProcess.DBPostProcess: DBPostProcess belongs to text detection",
         ),
-        ("{PersonAttribute: {threshold: 0.5}}", "the answer form PersonAttribute is not answered yet"),
+        ("{PersonAttribute: {hat_threshold: 0.5}}", "unknown field `hat_threshold`"),
+        ("{FaceAttribute: {convert_cn: true}}", "convert_cn: edgekit has the English names"),
         ("[]", "PostProcess: it holds no sections"),
     ],
 )

@@ -43,10 +43,13 @@ PostProcess:
 DECIDED = MULTILABEL.replace("MultiLabelThreshOutput", "ThreshOutput").replace(
     "0.4", "0.9, default_label_index: 3"
 )
+ATTRIBUTES = MULTILABEL.replace(
+    "MultiLabelThreshOutput: {threshold: 0.4, label_list: [a, b, c, d, e]}", "TableAttribute: {}"
+)
 CLASSIFIERS = {"several": ("Sigmoid", MULTILABEL), "decided": ("Softmax", DECIDED)}
 SEGMENTERS = ["seg"]
 TENSORS = {"two": onnx_models.two_inputs, "types": onnx_models.every_type}
-MODELS = [*DETECTORS, *CLASSIFIERS, *SEGMENTERS, *TENSORS]
+MODELS = [*DETECTORS, *CLASSIFIERS, "attributes", *SEGMENTERS, *TENSORS]
 both = pytest.mark.parametrize("package", [http, grpc], ids=["http", "grpc"])
 
 
@@ -62,6 +65,9 @@ def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
         (directory / name).mkdir()
         onnx_models.classifier(directory / name / "model.onnx", end=end)
         (directory / name / "inference.yml").write_text(configuration)
+    (directory / "attributes").mkdir()
+    onnx_models.classifier(directory / "attributes" / "model.onnx", end="Sigmoid", classes=6)
+    (directory / "attributes" / "inference.yml").write_text(ATTRIBUTES)
     for name in SEGMENTERS:
         (directory / name).mkdir()
         write_segmenter(directory / name / "model.onnx", as_map=False)
@@ -196,6 +202,23 @@ def test_classes_are_those_of_predict(
     scores = ask(tasks, package, model, {"image": contents(place, 0)}, "probabilities")["probabilities"]
     assert scores.shape == (1, 5) and metadata(tasks, model, "outputs")["probabilities"] == ("FP32", [-1, 5])
     assert ("counts" in metadata(tasks, model, "outputs")) == (model == "several")
+
+
+@both
+def test_attributes_are_those_of_predict(
+    tasks: Service, place: Path, run_cli: RunCli, package: ModuleType
+) -> None:
+    names = [f"{number}.png" for number in range(4)]
+    found = ask(tasks, package, "attributes", {"image": contents(place, 0, 1, 2, 3)})
+    expected = json.loads(run_cli(["predict", "attributes", *names, "--json"], cwd=place).stdout)
+    assert list(found) == ["attributes", "output"]
+    assert {len(each["attributes"]) for each in expected} == {6}
+    assert [[text.decode() for text in row] for row in found["attributes"]] == [
+        each["attributes"] for each in expected
+    ]
+    assert found["output"].tolist() == [each["output"] for each in expected]
+    assert 0 < found["output"].mean() < 1
+    assert metadata(tasks, "attributes", "outputs")["output"] == ("INT64", [-1, 6])
 
 
 @both

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import msgspec
 
+from edgekit.convert.importing.attributes import ATTRIBUTES
 from edgekit.convert.importing.modules import other_task
 from edgekit.convert.importing.place import Place
 from edgekit.core.spec import AnswerKind, Postprocess
@@ -73,6 +74,8 @@ def read_answers(sections: object, place: Place) -> Answered:
         return Answered(postprocess=rule, labels=labels, notes=notes)
     if chosen == "ThreshOutput":
         return _thresh_output(where.read(arguments, _Threshold), where)
+    if chosen in ATTRIBUTES:
+        return Answered(postprocess=ATTRIBUTES[chosen](arguments, where))
     raise other_task(chosen, where)
 
 
@@ -184,13 +187,14 @@ def decide_answer(
             f"its scores are independent of each other and nothing says how it answers: every class from "
             f"{DEFAULT_THRESHOLD} on, as PaddleClas does (PostProcess, MultiLabelThreshOutput)",
         )
-    if len(configured.thresholds) not in (0, 1, num_classes) or configured.default_class >= num_classes:
+    fitting = (0, 1, num_classes) if configured.attributes is None else (num_classes,)
+    if len(configured.thresholds) not in fitting or configured.default_class >= num_classes:
         raise InputError(
             f"importing: {len(configured.thresholds)} thresholds and default class "
             f"{configured.default_class} for {num_classes} classes",
             hint="correct PostProcess in the model's inference.yml",
         )
-    if configured.kind is AnswerKind.MULTILABEL and activation == "none":
+    if configured.kind in (AnswerKind.MULTILABEL, AnswerKind.ATTRIBUTES) and activation == "none":
         return configured, (
             "its scores are no probabilities: the thresholds are compared with them as they are",
         )

@@ -25,15 +25,10 @@ _MODULES = {
     "segmentation": ("ResizeByLong", "Padding"),
     "image features": ("NormalizeFeatures", "Binarize"),
     "image quality": ("ScoreOutput",),
-    "attributes": ("PersonAttribute", "VehicleAttribute", "FaceAttribute", "TableAttribute"),
     "video": ("Scale", "Image2Array", "GroupCenterCrop", "VideoDecoder", "Sampler"),
 }  # fmt: skip
 TASK_OF = {name: task for task, names in _MODULES.items() for name in names}
 _ANSWERED = "edgekit answers classification and multi-label classification"
-_ATTRIBUTES = (
-    "export it with PaddleX 3, which writes MultiLabelThreshOutput with the attributes' names, or give the "
-    "names and the preprocessing: --labels FILE --preprocess FILE.toml"
-)
 
 
 def other_task(name: str, place: Place) -> InputError:
@@ -41,8 +36,6 @@ def other_task(name: str, place: Place) -> InputError:
     task = TASK_OF.get(name)
     if task is None:
         return place.refuse(f"edgekit has no operation {name}")
-    if task == "attributes":
-        return place.refuse(f"the answer form {name} is not answered yet", hint=_ATTRIBUTES)
     return other_model(f"{name} belongs to {task}", place)
 
 
