@@ -83,7 +83,8 @@ def export(
         labels: A file with one label a line; None takes the card's.
         input_shape: Channels, height, width; None takes the card's.
         output_op: `none` or `argmax`: whether a segmentation model gives scores or label maps.
-        formats: Some of `paddle`, `onnx`, `nb`; the Paddle program is always made.
+        formats: Some of `paddle`, `onnx`, `nb`, `mnn`, `mnn-fp16`, `ncnn`, `ncnn-fp16`; the Paddle program is
+            always made.
         nb_targets: Some of `arm`, `arm_fp16`, `x86`; None takes all that opt here can make.
         output: The artifact directory; None is `models/NAME` under the working directory.
         force: Export although nothing has changed.
@@ -184,7 +185,7 @@ def import_model(
         labels: A file with one label a line; None takes those of a configuration beside the model.
         preprocess: TOML or PaddleClas's YAML; None takes a configuration beside the model.
         input_shape: Sizes that the model leaves free: channels, height, width, or sizes by input.
-        formats: Some of `paddle`, `onnx`, `nb`.
+        formats: Some of `paddle`, `onnx`, `nb`, `mnn`, `mnn-fp16`, `ncnn`, `ncnn-fp16`.
         nb_targets: Some of `arm`, `arm_fp16`, `x86`; None takes all that opt here can make.
         output: The artifact directory; None is `models/NAME` under the working directory.
         force: Import although nothing has changed, and over an exported model.

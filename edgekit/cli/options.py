@@ -157,10 +157,10 @@ def making_options(*, output: str, force: str, no_verify: str) -> Callable[[F], 
     options = (
         click.option(
             "--formats",
-            type=WordList(("paddle", "onnx", "nb")),
+            type=WordList(("paddle", "onnx", "nb", "mnn", "mnn-fp16", "ncnn", "ncnn-fp16")),
             default="paddle,onnx,nb",
             show_default=True,
-            help="Artifacts to make from the Paddle model, which is always made.",
+            help="Artifacts to make from the Paddle model, which is always made; mnn and ncnn from ONNX.",
         ),
         click.option(
             "--nb-targets", type=WordList(("arm", "arm_fp16", "x86")), help="Targets of .nb.  [default: all]"

@@ -12,8 +12,10 @@ import msgspec
 
 from edgekit._files import read_bytes, sha256_file, write_atomic
 from edgekit._text import nearest
+from edgekit.convert.formats import onnx_children
 from edgekit.convert.formats.lite import TARGETS
 from edgekit.convert.formats.nb import NbHeader
+from edgekit.convert.formats.onnx_children import Child
 from edgekit.convert.remedy import with_options
 from edgekit.convert.staging import settle
 from edgekit.core.artifact import (
@@ -198,6 +200,16 @@ def describe_nb(directory: Path, headers: Mapping[str, NbHeader], program: Artif
     return made
 
 
+def describe_children(directory: Path, children: Iterable[Child], onnx: Artifact) -> dict[str, Artifact]:
+    """The manifest's entries of the artifacts that were made from an ONNX file, by kind."""
+    return {
+        child.kind.value: describe_artifact(
+            directory, child.kind, child.tool, child.signature, child.options, onnx
+        )
+        for child in children
+    }
+
+
 def verify_files(manifest: Manifest, directory: Path, kinds: Iterable[ArtifactKind] | None = None) -> None:
     """Check that the files of a directory are those of its manifest, by size and hash.
 
@@ -257,7 +269,8 @@ def usable_artifact(
 def making(kinds: Iterable[ArtifactKind]) -> str:
     """The options of `export` and `import` that make these artifacts; int8 ones are left out."""
     floats = [kind for kind in kinds if kind.precision is not Precision.INT8]
-    formats = f"--formats {','.join(dict.fromkeys(kind.format for kind in floats))}"
+    words = (kind.value if kind.value in onnx_children.FORMATS else kind.format for kind in floats)
+    formats = f"--formats {','.join(dict.fromkeys(words))}"
     targets = [kind.value.removeprefix("nb-").replace("-", "_") for kind in floats if kind.format == "nb"]
     return f"{formats} --nb-targets {','.join(targets)}" if targets else formats
 

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import msgspec
 
+from edgekit.convert.formats import onnx_children
 from edgekit.convert.formats.lite import FORMATS
 from edgekit.convert.manifest import DEFAULT_ROOT
 from edgekit.convert.remedy import with_options
@@ -19,7 +20,7 @@ class ConversionRequest(msgspec.Struct, frozen=True, kw_only=True, dict=True):
 
     Attributes:
         labels: A file of labels; None takes those that come with the model.
-        formats: Some of `FORMATS`.
+        formats: Some of `FORMATS` and of `onnx_children.FORMATS`.
         nb_targets: Some of `lite.TARGETS`; None takes all that the opt here does not crash on.
         output: The artifact directory; None is `models/NAME` under the working directory.
         force: Convert although nothing has changed.
@@ -60,8 +61,9 @@ class ConversionRequest(msgspec.Struct, frozen=True, kw_only=True, dict=True):
         return with_options(self.command, options)
 
     def without_format(self, name: str) -> str:
-        """The command line that does not make a format; it makes the Paddle program at least."""
-        left = [each for each in self.formats if each != name] or ["paddle"]
+        """The command line that does not make a format, nor those made from it; the Paddle program stays."""
+        without = {name, *(onnx_children.FORMATS if name == "onnx" else ())}
+        left = [each for each in self.formats if each not in without] or ["paddle"]
         return self.with_options(f"--formats {','.join(left)}")
 
     def check_formats(self) -> None:

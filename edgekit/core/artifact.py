@@ -42,6 +42,10 @@ class ArtifactKind(enum.Enum):
     PADDLE_INT8 = "paddle-int8"
     ONNX_INT8 = "onnx-int8"
     NB_ARM_INT8 = "nb-arm-int8"
+    MNN = "mnn"
+    MNN_FP16 = "mnn-fp16"
+    NCNN = "ncnn"
+    NCNN_FP16 = "ncnn-fp16"
 
     @property
     def precision(self) -> Precision:
@@ -51,7 +55,7 @@ class ArtifactKind(enum.Enum):
 
     @property
     def format(self) -> str:
-        """Format of the artifact: `paddle`, `onnx` or `nb`."""
+        """Format of the artifact: `paddle`, `onnx`, `nb`, `mnn` or `ncnn`."""
         return self.value.partition("-")[0]
 
     @property
@@ -69,6 +73,10 @@ _FILE_NAMES: dict[ArtifactKind, tuple[str, ...]] = {
     ArtifactKind.PADDLE_INT8: ("inference.int8.pdmodel", "inference.int8.pdiparams"),
     ArtifactKind.ONNX_INT8: ("inference.int8.onnx",),
     ArtifactKind.NB_ARM_INT8: ("inference.int8.arm.nb",),
+    ArtifactKind.MNN: ("inference.mnn",),
+    ArtifactKind.MNN_FP16: ("inference.fp16.mnn",),
+    ArtifactKind.NCNN: ("inference.ncnn.param", "inference.ncnn.bin"),
+    ArtifactKind.NCNN_FP16: ("inference.fp16.ncnn.param", "inference.fp16.ncnn.bin"),
 }
 
 

@@ -322,8 +322,8 @@ class HostTarget:
         paths = [subject.directory.absolute() / file.path for file in artifact.files]
         if artifact.kind.format == "paddle":
             check_program(paths[0])
-        # A Paddle inference model is a program and, second, its parameters.
-        params = str(paths[1]) if artifact.kind.format == "paddle" and len(paths) > 1 else None
+        # The second file of an artifact with several holds its parameters.
+        params = str(paths[1]) if len(paths) > 1 else None
         return Placed(model=str(paths[0]), params=params)
 
     @property

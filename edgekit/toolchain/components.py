@@ -9,11 +9,13 @@ from edgekit.errors import InputError
 from edgekit.toolchain.build import native
 from edgekit.toolchain.build.runtimes import provider
 from edgekit.toolchain.component import Component
+from edgekit.toolchain.converters import COMPONENTS as CONVERTERS
 from edgekit.toolchain.opt import install as opt
 from edgekit.toolchain.python import cpython, wheels
 
 COMPONENTS: tuple[Component, ...] = (
     opt.COMPONENT,
+    *CONVERTERS,
     *(provider(engine).component for engine in native_engines()),
     cpython.COMPONENT,
     *(wheels.component(engine) for engine in wheel_engines()),

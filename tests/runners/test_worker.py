@@ -19,7 +19,7 @@ from edgekit.runners.protocol import DTYPES, EXIT_CODES, MARK_SYSCALL, PROTOCOL_
 
 SOURCES = sorted({*WORKER.glob("*.py"), *(Path(each.file) for each in engines().values())})
 INPUTS = [{"name": "x", "dtype": "float32", "shape": [1, 3, 224, 224]}]
-ALLOWED = {"numpy", "onnxruntime", "openvino", "paddle", "paddlelite", "tensorrt"}
+ALLOWED = {"_mnncengine", "ncnn", "numpy", "onnxruntime", "openvino", "paddle", "paddlelite", "tensorrt"}
 
 
 @pytest.mark.parametrize("source", SOURCES, ids=lambda path: path.name)

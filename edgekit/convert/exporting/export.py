@@ -21,8 +21,10 @@ from edgekit.convert.exporting.plan import ExportRequest, Plan, make_plan, why_o
 from edgekit.convert.formats.lite import TARGETS, Conversion, check_loadable
 from edgekit.convert.formats.nb import NbHeader
 from edgekit.convert.formats.onnx import OPSET_VERSION
+from edgekit.convert.formats.onnx_children import Child, make_children
 from edgekit.convert.manifest import (
     describe_artifact,
+    describe_children,
     describe_nb,
     first_fault,
     load_manifest,
@@ -252,7 +254,11 @@ def _build(
                 onnx = answer
         except ConversionError as error:
             raise ConversionError(error.message, hint=request.without_format("onnx")) from error
-    return built, _describe(built, onnx, headers, staging)
+    children: Sequence[Child] = ()
+    if onnx is not None:
+        path, signature = staging / ArtifactKind.ONNX.file_names[0], (onnx.inputs, onnx.outputs)
+        children = make_children(plan.converters, path, signature, staging, name, request.without_format)
+    return built, _describe(built, onnx, headers, children, staging)
 
 
 def _convert_to_nb(request: ExportRequest, plan: Plan, staging: Path) -> dict[str, NbHeader]:
@@ -293,6 +299,7 @@ def _describe(
     built: PaddleBuilt,
     onnx: OnnxBuilt | None,
     headers: dict[str, NbHeader],
+    children: Sequence[Child],
     staging: Path,
 ) -> dict[str, Artifact]:
     """Entries of the manifest for the files in the staging directory, by kind."""
@@ -306,6 +313,7 @@ def _describe(
         opset = {"opset_version": str(OPSET_VERSION)}
         kind = ArtifactKind.ONNX
         artifacts[kind.value] = describe_artifact(staging, kind, tool, signature, opset, paddle)
+        artifacts |= describe_children(staging, children, artifacts[kind.value])
     return artifacts | describe_nb(staging, headers, paddle)
 
 

@@ -15,6 +15,12 @@ from edgekit._files import MODEL_BYTES, check_plain_file, sha256_file
 from edgekit.convert.checking import has_failed
 from edgekit.convert.formats.lite import OPT_TIMEOUT_S, TARGETS, choose_targets
 from edgekit.convert.formats.onnx import OPSET_VERSION
+from edgekit.convert.formats.onnx_children import (
+    asks_for_onnx,
+    child_kinds,
+    child_tool_version,
+    prepare_converters,
+)
 from edgekit.convert.manifest import first_fault
 from edgekit.convert.remedy import without_option
 from edgekit.convert.request import ConversionRequest
@@ -101,6 +107,7 @@ class Plan(msgspec.Struct, frozen=True, kw_only=True):
         kinds: The artifacts to make.
         nb_targets: opt's runs.
         opt: The opt; None where no `.nb` is asked for.
+        converters: Interpreters of the converters that start from ONNX, by format.
         labels: Labels that the user gave; None leaves them to the card.
         recipe: Inputs of the artifacts, by subject, for the manifest.
         notes: Artifacts that are left out, and why.
@@ -111,6 +118,7 @@ class Plan(msgspec.Struct, frozen=True, kw_only=True):
     kinds: tuple[ArtifactKind, ...]
     nb_targets: tuple[str, ...]
     opt: Opt | None
+    converters: dict[str, Path]
     labels: tuple[str, ...] | None
     recipe: dict[str, str]
     notes: tuple[str, ...]
@@ -130,7 +138,7 @@ def make_plan(request: ExportRequest, progress: Report) -> Plan:
             f"exporting: the name {request.model_name!r} is not made of {NAME_CHARACTERS}",
             hint=request.with_options("--name mine"),
         )
-    for module, wanted in (("paddle", True), ("paddle2onnx", "onnx" in request.formats)):
+    for module, wanted in (("paddle", True), ("paddle2onnx", asks_for_onnx(request.formats))):
         if wanted and importlib.util.find_spec(module) is None:
             raise ToolError(
                 f"exporting {request.model_name}: the package {module} is not installed",
@@ -143,15 +151,17 @@ def make_plan(request: ExportRequest, progress: Report) -> Plan:
     opt, targets, notes = choose_targets(
         request.formats, request.nb_targets, install=request.install, progress=progress
     )
+    converters = prepare_converters(request.formats, install=request.install, progress=progress)
     # Everything is made from the Paddle model, so that is always among them.
-    kinds = [ArtifactKind.PADDLE, *([ArtifactKind.ONNX] if "onnx" in request.formats else [])]
-    kinds += [TARGETS[target] for target in targets]
+    kinds = [ArtifactKind.PADDLE, *([ArtifactKind.ONNX] if asks_for_onnx(request.formats) else [])]
+    kinds += [*(TARGETS[target] for target in targets), *child_kinds(request.formats)]
     return Plan(
         spec=spec,
         activation=activation,
         kinds=tuple(kinds),
         nb_targets=targets,
         opt=opt,
+        converters=converters,
         labels=labels,
         recipe={
             "card": _digest(
@@ -284,7 +294,7 @@ def _tool_changed(artifact: Artifact, opt: Opt | None) -> str | None:
     if artifact.kind.format == "nb":
         version = None if opt is None or opt.version == "unknown" else opt.version
     else:
-        version = installed_version(artifact.tool)
+        version = child_tool_version(artifact.tool) or installed_version(artifact.tool)
     if version is not None and version != artifact.tool_version:
         return f"{artifact.kind.value} was made by {artifact.tool} {artifact.tool_version}, here is {version}"
     if artifact.kind is ArtifactKind.ONNX and artifact.options.get("opset_version") != str(OPSET_VERSION):

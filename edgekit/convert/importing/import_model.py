@@ -6,6 +6,7 @@ import functools
 import hashlib
 import shlex
 import shutil
+from collections.abc import Sequence
 from pathlib import Path
 
 import msgspec
@@ -15,6 +16,13 @@ from edgekit._files import output_error, sha256_file
 from edgekit.convert.checking import Check, has_failed, keep_what_holds
 from edgekit.convert.formats.lite import TARGETS, choose_targets
 from edgekit.convert.formats.nb import NbHeader
+from edgekit.convert.formats.onnx_children import (
+    Child,
+    asks_for_onnx,
+    child_kinds,
+    make_children,
+    prepare_converters,
+)
 from edgekit.convert.importing.answers import NUMBERED_NOTE
 from edgekit.convert.importing.configuration import Configured, of_official_archive, read_configuration
 from edgekit.convert.importing.jobs import Answer
@@ -23,6 +31,7 @@ from edgekit.convert.importing.source import Source, SourceKind
 from edgekit.convert.importing.steps import Built, Signature, Wanted, build_program, examine_source, to_nb
 from edgekit.convert.manifest import (
     describe_artifact,
+    describe_children,
     describe_file,
     describe_nb,
     load_manifest,
@@ -119,6 +128,7 @@ def import_model(
     opt, targets, notes = choose_targets(
         request.formats, request.nb_targets, install=request.install, progress=progress
     )
+    converters = prepare_converters(request.formats, install=request.install, progress=progress)
     with exclusive(request.directory):
         previous = _previous(request)
         is_checked = previous is not None and (check is None or bool(previous.parity))
@@ -137,7 +147,7 @@ def import_model(
                 recipe |= {f"{_EXTERNAL}{name}": sha256 for name, sha256 in examined.external.items()}
                 wanted = Wanted(
                     program=bool({"paddle", "nb"} & set(request.formats)),
-                    onnx="onnx" in request.formats,
+                    onnx=asks_for_onnx(request.formats),
                 )
                 try:
                     built = build_program(source, examined, wanted, staging, progress=progress)
@@ -157,7 +167,17 @@ def import_model(
                         built.program,
                         functools.partial(_with_targets, request),
                     )
-                manifest = _manifest(request, source, configured, examined, built, headers, staging)
+                children: Sequence[Child] = ()
+                if converters and built.onnx is not None:
+                    children = make_children(
+                        converters,
+                        staging / ArtifactKind.ONNX.file_names[0],
+                        built.onnx,
+                        staging,
+                        request.name,
+                        request.without_format,
+                    )
+                manifest = _manifest(request, source, configured, examined, built, headers, children, staging)
                 manifest = msgspec.structs.replace(manifest, notes=(*notes, *manifest.notes), recipe=recipe)
                 manifest = keep_what_holds(manifest, staging, check, request)
                 stage_manifest(manifest, configured.labels, staging)
@@ -239,7 +259,8 @@ def _is_current(
     source: Source,
     targets: tuple[str, ...],
 ) -> bool:
-    made = all(TARGETS[target].value in previous.artifacts for target in targets)
+    kinds = [*(TARGETS[target] for target in targets), *child_kinds(request.formats)]
+    made = all(kind.value in previous.artifacts for kind in kinds)
     external = {key: value for key, value in previous.recipe.items() if key.startswith(_EXTERNAL)}
     if previous.recipe != {**recipe, **external} or not made or has_failed(previous):
         return False
@@ -260,6 +281,7 @@ def _manifest(
     examined: Answer,
     built: Built,
     headers: dict[str, NbHeader],
+    children: Sequence[Child],
     staging: Path,
 ) -> Manifest:
     labels = configured.labels
@@ -267,7 +289,7 @@ def _manifest(
     if labels is not None and meaning.num_classes:
         request.check_labels(labels, meaning.num_classes)
     preprocess, notes = choose_preprocess(configured, examined, meaning)
-    artifacts = _artifacts(source, built, headers, request, staging)
+    artifacts = _artifacts(source, built, headers, children, request, staging)
     return Manifest(
         edgekit_version=__version__,
         name=request.name,
@@ -309,7 +331,12 @@ def _keep_source(source: Source, artifacts: dict[str, Artifact], staging: Path) 
 
 
 def _artifacts(
-    source: Source, built: Built, headers: dict[str, NbHeader], request: ImportRequest, staging: Path
+    source: Source,
+    built: Built,
+    headers: dict[str, NbHeader],
+    children: Sequence[Child],
+    request: ImportRequest,
+    staging: Path,
 ) -> dict[str, Artifact]:
     def entry(
         kind: ArtifactKind, tool: tuple[str, str], signature: Signature, parent: Artifact | None,
@@ -332,8 +359,9 @@ def _artifacts(
     if onnx is None and built.onnx is not None:
         onnx = entry(ArtifactKind.ONNX, built.onnx_tool, built.onnx, paddle, {})
     # An ONNX file that was imported is an artifact whatever was asked for.
-    if onnx is not None and ("onnx" in request.formats or source.kind is SourceKind.ONNX):
+    if onnx is not None and (asks_for_onnx(request.formats) or source.kind is SourceKind.ONNX):
         artifacts[ArtifactKind.ONNX.value] = onnx
+        artifacts |= describe_children(staging, children, onnx)
     if paddle is not None:
         artifacts |= describe_nb(staging, headers, paddle)
     return artifacts

@@ -75,6 +75,7 @@ def make_environment(
     *,
     progress: Report,
     force: bool = False,
+    dependencies: bool = True,
 ) -> Environment:
     """Make an isolated environment with these packages unless a complete one exists; return it.
 
@@ -84,6 +85,7 @@ def make_environment(
         packages: Pinned arguments for pip: `name==version`, or paths of wheels.
         progress: Called with a line for the user about each step.
         force: True to make the environment again.
+        dependencies: False to install the packages without those that they declare.
 
     Raises:
         ToolError: The interpreter cannot make an environment, or pip cannot get the packages.
@@ -101,7 +103,7 @@ def make_environment(
         progress(f"making an environment with Python {interpreter.version_text} in {directory}")
         _make_venv(directory, interpreter)
         progress(f"installing {', '.join(Path(package).name for package in packages)}")
-        _install(directory, interpreter, packages)
+        _install(directory, interpreter, packages, dependencies)
         environment = Environment(
             packages=tuple(packages),
             interpreter=str(interpreter.path),
@@ -125,12 +127,13 @@ def _make_venv(directory: Path, interpreter: Interpreter) -> None:
         )
 
 
-def _install(directory: Path, interpreter: Interpreter, packages: Sequence[str]) -> None:
+def _install(directory: Path, interpreter: Interpreter, packages: Sequence[str], dependencies: bool) -> None:
     if interpreter.has_pip:
         words: list[str | Path] = [environment_python(directory), "-I", "-m", "pip", "install", "--no-user"]
     else:
         words = [*_own_pip(interpreter), "--target", _site_packages(directory, interpreter)]
-    words += ["--disable-pip-version-check", "--no-input", "--quiet", "--only-binary=:all:", *packages]
+    words += ["--disable-pip-version-check", "--no-input", "--quiet", "--only-binary=:all:"]
+    words += [*([] if dependencies else ["--no-deps"]), *packages]
     done = _process.run(words, timeout_s=PIP_TIMEOUT_S, env=CLEAN)
     if not done.ok:
         raise ToolError(

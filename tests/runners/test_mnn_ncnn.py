@@ -1,0 +1,157 @@
+"""MNN and ncnn in the worker: numbers against ONNX Runtime, threads, options, files that do not fit."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+
+import numpy as np
+import onnxruntime
+import pytest
+
+from edgekit.core.artifact import ArtifactKind, TensorSpec
+from edgekit.core.spec import Precision
+from edgekit.engines.registry import artifact_kind, host_options, host_side
+from edgekit.errors import RunnerError, UnsupportedError
+from edgekit.runners.launch import host_launcher
+from edgekit.runners.protocol import Load, Tensor
+from edgekit.runners.session import RunnerSession
+from edgekit.transports.local import LocalTransport
+from tests.convert import onnx_models
+from tests.convert.mobile_models import convert
+
+pytest.importorskip("_mnncengine")
+pytest.importorskip("ncnn")
+
+ENGINES = ("mnn", "ncnn")
+# MNN differs from ONNX Runtime by up to 1e-5 here, ncnn by less.
+FP32 = 3e-5
+Sources = tuple[Path, Path]
+
+
+@pytest.fixture(scope="module")
+def small(tmp_path_factory: pytest.TempPathFactory) -> Sources:
+    """A classifier of pictures that are not square, and its directory of artifacts."""
+    place = tmp_path_factory.mktemp("small")
+    onnx = onnx_models.classifier(place / "small.onnx", side=30, width=21)
+    convert(onnx, place, "mnn", "mnn-fp16", "ncnn", "ncnn-fp16")
+    return onnx, place
+
+
+def session(engine: str) -> RunnerSession:
+    launcher = host_launcher(engine)
+    return RunnerSession(LocalTransport(), launcher.argv, env=launcher.env, label=engine)
+
+
+def request(
+    engine: str, directory: Path, shape: tuple[int, ...], precision: Precision, **changes: object
+) -> Load:
+    kind = artifact_kind(engine, host_side(engine), precision)
+    files = [str(directory / name) for name in kind.file_names]
+    options = {**host_options(engine, precision, {}), **changes.pop("options", {})}  # type: ignore[dict-item]
+    return Load(
+        model=files[0],
+        params=files[1] if len(files) > 1 else None,
+        inputs=(Tensor(name="in0" if engine == "ncnn" else "input", dtype="float32", shape=shape),),
+        options=options,
+        **changes,  # type: ignore[arg-type]
+    )
+
+
+def infer(
+    engine: str, small: Sources, picture: np.ndarray, precision: Precision = Precision.FP32, **changes: object
+) -> tuple[np.ndarray, Mapping[str, str]]:
+    with session(engine) as runner:
+        loaded = runner.load(request(engine, small[1], picture.shape, precision, **changes))
+        assert loaded.effective_threads == loaded.requested_threads
+        # MNN writes over its inputs: the second answer is as right as the first.
+        answers = [runner.infer([picture])[0][0] for _ in range(2)]
+        np.testing.assert_array_equal(*answers)
+        return answers[0], loaded.options
+
+
+def error(found: np.ndarray, small: Sources, picture: np.ndarray) -> float:
+    wanted = onnxruntime.InferenceSession(small[0]).run(None, {"input": picture})[0]
+    assert found.shape == wanted.shape
+    return float(np.abs(found - wanted).max() / np.ptp(wanted))
+
+
+def picture(batch: int = 1) -> np.ndarray:
+    return np.random.default_rng(0).standard_normal((batch, 3, 30, 21)).astype(np.float32)
+
+
+@pytest.mark.parametrize("engine", ENGINES)
+def test_fp32_is_fp32_at_every_number_of_threads_and_option(engine: str, small: Sources) -> None:
+    own = host_side(engine).choices
+    for threads, changed in ((1, {}), (2, {option: values[-1] for option, values in own.items()})):
+        lower = {"mnn_precision": "normal", "ncnn_fp16": "off"}
+        options = {**changed, **{key: value for key, value in lower.items() if key in own}}
+        found, told = infer(engine, small, picture(), threads=threads, options=options)
+        assert error(found, small, picture()) < FP32
+        assert all(told[option] == value for option, value in options.items())
+
+
+def test_mnn_takes_any_batch_and_ncnn_one_input(small: Sources) -> None:
+    found, _ = infer("mnn", small, picture(3))
+    assert error(found, small, picture(3)) < FP32
+    with (
+        session("ncnn") as runner,
+        pytest.raises(RunnerError, match="input in0 takes 1x3x30x21, not 2x3x30x21"),
+    ):
+        runner.load(request("ncnn", small[1], (2, 3, 30, 21), Precision.FP32))
+
+
+@pytest.mark.parametrize("engine", ENGINES)
+def test_fp16_rounds_weights_and_stays_within_its_gate(engine: str, small: Sources) -> None:
+    found, _ = infer(engine, small, picture(), Precision.FP16)
+    assert FP32 < error(found, small, picture()) < 1e-2
+
+
+def test_ncnns_fp16_storage_changes_the_answer_only_where_it_is_asked_for(small: Sources) -> None:
+    exact, _ = infer("ncnn", small, picture())
+    stored, told = infer("ncnn", small, picture(), options={"ncnn_fp16": "on"})
+    assert told["ncnn_fp16"] == "on"
+    assert error(exact, small, picture()) < FP32 < error(stored, small, picture())
+
+
+def test_int8_for_ncnn_is_refused_with_its_reason() -> None:
+    with pytest.raises(UnsupportedError, match="calibration tool"):
+        artifact_kind("ncnn", host_side("ncnn"), Precision.INT8)
+
+
+def test_files_that_are_cut_or_belong_to_others_are_refused(small: Sources, tmp_path: Path) -> None:
+    for name in ("inference.mnn", "inference.ncnn.bin"):
+        content = (small[1] / name).read_bytes()
+        (tmp_path / name).write_bytes(content[: len(content) // 2])
+    param = small[1] / "inference.ncnn.param"
+    (tmp_path / param.name).write_bytes(param.read_bytes())
+    for engine, said in (("mnn", "inference.mnn"), ("ncnn", "inference.ncnn.bin: ncnn refuses it")):
+        with session(engine) as runner, pytest.raises(RunnerError, match=said):
+            runner.load(request(engine, tmp_path, (1, 3, 30, 21), Precision.FP32))
+
+
+def test_several_inputs_and_outputs_keep_their_order(tmp_path: Path) -> None:
+    onnx = onnx_models.two_inputs(tmp_path / "two.onnx")
+    inputs, outputs = convert(onnx, tmp_path, "mnn")["mnn"].signature
+    # MNN has no int64.
+    assert [(one.name, one.dtype) for one in (*inputs, *outputs)] == [
+        ("x", "float32"), ("k", "int32"), ("y", "float32"), ("n", "int32"),
+    ]  # fmt: skip
+    random = np.random.default_rng(0)
+    x, k = random.standard_normal((1, 3, 4)).astype(np.float32), random.integers(0, 2, (1, 3))
+    wanted = onnxruntime.InferenceSession(onnx).run(None, {"x": x, "k": k})
+    with session("mnn") as runner:
+        runner.load(
+            Load(
+                model=str(tmp_path / ArtifactKind.MNN.file_names[0]),
+                inputs=tuple(tensor(one, array.shape) for one, array in zip(inputs, (x, k), strict=True)),
+            )
+        )
+        found, answer = runner.infer([x, k.astype(np.int32)])
+    assert [one.name for one in answer.outputs] == ["y", "n"]
+    for mine, theirs in zip(found, wanted, strict=True):
+        np.testing.assert_allclose(mine, theirs, atol=1e-6)
+
+
+def tensor(spec: TensorSpec, shape: tuple[int, ...]) -> Tensor:
+    return Tensor(name=spec.name, dtype=spec.dtype, shape=shape)
