@@ -86,7 +86,9 @@ def quantize_onnx(job: QuantizeJob) -> None:
             return None if index is None else {job.input_name: inputs[index : index + 1]}
 
     prepared = job.outputs[0] + ".prepared"
-    quant_pre_process(job.model, prepared)
+    # Symbolic inference stops at the shapes of a detector's resized feature maps. Quantising needs only the
+    # types and sizes that ONNX's own inference finds.
+    quant_pre_process(job.model, prepared, skip_symbolic_shape=True)
     quantize_static(
         prepared,
         job.outputs[0],

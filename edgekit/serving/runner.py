@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+from collections.abc import Sequence
 
 import msgspec
 
@@ -57,6 +58,7 @@ class Runner:
         self._target = HostTarget(huge_pages=True)
         self._session: RunnerSession | None = None
         self._loading: RunnerSession | None = None
+        self._shapes: Sequence[tuple[int, ...]] | None = None
         self._opening = threading.Lock()
         self.abandoned = False
         self.loaded: Loaded | None = None
@@ -83,6 +85,21 @@ class Runner:
                 self._session = None
         session.kill()
 
+    def load_for(self, shapes: Sequence[tuple[int, ...]]) -> RunnerSession:
+        """Return a session of an engine that is loaded for one size, loaded for these shapes of the inputs.
+
+        Raises:
+            EdgekitError: The model cannot be loaded for them; the next call of `session` loads it as before.
+        """
+        if self._session is not None:
+            self.give_up(self._session)
+        before, self._shapes = self._shapes, shapes
+        try:
+            return self.session()
+        except BaseException:
+            self._shapes = before
+            raise
+
     def abandon(self) -> None:
         """Kill the process and start none again; what it computes fails."""
         self.abandoned = True
@@ -106,6 +123,12 @@ class Runner:
             threads=served.threads,
             options=target.options(served.engine, served.precision, {}),
         )
+        if self._shapes is not None:
+            inputs = [
+                msgspec.structs.replace(tensor, shape=shape)
+                for tensor, shape in zip(request.inputs, self._shapes, strict=True)
+            ]
+            request = msgspec.structs.replace(request, inputs=tuple(inputs))
         session = target.session(served.engine, f"{served.engine} on {self._subject.manifest.name}")
         session.start()
         self._loading = session

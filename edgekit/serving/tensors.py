@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from edgekit.core.artifact import Manifest
 from edgekit.errors import InputError, RunnerError, UnsupportedError
+from edgekit.runners.protocol import ErrorCode
 from edgekit.runners.refusal import RefusedError
 from edgekit.serving.runner import Runner, ServedModel
 from edgekit.targets.target import Subject
@@ -84,7 +85,14 @@ class TensorEngine:
     def _infer(self, arrays: Sequence[NDArray[Any]]) -> list[NDArray[Any]]:
         session = self._runner.session()
         try:
-            return session.infer(arrays)[0]
+            try:
+                return session.infer(arrays)[0]
+            except RefusedError as error:
+                if error.code is not ErrorCode.SHAPE:
+                    raise
+                # OpenVINO, for one, is loaded for one size of each input.
+                session = self._runner.load_for([array.shape for array in arrays])
+                return session.infer(arrays)[0]
         except (RefusedError, UnsupportedError):
             raise
         except RunnerError:

@@ -42,6 +42,8 @@ logger = logging.getLogger("edgekit")
 
 # An emulated and counted inference of the largest network takes minutes where others take a second.
 COUNTING_PATIENCE = 10.0
+# An emulated inference of a detector at its own size takes a minute where a phone takes a tenth of a second.
+EMULATED_PATIENCE = 5.0
 PYTHON_START = "Python's own start with the import of numpy"
 # Named by hints where an engine's library cannot be had; it comes from a package registry.
 OTHER_ENGINE = "onnxruntime"
@@ -305,7 +307,7 @@ class DeviceTarget:
             scratch=f"{self._store.root}/run",
             label=f"{label} on {self._info.serial}",
             remake=remake,
-            patience=COUNTING_PATIENCE if counted else 1.0,
+            patience=COUNTING_PATIENCE if counted else EMULATED_PATIENCE if self._info.emulated else 1.0,
         )
 
     def start_left_out(self, engine: str) -> str | None:

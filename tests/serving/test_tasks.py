@@ -291,6 +291,26 @@ def test_arrays_by_name_are_computed(
     assert list(ask(tasks, package, "two", {"k": K, "x": X}, "n")) == ["n"]
 
 
+@pytest.mark.slow
+def test_an_engine_of_one_size_computes_arrays_of_any(place: Path, tmp_path: Path) -> None:
+    pytest.importorskip("openvino")
+    ports = Ports()
+    command = [*serve_command(ports, "two"), "--engine", "openvino"]
+    running = start(command, ports, tmp_path / "log", place)
+    try:
+        for rows in (1, 2, 1):
+            body = in_json(
+                x=("FP32", [rows, 3, 4], [0] * 12 * rows), k=("INT64", [rows, 3], [0, 1, 1] * rows)
+            )
+            status, text = running.post("/v2/models/two/infer", body)
+            assert status == 200, text
+            outputs = {each["name"]: each for each in json.loads(text)["outputs"]}
+            assert (outputs["n"]["shape"], outputs["n"]["data"]) == ([rows, 3], [0, 2, 2] * rows)
+            assert outputs["y"]["data"] == pytest.approx([0.5, 1, -2, 4, -2, 4] * rows)
+    finally:
+        assert running.stop() == 0, running.log.read_text()
+
+
 TYPES = {"x": "f4", "u": "u1", "h": "f2", "b": "?", "k": "i8", "i": "i4"}
 
 
