@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import subprocess
 import sys
 from pathlib import Path
@@ -54,3 +55,29 @@ def test_a_turn_goes_through_few_modules(x0_25: Path, virtual_device: AdbDevice,
         cwd=tmp_path, capture_output=True, text=True, timeout=300, check=False,
     )  # fmt: skip
     assert done.returncode == 0, done.stdout + done.stderr
+
+
+@pytest.mark.slow
+def test_the_worker_takes_as_many_instructions_there_as_the_native_runner(
+    run_cli: RunCli, x0_25: Path, virtual_device: AdbDevice, tmp_path: Path
+) -> None:
+    """ONNX Runtime by its wheel, in a CPython that was pushed, and by the native runner: one version of it."""
+    there = ["--device", virtual_device.serial]
+    done = run_cli(
+        ["bench", x0_25, *there, "--engine", "onnxruntime-python,onnxruntime", "--processes", "1",
+         "--warmup", "2", "--repeats", "2", "--min-secs", "0", "-o", tmp_path / "r.json"],
+        cwd=tmp_path, timeout_s=600,
+    )  # fmt: skip
+    assert done.exit_code == 0, done.stderr
+    worker, native = load_result(tmp_path / "r.json").points
+    assert worker.engine_version == native.engine_version
+    for point in (worker, native):
+        assert point.parity is not None
+        assert point.parity.passed
+        assert point.effective_threads == 1
+    assert worker.instruction_count is not None
+    assert native.instruction_count is not None
+    assert worker.instruction_count.total == pytest.approx(native.instruction_count.total, rel=0.01)
+    again = run_cli(["push", x0_25, *there, "--engine", "onnxruntime-python", "--json"], cwd=tmp_path)
+    assert again.exit_code == 0, again.stderr
+    assert [each["sent_bytes"] for each in json.loads(again.stdout)] == [0]
