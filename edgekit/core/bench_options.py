@@ -180,8 +180,7 @@ class BenchOptions(msgspec.Struct, frozen=True, kw_only=True):
             metavar="NAME=VALUE",
             repeated=True,
             help="Option of an engine, repeatable",
-            places=Place.HOST | Place.AB,
-            instead="leave it out, or measure with --host",
+            places=EVERYWHERE,
         ),
     ] = {}
     allow_mismatch: Annotated[bool, Option(places=Place.DEVICE)] = False

@@ -396,6 +396,26 @@ def host_options(name: str, precision: Precision, asked: Mapping[str, str]) -> d
     return chosen
 
 
+def device_options(name: str, precision: Precision, asked: Mapping[str, str]) -> dict[str, str]:
+    """Return the options to load an engine with on a device, as `host_options`.
+
+    Raises:
+        UsageError: The engine does not know a value, or its native runner does not take the option.
+    """
+    spec, side = engine(name), device_side(name)
+    if spec.host is None:
+        return {}
+    if side.native is None:
+        return host_options(name, precision, asked)
+    for option in asked:
+        if option in spec.host.choices:
+            raise UsageError(
+                f"{name} on a device: its native runner has no option {option}",
+                hint="leave it out, or measure with --host",
+            )
+    return {}
+
+
 def option_variant(name: str, options: Mapping[str, str]) -> str:
     """Return the options that differ from an engine's defaults as `onednn=off`; empty where none does."""
     spec = _known(name)

@@ -21,15 +21,14 @@ from edgekit.device.lock import held
 from edgekit.device.probe import has_fp16, probe, read_environment, require_64_bit
 from edgekit.device.push import Model, PackedBundle, check_device, push_to
 from edgekit.device.store import DeviceStore
-from edgekit.engines import registry
 from edgekit.engines.registry import (
     DEVICE_ENGINE,
     artifact_kind,
     device_engines,
+    device_options,
     device_side,
-    host_options,
 )
-from edgekit.errors import DeviceError, RunnerError, ToolError, UnsupportedError, UsageError
+from edgekit.errors import DeviceError, RunnerError, ToolError, UnsupportedError
 from edgekit.runners.session import RunnerSession
 from edgekit.targets.target import Placed, Subject
 from edgekit.toolchain.build.bundle import ABIS, check_target, target_of
@@ -192,15 +191,7 @@ class DeviceTarget:
         return None
 
     def options(self, engine: str, precision: Precision, asked: Mapping[str, str]) -> dict[str, str]:
-        """Return the options to load with, which native runners do not take. Raises UsageError."""
-        if device_side(engine).native is None and registry.engine(engine).host is not None:
-            return host_options(engine, precision, asked)
-        if asked:
-            raise UsageError(
-                f"{engine} on {self._info.serial}: --engine-option is for engines of the host",
-                hint="leave it out, or measure with --host",
-            )
-        return {}
+        return device_options(engine, precision, asked)
 
     def prepare(self, engine: str) -> None:
         """Push the bundle of an engine where the device does not have it yet."""

@@ -96,7 +96,7 @@ def test_a_place_refuses_what_it_does_not_have_by_name() -> None:
     for place, options, said in (
         (Place.HOST, BenchOptions(host=True, devices=("one",)), "--host excludes --device"),
         (Place.HOST, BenchOptions(power_modes=(PowerMode.HIGH,)), "--host excludes --power-mode"),
-        (Place.DEVICE, BenchOptions(engine_options={"a": "b"}), "--engine-option is for --host"),
+        (Place.DEVICE, BenchOptions(ab=True), "--ab is for --host"),
         (Place.AB, BenchOptions(repeats=3), "--ab does not go with --repeats"),
     ):
         with pytest.raises(UsageError, match=said):

@@ -61,7 +61,7 @@ def test_a_turn_goes_through_few_modules(x0_25: Path, virtual_device: AdbDevice,
 def test_the_worker_takes_as_many_instructions_there_as_the_native_runner(
     run_cli: RunCli, x0_25: Path, virtual_device: AdbDevice, tmp_path: Path
 ) -> None:
-    """ONNX Runtime by its wheel, in a CPython that was pushed, and by the native runner: one version of it."""
+    """ONNX Runtime by its wheel in a pushed CPython, and by the native runner, of one version."""
     there = ["--device", virtual_device.serial]
     done = run_cli(
         ["bench", x0_25, *there, "--engine", "onnxruntime-python,onnxruntime", "--processes", "1",

@@ -12,6 +12,7 @@ from edgekit.engines.registry import (
     WORKER,
     artifact_kind,
     device_engines,
+    device_options,
     device_side,
     engine,
     engines,
@@ -51,6 +52,13 @@ def test_names_are_checked_with_the_nearest() -> None:
     with pytest.raises(UsageError, match="host only"):
         device_side("openvino")
     assert set(host_engines()) | set(device_engines()) == set(engines())
+
+
+def test_native_runners_take_no_options() -> None:
+    assert device_options("onnxruntime", Precision.FP32, {"onednn": "off"}) == {}, "another engine's"
+    assert device_options("onnxruntime-python", Precision.FP32, {"spinning": "off"}) == {}
+    with pytest.raises(UsageError, match="its native runner has no option spinning"):
+        device_options("onnxruntime", Precision.FP32, {"spinning": "off"})
 
 
 def test_paddle_lite_reads_another_artifact_on_each_side() -> None:
