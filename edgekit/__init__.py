@@ -6,9 +6,10 @@ from typing import TYPE_CHECKING, Any
 
 __version__ = "0.1.0"
 
-__all__ = ["EdgeKit", "__version__", "export", "import_model"]
+__all__ = ["EdgeKit", "__version__", "choose", "export", "import_model"]
 
 if TYPE_CHECKING:
+    from edgekit.api.choosing import choose
     from edgekit.api.making import export, import_model
     from edgekit.api.predicting import EdgeKit
 
@@ -19,6 +20,10 @@ def __getattr__(name: str) -> Any:
         from edgekit.api.predicting import EdgeKit
 
         return EdgeKit
+    if name == "choose":
+        from edgekit.api.choosing import choose
+
+        return choose
     if name in ("export", "import_model"):
         from edgekit.api import making
 

@@ -25,7 +25,8 @@ from edgekit.convert.manifest import load_manifest, write_manifest
 from edgekit.core.artifact import ArtifactKind
 from edgekit.core.spec import Precision
 from edgekit.errors import EdgekitError
-from edgekit.estimate.estimate import count_network, known_count
+from edgekit.estimate.count import count_network
+from edgekit.estimate.estimate import known_count
 from edgekit.estimate.soc_model import COUNTS, NetworkCount, load_soc
 from edgekit.quantize.artifacts import Calibration, quantize
 from edgekit.targets.target import Subject

@@ -33,6 +33,7 @@ COMMANDS: dict[str, str] = {
     "report": "Show results as tables, CSV, Markdown, JSON or one HTML page.",
     "compare": "Compare two results, with intervals; exit code 9 on a regression.",
     "estimate": "Estimate latency on a phone without the phone, from exact instruction counts.",
+    "choose": "Choose a network for a phone by accuracy and estimated latency.",
     "profile": "Show the time of each operator on this machine.",
     "devices": "List attached devices and what each can run.",
     "push": "Put runner, libraries and models on devices.",

@@ -2,29 +2,15 @@
 
 from __future__ import annotations
 
-import contextlib
 from collections.abc import Sequence
 from pathlib import Path
 
 import msgspec
 
-from edgekit.bench.bench import bench
-from edgekit.bench.sweep import ShowProgress
 from edgekit.convert.manifest import DEFAULT_ROOT, find_artifacts
 from edgekit.core.artifact import MANIFEST_NAME, ArtifactKind
-from edgekit.core.bench_options import BenchOptions
-from edgekit.core.measurement import Point
 from edgekit.core.spec import ModelSpec, Precision
-from edgekit.engines.registry import artifact_kind, device_side
-from edgekit.errors import (
-    DeviceError,
-    DeviceLostError,
-    EdgekitError,
-    InputError,
-    RunnerError,
-    ToolError,
-    UsageError,
-)
+from edgekit.errors import InputError
 from edgekit.estimate.soc_model import (
     COEFFICIENTS,
     ENOUGH_NETWORKS,
@@ -32,10 +18,10 @@ from edgekit.estimate.soc_model import (
     Fit,
     NetworkCount,
     SocModel,
+    Unfitted,
     load_counts,
     prediction_error,
 )
-from edgekit.targets.device import opened_targets
 from edgekit.targets.target import Subject
 from edgekit.zoo.registry import find_model, list_models, model_names
 
@@ -161,9 +147,10 @@ def estimate(soc: SocModel, count: NetworkCount, threads: Sequence[int]) -> Esti
     """Milliseconds with their interval at each number of threads.
 
     Raises:
-        UsageError: The SoC's model does not know a number of threads.
+        UsageError: The SoC's model does not know a number of threads, or the precision.
         InputError: The network was not counted at one.
     """
+    soc.require(count.precision)
     return EstimateReport(
         model=count.model,
         network=count.network,
@@ -188,7 +175,9 @@ def _estimate(soc: SocModel, count: NetworkCount, threads: int) -> Estimate:
         reasons.append(f"{count.precision}: fitted on {soc.precision}; less sure")
     elif count.network not in soc.fitted_on:
         reasons.append("the network is not among those that it was fitted on")
-    if fit.networks < ENOUGH_NETWORKS:
+    if soc.adapted_from is not None:
+        reasons.append(f"adapted from {soc.adapted_from} by {', '.join(soc.fitted_on)}")
+    elif fit.networks < ENOUGH_NETWORKS:
         reasons.append(f"fitted to {fit.networks} networks only: measure {ENOUGH_NETWORKS} or more")
     if fit.leave_one_out_error > POOR_FIT:
         reasons.append(f"the fit is poor: {fit.leave_one_out_error:.0%} off on a network left out")
@@ -198,7 +187,7 @@ def _estimate(soc: SocModel, count: NetworkCount, threads: int) -> Estimate:
             width, error=2 * width.error, level=None, interval=f"twice {width.interval}"
         )
         reasons.append(FAR + " and ".join(far))
-    latency = fit.ms_per_million * millions + fit.ms_per_mb * count.nb_mb
+    latency = fit.latency_ms(millions, count.nb_mb)
     return Estimate(
         threads=threads,
         latency_ms=latency,
@@ -227,6 +216,9 @@ class Width(msgspec.Struct, frozen=True, kw_only=True):
 
 def _width(soc: SocModel, fit: Fit, count: NetworkCount) -> Width:
     """The widest interval that applies to the network."""
+    seen = [one for one in soc.unfitted if (one.precision, one.threads) == (count.precision, fit.threads)]
+    if soc.adapted_from is not None:
+        return _adapted_width(soc, seen)
     widths = [
         Width(
             error=prediction_error(fit.leave_one_out_rms, fit.networks - COEFFICIENTS),
@@ -238,7 +230,6 @@ def _width(soc: SocModel, fit: Fit, count: NetworkCount) -> Width:
     ]
     like_fitted = count.precision == soc.precision
     is_fitted = like_fitted and count.network in soc.fitted_on
-    seen = [one for one in soc.unfitted if (one.precision, one.threads) == (count.precision, fit.threads)]
     if not is_fitted and seen:
         [one] = seen
         widths.append(
@@ -256,6 +247,20 @@ def _width(soc: SocModel, fit: Fit, count: NetworkCount) -> Width:
     return max(widths, key=lambda one: one.error)
 
 
+def _adapted_width(soc: SocModel, seen: Sequence[Unfitted]) -> Width:
+    if not seen:
+        error = soc.other_precision_error
+        return Width(error=error, level=None, networks=0, interval=f"±{error:.0%}, a guess")
+    [one] = seen
+    return Width(
+        error=prediction_error(one.rms, one.networks),
+        level=LEVEL,
+        networks=len(soc.fitted_on),
+        interval=f"a {LEVEL:.0%} prediction interval from {one.networks} SoCs, each left out and adapted "
+        f"by {len(soc.fitted_on)} {'network' if len(soc.fitted_on) == 1 else 'networks'}",
+    )
+
+
 def _far_from(fit: Fit, millions: float, nb_mb: float) -> list[str]:
     """The fitted ranges that a network lies outside of."""
     far = []
@@ -268,71 +273,3 @@ def _far_from(fit: Fit, millions: float, nb_mb: float) -> list[str]:
     if nb_mb > high * RANGE_MARGIN:
         far.append(f"{low:g} to {high:g} MB")
     return far
-
-
-def count_network(
-    subject: Subject,
-    soc: SocModel,
-    *,
-    precision: Precision,
-    threads: Sequence[int],
-    work: Path,
-    show: ShowProgress,
-    install: bool = True,
-) -> NetworkCount:
-    """Count a model's instructions on a virtual device under the SoC's identity, started for this.
-
-    Args:
-        work: Where the counting's result file is left.
-
-    Raises:
-        UsageError: No virtual device stands for the SoC.
-        ToolError: The virtual device or the Paddle Lite library cannot be had.
-        RunnerError: The counting failed.
-    """
-    from edgekit.virtual import lifecycle
-
-    if soc.virtual_soc is None:
-        raise UsageError(
-            f"counting {subject.manifest.name} for {soc.title}: its model names no virtual device's SoC",
-            hint="--virtual-soc NAME, one of: edgekit virtual socs",
-        )
-    kind = artifact_kind(soc.engine, device_side(soc.engine), precision)
-    artifact = subject.artifact(kind)
-    instance = lifecycle.start(soc=soc.virtual_soc)
-    try:
-        options = BenchOptions(
-            engines=(soc.engine,),
-            precisions=(precision,),
-            threads=tuple(threads),
-            output=str(work / "counts.json"),
-        )
-        with opened_targets([instance.config.address], install=install, other_engines=False) as targets:
-            outcome = bench(targets[0], [subject], options, show=show)
-    finally:
-        with contextlib.suppress(EdgekitError):
-            lifecycle.stop(instance.config.serial)
-    if outcome.interrupted:
-        raise KeyboardInterrupt
-    known = known_count(subject, precision)
-    return NetworkCount(
-        model=subject.manifest.name,
-        network=None if known is None else known.network,
-        precision=precision.value,
-        nb_mb=artifact.files[0].size_bytes / 1e6,
-        millions={str(point.requested_threads): _millions(point) for point in outcome.result.points},
-        runtime=f"Paddle Lite {outcome.result.points[0].engine_version}",
-    )
-
-
-def _millions(point: Point) -> float:
-    if point.instruction_count is None:
-        error = point.error
-        causes = {one.exit_code: one for one in (InputError, ToolError, DeviceError, DeviceLostError)}
-        cause = causes.get(error.exit_code, RunnerError) if error else RunnerError
-        raise cause(
-            f"counting {point.model} at {point.requested_threads} threads: "
-            f"{error.message if error else point.status.value}",
-            hint=error.hint if error else None,
-        )
-    return round(point.instruction_count.main_thread / 1e6, 3)

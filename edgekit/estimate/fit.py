@@ -1,4 +1,4 @@
-"""`estimate --fit`: the model of the user's own phone, from points that were measured on it."""
+"""`estimate --fit` and `--adapt`: the model of the user's own phone, from points that were measured on it."""
 
 from __future__ import annotations
 
@@ -9,12 +9,15 @@ from edgekit.core.device import DeviceInfo
 from edgekit.core.measurement import Point, Result, Status, Verdict
 from edgekit.core.spec import Precision
 from edgekit.errors import InputError, UsageError
+from edgekit.estimate.adapt import adapt, nearest_soc
 from edgekit.estimate.estimate import exported, known_count
-from edgekit.estimate.soc_model import FitPoint, SocModel, fit_points
+from edgekit.estimate.soc_model import FitPoint, SocModel, fit_points, load_soc, shipped_socs
 from edgekit.targets.target import Subject
 from edgekit.virtual.machine.soc import list_socs
 
 logger = logging.getLogger("edgekit")
+
+AUTO = "auto"
 
 
 def fit_results(results: Sequence[Result], name: str, *, virtual_soc: str | None = None) -> SocModel:
@@ -31,28 +34,53 @@ def fit_results(results: Sequence[Result], name: str, *, virtual_soc: str | None
         raise UsageError(
             f"--virtual-soc {virtual_soc}: no such chip", hint=f"one of {', '.join(list_socs())}"
         )
+    points, source = _usable_points(results)
+    fits = fit_points(points)
+    known_error = max(one.leave_one_out_error for one in fits)
+    return SocModel(
+        name=name,
+        title=_title(results),
+        virtual_soc=virtual_soc,
+        engine="paddlelite",
+        precision="fp32",
+        source=source,
+        fitted_on=tuple(dict.fromkeys(point.network for point in points)),
+        other_error=max(0.10, known_error),
+        other_precision_error=max(0.17, known_error),
+        fits=fits,
+    )
+
+
+def adapt_results(results: Sequence[Result], name: str, base: str) -> SocModel:
+    """The model of a SoC, adapted to a new phone by measured points of one to three networks.
+
+    Args:
+        base: A SoC that `load_soc` takes, or `auto` for the shipped one that needs the least change.
+
+    Raises:
+        UsageError: There is no such SoC.
+        InputError: Results that are no one phone's in one setting, or too few or too many networks.
+    """
+    points, source = _usable_points(results)
+    known = shipped_socs() if base == AUTO else (base,)
+    model = nearest_soc([load_soc(one) for one in known], points)
+    return adapt(model, points, name=name, title=_title(results), source=source)
+
+
+def _usable_points(results: Sequence[Result]) -> tuple[list[FitPoint], str]:
+    """Return the points that may be fitted to, and where they come from; what is left out is warned of."""
     _require_one_phone(results)
     measured = [point for result in results for point in result.points if _is_usable(point)]
     verified = [point for point in measured if point.verdict is not Verdict.UNVERIFIED]
     _warn_of("left out, they are unverified", Verdict.UNVERIFIED, of=measured)
     _warn_of("measure these again, they are not sure", Verdict.THROTTLED, Verdict.UNSTABLE, of=verified)
     setting = _only_setting(verified)
-    points = _fit_points(verified)
+    return _fit_points(verified), ", ".join([*(result.run_id for result in results), *setting])
+
+
+def _title(results: Sequence[Result]) -> str:
     target = results[0].target
-    fits = fit_points(points)
-    known_error = max(one.leave_one_out_error for one in fits)
-    return SocModel(
-        name=name,
-        title=target.soc or target.model or target.serial,
-        virtual_soc=virtual_soc,
-        engine="paddlelite",
-        precision="fp32",
-        source=", ".join([*(result.run_id for result in results), *setting]),
-        fitted_on=tuple(dict.fromkeys(point.network for point in points)),
-        other_error=max(0.10, known_error),
-        other_precision_error=max(0.17, known_error),
-        fits=fits,
-    )
+    return target.soc or target.model or target.serial
 
 
 def _require_one_phone(results: Sequence[Result]) -> None:

@@ -8,11 +8,13 @@ from pathlib import Path
 
 import msgspec
 
-from edgekit._files import read_bytes
+from edgekit._files import read_bytes, write_atomic
+from edgekit._text import nearest
 from edgekit.errors import InputError, UsageError
 
 DATA = Path(__file__).parent / "data"
 COUNTS = DATA / "counts.toml"
+SOCS = DATA / "socs"
 FEWEST_NETWORKS = 3
 # Fewer networks than this make a fit whose interval is never narrower than the guess for other networks.
 ENOUGH_NETWORKS = 5
@@ -42,6 +44,10 @@ class Fit(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True)
     millions: tuple[float, float]
     nb_mb: tuple[float, float]
 
+    def latency_ms(self, millions: float, nb_mb: float) -> float:
+        """Return the estimate of a network by its instructions and the size of its `.nb`."""
+        return self.ms_per_million * millions + self.ms_per_mb * nb_mb
+
 
 class Unfitted(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """How well networks were met that the model was not fitted on, at one number of threads.
@@ -63,10 +69,13 @@ class SocModel(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     Attributes:
         virtual_soc: The virtual device's name for it, under whose identity instructions are counted; None
             where there is none that stands for it.
+        precisions: Precisions that the shipped counts hold for; empty for all. Paddle Lite takes other int8
+            kernels on cores without dot products than on the virtual device's.
         source: Where the milliseconds come from that it was fitted to.
         other_error: Guessed `ratio_error` of networks that it was not fitted on, where `unfitted` has none.
         other_precision_error: Guessed `ratio_error` at another precision, where `unfitted` has none.
         unfitted: Measured errors of networks that it was not fitted on.
+        adapted_from: The SoC whose model was adapted to points of this one; None where it was fitted.
     """
 
     name: str
@@ -74,12 +83,23 @@ class SocModel(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     virtual_soc: str | None = None
     engine: str
     precision: str
+    precisions: tuple[str, ...] = ()
     source: str
     fitted_on: tuple[str, ...]
     other_error: float
     other_precision_error: float
     fits: tuple[Fit, ...]
     unfitted: tuple[Unfitted, ...] = ()
+    adapted_from: str | None = None
+
+    def require(self, precision: str) -> None:
+        """Raises UsageError where nothing is known of a precision on the SoC."""
+        if self.precisions and precision not in self.precisions:
+            raise UsageError(
+                f"estimating {precision} for {self.title}: its cores take kernels that were not counted",
+                hint=f"--precision {self.precisions[0]}, or measure: edgekit bench NAME --device SERIAL "
+                f"--precision {precision}",
+            )
 
     def fit(self, threads: int) -> Fit:
         """Raises UsageError where it was not fitted at that number of threads."""
@@ -133,31 +153,53 @@ class FitPoint(msgspec.Struct, frozen=True, kw_only=True):
     latency_ms: float
 
 
+def shipped_socs() -> tuple[str, ...]:
+    """Return the names of the SoCs whose models travel with edgekit."""
+    return tuple(sorted(path.stem for path in SOCS.glob("*.toml")))
+
+
 def load_soc(name: str) -> SocModel:
-    """A shipped SoC by name, or a model file that `estimate --fit` wrote.
+    """Return a shipped SoC by name, or a model file that `estimate --fit` or `--adapt` wrote.
 
     Raises:
         UsageError: There is none of that name.
         InputError: The file cannot be read.
     """
-    shipped = sorted(path.stem for path in DATA.glob("*.toml") if path != COUNTS)
-    path = DATA / f"{name}.toml" if name in shipped else Path(name)
+    shipped = shipped_socs()
+    path = SOCS / f"{name}.toml" if name in shipped else Path(name)
     if name not in shipped and path.suffix != ".toml":
-        from edgekit.virtual.machine.soc import list_socs
-
-        if name in list_socs():
-            raise UsageError(
-                f"--soc {name}: it can be emulated, no latency model is shipped",
-                hint=f"--soc {shipped[0]}, or fit one to results of such a phone: edgekit estimate "
-                f"--fit RESULT --virtual-soc {name} -o {name}.toml",
-            )
-        raise UsageError(f"--soc {name}: no such model", hint=f"one of {', '.join(shipped)}, or a .toml file")
+        raise _unknown_soc(name, shipped)
     try:
         return msgspec.toml.decode(read_bytes(path, "the model of a SoC"), type=SocModel)
     except (msgspec.MsgspecError, ValueError, RecursionError) as error:
         raise InputError(
             f"reading {path}: no model of a SoC: {error}", hint="edgekit estimate --fit RESULT -o FILE.toml"
         ) from error
+
+
+def _unknown_soc(name: str, shipped: tuple[str, ...]) -> UsageError:
+    from edgekit.virtual.machine.soc import list_socs
+
+    near = nearest(name, shipped, 1)
+    meant = near[0] if near else shipped[0]
+    if name in list_socs():
+        return UsageError(
+            f"--soc {name}: it can be emulated, no latency model is shipped",
+            hint=f"--soc {meant}, or fit one to results of such a phone: edgekit estimate "
+            f"--fit RESULT --virtual-soc {name} -o {name}.toml",
+        )
+    known = f"did you mean {meant}?" if near else f"one of {', '.join(shipped)},"
+    return UsageError(
+        f"--soc {name}: no such model",
+        hint=f"{known} or a model of your phone: edgekit estimate --adapt auto RESULT -o FILE.toml",
+    )
+
+
+def write_soc(path: Path, model: SocModel) -> None:
+    """Write a model as a TOML file for `load_soc`. Raises OutputError where it cannot be written."""
+    # TOML has no null.
+    known = {name: value for name, value in msgspec.to_builtins(model).items() if value is not None}
+    write_atomic(path, msgspec.toml.encode(known))
 
 
 def load_counts() -> Counts:
@@ -180,9 +222,9 @@ def prediction_error(rms: float, freedom: int) -> float:
         rms: Root of the mean square of the logarithms of truth over estimate of networks left out of the fit.
         freedom: Degrees of freedom of `rms`, at least 1.
     """
-    from scipy.stats import t
+    from scipy.special import stdtrit
 
-    return math.expm1(float(t.ppf((1 + LEVEL) / 2, freedom)) * rms)
+    return math.expm1(float(stdtrit(freedom, (1 + LEVEL) / 2)) * rms)
 
 
 def fit_points(points: Sequence[FitPoint]) -> tuple[Fit, ...]:

@@ -64,8 +64,8 @@ paddle.save(network.state_dict(), "output/best_model.pdparams")
 """
 SERVERS = re.compile(r"edgekit serve (?!.*--settings-only)|mlserver start ")
 RUN = {
-    "README.md", "app.md", "board.md", "cpp.md", "int8.md", "own-model.md", "phone.md", "predict.md",
-    "profile.md", "results.md", "server.md", "service.md", "training.md",
+    "README.md", "app.md", "board.md", "cpp.md", "estimate.md", "int8.md", "own-model.md", "phone.md",
+    "predict.md", "profile.md", "results.md", "server.md", "service.md", "training.md",
 }  # fmt: skip
 """Pages that a test below runs."""
 
@@ -268,6 +268,11 @@ def test_the_page_on_own_models(clone: Clone, doc_ori: Path) -> None:
         shutil.copy(doc_ori / f"inference.{suffix}", clone.directory / "my_model")
     shutil.rmtree(clone.directory / "models" / "mine", ignore_errors=True)
     clone.page("own-model.md")
+
+
+@pytest.mark.slow
+def test_the_page_on_estimates(clone: Clone) -> None:
+    clone.page("estimate.md")
 
 
 @pytest.mark.slow

@@ -18,7 +18,8 @@ from edgekit.core.bench_options import PowerMode
 from edgekit.core.measurement import ArtifactRef, Point, Result, Verdict
 from edgekit.core.spec import Platform, Precision, Preprocess
 from edgekit.errors import InputError, UsageError
-from edgekit.estimate.estimate import Estimate, count_network, estimate, known_count
+from edgekit.estimate.count import count_network
+from edgekit.estimate.estimate import Estimate, estimate, known_count
 from edgekit.estimate.fit import fit_results
 from edgekit.estimate.soc_model import FitPoint, NetworkCount, fit_points, load_soc, prediction_error
 from edgekit.targets.target import Subject

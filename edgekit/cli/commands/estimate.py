@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+from collections import defaultdict
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
 
-from edgekit.cli.options import IntList, echo_json, echo_table, json_option, no_install_option, note
+from edgekit.cli.options import IntList, WordList, echo_json, echo_table, json_option, no_install_option, note
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from edgekit.core.spec import Precision
     from edgekit.estimate.estimate import EstimateReport
     from edgekit.estimate.soc_model import NetworkCount, SocModel
@@ -17,10 +20,9 @@ if TYPE_CHECKING:
 
 
 @click.command()
-@click.argument("name", required=False, metavar="[NAME]")
-@click.option(
-    "--soc", default="sd855", show_default=True, metavar="SOC", help="sd855, or a file written by --fit."
-)
+@click.argument("names", required=False, nargs=-1, metavar="[NAME | RESULT...]")
+@click.option("--soc", "socs", type=WordList(), default="sd855", show_default=True, metavar="SOC,...",
+              help="SoCs of `choose --list-socs`, or files written by --fit and --adapt.")  # fmt: skip
 @click.option("--threads", type=IntList(),
               help="Threads of the engine.  [default: all that SOC's model and the counts know]")  # fmt: skip
 @click.option("--precision", type=click.Choice(("fp32", "fp16", "int8")), default="fp32", show_default=True,
@@ -29,65 +31,95 @@ if TYPE_CHECKING:
               help="Count the exported model's instructions now, on a virtual device.")  # fmt: skip
 @click.option("--fit", "fit_files", multiple=True, type=click.Path(path_type=Path), metavar="FILE",
               help="Fit a model to results measured on your phone; repeatable.")  # fmt: skip
+@click.option("--adapt", "base", metavar="SOC",
+              help="Adapt SOC's model, or that of the nearest (auto), to the RESULT files of one to three "
+              "networks measured on your phone.")  # fmt: skip
 @click.option("-o", "--output", type=click.Path(path_type=Path, dir_okay=False), metavar="FILE",
-              help="File for the model of --fit, to be given to --soc.")  # fmt: skip
+              help="File for the model of --fit or --adapt, to be given to --soc.")  # fmt: skip
 @click.option("--virtual-soc", metavar="SOC",
               help="Chip of `virtual socs` that resembles your phone; for --fit and --count.")  # fmt: skip
 @no_install_option
 @json_option
 def command(
-    name: str | None,
-    soc: str,
+    names: tuple[str, ...],
+    socs: tuple[str, ...],
     threads: tuple[int, ...] | None,
     precision: str,
     count_now: bool,
     fit_files: tuple[Path, ...],
+    base: str | None,
     output: Path | None,
     virtual_soc: str | None,
     no_install: bool,
     as_json: bool,
 ) -> int:
-    """Estimate the latency of Paddle Lite on a phone from exact instruction counts, without the phone."""
+    """Estimate the latency of Paddle Lite on a phone from exact instruction counts, without the phone.
+
+    Several SoCs make one table; --json is then a list of the documents.
+    """
     import msgspec
 
     from edgekit.core.spec import Precision
     from edgekit.estimate.estimate import estimate
     from edgekit.estimate.soc_model import load_soc
 
+    if base is not None:
+        return _adapt(names, output, base, other=bool(fit_files or count_now or virtual_soc))
+    if len(names) > 1:
+        raise click.UsageError(f"one NAME, not {len(names)}: {', '.join(names)}")
+    name = names[0] if names else None
     if output is not None and not fit_files:
-        raise click.UsageError("-o goes with --fit")
+        raise click.UsageError("-o goes with --fit or --adapt")
     if name is None and (count_now or not (fit_files and output)):
         raise click.UsageError("which model? Give its NAME, or --fit FILE -o FILE alone")
     if virtual_soc is not None and not (fit_files or count_now):
         raise click.UsageError("--virtual-soc goes with --fit or --count")
-    model = _fit(fit_files, output, virtual_soc) if fit_files else load_soc(soc)
+    models = [_fit(fit_files, output, virtual_soc)] if fit_files else [load_soc(soc) for soc in socs]
     if virtual_soc is not None:
-        model = msgspec.structs.replace(model, virtual_soc=virtual_soc)
+        models = [msgspec.structs.replace(model, virtual_soc=virtual_soc) for model in models]
     if name is None:
         return 0
-    threads = threads or tuple(fit.threads for fit in model.fits)
-    count = _count(name, model, Precision(precision), threads, count_now=count_now, install=not no_install)
-    report = estimate(model, count, threads)
+    if count_now and len({model.virtual_soc for model in models}) > 1:
+        raise click.UsageError(
+            "--count counts for one virtual device: SoCs that have several cannot be mixed"
+        )
+    for model in models:
+        model.require(precision)
+    asked = {model.name: threads or tuple(fit.threads for fit in model.fits) for model in models}
+    most = tuple(dict.fromkeys(number for each in asked.values() for number in each))
+    count = _count(name, models[0], Precision(precision), most, count_now=count_now, install=not no_install)
+    reports = [estimate(model, count, asked[model.name]) for model in models]
     if as_json:
-        echo_json(report)
+        echo_json(reports if len(reports) > 1 else reports[0])
     else:
-        echo_table(_render(report, model))
+        echo_table(_render(reports, models))
+    return 0
+
+
+def _adapt(files: tuple[str, ...], output: Path | None, base: str, *, other: bool) -> int:
+    from edgekit.bench.results import load_result
+    from edgekit.estimate.fit import adapt_results
+    from edgekit.estimate.soc_model import write_soc
+
+    if other:
+        raise click.UsageError("--adapt goes with RESULT files and -o alone")
+    if not files or output is None:
+        raise click.UsageError("--adapt SOC takes one or more RESULT files and -o FILE.toml")
+    model = adapt_results([load_result(Path(file)) for file in files], output.stem, base)
+    write_soc(output, model)
+    note(f"model of {model.title}, adapted from {model.adapted_from}: {output}")
     return 0
 
 
 def _fit(files: tuple[Path, ...], output: Path | None, virtual_soc: str | None) -> SocModel:
-    import msgspec
-
-    from edgekit._files import write_atomic
     from edgekit.bench.results import load_result
     from edgekit.estimate.fit import fit_results
+    from edgekit.estimate.soc_model import write_soc
 
     name = output.stem if output else "fitted"
     model = fit_results([load_result(path) for path in files], name, virtual_soc=virtual_soc)
     if output is not None:
-        # TOML has no null.
-        known = {name: value for name, value in msgspec.to_builtins(model).items() if value is not None}
-        write_atomic(output, msgspec.toml.encode(known))
+        write_soc(output, model)
         note(f"model of {model.title}: {output}")
     return model
 
@@ -104,7 +136,8 @@ def _count(
     from edgekit._files import scratch_directory
     from edgekit.bench.sweep import Progress, describe
     from edgekit.errors import InputError
-    from edgekit.estimate.estimate import count_network, counting_commands, exported, known_count
+    from edgekit.estimate.count import count_network
+    from edgekit.estimate.estimate import counting_commands, exported, known_count
 
     subject = exported(name)
     if not count_now:
@@ -134,40 +167,48 @@ def _count(
         )
 
 
-def _render(report: EstimateReport, soc: SocModel) -> Table:
+def _render(reports: Sequence[EstimateReport], socs: Sequence[SocModel]) -> Table:
     from edgekit.estimate.estimate import FAR
     from edgekit.report.grid import Table, threads_words
 
-    rows = tuple(
-        (
-            str(one.threads),
-            f"{one.latency_ms:.2f}",
-            f"{one.low_ms:.2f} to {one.high_ms:.2f}",
-            f"{one.instructions_millions:.2f} M",
-        )
-        for one in report.estimates
-    )
-    intervals = {one.interval: None for one in report.estimates}
-    reasons = {
-        **{f"interval: {interval}{_at(report, interval)}": None for interval in intervals},
-        **dict.fromkeys(
-            reason for one in report.estimates for reason in one.reasons if not reason.startswith(FAR)
-        ),
-    }
-    far = [
-        f"{threads_words(one.threads)} {reason.removeprefix(FAR)}"
-        for one in report.estimates
-        for reason in one.reasons
-        if reason.startswith(FAR)
+    several = len(reports) > 1
+    rows, far, said = [], [], defaultdict(list)
+    for report, soc in zip(reports, socs, strict=True):
+        rows += [
+            (
+                *((soc.title,) if several else ()),
+                str(one.threads),
+                f"{one.latency_ms:.2f}",
+                f"{one.low_ms:.2f} to {one.high_ms:.2f}",
+                f"{one.instructions_millions:.2f} M",
+            )
+            for one in report.estimates
+        ]
+        for interval in {one.interval: None for one in report.estimates}:
+            said[f"interval: {interval}{_at(report, interval)}"].append(soc.title)
+        reasons = {(one.threads, reason): None for one in report.estimates for reason in one.reasons}
+        for threads, reason in reasons:
+            if reason.startswith(FAR):
+                far.append(f"{threads_words(threads)} {reason.removeprefix(FAR)}")
+            elif soc.title not in said[reason]:
+                said[reason].append(soc.title)
+    notes = [
+        reason if len(titles) == len(reports) else f"{', '.join(titles)}: {reason}"
+        for reason, titles in said.items()
     ]
     if far:
-        reasons[FAR + "; ".join(far)] = None
-    title = f"{report.model} {report.precision} on {soc.title}, Paddle Lite: estimated"
-    if report.network not in (None, report.model):
-        reasons[f"counted on {report.network}, the same network"] = None
-    notes = (*reasons, f"counted with {report.runtime}", f"fitted to {report.source}")
+        notes.append(FAR + "; ".join(dict.fromkeys(far)))
+    first = reports[0]
+    where = "" if several else f" on {socs[0].title}"
+    title = f"{first.model} {first.precision}{where}, Paddle Lite: estimated"
+    if first.network not in (None, first.model):
+        notes.append(f"counted on {first.network}, the same network")
+    notes.append(f"counted with {first.runtime}")
+    notes += dict.fromkeys(f"fitted to {report.source}" for report in reports)
     header = ("Threads", "estimated ms", "interval", "instructions")
-    return Table(title=title, header=header, rows=rows, notes=notes)
+    return Table(
+        title=title, header=("SoC", *header) if several else header, rows=tuple(rows), notes=tuple(notes)
+    )
 
 
 def _at(report: EstimateReport, interval: str) -> str:

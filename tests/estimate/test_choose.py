@@ -1,0 +1,191 @@
+"""Choosing a network, the models of more SoCs, and adapting one to a new phone."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import msgspec
+import pytest
+
+import edgekit
+from edgekit.bench.document import save_result
+from edgekit.core.spec import Precision
+from edgekit.errors import InputError, UsageError
+from edgekit.estimate.adapt import adapt, nearest_soc
+from edgekit.estimate.estimate import estimate, known_count
+from edgekit.estimate.soc_model import FitPoint, load_soc, shipped_socs
+from edgekit.zoo.registry import find_model
+from tests.conftest import RunCli
+from tests.estimate.test_estimate import phone
+
+# Paddle Lite v2.11, docs/performance/benchmark.md, ARMv8 CPU, one thread: PP-LCNet is in none of these fits.
+PUBLISHED = {
+    ("sd865", "MobileNetV2"): 18.52,
+    ("sd845", "MobileNetV3_large_x1_0"): 29.55,
+    ("sd835", "MobileNetV1"): 82.48,
+    ("sd625", "MobileNetV3_small_x1_0"): 39.08,
+    ("k990", "ResNet50"): 222.21,
+    ("k980", "MobileNetV1"): 32.50,
+    ("rk3399", "MobileNetV2"): 73.37,
+}
+
+
+def test_published_latencies_lie_within_the_intervals() -> None:
+    for (name, network), truth in PUBLISHED.items():
+        count = known_count(network, Precision.FP32)
+        assert count is not None
+        [one] = estimate(load_soc(name), count, [1]).estimates
+        assert one.low_ms < truth < one.high_ms, (name, network)
+        assert one.level == 0.9
+    assert set(shipped_socs()) == {"sd855", *(name for name, _ in PUBLISHED)}
+
+
+def test_int8_on_cores_without_dot_products_is_refused_by_name() -> None:
+    count = known_count("MobileNetV1", Precision.INT8)
+    assert count is not None
+    [one] = estimate(load_soc("sd865"), count, [1]).estimates
+    assert one.low_ms < 11.18 < one.high_ms
+    with pytest.raises(UsageError, match="int8 for Snapdragon 845: its cores take kernels that were not"):
+        estimate(load_soc("sd845"), count, [1])
+
+
+@pytest.mark.parametrize(
+    ("limits", "best"),
+    [
+        ({"max_ms": 12.0, "threads": 1}, "PPLCNet_x1_0_ssld"),
+        ({"min_accuracy": 70.0}, "MobileNetV3_small_x1_25"),
+        ({"max_mb": 7.0}, "ShuffleNetV2_x0_5"),
+        ({"max_ms": 12.0, "min_accuracy": 75.0}, None),
+    ],
+)
+def test_the_choice_is_the_best_within_the_limits(limits: dict[str, float], best: str | None) -> None:
+    choice = edgekit.choose("sd855", **limits)  # type: ignore[arg-type]
+    assert choice.best == best
+    for one in choice.candidates:
+        faster = [other for other in choice.candidates if other.latency_ms < one.latency_ms]
+        assert one.front is all(other.accuracy < one.accuracy for other in faster), one.model
+        within = one.latency_ms <= limits.get("max_ms", 1e9) and one.accuracy >= limits.get("min_accuracy", 0)
+        if one.fits == "yes":
+            assert within and (one.nb_mb or 1e9) <= limits.get("max_mb", 1e9)
+    figures = {one.model: one for one in choice.candidates}
+    assert figures["PPLCNet_x1_0"].latency_is == "published"
+    assert figures["PPLCNet_x1_0_ssld"].latency_is == "estimated"
+
+
+def test_a_limit_within_an_interval_is_said(tmp_path: Path, run_cli: RunCli) -> None:
+    done = run_cli(["choose", "--soc", "sd845", "--max-ms", "21"], cwd=tmp_path)
+    assert done.exit_code == 0, done.stderr
+    assert "PPLCNet_x1_0_ssld's interval reaches beyond the limit" in done.stdout
+    assert "perhaps" in done.stdout
+    choice = edgekit.choose("sd845", max_ms=21)
+    assert choice.best == "PPLCNet_x1_0_ssld" != choice.surest
+    none = run_cli(["choose", "--max-ms", "0.1"], cwd=tmp_path)
+    assert none.exit_code == 9
+    assert "no network of at most 0.1 ms" in none.stderr
+
+
+def test_detectors_are_chosen_by_published_figures() -> None:
+    choice = edgekit.choose("sd865", threads=4, precision="fp16", task="detection", max_ms=15)
+    assert choice.best == "PicoDet_s_320_LCNet"
+    assert {one.latency_is for one in choice.candidates} == {"published"}
+    with pytest.raises(InputError, match="no network has a latency"):
+        edgekit.choose("sd845", task="segmentation")
+
+
+def test_measured_figures_and_own_networks_come_first(tmp_path: Path, run_cli: RunCli) -> None:
+    save_result(tmp_path / "phone.json", phone(("PPLCNet_x0_5",), 2.0))
+    asked = ["choose", "--results", "phone.json", "--also", "PPLCNet_x1_0_doc_ori=99.1", "--json"]
+    done = run_cli(asked, cwd=tmp_path)
+    assert done.exit_code == 0, done.stderr
+    figures = {one["model"]: one for one in json.loads(done.stdout)["candidates"]}
+    assert figures["PPLCNet_x0_5"]["latency_is"] == "measured"
+    assert figures["PPLCNet_x1_0_doc_ori"]["accuracy_is"] == "given"
+    assert figures["PPLCNet_x1_0_doc_ori"]["front"]
+    emulated = msgspec.structs.replace(phone(("PPLCNet_x0_5",), 2.0))
+    target = msgspec.structs.replace(emulated.target, emulated=True)
+    save_result(tmp_path / "virtual.json", msgspec.structs.replace(emulated, target=target))
+    refused = run_cli(["choose", "--results", "virtual.json"], cwd=tmp_path)
+    assert refused.exit_code == 3 and "has no milliseconds" in refused.stderr
+
+
+@pytest.mark.parametrize("word", ["mine", "mine=much", "mine=170", "=70"])
+def test_an_own_network_needs_its_accuracy(tmp_path: Path, run_cli: RunCli, word: str) -> None:
+    done = run_cli(["choose", "--also", word], cwd=tmp_path)
+    assert done.exit_code == 2 and "NAME=PERCENT" in done.stderr
+
+
+def measured(soc: str, *networks: str, factor: float) -> list[FitPoint]:
+    fit, points = load_soc(soc).fit(1), []
+    for network in networks:
+        count = known_count(network, Precision.FP32)
+        assert count is not None
+        millions = count.millions["1"]
+        ms = factor * fit.latency_ms(millions, count.nb_mb)
+        points.append(
+            FitPoint(network=network, threads=1, millions=millions, nb_mb=count.nb_mb, latency_ms=ms)
+        )
+    return points
+
+
+def test_one_point_makes_a_soc_as_fast_as_the_phone() -> None:
+    """The fits at other numbers of threads follow it."""
+    base = load_soc("sd855")
+    points = measured("sd855", "PPLCNet_x1_0", factor=1.5)
+    adapted = adapt(base, points, name="new", title="New", source="run")
+    for threads in (1, 2, 4):
+        assert adapted.fit(threads).ms_per_million == pytest.approx(
+            1.5 * base.fit(threads).ms_per_million, rel=0.02
+        )
+    assert (adapted.adapted_from, adapted.fitted_on) == ("sd855", ("PPLCNet_x1_0",))
+    count = known_count("PPLCNet_x2_5", Precision.FP32)
+    assert count is not None
+    [one] = estimate(adapted, count, [1]).estimates
+    assert "each left out and adapted by 1 network" in one.interval
+    assert one.high_ms > 1.1 * one.latency_ms
+
+
+def test_three_points_find_the_share_of_the_weights_and_the_nearest_soc() -> None:
+    networks = ("MobileNetV3_small_x1_0", "MobileNetV1", "ResNet50")
+    points = measured("rk3399", *networks, factor=1.1)
+    known = [load_soc(name) for name in shipped_socs()]
+    assert nearest_soc(known, points).name == "rk3399"
+    truth = load_soc("rk3399").fit(1)
+    fit = adapt(load_soc("sd855"), points, name="new", title="New", source="run").fit(1)
+    for network in networks:
+        count = known_count(network, Precision.FP32)
+        assert count is not None
+        asked = (count.millions["1"], count.nb_mb)
+        assert fit.latency_ms(*asked) == pytest.approx(1.1 * truth.latency_ms(*asked), rel=0.05)
+
+
+def test_a_phone_is_adapted_to_from_results(tmp_path: Path, run_cli: RunCli) -> None:
+    save_result(tmp_path / "one.json", phone(("PPLCNet_x1_0",), 2.0))
+    adapt_ = ["estimate", "--adapt", "sd855", "one.json", "-o", "mine.toml"]
+    done = run_cli(adapt_, cwd=tmp_path)
+    assert done.exit_code == 0, done.stderr
+    shown = run_cli(["estimate", "PPLCNet_x2_0", "--soc", "mine.toml,sd855"], cwd=tmp_path)
+    assert shown.exit_code == 0, shown.stderr
+    assert "adapted from sd855 by PPLCNet_x1_0" in shown.stdout
+    four = ("PPLCNet_x0_25", "PPLCNet_x0_5", "PPLCNet_x1_0", "PPLCNet_x2_5")
+    save_result(tmp_path / "four.json", phone(four, 2.0))
+    for arguments, said in (
+        (["four.json", "-o", "x.toml"], "--fit RESULT -o FILE.toml"),
+        (["one.json"], "and -o FILE.toml"),
+        (["-o", "x.toml"], "takes one or more RESULT files"),
+    ):
+        refused = run_cli(["estimate", "--adapt", "sd855", *arguments], cwd=tmp_path)
+        assert refused.exit_code in (2, 3) and said in refused.stderr, refused.stderr
+    assert not (tmp_path / "x.toml").exists()
+
+
+def test_several_socs_make_one_table(tmp_path: Path, run_cli: RunCli) -> None:
+    asked = ["estimate", "PPLCNet_x1_0", "--soc", "sd865,rk3399", "--threads", "1"]
+    shown = run_cli(asked, cwd=tmp_path)
+    assert shown.exit_code == 0, shown.stderr
+    assert "Snapdragon 865" in shown.stdout and "RK3399" in shown.stdout
+    documents = json.loads(run_cli([*asked, "--json"], cwd=tmp_path).stdout)
+    assert [one["soc"] for one in documents] == ["sd865", "rk3399"]
+    unknown = run_cli(["estimate", "PPLCNet_x1_0", "--soc", "sd86"], cwd=tmp_path)
+    assert unknown.exit_code == 2 and "did you mean sd865?" in unknown.stderr
+    assert find_model("PPLCNet_x1_0").name == documents[0]["model"]
