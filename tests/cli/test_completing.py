@@ -48,7 +48,7 @@ def offers(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[str], l
         ("bench --precision fp", ["fp32", "fp16"]),
         ("bench --precision fp32,in", ["fp32,int8"]),
         ("predict --precision i", ["int8"]),
-        ("toolchain install o", ["onnxruntime-runtime", "opt"]),
+        ("toolchain install op", ["opt"]),
         ("report r", ["<file>"]),
         ("verify --device x", []),
         ("models sh", ["show"]),
