@@ -35,6 +35,18 @@ C_LIBRARY = (
     "libnsl.", "libnss_", "libpthread.", "libresolv.", "librt.", "libthread_db.", "libutil.",
 )  # fmt: skip
 ANSWER_S = 60.0
+# Words of tables and headings that go on in another line.
+CUT = r"""[...document.querySelectorAll('h1, h2, h3, th, td')].flatMap(cell => {
+  const walker = document.createTreeWalker(cell, NodeFilter.SHOW_TEXT), range = document.createRange();
+  const cut = [];
+  for (let text; text = walker.nextNode();)
+    for (const word of text.data.matchAll(/[A-Za-z0-9]+/g)) {
+      range.setStart(text, word.index);
+      range.setEnd(text, word.index + word[0].length);
+      if (range.getClientRects().length > 1) cut.push(word[0]);
+    }
+  return cut;
+})"""
 
 
 def find_chromium(cache: Path) -> tuple[Path, dict[str, str]]:

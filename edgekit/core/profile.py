@@ -62,6 +62,29 @@ class OperatorShare(msgspec.Struct, frozen=True, kw_only=True):
         return (max(costs) - min(costs)) / 2 / middle if middle else 0.0
 
 
+class Layer(msgspec.Struct, frozen=True, kw_only=True):
+    """Cost of one node of the model.
+
+    Attributes:
+        name: Name of the node in the program that ran; its number where it has no name.
+        kernel: Name of the kernel that computed it, where known.
+        input_shape: Shape of the first input; empty where unknown, as the other shapes are.
+        weights_shape: Shape of the second input where that is a parameter of several dimensions.
+        output_shape: Shape of the first output.
+        costs: Medians over the processes by number of threads.
+        share: Share of the whole cost at the fewest threads, 0 to 1.
+    """
+
+    name: str
+    operator: str
+    kernel: str | None = None
+    input_shape: tuple[int, ...] = ()
+    weights_shape: tuple[int, ...] = ()
+    output_shape: tuple[int, ...] = ()
+    costs: dict[str, float]
+    share: float = 0.0
+
+
 class Profile(msgspec.Struct, frozen=True, kw_only=True):
     """Document of `profile --json`.
 
@@ -71,6 +94,7 @@ class Profile(msgspec.Struct, frozen=True, kw_only=True):
         processes: Number of fresh processes at each number of threads.
         repeats: Number of measured inferences of each process.
         operators: Operators, the most expensive first.
+        layers: Nodes in the order of their execution.
         environment_before: This machine's circumstances before; None on a device, whose counts repeat
             exactly.
         environment_after: This machine's circumstances afterwards, with the processes busy in between.
@@ -89,6 +113,7 @@ class Profile(msgspec.Struct, frozen=True, kw_only=True):
     repeats: int
     threads: tuple[int, ...]
     operators: tuple[OperatorShare, ...]
+    layers: tuple[Layer, ...] = ()
     environment_before: Environment | None = None
     environment_after: Environment | None = None
     reasons: tuple[str, ...] = ()
@@ -147,6 +172,26 @@ def shares(costs: Mapping[int, Mapping[Kind, Cost]], *, disturbed: bool = False)
             )
         )
     return tuple(sorted(listed, key=lambda one: -one.share))
+
+
+def layer_shares(runs: Mapping[int, Sequence[Sequence[Layer]]]) -> tuple[Layer, ...]:
+    """Combine the layers of several processes at several numbers of threads.
+
+    Args:
+        runs: Layers of each process in the order of their execution, with a cost each, by number of threads.
+            Shares are of the first number, the fewest.
+    """
+    first, *_ = next(iter(runs.values()))
+    costs: list[dict[str, float]] = [{} for _ in first]
+    for number, processes in runs.items():
+        for own, layers in zip(costs, zip(*processes, strict=True), strict=True):
+            own[str(number)] = median([layer.costs[str(number)] for layer in layers])
+    base = str(next(iter(runs)))
+    whole = sum(own[base] for own in costs)
+    return tuple(
+        msgspec.structs.replace(layer, costs=own, share=own[base] / whole if whole else 0.0)
+        for layer, own in zip(first, costs, strict=True)
+    )
 
 
 def _gain(before: float, after: float) -> float:

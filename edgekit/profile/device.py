@@ -8,7 +8,7 @@ from edgekit.bench.bench import timing_for
 from edgekit.convert.formats.nb import read_operators
 from edgekit.convert.manifest import verify_files
 from edgekit.core.bench_options import BenchOptions
-from edgekit.core.profile import Cost, Kind, Profile, Unit, shares
+from edgekit.core.profile import Cost, Kind, Layer, Profile, Unit, layer_shares, shares
 from edgekit.core.spec import Precision
 from edgekit.errors import RunnerError, UnsupportedError
 from edgekit.runners.protocol import Run
@@ -55,6 +55,7 @@ def profile_device(
     entries = entry_list(LIBRARY, kernels)
     timing = timing_for(target.info, BenchOptions())
     costs: dict[int, dict[Kind, Cost]] = {}
+    layers: dict[int, list[tuple[Layer, ...]]] = {}
     version = ""
     for number in sorted(set(threads)):
         label = f"profiling {name} ({precision.value}, {number} threads)"
@@ -73,7 +74,9 @@ def profile_device(
         if loaded.effective_threads not in (None, number):
             raise RunnerError(f"{label}: {loaded.effective_threads} took effect")
         version = loaded.engine_version
-        costs[number] = _sum_up(target.stretches(), kernels, operators, name)
+        nodes = _nodes(target.stretches(), kernels, operators, name)
+        costs[number] = _sum_up(nodes)
+        layers[number] = [_layers(nodes, number)]
     return Profile(
         model=name,
         target=target.info,
@@ -86,13 +89,18 @@ def profile_device(
         repeats=timing.repeats,
         threads=tuple(costs),
         operators=shares(costs),
+        layers=layer_shares(layers),
     )
 
 
-def _sum_up(
+Node = tuple[str, "str | None", int]
+"""Operator, kernel and instructions."""
+
+
+def _nodes(
     stretches: Sequence[Stretch], kernels: Mapping[int, KernelEntry], operators: Sequence[str], name: str
-) -> dict[Kind, Cost]:
-    """Return nodes and instructions of one inference, by operator and kernel."""
+) -> list[Node]:
+    """Return what ran in one inference in order, beginning with what ran before the first operator."""
     nodes: list[tuple[str | None, int]] = []
     for stretch in stretches:
         kernel = None if stretch.entry is None else kernels[stretch.entry]
@@ -105,8 +113,22 @@ def _sum_up(
         raise RunnerError(
             f"profiling {name}: its program has {len(operators)} operators, {len(nodes) - 1} kernels ran"
         )
-    summed: dict[Kind, tuple[int, int]] = {OUTSIDE: (0, nodes[0][1])}
-    for operator, (kernel_name, instructions) in zip(operators, nodes[1:], strict=True):
-        count, cost = summed.get((operator, kernel_name), (0, 0))
-        summed[operator, kernel_name] = (count + 1, cost + instructions)
+    ran = zip(operators, nodes[1:], strict=True)
+    return [(*OUTSIDE, nodes[0][1]), *((operator, kernel, cost) for operator, (kernel, cost) in ran)]
+
+
+def _sum_up(nodes: Sequence[Node]) -> dict[Kind, Cost]:
+    """Return nodes and instructions of one inference, by operator and kernel."""
+    summed: dict[Kind, tuple[int, int]] = {}
+    for operator, kernel, instructions in nodes:
+        count, cost = summed.get((operator, kernel), (0, 0))
+        summed[operator, kernel] = (count + ((operator, kernel) != OUTSIDE), cost + instructions)
     return {kind: Cost(nodes=count, processes=(cost,)) for kind, (count, cost) in summed.items()}
+
+
+def _layers(nodes: Sequence[Node], threads: int) -> tuple[Layer, ...]:
+    """Return the nodes by number; Paddle Lite's program names none."""
+    return tuple(
+        Layer(name=str(number), operator=operator, kernel=kernel, costs={str(threads): float(cost)})
+        for number, (operator, kernel, cost) in enumerate(nodes)
+    )

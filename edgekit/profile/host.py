@@ -5,7 +5,7 @@ from __future__ import annotations
 import importlib.util
 import logging
 import os
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import msgspec
@@ -15,7 +15,7 @@ from edgekit._worker import Worker, call
 from edgekit.convert.manifest import verify_files
 from edgekit.core.artifact import ArtifactKind, TensorSpec
 from edgekit.core.processes import ProcessWatch
-from edgekit.core.profile import Cost, Kind, Profile, Unit, shares
+from edgekit.core.profile import Cost, Kind, Layer, Profile, Unit, layer_shares, shares
 from edgekit.core.stats import median
 from edgekit.errors import RunnerError, ToolError, UsageError
 from edgekit.judge.verdicts import disturbances
@@ -44,10 +44,11 @@ class NodeEvent(msgspec.Struct, frozen=True):
 
 
 class _Profiled(msgspec.Struct, frozen=True, kw_only=True):
-    """Nodes and microseconds of one inference of one process, by operator."""
+    """Nodes and microseconds of one inference of one process, by operator and node by node."""
 
     engine_version: str
     costs: dict[Kind, Cost]
+    layers: tuple[Layer, ...]
 
 
 def profile_host(subject: Subject, *, threads: Sequence[int] | None, repeats: int) -> Profile:
@@ -97,6 +98,7 @@ def profile_host(subject: Subject, *, threads: Sequence[int] | None, repeats: in
         repeats=repeats,
         threads=tuple(numbers),
         operators=shares(costs, disturbed=bool(reasons)),
+        layers=layer_shares({number: [one.layers for one in runs] for number, runs in profiled.items()}),
         environment_before=readings[0],
         environment_after=after,
         reasons=reasons,
@@ -136,8 +138,11 @@ def _profile(subject: Subject, threads: int, repeats: int) -> _Profiled:
         content = Path(answer.events).read_bytes()
     if answer.effective_threads != threads:
         raise RunnerError(f"{label}: ONNX Runtime took {answer.effective_threads}")
+    events = _kernels(content, label, repeats)
     return _Profiled(
-        engine_version=answer.engine_version, costs=_sum_up(_kernels(content, label, repeats), repeats)
+        engine_version=answer.engine_version,
+        costs=_sum_up(events, repeats),
+        layers=tuple(_layers(events, repeats, threads)),
     )
 
 
@@ -171,6 +176,34 @@ def _sum_up(events: Sequence[NodeEvent], repeats: int) -> dict[Kind, Cost]:
         (operator, None): Cost(nodes=count, processes=(median([run.get(operator, 0) for run in runs]),))
         for operator, count in nodes.items()
     }
+
+
+def _layers(events: Sequence[NodeEvent], repeats: int, threads: int) -> Iterator[Layer]:
+    """Yield the nodes of one inference with their median microseconds, in order."""
+    per_run = len(events) // repeats
+    for position, event in enumerate(events[:per_run]):
+        inputs, outputs = (
+            _shapes(event.args.get("input_type_shape")),
+            _shapes(event.args.get("output_type_shape")),
+        )
+        weights = inputs[1] if len(inputs) > 1 and event.args.get("parameter_size") != "0" else ()
+        yield Layer(
+            name=event.name.removesuffix("_kernel_time").removesuffix("_nchwc") or str(position + 1),
+            operator=str(event.args.get("op_name", "?")),
+            input_shape=inputs[0] if inputs else (),
+            weights_shape=weights if len(weights) > 1 else (),
+            output_shape=outputs[0] if outputs else (),
+            costs={str(threads): median([one.dur for one in events[position::per_run]])},
+        )
+
+
+def _shapes(listed: object) -> list[tuple[int, ...]]:
+    """Return the shapes in a list such as `[{"float": [1, 8, 16, 16]}]`; none of one in another form."""
+    try:
+        tensors = msgspec.convert(listed, list[dict[str, tuple[int, ...]]])
+    except msgspec.ValidationError:
+        return []
+    return [next(iter(one.values()), ()) for one in tensors]
 
 
 def _side_by_side(runs: Sequence[dict[Kind, Cost]]) -> dict[Kind, Cost]:

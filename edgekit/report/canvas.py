@@ -36,6 +36,21 @@ class Entry(msgspec.Struct, frozen=True, kw_only=True):
     text: str
 
 
+class Bar(msgspec.Struct, frozen=True, kw_only=True):
+    """A bar with its words.
+
+    Attributes:
+        percent: Length, per cent of the longest bar.
+        colour: Colour; empty for a hollow bar.
+        text: Words beside the bar.
+    """
+
+    name: str
+    percent: float
+    colour: str
+    text: str
+
+
 class Mark(msgspec.Struct, frozen=True, kw_only=True):
     """A dot of a plot that readers may point at.
 

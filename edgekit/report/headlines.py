@@ -7,7 +7,7 @@ from collections.abc import Iterable, Sequence
 import msgspec
 
 from edgekit.core.units import format_count
-from edgekit.report.canvas import COLOURS
+from edgekit.report.canvas import COLOURS, Bar
 from edgekit.report.grid import MARK, Table, threads_words
 from edgekit.report.leaderboard import interval_words, outcomes, rank
 from edgekit.report.names import place
@@ -15,20 +15,6 @@ from edgekit.report.rows import Row
 
 # More bars would hide the answer; the leaderboard has every configuration.
 MAX_BARS = 8
-
-
-class Bar(msgspec.Struct, frozen=True, kw_only=True):
-    """A bar with its words.
-
-    Attributes:
-        percent: Length, per cent of the longest bar.
-        text: Words beside the bar.
-    """
-
-    name: str
-    percent: float
-    colour: str
-    text: str
 
 
 class Headline(msgspec.Struct, frozen=True, kw_only=True):

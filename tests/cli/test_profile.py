@@ -29,6 +29,10 @@ def test_every_operator_of_the_model_is_there(x0_25: Path, tmp_path: Path, run_c
     assert list(found["Conv"]["costs"]) == ["1", "2"]
     assert list(found["Conv"]["gains"]) == ["2"]
     assert [len(costs) for costs in found["Conv"]["processes"].values()] == [3, 3]
+    assert sum(one["share"] for one in profile["layers"]) == pytest.approx(1)
+    first = profile["layers"][0]
+    assert (first["input_shape"], first["weights_shape"][1:]) == ([1, 3, 224, 224], [3, 3, 3])
+    assert first["output_shape"][2:] == [112, 112] and list(first["costs"]) == ["1", "2"]
     manifest = load_manifest(x0_25)
     assert profile["schema_version"] == 1
     assert profile["artifact_sha256"] == manifest.artifacts["onnx"].sha256

@@ -29,7 +29,7 @@ from edgekit.report.html import as_html
 from edgekit.report.rows import result_rows
 from edgekit.report.tables import published_tables
 from edgekit.toolchain.cache import cache_directory
-from tests.browser import Browser, Tab, running_chromium
+from tests.browser import CUT, Browser, Tab, running_chromium
 from tests.conftest import REPOSITORY, RunCli
 from tests.points import point, process, result, samples
 
@@ -221,18 +221,6 @@ def url(text: str, tmp_path_factory: pytest.TempPathFactory) -> str:
 STICKING_OUT = """[...document.querySelectorAll('body *')].filter(one => !one.closest('.wide table, .strip'))
   .filter(one => one.getBoundingClientRect().right > document.documentElement.clientWidth + 1)
   .map(one => one.tagName + ' ' + one.textContent.slice(0, 40))"""
-# Words of tables and headings that go on in another line.
-CUT = r"""[...document.querySelectorAll('h1, h2, h3, th, td')].flatMap(cell => {
-  const walker = document.createTreeWalker(cell, NodeFilter.SHOW_TEXT), range = document.createRange();
-  const cut = [];
-  for (let text; text = walker.nextNode();)
-    for (const word of text.data.matchAll(/[A-Za-z0-9]+/g)) {
-      range.setStart(text, word.index);
-      range.setEnd(text, word.index + word[0].length);
-      if (range.getClientRects().length > 1) cut.push(word[0]);
-    }
-  return cut;
-})"""
 MEDIAN = """[...document.querySelectorAll('#leaderboard th')]
   .filter(one => one.textContent.startsWith('Median')).map(one => one.getBoundingClientRect().right)[0]"""
 DRAWN = """[...document.querySelectorAll('figure')].map(figure => {
