@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import csv
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -90,6 +91,9 @@ class EvalResult(Evaluation, frozen=True, kw_only=True):
         disagreements: Number of pictures whose best class differs between routes.
         confusion_path: Path of a CSV of engine, precision, true class, predicted class, count.
         disagreements_path: Path of a CSV of picture, true class, and each route's best class.
+        wrong_path: Path of a CSV in the same form of the pictures whose best class is wrong on any route;
+            None in older files.
+        classes: Names of the classes in order; empty without labels and in older files.
         num_classes: Number of classes of the model; None in older files.
     """
 
@@ -97,6 +101,8 @@ class EvalResult(Evaluation, frozen=True, kw_only=True):
     confusion_path: str
     disagreements_path: str
     routes: tuple[RouteScore, ...]
+    wrong_path: str | None = None
+    classes: tuple[str, ...] = ()
     num_classes: int | None = None
 
 
@@ -157,9 +163,10 @@ def tally(
     pictures = unreadable = disagreements = 0
     first_error: str | None = None
     disagreements_path = output.with_suffix(".disagreements.csv")
-    with atomic_file(disagreements_path) as temporary, temporary.open("w", newline="") as file:
-        writer = csv.writer(file)
-        writer.writerow(["picture", "class", *names, "error"])
+    wrong_path = output.with_suffix(".wrong.csv")
+    with _table(disagreements_path) as writer, _table(wrong_path) as wrong:
+        for table in (writer, wrong):
+            table.writerow(["picture", "class", *names, "error"])
         entries = read_list(list_path, subject.manifest.num_classes)
         for entry, seen in zip(entries, journal.read(), strict=True):
             if seen.error is not None:
@@ -168,7 +175,12 @@ def tally(
                 writer.writerow([entry.path, entry.label, *[""] * len(names), seen.error])
                 continue
             pictures += 1
-            disagreements += _add(counts, entry, seen, reference, writer.writerow)
+            differ, row = _add(counts, entry, seen, reference)
+            disagreements += differ
+            if differ:
+                writer.writerow(row)
+            if any(best != entry.label for best in row[2:-1]):
+                wrong.writerow(row)
     if not pictures:
         raise NothingReadError(
             f"evaluating: none of {unreadable} pictures could be read; the first: {first_error}",
@@ -183,6 +195,8 @@ def tally(
         "disagreements": disagreements,
         "confusion_path": str(confusion_path),
         "disagreements_path": str(disagreements_path),
+        "wrong_path": str(wrong_path),
+        "classes": tuple(subject.labels),
         "routes": tuple(
             _score(route, subject.manifest, count, pictures, reference is not None and index != reference)
             for index, (route, count) in enumerate(zip(routes, counts, strict=True))
@@ -190,20 +204,21 @@ def tally(
     }
 
 
+@contextlib.contextmanager
+def _table(path: Path) -> Iterator[Any]:
+    with atomic_file(path) as temporary, temporary.open("w", newline="") as file:
+        yield csv.writer(file)
+
+
 def _add(
-    counts: Sequence[_Counts],
-    entry: Labelled,
-    seen: Seen,
-    reference: int | None,
-    write_row: Callable[[Sequence[object]], object],
-) -> bool:
+    counts: Sequence[_Counts], entry: Labelled, seen: Seen, reference: int | None
+) -> tuple[bool, list[object]]:
+    """Count a picture; return whether its best class differs between routes, and its line for a CSV."""
     wanted = None if reference is None else seen.top[reference]
     for count, top in zip(counts, seen.top, strict=True):
         count.add(entry.label, top, wanted)
-    differ = len({top[0] for top in seen.top}) > 1
-    if differ:
-        write_row([entry.path, entry.label, *[top[0] for top in seen.top], ""])
-    return differ
+    best = [top[0] for top in seen.top]
+    return len(set(best)) > 1, [entry.path, entry.label, *best, ""]
 
 
 def _score(route: Route, manifest: Manifest, count: _Counts, pictures: int, compared: bool) -> RouteScore:
@@ -223,8 +238,7 @@ def _score(route: Route, manifest: Manifest, count: _Counts, pictures: int, comp
 
 
 def _write_confusion(path: Path, routes: Sequence[Route], counts: Sequence[_Counts]) -> None:
-    with atomic_file(path) as temporary, temporary.open("w", newline="") as file:
-        writer = csv.writer(file)
+    with _table(path) as writer:
         writer.writerow(["engine", "precision", "class", "predicted", "pictures"])
         for route, count in zip(routes, counts, strict=True):
             for (label, predicted), number in sorted(count.confusion.items()):

@@ -145,10 +145,16 @@ def test_a_plain_table_says_where_accuracy_is(files: Path, run_cli: RunCli) -> N
     assert (done.exit_code, done.stderr) == (0, "accuracy is shown with --published or another --format\n")
 
 
-def test_an_evaluation_alone_is_no_report(files: Path, run_cli: RunCli) -> None:
+def test_an_evaluation_alone_is_shown_by_itself(files: Path, run_cli: RunCli) -> None:
     done = run_cli(["report", "eval.json"], cwd=files)
-    assert (done.exit_code, done.stdout) == (3, "")
-    assert "no result of bench among them" in done.stderr
+    assert (done.exit_code, done.stderr) == (0, "")
+    assert "PPLCNet_x1_0, 1000 pictures of val.txt, per cent" in done.stdout
+    page = run_cli(["report", "eval.json", "--format", "html"], cwd=files)
+    assert page.exit_code == 0 and "<h1>PPLCNet_x1_0: accuracy</h1>" in page.stdout
+    rows = run_cli(["report", "eval.json", "--format", "csv"], cwd=files)
+    assert (rows.exit_code, rows.stdout) == (3, "")
+    assert "no result of bench among them" in rows.stderr
+    assert "edgekit report eval.json --format html -o accuracy.html" in rows.stderr
     newer = json.loads((files / "eval.json").read_text()) | {"schema_version": EVAL_SCHEMA_VERSION + 1}
     (files / "eval.json").write_bytes(msgspec.json.encode(newer))
     done = run_cli(["report", "."], cwd=files)

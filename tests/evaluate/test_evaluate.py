@@ -90,6 +90,11 @@ def test_confusion_matrix(subject: Subject, data: Path, tmp_path: Path) -> None:
         expected[(label + 1) % 4 if index in WRONG else label, label] += 1
     assert counts == expected
     assert result.disagreements == 0
+    assert result.wrong_path is not None and result.classes == ("0", "90", "180", "270")
+    with Path(result.wrong_path).open() as file:
+        wrong = list(csv.DictReader(file))
+    assert len(wrong) == len(WRONG)
+    assert all(int(row["class"]) == (int(row["onnxruntime fp32"]) + 1) % 4 for row in wrong)
 
 
 def test_disagreements_and_drop_are_found(subject: Subject, data: Path, tmp_path: Path) -> None:

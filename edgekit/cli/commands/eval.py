@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import time
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import click
 
@@ -29,12 +28,6 @@ from edgekit.cli.targets import (
 )
 from edgekit.engines.registry import DEVICE_ENGINE, PREDICT_ENGINE
 
-if TYPE_CHECKING:
-    from edgekit.core.accuracy import Drop, Share
-    from edgekit.evaluate.boxes import BoxEvalResult
-    from edgekit.evaluate.label_maps import LabelMapEvalResult
-    from edgekit.evaluate.tally import EvalResult, Evaluation
-
 PRECISIONS = ("fp32", "fp16", "int8")
 PROGRESS_INTERVAL_S = 0.5
 LINE_INTERVAL_S = 30.0
@@ -57,6 +50,8 @@ LINE_INTERVAL_S = 30.0
 @click.option("--restart", is_flag=True, help="Start again instead of continuing an interrupted run.")
 @click.option("-o", "--output", type=click.Path(path_type=Path, dir_okay=False), metavar="FILE",
               help="The result file.  [default: results/eval-NAME.json; of another list -LIST]")  # fmt: skip
+@click.option("--html", type=click.Path(path_type=Path, dir_okay=False), metavar="FILE",
+              help="Write a page of the accuracy, with the pictures whose answers are wrong.")  # fmt: skip
 @one_device_option
 @adb_server_option
 @json_option
@@ -73,6 +68,7 @@ def command(
     workers: int | None,
     restart: bool,
     output: Path | None,
+    html: Path | None,
     device: str | None,
     adb_servers: tuple[str, ...],
     as_json: bool,
@@ -98,7 +94,7 @@ def command(
         fail_on_unreadable,
         hash_list,
     )
-    from edgekit.evaluate.label_maps import LabelMapEvalResult
+    from edgekit.evaluate.tally import EvalResult
 
     subject = find_subject(name)
     digest = None
@@ -130,19 +126,22 @@ def command(
     progress.clear()
     if as_json:
         echo_json(result)
-    if isinstance(result, LabelMapEvalResult):
-        if not as_json:
-            _render_label_maps(result)
-        beside = []
-    elif isinstance(result, BoxEvalResult):
-        if not as_json:
-            _render_boxes(result)
-        beside = [route.results_path for route in result.routes]
     else:
-        if not as_json:
-            _render(result)
+        from edgekit.pages.accuracy_tables import accuracy_tables
+
+        echo_table(*accuracy_tables(result))
+    beside: list[str] = []
+    if isinstance(result, BoxEvalResult):
+        beside = [route.results_path for route in result.routes]
+    elif isinstance(result, EvalResult):
         beside = [result.confusion_path, result.disagreements_path]
     note(f"{plan.output} written{', beside it ' if beside else ''}{' and '.join(beside)}")
+    if html is not None:
+        from edgekit._files import write_atomic
+        from edgekit.pages.accuracy import accuracy_page
+
+        write_atomic(html, accuracy_page([(plan.output, result)]))
+        note(f"{html} written")
     fail_on_unreadable(result)
 
 
@@ -170,130 +169,3 @@ class _Progress:
     def clear(self) -> None:
         if self._drawn:
             click.echo("\r\x1b[2K", nl=False, err=True)
-
-
-def _render(result: EvalResult) -> None:
-    """Show the accuracy by route; where there are few classes, the five best say nothing."""
-    from edgekit.core.artifact import is_random
-    from edgekit.report.grid import Table
-
-    has_top5 = result.num_classes is None or result.num_classes > 5
-    rows = []
-    for route in result.routes:
-        agreement = "reference" if route.engine == "paddle" and route.agreement is None else "-"
-        rows.append(
-            (
-                route.engine,
-                route.artifact.kind,
-                _share(route.top1),
-                *([_share(route.top5)] if has_top5 else []),
-                _drop(route.top1_drop),
-                f"{100 * route.agreement.share:.2f}" if route.agreement else agreement,
-            )
-        )
-    table = Table(
-        title=f"{result.model}, {result.pictures} pictures of {result.list_path}, per cent",
-        header=(
-            "engine",
-            "artifact",
-            "Top-1 [95 %]",
-            *(["Top-5 [95 %]"] if has_top5 else []),
-            "Top-1 drop [95 %]",
-            "same Top-1",
-        ),
-        rows=tuple(rows),
-        words=(0, 1),
-        notes=(
-            *([f"weights: {result.weights}"] if is_random(result.weights) else []),
-            f"{result.disagreements} pictures on which Top-1 differs",
-            *(f"skipped: {skipped.reason}" for skipped in result.skipped),
-        ),
-    )
-    echo_table(table)
-
-
-def _render_boxes(result: BoxEvalResult) -> None:
-    """Show COCO's figures by route."""
-    from edgekit.report.grid import Table
-
-    def shown(figure: float | None, form: str = ".2f") -> str:
-        return "-" if figure is None else f"{100 * figure:{form}}"
-
-    rows = []
-    for route in result.routes:
-        figures = route.figures
-        columns = (figures.ap, figures.ap50, figures.ap75, figures.ap_small, figures.ap_medium,
-                   figures.ap_large, figures.recall)  # fmt: skip
-        drop = shown(route.ap_drop, "+.2f")
-        rows.append((route.engine, route.artifact.kind, *map(shown, columns), drop))
-    table = Table(
-        title=f"{result.model}, {result.pictures} pictures of {result.list_path}, per cent",
-        header=(
-            "engine",
-            "artifact",
-            "mAP",
-            "AP50",
-            "AP75",
-            "small",
-            "medium",
-            "large",
-            "recall",
-            "mAP drop",
-        ),
-        rows=tuple(rows),
-        words=(0, 1),
-        notes=_notes(result),
-    )
-    echo_table(table)
-
-
-def _render_label_maps(result: LabelMapEvalResult) -> None:
-    """Show PaddleSeg's figures by route, then the intersection over union of each class."""
-    from edgekit.report.grid import Table
-
-    def shown(figure: float | None, form: str = ".2f") -> str:
-        return "-" if figure is None else f"{100 * figure:{form}}"
-
-    title = f"{result.model}, {result.pictures} pictures of {result.list_path}, per cent"
-    rows = [
-        (
-            route.engine,
-            route.artifact.kind,
-            shown(route.figures.mean_iou),
-            shown(route.figures.accuracy),
-            shown(route.figures.kappa),
-            shown(route.mean_iou_drop, "+.2f"),
-        )
-        for route in result.routes
-    ]
-    header = ("engine", "artifact", "mIoU", "accuracy", "kappa", "mIoU drop")
-    echo_table(Table(title=title, header=header, rows=tuple(rows), words=(0, 1), notes=_notes(result)))
-    names = result.classes or tuple(map(str, range(len(result.routes[0].figures.class_iou))))
-    by_class = zip(names, *(route.figures.class_iou for route in result.routes), strict=True)
-    echo_table(
-        Table(
-            title="IoU by class, per cent; - for a class that occurs nowhere",
-            header=("class", *(f"{route.engine} {route.artifact.kind}" for route in result.routes)),
-            rows=tuple((name, *map(shown, ious)) for name, *ious in by_class),
-            words=(0,),
-        )
-    )
-
-
-def _notes(result: Evaluation) -> tuple[str, ...]:
-    from edgekit.core.artifact import is_random
-
-    return (
-        *([f"weights: {result.weights}"] if is_random(result.weights) else []),
-        *(f"skipped: {skipped.reason}" for skipped in result.skipped),
-    )
-
-
-def _share(share: Share) -> str:
-    return f"{100 * share.share:.2f} [{100 * share.low:.2f}, {100 * share.high:.2f}]"
-
-
-def _drop(drop: Drop | None) -> str:
-    if drop is None:
-        return "-"
-    return f"{100 * drop.drop:+.2f} [{100 * drop.low:+.2f}, {100 * drop.high:+.2f}]"

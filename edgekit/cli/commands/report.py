@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import gc
+import shlex
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -61,10 +62,13 @@ def _report(files: Sequence[Path], form: str, *, published: bool, complete: bool
     from edgekit._files import write_atomic
 
     results, evaluations = _load(files)
-    if evaluations and form == "table" and not published:
-        note("accuracy is shown with --published or another --format")
-    accuracies = [one for evaluation in evaluations for one in _accuracies(evaluation)]
-    text = _render(results, accuracies, form, published=published)
+    if not results:
+        text = _render_accuracy(evaluations, form)
+    else:
+        if evaluations and form == "table" and not published:
+            note("accuracy is shown with --published or another --format")
+        accuracies = [one for evaluation in evaluations.values() for one in _accuracies(evaluation)]
+        text = _render(results, accuracies, form, published=published)
     if output is None:
         click.echo(text)
     else:
@@ -74,7 +78,7 @@ def _report(files: Sequence[Path], form: str, *, published: bool, complete: bool
     return 0
 
 
-def _load(files: Sequence[Path]) -> tuple[dict[Path, Result], list[EvalDocument]]:
+def _load(files: Sequence[Path]) -> tuple[dict[Path, Result], dict[Path, EvalDocument]]:
     """Load results of bench and of eval from files or directories; note other documents there on stderr."""
     from edgekit.bench.results import load_results
 
@@ -85,11 +89,28 @@ def _load(files: Sequence[Path]) -> tuple[dict[Path, Result], list[EvalDocument]
             evaluations[path] = one
         else:
             note(f"{path} is no result of bench or eval: left out")
-    if not found.results:
-        raise InputError(
-            f"reading {', '.join(map(str, evaluations))}: no result of bench among them", hint="edgekit bench"
-        )
-    return found.results, list(evaluations.values())
+    return found.results, evaluations
+
+
+def _render_accuracy(evaluations: Mapping[Path, EvalDocument], form: str) -> str:
+    """Render results of eval without results of bench."""
+    from edgekit.pages.accuracy_tables import accuracy_tables
+    from edgekit.report.text import as_markdown, as_text
+
+    if form == "html":
+        from edgekit.pages.accuracy import accuracy_page
+
+        return accuracy_page(list(evaluations.items()))
+    tables = [table for one in evaluations.values() for table in accuracy_tables(one)]
+    if form == "md":
+        return as_markdown(tables)
+    if form == "table":
+        return as_text(tables, width=terminal_width())
+    names = ", ".join(map(str, evaluations))
+    raise InputError(
+        f"reading {names}: no result of bench among them, and {form} has a row for each point of one",
+        hint=f"edgekit report {shlex.join(map(str, evaluations))} --format html -o accuracy.html",
+    )
 
 
 def _read_evaluation(path: Path) -> EvalDocument | None:
