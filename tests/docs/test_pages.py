@@ -26,7 +26,7 @@ def test_the_architecture_names_no_package_that_is_gone() -> None:
     assert [word for word in named if not (REPOSITORY / word).exists()] == []
 
 
-@pytest.mark.parametrize("script", ["write_api.py", "write_engines.py"])
+@pytest.mark.parametrize("script", ["write_api.py", "write_engines.py", "write_zoo.py"])
 def test_a_page_that_a_script_writes_is_current(script: str) -> None:
     spec = importlib.util.spec_from_file_location("writer", REPOSITORY / "scripts" / script)
     assert spec is not None and spec.loader is not None

@@ -70,9 +70,22 @@ class OwnModel(msgspec.Struct, frozen=True, kw_only=True):
     flops_m: float | None
 
 
-@click.group()
-def command() -> None:
+@click.group(invoke_without_command=True)
+@click.option("--html", type=click.Path(path_type=Path, dir_okay=False), metavar="FILE",
+              help="Write a page of all networks: figures, estimates, accuracy against latency.")  # fmt: skip
+@click.pass_context
+def command(context: click.Context, html: Path | None) -> None:
     """Show the models of the zoo, with published figures."""
+    if html is not None and context.invoked_subcommand is not None:
+        raise click.UsageError(f"--html shows the whole zoo: leave {context.invoked_subcommand} out")
+    if html is not None:
+        from edgekit._files import write_atomic
+        from edgekit.pages.zoo import zoo_page
+
+        write_atomic(html, zoo_page())
+        note(f"{html} written")
+    elif context.invoked_subcommand is None:
+        click.echo(context.get_help())
 
 
 @command.command("list")
