@@ -222,7 +222,7 @@ class Detection(Task):
 
         frames = self.frames(pictures)
         return {
-            "im_shape": np.array([frame.input_size for frame in frames], np.float32),
+            "im_shape": np.array([frame.shown_size or frame.input_size for frame in frames], np.float32),
             "scale_factor": np.array([frame.scale for frame in frames], np.float32),
         }
 

@@ -11,7 +11,7 @@ import msgspec
 from edgekit._text import one_line
 from edgekit.core.artifact import Manifest
 from edgekit.core.parity import Agreement
-from edgekit.core.spec import Crop
+from edgekit.core.spec import Resize
 from edgekit.errors import InputError, UnsupportedError
 from edgekit.tasks.task import Answer, Asked, Finding, Outputs, Shown, Task
 from edgekit.vision.label_maps import best_classes, encode_label_map, overlay, shrink
@@ -80,10 +80,11 @@ class Segmentation(Task):
 
     def __init__(self, manifest: Manifest, labels: Sequence[str] = ()) -> None:
         super().__init__(manifest, labels)
-        if any(isinstance(step, Crop) for step in manifest.preprocess.geometry):
+        steps = manifest.preprocess.geometry
+        if any(not isinstance(step, Resize) or step.within is not None for step in steps):
             raise UnsupportedError(
-                f"segmenting with {manifest.name}: its preprocessing crops, so that part of a picture has no "
-                "classes",
+                f"segmenting with {manifest.name}: its preprocessing crops or pads, so that its "
+                "label maps are not of whole pictures",
                 hint="resize to the network's size without a crop: steps in preprocess",
             )
 

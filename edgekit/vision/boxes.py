@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from edgekit.core.boxes import PicoDetRule
-from edgekit.core.spec import Crop, Resize, scaled_size
+from edgekit.core.spec import Crop, Pad, Step
 from edgekit.errors import InputError, RunnerError
 
 if TYPE_CHECKING:
@@ -35,27 +35,38 @@ class Frame:
         input_size: Height and width of the network's input, pixels.
         scale: Input pixels per pixel of the picture, vertical and horizontal.
         offset: Rows above and columns left of the picture in the input, pixels.
+        shown_size: Height and width of the input without its padding, pixels; None where it has none.
     """
 
     picture_size: tuple[int, int]
     input_size: tuple[int, int]
     scale: tuple[float, float]
     offset: tuple[float, float] = (0.0, 0.0)
+    shown_size: tuple[int, int] | None = None
 
     @classmethod
-    def of_steps(cls, picture_size: tuple[int, int], steps: Sequence[Resize | Crop]) -> Frame:
-        """Return the frame of a picture that goes through a model's resizes and centre crops."""
+    def of_steps(cls, picture_size: tuple[int, int], steps: Sequence[Step]) -> Frame:
+        """Return the frame of a picture that goes through a model's resizes, centre crops and padding."""
         size, scale, offset = picture_size, (1.0, 1.0), (0.0, 0.0)
+        input_size = None
         for step in steps:
+            if isinstance(step, Pad):
+                input_size = step.size
+                continue
             if isinstance(step, Crop):
                 cut = ((size[0] - step.size[0]) // 2, (size[1] - step.size[1]) // 2)
                 size, offset = step.size, (offset[0] - cut[0], offset[1] - cut[1])
                 continue
-            new = step.size or scaled_size(size, step.short or min(size))
-            ratio = (new[0] / size[0], new[1] / size[1])
+            ratio = step.scale(size)
             scale = (scale[0] * ratio[0], scale[1] * ratio[1])
-            size, offset = new, (offset[0] * ratio[0], offset[1] * ratio[1])
-        return cls(picture_size=picture_size, input_size=size, scale=scale, offset=offset)
+            size, offset = step.target(size), (offset[0] * ratio[0], offset[1] * ratio[1])
+        return cls(
+            picture_size=picture_size,
+            input_size=input_size or size,
+            scale=scale,
+            offset=offset,
+            shown_size=None if input_size is None else size,
+        )
 
     def to_picture(self, corners: Floats) -> Floats:
         """Convert float32[K,4] (x0, y0, x1, y1) from input pixels to pixels of the picture, unclipped."""

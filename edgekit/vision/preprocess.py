@@ -15,10 +15,10 @@ from edgekit.core.spec import (
     ChannelOrder,
     Crop,
     Interpolation,
+    Pad,
     Preprocess,
     Resize,
     ResizeBackend,
-    scaled_size,
 )
 from edgekit.errors import InputError
 from edgekit.vision.decode import load_cv2
@@ -58,17 +58,27 @@ class Preprocessor:
                 hint="correct resize_short or crop_size in the manifest's preprocess",
             )
         self.parameters = parameters
-        self._geometry = parameters.geometry
+        last = parameters.geometry[-1]
+        self._padding = last if isinstance(last, Pad) else None
+        self._geometry = [step for step in parameters.geometry if not isinstance(step, Pad)]
         self._cv2 = load_cv2()
         levels = np.arange(256, dtype=np.float32)
         self._tables = [
             (levels * np.float32(parameters.scale) - np.float32(mean)) / np.float32(std)
             for mean, std in zip(parameters.mean, parameters.std, strict=True)
         ]
+        # Values of the padding by channel, of the same arithmetic.
+        level = None if self._padding is None else self._padding.level
+        self._padded = [
+            (np.float32(each) * np.float32(parameters.scale) - np.float32(mean)) / np.float32(std)
+            for each, mean, std in zip(level or (), parameters.mean, parameters.std, strict=False)
+        ] or [np.float32(0)] * 3
         # Positions in BGR pixels of the network's channels, in the network's order.
         self._planes = (2, 1, 0) if parameters.channel_order is ChannelOrder.RGB else (0, 1, 2)
         # A crop is taken unresized, so a picture that is cropped first is decoded at its whole size.
-        self.shrink_to = (first.short or max(first.size or ())) if isinstance(first, Resize) else None
+        self.shrink_to = (
+            (first.short or max(first.size or first.within or ())) if isinstance(first, Resize) else None
+        )
         """Minimum short side after a reduced decode, pixels; None where reducing is not allowed."""
 
     @property
@@ -77,15 +87,25 @@ class Preprocessor:
         return (3, *self.parameters.size)
 
     def resize_and_crop(self, pixels: Pixels, name: str = "the picture") -> Pixels:
-        """Return uint8[height,width,3] of `shape` from uint8[H,W,3]; the order of channels is unchanged.
+        """Return uint8[height,width,3] of `shape` from uint8[H,W,3], without what pads it.
+
+        The order of channels is unchanged.
 
         Raises:
             InputError: The sides are so unequal that the resized picture would not fit into memory, or the
-                picture is smaller than a crop.
+                picture is smaller than a crop, or larger than what it is padded to.
         """
         for step in self._geometry:
-            pixels = (
-                self._crop(pixels, step, name) if isinstance(step, Crop) else self._resize(pixels, step, name)
+            if isinstance(step, Crop):
+                pixels = self._crop(pixels, step, name)
+            elif isinstance(step, Resize):
+                pixels = self._resize(pixels, step, name)
+        size = self.parameters.size
+        if pixels.shape[0] > size[0] or pixels.shape[1] > size[1]:
+            raise InputError(
+                f"preprocessing {name}: it becomes {pixels.shape[1]}x{pixels.shape[0]} pixels, the network "
+                f"takes {size[1]}x{size[0]}",
+                hint="import the model for larger pictures (--input-shape), or turn this one by a quarter",
             )
         return pixels
 
@@ -97,9 +117,14 @@ class Preprocessor:
             out: float32 of `shape`, contiguous; is overwritten.
             name: Name of the picture in errors.
         """
-        planes = self._cv2.split(self.resize_and_crop(pixels, name))
+        shown = self.resize_and_crop(pixels, name)
+        planes = self._cv2.split(shown)
         for channel, (plane, table) in enumerate(zip(self._planes, self._tables, strict=True)):
-            self._cv2.LUT(planes[plane], table, dst=out[channel])
+            if self._padding is None:
+                self._cv2.LUT(planes[plane], table, dst=out[channel])
+            else:
+                out[channel] = self._padded[channel]
+                out[channel, : shown.shape[0], : shown.shape[1]] = self._cv2.LUT(planes[plane], table)
 
     def __call__(self, pixels: Pixels, name: str = "the picture") -> NDArray[np.float32]:
         """Preprocess one decoded picture (uint8[H,W,3] BGR); return float32 of `shape`."""
@@ -122,7 +147,7 @@ class Preprocessor:
 
     def _resize(self, pixels: Pixels, step: Resize, name: str) -> Pixels:
         height, width = size = pixels.shape[0], pixels.shape[1]
-        new_height, new_width = step.size or scaled_size(size, step.short or min(size))
+        new_height, new_width = step.target(size)
         if new_width * new_height > MAX_RESIZED_PIXELS:
             raise InputError(
                 f"preprocessing {name}: {width}x{height} pixels would become {new_width}x{new_height}",
@@ -131,6 +156,15 @@ class Preprocessor:
         if step.backend is ResizeBackend.PILLOW:
             return _resize_by_pillow(pixels, new_width, new_height, step.interpolation)  # type: ignore[no-any-return]
         flag = getattr(self._cv2, _OPENCV[step.interpolation])
+        if step.within is not None:
+            if not new_height or not new_width:
+                raise InputError(
+                    f"preprocessing {name}: nothing is left of {width}x{height} pixels",
+                    hint="crop it first: its sides are too unequal",
+                )
+            # By the factor, as PaddleDetection does: by the rounded size OpenCV samples at other places.
+            ratio = step.within_ratio(size)
+            return self._cv2.resize(pixels, None, None, fx=ratio, fy=ratio, interpolation=flag)  # type: ignore[no-any-return]
         return self._cv2.resize(pixels, (new_width, new_height), interpolation=flag)  # type: ignore[no-any-return]
 
 

@@ -74,6 +74,25 @@ def pictures(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.mark.parametrize("name", WAYS)
+def test_boxes_of_pictures_that_keep_their_ratio(name: str, place: Path, run_cli: RunCli) -> None:
+    configuration = WAYS[name][1].replace("keep_ratio: false", "keep_ratio: true")
+    (place / "kept.yml").write_text(configuration)
+    words = ["import", f"{name}/model.onnx", "--name", f"kept_{name}", "--preprocess", "kept.yml"]
+    done = run_cli([*words, "--formats", "onnx", "--no-verify"], cwd=place)
+    assert done.exit_code == 0, done.stderr
+    assert "pictures are padded with zeros to 96x64" in done.stderr
+    # The left two thirds of a picture of three times the network's input: 64x64, then padding.
+    wide = detection_models.picture((0, 0, 0), (2, 2, 2), (1, 4, 1), scale=3)
+    assert cv2.imwrite(str(place / "square.png"), np.ascontiguousarray(wide[:, :192]))
+    done = run_cli(["predict", f"kept_{name}", "square.png", "--json"], cwd=place)
+    assert done.exit_code == 0, done.stderr
+    found = [
+        (each["category_name"], [round(side) for side in each["bbox"]]) for each in json.loads(done.stdout)
+    ]
+    assert sorted(found) == [("blue", [96, 96, 48, 48]), ("red", [0, 0, 48, 48])]
+
+
+@pytest.mark.parametrize("name", WAYS)
 def test_boxes_in_the_pixels_of_the_pictures(
     name: str, place: Path, pictures: Path, tmp_path: Path, run_cli: RunCli
 ) -> None:

@@ -19,6 +19,7 @@ from edgekit.core.spec import (
     ChannelOrder,
     Crop,
     Interpolation,
+    Pad,
     Postprocess,
     Preprocess,
     Resize,
@@ -428,7 +429,7 @@ size = [64, 128]
     assert (found.steps, found.size) == ((Resize(size=(80, 160)), Crop(size=(64, 128))), (64, 128))
     for text, said in (
         ('[[steps]]\nstep = "resize"\nshort = 9', "depends on the picture"),
-        ('[[steps]]\nstep = "resize"', "either short or size"),
+        ('[[steps]]\nstep = "resize"', "one of short, size and within"),
         ("std = [1, 0, 1]", "a deviation in std is 0"),
         ('[[steps]]\nstep = "turn"', "turn"),
     ):
@@ -455,4 +456,5 @@ def test_the_toml_of_the_documentation(tmp_path: Path) -> None:
         line.removeprefix("# ") for line in text.splitlines(keepends=True) if line[:3] in ("# [", "# s")
     )
     found = read(tmp_path, steps, "steps.toml").preprocess
-    assert found is not None and found.steps == (Resize(size=(80, 160)), Crop(size=(64, 128)))
+    assert found is not None
+    assert found.steps == (Resize(size=(80, 160)), Crop(size=(64, 128)), Pad(size=(64, 128)))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import onnxruntime
@@ -12,7 +13,7 @@ from edgekit.convert.importing.configuration import read_configuration
 from edgekit.convert.importing.detectors import Detector, recognise
 from edgekit.core.artifact import TensorSpec
 from edgekit.core.boxes import BoxesRule, PicoDetRule
-from edgekit.core.spec import Interpolation, Preprocess, Resize
+from edgekit.core.spec import Interpolation, Pad, Preprocess, Resize
 from edgekit.errors import InputError
 from tests.convert import detection_models
 
@@ -45,13 +46,12 @@ def test_paddledetections_configuration(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("old", "new", "told"),
     [
-        ("keep_ratio: false", "keep_ratio: true", "Preprocess[0] Resize: keep_ratio"),
         ("interp: 2", "interp: 9", "Preprocess[0] Resize: interp 9"),
         ("target_size: [64, 96]", "target_size: [64, 0]", "Preprocess[0] Resize"),
         ("is_scale: true", "is_scale: 3", "Preprocess[1] NormalizeImage"),
         ("std: [1.0, 1.0, 1.0]", "std: [1.0, 0.0, 1.0]", "Preprocess"),
         ("type: Permute", "type: LetterBoxResize", "Preprocess[2] LetterBoxResize: edgekit has no such"),
-        ("stride: 32", "stride: 36", "Preprocess[3] PadStride: stride 36 pads pictures of 64x96"),
+        ("type: Permute", "type: Pad, size: [96, 96]", "Preprocess[2] Pad: edgekit has no such transform"),
         ("type: Resize, interp: 2, keep_ratio: false, target_size: [64, 96]", "type: Permute",
          "NormalizeImage: edgekit has no such transform for boxes, or not at this place"),
         ("arch: PicoDet", "arch: MaskRCNN\nmask: true", "arch MaskRCNN gives masks"),
@@ -64,6 +64,22 @@ def test_what_edgekit_does_not_have_is_named(tmp_path: Path, old: str, new: str,
     with pytest.raises(InputError) as caught:
         read_configuration(write(tmp_path, detection_models.PICODET.replace(old, new)))
     assert told in caught.value.message
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "steps"),
+    [
+        ("keep_ratio: false", "keep_ratio: true", ({"within": (64, 96)}, Pad(size=(96, 96)))),
+        ("stride: 32", "stride: 36", ({"size": (64, 96)}, Pad(size=(72, 108)))),
+        ("- {type: Norm", "- {type: Pad, size: [96, 128], fill_value: [1.0, 2.0, 3.0]}\n- {type: Norm",
+         ({"size": (64, 96)}, Pad(size=(96, 128), level=(1.0, 2.0, 3.0)))),
+    ],
+)  # fmt: skip
+def test_padded_pictures(tmp_path: Path, old: str, new: str, steps: tuple[dict[str, Any], Pad]) -> None:
+    assert old in detection_models.PICODET
+    read = read_configuration(write(tmp_path, detection_models.PICODET.replace(old, new)))
+    resize = Resize(interpolation=Interpolation.BICUBIC, **steps[0])
+    assert read.preprocess is not None and read.preprocess.steps == (resize, steps[1])
 
 
 def specs(*shapes: tuple[int | None, ...], dtype: str = "float32") -> tuple[TensorSpec, ...]:

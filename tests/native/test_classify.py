@@ -119,6 +119,12 @@ def test_another_file_than_exported_is_refused(program: Path, doc_ori: Path, tmp
                                        "interpolation": "bicubic"}]}},
             "leaves the size to the picture",
         ),
+        (
+            {"preprocess": {"steps": [{"step": "resize", "within": [8, 16], "short": None, "size": None},
+                                      {"step": "pad", "size": [16, 16], "level": None}]}},
+            "does not resize within bounds",
+        ),
+        ({"task": "multilabel"}, "task is multilabel"),
     ],
 )  # fmt: skip
 def test_what_only_python_does_is_refused(

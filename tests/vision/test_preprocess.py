@@ -7,8 +7,18 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from edgekit.core.spec import ChannelOrder, Crop, Interpolation, Preprocess, Resize, ResizeBackend
+from edgekit.core.spec import (
+    ChannelOrder,
+    Crop,
+    Interpolation,
+    Pad,
+    Preprocess,
+    Resize,
+    ResizeBackend,
+    Step,
+)
 from edgekit.errors import InputError
+from edgekit.vision.boxes import Frame
 from edgekit.vision.preprocess import Preprocessor
 
 
@@ -148,3 +158,62 @@ def test_a_picture_smaller_than_a_first_crop_is_refused() -> None:
     assert preprocessor.shrink_to is None
     with pytest.raises(InputError, match=r"small.png: 59x41 pixels are less than the crop of 60x40"):
         preprocessor(np.zeros((41, 59, 3), np.uint8), "small.png")
+
+
+@pytest.mark.parametrize("size", [(375, 500), (500, 375), (33, 77), (1, 50), (720, 1280), (301, 299)])
+@pytest.mark.parametrize(
+    ("within", "level"),
+    [((320, 320), None), ((416, 416), (114.0, 114.0, 10.0)), ((200, 333), None)],
+    ids=["stride", "levels", "two bounds"],
+)
+def test_a_resize_within_bounds_and_its_padding(
+    size: tuple[int, int], within: tuple[int, int], level: tuple[float, float, float] | None
+) -> None:
+    """PaddleDetection's Resize with keep_ratio, Pad or PadStride, step by step.
+
+    Formulas of release 2.6, deploy/python/preprocess.py. PadStride pads what is normalised, Pad what is not.
+    """
+    rgb = np.random.default_rng(3).integers(0, 256, (*size, 3), dtype=np.uint8)
+    ratio = float(within[0]) / float(min(size))
+    if np.round(ratio * max(size)) > within[1]:
+        ratio = float(within[1]) / float(max(size))
+    resized = cv2.resize(rgb, None, None, fx=ratio, fy=ratio, interpolation=cv2.INTER_CUBIC)
+    height, width = resized.shape[:2]
+    side = -(-within[1] // 32) * 32
+    mean, std = np.array((0.485, 0.456, 0.406)), np.array((0.229, 0.224, 0.225))
+    canvas = np.ones((side, side, 3), np.float32) * np.array(level or (0, 0, 0), np.float32)
+    canvas[:height, :width] = resized
+    wanted = ((canvas * np.float32(1 / 255) - mean) / std).transpose(2, 0, 1)
+    if level is None:
+        wanted[:, height:], wanted[:, :, width:] = 0, 0
+
+    resize = Resize(within=within, interpolation=Interpolation.BICUBIC)
+    parameters = Preprocess(steps=(resize, Pad(size=(side, side), level=level)))
+    own = Preprocessor(parameters)(np.ascontiguousarray(rgb[:, :, ::-1]))
+    assert own.shape == (3, *parameters.size) == (3, side, side)
+    np.testing.assert_allclose(own, wanted, atol=1e-6)
+    frame = Frame.of_steps(size, parameters.geometry)
+    assert (frame.scale, frame.offset) == ((ratio, ratio), (0, 0))
+    assert (frame.shown_size, frame.input_size) == ((height, width), (side, side))
+
+
+def test_a_picture_that_its_padding_does_not_hold_is_refused() -> None:
+    preprocessor = Preprocessor(Preprocess(steps=(Resize(within=(20, 40)), Pad(size=(20, 40)))))
+    assert preprocessor(np.zeros((30, 50, 3), np.uint8)).shape == (3, 20, 40)
+    with pytest.raises(InputError, match="it becomes 20x33 pixels, the network takes 40x20"):
+        preprocessor(np.zeros((50, 30, 3), np.uint8))
+    with pytest.raises(InputError, match="nothing is left of 1x4000 pixels"):
+        preprocessor(np.zeros((4000, 1, 3), np.uint8))
+
+
+@pytest.mark.parametrize(
+    ("steps", "said"),
+    [
+        ((Resize(within=(20, 40)),), "depends on the picture"),
+        ((Resize(size=(20, 40)), Pad(size=(20, 30))), "padded to less"),
+        ((Resize(short=20), Pad(size=(20, 30)), Crop(size=(8, 8))), "after the padding"),
+    ],
+)
+def test_steps_that_do_not_fit(steps: tuple[Step, ...], said: str) -> None:
+    with pytest.raises(ValueError, match=said):
+        Preprocess(steps=steps)

@@ -326,14 +326,19 @@ def _accuracies(task: str, published: Published) -> list[tuple[str, str, str]]:
 
 
 def _preprocessing(steps: Preprocess) -> str:
-    from edgekit.core.spec import Crop
+    from edgekit.core.spec import Crop, Pad
 
     texts = [steps.channel_order.value.upper()]
     for step in steps.geometry:
         if isinstance(step, Crop):
             texts.append(f"centre crop {_side(step.size)}")
             continue
+        if isinstance(step, Pad):
+            texts.append(f"padded to {_side(step.size)}")
+            continue
         target = f"short side to {step.short}" if step.size is None else f"to {step.size[0]}x{step.size[1]}"
+        if step.within is not None:
+            target = f"short side to {step.within[0]}, long side to {step.within[1]} at most"
         texts.append(f"{target} ({step.interpolation.value}, {step.backend.value})")
     return ", ".join([*texts, f"mean {list(steps.mean)}", f"std {list(steps.std)}"])
 

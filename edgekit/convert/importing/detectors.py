@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Sequence
+from typing import Any
 
 import msgspec
 
@@ -11,7 +12,7 @@ from edgekit.convert.importing.modules import other_model
 from edgekit.convert.importing.place import Place
 from edgekit.core.artifact import TensorSpec
 from edgekit.core.boxes import BoxesRule, DetectionRule, PicoDetRule
-from edgekit.core.spec import Interpolation, Preprocess, Resize
+from edgekit.core.spec import Interpolation, Pad, Preprocess, Resize, Step
 from edgekit.errors import InputError
 
 # Distances of anchors that are looked for in outputs of an unknown head, input pixels.
@@ -74,6 +75,11 @@ class _Normalize(msgspec.Struct, forbid_unknown_fields=True):
     norm_type: str = "mean_std"
 
 
+class _Pad(msgspec.Struct, forbid_unknown_fields=True):
+    size: int | tuple[int, int]
+    fill_value: _Three = (114.0, 114.0, 114.0)
+
+
 class _PadStride(msgspec.Struct, forbid_unknown_fields=True):
     stride: int = 0
 
@@ -105,47 +111,65 @@ def read_detector(
 
 
 def _read_transforms(transforms: Sequence[dict[str, object]], place: Place) -> Preprocess:
-    size: Resize | None = None
-    scale, mean, std = 1.0, (0.0, 0.0, 0.0), (1.0, 1.0, 1.0)
+    resize: Resize | None = None
+    pad: Pad | None = None
+    numbers: dict[str, Any] = {"scale": 1.0, "mean": (0.0, 0.0, 0.0), "std": (1.0, 1.0, 1.0)}
+    target, is_normalised = (0, 0), False
     for index, entry in enumerate(transforms):
         arguments = dict(entry)
         name = arguments.pop("type", None)
         where = place.at(f"Preprocess[{index}] {name}")
-        if name == "Resize" and size is None:
-            size = _read_resize(where.read(arguments, _Resize), where)
-        elif name == "NormalizeImage" and size is not None:
-            normalize = where.read(arguments, _Normalize)
-            scale = 1 / 255 if normalize.is_scale else 1.0
-            if normalize.norm_type == "mean_std":
-                mean, std = normalize.mean, normalize.std
-            elif normalize.norm_type != "none":
-                raise where.refuse(f"norm_type {normalize.norm_type}: PaddleDetection has mean_std and none")
-        elif name == "PadStride" and size is not None and size.size is not None:
-            stride = where.read(arguments, _PadStride).stride
-            if stride > 0 and any(side % stride for side in size.size):
-                raise where.refuse(f"stride {stride} pads pictures of {size.size[0]}x{size.size[1]}")
+        if name == "Resize" and resize is None:
+            read = where.read(arguments, _Resize)
+            target = _pair(read.target_size)
+            resize = _read_resize(read, target, where)
+            if resize.within is not None:
+                # Upright pictures and wide ones.
+                target = (max(target), max(target))
+        elif name == "NormalizeImage" and resize is not None:
+            numbers, is_normalised = _read_numbers(where.read(arguments, _Normalize), where), True
+        elif name == "Pad" and resize is not None and pad is None and not is_normalised:
+            given = where.read(arguments, _Pad)
+            pad = where.step(Pad, size=_pair(given.size), level=given.fill_value)
+        elif name == "PadStride" and resize is not None:
+            stride = max(1, where.read(arguments, _PadStride).stride)
+            height, width = target if pad is None else pad.size
+            target = (-(-height // stride) * stride, -(-width // stride) * stride)
+            if pad is not None and pad.size != target:
+                raise where.refuse(f"stride {stride} pads pictures of {pad.size[0]}x{pad.size[1]} once more")
         elif name != "Permute":
             raise where.refuse("edgekit has no such transform for boxes, or not at this place")
-    if size is None:
+    if resize is None:
         raise place.at("Preprocess").refuse("no transform resizes the picture")
+    steps: tuple[Step, ...] = (resize,)
+    if pad is not None or target != resize.size:
+        steps += (pad or place.at("Preprocess").step(Pad, size=target),)
     try:
-        return Preprocess(steps=(size,), scale=scale, mean=mean, std=std)
+        return Preprocess(steps=steps, **numbers)
     except ValueError as error:
         raise place.at("Preprocess").refuse(str(error)) from error
 
 
-def _read_resize(resize: _Resize, place: Place) -> Resize:
-    target = resize.target_size
-    if resize.keep_ratio:
-        raise place.refuse("keep_ratio: the size of what comes out depends on the picture")
+def _pair(size: int | tuple[int, int]) -> tuple[int, int]:
+    return (size, size) if isinstance(size, int) else size
+
+
+def _read_numbers(normalize: _Normalize, place: Place) -> dict[str, Any]:
+    numbers: dict[str, Any] = {"scale": 1 / 255 if normalize.is_scale else 1.0}
+    if normalize.norm_type == "mean_std":
+        return numbers | {"mean": normalize.mean, "std": normalize.std}
+    if normalize.norm_type != "none":
+        raise place.refuse(f"norm_type {normalize.norm_type}: PaddleDetection has mean_std and none")
+    return numbers | {"mean": (0.0, 0.0, 0.0), "std": (1.0, 1.0, 1.0)}
+
+
+def _read_resize(resize: _Resize, target: tuple[int, int], place: Place) -> Resize:
     how = _INTERPOLATIONS.get(resize.interp)
     if how is None:
         raise place.refuse(f"interp {resize.interp}: edgekit has OpenCV's 0 to 4")
-    size = (target, target) if isinstance(target, int) else target
-    try:
-        return msgspec.convert({"step": "resize", "size": size, "interpolation": how.value}, Resize)
-    except msgspec.ValidationError as error:
-        raise place.refuse(str(error)) from error
+    if resize.keep_ratio:
+        return place.step(Resize, within=(min(target), max(target)), interpolation=how)
+    return place.step(Resize, size=target, interpolation=how)
 
 
 class Recognised(msgspec.Struct, frozen=True, kw_only=True):

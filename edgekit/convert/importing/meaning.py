@@ -14,7 +14,7 @@ from edgekit.convert.importing.jobs import Answer
 from edgekit.convert.importing.segmenters import recognise_segmenter
 from edgekit.convert.importing.shapes import shown
 from edgekit.convert.request import ConversionRequest
-from edgekit.core.spec import Interpolation, Preprocess, Resize
+from edgekit.core.spec import Interpolation, Pad, Preprocess, Resize
 from edgekit.errors import InputError
 from edgekit.tasks.detection import Detection
 from edgekit.tasks.multilabel import task_of_rule
@@ -106,14 +106,23 @@ def choose_preprocess(
             configured, preprocess=configured.segmenter.preprocess(meaning.size)
         )
     if configured.preprocess is not None:
-        wanted = configured.preprocess.size
+        preprocess, wanted = configured.preprocess, configured.preprocess.size
+        *others, last = preprocess.geometry
+        if isinstance(last, Pad) and last.level is None:
+            # PaddleDetection pads each picture, or batch, to multiples of a stride; here the size is fixed.
+            notes += (f"pictures are padded with zeros to {width}x{height}, whatever their sides",)
+            try:
+                padded = (*others, Pad(size=(height, width)))
+                preprocess, wanted = msgspec.structs.replace(preprocess, steps=padded), (height, width)
+            except ValueError as error:
+                raise InputError(f"importing: its preprocessing does not fit its input: {error}") from error
         if wanted != (height, width):
             raise InputError(
                 f"importing: the preprocessing gives pictures of {wanted[0]}x{wanted[1]} (height, width), "
                 f"the model takes {height}x{width}",
                 hint="--preprocess FILE.toml with the size that the model takes",
             )
-        return configured.preprocess, notes
+        return preprocess, notes
     if meaning.task == Detection.name:
         steps = (Resize(size=(height, width), interpolation=Interpolation.BICUBIC),)
         note = "its preprocessing was not said: that of PaddleDetection's PicoDet is assumed (--preprocess)"

@@ -7,10 +7,12 @@ from typing import TypeVar
 
 import msgspec
 
+from edgekit.core.spec import Step
 from edgekit.errors import InputError
 
 HINT = "say it in TOML instead: --preprocess FILE.toml, and --labels FILE (docs/own-model.md has its fields)"
 _Record = TypeVar("_Record")
+_Step = TypeVar("_Step", bound=Step)
 
 
 class Place(msgspec.Struct, frozen=True):
@@ -34,3 +36,8 @@ class Place(msgspec.Struct, frozen=True):
             return msgspec.convert({} if value is None else value, kind)
         except (msgspec.ValidationError, ValueError) as error:
             raise self.refuse(str(error)) from error
+
+    def step(self, kind: type[_Step], **fields: object) -> _Step:
+        """Return a step of the preprocessing. Raises InputError where a field is out of its bounds."""
+        given = {name: value for name, value in fields.items() if value is not None}
+        return self.read({"step": kind.__struct_config__.tag, **msgspec.to_builtins(given)}, kind)

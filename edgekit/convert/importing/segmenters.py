@@ -76,12 +76,8 @@ def read_segmenter(section: object, place: Place) -> Segmenter:
             if given.interp not in _INTERPOLATIONS:
                 raise where.refuse(f"interp {given.interp}: edgekit has {', '.join(_INTERPOLATIONS)}")
             width, height = given.target_size
-            step = {"step": "resize", "size": (height, width)}
-            try:
-                step["interpolation"] = _INTERPOLATIONS[given.interp].value
-                resize = msgspec.convert(step, Resize)
-            except msgspec.ValidationError as error:
-                raise where.refuse(str(error)) from error
+            how = _INTERPOLATIONS[given.interp]
+            resize = where.step(Resize, size=(height, width), interpolation=how)
         else:
             raise where.refuse("edgekit has no such transform for label maps, or not at this place")
     return Segmenter(resize=resize, mean=numbers.mean, std=numbers.std)

@@ -138,13 +138,10 @@ class TransformReader:
             usual, channel_order=self._order, scale=numbers.scale, mean=numbers.mean, std=numbers.std
         )
 
-    def _add(self, make: Callable[[], Resize | Crop], place: Place) -> None:
+    def _add(self, place: Place, kind: type[Resize | Crop], **fields: object) -> None:
         if self._numbers is not None or self._channels_first:
             raise place.refuse("it comes after the normalising or after ToCHWImage; edgekit resizes before")
-        try:
-            self._steps.append(msgspec.convert(msgspec.to_builtins(make()), Resize | Crop))
-        except (msgspec.ValidationError, ValueError) as error:
-            raise place.refuse(str(error)) from error
+        self._steps.append(place.step(kind, **fields))
 
     def _normalise(self, numbers: _Numbers, place: Place) -> None:
         if self._numbers is not None:
@@ -181,11 +178,11 @@ class TransformReader:
         how = _interpolation(resize.interpolation or "bilinear", place)
         # Width and height in PaddleClas's ResizeImage and CropImage, and in PaddleX 3's.
         size = None if short is not None or resize.size is None else _pair(resize.size)[::-1]
-        self._add(lambda: Resize(short=short, size=size, interpolation=how, backend=backend), place)
+        self._add(place, Resize, short=short, size=size, interpolation=how, backend=backend)
 
     def _crop_image(self, arguments: object, place: Place) -> None:
         size = _pair(place.read(arguments, _CropImage).size)[::-1]
-        self._add(lambda: Crop(size=size), place)
+        self._add(place, Crop, size=size)
 
     def _normalize_image(self, arguments: object, place: Place) -> None:
         values = place.read(arguments, _NormalizeImage)
@@ -212,7 +209,7 @@ class TransformReader:
         if resize.max_size > 0:
             raise place.refuse(f"max_size {resize.max_size}: edgekit does not bound the long side")
         how = _interpolation(resize.interp, place)
-        self._add(lambda: Resize(short=resize.short_size, interpolation=how), place)
+        self._add(place, Resize, short=resize.short_size, interpolation=how)
 
     def _resize_to(self, arguments: object, place: Place) -> None:
         resize = place.read(arguments, _ResizeTo)
@@ -220,11 +217,11 @@ class TransformReader:
             raise place.refuse("keep_ratio: the size of what comes out depends on the picture")
         how = _interpolation(resize.interp, place)
         # Height and width in PaddleX 2.
-        self._add(lambda: Resize(size=_pair(resize.target_size), interpolation=how), place)
+        self._add(place, Resize, size=_pair(resize.target_size), interpolation=how)
 
     def _center_crop(self, arguments: object, place: Place) -> None:
         side = place.read(arguments, _CenterCrop).crop_size
-        self._add(lambda: Crop(size=(side, side)), place)
+        self._add(place, Crop, size=(side, side))
 
     def _normalize(self, arguments: object, place: Place) -> None:
         values = place.read(arguments, _Normalize)

@@ -78,7 +78,10 @@ bool is_cubic(const std::string &backend, const std::string &interpolation)
 Step read_step(const Members &members)
 {
     Step step;
-    step.crop = members.text("step") == "crop";
+    std::string kind = members.text("step");
+    if ((kind != "crop" && kind != "resize") || members.has("within"))
+        throw Error("reading the preprocessing: this program does not resize within bounds (keep_ratio) nor pad");
+    step.crop = kind == "crop";
     if (!step.crop) {
         step.cubic = is_cubic(members.text("backend"), members.text("interpolation"));
         step.short_side = members.has("short") ? members.integer("short") : 0;
