@@ -29,6 +29,16 @@ RECORD: Dict[str, Any] = {
             },
         },
     },
+    "device": {
+        "artifacts": {"fp32": "mnn", "fp16": "mnn-fp16"},
+        "wheel": {
+            "distribution": "MNN",
+            "version": "3.6.1",
+            "sha256": "7f8fbf264047e81bf66f0b04ef95a8c83b8d5ca0a3670afcf3c0c3b6861de4a5",
+            # The converter, whose library is larger than the engine's.
+            "leave_out": ["_tools.*", "MNN/tools/*"],
+        },
+    },
     "rungs": [{"artifact": "mnn", "place": 60}, {"artifact": "mnn-fp16", "place": 62}],
 }
 # numpy's spelling of MNN's types, and attributes of MNN's module with these types.

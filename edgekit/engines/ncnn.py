@@ -26,6 +26,15 @@ RECORD: Dict[str, Any] = {
             "ncnn_packing": {"values": _SWITCH, "help": "layouts with several channels side by side"},
         },
     },
+    "device": {
+        "artifacts": {"fp32": "ncnn", "fp16": "ncnn-fp16"},
+        "wheel": {
+            "distribution": "ncnn",
+            "version": "1.0.20261020",
+            "sha256": "0503da4f3960ee2e555feef55db13adffd6c62eb59a4bd22f8083b12d1757ad8",
+            "leave_out": ["ncnn/model_zoo/*", "ncnn/utils/*"],
+        },
+    },
     "rungs": [{"artifact": "ncnn", "place": 64}, {"artifact": "ncnn-fp16", "place": 66}],
 }
 _TYPES = ("float32", "int32")

@@ -24,9 +24,9 @@ from edgekit.device.store import DeviceStore
 from edgekit.engines.registry import (
     DEVICE_ENGINE,
     artifact_kind,
-    device_engines,
     device_options,
     device_side,
+    native_engines,
 )
 from edgekit.errors import DeviceError, RunnerError, ToolError, UnsupportedError
 from edgekit.runners.session import RunnerSession
@@ -104,11 +104,12 @@ def default_engine(info: DeviceInfo) -> str:
     """Return the engine of a device where none is named.
 
     That is Paddle Lite where it is pushed there or, with nothing pushed, installed here; else an engine for
-    which that holds; else the first that the device's processor has a runner for.
+    which that holds; else the first that the device's processor has a runner for. Engines without a native
+    runner are named by those who want them.
     """
     target = device_target(info)
-    suitable = [name for name in device_engines() if target in device_side(name).targets]
-    suitable.sort(key=lambda name: (name != DEVICE_ENGINE, device_side(name).native is None))
+    suitable = [name for name in native_engines() if target in device_side(name).targets]
+    suitable.sort(key=lambda name: name != DEVICE_ENGINE)
     here = [name for name in suitable if available(name, target)]
     pushed = [name for name in here if name in info.runtimes]
     chosen = next(iter([*pushed, *here, *suitable]))

@@ -12,6 +12,8 @@ from edgekit.core.device import DeviceInfo
 from edgekit.errors import DeviceError, ToolError, UnsupportedError
 from edgekit.targets.device import Bundles, default_engine
 from edgekit.toolchain.build.runtimes import Runtime
+from edgekit.toolchain.bundles import available
+from edgekit.toolchain.python.parts import Part, store_part
 
 PHONE = DeviceInfo(serial="phone", state="device", transport="adb", abi="arm64-v8a", abis=("arm64-v8a",))
 BOARD = DeviceInfo(serial="board", state="device", transport="ssh", abi="x86_64", abis=("x86_64",))
@@ -44,6 +46,16 @@ def test_an_engine_of_the_worker_names_its_parts(tmp_path: Path, monkeypatch: py
     assert "edgekit toolchain install device-python" in (raised.value.hint or "")
     with pytest.raises(UnsupportedError, match="its runner is for aarch64"):
         Bundles(install=False).get("onnxruntime-python", BOARD)
+
+
+def test_the_default_engine_has_a_native_runner(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("EDGEKIT_CACHE", str(tmp_path))
+    for name in ("device-python", "mnn-wheel"):
+        store_part(name, lambda new, name=name: Part(name=name, version="1", unpacked_bytes=0))
+    assert available("mnn", "aarch64")
+    assert default_engine(PHONE) == "paddlelite"
+    pushed = msgspec.structs.replace(PHONE, runtimes={"mnn": "1"})
+    assert default_engine(pushed) == "paddlelite"
 
 
 def test_the_default_engine_is_one_that_can_be_had(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
