@@ -379,9 +379,10 @@ def _worse(before: Parity | None, now: Parity | None) -> Parity | None:
     return max(before, now, key=lambda parity: (not parity.passed, parity.max_relative_error or 0.0))
 
 
-def describe(progress: Progress) -> str:
-    """Format a step as one line."""
+def describe(progress: Progress, *, counted: bool = True) -> str:
+    """Format a step as one line, with its number unless `counted` is False."""
     shown = "" if progress.latency_ns is None else f": {format_ms(progress.latency_ns)} ms"
     if progress.instructions is not None:
         shown = f": {format_count(progress.instructions)} instructions"
-    return f"[{progress.done}/{progress.total}] {progress.label}{shown}"
+    number = f"[{progress.done}/{progress.total}] " if counted else ""
+    return f"{number}{progress.label}{shown}"

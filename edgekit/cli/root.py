@@ -19,6 +19,7 @@ from edgekit.errors import INTERRUPTED_EXIT_CODE, EdgekitError
 
 # Command -> summary. The command is `command` in edgekit.cli.commands.NAME (NAME_ for a Python keyword).
 COMMANDS: dict[str, str] = {
+    "run": "Export, check, measure and report a model in one go.",
     "models": "Show the models of the zoo, with published figures.",
     "export": "Build a model's Paddle, ONNX and Paddle Lite artifacts and check them.",
     "import": "Turn your own model (Paddle, ONNX) into the same artifacts, and check them.",

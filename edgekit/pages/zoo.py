@@ -200,7 +200,10 @@ def _draw(points: Sequence[_Point], front: Sequence[_Point], soc: SocModel, *, a
         parts.append(
             f'<path fill="{colour}" transform="{place}" d="{shape}"><title>{escape(words)}</title></path>'
         )
-    taken: list[_Box] = []
+    # The names keep off the points, the one that is named too.
+    taken: list[_Box] = [
+        (x(one.ms) - 5, y(one.accuracy) - 5, x(one.ms) + 5, y(one.accuracy) + 5) for one in points
+    ]
     for point in reversed(front):
         name, left, base = point.network.name, x(point.ms), y(point.accuracy)
         # Above on the left of the rising line, else below on its right.

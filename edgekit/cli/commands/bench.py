@@ -94,13 +94,13 @@ def _bench(options: BenchOptions, resume: Path | None, as_json: bool) -> int:
     from edgekit.bench.several import bench_all
 
     subjects = find_subjects(options.models, anyway=options.anyway)
-    with _opened(options) as targets, _progress() as show:
+    with opened(options) as targets, bench_progress() as show:
         outcomes = bench_all(targets, subjects, options, resume=resume, command=tuple(sys.argv), show=show)
     return _render(outcomes, as_json)
 
 
 @contextlib.contextmanager
-def _opened(options: BenchOptions) -> Iterator[list[Target]]:
+def opened(options: BenchOptions) -> Iterator[list[Target]]:
     if options.host:
         from edgekit.targets.target import HostTarget
 
@@ -119,22 +119,38 @@ def _opened(options: BenchOptions) -> Iterator[list[Target]]:
 
 
 @contextlib.contextmanager
-def _progress() -> Iterator[ShowProgress]:
-    """Show a bar on a terminal, elsewhere a line for each finished turn."""
+def bench_progress() -> Iterator[ShowProgress]:
+    """Show a bar with what runs, its figure so far and the time left on a terminal, else a line a turn."""
+    from edgekit.bench.sweep import describe
+
     if is_interactive():
         from rich.console import Console
-        from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeElapsedColumn
+        from rich.progress import (
+            BarColumn,
+            MofNCompleteColumn,
+            TextColumn,
+            TimeElapsedColumn,
+            TimeRemainingColumn,
+        )
         from rich.progress import Progress as Bar
 
-        columns = (BarColumn(), MofNCompleteColumn(), TimeElapsedColumn(), TextColumn("{task.description}"))
-        with Bar(*columns, console=Console(stderr=True), transient=True) as bar:
+        columns = (
+            BarColumn(bar_width=24),
+            MofNCompleteColumn(),
+            TimeElapsedColumn(),
+            TextColumn("left"),
+            TimeRemainingColumn(),
+            TextColumn("{task.description}", markup=False),
+        )
+        # Turns are few and of unequal length: the rate is that of all so far.
+        with Bar(*columns, console=Console(stderr=True), transient=True, speed_estimate_period=1e6) as bar:
             task = bar.add_task("starting", total=None)
-            yield lambda step: bar.update(task, completed=step.done, total=step.total, description=step.label)
+            yield lambda step: bar.update(
+                task, completed=step.done, total=step.total, description=describe(step, counted=False)
+            )
         return
 
     def line(step: Progress) -> None:
-        from edgekit.bench.sweep import describe
-
         if step.latency_ns is not None or step.instructions is not None:
             # Its names are words, which a terminal does not obey.
             click.echo(describe(step), err=True)
@@ -152,11 +168,11 @@ def _render(outcomes: Sequence[TargetOutcome], as_json: bool) -> int:
     elif not as_json and results:
         width = terminal_width()
         click.echo("\n\n".join(latency_table(one.result, width=width, file=one.path) for one in ended))
-    codes = [_tell(one) for one in outcomes]
+    codes = [tell_outcome(one) for one in outcomes]
     return next((code for code in codes if code), 0)
 
 
-def _tell(one: TargetOutcome) -> int:
+def tell_outcome(one: TargetOutcome) -> int:
     """Write notes about one target to stderr; return its exit code."""
     from edgekit.core.measurement import Status
     from edgekit.errors import DeviceError, DeviceLostError

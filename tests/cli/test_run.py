@@ -1,0 +1,38 @@
+"""`edgekit run`: every step with one summary, and what a failed step leaves."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from pathlib import Path
+
+import pytest
+
+from tests.conftest import RunCli
+
+
+def test_what_fails_first_ends_the_run(
+    run_inside: RunCli, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    done = run_inside("run", "PPLCNet_x9", "--no-install", "--json")
+    assert done.exit_code in (2, 3)
+    report = json.loads(done.stdout)
+    assert [(step["name"], step["failed"]) for step in report["steps"]] == [("export", True)]
+    assert report["results"] == [] and "PPLCNet_x9" in report["steps"][0]["outcome"]
+    assert run_inside("run", "PPLCNet_x1_0", "--adb-server", "a:1").exit_code == 2
+
+
+@pytest.mark.slow
+def test_a_model_is_checked_measured_and_reported(run_cli: RunCli, doc_ori: Path, tmp_path: Path) -> None:
+    shutil.copytree(doc_ori, tmp_path / "models" / doc_ori.name)
+    words = ["run", doc_ori.name, "--engine", "onnxruntime", "--html", "report.html"]
+    done = run_cli(words, cwd=tmp_path, timeout_s=600)
+    assert done.exit_code == 0, done.stderr
+    summary = done.stdout[done.stdout.rindex(doc_ori.name) :]
+    assert [line.split()[:2] for line in summary.splitlines()[3:]] == [
+        [step, "done"] for step in ("export", "verify", "bench", "report")
+    ]
+    assert "is there already" in summary and "1 point: " in summary
+    assert "<html" in (tmp_path / "report.html").read_text(encoding="utf-8")
+    assert len(list((tmp_path / "results").glob("*.json"))) == 1
