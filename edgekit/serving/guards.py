@@ -26,8 +26,9 @@ Message = MutableMapping[str, Any]
 Receive = Callable[[], Awaitable[Message]]
 Send = Callable[[Message], Awaitable[None]]
 
-# Paths that balancers and orchestrators read without a key.
-OPEN_PATHS = ("/v2/health/live", "/v2/health/ready")
+# Paths that balancers and orchestrators read without a key, and the page, which names no model and asks for
+# the key.
+OPEN_PATHS = ("/v2/health/live", "/v2/health/ready", "/", "/v2/docs")
 OPEN_METHODS = ("/inference.GRPCInferenceService/ServerLive", "/inference.GRPCInferenceService/ServerReady")
 REPOSITORY_PATH = "/v2/repository"
 REPOSITORY_IS_OFF = "the repository API is off; edgekit serve --admin opens it"

@@ -22,6 +22,7 @@ from starlette.requests import Request
 from starlette.routing import Route
 
 from edgekit.errors import EdgekitError, OutputError
+from edgekit.serving.front import Front
 from edgekit.serving.guards import MARGIN_S, GrpcGuard, Guard, WatchedConnection
 from edgekit.serving.protection import Protection, connection_limits
 from edgekit.serving.repository import Listening, bind
@@ -118,6 +119,7 @@ class Server(MLServer):  # type: ignore[misc]
         infer = RestInference(self._data_plane).infer
         app.router.routes[:] = [
             *[Route(path, infer, methods=["POST"]) for path in INFER_PATHS],
+            *Front(self._data_plane, self._model_registry).routes(),
             *[route for route in app.router.routes if route.endpoint.__name__ in KEPT_ENDPOINTS],
         ]
         app.add_exception_handler(EdgekitError, _tell)

@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import math
 import struct
+from collections.abc import Sequence
 from typing import Annotated, Any
 
 import msgspec
@@ -105,6 +106,14 @@ async def _infer(
         # CloudEvents; an `id` of any text does not go into headers.
         answer.parameters.headers = None
     return answer
+
+
+async def infer_pictures(
+    data_plane: DataPlane, pictures: Sequence[bytes], name: str, wanted: Sequence[str]
+) -> InferenceResponse:
+    """Answer encoded pictures by a model's outputs of these names; without names by its usual ones."""
+    given = _input("image", "BYTES", (len(pictures),), list(pictures))
+    return await _infer(data_plane, _request(None, [given], list(wanted)), name, None)
 
 
 def _read_rest(content: bytes, length: str | None) -> tuple[_Request, InferenceRequest]:
