@@ -9,20 +9,24 @@ READY := $(VENV)/.ready
 
 .PHONY: demo test test-slow coverage lint bench setup clean
 
+# Files go to two processes as they are listed, the long ones of tests/android first: by number of tests, as
+# pytest-xdist would sort them, a file with one long test comes last and leaves a core idle.
+PYTEST := $(BIN)/pytest -n 2 --dist loadfile --no-loadscope-reorder
+
 demo: $(READY)
 	@scripts/demo.sh
 
 test: lint
-	$(BIN)/pytest -n 2 --dist loadfile -m "not slow" --cov --cov-report=
+	$(PYTEST) -m "not slow" --cov --cov-report=
 	@printf 'coverage of the test process itself: %s %% (with its children: make coverage)\n' \
 	    "$$($(BIN)/coverage report --format=total)"
 
 # Every process that the tests start is traced too, which takes half as long again.
 coverage: $(READY)
-	$(BIN)/pytest -n 2 --dist loadfile -m "not slow" --cov --cov-config=scripts/coverage.toml --cov-report=term:skip-covered
+	$(PYTEST) -m "not slow" --cov --cov-config=scripts/coverage.toml --cov-report=term:skip-covered
 
 test-slow: $(READY)
-	$(BIN)/pytest -n 2 --dist loadfile -m slow
+	$(PYTEST) -m slow
 
 lint: $(READY)
 	$(BIN)/ruff check .

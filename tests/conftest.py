@@ -112,36 +112,35 @@ def shared_directory(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return base.parent if os.environ.get("PYTEST_XDIST_WORKER") else base
 
 
-@pytest.fixture(scope="session")
-def exported(shared_directory: Path, run_cli: RunCli) -> Path:
-    """A `models` directory with every artifact of two models, exported once a run; treat it as read-only.
-
-    `PPLCNet_x1_0_doc_ori` has real trained weights, `PPLCNet_x0_25` seeded random ones.
-    """
+def _exported(shared_directory: Path, run_cli: RunCli, model: str, *options: str) -> Path:
+    """Export a model once a run and return its directory; others are exported side by side."""
     root = shared_directory / "exported"
-    with FileLock(shared_directory / "exported.lock"):
-        if not (root / ".done").exists():
+    with FileLock(shared_directory / f"{model}.lock"):
+        if not (root / f"{model}.done").exists():
             root.mkdir(exist_ok=True)
-            for arguments in (
-                ["export", "PPLCNet_x1_0_doc_ori"],
-                ["export", "PPLCNet_x0_25", "--weights", "random"],
-            ):
-                result = run_cli(arguments, cwd=root, timeout_s=900)
-                assert result.exit_code == 0, result.stderr
-            (root / ".done").touch()
-    return root / "models"
+            result = run_cli(["export", model, *options], cwd=root, timeout_s=900)
+            assert result.exit_code == 0, result.stderr
+            (root / f"{model}.done").touch()
+    return root / "models" / model
 
 
 @pytest.fixture(scope="session")
-def doc_ori(exported: Path) -> Path:
-    """The artifact directory of the trained document-orientation network (4 classes)."""
-    return exported / "PPLCNet_x1_0_doc_ori"
+def doc_ori(shared_directory: Path, run_cli: RunCli) -> Path:
+    """The artifact directory of the trained network of pages (4 classes); treat it as read-only."""
+    return _exported(shared_directory, run_cli, "PPLCNet_x1_0_doc_ori")
 
 
 @pytest.fixture(scope="session")
-def x0_25(exported: Path) -> Path:
-    """The artifact directory of PPLCNet_x0_25 with random weights (1000 classes)."""
-    return exported / "PPLCNet_x0_25"
+def x0_25(shared_directory: Path, run_cli: RunCli) -> Path:
+    """The artifact directory of PPLCNet_x0_25 with random weights (1000 classes); treat it as read-only."""
+    return _exported(shared_directory, run_cli, "PPLCNet_x0_25", "--weights", "random")
+
+
+@pytest.fixture(scope="session")
+def exported(doc_ori: Path, x0_25: Path) -> Path:
+    """The `models` directory of both."""
+    assert doc_ori.parent == x0_25.parent
+    return doc_ori.parent
 
 
 @pytest.fixture(scope="session")

@@ -41,15 +41,15 @@ PRELOADED = (
     "edgekit.report.formats", "edgekit.report.table", "edgekit.vision.decode", "rich.console", "yaml", "cv2",
     "scipy.stats", "paddle", "paddle.inference", "paddle2onnx", "onnx",
 )  # fmt: skip
-# What edgekit's workers set before they import Paddle; a start that wants something else, or packages of its
-# own, is a cold one.
+# What edgekit's workers set before they import Paddle; a start that wants something else is a cold one.
+# Engines are registered before any fork, so that those of packages on PYTHONPATH need a cold start too.
 ENVIRONMENT = {"FLAGS_enable_pir_api": "0", "GLOG_minloglevel": "2", "OMP_NUM_THREADS": "1"}
 # Stands in the place of `python`: hands its arguments and open files to the warm process and ends as that
 # start ends. It imports nothing that takes time.
 CLIENT = """\
 #!{python} -ISE
 import _socket, os, sys
-if os.environ.get("FLAGS_enable_pir_api", "0") != "0" or "PYTHONPATH" in os.environ:
+if os.environ.get("FLAGS_enable_pir_api", "0") != "0":
     os.execv({python!r}, [{python!r}, *sys.argv[1:]])
 connection = _socket.socket(_socket.AF_UNIX, _socket.SOCK_STREAM)
 connection.connect({address!r})
@@ -177,7 +177,10 @@ def _become(request: list[str], files: list[int], client: str) -> NoReturn:
 
 def _run(arguments: list[str]) -> None:
     if len(arguments) > 1 and arguments[1] == str(CHILD):
+        sys.path += [path for path in arguments[2].split(os.pathsep) if path and path not in sys.path]
         arguments = arguments[3:] if Path(arguments[3]).is_absolute() else ["-m", *arguments[3:]]
+    else:
+        sys.path[1:1] = filter(None, os.environ.get("PYTHONPATH", "").split(os.pathsep))
     kind, rest = arguments[0], arguments[1:]
     if kind == "-c":
         sys.argv, sys.path[0] = ["-c", *rest[1:]], ""

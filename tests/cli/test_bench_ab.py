@@ -13,11 +13,11 @@ from tests.conftest import RunCli
 
 
 def test_a_model_against_itself(run_cli: RunCli, x0_25: Path, tmp_path: Path) -> None:
-    words = ["bench", "--host", "--ab", x0_25, x0_25, "--engine", "onnxruntime", "--processes", "3"]
+    words = ["bench", "--host", "--ab", x0_25, x0_25, "--engine", "onnxruntime", "--processes", "2"]
     done = run_cli([*words, "--json"], cwd=tmp_path)
     assert done.exit_code == 0, done.stderr
     report = json.loads(done.stdout)
-    assert len(report["ratios"]) == len(report["controls"]) == len(report["cores"]) == 3
+    assert len(report["ratios"]) == len(report["controls"]) == len(report["cores"]) == 2
     assert report["ratio"]["low"] <= report["ratio"]["estimate"] <= report["ratio"]["high"]
     # The same bytes: anything else is a mistake, whatever the machine does meanwhile.
     assert 0.5 < report["ratio"]["estimate"] < 2
@@ -27,7 +27,7 @@ def test_a_model_against_itself(run_cli: RunCli, x0_25: Path, tmp_path: Path) ->
     assert a["parity"]["passed"]
     assert a["effective_threads"] == b["effective_threads"] == report["threads"] == 1
     assert report["environment_after"]["read_at"] > report["environment_before"]["read_at"]
-    assert done.stderr.count("B over A") == 3
+    assert done.stderr.count("B over A") == 2
 
 
 @pytest.mark.parametrize(

@@ -39,14 +39,14 @@ def models(x0_25: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def test_bench_measures_it_and_checks_its_parity(
-    run_cli: RunCli, models: Path, env: dict[str, str], tmp_path: Path
+    run_cold_cli: RunCli, models: Path, env: dict[str, str], tmp_path: Path
 ) -> None:
     output = tmp_path / "result.json"
     words = (
         "bench PPLCNet_x0_25 --host --engine opencv,onnxruntime --engine-option winograd=off "
         "--processes 1 --repeats 3 --min-secs 0 --warmup 1 --output"
     )
-    done = run_cli([*words.split(), output], cwd=models, env=env)
+    done = run_cold_cli([*words.split(), output], cwd=models, env=env)
     assert done.exit_code == 0, done.stderr
     points = {point["engine"]: point for point in json.loads(output.read_text())["points"]}
     point = points["opencv"]
@@ -57,7 +57,9 @@ def test_bench_measures_it_and_checks_its_parity(
     assert point["engine_version"] != points["onnxruntime"]["engine_version"]
 
 
-def test_predict_answers_with_it(run_cli: RunCli, models: Path, env: dict[str, str], tmp_path: Path) -> None:
+def test_predict_answers_with_it(
+    run_cold_cli: RunCli, models: Path, env: dict[str, str], tmp_path: Path
+) -> None:
     import cv2
     import numpy as np
 
@@ -65,7 +67,7 @@ def test_predict_answers_with_it(run_cli: RunCli, models: Path, env: dict[str, s
     cv2.imwrite(str(picture), np.random.default_rng(0).integers(0, 255, (300, 400, 3), np.uint8))
     answers = []
     for name in ("opencv", "onnxruntime"):
-        done = run_cli(
+        done = run_cold_cli(
             ["predict", "PPLCNet_x0_25", picture, "--engine", name, "--json", "--batch-size", "1"],
             cwd=models, env=env,
         )  # fmt: skip
@@ -76,21 +78,21 @@ def test_predict_answers_with_it(run_cli: RunCli, models: Path, env: dict[str, s
     assert ours["scores"] == pytest.approx(theirs["scores"], abs=1e-4)
 
 
-def test_verify_climbs_its_rung(run_cli: RunCli, models: Path, env: dict[str, str]) -> None:
-    done = run_cli(["verify", "PPLCNet_x0_25", "--json"], cwd=models, env=env)
+def test_verify_climbs_its_rung(run_cold_cli: RunCli, models: Path, env: dict[str, str]) -> None:
+    done = run_cold_cli(["verify", "PPLCNet_x0_25", "--json"], cwd=models, env=env)
     assert done.exit_code == 0, done.stderr
     rungs = {rung["name"]: rung for rung in json.loads(done.stdout)["rungs"]}
     assert rungs["onnx-opencv"]["engine"] == "opencv"
     assert rungs["onnx-opencv"]["status"] == "passed"
 
 
-def test_help_and_doctor_list_it(run_cli: RunCli, models: Path, env: dict[str, str]) -> None:
+def test_help_and_doctor_list_it(run_cold_cli: RunCli, models: Path, env: dict[str, str]) -> None:
     for command in ("bench", "predict", "eval", "serve"):
-        assert "opencv" in run_cli([command, "--help"], cwd=models, env=env).stdout, command
-        assert "opencv" not in run_cli([command, "--help"], cwd=models).stdout, command
-    checks = json.loads(run_cli(["doctor", "--json"], cwd=models, env=env).stdout)
+        assert "opencv" in run_cold_cli([command, "--help"], cwd=models, env=env).stdout, command
+        assert "opencv" not in run_cold_cli([command, "--help"], cwd=models).stdout, command
+    checks = json.loads(run_cold_cli(["doctor", "--json"], cwd=models, env=env).stdout)
     assert any("the engine `opencv`" in check["purpose"] for check in checks)
-    unknown = run_cli(["bench", "PPLCNet_x0_25", "--host", "--engine", "opencv"], cwd=models)
+    unknown = run_cold_cli(["bench", "PPLCNet_x0_25", "--host", "--engine", "opencv"], cwd=models)
     assert unknown.exit_code == 2
     assert "engine 'opencv': there is none" in unknown.stderr
 
