@@ -9,24 +9,26 @@ READY := $(VENV)/.ready
 
 .PHONY: demo test test-slow coverage lint bench setup clean
 
-# Files go to two processes as they are listed, the long ones of tests/android first: by number of tests, as
+# Files go to the processes as they are listed, the long ones of tests/android first: by number of tests, as
 # pytest-xdist would sort them, a file with one long test comes last and leaves a core idle.
-PYTEST := $(BIN)/pytest -n 2 --dist loadfile --no-loadscope-reorder
+PYTEST := $(BIN)/pytest --dist loadfile --no-loadscope-reorder
+# Three for two cores: the quick tests compute for two thirds of their time, and wait for the rest.
+PROCESSES := 3
 
 demo: $(READY)
 	@scripts/demo.sh
 
 test: lint
-	$(PYTEST) -m "not slow" --cov --cov-report=
+	$(PYTEST) -n $(PROCESSES) -m "not slow" --cov --cov-report=
 	@printf 'coverage of the test process itself: %s %% (with its children: make coverage)\n' \
 	    "$$($(BIN)/coverage report --format=total)"
 
 # Every process that the tests start is traced too, which takes half as long again.
 coverage: $(READY)
-	$(PYTEST) -m "not slow" --cov --cov-config=scripts/coverage.toml --cov-report=term:skip-covered
+	$(PYTEST) -n $(PROCESSES) -m "not slow" --cov --cov-config=scripts/coverage.toml --cov-report=term:skip-covered
 
 test-slow: $(READY)
-	$(PYTEST) -m slow
+	$(PYTEST) -n 2 -m slow
 
 lint: $(READY)
 	$(BIN)/ruff check .

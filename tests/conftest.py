@@ -70,6 +70,12 @@ def python(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
         yield client
 
 
+@pytest.fixture
+def warm_children(python: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Children that edgekit starts from this process start warm."""
+    monkeypatch.setattr(sys, "executable", str(python))
+
+
 @pytest.fixture(scope="session")
 def run_cli(python: Path) -> RunCli:
     """`run_cli([...], cwd=…)`: edgekit in a process of its own, whose imports are behind it."""

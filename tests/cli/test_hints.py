@@ -113,6 +113,7 @@ SITUATIONS: dict[str, tuple[Build, str, int]] = {
 LONG = {"an operator that opt lacks", "an operator that paddle2onnx lacks", "no square", "other channels"}
 
 
+@pytest.mark.usefixtures("warm_children")
 @pytest.mark.parametrize(
     "situation",
     [pytest.param(name, marks=pytest.mark.slow) if name in LONG else name for name in SITUATIONS],

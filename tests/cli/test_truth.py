@@ -99,6 +99,7 @@ def test_quantising_starts_from_no_artifact_that_failed(workplace: Path, run_cli
     assert "its artifact paddle failed its check" in refused.stderr
 
 
+@pytest.mark.usefixtures("warm_children")
 def test_python_makes_and_checks_in_one_call(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     classifier(tmp_path / "net.onnx")

@@ -30,6 +30,8 @@ from tests.cli.test_import import save_legacy
 from tests.conftest import RunCli
 from tests.convert.onnx_graphs import FLOAT, model, node, scorer
 
+pytestmark = pytest.mark.usefixtures("warm_children")
+
 
 @pytest.fixture(autouse=True)
 def _here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

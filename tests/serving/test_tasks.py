@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib.util
 import json
 import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 from types import ModuleType
@@ -54,7 +55,7 @@ both = pytest.mark.parametrize("package", [http, grpc], ids=["http", "grpc"])
 
 
 @pytest.fixture(scope="module")
-def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def place(tmp_path_factory: pytest.TempPathFactory, python: Path) -> Path:
     """A directory with the imported models and four pictures of different sizes, the second of them black."""
     directory = tmp_path_factory.mktemp("tasks")
     for name, (make, configuration) in DETECTORS.items():
@@ -79,6 +80,7 @@ def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
     # In this process, because eight processes would import everything eight times.
     with pytest.MonkeyPatch.context() as patch:
         patch.chdir(directory)
+        patch.setattr(sys, "executable", str(python))
         for name in MODELS:
             labels = Path("labels.txt") if name in SEGMENTERS else None
             edgekit.import_model(name, name, formats=["onnx"], verify=False, labels=labels)
