@@ -3,7 +3,7 @@
 from typing import Any, Callable, Dict, List, Optional, Sequence, Tuple
 
 from edgekit.engines.worker.engine import Engine, Inputs, check_inputs, tensor
-from edgekit.engines.worker.process import task_count
+from edgekit.engines.worker.process import tasks
 from edgekit.engines.worker.refusal import RefusedError
 
 RECORD: Dict[str, Any] = {
@@ -80,12 +80,12 @@ class Mnn(Engine):
         except Exception as error:
             raise RefusedError("model_invalid", "loading {}: {}".format(model, error)) from error
         settings: Dict[str, Any] = {name[len("mnn_") :]: value for name, value in self.options.items()}
-        before = task_count()
+        before = tasks()
         settings.update(backend="CPU", numThread=threads)
         self._session = self._network.createSession(settings)
         if self._session is None:
             raise RefusedError("model_invalid", "loading {}: MNN makes no session of it".format(model))
-        self._pool_threads = task_count() - before
+        self._pool_threads = len(tasks() - before)
         found = self._network.getSessionInputAll(self._session)
         order = [one["name"] for one in inputs]
         # MNN gives its tensors by name; the request's order is as good as any where the names are the same.

@@ -3,7 +3,7 @@
 from typing import Any, Callable, Dict, List, Optional, Sequence, Tuple
 
 from edgekit.engines.worker.engine import Engine, Inputs, check_inputs, format_shape, tensor
-from edgekit.engines.worker.process import task_count
+from edgekit.engines.worker.process import tasks
 from edgekit.engines.worker.refusal import RefusedError
 
 _SWITCH = ["on", "off"]
@@ -165,7 +165,7 @@ def _start_threads(threads: int) -> int:
     import ncnn
     import numpy
 
-    before = task_count()
+    before = tasks()
     network = ncnn.Net()
     network.opt.num_threads = threads
     network.load_param_mem(_RELU)
@@ -174,7 +174,7 @@ def _start_threads(threads: int) -> int:
     extractor.input("in0", ncnn.Mat(numpy.zeros((64, 8, 8), "float32")).clone())
     extractor.extract("out0")
     # The pool holds one thread fewer than it has workers: the caller's works too.
-    return 1 + task_count() - before
+    return 1 + len(tasks() - before)
 
 
 def _read_sizes(path: str) -> Dict[str, Tuple[int, ...]]:

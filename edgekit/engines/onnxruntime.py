@@ -4,7 +4,7 @@ import functools
 from typing import Any, Callable, Dict, List, Optional, Sequence
 
 from edgekit.engines.worker.engine import Engine, Inputs, check_inputs, tensor
-from edgekit.engines.worker.process import task_count
+from edgekit.engines.worker.process import tasks
 from edgekit.engines.worker.refusal import RefusedError
 
 # ONNX Runtime's names of types that numpy spells otherwise.
@@ -78,12 +78,13 @@ class OnnxRuntime(Engine):
         settings.add_session_config_entry(
             "session.intra_op.allow_spinning", "1" if self.options["spinning"] == "on" else "0"
         )
-        before = task_count()
+        before = tasks()
         try:
             session = onnxruntime.InferenceSession(model, settings, providers=[_PROVIDER])
         except Exception as error:
             raise RefusedError("model_invalid", "loading {}: {}".format(model, error)) from error
-        self._pool_threads = task_count() - before
+        # Threads of the import may end meanwhile, so that their number would not do.
+        self._pool_threads = len(tasks() - before)
         # A provider that is missing or fails is replaced by the CPU with no more than a warning.
         if session.get_providers() != [_PROVIDER]:
             raise RefusedError(

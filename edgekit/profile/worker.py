@@ -10,7 +10,7 @@ import msgspec
 from edgekit._worker import serve
 from edgekit.core.artifact import TensorSpec
 from edgekit.core.feeds import seeded_feed
-from edgekit.engines.worker.process import task_count
+from edgekit.engines.worker.process import tasks
 
 
 class ProfileJob(msgspec.Struct, frozen=True, kw_only=True):
@@ -47,10 +47,10 @@ def work(job: ProfileJob) -> Iterator[ProfileAnswer]:
     settings.inter_op_num_threads = 1
     settings.enable_profiling = True
     settings.profile_file_prefix = str(Path(job.directory) / "ort")
-    before = task_count()
+    before = tasks()
     session = onnxruntime.InferenceSession(job.model, settings, providers=["CPUExecutionProvider"])
     # The pool holds one thread fewer than requested, because the calling thread works too.
-    effective = 1 + task_count() - before
+    effective = 1 + len(tasks() - before)
     arrays = seeded_feed(job.inputs, 0)
     feed = {one.name: array for one, array in zip(job.inputs, arrays, strict=True)}
     for _ in range(job.runs):

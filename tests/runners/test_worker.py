@@ -6,6 +6,7 @@ import ast
 import json
 import subprocess
 import sys
+import threading
 from pathlib import Path
 
 import numpy as np
@@ -13,7 +14,7 @@ import pytest
 
 from edgekit.core import feeds
 from edgekit.engines.registry import WORKER, engines
-from edgekit.engines.worker import fields, loop, noise, refusal, timing
+from edgekit.engines.worker import fields, loop, noise, process, refusal, timing
 from edgekit.runners.launch import host_launcher
 from edgekit.runners.protocol import DTYPES, EXIT_CODES, MARK_SYSCALL, PROTOCOL_VERSION
 
@@ -113,6 +114,20 @@ def test_a_foreign_thread_setting_does_not_decide(x0_25: Path) -> None:
     loaded, ran = map(json.loads, done.stdout.splitlines())
     assert loaded["effective_threads"] == 1
     assert ran["active_threads"] == 1
+
+
+def test_new_threads_are_counted_while_an_old_one_ends() -> None:
+    ends = [threading.Event(), threading.Event()]
+    old, new = (threading.Thread(target=end.wait, args=(60,)) for end in ends)
+    old.start()
+    before = process.tasks()
+    new.start()
+    ends[0].set()
+    old.join()
+    found = process.tasks() - before
+    ends[1].set()
+    new.join()
+    assert found == {str(new.native_id)}
 
 
 def test_a_sample_holds_the_call_and_next_to_nothing_else() -> None:

@@ -7,7 +7,7 @@ import glob
 import hashlib
 import os
 import time
-from typing import Any, Dict, Iterable, List, Optional, Sequence, Tuple
+from typing import Any, Dict, Iterable, List, Optional, Sequence, Set, Tuple
 
 from edgekit.engines.worker.refusal import RefusedError
 
@@ -67,9 +67,9 @@ def reference_workload() -> Tuple[int, str]:
     return sorted(times)[REFERENCE_RUNS // 2], digest
 
 
-def task_count() -> int:
-    """Return the number of this process's threads."""
-    return len(os.listdir("/proc/self/task"))
+def tasks() -> Set[str]:
+    """Return the IDs of this process's threads."""
+    return set(os.listdir("/proc/self/task"))
 
 
 def task_times() -> Dict[str, Tuple[int, int]]:
