@@ -14,7 +14,7 @@ from edgekit.core.measurement import ArtifactRef
 from edgekit.core.spec import Precision
 from edgekit.errors import EdgekitError
 from edgekit.evaluate.journal import Journal
-from edgekit.evaluate.tally import Evaluation, NothingReadError, reference_index
+from edgekit.evaluate.tally import Evaluation, readable, reference_index
 from edgekit.predict.lanes import Route, Scored
 from edgekit.tasks.detection import Detection
 from edgekit.vision.annotations import Annotations
@@ -90,11 +90,7 @@ def tally_boxes(
     """
     seen = list(journal.read())
     errors = [each.error for each in seen if each.error is not None]
-    if len(errors) == len(seen):
-        raise NothingReadError(
-            f"evaluating: none of {len(seen)} pictures could be read; the first: {errors[0]}",
-            hint="the pictures' names are relative to --data",
-        )
+    counts = readable(len(seen) - len(errors), len(errors), errors[0] if errors else None)
     figures, paths = [], []
     for index, route in enumerate(routes):
         found = [None if each.error is not None else _boxes(each.found[index]) for each in seen]
@@ -103,9 +99,7 @@ def tally_boxes(
         _write_results(paths[-1], truth, found)
     reference = reference_index(routes, manifest)
     return {
-        "pictures": len(seen) - len(errors),
-        "unreadable": len(errors),
-        "first_error": errors[0] if errors else None,
+        **counts,
         "classes": truth.names,
         "routes": tuple(
             BoxScore(

@@ -13,7 +13,7 @@ from edgekit.core.measurement import ArtifactRef
 from edgekit.core.spec import Precision
 from edgekit.errors import EdgekitError, InputError
 from edgekit.evaluate.journal import Journal
-from edgekit.evaluate.tally import Evaluation, NothingReadError, reference_index
+from edgekit.evaluate.tally import Evaluation, readable, reference_index
 from edgekit.predict.lanes import Route, Scored
 from edgekit.tasks.segmentation import Segmentation
 from edgekit.vision.label_maps import LabelMapScore, count_areas, read_label_map, score_areas
@@ -128,17 +128,11 @@ def tally_areas(
             continue
         sums += np.array(seen.areas, np.int64)
         pictures += 1
-    if not pictures:
-        raise NothingReadError(
-            f"evaluating: none of {len(errors)} pictures could be read; the first: {errors[0]}",
-            hint="the list's paths are relative to --data",
-        )
+    counts = readable(pictures, len(errors), errors[0] if errors else None)
     figures = [score_areas(each) for each in sums]
     reference = reference_index(routes, manifest)
     return {
-        "pictures": pictures,
-        "unreadable": len(errors),
-        "first_error": errors[0] if errors else None,
+        **counts,
         "classes": tuple(labels),
         "routes": tuple(
             LabelMapRoute(

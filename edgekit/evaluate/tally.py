@@ -110,6 +110,16 @@ class NothingReadError(InputError):
     """None of the pictures of a list could be read."""
 
 
+def readable(pictures: int, unreadable: int, first_error: str | None) -> dict[str, Any]:
+    """Return the fields of `Evaluation` about readable pictures. Raises NothingReadError without any."""
+    if not pictures:
+        raise NothingReadError(
+            f"evaluating: none of {unreadable} pictures could be read; the first: {first_error}",
+            hint="the list's paths are relative to --data",
+        )
+    return {"pictures": pictures, "unreadable": unreadable, "first_error": first_error}
+
+
 class _Counts:
     """Running counts of one route against the reference."""
 
@@ -181,17 +191,11 @@ def tally(
                 writer.writerow(row)
             if any(best != entry.label for best in row[2:-1]):
                 wrong.writerow(row)
-    if not pictures:
-        raise NothingReadError(
-            f"evaluating: none of {unreadable} pictures could be read; the first: {first_error}",
-            hint="the list's paths are relative to --data",
-        )
+    read = readable(pictures, unreadable, first_error)
     confusion_path = output.with_suffix(".confusion.csv")
     _write_confusion(confusion_path, routes, counts)
     return {
-        "pictures": pictures,
-        "unreadable": unreadable,
-        "first_error": first_error,
+        **read,
         "disagreements": disagreements,
         "confusion_path": str(confusion_path),
         "disagreements_path": str(disagreements_path),
