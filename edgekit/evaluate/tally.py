@@ -115,7 +115,7 @@ def readable(pictures: int, unreadable: int, first_error: str | None) -> dict[st
     if not pictures:
         raise NothingReadError(
             f"evaluating: none of {unreadable} pictures could be read; the first: {first_error}",
-            hint="the list's paths are relative to --data",
+            hint="the pictures' paths are relative to --data",
         )
     return {"pictures": pictures, "unreadable": unreadable, "first_error": first_error}
 
