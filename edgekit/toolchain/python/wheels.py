@@ -9,7 +9,7 @@ from pathlib import Path, PurePosixPath
 
 from edgekit._archives import ArchiveError, open_zip
 from edgekit._files import scratch_directory, sha256_file
-from edgekit.engines.registry import device_wheel, engine
+from edgekit.engines.registry import device_wheel
 from edgekit.errors import ToolError
 from edgekit.toolchain.component import Component, InstallRequest
 from edgekit.toolchain.fetch.wheels import download_wheel
@@ -45,7 +45,7 @@ def component(name: str) -> Component:
     """Return the component with the wheel of an engine."""
     return Component(
         name=f"{name}-wheel",
-        purpose=f"{engine(name).summary} on devices: bench, verify and push there with --engine {name}",
+        purpose=f"the engine {name} for devices: bench, verify and push there with --engine {name}",
         find=lambda: find_component(f"{name}-wheel"),
         install=lambda request: install_wheel(name, request).found,
     )
