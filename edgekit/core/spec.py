@@ -47,10 +47,11 @@ class ResizeBackend(enum.Enum):
 
 
 class ChannelOrder(enum.Enum):
-    """Order of the colour channels that the network was trained on."""
+    """Order of the colour channels that the network was trained on, or its only channel."""
 
     RGB = "rgb"
     BGR = "bgr"
+    GREY = "grey"
 
 
 class Resize(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, tag_field="step",
@@ -130,7 +131,7 @@ Step = Resize | Crop | Pad
 
 
 class Preprocess(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """Transformation of a picture to float32[N,3,height,width] NCHW.
+    """Transformation of a picture to float32[N,3,height,width] NCHW; of a grey one to [N,1,height,width].
 
     By default PaddleClas's evaluation transform: resize the short side, crop the centre to a square, multiply
     by `scale`, subtract `mean`, divide by `std`, by channel. Where `steps` lists other resizes and crops,
@@ -144,6 +145,8 @@ class Preprocess(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_field
             `crop_size` without keeping the aspect.
         crop_size: Side of the square centre crop, pixels.
         steps: Resizes and crops in order; empty for PaddleClas's usual ones.
+        channel_order: Order of the channels. Grey ones are made of coloured pictures before the steps, as
+            OpenCV does, and `mean`, `std` and a padding's `level` are then the first of three.
     """
 
     resize_short: Pixels | None = 256
@@ -175,6 +178,11 @@ class Preprocess(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_field
         if self.resize_short is None:
             return (Resize(size=square, **how),)  # type: ignore[arg-type]
         return (Resize(short=self.resize_short, **how), Crop(size=square))  # type: ignore[arg-type]
+
+    @property
+    def channels(self) -> int:
+        """Number of channels of the result."""
+        return 1 if self.channel_order is ChannelOrder.GREY else 3
 
     @property
     def size(self) -> tuple[int, int]:

@@ -56,7 +56,7 @@ def ladder_inputs(subject: Subject, spec: ModelSpec | None, pictures: Sequence[P
     import numpy
 
     preprocess = subject.manifest.preprocess
-    fits = subject.input_shape == (3, *preprocess.size)
+    fits = subject.input_shape == (preprocess.channels, *preprocess.size)
     if pictures and not fits:
         raise InputError(
             f"verifying {subject.manifest.name}: its inputs are no pictures of its preprocessing",

@@ -73,8 +73,9 @@ class Preprocessor:
             (np.float32(each) * np.float32(parameters.scale) - np.float32(mean)) / np.float32(std)
             for each, mean, std in zip(level or (), parameters.mean, parameters.std, strict=False)
         ] or [np.float32(0)] * 3
-        # Positions in BGR pixels of the network's channels, in the network's order.
-        self._planes = (2, 1, 0) if parameters.channel_order is ChannelOrder.RGB else (0, 1, 2)
+        # Positions in BGR or grey pixels of the network's channels, in the network's order.
+        planes = (2, 1, 0) if parameters.channel_order is ChannelOrder.RGB else (0, 1, 2)
+        self._planes = planes if parameters.channels == 3 else (0,)
         # A crop is taken unresized, so a picture that is cropped first is decoded at its whole size.
         self.shrink_to = (
             (first.short or max(first.size or first.within or ())) if isinstance(first, Resize) else None
@@ -84,17 +85,19 @@ class Preprocessor:
     @property
     def shape(self) -> tuple[int, int, int]:
         """Channels, height, width of one preprocessed picture."""
-        return (3, *self.parameters.size)
+        return (self.parameters.channels, *self.parameters.size)
 
     def resize_and_crop(self, pixels: Pixels, name: str = "the picture") -> Pixels:
         """Return uint8[height,width,3] of `shape` from uint8[H,W,3], without what pads it.
 
-        The order of channels is unchanged.
+        The order of channels is unchanged; of a grey network it is uint8[height,width].
 
         Raises:
             InputError: The sides are so unequal that the resized picture would not fit into memory, or the
                 picture is smaller than a crop, or larger than what it is padded to.
         """
+        if self.parameters.channels == 1:
+            pixels = self._cv2.cvtColor(pixels, self._cv2.COLOR_BGR2GRAY)
         for step in self._geometry:
             if isinstance(step, Crop):
                 pixels = self._crop(pixels, step, name)
@@ -119,7 +122,7 @@ class Preprocessor:
         """
         shown = self.resize_and_crop(pixels, name)
         planes = self._cv2.split(shown)
-        for channel, (plane, table) in enumerate(zip(self._planes, self._tables, strict=True)):
+        for channel, (plane, table) in enumerate(zip(self._planes, self._tables, strict=False)):
             if self._padding is None:
                 self._cv2.LUT(planes[plane], table, dst=out[channel])
             else:

@@ -118,3 +118,24 @@ def test_a_configuration_for_another_size_is_refused(tmp_path: Path, run_cli: Ru
     done = run_cli(["import", "net.onnx", "--name", "mine", *FORMATS], cwd=tmp_path)
     assert done.exit_code == 3
     assert "gives pictures of 32x48 (height, width), the model takes 32x32" in done.stderr
+
+
+def test_grey_pictures(tmp_path: Path, run_cli: RunCli) -> None:
+    classifier(tmp_path / "net.onnx", channels=1, side=28, end="Softmax")
+    (tmp_path / "grey.toml").write_text(
+        'channel_order = "grey"\nmean = [0.1307, 0, 0]\nstd = [0.3081, 1, 1]\n'
+        '[[steps]]\nstep = "resize"\nsize = [28, 28]\n'
+    )
+    pixels = np.random.default_rng(0).integers(0, 256, (40, 50, 3), np.uint8)
+    assert cv2.imwrite(str(tmp_path / "p.png"), pixels)
+    words = ["import", "net.onnx", "--name", "mine", "--preprocess", "grey.toml", "--formats", "onnx"]
+    done = run_cli(words, cwd=tmp_path)
+    assert done.exit_code == 0, done.stderr
+    assert load_manifest(tmp_path / "models" / "mine").parity["onnx"].passed
+    done = run_cli(["predict", "mine", "p.png", "--json"], cwd=tmp_path)
+    (answer,) = json.loads(done.stdout)
+    grey = cv2.resize(cv2.cvtColor(pixels, cv2.COLOR_BGR2GRAY), (28, 28)).astype(np.float32) / 255
+    session = onnxruntime.InferenceSession(tmp_path / "net.onnx", providers=["CPUExecutionProvider"])
+    (scores,) = session.run(None, {"input": (grey[None, None] - 0.1307) / np.float32(0.3081)})[0]
+    assert answer["class_ids"] == np.argsort(-scores).tolist()
+    assert answer["scores"] == pytest.approx(sorted(scores, reverse=True), abs=2e-5)

@@ -23,14 +23,15 @@ def classifier(
     width: int | None = None,
     end: str = "Identity",
     classes: int = CLASSES,
+    channels: int = 3,
 ) -> Path:
-    """Conv, batch norm, activation, pooling, flatten, Gemm, `end`; NCHW, three channels, square or not.
+    """Conv, batch norm, activation, pooling, flatten, Gemm, `end`; NCHW, square or not.
 
     A chaotic one computes sines of huge angles last, so that no two engines agree on its scores.
     """
     random = np.random.default_rng(3)
     weights = {
-        "w": random.standard_normal((8, 3, 3, 3)),
+        "w": random.standard_normal((8, channels, 3, 3)),
         "bn_scale": random.uniform(0.5, 1.5, 8),
         "bn_bias": random.standard_normal(8),
         "bn_mean": random.standard_normal(8),
@@ -59,7 +60,9 @@ def classifier(
         weights["huge"] = np.array(1e9)
     else:
         nodes.append(helper.make_node(end, ["g"], ["scores"]))
-    inputs = [helper.make_tensor_value_info("input", TensorProto.FLOAT, [batch, 3, side, width or side])]
+    inputs = [
+        helper.make_tensor_value_info("input", TensorProto.FLOAT, [batch, channels, side, width or side])
+    ]
     graph = helper.make_graph(
         nodes,
         "classifier",

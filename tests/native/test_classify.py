@@ -124,6 +124,8 @@ def test_another_file_than_exported_is_refused(program: Path, doc_ori: Path, tmp
                                       {"step": "pad", "size": [16, 16], "level": None}]}},
             "does not resize within bounds",
         ),
+        ({"preprocess": {"channel_order": "grey", "steps": [
+            {"step": "crop", "size": [8, 16]}]}}, "channel_order is grey"),
         ({"task": "multilabel"}, "task is multilabel"),
     ],
 )  # fmt: skip

@@ -44,7 +44,7 @@ def examine(job: ExamineJob) -> Answer:
         try:
             compute = opened.load()
             found = compute(feed)
-            num_classes = _classes(inputs, found)
+            num_classes = _classes(inputs, found, job.picture_channels)
             activation, guesses = "none", tuple[str, ...]()
             if num_classes:
 
@@ -265,12 +265,12 @@ def _freed(shape: tuple[int, ...], batch_is_free: bool) -> tuple[int | None, ...
     return (None, *shape[1:]) if batch_is_free and shape[:1] == (1,) else tuple(shape)
 
 
-def _classes(inputs: Sequence[TensorSpec], outputs: Sequence[Any]) -> int:
+def _classes(inputs: Sequence[TensorSpec], outputs: Sequence[Any], channels: int) -> int:
     """Return the number of classes of a classifier of pictures; 0 for any other model."""
     if len(inputs) != 1 or len(outputs) != 1 or inputs[0].dtype != "float32":
         return 0
     shape, scores = inputs[0].shape, outputs[0]
-    is_picture = len(shape) == 4 and shape[1] == 3
+    is_picture = len(shape) == 4 and shape[1] == channels
     if not is_picture or scores.dtype.name != "float32" or scores.ndim < 2:
         return 0
     count = math.prod(scores.shape[1:])

@@ -142,8 +142,8 @@ def import_model(
         progress(f"importing {source.origin} ({source.kind.value}) to {request.directory}")
         with staging_directory(request.directory) as staging:
             try:
-                size = None if configured.preprocess is None else configured.preprocess.size
-                examined = examine_source(source, request.shapes, size, staging, request.command)
+                given = configured.preprocess
+                examined = examine_source(source, request.shapes, given, staging, request.command)
                 recipe |= {f"{_EXTERNAL}{name}": sha256 for name, sha256 in examined.external.items()}
                 wanted = Wanted(
                     program=bool({"paddle", "nb"} & set(request.formats)),

@@ -25,6 +25,7 @@ class ExamineJob(msgspec.Struct, frozen=True, kw_only=True, tag="examine"):
         format: `onnx`, `paddle` or `pir`.
         shapes: Sizes asked for, by input; under the empty name for the only one.
         picture_size: Height and width that the preprocessing gives.
+        picture_channels: Number of channels that the preprocessing gives.
         command: Command line of the import, for hints.
         copy: Path for a copy of an ONNX file with its weights inside; None for the other formats.
     """
@@ -35,6 +36,7 @@ class ExamineJob(msgspec.Struct, frozen=True, kw_only=True, tag="examine"):
     params: str | None
     shapes: dict[str, tuple[int, ...]]
     picture_size: tuple[int, int] | None
+    picture_channels: int
     command: str
     copy: str | None
 

@@ -25,6 +25,7 @@ from edgekit.convert.importing.jobs import (
 )
 from edgekit.convert.importing.source import Source, SourceKind
 from edgekit.core.artifact import ArtifactKind, TensorSpec
+from edgekit.core.spec import Preprocess
 from edgekit.errors import ConversionError, EdgekitError
 from edgekit.toolchain.component import Report
 from edgekit.toolchain.opt.opt import Opt
@@ -74,7 +75,7 @@ FORMATS = {SourceKind.LEGACY: "paddle", SourceKind.PIR: "pir", SourceKind.ONNX: 
 def examine_source(
     source: Source,
     shapes: dict[str, tuple[int, ...]],
-    picture_size: tuple[int, int] | None,
+    preprocess: Preprocess | None,
     staging: Path,
     command: str,
 ) -> Answer:
@@ -83,7 +84,7 @@ def examine_source(
     Args:
         source: The model.
         shapes: Sizes asked for, by input; under the empty name for the only one.
-        picture_size: Height and width that the preprocessing gives, for pictures whose size is free.
+        preprocess: The preprocessing, for pictures whose size is free; None where nothing says it.
         staging: Directory for files.
         command: Command line of the import, for hints.
 
@@ -99,7 +100,8 @@ def examine_source(
             model=str(source.model.absolute()),
             params=None if source.params is None else str(source.params.absolute()),
             shapes=shapes,
-            picture_size=picture_size,
+            picture_size=None if preprocess is None else preprocess.size,
+            picture_channels=3 if preprocess is None else preprocess.channels,
             command=command,
             copy=str(onnx) if source.kind is SourceKind.ONNX else None,
         )

@@ -121,7 +121,10 @@ Preprocess read_preprocess(const Members &members)
         result.steps = usual_steps(members);
     if (result.steps.back().short_side != 0)
         throw Error("reading the preprocessing: the last of steps leaves the size to the picture");
-    result.bgr = members.text("channel_order") == "bgr";
+    std::string order = members.text("channel_order");
+    if (order != "rgb" && order != "bgr")
+        throw Error("reading the preprocessing: channel_order is " + order + "; this program feeds rgb or bgr");
+    result.bgr = order == "bgr";
     result.scale = static_cast<float>(members.number("scale"));
     members.three("mean", result.mean);
     members.three("std", result.std);
