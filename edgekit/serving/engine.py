@@ -26,7 +26,6 @@ from edgekit.serving.runner import Runner, ServedModel
 from edgekit.targets.target import Subject
 from edgekit.tasks.classification import Classification
 from edgekit.tasks.registry import task_of
-from edgekit.tasks.segmentation import Segmentation
 from edgekit.tasks.task import Answer, Asked, Outputs, Shown
 from edgekit.vision.decode import KEPT_PIXELS, MAX_PIXELS, Canvas, count_pixels, jpeg_size
 from edgekit.vision.pictures import Picture, read_picture
@@ -171,7 +170,7 @@ class BatchingEngine:
 
     def _check_maps(self, pictures: Sequence[bytes]) -> None:
         """Raise InputError where the label maps of a request would be too large."""
-        if isinstance(self.task, Segmentation) and sum(map(count_pixels, pictures)) > MOST_MAP_PIXELS:
+        if self.task.answers_pixels and sum(map(count_pixels, pictures)) > MOST_MAP_PIXELS:
             raise InputError(
                 f"serving {self.manifest.name}: the pictures of one request have more than {MOST_MAP_PIXELS} "
                 "pixels"

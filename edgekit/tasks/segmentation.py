@@ -74,6 +74,7 @@ class Segmentation(Task):
     name = "segmentation"
     summary = "a model of label maps"
     draws = True
+    answers_pixels = True
     score_name = "area"
     output_ops = ("none", ARGMAX)
     Rule = Rule

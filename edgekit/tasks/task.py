@@ -120,6 +120,8 @@ class Task(ABC):
     """False where the model's inputs are no pictures, so that nothing is answered."""
     draws: ClassVar[bool] = False
     """True where `draw` shows an answer on its picture."""
+    answers_pixels: ClassVar[bool] = False
+    """True where an answer holds a value for each pixel of its picture, so that it is as large."""
     one_class: ClassVar[bool] = False
     """True where only the best class of an answer is claimed to be right."""
     score_name: ClassVar[str] = "score"
