@@ -7,7 +7,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 
-.PHONY: demo test test-slow coverage lint bench setup clean
+.PHONY: demo test test-slow coverage lint bench docs setup clean
 
 # Files go to the processes as they are listed, the long ones of tests/android first: by number of tests, as
 # pytest-xdist would sort them, a file with one long test comes last and leaves a core idle.
@@ -39,6 +39,11 @@ lint: $(READY)
 # Each benchmark prints its figures with their limits; the machine should be otherwise idle.
 bench: $(READY)
 	@scripts/bench.sh
+
+# The site of docs/, to be opened from build/site/index.html without a network.
+docs: $(READY)
+	@$(BIN)/python -c 'import sphinx, furo, myst_parser' 2>/dev/null || $(BIN)/pip install -q -c constraints.txt -e '.[docs]'
+	@$(BIN)/python scripts/build_docs.py
 
 setup: $(READY)
 
