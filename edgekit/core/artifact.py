@@ -44,6 +44,7 @@ class ArtifactKind(enum.Enum):
     NB_ARM_INT8 = "nb-arm-int8"
     MNN = "mnn"
     MNN_FP16 = "mnn-fp16"
+    MNN_INT8 = "mnn-int8"
     NCNN = "ncnn"
     NCNN_FP16 = "ncnn-fp16"
 
@@ -75,6 +76,7 @@ _FILE_NAMES: dict[ArtifactKind, tuple[str, ...]] = {
     ArtifactKind.NB_ARM_INT8: ("inference.int8.arm.nb",),
     ArtifactKind.MNN: ("inference.mnn",),
     ArtifactKind.MNN_FP16: ("inference.fp16.mnn",),
+    ArtifactKind.MNN_INT8: ("inference.int8.mnn",),
     ArtifactKind.NCNN: ("inference.ncnn.param", "inference.ncnn.bin"),
     ArtifactKind.NCNN_FP16: ("inference.fp16.ncnn.param", "inference.fp16.ncnn.bin"),
 }

@@ -10,7 +10,7 @@ RECORD: Dict[str, Any] = {
     "name": "mnn",
     "summary": "MNN, one session; float32 arithmetic unless a lower precision is asked for",
     "host": {
-        "artifacts": {"fp32": "mnn", "fp16": "mnn-fp16"},
+        "artifacts": {"fp32": "mnn", "fp16": "mnn-fp16", "int8": "mnn-int8"},
         "packages": [{"distribution": "MNN", "module": "MNN"}],
         "install": "pip install 'edgekit[mnn]'",
         "options": {
@@ -39,7 +39,11 @@ RECORD: Dict[str, Any] = {
             "leave_out": ["_tools.*", "MNN/tools/*"],
         },
     },
-    "rungs": [{"artifact": "mnn", "place": 60}, {"artifact": "mnn-fp16", "place": 62}],
+    "rungs": [
+        {"artifact": "mnn", "place": 60},
+        {"artifact": "mnn-fp16", "place": 62},
+        {"artifact": "mnn-int8", "place": 68},
+    ],
 }
 # numpy's spelling of MNN's types, and attributes of MNN's module with these types.
 _TYPES = {"float32": "Halide_Type_Float", "int32": "Halide_Type_Int", "uint8": "Halide_Type_Uint8"}

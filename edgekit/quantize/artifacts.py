@@ -10,6 +10,7 @@ import msgspec
 
 from edgekit._worker import Worker, call
 from edgekit.convert.formats.lite import Conversion
+from edgekit.convert.formats.mnn import quantize_mnn
 from edgekit.convert.manifest import describe_artifact
 from edgekit.core.artifact import Artifact, ArtifactKind, Manifest
 from edgekit.errors import ConversionError, UnsupportedError
@@ -17,12 +18,17 @@ from edgekit.quantize.worker import QuantizeJob
 from edgekit.targets.target import Subject
 from edgekit.tasks.registry import require_pictures
 from edgekit.toolchain.component import Report
+from edgekit.toolchain.converters import MNNCONVERT, require_python
 from edgekit.toolchain.opt.install import require_opt
 
 FORMATS = ("onnx", "nb")
+"""Formats that are made where none are named; the others are in `ALL_FORMATS`."""
+ALL_FORMATS = (*FORMATS, "mnn")
 NB_TARGETS = ("arm",)
 # 1,000 pictures take Paddle ten minutes; a hang takes for ever.
 WORKER_TIMEOUT_S = 1800.0
+# Each is written as text, which takes 1.5 MB at 224x224.
+MNN_PICTURES = 100
 WORKER = "edgekit.quantize.worker"
 _ENVIRONMENT = {"FLAGS_enable_pir_api": "0", "GLOG_minloglevel": "2"}
 _REFUSED = {
@@ -60,7 +66,7 @@ def check_request(subject: Subject, formats: Sequence[str], nb_targets: Sequence
             f"quantising {name}: it takes several inputs ({names})",
             hint="export the model without NMS inside",
         )
-    needed = {"onnx": ArtifactKind.ONNX, "nb": ArtifactKind.PADDLE}
+    needed = {"onnx": ArtifactKind.ONNX, "nb": ArtifactKind.PADDLE, "mnn": ArtifactKind.MNN}
     for each in formats:
         subject.artifact(needed[each])
 
@@ -82,7 +88,7 @@ def quantize(
         manifest: Its manifest.
         calibration: Preprocessed pictures, from which the ranges of activations are taken.
         staging: An empty directory.
-        formats: Which of `FORMATS`.
+        formats: Which of `ALL_FORMATS`.
         install: Whether opt may be installed on the way.
         progress: Called with a line for people at every step.
 
@@ -95,6 +101,10 @@ def quantize(
     """
     made: dict[str, Artifact] = {}
     opt = require_opt(install=install, progress=progress) if "nb" in formats else None
+    if "mnn" in formats:
+        python = require_python(MNNCONVERT, install=install, progress=progress)
+        progress(f"quantising {manifest.name} with MNN on at most {MNN_PICTURES} pictures")
+        made[ArtifactKind.MNN_INT8.value] = _quantize_mnn(python, directory, manifest, calibration, staging)
     if "onnx" in formats:
         progress(f"quantising {manifest.name} to ONNX int8 on {calibration.shape[0]} pictures")
         made[ArtifactKind.ONNX_INT8.value] = _run_worker(
@@ -120,6 +130,29 @@ def quantize(
             program,
         )
     return made
+
+
+def _quantize_mnn(
+    python: Path, directory: Path, manifest: Manifest, calibration: Calibration, staging: Path
+) -> Artifact:
+    import numpy
+
+    parent, kind = manifest.artifact(ArtifactKind.MNN), ArtifactKind.MNN_INT8
+    assert parent is not None
+    inputs = numpy.memmap(calibration.path, dtype="<f4", mode="r", shape=calibration.shape)
+    count = min(len(inputs), MNN_PICTURES)
+    chosen = inputs[[index * len(inputs) // count for index in range(count)]]
+    signature = (parent.inputs, parent.outputs)
+    model, output = (directory / parent.main_file).absolute(), (staging / kind.file_names[0]).absolute()
+    options = quantize_mnn(python, model, signature, chosen, output, manifest.name)
+    return describe_artifact(
+        staging,
+        kind,
+        ("mnnquant", MNNCONVERT.version),
+        signature,
+        {**options, "calibration_pictures": str(count)},
+        parent,
+    )
 
 
 _OPTIONS = {

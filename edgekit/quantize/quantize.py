@@ -39,7 +39,10 @@ BATCH_SIZE = 8
 # gate needs where enough are left to calibrate with.
 HELD_BACK_EVERY = 5
 ENOUGH_TO_CALIBRATE = 100
-ENGINE_OF = {kind: rung_engine(kind) for kind in (ArtifactKind.ONNX_INT8, ArtifactKind.PADDLE_INT8)}
+ENGINE_OF = {
+    kind: rung_engine(kind)
+    for kind in (ArtifactKind.ONNX_INT8, ArtifactKind.PADDLE_INT8, ArtifactKind.MNN_INT8)
+}
 
 
 class QuantizeSettings(msgspec.Struct, frozen=True, kw_only=True):

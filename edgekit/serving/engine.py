@@ -22,7 +22,7 @@ from edgekit.runners.session import RunnerSession
 from edgekit.runners.shared import SharedArray
 from edgekit.serving.pipeline import BATCHES, Job, Pipeline
 from edgekit.serving.place import Place
-from edgekit.serving.runner import Runner, ServedModel
+from edgekit.serving.runner import Runner, ServedModel, fixed_batch
 from edgekit.targets.target import Subject
 from edgekit.tasks.classification import Classification
 from edgekit.tasks.registry import task_of
@@ -97,7 +97,7 @@ class BatchingEngine:
         self._aside = ThreadPoolExecutor(1, f"{manifest.name} large", initializer=_lower_priority)
         # The inputs of one picture are neighbours in memory, so that only a batch of one has no gaps.
         alone = self._row.further or not self.task.divides
-        self._places = 1 if alone else self._subject.fixed_batch or served.max_batch
+        self._places = 1 if alone else fixed_batch(self._subject, served) or served.max_batch
         self._runner = Runner(self._subject, served, self._places)
         self._fixed_batch = False
         self._memory: SharedArray | None = None

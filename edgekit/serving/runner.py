@@ -8,7 +8,7 @@ from collections.abc import Sequence
 import msgspec
 
 from edgekit.core.spec import Precision
-from edgekit.engines.registry import PREDICT_ENGINE
+from edgekit.engines.registry import PREDICT_ENGINE, engines
 from edgekit.errors import RunnerError
 from edgekit.runners.protocol import Loaded
 from edgekit.runners.session import RunnerSession
@@ -37,6 +37,15 @@ class ServedModel(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
     top_k: int | None = None
     decode_threads: int = 1
     anyway: bool = False
+
+
+def fixed_batch(subject: Subject, served: ServedModel) -> int | None:
+    """Return the only batch that the served artifact takes; None where it takes any."""
+    spec = engines().get(served.engine)
+    kind = None if spec is None or spec.host is None else spec.host.artifacts.get(served.precision)
+    artifact = None if kind is None else subject.manifest.artifact(kind)
+    # A request that cannot be served is refused where the model is loaded.
+    return subject.fixed_batch if artifact is None else artifact.fixed_batch
 
 
 class Runner:

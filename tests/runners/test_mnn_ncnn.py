@@ -9,13 +9,16 @@ import numpy as np
 import onnxruntime
 import pytest
 
+from edgekit.convert.formats.mnn import quantize_mnn
+from edgekit.convert.formats.onnx import read_signature
 from edgekit.core.artifact import ArtifactKind, TensorSpec
 from edgekit.core.spec import Precision
 from edgekit.engines.registry import artifact_kind, host_options, host_side
-from edgekit.errors import RunnerError, UnsupportedError
+from edgekit.errors import ConversionError, RunnerError, UnsupportedError
 from edgekit.runners.launch import host_launcher
 from edgekit.runners.protocol import Load, Tensor
 from edgekit.runners.session import RunnerSession
+from edgekit.toolchain.converters import MNNCONVERT, require_python
 from edgekit.transports.local import LocalTransport
 from tests.convert import onnx_models
 from tests.convert.mobile_models import convert
@@ -112,6 +115,24 @@ def test_ncnns_fp16_storage_changes_the_answer_only_where_it_is_asked_for(small:
     stored, told = infer("ncnn", small, picture(), options={"ncnn_fp16": "on"})
     assert told["ncnn_fp16"] == "on"
     assert error(exact, small, picture()) < FP32 < error(stored, small, picture())
+
+
+def test_mnns_own_quantiser_makes_equal_int8_files_that_agree(small: Sources, tmp_path: Path) -> None:
+    python = require_python(MNNCONVERT, install=True, progress=print)
+    inputs = np.random.default_rng(1).standard_normal((8, 3, 30, 21)).astype(np.float32)
+    float_model, signature = small[1] / "inference.mnn", read_signature(small[0])
+    for name in ("a", "b"):
+        output = tmp_path / name / ArtifactKind.MNN_INT8.file_names[0]
+        output.parent.mkdir()
+        told = quantize_mnn(python, float_model, signature, inputs, output, "small")
+        assert [path.name for path in output.parent.iterdir()] == [output.name]
+    assert told["feature_quantize_method"] == "KL"
+    assert output.read_bytes() == (tmp_path / "a" / output.name).read_bytes()
+    found, _ = infer("mnn", (small[0], output.parent), picture(), Precision.INT8)
+    assert FP32 < error(found, small, picture()) < 0.1
+    (tmp_path / "cut.mnn").write_bytes(float_model.read_bytes()[:1000])
+    with pytest.raises(ConversionError, match="left no file that MNN loads"):
+        quantize_mnn(python, tmp_path / "cut.mnn", signature, inputs, tmp_path / "none.mnn", "cut")
 
 
 def test_int8_for_ncnn_is_refused_with_its_reason() -> None:

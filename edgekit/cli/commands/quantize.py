@@ -34,7 +34,7 @@ DIRECTORY = click.Path(path_type=Path, exists=True, file_okay=False)
               help="Other pictures to measure on.  [default: a part of --calibration]")  # fmt: skip
 @click.option("--list", "list_path", type=click.Path(path_type=Path, dir_okay=False), metavar="FILE",
               help="Classes of the held-back pictures, `path label`: measures accuracy.")  # fmt: skip
-@click.option("--formats", type=WordList(("onnx", "nb")), default="onnx,nb", show_default=True,
+@click.option("--formats", type=WordList(("onnx", "nb", "mnn")), default="onnx,nb", show_default=True,
               help="Artifacts to make.")  # fmt: skip
 @click.option("--nb-targets", type=WordList(), default="arm", show_default=True,
               help="int8 computes nonsense on x86 and together with fp16: both are refused.")  # fmt: skip

@@ -9,15 +9,22 @@ import hashlib
 import re
 import uuid
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import msgspec
 
 from edgekit import _process
+from edgekit._files import temporary_directory
 from edgekit.core.artifact import ArtifactKind, TensorSpec
 from edgekit.errors import ConversionError
 from edgekit.toolchain.opt.environments import CLEAN
 
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
 TIMEOUT_S = 300.0
+QUANTIZE_TIMEOUT_S = 1800.0
 LOADED = "edgekit: "
 OPTIONS: dict[ArtifactKind, dict[str, str]] = {ArtifactKind.MNN: {}, ArtifactKind.MNN_FP16: {"fp16": "true"}}
 """Options of the converter, by the kind that they make."""
@@ -38,6 +45,17 @@ print({LOADED!r} + json.dumps([
     {{name: types.get(tensor.getDataType(), "unknown") for name, tensor in tensors.items()}}
     for tensors in (network.getSessionInputAll(session), network.getSessionOutputAll(session))
 ]))
+"""
+# One number of the calibration inputs a line, an input a directory; `input.json` names input and outputs.
+_QUANTIZE = f"""\
+import json, os, sys
+import _tools
+import _mnncengine as mnn
+source, target, place = sys.argv[1:]
+_tools.mnnquant(["mnnquant", source, target, os.path.join(place, "settings.json")])
+network = mnn.Interpreter(target)
+network.createSession({{"numThread": 1}})
+print({LOADED!r})
 """
 _UUID = re.compile(rb"[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}")
 _HEADER_BYTES = 4096
@@ -79,6 +97,59 @@ def convert_to_mnn(
         )
     _fix_uuid(output)
     return _typed(signature, done.stdout.rpartition(LOADED)[2], name)
+
+
+def quantize_mnn(
+    python: Path, model: Path, signature: Signature, inputs: NDArray[np.float32], output: Path, name: str
+) -> dict[str, str]:
+    """Write the int8 `.mnn` of a float one, by MNN's own quantiser, and load it again.
+
+    Args:
+        python: Interpreter of the converter's environment.
+        model: The float `.mnn`.
+        signature: Its one input, and its outputs.
+        inputs: Calibration inputs, N first.
+        output: The file to write.
+        name: What messages call the model.
+
+    Returns:
+        Options of the quantiser, for the manifest.
+
+    Raises:
+        ConversionError: It left no file that MNN loads.
+    """
+    options = {"feature_quantize_method": "KL", "weight_quantize_method": "MAX_ABS"}
+    with temporary_directory("mnnquant", output.parent) as scratch:
+        (pictures := scratch / "pictures").mkdir()
+        names = {
+            "inputs": [{"name": signature[0][0].name, "shape": [1, *inputs.shape[1:]]}],
+            "outputs": [spec.name for spec in signature[1]],
+        }
+        for number, each in enumerate(inputs):
+            (place := pictures / f"input_{number}").mkdir()
+            (place / "input.json").write_bytes(msgspec.json.encode(names))
+            each.tofile(place / f"{signature[0][0].name}.txt", sep="\n", format="%.7g")
+        settings = {
+            **options,
+            "input_type": "sequence",
+            "path": f"{pictures}/",
+            "used_sample_num": len(inputs),
+            "batch_size": 1,
+        }
+        (scratch / "settings.json").write_bytes(msgspec.json.encode(settings))
+        # The quantiser writes a table beside its file.
+        made = scratch / "int8.mnn"
+        done = _process.run(
+            [python, "-I", "-c", _QUANTIZE, model, made, scratch], timeout_s=QUANTIZE_TIMEOUT_S, env=CLEAN
+        )
+        if not made.is_file() or not made.stat().st_size or LOADED not in done.stdout:
+            raise ConversionError(
+                f"quantising {name} to .mnn: MNN's quantiser ended with "
+                f"{_process.describe_exit(done.exit_code)} and left no file that MNN loads: {done.tail(2)}",
+            )
+        _fix_uuid(made)
+        made.replace(output)
+    return options
 
 
 def _typed(signature: Signature, answer: str, name: str) -> Signature:
