@@ -29,7 +29,7 @@ def test_a_model_is_checked_measured_and_reported(run_cli: RunCli, doc_ori: Path
     words = ["run", doc_ori.name, "--engine", "onnxruntime", "--html", "report.html"]
     done = run_cli(words, cwd=tmp_path, timeout_s=600)
     assert done.exit_code == 0, done.stderr
-    summary = done.stdout[done.stdout.rindex(doc_ori.name) :]
+    summary = done.stdout[done.stdout.rindex(f"\n{doc_ori.name}\n") + 1 :]
     assert [line.split()[:2] for line in summary.splitlines()[3:]] == [
         [step, "done"] for step in ("export", "verify", "bench", "report")
     ]
