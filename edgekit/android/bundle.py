@@ -17,7 +17,6 @@ from edgekit.android.model_file import (
     BundledArtifact,
     BundledFile,
     BundledInput,
-    BundledOutput,
     ModelFile,
     ModelIndex,
 )
@@ -29,11 +28,17 @@ from edgekit.convert.manifest import (
     verify_files,
 )
 from edgekit.core.artifact import LABELS_NAME, Artifact, ArtifactKind, Manifest
-from edgekit.core.parity import MAX_RELATIVE_ERROR
-from edgekit.core.spec import AnswerKind
+from edgekit.core.parity import MAX_RELATIVE_ERROR, MIN_TOP1_AGREEMENT
+from edgekit.core.spec import Interpolation, Precision, Resize
 from edgekit.errors import InputError, UnsupportedError
-from edgekit.tasks.classification import require_answer, require_classifier
+from edgekit.tasks.registry import require_pictures, task_of
+from edgekit.tasks.task import Task, written_rule
 from edgekit.vision.labels import encode_labels, read_own_labels
+
+# Each has a class in the app (`org.edgekit.demo.tasks`).
+TASKS = ("classification", "multilabel", "detection", "segmentation")
+MIN_PIXEL_AGREEMENT = 0.98
+INTERPOLATIONS = (Interpolation.BILINEAR, Interpolation.BICUBIC)
 
 
 class BundledModel(msgspec.Struct, frozen=True, kw_only=True):
@@ -108,20 +113,23 @@ def _write_model(
     pictures: Sequence[Path],
     anyway: bool,
 ) -> BundledModel:
-    # The expected scores are computed with it.
-    reference = _required(manifest, ArtifactKind.ONNX, anyway)
-    artifacts = [_required(manifest, kind, anyway) for kind in kinds]
+    task = _readable_task(manifest)
+    # The expected outputs are computed with it.
+    reference = usable_artifact(manifest, ArtifactKind.ONNX, anyway=anyway)
+    artifacts = [usable_artifact(manifest, kind, anyway=anyway) for kind in kinds]
     verify_files(manifest, source, [ArtifactKind.ONNX, *kinds])
-    samples = make_samples(pictures, manifest.preprocess, reference, source / reference.main_file)
-    _check_fit(manifest, samples)
+    _check_input(manifest)
+    samples = make_samples(pictures, task, reference, source / reference.main_file)
+    _check_samples(manifest, samples)
     into.mkdir(parents=True)
     for artifact in artifacts:
         shutil.copyfile(source / artifact.main_file, into / artifact.main_file)
     labels = _label_bytes(manifest, source)
     (into / LABELS_NAME).write_bytes(labels)
     for sample in samples:
-        (into / sample.entry.file).write_bytes(sample.png)
-    document = _describe(manifest, artifacts, labels, samples)
+        for name, png in sample.files.items():
+            (into / name).write_bytes(png)
+    document = _describe(task, artifacts, labels, samples)
     encoded = msgspec.json.format(msgspec.json.encode(document, order="deterministic"), indent=1)
     (into / MODEL_FILE_NAME).write_bytes(encoded + b"\n")
     return BundledModel(
@@ -134,42 +142,60 @@ def _write_model(
     )
 
 
-def _required(manifest: Manifest, kind: ArtifactKind, anyway: bool) -> Artifact:
-    require_classifier(manifest, "bundling")
-    artifact = usable_artifact(manifest, kind, anyway=anyway)
-    if len(artifact.inputs) != 1 or len(artifact.outputs) != 1:
-        raise InputError(
-            f"bundling {manifest.name}: {kind.value} has {len(artifact.inputs)} inputs and "
-            f"{len(artifact.outputs)} outputs; the app feeds one picture and reads one list of scores"
-        )
-    return artifact
-
-
-def _check_fit(manifest: Manifest, samples: Sequence[EncodedSample]) -> None:
-    """Refuse a model that the app would refuse at its start."""
-    require_answer(manifest, "bundling", AnswerKind.TOPK)
-    if manifest.preprocess.steps or manifest.output_activation not in ("softmax", "none"):
+def _readable_task(manifest: Manifest) -> Task:
+    """Return the meaning of the outputs. Raises UnsupportedError where the app does not know it."""
+    require_pictures(manifest, "bundling")
+    if manifest.task not in TASKS:
         raise UnsupportedError(
-            f"bundling {manifest.name}: the app resizes the short side, crops a square and answers with "
-            "softmax; this model wants other steps, or its scores are none of softmax",
+            f"bundling {manifest.name}: the app answers {', '.join(TASKS)}; this model's task is "
+            f"{manifest.task}",
             hint=f"edgekit predict {manifest.name} IMAGE",
         )
-    crop = manifest.preprocess.crop_size
-    shape = manifest.inputs[0].shape
-    if len(shape) != 4 or tuple(shape[1:]) != (3, crop, crop) or manifest.inputs[0].dtype != "float32":
-        raise InputError(
-            f"bundling {manifest.name}: its input {manifest.inputs[0].dtype}{list(shape)} is not the "
-            f"float32[1,3,{crop},{crop}] of its preprocessing",
-            hint="correct crop_size in the manifest's preprocess, or export again with --input-shape",
+    if manifest.task == "classification" and manifest.output_activation not in ("softmax", "none"):
+        raise UnsupportedError(
+            f"bundling {manifest.name}: the app's answers of one class are shares of softmax; this model's "
+            f"scores end in {manifest.output_activation}",
+            hint=f"edgekit predict {manifest.name} IMAGE",
         )
+    return task_of(manifest)
+
+
+def _check_input(manifest: Manifest) -> None:
+    """Refuse a model that the app would refuse at its start."""
+    for step in manifest.preprocess.geometry:
+        if isinstance(step, Resize) and step.interpolation not in INTERPOLATIONS:
+            raise UnsupportedError(
+                f"bundling {manifest.name}: the app resizes {' and '.join(i.value for i in INTERPOLATIONS)}; "
+                f"this model wants {step.interpolation.value}",
+                hint=f"edgekit predict {manifest.name} IMAGE",
+            )
+    height, width = manifest.preprocess.size
+    pictures = [spec for spec in manifest.inputs if len(spec.shape) == 4]
+    if (
+        len(pictures) != 1
+        or tuple(pictures[0].shape[1:]) != (3, height, width)
+        or pictures[0].dtype != "float32"
+    ):
+        found = ", ".join(f"{spec.dtype}{list(spec.shape)}" for spec in pictures) or "missing"
+        raise InputError(
+            f"bundling {manifest.name}: its input of a picture is {found}, not the "
+            f"float32[1,3,{height},{width}] of its preprocessing",
+            hint="correct preprocess in the manifest, or export again with --input-shape",
+        )
+
+
+def _check_samples(manifest: Manifest, samples: Sequence[EncodedSample]) -> None:
     if not samples:
         raise InputError(
             f"bundling {manifest.name}: there is no sample picture", hint="name one with --sample FILE"
         )
+    if manifest.task not in ("classification", "multilabel"):
+        return
     for sample in samples:
-        if len(sample.entry.expected_scores) != manifest.num_classes:
+        (scores,) = sample.entry.expected_outputs
+        if len(scores.values) != manifest.num_classes:
             raise InputError(
-                f"bundling {manifest.name}: the network gives {len(sample.entry.expected_scores)} scores, "
+                f"bundling {manifest.name}: the network gives {len(scores.values)} scores, "
                 f"the manifest says {manifest.num_classes} classes",
                 hint=f"edgekit export {manifest.model or manifest.name} --force",
             )
@@ -184,19 +210,27 @@ def _label_bytes(manifest: Manifest, source: Path) -> bytes:
     return encode_labels(labels)
 
 
+def _least_agreement(task: Task, precision: Precision) -> float:
+    """Return the share of answers that must agree; of label maps, a pixel that two classes tie on may not."""
+    least = MIN_TOP1_AGREEMENT[precision]
+    return min(least, MIN_PIXEL_AGREEMENT) if task.name == "segmentation" else least
+
+
 def _describe(
-    manifest: Manifest, artifacts: Sequence[Artifact], labels: bytes, samples: Sequence[EncodedSample]
+    task: Task, artifacts: Sequence[Artifact], labels: bytes, samples: Sequence[EncodedSample]
 ) -> ModelFile:
-    crop = manifest.preprocess.crop_size
+    manifest = task.manifest
     return ModelFile(
         edgekit_version=__version__,
         name=manifest.name,
         source=manifest.source,
+        task=manifest.task,
+        postprocess=written_rule(task.rule),
         num_classes=manifest.num_classes,
         output_activation=manifest.output_activation,
         labels=BundledFile(file=LABELS_NAME, sha256=hashlib.sha256(labels).hexdigest()),
-        input=BundledInput(shape=(1, 3, crop, crop)),
-        output=BundledOutput(shape=(1, manifest.num_classes)),
+        input=BundledInput(shape=(1, 3, *manifest.preprocess.size)),
+        outputs=samples[0].outputs,
         preprocess=manifest.preprocess,
         artifacts=tuple(
             BundledArtifact(
@@ -208,9 +242,10 @@ def _describe(
                 precision=artifact.kind.precision,
                 converter=artifact.tool,
                 converter_version=artifact.tool_version,
-                input_name=artifact.inputs[0].name,
-                output_name=artifact.outputs[0].name,
+                input_names=tuple(spec.name for spec in artifact.inputs),
+                output_names=tuple(spec.name for spec in artifact.outputs),
                 max_relative_error=MAX_RELATIVE_ERROR[artifact.kind.precision],
+                min_agreement=_least_agreement(task, artifact.kind.precision),
             )
             for artifact in artifacts
         ),

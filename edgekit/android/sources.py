@@ -62,6 +62,7 @@ def bundled_models(project: Path) -> list[ModelFile]:
         files = {model.labels.file: model.labels.sha256}
         files |= {artifact.file: artifact.sha256 for artifact in model.artifacts}
         files |= {sample.file: sample.sha256 for sample in model.samples}
+        files |= {each.resized.file: each.resized.sha256 for each in model.samples if each.resized}
         for file_name, sha256 in files.items():
             file = directory / file_name
             if not file.is_file() or sha256_file(file) != sha256:

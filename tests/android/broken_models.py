@@ -67,9 +67,11 @@ def _load_cases(models: Path) -> Cases:
         ),
         "load_other_input": (
             'no input "pixels"',
-            lambda place: _edit(place, lambda document: document["artifacts"][0].update(input_name="pixels")),
+            lambda place: _edit(
+                place, lambda document: document["artifacts"][0].update(input_names=["pixels"])
+            ),
         ),
-        "load_other_scores": ("self-test's scores differ", lambda place: _edit(place, _shift_scores)),
+        "load_other_scores": ("self-test's outputs differ", lambda place: _edit(place, _shift_scores)),
         "load_other_mean": (
             "preprocessed values differ",
             lambda place: _edit(place, lambda document: document["preprocess"].update(mean=[0.4, 0.4, 0.4])),
@@ -83,12 +85,15 @@ def _read_cases() -> Cases:
     return {
         "read_no_json": ("cannot be read", lambda place: (place / "model.json").unlink()),
         "read_half_json": ("is not valid JSON", _halve_json),
-        "read_newer_schema": ("schema version 2", _set(schema_version=2)),
+        "read_newer_schema": ("schema version 3", _set(schema_version=3)),
         "read_no_labels": ('"labels" is missing', _set(labels=None)),
         "read_short_labels": ("3 labels for 4 classes", _shorten_labels),
         "read_damaged_labels": ("labels.txt is damaged", lambda place: _flip(place / "labels.txt")),
-        "read_other_classes": ("does not fit 5 classes", _set(num_classes=5)),
-        "read_other_shape": ("does not fit a crop of 224", _set(input={"shape": [1, 3, 192, 192], **FED})),
+        "read_other_classes": ("do not fit 5 classes", _set(num_classes=5)),
+        "read_other_shape": (
+            "does not fit the preprocessing's 224x224",
+            _set(input={"shape": [1, 3, 192, 192], **FED}),
+        ),
         "read_other_layout": (
             "feeds float32 NCHW",
             _set(input={"shape": [1, 3, 224, 224], **FED, "layout": "NHWC"}),
@@ -97,14 +102,22 @@ def _read_cases() -> Cases:
         "read_no_sample": ("no sample is bundled", _set(samples=[])),
         "read_other_name": ("describes another model", _set(name="somebody")),
         "read_other_steps": (
-            '"steps": this app resizes the short side',
+            '"step" is "turn"',
             lambda place: _edit(place, lambda document: document["preprocess"].update(steps=STEPS)),
         ),
+        "read_other_task": ('"task" is "pose"', _set(task="pose")),
+        "read_other_rule": ('"kind" is "vote"', _set(postprocess={"kind": "vote", **RULE})),
+        "read_no_boxes": ("do not fit 4 classes of detection", _set(task="detection", postprocess=PICODET)),
         "read_outside": ("no plain file name", _set(labels={"file": "../labels.txt", "sha256": "0"})),
     }
 
 
-STEPS = [{"step": "resize", "size": [224, 224]}]
+STEPS = [{"step": "turn", "size": [224, 224]}]
+RULE = {"top_k": None, "thresholds": [], "default_class": 0}
+PICODET = {
+    "kind": "picodet", "strides": [8, 16], "bins": 8, "nms_threshold": 0.6, "nms_top_k": 9, "keep_top_k": 9,
+    "answer_threshold": 0.5,
+}  # fmt: skip
 FED = {"layout": "NCHW", "dtype": "float32"}
 
 
@@ -172,13 +185,13 @@ def _exchange(place: Path, other: Path) -> None:
     shutil.copyfile(other / "inference.onnx", place / "inference.onnx")
     _hash_anew(place)
     artifact = json.loads((other / "model.json").read_text())["artifacts"][0]
-    names = {key: artifact[key] for key in ("input_name", "output_name")}
+    names = {key: artifact[key] for key in ("input_names", "output_names")}
     _edit(place, lambda document: document["artifacts"][0].update(names))
 
 
 def _shift_scores(document: dict[str, Any]) -> None:
-    scores = document["samples"][0]["expected_scores"]
-    document["samples"][0]["expected_scores"] = [score * 0.99 for score in scores]
+    expected = document["samples"][0]["expected_outputs"][0]
+    expected["values"] = [score * 0.99 for score in expected["values"]]
 
 
 def _halve_json(place: Path) -> None:

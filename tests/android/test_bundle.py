@@ -41,7 +41,7 @@ def test_everything_is_the_manifests(documents_project: Path, doc_ori: Path) -> 
     assert model.num_classes == manifest.num_classes == 4
     assert model.output_activation == manifest.output_activation
     assert [each.sha256 for each in model.artifacts] == [artifact.sha256]
-    assert model.artifacts[0].input_name == artifact.inputs[0].name
+    assert model.artifacts[0].input_names == ("x",) == tuple(each.name for each in artifact.inputs)
     assert model.input.shape == (1, 3, 224, 224)
     labels = (documents_project / MODELS / manifest.name / "labels.txt").read_text()
     assert labels.splitlines() == ["0", "90", "180", "270"]
@@ -49,10 +49,10 @@ def test_everything_is_the_manifests(documents_project: Path, doc_ori: Path) -> 
 
 def test_the_samples_carry_the_right_answers(documents_project: Path, doc_ori: Path) -> None:
     model = _read(documents_project, doc_ori.name)
-    answers = {sample.title: int(np.argmax(sample.expected_scores)) for sample in model.samples}
+    answers = {sample.title: int(np.argmax(sample.expected_outputs[0].values)) for sample in model.samples}
     assert answers == {"page": 0, "page_turned": 1}
     for sample in model.samples:
-        assert sum(sample.expected_scores) == pytest.approx(1, abs=1e-5)
+        assert sum(sample.expected_outputs[0].values) == pytest.approx(1, abs=1e-5)
         assert len(sample.probe_indices) == len(sample.probe_values) >= 90
         for what, places in {
             "channels": {index // 224**2 for index in sample.probe_indices},
@@ -90,7 +90,7 @@ def test_a_users_photo_becomes_a_lossless_sample(doc_ori: Path, tmp_path: Path) 
     (sample,) = _read(tmp_path / "app", doc_ori.name).samples
     stored = cv2.imread(str(tmp_path / "app" / MODELS / doc_ori.name / sample.file))
     assert stored.shape == (1024, 768, 3)
-    assert np.argmax(sample.expected_scores) == 0
+    assert np.argmax(sample.expected_outputs[0].values) == 0
 
 
 @pytest.mark.parametrize(

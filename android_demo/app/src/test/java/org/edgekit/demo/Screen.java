@@ -75,6 +75,16 @@ final class Screen {
         return labels;
     }
 
+    /** The items of a spinner. */
+    static List<String> choices(Activity activity, int id) {
+        Spinner spinner = activity.findViewById(id);
+        List<String> items = new ArrayList<>();
+        for (int index = 0; index < spinner.getCount(); index++) {
+            items.add(spinner.getItemAtPosition(index).toString());
+        }
+        return items;
+    }
+
     /** Picks an item of a spinner by its text. */
     static void choose(Activity activity, int id, String item) {
         Spinner spinner = activity.findViewById(id);

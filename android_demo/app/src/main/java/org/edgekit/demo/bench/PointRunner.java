@@ -5,7 +5,7 @@ import java.util.ArrayList;
 import java.util.List;
 import java.util.concurrent.atomic.AtomicBoolean;
 import org.edgekit.demo.engine.EngineException;
-import org.edgekit.demo.inference.Classifier;
+import org.edgekit.demo.inference.Predictor;
 import org.edgekit.demo.inference.Configuration;
 import org.edgekit.demo.inference.SelfTest;
 import org.edgekit.demo.model.ModelException;
@@ -37,14 +37,14 @@ final class PointRunner {
     JSONObject measure(Configuration configuration) throws JSONException {
         samplesNs = new long[0];
         JSONObject point = describe(configuration);
-        try (Classifier classifier = Classifier.open(configuration, store)) {
+        try (Predictor predictor = Predictor.open(configuration, store)) {
             point.put("engine_version", configuration.engine.version());
-            Integer effective = classifier.effectiveThreads();
+            Integer effective = predictor.effectiveThreads();
             point.put("effective_threads", effective == null ? JSONObject.NULL : effective);
-            long firstRunNs = firstRun(classifier);
-            point.put("parity", parity(SelfTest.run(classifier, store)));
+            long firstRunNs = firstRun(predictor);
+            point.put("parity", parity(SelfTest.run(predictor, store)));
             point.put("environment_before", system.environment());
-            point.put("processes", new JSONArray().put(sample(classifier, firstRunNs)));
+            point.put("processes", new JSONArray().put(sample(predictor, firstRunNs)));
             point.put("environment_after", system.environment());
             return point.put("status", cancelled.get() ? "interrupted" : "done");
         } catch (EngineException error) {
@@ -91,24 +91,25 @@ final class PointRunner {
                 .put("reference", "bundled samples")
                 .put("inputs", test.samples)
                 .put("max_relative_error", test.relativeError)
-                .put("top1_agreement", test.top1Agreement)
+                .put("top1_agreement", test.agreement)
+                .put("judged_by", test.judgedBy)
                 .put("outputs_differ", test.outputsDiffer)
                 .put("passed", true); // SelfTest.run throws where a test fails
     }
 
-    private static long firstRun(Classifier classifier) throws EngineException {
-        classifier.setInput(new float[classifier.configuration.model.spec.inputLength()]);
-        return classifier.timedRun();
+    private static long firstRun(Predictor predictor) throws EngineException {
+        predictor.setBlackInput();
+        return predictor.timedRun();
     }
 
-    private JSONObject sample(Classifier classifier, long firstRunNs)
+    private JSONObject sample(Predictor predictor, long firstRunNs)
             throws EngineException, JSONException {
         // The self-test left the last sample's picture in the input.
         String startedAt = ResultFile.now();
         int warmups = 0;
         long warmupNs = 0;
         while ((warmups < plan.warmup || warmupNs < plan.warmupNs) && !cancelled.get()) {
-            warmupNs += classifier.timedRun();
+            warmupNs += predictor.timedRun();
             warmups++;
         }
         List<Long> samples = new ArrayList<>();
@@ -117,7 +118,7 @@ final class PointRunner {
         while ((samples.size() < plan.repeats || timedNs < plan.minNs)
                 && timedNs < plan.maxNs
                 && !cancelled.get()) {
-            long sample = classifier.timedRun();
+            long sample = predictor.timedRun();
             samples.add(sample);
             timedNs += sample;
         }
@@ -130,7 +131,7 @@ final class PointRunner {
         return new JSONObject()
                 .put("samples_ns", new JSONArray(samples))
                 .put("warmup_runs", warmups)
-                .put("load_ns", classifier.loadNs)
+                .put("load_ns", predictor.loadNs)
                 .put("first_run_ns", firstRunNs)
                 .put("peak_memory_bytes", peak == null ? JSONObject.NULL : peak)
                 .put("cpu_ns", cpuMs * 1_000_000L)

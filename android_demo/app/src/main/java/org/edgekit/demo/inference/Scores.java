@@ -1,11 +1,24 @@
 package org.edgekit.demo.inference;
 
-import java.util.ArrayList;
 import java.util.List;
+import org.edgekit.demo.engine.EngineException;
+import org.edgekit.demo.engine.Output;
 
-/** Arithmetic on a network's output. */
+/** Arithmetic on a classifier's output. */
 final class Scores {
     private Scores() {}
+
+    /** The one output's scores, all of them finite. */
+    static float[] checked(List<Output> outputs) throws EngineException {
+        Output output = outputs.get(0);
+        if (output.floats == null) {
+            throw Task.refuse("The network's answer is " + output + ", not scores");
+        }
+        if (!output.isFinite()) {
+            throw Task.refuse("The network's answer is not finite");
+        }
+        return output.floats;
+    }
 
     /** Softmax over all classes, shifted by the largest so that nothing overflows. */
     static double[] softmax(float[] logits) {
@@ -33,30 +46,11 @@ final class Scores {
         return wide;
     }
 
-    static boolean isFinite(double[] values) {
-        for (double value : values) {
-            if (Double.isNaN(value) || Double.isInfinite(value)) {
-                return false;
-            }
-        }
-        return true;
-    }
-
-    static int top(double[] scores) {
-        int best = 0;
-        for (int index = 1; index < scores.length; index++) {
-            if (scores[index] > scores[best]) {
-                best = index;
-            }
-        }
-        return best;
-    }
-
-    /** The highest classes, best first; of equal scores the lower class first. */
-    static List<Prediction> topK(double[] scores, List<String> labels, int count) {
+    /** Places of the highest scores, best first; of equal scores the lower place first. */
+    static int[] top(double[] scores, int count) {
         boolean[] taken = new boolean[scores.length];
-        List<Prediction> best = new ArrayList<>();
-        while (best.size() < Math.min(count, scores.length)) {
+        int[] best = new int[Math.min(count, scores.length)];
+        for (int rank = 0; rank < best.length; rank++) {
             int next = -1;
             for (int index = 0; index < scores.length; index++) {
                 if (!taken[index] && (next < 0 || scores[index] > scores[next])) {
@@ -64,21 +58,8 @@ final class Scores {
                 }
             }
             taken[next] = true;
-            best.add(new Prediction(next, labels.get(next), scores[next]));
+            best[rank] = next;
         }
         return best;
-    }
-
-    /** Largest absolute difference over the range of the expected scores. */
-    static double relativeError(double[] found, double[] expected) {
-        double lowest = Double.POSITIVE_INFINITY;
-        double highest = Double.NEGATIVE_INFINITY;
-        double error = 0;
-        for (int index = 0; index < expected.length; index++) {
-            lowest = Math.min(lowest, expected[index]);
-            highest = Math.max(highest, expected[index]);
-            error = Math.max(error, Math.abs(found[index] - expected[index]));
-        }
-        return highest > lowest ? error / (highest - lowest) : (error > 0 ? 1 : 0);
     }
 }

@@ -1,5 +1,8 @@
 package org.edgekit.demo.model;
 
+import java.util.Arrays;
+import java.util.List;
+
 /** One file that an engine can load. */
 public final class ArtifactSpec {
     public static final String ONNX = "onnx";
@@ -17,13 +20,25 @@ public final class ArtifactSpec {
     public final String precision;
     public final String converter;
     public final String converterVersion;
-    public final String inputName;
-    public final String outputName;
+    /** Height and width of the input that PaddleDetection's models take beside the picture. */
+    public static final String IM_SHAPE = "im_shape";
 
-    /** Allowed error of the self-test over the range of the expected scores; null to compare Top-1 alone. */
+    /** Vertical and horizontal scale of a resize, an input of PaddleDetection's models. */
+    public static final String SCALE_FACTOR = "scale_factor";
+
+    /** Names of the inputs in the network's order: the picture's, {@link #IM_SHAPE}, ... */
+    public final List<String> inputNames;
+
+    /** Names of the outputs in the order of the model's outputs. */
+    public final List<String> outputNames;
+
+    /** Allowed error of the self-test over an output's span; null to compare the answers alone. */
     public final Double maxRelativeError;
 
-    ArtifactSpec(Fields fields) throws ModelException {
+    /** Share of the samples' answers that must agree in the self-test, 0 to 1. */
+    public final double minAgreement;
+
+    ArtifactSpec(Fields fields, int outputs) throws ModelException {
         kind = fields.text("kind");
         format = fields.text("format");
         file = plainName(fields, "file");
@@ -32,9 +47,23 @@ public final class ArtifactSpec {
         precision = fields.text("precision");
         converter = fields.text("converter");
         converterVersion = fields.text("converter_version");
-        inputName = fields.text("input_name");
-        outputName = fields.text("output_name");
+        inputNames = fields.texts("input_names");
+        outputNames = fields.texts("output_names");
+        minAgreement = fields.number("min_agreement");
+        int further = 0;
+        for (String name : inputNames) {
+            further += isFurther(name) ? 1 : 0;
+        }
+        if (inputNames.size() - further != 1 || outputNames.size() != outputs) {
+            throw fields.refuse(
+                    "the inputs " + inputNames + " or the outputs " + outputNames + " do not fit");
+        }
         maxRelativeError = fields.numberOrNull("max_relative_error");
+    }
+
+    /** True for an input that is no picture. */
+    public static boolean isFurther(String input) {
+        return Arrays.asList(IM_SHAPE, SCALE_FACTOR).contains(input);
     }
 
     /** Returns a file name after checking that it stays in the model's own directory. */

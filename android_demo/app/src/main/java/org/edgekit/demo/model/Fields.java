@@ -100,6 +100,20 @@ final class Fields {
         return whole;
     }
 
+    /** Returns whole numbers of which a missing one (null) becomes -1. */
+    int[] dimensions(String name) throws ModelException {
+        JSONArray array = array(name);
+        int[] whole = new int[array.length()];
+        for (int index = 0; index < whole.length; index++) {
+            Object value = array.opt(index);
+            if (!array.isNull(index) && !(value instanceof Integer && (Integer) value >= 0)) {
+                throw wrong(name + "[" + index + "]", "a dimension", value);
+            }
+            whole[index] = array.isNull(index) ? -1 : (Integer) value;
+        }
+        return whole;
+    }
+
     List<String> texts(String name) throws ModelException {
         JSONArray array = array(name);
         List<String> texts = new ArrayList<>();
@@ -119,6 +133,10 @@ final class Fields {
             throw wrong(name, "an object", value);
         }
         return new Fields((JSONObject) value, where + ", " + name);
+    }
+
+    Fields objectOrNull(String name) throws ModelException {
+        return object.isNull(name) ? null : object(name);
     }
 
     Fields[] objects(String name) throws ModelException {

@@ -84,6 +84,13 @@ public final class ModelStore {
         return verified(name, sample.file, sample.sha256);
     }
 
+    /** The bytes of a sample picture as the host resized it; null where the app resizes it itself. */
+    public byte[] resizedSample(String name, SampleSpec sample) throws ModelException {
+        return sample.resizedFile == null
+                ? null
+                : verified(name, sample.resizedFile, sample.resizedSha256);
+    }
+
     /**
      * The artifact as a file with the hash that the description names.
      *

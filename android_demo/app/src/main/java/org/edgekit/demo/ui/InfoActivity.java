@@ -25,7 +25,7 @@ public final class InfoActivity extends Activity {
         text.setText(R.string.reading);
         Workbench workbench = ((DemoApplication) getApplication()).workbench();
         workbench.readCatalogue(
-                new Workbench.Answer<Workbench.Catalogue>() {
+                new Workbench.Reply<Workbench.Catalogue>() {
                     @Override
                     public void onResult(Workbench.Catalogue catalogue) {
                         text.setText(describe(catalogue));

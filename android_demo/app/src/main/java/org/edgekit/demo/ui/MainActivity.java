@@ -11,7 +11,6 @@ import android.provider.MediaStore;
 import android.view.Menu;
 import android.view.MenuItem;
 import android.view.View;
-import android.widget.ImageView;
 import android.widget.LinearLayout;
 import android.widget.TextView;
 import java.util.Map;
@@ -47,7 +46,7 @@ public final class MainActivity extends Activity {
         findViewById(R.id.sample).setOnClickListener(view -> nextSample());
         show(R.id.progress);
         workbench.readCatalogue(
-                new Workbench.Answer<Workbench.Catalogue>() {
+                new Workbench.Reply<Workbench.Catalogue>() {
                     @Override
                     public void onResult(Workbench.Catalogue catalogue) {
                         if (!isDestroyed()) {
@@ -161,19 +160,21 @@ public final class MainActivity extends Activity {
                 new Current<Bitmap>(asked) {
                     @Override
                     void show(Bitmap bitmap) {
-                        ((ImageView) findViewById(R.id.picture)).setImageBitmap(shrink(bitmap));
+                        PictureView view = findViewById(R.id.picture);
+                        view.setPicture(shrink(bitmap), bitmap.getWidth(), bitmap.getHeight());
                         ask(asked, configuration, bitmap);
                     }
                 });
     }
 
     private void ask(int asked, Configuration configuration, Bitmap bitmap) {
-        workbench.classify(
+        workbench.answer(
                 configuration,
                 bitmap,
                 new Current<Workbench.Outcome>(asked) {
                     @Override
                     void show(Workbench.Outcome outcome) {
+                        ((PictureView) findViewById(R.id.picture)).setAnswer(outcome.answer);
                         answers.show(outcome, configuration.model.spec);
                         MainActivity.this.show(R.id.answers);
                     }
@@ -248,7 +249,7 @@ public final class MainActivity extends Activity {
     }
 
     /** An answer that is dropped once another question has been asked. */
-    private abstract class Current<T> implements Workbench.Answer<T> {
+    private abstract class Current<T> implements Workbench.Reply<T> {
         private final int asked;
 
         Current(int asked) {

@@ -70,7 +70,7 @@ public final class SweepJob {
                     workbench.release();
                     return started.run(line -> main.post(() -> add(line)));
                 },
-                new Workbench.Answer<File>() {
+                new Workbench.Reply<File>() {
                     @Override
                     public void onResult(File file) {
                         result = file;

@@ -13,10 +13,10 @@ import java.util.concurrent.Callable;
 import java.util.concurrent.ExecutorService;
 import java.util.concurrent.Executors;
 import org.edgekit.demo.engine.EngineException;
-import org.edgekit.demo.inference.Classifier;
+import org.edgekit.demo.inference.Answer;
 import org.edgekit.demo.inference.Configuration;
 import org.edgekit.demo.inference.LatencySummary;
-import org.edgekit.demo.inference.Prediction;
+import org.edgekit.demo.inference.Predictor;
 import org.edgekit.demo.inference.SelfTest;
 import org.edgekit.demo.model.LoadedModel;
 import org.edgekit.demo.model.ModelException;
@@ -31,10 +31,9 @@ import org.edgekit.demo.vision.PictureException;
 public final class Workbench {
     private static final int TIMED_RUNS = 20;
     private static final long TIMED_LIMIT_NS = 2_000_000_000L;
-    private static final int TOP = 5;
 
     /** Receives a task's result or the message of its failure, on the main thread. */
-    public interface Answer<T> {
+    public interface Reply<T> {
         void onResult(T result);
 
         void onFailure(String message);
@@ -42,12 +41,12 @@ public final class Workbench {
 
     /** The answer for one picture. */
     public static final class Outcome {
-        public final List<Prediction> predictions;
+        public final Answer answer;
         public final LatencySummary latency;
         public final SelfTest selfTest;
 
-        Outcome(List<Prediction> predictions, LatencySummary latency, SelfTest selfTest) {
-            this.predictions = predictions;
+        Outcome(Answer answer, LatencySummary latency, SelfTest selfTest) {
+            this.answer = answer;
             this.latency = latency;
             this.selfTest = selfTest;
         }
@@ -65,7 +64,7 @@ public final class Workbench {
     private final ModelStore store;
 
     // Used on the worker's thread alone.
-    private Classifier loaded;
+    private Predictor loaded;
     private SelfTest loadedTest;
 
     Workbench(Context context) {
@@ -77,7 +76,7 @@ public final class Workbench {
     }
 
     /** Reads the descriptions and labels of all bundled models. */
-    public void readCatalogue(Answer<Catalogue> answer) {
+    public void readCatalogue(Reply<Catalogue> reply) {
         submit(
                 () -> {
                     Catalogue catalogue = new Catalogue();
@@ -90,42 +89,41 @@ public final class Workbench {
                     }
                     return catalogue;
                 },
-                answer);
+                reply);
     }
 
     /** Loads and self-tests a model unless it is loaded already. */
-    public void prepare(Configuration configuration, Answer<SelfTest> answer) {
+    public void prepare(Configuration configuration, Reply<SelfTest> reply) {
         submit(
                 () -> {
                     load(configuration);
                     return loadedTest;
                 },
-                answer);
+                reply);
     }
 
-    /** Classifies a picture and times the inference on it. */
-    public void classify(Configuration configuration, Bitmap picture, Answer<Outcome> answer) {
+    /** Answers a picture and times the inference on it. */
+    public void answer(Configuration configuration, Bitmap picture, Reply<Outcome> reply) {
         submit(
                 () -> {
-                    Classifier classifier = load(configuration);
-                    classifier.infer(classifier.preprocess(picture));
-                    List<Prediction> predictions = classifier.topK(TOP);
-                    return new Outcome(predictions, time(classifier), loadedTest);
+                    Predictor predictor = load(configuration);
+                    Answer answer = predictor.answer(picture);
+                    return new Outcome(answer, time(predictor), loadedTest);
                 },
-                answer);
+                reply);
     }
 
     /** Runs another task on the worker's thread, e.g. decoding a picture. */
-    public <T> void submit(Callable<T> task, Answer<T> answer) {
+    public <T> void submit(Callable<T> task, Reply<T> reply) {
         worker.execute(
                 () -> {
                     try {
                         T result = task.call();
-                        main.post(() -> answer.onResult(result));
+                        main.post(() -> reply.onResult(result));
                     } catch (ModelException | EngineException | PictureException error) {
-                        fail(answer, error.getMessage());
+                        fail(reply, error.getMessage());
                     } catch (Exception | OutOfMemoryError error) {
-                        fail(answer, "Unexpected: " + error);
+                        fail(reply, "Unexpected: " + error);
                     }
                 });
     }
@@ -139,34 +137,34 @@ public final class Workbench {
         }
     }
 
-    private Classifier load(Configuration configuration) throws ModelException, EngineException {
+    private Predictor load(Configuration configuration) throws ModelException, EngineException {
         if (loaded != null && loaded.configuration.key().equals(configuration.key())) {
             return loaded;
         }
         release();
-        Classifier classifier = Classifier.open(configuration, store);
+        Predictor predictor = Predictor.open(configuration, store);
         try {
-            loadedTest = SelfTest.run(classifier, store);
+            loadedTest = SelfTest.run(predictor, store);
         } catch (ModelException | EngineException | RuntimeException error) {
-            classifier.close();
+            predictor.close();
             throw error;
         }
-        loaded = classifier;
-        return classifier;
+        loaded = predictor;
+        return predictor;
     }
 
-    private static LatencySummary time(Classifier classifier) throws EngineException {
+    private static LatencySummary time(Predictor predictor) throws EngineException {
         long[] samples = new long[TIMED_RUNS];
         int count = 0;
         long total = 0;
         while (count < TIMED_RUNS && (count == 0 || total < TIMED_LIMIT_NS)) {
-            samples[count] = classifier.timedRun();
+            samples[count] = predictor.timedRun();
             total += samples[count++];
         }
         return new LatencySummary(java.util.Arrays.copyOf(samples, count));
     }
 
-    private <T> void fail(Answer<T> answer, String message) {
-        main.post(() -> answer.onFailure(message));
+    private <T> void fail(Reply<T> reply, String message) {
+        main.post(() -> reply.onFailure(message));
     }
 }

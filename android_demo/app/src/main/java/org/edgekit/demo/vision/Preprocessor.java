@@ -1,18 +1,23 @@
 package org.edgekit.demo.vision;
 
+import java.util.ArrayList;
+import java.util.List;
 import org.edgekit.demo.model.PreprocessSpec;
+import org.edgekit.demo.model.StepSpec;
 
-/** PaddleClas's evaluation transform, equal to the host's to the last byte before normalisation. */
+/** A model's resizes and crops, equal to the host's to the last byte, and its normalisation. */
 public final class Preprocessor {
     private static final long MAX_RESIZED_PIXELS = 16_000_000L;
 
     private final PreprocessSpec spec;
-    private final Resize resize;
+    private final List<Resize> resizes = new ArrayList<>();
     private final float[][] table = new float[RgbImage.CHANNELS][256];
 
     public Preprocessor(PreprocessSpec spec) {
         this.spec = spec;
-        this.resize = choose(spec);
+        for (StepSpec step : spec.steps) {
+            resizes.add(choose(step));
+        }
         for (int plane = 0; plane < RgbImage.CHANNELS; plane++) {
             for (int value = 0; value < 256; value++) {
                 // In float32 step by step, as numpy computes it.
@@ -22,49 +27,115 @@ public final class Preprocessor {
         }
     }
 
-    /** Returns float32[1,3,crop,crop] NCHW, flat, from a picture. */
+    /** Returns float32[1,3,height,width] NCHW, flat, from a picture. */
     public float[] apply(RgbImage picture) throws PictureException {
-        int crop = spec.cropSize;
-        RgbImage resized = resizeToFit(picture);
-        int left = (resized.width - crop) / 2;
-        int top = (resized.height - crop) / 2;
-        float[] tensor = new float[RgbImage.CHANNELS * crop * crop];
+        return normalise(resizeAndCrop(picture));
+    }
+
+    /** Returns the picture in the network's size. */
+    RgbImage resizeAndCrop(RgbImage picture) throws PictureException {
+        RgbImage image = picture;
+        for (int index = 0; index < spec.steps.size(); index++) {
+            StepSpec step = spec.steps.get(index);
+            if (step.isCrop) {
+                image = crop(image, step);
+                continue;
+            }
+            int width = width(step, image.width, image.height);
+            int height = height(step, image.width, image.height);
+            if ((long) width * height > MAX_RESIZED_PIXELS) {
+                throw new PictureException(
+                        "The picture of " + picture.width + "x" + picture.height
+                                + " pixels is too narrow: its short side cannot become "
+                                + step.shortSide + " pixels.");
+            }
+            image = resizes.get(index).resize(image, width, height);
+        }
+        return image;
+    }
+
+    /** Returns float32[1,3,height,width] NCHW, flat, from a picture in the network's size. */
+    public float[] normalise(RgbImage resized) {
+        float[] tensor = new float[RgbImage.CHANNELS * resized.height * resized.width];
+        int place = 0;
         for (int plane = 0; plane < RgbImage.CHANNELS; plane++) {
             int channel = spec.bgr ? RgbImage.CHANNELS - 1 - plane : plane;
-            int place = plane * crop * crop;
-            for (int y = 0; y < crop; y++) {
-                for (int x = 0; x < crop; x++) {
-                    tensor[place++] = table[plane][resized.channel(left + x, top + y, channel)];
-                }
+            float[] values = table[plane];
+            for (int at = channel; at < resized.bytes.length; at += RgbImage.CHANNELS) {
+                tensor[place++] = values[resized.bytes[at] & 0xff];
             }
         }
         return tensor;
     }
 
-    private RgbImage resizeToFit(RgbImage picture) throws PictureException {
-        if (spec.resizeShort == null) {
-            return resize.resize(picture, spec.cropSize, spec.cropSize);
+    /** Returns where a picture of a size lies in the network's input. */
+    public Frame frame(int pictureWidth, int pictureHeight) {
+        int width = pictureWidth;
+        int height = pictureHeight;
+        double scaleX = 1;
+        double scaleY = 1;
+        double offsetX = 0;
+        double offsetY = 0;
+        for (StepSpec step : spec.steps) {
+            if (step.isCrop) {
+                offsetX -= Math.floorDiv(width - step.width, 2);
+                offsetY -= Math.floorDiv(height - step.height, 2);
+                width = step.width;
+                height = step.height;
+                continue;
+            }
+            int newWidth = width(step, width, height);
+            int newHeight = height(step, width, height);
+            double ratioX = (double) newWidth / width;
+            double ratioY = (double) newHeight / height;
+            scaleX *= ratioX;
+            scaleY *= ratioY;
+            offsetX *= ratioX;
+            offsetY *= ratioY;
+            width = newWidth;
+            height = newHeight;
         }
-        // Math.rint rounds halves to even, as Python's round does.
-        double ratio = (double) spec.resizeShort / Math.min(picture.width, picture.height);
-        int width = (int) Math.rint(picture.width * ratio);
-        int height = (int) Math.rint(picture.height * ratio);
-        if ((long) width * height > MAX_RESIZED_PIXELS) {
-            throw new PictureException(
-                    "The picture of " + picture.width + "x" + picture.height
-                            + " pixels is too narrow: its short side cannot become "
-                            + spec.resizeShort + " pixels.");
-        }
-        return resize.resize(picture, width, height);
+        return new Frame(
+                pictureWidth, pictureHeight, width, height, scaleX, scaleY, offsetX, offsetY);
     }
 
-    private static Resize choose(PreprocessSpec spec) {
-        boolean bilinear = spec.interpolation.equals("bilinear");
-        if (spec.resizeBackend.equals("opencv")) {
-            return new OpenCvResize(
-                    bilinear ? OpenCvResize.Interpolation.LINEAR : OpenCvResize.Interpolation.CUBIC);
+    private static RgbImage crop(RgbImage image, StepSpec step) throws PictureException {
+        if (image.width < step.width || image.height < step.height) {
+            throw new PictureException(
+                    "The picture of " + image.width + "x" + image.height
+                            + " pixels is smaller than the crop of " + step.width + "x" + step.height
+                            + ".");
         }
-        return new PillowResize(
-                bilinear ? PillowResize.Filter.BILINEAR : PillowResize.Filter.BICUBIC);
+        int left = (image.width - step.width) / 2;
+        int top = (image.height - step.height) / 2;
+        RgbImage result = RgbImage.blank(step.width, step.height);
+        int stride = step.width * RgbImage.CHANNELS;
+        for (int y = 0; y < step.height; y++) {
+            int from = ((top + y) * image.width + left) * RgbImage.CHANNELS;
+            System.arraycopy(image.bytes, from, result.bytes, y * stride, stride);
+        }
+        return result;
+    }
+
+    // Math.rint rounds halves to even, as Python's round does.
+    private static int width(StepSpec step, int width, int height) {
+        return step.shortSide == 0
+                ? step.width
+                : (int) Math.rint(width * ((double) step.shortSide / Math.min(width, height)));
+    }
+
+    private static int height(StepSpec step, int width, int height) {
+        return step.shortSide == 0
+                ? step.height
+                : (int) Math.rint(height * ((double) step.shortSide / Math.min(width, height)));
+    }
+
+    private static Resize choose(StepSpec step) {
+        if (step.isPillow) {
+            return new PillowResize(
+                    step.isBicubic ? PillowResize.Filter.BICUBIC : PillowResize.Filter.BILINEAR);
+        }
+        return new OpenCvResize(
+                step.isBicubic ? OpenCvResize.Interpolation.CUBIC : OpenCvResize.Interpolation.LINEAR);
     }
 }

@@ -4,6 +4,7 @@ import com.baidu.paddle.lite.MobileConfig;
 import com.baidu.paddle.lite.PaddlePredictor;
 import com.baidu.paddle.lite.Tensor;
 import java.io.File;
+import java.util.ArrayList;
 import java.util.Arrays;
 import java.util.Collections;
 import java.util.List;
@@ -64,26 +65,30 @@ public final class PaddleLiteEngine implements Engine {
 
     private static final class PaddleSession implements Session {
         private final SessionRequest request;
+        private final List<Tensor> inputs = new ArrayList<>();
         private PaddlePredictor predictor;
-        private Tensor input;
 
         PaddleSession(PaddlePredictor predictor, SessionRequest request) throws EngineException {
             this.predictor = predictor;
             this.request = request;
-            input = predictor.getInput(0);
-            long[] shape = new long[request.inputShape.length];
-            for (int index = 0; index < shape.length; index++) {
-                shape[index] = request.inputShape[index];
-            }
-            if (input == null || !input.resize(shape)) {
-                throw EngineException.failed(
-                        "The network does not take an input of " + Arrays.toString(shape), null);
+            for (int index = 0; index < request.inputNames.size(); index++) {
+                Tensor input = predictor.getInput(index);
+                int[] shape = request.inputShapes.get(index);
+                long[] wide = new long[shape.length];
+                for (int place = 0; place < shape.length; place++) {
+                    wide[place] = shape[place];
+                }
+                if (input == null || !input.resize(wide)) {
+                    throw EngineException.failed(
+                            "The network does not take an input of " + Arrays.toString(wide), null);
+                }
+                inputs.add(input);
             }
         }
 
         @Override
-        public void setInput(float[] values) throws EngineException {
-            if (!input.setData(values)) {
+        public void setInput(int index, float[] values) throws EngineException {
+            if (!inputs.get(index).setData(values)) {
                 throw EngineException.failed("Paddle Lite refused the input", null);
             }
         }
@@ -96,16 +101,36 @@ public final class PaddleLiteEngine implements Engine {
         }
 
         @Override
-        public float[] output() throws EngineException {
-            Tensor tensor = predictor.getOutput(0);
-            float[] values = tensor == null ? null : tensor.getFloatData();
-            if (values == null || values.length != request.outputLength()) {
+        public Output output(int index) throws EngineException {
+            Tensor tensor = predictor.getOutput(index);
+            int[] wanted = request.outputShapes.get(index);
+            long[] found = tensor == null ? new long[0] : tensor.shape();
+            if (tensor == null || !SessionRequest.fits(found, wanted)) {
                 throw EngineException.failed(
-                        "The network gave " + (values == null ? 0 : values.length)
-                                + " values instead of " + request.outputLength(),
+                        "The network gave " + Arrays.toString(found) + " instead of "
+                                + Arrays.toString(wanted),
                         null);
             }
-            return values;
+            int[] shape = new int[found.length];
+            for (int place = 0; place < shape.length; place++) {
+                shape[place] = (int) found[place];
+            }
+            switch (request.outputTypes.get(index)) {
+                case "float32":
+                    return Output.of(shape, tensor.getFloatData());
+                case "int32":
+                    return Output.of(shape, tensor.getIntData());
+                case "int64":
+                    long[] wide = tensor.getLongData();
+                    int[] whole = new int[wide.length];
+                    for (int place = 0; place < whole.length; place++) {
+                        whole[place] = Math.toIntExact(wide[place]);
+                    }
+                    return Output.of(shape, whole);
+                default:
+                    throw EngineException.failed(
+                            "Paddle Lite does not give out " + request.outputTypes.get(index), null);
+            }
         }
 
         @Override
@@ -116,7 +141,7 @@ public final class PaddleLiteEngine implements Engine {
         @Override
         public void close() {
             // The Java API frees the native predictor in its finalizer only.
-            input = null;
+            inputs.clear();
             predictor = null;
         }
     }
