@@ -24,10 +24,12 @@ from edgekit.android.project import MAIN, open_project
 from edgekit.android.signing import MIN_SDK, SigningKey, sign
 from edgekit.android.sources import AppEngine, asset_files, bundled_models, java_sources, packaged_manifest
 from edgekit.android.tools import BuildTools, find_build_tools
-from edgekit.errors import InputError, ToolError
+from edgekit.errors import InputError, ToolError, UnsupportedError
 from edgekit.toolchain.cache import cache_directory
 
-TARGET_SDK = 34
+# Google Play refuses new apps and updates below this one.
+TARGET_SDK = 36
+DEFAULT_ABIS = ("arm64-v8a",)
 STORED_SUFFIXES = (".onnx", ".nb", ".png", ".so", ".arsc")
 D8 = "com.android.tools.r8.D8"
 
@@ -38,17 +40,25 @@ class Libraries(msgspec.Struct, frozen=True, kw_only=True):
     Attributes:
         compile_path: Jars that the app's sources are compiled against.
         dexed: Jars that go into the APK as dex.
-        native: Native libraries for arm64-v8a.
+        native: Native libraries by ABI.
+        notices: Licences of what ONNX Runtime contains, a text that its desktop jar brings.
     """
 
     compile_path: tuple[Path, ...]
     dexed: tuple[Path, ...]
-    native: tuple[Path, ...]
+    native: dict[str, tuple[Path, ...]]
+    notices: bytes
     versions: dict[str, str]
 
 
 def build_apk(
-    project: Path, *, engine: AppEngine, key: SigningKey, output: Path, progress: Report
+    project: Path,
+    *,
+    engine: AppEngine,
+    key: SigningKey,
+    output: Path,
+    progress: Report,
+    abis: Sequence[str] = DEFAULT_ABIS,
 ) -> ApkReport:
     """Build, sign and check the app with the models that are bundled in the project.
 
@@ -58,8 +68,10 @@ def build_apk(
         key: The signing key.
         output: The APK; it appears only when it has passed its checks.
         progress: Called with the name of each step.
+        abis: Machines that the app runs on: `arm64-v8a` for phones, `x86_64` for ordinary emulators.
 
     Raises:
+        UnsupportedError: An engine of the flavour has no library for an ABI.
         InputError: No model is bundled, one is damaged, or none is for this engine.
         ToolError: A tool is missing or fails, or the APK does not pass its checks.
         OutputError: The output cannot be written.
@@ -74,6 +86,12 @@ def build_apk(
         )
     tools = find_build_tools(load_dependencies(), progress)
     libraries = app_libraries(engine, tools, progress)
+    missing = [abi for abi in abis if not libraries.native.get(abi)]
+    if missing:
+        raise UnsupportedError(
+            f"building the app for {', '.join(missing)}: {engine.value} has no library for it",
+            hint=f"edgekit apk build --abi {','.join(libraries.native)}",
+        )
     with atomic_file(output) as part, scratch_directory("apk") as work_name:
         work = Path(work_name)
         progress("packing resources")
@@ -83,12 +101,16 @@ def build_apk(
         app_dex = _dex(tools, classes, libraries.compile_path, work / "app-dex")
         library_dex = _library_dex(tools, libraries)
         unsigned = work / "unsigned.apk"
-        write_archive(unsigned, _entries(directory, resources, [*app_dex, *library_dex], libraries))
+        write_archive(unsigned, _entries(directory, resources, [*app_dex, *library_dex], libraries, abis))
         progress("signing and checking")
         signed = work / "signed.apk"
         sign(tools, unsigned, signed, key)
         report = check_apk(
-            tools, signed, app_dex_bytes=sum(map(len, app_dex)), versions=libraries.versions | tools.versions
+            tools,
+            signed,
+            abis=abis,
+            app_dex_bytes=sum(map(len, app_dex)),
+            versions=libraries.versions | tools.versions,
         )
         shutil.copyfile(signed, part)
     unused = sorted(formats - set(engine.formats))
@@ -114,6 +136,7 @@ def app_libraries(engine: AppEngine, tools: BuildTools, progress: Report) -> Lib
         compile_path=(tools.onnxruntime,),
         dexed=(onnxruntime.classes,),
         native=onnxruntime.libraries,
+        notices=_notices(tools.onnxruntime),
         versions={"ONNX Runtime for Android": onnxruntime.version},
     )
     if engine is AppEngine.ONNXRUNTIME:
@@ -122,9 +145,15 @@ def app_libraries(engine: AppEngine, tools: BuildTools, progress: Report) -> Lib
     return Libraries(
         compile_path=(*libraries.compile_path, paddle.classes),
         dexed=(*libraries.dexed, paddle.classes),
-        native=(*libraries.native, paddle.library),
+        native={abi: (*libraries.native[abi], paddle.library) for abi in DEFAULT_ABIS},
+        notices=libraries.notices,
         versions={**libraries.versions, "Paddle Lite for Android": paddle.version},
     )
+
+
+def _notices(jar: Path) -> bytes:
+    with zipfile.ZipFile(jar) as archive:
+        return archive.read("ThirdPartyNotices.txt")
 
 
 def pack_resources(project: Path, tools: BuildTools, work: Path) -> Path:
@@ -233,7 +262,9 @@ def _merge_jars(jars: Sequence[Path], into: Path) -> None:
     write_archive(into, (Entry(name=name, data=content[name]) for name in sorted(content)))
 
 
-def _entries(project: Path, resources: Path, dex: Sequence[bytes], libraries: Libraries) -> list[Entry]:
+def _entries(
+    project: Path, resources: Path, dex: Sequence[bytes], libraries: Libraries, abis: Sequence[str]
+) -> list[Entry]:
     """List the entries of the APK in their order."""
     entries = []
     with zipfile.ZipFile(resources) as archive:
@@ -243,8 +274,10 @@ def _entries(project: Path, resources: Path, dex: Sequence[bytes], libraries: Li
         entries.append(_entry(f"classes{number if number > 1 else ''}.dex", content))
     for name, path in asset_files(project):
         entries.append(_entry(name, path.read_bytes()))
-    for path in sorted(libraries.native, key=lambda path: path.name):
-        entries.append(_entry(f"lib/arm64-v8a/{path.name}", path.read_bytes()))
+    entries.append(_entry("assets/licences/onnxruntime.txt", libraries.notices))
+    for abi in sorted(abis):
+        for path in sorted(libraries.native[abi], key=lambda path: path.name):
+            entries.append(_entry(f"lib/{abi}/{path.name}", path.read_bytes()))
     return entries
 
 

@@ -4,19 +4,19 @@ from __future__ import annotations
 
 import struct
 import zipfile
+from collections.abc import Sequence
 from pathlib import Path
 
 import msgspec
 
 from edgekit._files import sha256_file
 from edgekit.android.archive import LIBRARY_ALIGNMENT, PlacedEntry, read_entries
+from edgekit.android.project import ABIS
 from edgekit.android.signing import verify_signature
 from edgekit.android.tools import BuildTools
 from edgekit.errors import ToolError
 
-ABI = "arm64-v8a"
 PT_LOAD = 1
-EM_AARCH64 = 183
 
 
 class ApkReport(msgspec.Struct, frozen=True, kw_only=True):
@@ -38,14 +38,17 @@ class ApkReport(msgspec.Struct, frozen=True, kw_only=True):
     app_dex_bytes: int
     signer_sha256: str
     versions: dict[str, str]
+    abis: tuple[str, ...] = ()
     engine: str = ""
     models: tuple[str, ...] = ()
     debug_key: bool = False
     notes: tuple[str, ...] = ()
 
 
-def check_apk(tools: BuildTools, apk: Path, *, app_dex_bytes: int, versions: dict[str, str]) -> ApkReport:
-    """Check an APK.
+def check_apk(
+    tools: BuildTools, apk: Path, *, abis: Sequence[str], app_dex_bytes: int, versions: dict[str, str]
+) -> ApkReport:
+    """Check an APK, which must have native libraries for each ABI of `abis`.
 
     Raises:
         ToolError: It is not signed right, misaligned, or lacks a part.
@@ -54,7 +57,7 @@ def check_apk(tools: BuildTools, apk: Path, *, app_dex_bytes: int, versions: dic
     tools.run_native(tools.zipalign, ["-c", "-p", "4", apk], f"checking the alignment of {apk}")
     entries = read_entries(apk)
     _check_parts(entries)
-    notes = _check_libraries(apk, entries)
+    notes = _check_libraries(apk, entries, abis)
     models = sum(entry.stored_bytes for entry in entries if entry.name.startswith("assets/models/"))
     size = apk.stat().st_size
     return ApkReport(
@@ -65,6 +68,7 @@ def check_apk(tools: BuildTools, apk: Path, *, app_dex_bytes: int, versions: dic
         app_dex_bytes=app_dex_bytes,
         signer_sha256=signer,
         versions=versions,
+        abis=tuple(abis),
         notes=tuple(notes),
     )
 
@@ -80,32 +84,33 @@ def _check_parts(entries: list[PlacedEntry]) -> None:
             raise ToolError("checking the app: resources.arsc is compressed or misaligned")
 
 
-def _check_libraries(apk: Path, entries: list[PlacedEntry]) -> list[str]:
+def _check_libraries(apk: Path, entries: list[PlacedEntry], abis: Sequence[str]) -> list[str]:
     notes = []
     libraries = [entry for entry in entries if entry.name.startswith("lib/")]
     with zipfile.ZipFile(apk) as archive:
         for entry in libraries:
             if not entry.stored or entry.data_offset % LIBRARY_ALIGNMENT:
                 raise ToolError(f"checking the app: {entry.name} is compressed or not aligned to 16 KB")
-            alignment = load_alignment(archive.read(entry.name), entry.name)
+            alignment = load_alignment(archive.read(entry.name), entry.name, entry.name.split("/")[1])
             if alignment < LIBRARY_ALIGNMENT:
                 notes.append(
                     f"{entry.name} is linked for pages of {alignment // 1024} KB: it does not load on "
                     "devices with pages of 16 KB"
                 )
-    if not any(entry.name.startswith(f"lib/{ABI}/") for entry in libraries):
-        raise ToolError(f"checking the app: it has no native library for {ABI}")
+    for abi in abis:
+        if not any(entry.name.startswith(f"lib/{abi}/") for entry in libraries):
+            raise ToolError(f"checking the app: it has no native library for {abi}")
     return notes
 
 
-def load_alignment(elf: bytes, name: str) -> int:
-    """The smallest alignment of an ARM64 library's loadable segments, bytes.
+def load_alignment(elf: bytes, name: str, abi: str) -> int:
+    """The smallest alignment of the loadable segments of a library for an ABI, bytes.
 
     Raises:
-        ToolError: It is no 64-bit ARM library.
+        ToolError: It is no 64-bit library for this ABI.
     """
-    if elf[:6] != b"\x7fELF\x02\x01" or struct.unpack_from("<H", elf, 18)[0] != EM_AARCH64:
-        raise ToolError(f"checking the app: {name} is no 64-bit ARM library")
+    if elf[:6] != b"\x7fELF\x02\x01" or struct.unpack_from("<H", elf, 18)[0] != ABIS.get(abi):
+        raise ToolError(f"checking the app: {name} is no 64-bit library for {abi}")
     table = struct.unpack_from("<Q", elf, 32)[0]
     entry_bytes, count = struct.unpack_from("<2H", elf, 54)
     alignments = []

@@ -18,6 +18,7 @@ import msgspec
 from edgekit import _process
 from edgekit._files import atomic_file, locked, sha256_file, temporary_directory
 from edgekit.android.jdk import find_tool
+from edgekit.android.project import ABIS
 from edgekit.errors import ToolError
 from edgekit.toolchain.cache import cache_directory
 
@@ -163,12 +164,12 @@ class OnnxRuntimeLibrary(msgspec.Struct, frozen=True, kw_only=True):
     Attributes:
         version: As released.
         classes: Its Java classes, a jar.
-        libraries: Its native libraries for arm64-v8a.
+        libraries: Its native libraries by ABI.
     """
 
     version: str
     classes: Path
-    libraries: tuple[Path, ...]
+    libraries: dict[str, tuple[Path, ...]]
 
 
 def fetch_onnxruntime(package: OnnxRuntimePackage, progress: Report) -> OnnxRuntimeLibrary:
@@ -179,7 +180,7 @@ def fetch_onnxruntime(package: OnnxRuntimePackage, progress: Report) -> OnnxRunt
     """
     root = cache_directory("android")
     root.mkdir(parents=True, exist_ok=True)
-    into = root / f"onnxruntime-{package.version}-{package.sha256[:12]}"
+    into = root / f"onnxruntime-{package.version}-{package.sha256[:12]}-{len(ABIS)}-abis"
     with locked(root / "onnxruntime.lock", "ONNX Runtime for Android"):
         if not into.is_dir():
             progress(f"fetching {package.npm} with npm")
@@ -191,7 +192,7 @@ def fetch_onnxruntime(package: OnnxRuntimePackage, progress: Report) -> OnnxRunt
     return OnnxRuntimeLibrary(
         version=package.version,
         classes=into / "classes.jar",
-        libraries=tuple(sorted((into / "jni" / "arm64-v8a").glob("*.so"))),
+        libraries={abi: tuple(sorted((into / "jni" / abi).glob("*.so"))) for abi in ABIS},
     )
 
 
@@ -227,5 +228,6 @@ def _unpack_aar(archive: Path, aar_name: str, into: Path) -> None:
             shutil.copyfileobj(member, file)
     with zipfile.ZipFile(aar) as content:
         for name in content.namelist():
-            if name == "classes.jar" or (name.startswith("jni/arm64-v8a/") and name.endswith(".so")):
+            wanted = name.startswith(tuple(f"jni/{abi}/" for abi in ABIS)) and name.endswith(".so")
+            if name == "classes.jar" or wanted:
                 content.extract(name, into)

@@ -7,18 +7,19 @@ ActivityManagerShellCommand print (Android 7 to 15).
 from __future__ import annotations
 
 import re
+import zipfile
+from collections.abc import Collection
 from pathlib import Path
 
 import msgspec
 
 from edgekit._files import sha256_file
-from edgekit.android.project import PACKAGE
+from edgekit.android.project import ABIS, PACKAGE
 from edgekit.android.signing import MIN_SDK
 from edgekit.core.units import format_bytes
 from edgekit.errors import DeviceError, InputError
 from edgekit.transports.interface import CommandResult, Transport
 
-ABI = "arm64-v8a"
 STAGING = "/data/local/tmp"
 ANSWER_TIMEOUT_S = 20.0
 INSTALL_TIMEOUT_S = 300.0
@@ -36,7 +37,10 @@ _FAILURES = {
         f"adb -s {{serial}} uninstall {PACKAGE}, then install again",
     ),
     "INSTALL_FAILED_INSUFFICIENT_STORAGE": ("its storage is full", "free space on the device"),
-    "INSTALL_FAILED_NO_MATCHING_ABIS": (f"it does not run {ABI} code", "choose a 64-bit ARM device"),
+    "INSTALL_FAILED_NO_MATCHING_ABIS": (
+        "it runs none of the app's ABIs",
+        "edgekit apk build --abi arm64-v8a,x86_64, then install again",
+    ),
     "INSTALL_FAILED_OLDER_SDK": ("its Android is too old", "choose a device with Android 7 or later"),
     "INSTALL_FAILED_USER_RESTRICTED": (
         "the device's user or its settings refuse it",
@@ -59,8 +63,12 @@ class InstalledApp(msgspec.Struct, frozen=True, kw_only=True):
     apk_sha256: str
 
 
-def require_app_runtime(transport: Transport) -> None:
+def require_app_runtime(transport: Transport, apk_abis: Collection[str] = tuple(ABIS)) -> None:
     """Refuse a device on which no Android app can run, or not this one.
+
+    Args:
+        transport: The device.
+        apk_abis: ABIs of the app; by default all that it can be built for.
 
     Raises:
         DeviceError: It has no package manager (a virtual device, a Linux board), another ABI, or an old
@@ -76,10 +84,14 @@ def require_app_runtime(transport: Transport) -> None:
             hint=f"edgekit bench --device {transport.serial}",
         )
     abis = _property(transport, "ro.product.cpu.abilist")
-    if ABI not in abis.split(","):
+    if not set(apk_abis) & set(abis.split(",")):
+        possible = set(ABIS) & set(abis.split(","))
         raise DeviceError(
-            f"using the app on {transport.serial}: it runs {abis or 'an unknown ABI'}, the app is {ABI}",
-            hint="choose a 64-bit ARM device: edgekit devices",
+            f"using the app on {transport.serial}: it runs {abis or 'an unknown ABI'}, the app is "
+            f"{', '.join(apk_abis)}",
+            hint=f"edgekit apk build --abi {','.join(sorted(possible))}, then install again"
+            if possible
+            else "choose a 64-bit device: edgekit devices",
         )
     sdk = _property(transport, "ro.build.version.sdk")
     if not sdk.isdigit() or int(sdk) < MIN_SDK:
@@ -88,6 +100,18 @@ def require_app_runtime(transport: Transport) -> None:
             f"needs {MIN_SDK}",
             hint="choose a device with Android 7 or later: edgekit devices",
         )
+
+
+def _abis(apk: Path) -> list[str]:
+    """Return the ABIs whose native libraries an APK holds."""
+    try:
+        with zipfile.ZipFile(apk) as archive:
+            found = {name.split("/")[1] for name in archive.namelist() if name.startswith("lib/")}
+    except (OSError, zipfile.BadZipFile) as error:
+        raise InputError(
+            f"installing {apk}: it is no APK: {error}", hint=f"edgekit apk build -o {apk}"
+        ) from error
+    return sorted(found)
 
 
 def install(transport: Transport, apk: Path) -> InstalledApp:
@@ -100,7 +124,7 @@ def install(transport: Transport, apk: Path) -> InstalledApp:
     """
     if not apk.is_file():
         raise InputError(f"installing {apk}: there is no such file", hint=f"edgekit apk build -o {apk}")
-    require_app_runtime(transport)
+    require_app_runtime(transport, _abis(apk))
     digest = sha256_file(apk)
     size = apk.stat().st_size
     free = transport.free_bytes(STAGING)

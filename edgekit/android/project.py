@@ -10,6 +10,8 @@ from edgekit._files import output_error, temporary_directory
 from edgekit.errors import InputError
 
 PACKAGE = "org.edgekit.demo"
+# ELF's machine of each ABI that the app can be built for (EM_AARCH64, EM_X86_64).
+ABIS = {"arm64-v8a": 183, "x86_64": 62}
 MAIN = Path("app/src/main")
 ASSETS = MAIN / "assets"
 MODELS = ASSETS / "models"

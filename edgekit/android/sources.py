@@ -82,6 +82,10 @@ def _decode(path: Path, kind: type[T], hint: str) -> T:
 
 
 def packaged_manifest(project: Path) -> str:
-    """The app's manifest as aapt2 wants it: with the package that Gradle takes from `namespace`."""
+    """The app's manifest as aapt2 wants it: with what Gradle takes from its own files.
+
+    These are the package (`namespace`), and that libraries are mapped out of the APK (`packaging.jniLibs`).
+    """
     text = read_bytes(project / MAIN / "AndroidManifest.xml", "the app's manifest").decode()
-    return re.sub(r"<manifest ", f'<manifest package="{PACKAGE}" ', text, count=1)
+    text = re.sub(r"<manifest ", f'<manifest package="{PACKAGE}" ', text, count=1)
+    return re.sub(r"<application", '<application android:extractNativeLibs="false"', text, count=1)

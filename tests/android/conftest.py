@@ -39,11 +39,13 @@ def test_app(tmp_path_factory: pytest.TempPathFactory) -> Iterator[CompiledApp]:
 
 @pytest.fixture(scope="session")
 def page_pictures(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Two pages, each turned four ways, as `DEGREES_NUMBER.jpg`."""
+    """Two pages, each turned four ways, as `DEGREES_NUMBER.jpg`, and one of 42 million pixels."""
     directory = tmp_path_factory.mktemp("pages")
     for number in range(2):
         page = render_page(number)
         for turns, degrees in enumerate(ORIENTATIONS):
             turned = np.ascontiguousarray(np.rot90(page, -turns)[:, :, ::-1])
             assert cv2.imwrite(str(directory / f"{degrees}_{number}.jpg"), turned)
+    large = cv2.resize(cv2.imread(str(directory / "90_0.jpg")), (6000, 7000))
+    assert cv2.imwrite(str(directory / "90_large.jpg"), large)
     return directory

@@ -7,13 +7,20 @@ import shutil
 import struct
 import time
 import zipfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import pytest
 
 from edgekit import __version__, _process
-from edgekit.android.build import app_libraries, build_apk, compile_app, pack_resources, version_code
+from edgekit.android.build import (
+    DEFAULT_ABIS,
+    app_libraries,
+    build_apk,
+    compile_app,
+    pack_resources,
+    version_code,
+)
 from edgekit.android.check import ApkReport, load_alignment
 from edgekit.android.dependencies import fetch_maven, load_dependencies
 from edgekit.android.project import MODELS, packaged_project
@@ -45,8 +52,11 @@ def _build(
     *,
     engine: AppEngine = AppEngine.ONNXRUNTIME,
     key: SigningKey | None = None,
+    abis: Sequence[str] = DEFAULT_ABIS,
 ) -> ApkReport:
-    return build_apk(project, engine=engine, key=key or debug_key(), output=output, progress=_quiet)
+    return build_apk(
+        project, engine=engine, key=key or debug_key(), output=output, progress=_quiet, abis=abis
+    )
 
 
 @pytest.fixture(scope="module")
@@ -57,25 +67,28 @@ def tools() -> BuildTools:
 @pytest.fixture(scope="module")
 def apk(documents_project: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[ApkReport]:
     output = tmp_path_factory.mktemp("apk") / "demo.apk"
-    yield _build(documents_project, output)
+    yield _build(documents_project, output, abis=("arm64-v8a", "x86_64"))
     output.unlink()
 
 
 def test_sizes_are_within_their_limits(apk: ApkReport) -> None:
     assert Path(apk.path).stat().st_size == apk.size_bytes
-    assert apk.size_without_models_bytes < 30_000_000
+    assert apk.size_without_models_bytes < 62_000_000  # 30 MB an ABI
     assert apk.app_dex_bytes < 300_000
     with zipfile.ZipFile(apk.path) as archive:
         assert archive.getinfo("classes.dex").file_size == apk.app_dex_bytes
         models = sum(i.compress_size for i in archive.infolist() if i.filename.startswith("assets/models/"))
+        notices = archive.read("assets/licences/onnxruntime.txt")
     assert models > 6_000_000
+    assert len(notices) > 100_000
+    assert b"Apache" in notices
     assert apk.notes == ()
 
 
 @pytest.mark.slow
 def test_equal_input_gives_equal_bytes(apk: ApkReport, documents_project: Path, tmp_path: Path) -> None:
     copy = Path(shutil.copytree(documents_project, tmp_path / "elsewhere"))
-    again = _build(copy, tmp_path / "again.apk")
+    again = _build(copy, tmp_path / "again.apk", abis=("arm64-v8a", "x86_64"))
     assert again.sha256 == apk.sha256
     assert (tmp_path / "again.apk").read_bytes() == Path(apk.path).read_bytes()
 
@@ -87,6 +100,8 @@ def test_native_libraries_are_mapped_at_16_kb(apk: ApkReport) -> None:
     assert sorted(info.filename for info in libraries) == [
         "lib/arm64-v8a/libonnxruntime.so",
         "lib/arm64-v8a/libonnxruntime4j_jni.so",
+        "lib/x86_64/libonnxruntime.so",
+        "lib/x86_64/libonnxruntime4j_jni.so",
     ]
     for info in libraries:
         name_length, extra_length = struct.unpack_from("<2H", content, info.header_offset + 26)
@@ -94,7 +109,12 @@ def test_native_libraries_are_mapped_at_16_kb(apk: ApkReport) -> None:
         assert info.compress_type == zipfile.ZIP_STORED
         assert start % 16384 == 0
         assert content[start : start + 4] == b"\x7fELF"
-        assert load_alignment(content[start : start + info.file_size], info.filename) >= 16384
+        assert (
+            load_alignment(
+                content[start : start + info.file_size], info.filename, info.filename.split("/")[1]
+            )
+            >= 16384
+        )
 
 
 def test_androguard_finds_what_the_sources_say(apk: ApkReport) -> None:
@@ -107,7 +127,7 @@ def test_androguard_finds_what_the_sources_say(apk: ApkReport) -> None:
     assert seen.is_valid_APK()
     assert (seen.get_package(), seen.get_androidversion_name()) == ("org.edgekit.demo", __version__)
     assert seen.get_androidversion_code() == str(version_code(__version__))
-    assert (seen.get_min_sdk_version(), seen.get_target_sdk_version()) == ("24", "34")
+    assert (seen.get_min_sdk_version(), seen.get_target_sdk_version()) == ("24", "36")
     assert seen.get_permissions() == []
     assert seen.get_main_activity() == "org.edgekit.demo.ui.MainActivity"
     assert seen.is_signed_v2()
@@ -119,10 +139,18 @@ def test_androguard_finds_what_the_sources_say(apk: ApkReport) -> None:
         for kind in ("activity", "provider")
         for element in seen.get_android_manifest_xml().iter(kind)
     }
+    bench = next(
+        element
+        for element in seen.get_android_manifest_xml().iter("activity")
+        if element.get(f"{android}name") == ".ui.BenchmarkActivity"
+    )
+    # adb's shell has it, other apps have not.
+    assert bench.get(f"{android}permission") == "android.permission.DUMP"
     assert exported == {
         ".ui.MainActivity": "true",
         ".ui.BenchmarkActivity": "true",
         ".ui.InfoActivity": "false",
+        ".ui.LicenceActivity": "false",
         ".ui.CaptureProvider": "false",
     }
     classes = {name for dex in seen.get_all_dex() for name in DEX(dex).get_classes_names()}
@@ -182,7 +210,7 @@ def test_from_bundle_to_checked_apk_in_a_minute(
 ) -> None:
     started = time.monotonic()
     assert run_cli(["bundle", doc_ori], cwd=tmp_path).exit_code == 0
-    done = run_cli(["apk", "build", "--json"], cwd=tmp_path)
+    done = run_cli(["apk", "build", "--abi", "arm64-v8a,x86_64", "--json"], cwd=tmp_path)
     assert time.monotonic() - started < 60
     assert done.exit_code == 0, done.stderr
     report = json.loads(done.stdout)
@@ -278,5 +306,5 @@ def test_gradle_says_the_same_version() -> None:
 
 
 def test_a_library_for_another_machine_is_refused() -> None:
-    with pytest.raises(ToolError, match="no 64-bit ARM library"):
-        load_alignment(b"\x7fELF\x01\x01" + bytes(100), "libx.so")
+    with pytest.raises(ToolError, match="no 64-bit library for arm64-v8a"):
+        load_alignment(b"\x7fELF\x01\x01" + bytes(100), "libx.so", "arm64-v8a")

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import json
 import shutil
+import zipfile
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -88,8 +89,14 @@ def phone(booted: Phone) -> Phone:
 @pytest.fixture
 def apk(tmp_path: Path) -> Path:
     path = tmp_path / "demo.apk"
-    path.write_bytes(b"PK" + bytes(100_000))
+    write_apk(path, "arm64-v8a")
     return path
+
+
+def write_apk(path: Path, abi: str) -> None:
+    """Write an invented APK with a native library."""
+    with zipfile.ZipFile(path, "w") as archive:
+        archive.writestr(f"lib/{abi}/libx.so", bytes(100_000))
 
 
 def test_a_virtual_device_has_no_app_runtime(
@@ -112,6 +119,16 @@ def test_install_sends_the_apk_and_clears_up(phone: Phone, apk: Path) -> None:
     assert arrived == {f"/{STATE}/installed": app.apk_sha256}
     left = phone.transport.run(["ls", "/data/local/tmp"]).stdout
     assert ".apk" not in left
+
+
+def test_an_apk_for_another_machine_is_refused(phone: Phone, tmp_path: Path) -> None:
+    write_apk(tmp_path / "emulator.apk", "x86_64")
+    with pytest.raises(DeviceError, match="it runs arm64-v8a.*, the app is x86_64") as caught:
+        install(phone.transport, tmp_path / "emulator.apk")
+    assert str(caught.value.hint).startswith("edgekit apk build --abi arm64-v8a")
+    (tmp_path / "text.apk").write_text("no zip")
+    with pytest.raises(InputError, match="it is no APK"):
+        install(phone.transport, tmp_path / "text.apk")
 
 
 @pytest.mark.parametrize(

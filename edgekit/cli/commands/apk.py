@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     from edgekit.transports.interface import Transport
 
 POWER_MODES = ("HIGH", "LOW", "FULL", "NO_BIND", "RAND_HIGH", "RAND_LOW")
+ABIS = ("arm64-v8a", "x86_64")
 DEFAULT_APK = Path("build/edgekit-demo.apk")
 
 
@@ -41,6 +42,8 @@ def command() -> None:
 @command.command()
 @click.option("--engine", type=click.Choice(app_engines()), default="onnxruntime", show_default=True,
               help="Flavour of the app; each contains ONNX Runtime.")  # fmt: skip
+@click.option("--abi", "abis", type=WordList(ABIS), default="arm64-v8a", show_default=True,
+              help="Machines: arm64-v8a (phones), x86_64 (emulators).")  # fmt: skip
 @click.option("--project", type=click.Path(path_type=Path, file_okay=False), default="android_demo",
               show_default=True, metavar="DIR", help="Project written by `edgekit bundle`.")  # fmt: skip
 @click.option("--keystore", type=click.Path(path_type=Path, dir_okay=False), metavar="FILE",
@@ -50,7 +53,13 @@ def command() -> None:
               show_default=True, metavar="FILE", help="Path of the APK.")  # fmt: skip
 @json_option
 def build(
-    engine: str, project: Path, keystore: Path | None, key_alias: str | None, output: Path, as_json: bool
+    engine: str,
+    abis: tuple[str, ...],
+    project: Path,
+    keystore: Path | None,
+    key_alias: str | None,
+    output: Path,
+    as_json: bool,
 ) -> None:
     """Build, sign and check the app without the Android SDK.
 
@@ -63,7 +72,7 @@ def build(
     if key_alias and not keystore:
         raise click.UsageError("--key-alias names a key of --keystore")
     key = user_key(keystore, key_alias) if keystore else debug_key()
-    report = build_apk(project, engine=AppEngine(engine), key=key, output=output, progress=note)
+    report = build_apk(project, engine=AppEngine(engine), key=key, output=output, progress=note, abis=abis)
     for line in report.notes:
         note(f"note: {line}")
     if as_json:
@@ -185,6 +194,7 @@ def _show_report(report: ApkReport) -> None:
         "size": f"{format_bytes(report.size_bytes)}, {bare} without models",
         "app classes": f"{format_bytes(report.app_dex_bytes)} of dex",
         "engine": report.engine,
+        "runs on": ", ".join(report.abis),
         "models": ", ".join(report.models),
         "signed with": f"{'a debug key' if report.debug_key else 'your key'}, {report.signer_sha256[:16]}…",
         "checked": "signature schemes 2 and 3, alignment to 16 KB, native libraries",

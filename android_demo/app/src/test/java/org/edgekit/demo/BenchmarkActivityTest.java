@@ -3,9 +3,12 @@ package org.edgekit.demo;
 import static org.junit.Assert.assertEquals;
 import static org.junit.Assert.assertFalse;
 import static org.junit.Assert.assertTrue;
+import static org.robolectric.Shadows.shadowOf;
 
 import android.content.Intent;
 import android.widget.EditText;
+import android.widget.LinearLayout;
+import android.widget.ListView;
 import java.io.File;
 import java.nio.charset.StandardCharsets;
 import java.nio.file.Files;
@@ -13,6 +16,7 @@ import java.nio.file.StandardCopyOption;
 import org.edgekit.demo.bench.BenchPlan;
 import org.edgekit.demo.ui.BenchmarkActivity;
 import org.edgekit.demo.ui.InfoActivity;
+import org.edgekit.demo.ui.LicenceActivity;
 import org.json.JSONArray;
 import org.json.JSONObject;
 import org.junit.Test;
@@ -116,6 +120,15 @@ public class BenchmarkActivityTest {
         assertTrue(text, text.contains("PPLCNet_x1_0_doc_ori"));
         assertTrue(text, text.contains("ONNX Runtime: 1.26.0"));
         Screen.capture(activity, "information");
+        LinearLayout licences = activity.findViewById(R.id.licences);
+        assertEquals("the app's and ONNX Runtime's", 2, licences.getChildCount());
+        licences.getChildAt(1).performClick();
+        Intent opened = shadowOf(activity).getNextStartedActivity();
+        LicenceActivity licence =
+                Robolectric.buildActivity(LicenceActivity.class, opened).setup().get();
+        ListView paragraphs = licence.findViewById(R.id.paragraphs);
+        assertEquals("MIT License", paragraphs.getAdapter().getItem(0));
+        assertTrue(paragraphs.getAdapter().getCount() > 3);
     }
 
     private static Intent plan(String runId) {

@@ -2,20 +2,28 @@ package org.edgekit.demo;
 
 import static org.junit.Assert.assertEquals;
 import static org.junit.Assert.assertFalse;
+import static org.junit.Assert.assertNull;
 import static org.junit.Assert.assertTrue;
 import static org.junit.Assume.assumeNotNull;
 import static org.robolectric.Shadows.shadowOf;
 
 import android.app.Activity;
 import android.content.Intent;
+import android.graphics.Bitmap;
+import android.graphics.Insets;
+import android.graphics.Rect;
 import android.net.Uri;
 import android.provider.MediaStore;
-import android.widget.Spinner;
+import android.view.View;
+import android.view.WindowInsets;
+import android.widget.TextView;
 import java.io.ByteArrayInputStream;
 import java.io.File;
 import java.nio.file.Files;
 import java.util.Arrays;
 import org.edgekit.demo.ui.MainActivity;
+import org.edgekit.demo.ui.PictureView;
+import org.edgekit.demo.vision.PictureReader;
 import org.junit.Test;
 import org.junit.runner.RunWith;
 import org.robolectric.Robolectric;
@@ -36,7 +44,10 @@ public class MainActivityTest {
     public void classifiesTheBundledSamples() throws Exception {
         MainActivity activity = start();
         assertEquals("0", Screen.labels(activity).get(0));
-        assertTrue(Screen.text(activity, R.id.latency).contains("ms"));
+        assertEquals(DOCUMENTS, Screen.choice(activity, R.id.model).getSelectedItem());
+        String configuration = Screen.text(activity, R.id.configuration);
+        assertTrue(configuration, configuration.matches("[0-9.]+ ms · ONNX Runtime fp32 · 1 thread"));
+        assertFalse("the weights are trained", Screen.isShown(activity, R.id.doubt));
         Screen.capture(activity, "main");
         activity.findViewById(R.id.sample).performClick();
         Screen.awaitAnswers(activity);
@@ -59,6 +70,10 @@ public class MainActivityTest {
                     page.getName(),
                     page.getName().substring(0, page.getName().indexOf('_')),
                     Screen.labels(activity).get(0));
+            Bitmap shown = picture(activity).picture();
+            assertTrue(
+                    page.getName(),
+                    (long) shown.getWidth() * shown.getHeight() <= PictureReader.MOST_DECODED_PIXELS);
         }
     }
 
@@ -67,6 +82,9 @@ public class MainActivityTest {
         MainActivity activity = start();
         pickFromGallery(activity, new byte[] {1, 2, 3}, "noise.jpg");
         assertTrue(Screen.awaitError(activity).contains("no picture"));
+        assertTrue(Screen.text(activity, R.id.error_step).contains("another picture"));
+        assertNull("the old picture is gone", picture(activity).picture());
+        Screen.capture(activity, "main_unreadable");
         activity.findViewById(R.id.sample).performClick();
         Screen.awaitAnswers(activity);
     }
@@ -108,35 +126,97 @@ public class MainActivityTest {
         MainActivity turned = controller.get();
         Screen.awaitAnswers(turned);
         assertEquals("90", Screen.labels(turned).get(0));
-        assertEquals(2, ((Spinner) turned.findViewById(R.id.threads)).getSelectedItem());
+        assertEquals(2, Screen.choice(turned, R.id.threads).getSelectedItem());
+    }
+
+    @Test
+    @Config(qualifiers = "w320dp-h569dp-xhdpi")
+    public void showsTheFirstAnswerOnASmallPhone() throws Exception {
+        checkFirstAnswer("small", 1);
+        checkFirstAnswer("small_large_font", 2);
+    }
+
+    @Test
+    @Config(qualifiers = "w569dp-h320dp-land-xhdpi")
+    public void showsTheFirstAnswerOnASmallPhoneSideways() throws Exception {
+        checkFirstAnswer("small_land_large_font", 2);
     }
 
     @Test
     @Config(qualifiers = "w891dp-h411dp-land-xhdpi")
-    public void fitsALandscapeScreen() throws Exception {
-        Screen.capture(start(), "main_land");
+    public void showsTheFirstAnswerSideways() throws Exception {
+        MainActivity activity = checkFirstAnswer("land", 1);
+        // The choices have a pane, so that nothing opens.
+        assertFalse(activity.findViewById(R.id.change_word).isShown());
+        assertTrue(activity.findViewById(R.id.model).isShown());
+        checkFirstAnswer("land_large_font", 2);
     }
 
+    @Test
+    @Config(qualifiers = "zh-rCN-w800dp-h1280dp-night-xhdpi")
+    public void hasAPaneOnATabletAndSpeaksChinese() throws Exception {
+        MainActivity activity = checkFirstAnswer("tablet_night_zh", 1);
+        assertEquals("相册", Screen.text(activity, R.id.gallery));
+        assertTrue(Screen.text(activity, R.id.configuration).endsWith("1 线程"));
+        assertTrue(activity.findViewById(R.id.model).isShown());
+    }
+
+    /** The window reaches under the system's bars; what can be touched and read does not. */
     @Test
     @Config(qualifiers = "+night")
-    public void isReadableAtNight() throws Exception {
-        Screen.capture(start(), "main_night");
+    public void opensTheChoicesAndStaysClearOfTheBars() throws Exception {
+        MainActivity activity = checkFirstAnswer("night", 1);
+        assertTrue(activity.findViewById(R.id.change_word).isShown());
+        assertFalse(Screen.isSheetOpen());
+        activity.findViewById(R.id.change).performClick();
+        assertTrue(Screen.isSheetOpen());
+        Screen.captureSheet("sheet_night");
+        assertTrue(Screen.sheet().findViewById(R.id.model).isShown());
+        View root = activity.findViewById(R.id.root);
+        root.dispatchApplyWindowInsets(
+                new WindowInsets.Builder()
+                        .setSystemWindowInsets(Insets.of(10, 60, 20, 90))
+                        .build());
+        Screen.layOut(activity);
+        Rect window = Screen.place(root);
+        Rect sources = Screen.place(activity.findViewById(R.id.sources));
+        assertEquals(window.bottom - 90, sources.bottom);
+        assertEquals(window.left + 10, sources.left);
+        assertEquals(window.right - 20, sources.right);
+        assertEquals(window.top + 60, Screen.place(activity.findViewById(R.id.toolbar)).top);
     }
 
-    @Test
-    public void isUsableWithLargeFonts() throws Exception {
-        RuntimeEnvironment.setFontScale(2.0f);
+    /** The first answer lies whole inside the window, above the buttons; all that is touched is 48 dp. */
+    private static MainActivity checkFirstAnswer(String name, float fontScale) throws Exception {
+        RuntimeEnvironment.setFontScale(fontScale);
         MainActivity activity = start();
-        Screen.capture(activity, "main_large_font");
-        assertFalse(Screen.labels(activity).isEmpty());
+        Screen.capture(activity, "main_" + name);
+        Rect window = Screen.place(activity.getWindow().getDecorView());
+        Rect answer = Screen.place(Screen.firstAnswer(activity));
+        Rect scroll = Screen.place((View) activity.findViewById(R.id.answers).getParent().getParent());
+        assertTrue(name + ": " + answer, answer.height() > 0 && answer.width() > 0);
+        assertTrue(name + ": " + answer + " in " + scroll, scroll.contains(answer));
+        assertTrue(name + ": " + answer + " in " + window, window.contains(answer));
+        assertTrue(name, Screen.place(picture(activity)).height() > window.height() / 5);
+        float least = 48 * activity.getResources().getDisplayMetrics().density;
+        for (int id : new int[] {R.id.gallery, R.id.camera, R.id.sample, R.id.change}) {
+            View touched = activity.findViewById(id);
+            assertTrue(name, touched.getHeight() >= least && touched.getWidth() >= least);
+        }
+        for (int id : new int[] {R.id.gallery, R.id.camera, R.id.sample}) {
+            assertEquals(name + " breaks a word", 1, ((TextView) activity.findViewById(id)).getLineCount());
+        }
+        return activity;
+    }
+
+    private static PictureView picture(Activity activity) {
+        return activity.findViewById(R.id.picture);
     }
 
     private static MainActivity start() {
         MainActivity activity = Robolectric.buildActivity(MainActivity.class).setup().get();
         Screen.awaitAnswers(activity);
         assertFalse("no model is broken", Screen.isShown(activity, R.id.broken_models));
-        assertEquals(
-                DOCUMENTS, ((Spinner) activity.findViewById(R.id.model)).getSelectedItem());
         return activity;
     }
 

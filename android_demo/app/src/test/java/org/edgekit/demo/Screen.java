@@ -7,6 +7,7 @@ import static org.robolectric.Shadows.shadowOf;
 import android.app.Activity;
 import android.graphics.Bitmap;
 import android.graphics.Canvas;
+import android.graphics.Rect;
 import android.os.Looper;
 import android.view.View;
 import android.view.ViewGroup;
@@ -19,6 +20,7 @@ import java.io.OutputStream;
 import java.util.ArrayList;
 import java.util.List;
 import java.util.function.BooleanSupplier;
+import org.robolectric.shadows.ShadowDialog;
 
 /** What a user does with a screen and sees on it. */
 final class Screen {
@@ -65,19 +67,57 @@ final class Screen {
         return ((TextView) activity.findViewById(id)).getText().toString();
     }
 
+    /** One of the choices, which lie in a pane or in a sheet that is opened for this. */
+    static Spinner choice(Activity activity, int id) {
+        View pane = activity.findViewById(id);
+        if (pane == null) {
+            if (!isSheetOpen()) {
+                activity.findViewById(isShown(activity, R.id.error) ? R.id.error_change : R.id.change)
+                        .performClick();
+            }
+            pane = sheet().findViewById(id);
+        }
+        return (Spinner) pane;
+    }
+
+    static boolean isSheetOpen() {
+        return ShadowDialog.getLatestDialog() != null && ShadowDialog.getLatestDialog().isShowing();
+    }
+
+    /** The open sheet's outermost view. */
+    static View sheet() {
+        return ShadowDialog.getLatestDialog().getWindow().getDecorView();
+    }
+
+    /** A view's place in the window, pixels. */
+    static Rect place(View view) {
+        int[] corner = new int[2];
+        view.getLocationInWindow(corner);
+        return new Rect(
+                corner[0], corner[1], corner[0] + view.getWidth(), corner[1] + view.getHeight());
+    }
+
+    /** The row of the first answer. */
+    static View firstAnswer(Activity activity) {
+        return ((ViewGroup) activity.findViewById(R.id.predictions)).getChildAt(0);
+    }
+
     /** Labels of the predictions, best first. */
     static List<String> labels(Activity activity) {
         List<String> labels = new ArrayList<>();
         ViewGroup list = activity.findViewById(R.id.predictions);
         for (int index = 0; index < list.getChildCount(); index++) {
-            labels.add(((TextView) list.getChildAt(index).findViewById(R.id.label)).getText().toString());
+            TextView label = list.getChildAt(index).findViewById(R.id.label);
+            if (label != null) { // not a headline
+                labels.add(label.getText().toString());
+            }
         }
         return labels;
     }
 
     /** The items of a spinner. */
     static List<String> choices(Activity activity, int id) {
-        Spinner spinner = activity.findViewById(id);
+        Spinner spinner = choice(activity, id);
         List<String> items = new ArrayList<>();
         for (int index = 0; index < spinner.getCount(); index++) {
             items.add(spinner.getItemAtPosition(index).toString());
@@ -87,10 +127,12 @@ final class Screen {
 
     /** Picks an item of a spinner by its text. */
     static void choose(Activity activity, int id, String item) {
-        Spinner spinner = activity.findViewById(id);
+        Spinner spinner = choice(activity, id);
         for (int index = 0; index < spinner.getCount(); index++) {
             if (spinner.getItemAtPosition(index).toString().equals(item)) {
                 spinner.setSelection(index);
+                spinner.measure(0, 0);
+                spinner.layout(0, 0, spinner.getMeasuredWidth(), spinner.getMeasuredHeight());
                 layOut(activity);
                 shadowOf(Looper.getMainLooper()).idle();
                 return;
@@ -102,7 +144,10 @@ final class Screen {
     /** Draws the whole window to a PNG, with real fonts and pixels. */
     static void capture(Activity activity, String name) throws IOException {
         layOut(activity);
-        View view = activity.getWindow().getDecorView();
+        capture(activity.getWindow().getDecorView(), name);
+    }
+
+    private static void capture(View view, String name) throws IOException {
         Bitmap bitmap =
                 Bitmap.createBitmap(view.getWidth(), view.getHeight(), Bitmap.Config.ARGB_8888);
         view.draw(new Canvas(bitmap));
@@ -113,7 +158,12 @@ final class Screen {
         assertTrue(name + " is one colour", coloursOf(bitmap) > 8);
     }
 
-    private static void layOut(Activity activity) {
+    static void captureSheet(String name) throws IOException {
+        shadowOf(Looper.getMainLooper()).idle();
+        capture(sheet(), name);
+    }
+
+    static void layOut(Activity activity) {
         View view = activity.getWindow().getDecorView();
         int width = View.MeasureSpec.makeMeasureSpec(view.getWidth(), View.MeasureSpec.EXACTLY);
         int height = View.MeasureSpec.makeMeasureSpec(view.getHeight(), View.MeasureSpec.EXACTLY);

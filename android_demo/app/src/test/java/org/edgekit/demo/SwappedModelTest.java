@@ -32,7 +32,7 @@ public class SwappedModelTest {
         assumeTrue(Boolean.getBoolean("edgekit.swapped"));
         MainActivity activity = Robolectric.buildActivity(MainActivity.class).setup().get();
         Screen.awaitAnswers(activity);
-        Spinner models = activity.findViewById(R.id.model);
+        Spinner models = Screen.choice(activity, R.id.model);
         List<String> names = new ArrayList<>();
         for (int index = 0; index < models.getCount(); index++) {
             names.add((String) models.getItemAtPosition(index));

@@ -21,6 +21,9 @@ public final class BenchmarkActivity extends Activity {
     protected void onCreate(Bundle state) {
         super.onCreate(state);
         setContentView(R.layout.benchmark);
+        Insets.keepClear(findViewById(R.id.root));
+        setActionBar(findViewById(R.id.toolbar));
+        getActionBar().setDisplayHomeAsUpEnabled(true);
         getWindow().addFlags(WindowManager.LayoutParams.FLAG_KEEP_SCREEN_ON);
         job = ((DemoApplication) getApplication()).sweepJob();
         findViewById(R.id.start).setOnClickListener(view -> startOrStop());
@@ -121,7 +124,7 @@ public final class BenchmarkActivity extends Activity {
         return head + "\n"
                 + getString(
                         R.string.latency,
-                        line.latency.medianNs / 1e6,
+                        Figures.ms(line.latency.medianNs),
                         100 * line.latency.relativeSpread,
                         line.latency.count);
     }

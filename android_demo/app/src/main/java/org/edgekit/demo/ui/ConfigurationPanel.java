@@ -14,7 +14,7 @@ import org.edgekit.demo.engine.PowerMode;
 import org.edgekit.demo.inference.Configuration;
 import org.edgekit.demo.model.LoadedModel;
 
-/** The four choices above the picture: model, engine with precision, threads, power mode. */
+/** The four choices: model, engine with precision, threads, power mode. */
 final class ConfigurationPanel {
     private static final String KEY_MODEL = "model";
     private static final String KEY_ENGINE = "engine";
@@ -33,14 +33,14 @@ final class ConfigurationPanel {
     private List<PowerMode> modes = Collections.emptyList();
     private final Bundle restored;
 
-    ConfigurationPanel(Activity activity, Bundle state, Runnable onChange) {
+    ConfigurationPanel(Activity activity, View choices, Bundle state, Runnable onChange) {
         this.activity = activity;
         this.onChange = onChange;
         restored = state;
-        models = activity.findViewById(R.id.model);
-        engines = activity.findViewById(R.id.engine);
-        threads = activity.findViewById(R.id.threads);
-        powerModes = activity.findViewById(R.id.power_mode);
+        models = choices.findViewById(R.id.model);
+        engines = choices.findViewById(R.id.engine);
+        threads = choices.findViewById(R.id.threads);
+        powerModes = choices.findViewById(R.id.power_mode);
     }
 
     void save(Bundle state) {
@@ -119,8 +119,8 @@ final class ConfigurationPanel {
 
     private <T> void fill(Spinner spinner, List<T> values, int chosen, Runnable changed) {
         ArrayAdapter<T> adapter =
-                new ArrayAdapter<>(activity, android.R.layout.simple_spinner_item, values);
-        adapter.setDropDownViewResource(android.R.layout.simple_spinner_dropdown_item);
+                new ArrayAdapter<>(activity, R.layout.choice, values);
+        adapter.setDropDownViewResource(R.layout.choice_item);
         spinner.setOnItemSelectedListener(null);
         spinner.setAdapter(adapter);
         int position = Math.min(chosen, values.size() - 1);

@@ -5,6 +5,7 @@ import android.content.pm.PackageManager;
 import android.os.Build;
 import android.os.Bundle;
 import android.text.TextUtils;
+import android.view.ViewGroup;
 import android.widget.TextView;
 import java.util.Map;
 import org.edgekit.demo.R;
@@ -15,14 +16,18 @@ import org.edgekit.demo.model.ArtifactSpec;
 import org.edgekit.demo.model.LoadedModel;
 import org.edgekit.demo.model.ModelSpec;
 
-/** Shows the models of this app with hashes, the engines, versions and the device. */
+/** Shows the models of this app with hashes, the engines, versions, the device and the licences. */
 public final class InfoActivity extends Activity {
     @Override
     protected void onCreate(Bundle state) {
         super.onCreate(state);
         setContentView(R.layout.info);
+        Insets.keepClear(findViewById(R.id.root));
+        setActionBar(findViewById(R.id.toolbar));
+        getActionBar().setDisplayHomeAsUpEnabled(true);
         TextView text = findViewById(R.id.information_text);
         text.setText(R.string.reading);
+        listLicences();
         Workbench workbench = ((DemoApplication) getApplication()).workbench();
         workbench.readCatalogue(
                 new Workbench.Reply<Workbench.Catalogue>() {
@@ -38,6 +43,16 @@ public final class InfoActivity extends Activity {
                 });
     }
 
+    private void listLicences() {
+        ViewGroup list = findViewById(R.id.licences);
+        for (Licence licence : Licence.present(this)) {
+            TextView row = (TextView) getLayoutInflater().inflate(R.layout.licence_row, list, false);
+            row.setText(licence.title);
+            row.setOnClickListener(view -> startActivity(LicenceActivity.intent(this, licence)));
+            list.addView(row);
+        }
+    }
+
     private String describe(Workbench.Catalogue catalogue) {
         StringBuilder text = new StringBuilder();
         for (LoadedModel model : catalogue.models) {
@@ -49,12 +64,12 @@ public final class InfoActivity extends Activity {
         return text.append(describeApp()).toString();
     }
 
-    private static void describe(StringBuilder text, ModelSpec spec) {
+    private void describe(StringBuilder text, ModelSpec spec) {
         text.append(spec.name).append('\n');
-        line(text, "weights", spec.source);
-        line(text, "classes", Integer.toString(spec.numClasses));
-        line(text, "input", java.util.Arrays.toString(spec.inputShape));
-        line(text, "bundled by", "edgekit " + spec.edgekitVersion);
+        line(text, getString(R.string.weights), spec.source);
+        line(text, getString(R.string.classes), Integer.toString(spec.numClasses));
+        line(text, getString(R.string.input), java.util.Arrays.toString(spec.inputShape));
+        line(text, getString(R.string.bundled_by), "edgekit " + spec.edgekitVersion);
         for (ArtifactSpec artifact : spec.artifacts) {
             line(
                     text,
@@ -68,16 +83,16 @@ public final class InfoActivity extends Activity {
 
     private String describeApp() {
         StringBuilder text = new StringBuilder(getString(R.string.app_name)).append('\n');
-        line(text, "version", versionName());
+        line(text, getString(R.string.version), versionName());
         for (Engine engine : EngineCatalogue.engines()) {
             line(text, engine.title(), version(engine));
         }
         text.append("\n").append(getString(R.string.device)).append('\n');
-        line(text, "model", Build.MANUFACTURER + " " + Build.MODEL);
-        line(text, "hardware", Build.HARDWARE);
+        line(text, getString(R.string.device_model), Build.MANUFACTURER + " " + Build.MODEL);
+        line(text, getString(R.string.hardware), Build.HARDWARE);
         line(text, "Android", Build.VERSION.RELEASE + " (SDK " + Build.VERSION.SDK_INT + ")");
         line(text, "ABIs", TextUtils.join(", ", Build.SUPPORTED_ABIS));
-        line(text, "cores", Integer.toString(Runtime.getRuntime().availableProcessors()));
+        line(text, getString(R.string.cores), Integer.toString(Runtime.getRuntime().availableProcessors()));
         return text.toString();
     }
 

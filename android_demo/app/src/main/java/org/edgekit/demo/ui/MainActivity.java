@@ -11,7 +11,6 @@ import android.provider.MediaStore;
 import android.view.Menu;
 import android.view.MenuItem;
 import android.view.View;
-import android.widget.LinearLayout;
 import android.widget.TextView;
 import java.util.Map;
 import org.edgekit.demo.R;
@@ -20,11 +19,12 @@ import org.edgekit.demo.model.LoadedModel;
 
 /** Shows a picture and the chosen model's answer, or the error of the model. */
 public final class MainActivity extends Activity {
-    private static final float LARGE_FONT_SCALE = 1.5f;
+    private static final String KEY_SHEET = "sheet";
     private static final int REQUEST_GALLERY = 1;
     private static final int REQUEST_CAMERA = 2;
 
     private Workbench workbench;
+    private ChoicesSheet choices;
     private ConfigurationPanel panel;
     private AnswerPanel answers;
     private PictureSource picture;
@@ -36,11 +36,22 @@ public final class MainActivity extends Activity {
     protected void onCreate(Bundle state) {
         super.onCreate(state);
         setContentView(R.layout.main);
+        Insets.keepClear(findViewById(R.id.root));
+        setActionBar(findViewById(R.id.toolbar));
         workbench = ((DemoApplication) getApplication()).workbench();
         picture = PictureSource.restore(state);
         answers = new AnswerPanel(this);
-        panel = new ConfigurationPanel(this, state, this::classify);
-        stackButtonsForLargeFonts();
+        choices = new ChoicesSheet(this);
+        panel = new ConfigurationPanel(this, choices.choices(), state, this::classify);
+        if (choices.opens()) {
+            findViewById(R.id.change).setOnClickListener(view -> choices.open());
+            findViewById(R.id.error_change).setOnClickListener(view -> choices.open());
+        }
+        findViewById(R.id.change_word).setVisibility(choices.opens() ? View.VISIBLE : View.GONE);
+        findViewById(R.id.error_change).setVisibility(choices.opens() ? View.VISIBLE : View.GONE);
+        if (state != null && state.getBoolean(KEY_SHEET)) {
+            choices.open();
+        }
         findViewById(R.id.gallery).setOnClickListener(view -> openGallery());
         findViewById(R.id.camera).setOnClickListener(view -> openCamera());
         findViewById(R.id.sample).setOnClickListener(view -> nextSample());
@@ -68,11 +79,13 @@ public final class MainActivity extends Activity {
         super.onSaveInstanceState(state);
         picture.save(state);
         panel.save(state);
+        state.putBoolean(KEY_SHEET, choices.isOpen());
     }
 
     @Override
     protected void onDestroy() {
         question++;
+        choices.close();
         super.onDestroy();
     }
 
@@ -109,22 +122,6 @@ public final class MainActivity extends Activity {
         classify();
     }
 
-    /** Three buttons beside each other would break their words at large font sizes. */
-    private void stackButtonsForLargeFonts() {
-        if (getResources().getConfiguration().fontScale < LARGE_FONT_SCALE) {
-            return;
-        }
-        LinearLayout buttons = findViewById(R.id.sources);
-        buttons.setOrientation(LinearLayout.VERTICAL);
-        for (int index = 0; index < buttons.getChildCount(); index++) {
-            buttons.getChildAt(index)
-                    .setLayoutParams(
-                            new LinearLayout.LayoutParams(
-                                    LinearLayout.LayoutParams.MATCH_PARENT,
-                                    LinearLayout.LayoutParams.WRAP_CONTENT));
-        }
-    }
-
     private void showCatalogue(Workbench.Catalogue catalogue) {
         panel.setModels(catalogue.models);
         StringBuilder broken = new StringBuilder();
@@ -149,7 +146,7 @@ public final class MainActivity extends Activity {
         }
         Configuration configuration = panel.configuration();
         if (configuration == null) {
-            showError(getString(R.string.no_artifact, model.spec.name));
+            showError(R.string.error_title, getString(R.string.no_artifact, model.spec.name), 0);
             return;
         }
         int asked = ++question;
@@ -160,11 +157,21 @@ public final class MainActivity extends Activity {
                 new Current<Bitmap>(asked) {
                     @Override
                     void show(Bitmap bitmap) {
-                        PictureView view = findViewById(R.id.picture);
-                        view.setPicture(shrink(bitmap), bitmap.getWidth(), bitmap.getHeight());
+                        view().setPicture(shrink(bitmap), bitmap.getWidth(), bitmap.getHeight());
                         ask(asked, configuration, bitmap);
                     }
+
+                    @Override
+                    void showFailure(String message) {
+                        // The last picture would seem to be the one that cannot be read.
+                        view().setPicture(null, 0, 0);
+                        showError(R.string.unreadable_title, message, R.string.unreadable_step);
+                    }
                 });
+    }
+
+    private PictureView view() {
+        return findViewById(R.id.picture);
     }
 
     private void ask(int asked, Configuration configuration, Bitmap bitmap) {
@@ -174,8 +181,10 @@ public final class MainActivity extends Activity {
                 new Current<Workbench.Outcome>(asked) {
                     @Override
                     void show(Workbench.Outcome outcome) {
-                        ((PictureView) findViewById(R.id.picture)).setAnswer(outcome.answer);
-                        answers.show(outcome, configuration.model.spec);
+                        view().setAnswer(outcome.answer);
+                        answers.show(outcome, configuration);
+                        TextView latency = choices.choices().findViewById(R.id.latency);
+                        latency.setText(answers.describe(outcome));
                         MainActivity.this.show(R.id.answers);
                     }
                 });
@@ -225,21 +234,33 @@ public final class MainActivity extends Activity {
         try {
             startActivityForResult(intent, request);
         } catch (ActivityNotFoundException error) {
-            showError(getString(absent));
+            showError(R.string.error_title, getString(absent), 0);
         }
     }
 
-    private void showError(String message) {
+    /**
+     * Shows an error.
+     *
+     * @param step what to do next; 0 where the message says it
+     */
+    private void showError(int title, String message, int step) {
+        ((TextView) findViewById(R.id.error_title)).setText(title);
         ((TextView) findViewById(R.id.error_message)).setText(message);
+        TextView next = findViewById(R.id.error_step);
+        next.setVisibility(step == 0 ? View.GONE : View.VISIBLE);
+        if (step != 0) {
+            next.setText(step);
+        }
         show(R.id.error);
     }
 
     /** Without a model there is nothing to choose and no use for a picture. */
     private void showNothingToRun(String message) {
-        for (int id : new int[] {R.id.choices, R.id.picture, R.id.sources}) {
+        for (int id : new int[] {R.id.picture, R.id.sources, R.id.error_change}) {
             findViewById(id).setVisibility(View.GONE);
         }
-        showError(message);
+        choices.choices().setVisibility(View.GONE);
+        showError(R.string.error_title, message, 0);
     }
 
     private void show(int shown) {
@@ -258,6 +279,11 @@ public final class MainActivity extends Activity {
 
         abstract void show(T result);
 
+        void showFailure(String message) {
+            view().setAnswer(null);
+            showError(R.string.error_title, message, 0);
+        }
+
         @Override
         public final void onResult(T result) {
             if (asked == question) {
@@ -268,7 +294,7 @@ public final class MainActivity extends Activity {
         @Override
         public final void onFailure(String message) {
             if (asked == question) {
-                showError(message);
+                showFailure(message);
             }
         }
     }

@@ -11,10 +11,13 @@ import java.io.ByteArrayOutputStream;
 import java.io.IOException;
 import java.io.InputStream;
 
-/** Decodes pictures at full size, upright by their EXIF orientation. Not for the main thread. */
+/** Decodes pictures, upright by their EXIF orientation; very large ones reduced. Not for the main thread. */
 public final class PictureReader {
     private static final long MAX_FILE_BYTES = 64L << 20;
-    private static final long MAX_PIXELS = 64_000_000L;
+    private static final long MAX_PIXELS = 512_000_000L;
+
+    /** Larger pictures are decoded reduced: with its copies one of this size takes less than 100 MB. */
+    public static final long MOST_DECODED_PIXELS = 1 << 23;
 
     private PictureReader() {}
 
@@ -41,8 +44,9 @@ public final class PictureReader {
         if ((long) options.outWidth * options.outHeight > MAX_PIXELS) {
             throw new PictureException(
                     "The picture has " + options.outWidth + "x" + options.outHeight
-                            + " pixels; this app takes up to 64 million.");
+                            + " pixels; this app takes up to 512 million.");
         }
+        options.inSampleSize = reduction(options.outWidth, options.outHeight);
         options.inJustDecodeBounds = false;
         options.inPreferredConfig = Bitmap.Config.ARGB_8888;
         options.inScaled = false;
@@ -55,6 +59,15 @@ public final class PictureReader {
         } catch (OutOfMemoryError error) {
             throw tooLarge(options.outWidth, options.outHeight, error);
         }
+    }
+
+    /** Returns by how much both sides are divided, a power of two. */
+    private static int reduction(int width, int height) {
+        int reduction = 1;
+        while ((long) (width / reduction) * (height / reduction) > MOST_DECODED_PIXELS) {
+            reduction *= 2;
+        }
+        return reduction;
     }
 
     private static PictureException tooLarge(int width, int height, OutOfMemoryError error) {
