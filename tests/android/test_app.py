@@ -97,7 +97,7 @@ def test_answers_measures_and_preprocesses_as_the_host(
             "edgekit.screenshots": str(screens),
         },
     )
-    said = _check(done, 16)
+    said = _check(done, 19)
     assert said.count("preprocessing ") == 8 * (len(SIZES) + 1)
     result = msgspec.json.decode((results / "app.json").read_bytes(), type=Result)
     assert [point.status for point in result.points] == [Status.DONE, Status.DONE, Status.SKIPPED]
@@ -108,7 +108,7 @@ def test_answers_measures_and_preprocesses_as_the_host(
     assert first.parity is not None
     assert first.parity.passed
     assert first.environment_before is not None
-    _check_screens(screens, 6)
+    _check_screens(screens, 14)
 
 
 @pytest.mark.slow

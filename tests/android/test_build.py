@@ -151,6 +151,8 @@ def test_androguard_finds_what_the_sources_say(apk: ApkReport) -> None:
         ".ui.BenchmarkActivity": "true",
         ".ui.InfoActivity": "false",
         ".ui.LicenceActivity": "false",
+        ".ui.ResultsActivity": "false",
+        ".ui.ResultActivity": "false",
         ".ui.CaptureProvider": "false",
     }
     classes = {name for dex in seen.get_all_dex() for name in DEX(dex).get_classes_names()}

@@ -123,7 +123,7 @@ def test_install_sends_the_apk_and_clears_up(phone: Phone, apk: Path) -> None:
 
 def test_an_apk_for_another_machine_is_refused(phone: Phone, tmp_path: Path) -> None:
     write_apk(tmp_path / "emulator.apk", "x86_64")
-    with pytest.raises(DeviceError, match="it runs arm64-v8a.*, the app is x86_64") as caught:
+    with pytest.raises(DeviceError, match=r"it runs arm64-v8a.*, the app is x86_64") as caught:
         install(phone.transport, tmp_path / "emulator.apk")
     assert str(caught.value.hint).startswith("edgekit apk build --abi arm64-v8a")
     (tmp_path / "text.apk").write_text("no zip")

@@ -1,15 +1,25 @@
 package org.edgekit.demo;
 
+import static org.junit.Assert.assertArrayEquals;
 import static org.junit.Assert.assertEquals;
 import static org.junit.Assert.assertFalse;
+import static org.junit.Assert.assertNotNull;
+import static org.junit.Assert.assertThrows;
 import static org.junit.Assert.assertTrue;
 import static org.robolectric.Shadows.shadowOf;
 
+import android.content.ContentProviderClient;
+import android.content.ContentResolver;
+import android.content.DialogInterface;
 import android.content.Intent;
+import android.net.Uri;
 import android.widget.EditText;
 import android.widget.LinearLayout;
 import android.widget.ListView;
+import android.widget.TextView;
+import java.io.DataInputStream;
 import java.io.File;
+import java.io.FileNotFoundException;
 import java.nio.charset.StandardCharsets;
 import java.nio.file.Files;
 import java.nio.file.StandardCopyOption;
@@ -17,6 +27,10 @@ import org.edgekit.demo.bench.BenchPlan;
 import org.edgekit.demo.ui.BenchmarkActivity;
 import org.edgekit.demo.ui.InfoActivity;
 import org.edgekit.demo.ui.LicenceActivity;
+import org.edgekit.demo.ui.MainActivity;
+import org.edgekit.demo.ui.PictureView;
+import org.edgekit.demo.ui.ResultActivity;
+import org.edgekit.demo.ui.ResultsActivity;
 import org.json.JSONArray;
 import org.json.JSONObject;
 import org.junit.Test;
@@ -24,8 +38,10 @@ import org.junit.runner.RunWith;
 import org.robolectric.Robolectric;
 import org.robolectric.RobolectricTestRunner;
 import org.robolectric.RuntimeEnvironment;
+import org.robolectric.android.controller.ActivityController;
 import org.robolectric.annotation.Config;
 import org.robolectric.annotation.GraphicsMode;
+import org.robolectric.shadows.ShadowAlertDialog;
 
 /** Sweeps by intent and by hand; the result file is read by the host's own code afterwards. */
 @RunWith(RobolectricTestRunner.class)
@@ -75,13 +91,74 @@ public class BenchmarkActivityTest {
     }
 
     @Test
+    public void keepsResultsToOpenShareAndDelete() throws Exception {
+        BenchmarkActivity bench = start(plan("kept").putExtra(BenchPlan.EXTRA_THREADS, "1,64"));
+        Screen.await("the sweep has ended", () -> !Screen.text(bench, R.id.bench_end).isEmpty());
+        Files.write(resultFile("half.json").toPath(), new byte[] {'{'}); // is left out
+        ActivityController<ResultsActivity> results = Robolectric.buildActivity(ResultsActivity.class);
+        LinearLayout list = results.setup().get().findViewById(R.id.results);
+        Screen.await("the results are listed", () -> list.getChildCount() > 0);
+        assertEquals(1, list.getChildCount());
+        assertEquals(
+                "2 points · PPLCNet_x1_0_doc_ori",
+                ((TextView) list.getChildAt(0).findViewById(R.id.result_summary)).getText().toString());
+        Screen.capture(results.get(), "results");
+        list.getChildAt(0).performClick();
+        Intent opened = shadowOf(results.get()).getNextStartedActivity();
+        ResultActivity result = Robolectric.buildActivity(ResultActivity.class, opened).setup().get();
+        LinearLayout points = result.findViewById(R.id.points);
+        Screen.await("the points are shown", () -> points.getChildCount() > 0);
+        assertEquals(2, points.getChildCount());
+        Screen.capture(result, "result");
+        shadowOf(result).clickMenuItem(R.id.share);
+        Intent chooser = shadowOf(result).getNextStartedActivity();
+        Intent send = chooser.getParcelableExtra(Intent.EXTRA_INTENT);
+        assertEquals(Intent.ACTION_SEND, send.getAction());
+        assertTrue((send.getFlags() & Intent.FLAG_GRANT_READ_URI_PERMISSION) != 0);
+        checkLent(send.getParcelableExtra(Intent.EXTRA_STREAM), resultFile("kept.json"));
+        shadowOf(result).clickMenuItem(R.id.delete);
+        ShadowAlertDialog.getLatestAlertDialog().getButton(DialogInterface.BUTTON_POSITIVE).performClick();
+        Screen.await("the result is deleted", () -> !resultFile("kept.json").exists());
+        assertTrue(result.isFinishing());
+        results.stop().start();
+        Screen.await("nothing is listed", () -> list.getChildCount() == 0);
+        assertTrue(Screen.isShown(results.get(), R.id.no_results));
+    }
+
+    /** The provider lends the result for reading, and nothing else of the app's files. */
+    private static void checkLent(Uri uri, File file) throws Exception {
+        ContentResolver resolver = RuntimeEnvironment.getApplication().getContentResolver();
+        byte[] lent = new byte[(int) file.length()];
+        try (DataInputStream in = new DataInputStream(resolver.openInputStream(uri))) {
+            in.readFully(lent);
+        }
+        assertArrayEquals(Files.readAllBytes(file.toPath()), lent);
+        assertEquals("application/json", resolver.getType(uri));
+        Uri outside = Uri.parse(uri.toString().replace("kept.json", "..%2Fkept.json"));
+        try (ContentProviderClient provider = resolver.acquireContentProviderClient(uri)) {
+            assertThrows(FileNotFoundException.class, () -> provider.openFile(outside, "r"));
+            assertThrows(FileNotFoundException.class, () -> provider.openFile(uri, "w"));
+        }
+    }
+
+    @Test
     public void stopsWhenAsked() throws Exception {
         BenchmarkActivity activity =
                 start(plan("stopped").putExtra(BenchPlan.EXTRA_MIN_MS, "3600000")
                         .putExtra(BenchPlan.EXTRA_MAX_MS, "3600000"));
         assertTrue(Screen.text(activity, R.id.start).contains("Stop"));
-        Thread.sleep(1500);
+        Screen.await("a point runs", () -> Screen.isShown(activity, R.id.bench_current));
+        assertEquals(
+                "1 of 1: PPLCNet_x1_0_doc_ori · ONNX Runtime · 1 thread",
+                Screen.text(activity, R.id.bench_current));
+        // The other screens say what they wait for, and answer when it has ended.
+        MainActivity main = Robolectric.buildActivity(MainActivity.class).setup().get();
+        String message = Screen.awaitError(main);
+        assertTrue(message, message.contains("0 of 1 points are done"));
+        assertNotNull(((PictureView) main.findViewById(R.id.picture)).picture());
+        Screen.capture(main, "main_busy");
         activity.findViewById(R.id.start).performClick();
+        Screen.await("it answers", () -> Screen.isShown(main, R.id.answers));
         Screen.await("the sweep has ended", () -> !Screen.text(activity, R.id.bench_end).isEmpty());
         JSONArray points = new JSONObject(text(resultFile("stopped.json"))).getJSONArray("points");
         assertTrue(points.length() <= 1);

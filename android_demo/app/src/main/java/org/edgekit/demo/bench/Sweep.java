@@ -20,8 +20,12 @@ import org.json.JSONObject;
 
 /** Runs a plan point by point. Blocks, so do not call it on the main thread. */
 public final class Sweep {
-    /** Called after every point, on the sweep's thread. */
+    /** Called on the sweep's thread. */
     public interface Listener {
+        /** A point begins; {@code number} counts from 1. */
+        void onStart(int number, int all, Configuration configuration);
+
+        /** A point has ended. */
         void onPoint(PointLine line);
     }
 
@@ -82,6 +86,8 @@ public final class Sweep {
                 if (cancelled.get()) {
                     break;
                 }
+                listener.onStart(
+                        configurations.indexOf(configuration) + 1, configurations.size(), configuration);
                 JSONObject point = runner.measure(configuration);
                 result.add(point);
                 long[] samples = runner.samplesNs;

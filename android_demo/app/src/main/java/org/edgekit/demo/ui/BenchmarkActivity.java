@@ -3,18 +3,23 @@ package org.edgekit.demo.ui;
 import android.app.Activity;
 import android.content.Intent;
 import android.os.Bundle;
+import android.view.Menu;
+import android.view.MenuItem;
 import android.view.View;
 import android.view.WindowManager;
 import android.widget.Button;
 import android.widget.EditText;
+import android.widget.ProgressBar;
 import android.widget.TextView;
 import java.util.Locale;
 import org.edgekit.demo.R;
 import org.edgekit.demo.bench.BenchPlan;
 import org.edgekit.demo.bench.Sweep;
+import org.edgekit.demo.inference.Configuration;
 
 /** Runs a sweep, started here or by an intent of the host, and shows its points as they finish. */
 public final class BenchmarkActivity extends Activity {
+    private final SweepJob.Listener listener = this::show;
     private SweepJob job;
 
     @Override
@@ -33,6 +38,21 @@ public final class BenchmarkActivity extends Activity {
     }
 
     @Override
+    public boolean onCreateOptionsMenu(Menu menu) {
+        getMenuInflater().inflate(R.menu.benchmark, menu);
+        return true;
+    }
+
+    @Override
+    public boolean onOptionsItemSelected(MenuItem item) {
+        if (item.getItemId() == R.id.open_results) {
+            startActivity(new Intent(this, ResultsActivity.class));
+            return true;
+        }
+        return super.onOptionsItemSelected(item);
+    }
+
+    @Override
     protected void onNewIntent(Intent intent) {
         super.onNewIntent(intent);
         startFrom(intent);
@@ -41,13 +61,13 @@ public final class BenchmarkActivity extends Activity {
     @Override
     protected void onStart() {
         super.onStart();
-        job.listen(this::show);
+        job.listen(listener);
         show();
     }
 
     @Override
     protected void onStop() {
-        job.listen(null);
+        job.forget(listener);
         super.onStop();
     }
 
@@ -98,6 +118,7 @@ public final class BenchmarkActivity extends Activity {
                 .setText(job.isRunning() ? R.string.stop : R.string.start);
         findViewById(R.id.bench_progress)
                 .setVisibility(job.isRunning() ? View.VISIBLE : View.GONE);
+        showCurrent();
         StringBuilder text = new StringBuilder();
         for (Sweep.PointLine line : job.lines()) {
             text.append(describe(line)).append("\n\n");
@@ -113,6 +134,30 @@ public final class BenchmarkActivity extends Activity {
         }
     }
 
+    private void showCurrent() {
+        ProgressBar progress = findViewById(R.id.bench_progress);
+        TextView current = findViewById(R.id.bench_current);
+        boolean isMeasuring = job.isRunning() && job.configuration() != null;
+        current.setVisibility(isMeasuring ? View.VISIBLE : View.GONE);
+        progress.setIndeterminate(!isMeasuring);
+        if (!isMeasuring) {
+            return;
+        }
+        progress.setMax(job.all());
+        progress.setProgress(job.current() - 1);
+        Configuration point = job.configuration();
+        current.setText(
+                getString(
+                        R.string.bench_current,
+                        job.current(),
+                        job.all(),
+                        point.model.spec.name,
+                        point.engine.title(),
+                        getResources()
+                                .getQuantityString(
+                                        R.plurals.threads, point.threads, point.threads)));
+    }
+
     private String describe(Sweep.PointLine line) {
         String head =
                 line.model + "\n" + line.engine + " · " + line.kind + " · "
@@ -121,11 +166,13 @@ public final class BenchmarkActivity extends Activity {
         if (line.latency == null) {
             return head + "\n" + line.status + (line.error == null ? "" : ": " + line.error);
         }
-        return head + "\n"
-                + getString(
+        String figures =
+                getString(
                         R.string.latency,
                         Figures.ms(line.latency.medianNs),
                         100 * line.latency.relativeSpread,
                         line.latency.count);
+        return head + "\n" + figures
+                + (Figures.isSteady(line.latency) ? "" : "\n" + getString(R.string.unsteady));
     }
 }

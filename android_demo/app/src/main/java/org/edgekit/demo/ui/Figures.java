@@ -1,15 +1,39 @@
 package org.edgekit.demo.ui;
 
+import java.text.DateFormat;
+import java.text.ParsePosition;
+import java.text.SimpleDateFormat;
+import java.util.Date;
 import java.util.Locale;
+import java.util.TimeZone;
+import org.edgekit.demo.inference.LatencySummary;
 
 /** Figures as they are shown: as many digits as a reader needs. */
 final class Figures {
+    // A spread above this makes a median doubtful, as in the host's verdicts.
+    private static final double SPREAD_WITHIN = 0.10;
+
     private Figures() {}
 
     /** A share from 0 to 1 in per cent. */
     static String percent(double share) {
         double percent = 100 * share;
         return String.format(Locale.getDefault(), percent < 9.95 ? "%.1f %%" : "%.0f %%", percent);
+    }
+
+    /** True where the runs differ so little that their median says something. */
+    static boolean isSteady(LatencySummary latency) {
+        return latency.relativeSpread <= SPREAD_WITHIN;
+    }
+
+    /** A time of a result file (UTC, ISO 8601) as people here write it; itself where it is none. */
+    static String time(String iso) {
+        SimpleDateFormat format = new SimpleDateFormat("yyyy-MM-dd'T'HH:mm:ss", Locale.ROOT);
+        format.setTimeZone(TimeZone.getTimeZone("UTC"));
+        Date date = format.parse(iso, new ParsePosition(0));
+        return date == null
+                ? iso
+                : DateFormat.getDateTimeInstance(DateFormat.MEDIUM, DateFormat.SHORT).format(date);
     }
 
     /** Milliseconds. */

@@ -29,6 +29,12 @@ public final class MainActivity extends Activity {
     private AnswerPanel answers;
     private PictureSource picture;
 
+    private final SweepJob.Listener sweepListener = this::sweepChanged;
+    private SweepJob sweepJob;
+
+    /** True while the answer waits for the end of a sweep. */
+    private boolean waits;
+
     /** Answers to questions asked before the last one are dropped. */
     private int question;
 
@@ -39,6 +45,7 @@ public final class MainActivity extends Activity {
         Insets.keepClear(findViewById(R.id.root));
         setActionBar(findViewById(R.id.toolbar));
         workbench = ((DemoApplication) getApplication()).workbench();
+        sweepJob = ((DemoApplication) getApplication()).sweepJob();
         picture = PictureSource.restore(state);
         answers = new AnswerPanel(this);
         choices = new ChoicesSheet(this);
@@ -48,7 +55,6 @@ public final class MainActivity extends Activity {
             findViewById(R.id.error_change).setOnClickListener(view -> choices.open());
         }
         findViewById(R.id.change_word).setVisibility(choices.opens() ? View.VISIBLE : View.GONE);
-        findViewById(R.id.error_change).setVisibility(choices.opens() ? View.VISIBLE : View.GONE);
         if (state != null && state.getBoolean(KEY_SHEET)) {
             choices.open();
         }
@@ -122,6 +128,27 @@ public final class MainActivity extends Activity {
         classify();
     }
 
+    @Override
+    protected void onStart() {
+        super.onStart();
+        sweepJob.listen(sweepListener);
+        sweepChanged();
+    }
+
+    @Override
+    protected void onStop() {
+        sweepJob.forget(sweepListener);
+        super.onStop();
+    }
+
+    /** Answers as soon as the sweep, which has the processor to itself, has ended. */
+    private void sweepChanged() {
+        if (waits) {
+            waits = false;
+            classify(); // says anew how far the sweep is, or answers
+        }
+    }
+
     private void showCatalogue(Workbench.Catalogue catalogue) {
         panel.setModels(catalogue.models);
         StringBuilder broken = new StringBuilder();
@@ -152,7 +179,7 @@ public final class MainActivity extends Activity {
         int asked = ++question;
         PictureSource source = picture;
         show(R.id.progress);
-        workbench.submit(
+        workbench.read(
                 () -> source.decode(model, workbench.store(), getContentResolver()),
                 new Current<Bitmap>(asked) {
                     @Override
@@ -175,6 +202,14 @@ public final class MainActivity extends Activity {
     }
 
     private void ask(int asked, Configuration configuration, Bitmap bitmap) {
+        if (sweepJob.isRunning()) {
+            showError(
+                    R.string.busy_title,
+                    getString(R.string.busy, sweepJob.lines().size(), sweepJob.all()),
+                    R.string.busy_step);
+            waits = true;
+            return;
+        }
         workbench.answer(
                 configuration,
                 bitmap,
@@ -245,7 +280,12 @@ public final class MainActivity extends Activity {
      */
     private void showError(int title, String message, int step) {
         ((TextView) findViewById(R.id.error_title)).setText(title);
-        ((TextView) findViewById(R.id.error_message)).setText(message);
+        TextView text = findViewById(R.id.error_message);
+        text.setText(message);
+        text.setTextColor(getColor(title == R.string.busy_title ? R.color.on_surface : R.color.error));
+        // Another model helps against a model's fault only.
+        boolean isModels = title == R.string.error_title && choices.opens();
+        findViewById(R.id.error_change).setVisibility(isModels ? View.VISIBLE : View.GONE);
         TextView next = findViewById(R.id.error_step);
         next.setVisibility(step == 0 ? View.GONE : View.VISIBLE);
         if (step != 0) {
@@ -256,11 +296,11 @@ public final class MainActivity extends Activity {
 
     /** Without a model there is nothing to choose and no use for a picture. */
     private void showNothingToRun(String message) {
+        showError(R.string.error_title, message, 0);
         for (int id : new int[] {R.id.picture, R.id.sources, R.id.error_change}) {
             findViewById(id).setVisibility(View.GONE);
         }
         choices.choices().setVisibility(View.GONE);
-        showError(R.string.error_title, message, 0);
     }
 
     private void show(int shown) {

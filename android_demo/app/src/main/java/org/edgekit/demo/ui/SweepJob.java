@@ -8,9 +8,12 @@ import java.io.OutputStream;
 import java.nio.charset.StandardCharsets;
 import java.util.ArrayList;
 import java.util.Collections;
+import java.util.LinkedHashSet;
 import java.util.List;
+import java.util.Set;
 import org.edgekit.demo.bench.BenchPlan;
 import org.edgekit.demo.bench.Sweep;
+import org.edgekit.demo.inference.Configuration;
 
 /** The one sweep that can run; it continues while its screen turns or is away. Main thread only. */
 public final class SweepJob {
@@ -22,8 +25,11 @@ public final class SweepJob {
     private final Context context;
     private final Workbench workbench;
     private final List<Sweep.PointLine> lines = new ArrayList<>();
-    private Listener listener;
+    private final Set<Listener> listeners = new LinkedHashSet<>();
     private Sweep sweep;
+    private int current;
+    private int all;
+    private Configuration configuration;
     private File result;
     private String failure;
 
@@ -50,8 +56,27 @@ public final class SweepJob {
         return failure;
     }
 
-    public void listen(Listener newListener) {
-        listener = newListener;
+    public void listen(Listener listener) {
+        listeners.add(listener);
+    }
+
+    public void forget(Listener listener) {
+        listeners.remove(listener);
+    }
+
+    /** Number of the running point, from 1 on; 0 before the first. */
+    public int current() {
+        return current;
+    }
+
+    /** Number of all points of the sweep; 0 before the first begins. */
+    public int all() {
+        return all;
+    }
+
+    /** The running point; null before the first. */
+    public Configuration configuration() {
+        return configuration;
     }
 
     /** Starts a sweep; returns false while another one runs. */
@@ -62,13 +87,27 @@ public final class SweepJob {
         lines.clear();
         result = null;
         failure = null;
+        current = 0;
+        all = 0;
+        configuration = null;
         Sweep started = new Sweep(context, plan, workbench.store());
         sweep = started;
         android.os.Handler main = new android.os.Handler(android.os.Looper.getMainLooper());
         workbench.submit(
                 () -> {
                     workbench.release();
-                    return started.run(line -> main.post(() -> add(line)));
+                    return started.run(
+                            new Sweep.Listener() {
+                                @Override
+                                public void onStart(int number, int count, Configuration point) {
+                                    main.post(() -> begin(number, count, point));
+                                }
+
+                                @Override
+                                public void onPoint(Sweep.PointLine line) {
+                                    main.post(() -> add(line));
+                                }
+                            });
                 },
                 new Workbench.Reply<File>() {
                     @Override
@@ -114,13 +153,20 @@ public final class SweepJob {
         }
     }
 
+    private void begin(int number, int count, Configuration point) {
+        current = number;
+        all = count;
+        configuration = point;
+        notifyListener();
+    }
+
     private void add(Sweep.PointLine line) {
         lines.add(line);
         notifyListener();
     }
 
     private void notifyListener() {
-        if (listener != null) {
+        for (Listener listener : new ArrayList<>(listeners)) {
             listener.onChange();
         }
     }

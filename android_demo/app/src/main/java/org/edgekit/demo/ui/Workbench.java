@@ -60,6 +60,9 @@ public final class Workbench {
 
     private final ExecutorService worker =
             Executors.newSingleThreadExecutor(task -> new Thread(task, "edgekit-worker"));
+    // Reading goes on while a sweep has the worker for minutes.
+    private final ExecutorService reader =
+            Executors.newSingleThreadExecutor(task -> new Thread(task, "edgekit-reader"));
     private final Handler main = new Handler(Looper.getMainLooper());
     private final ModelStore store;
 
@@ -77,7 +80,7 @@ public final class Workbench {
 
     /** Reads the descriptions and labels of all bundled models. */
     public void readCatalogue(Reply<Catalogue> reply) {
-        submit(
+        read(
                 () -> {
                     Catalogue catalogue = new Catalogue();
                     for (String name : store.names()) {
@@ -113,9 +116,18 @@ public final class Workbench {
                 reply);
     }
 
-    /** Runs another task on the worker's thread, e.g. decoding a picture. */
+    /** Runs another task on the worker's thread, e.g. a sweep. */
     public <T> void submit(Callable<T> task, Reply<T> reply) {
-        worker.execute(
+        run(worker, task, reply);
+    }
+
+    /** Runs a task that needs no loaded model, e.g. decoding a picture. */
+    public <T> void read(Callable<T> task, Reply<T> reply) {
+        run(reader, task, reply);
+    }
+
+    private <T> void run(ExecutorService executor, Callable<T> task, Reply<T> reply) {
+        executor.execute(
                 () -> {
                     try {
                         T result = task.call();
