@@ -29,7 +29,7 @@ from edgekit.convert.manifest import (
 )
 from edgekit.core.artifact import LABELS_NAME, Artifact, ArtifactKind, Manifest
 from edgekit.core.parity import MAX_RELATIVE_ERROR, MIN_TOP1_AGREEMENT
-from edgekit.core.spec import Interpolation, Precision, Resize
+from edgekit.core.spec import AnswerKind, Interpolation, Precision, Resize
 from edgekit.errors import InputError, UnsupportedError
 from edgekit.tasks.registry import require_pictures, task_of
 from edgekit.tasks.task import Task, written_rule
@@ -157,7 +157,13 @@ def _readable_task(manifest: Manifest) -> Task:
             f"scores end in {manifest.output_activation}",
             hint=f"edgekit predict {manifest.name} IMAGE",
         )
-    return task_of(manifest)
+    task = task_of(manifest)
+    if getattr(task.rule, "kind", None) is AnswerKind.ATTRIBUTES:
+        raise UnsupportedError(
+            f"bundling {manifest.name}: the app does not answer with texts of attributes",
+            hint=f"edgekit predict {manifest.name} IMAGE",
+        )
+    return task
 
 
 def _check_input(manifest: Manifest) -> None:

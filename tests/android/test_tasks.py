@@ -25,6 +25,11 @@ from tests.android.test_app import _check
 from tests.cli.test_import_segmentation import DEPLOY, write_segmenter
 from tests.convert import detection_models
 
+ATTRIBUTES = {
+    "kind": "attributes",
+    "thresholds": [0.5, 0.5, 0.5],
+    "attributes": {"every": [{"parts": [{"classes": [0], "names": ["Hat: True"]}]}]},
+}
 MODEL_NAMES = ("raw", "cropped", "nms", "scores", "map", "several", "decided")
 
 
@@ -163,6 +168,7 @@ def test_the_answers_are_bundled_beside_the_samples(
         ({"output_activation": "sigmoid", "task": "classification"}, "scores end in sigmoid"),
         ({"preprocess": (Resize(size=(64, 96), interpolation=Interpolation.AREA),)}, "this model wants area"),
         ({"preprocess": (Resize(size=(64, 64)),)}, "not the float32[1,3,64,64]"),
+        ({"task": "multilabel", "postprocess": ATTRIBUTES}, "does not answer with texts of attributes"),
     ],
 )
 def test_what_the_app_cannot_answer_is_refused(
@@ -171,8 +177,8 @@ def test_what_the_app_cannot_answer_is_refused(
     manifest = load_manifest(models / "raw")
     if "preprocess" in changes:
         changes = {"preprocess": msgspec.structs.replace(manifest.preprocess, steps=changes["preprocess"])}
-    if changes.get("task") in ("tensors", "classification"):
-        changes = {**changes, "postprocess": {}}
+    if "task" in changes:
+        changes = {"postprocess": {}, **changes}
     changed(models / "raw", tmp_path / "other", **changes)
     with pytest.raises(EdgekitError) as caught:
         bundle([str(tmp_path / "other")], project=tmp_path / "app", pictures=pictures[:2])

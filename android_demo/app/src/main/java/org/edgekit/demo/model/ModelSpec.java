@@ -133,7 +133,8 @@ public final class ModelSpec {
 
     private static boolean readActivation(Fields fields) throws ModelException {
         String activation = fields.text("output_activation");
-        if (!Arrays.asList("softmax", "sigmoid", "none").contains(activation)) {
+        // argmax is that of a segmenter, whose label maps need no more.
+        if (!Arrays.asList("softmax", "sigmoid", "argmax", "none").contains(activation)) {
             throw fields.refuse("unknown \"output_activation\": " + activation);
         }
         return !activation.equals("none");
