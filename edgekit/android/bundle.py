@@ -29,7 +29,7 @@ from edgekit.convert.manifest import (
 )
 from edgekit.core.artifact import LABELS_NAME, Artifact, ArtifactKind, Manifest
 from edgekit.core.parity import MAX_RELATIVE_ERROR, MIN_TOP1_AGREEMENT
-from edgekit.core.spec import AnswerKind, Interpolation, Precision, Resize
+from edgekit.core.spec import AnswerKind, Interpolation, Pad, Precision, Resize
 from edgekit.errors import InputError, UnsupportedError
 from edgekit.tasks.registry import require_pictures, task_of
 from edgekit.tasks.task import Task, written_rule
@@ -169,6 +169,12 @@ def _readable_task(manifest: Manifest) -> Task:
 def _check_input(manifest: Manifest) -> None:
     """Refuse a model that the app would refuse at its start."""
     for step in manifest.preprocess.geometry:
+        if isinstance(step, Pad) or (isinstance(step, Resize) and step.within is not None):
+            raise UnsupportedError(
+                f"bundling {manifest.name}: the app does not keep the aspect of a picture and pad it, as "
+                "this model wants it",
+                hint=f"edgekit predict {manifest.name} IMAGE",
+            )
         if isinstance(step, Resize) and step.interpolation not in INTERPOLATIONS:
             raise UnsupportedError(
                 f"bundling {manifest.name}: the app resizes {' and '.join(i.value for i in INTERPOLATIONS)}; "

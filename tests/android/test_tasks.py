@@ -17,7 +17,7 @@ from edgekit import EdgeKit, import_model
 from edgekit.android.bundle import bundle
 from edgekit.android.project import ASSETS, MODELS
 from edgekit.convert.manifest import load_manifest, write_manifest
-from edgekit.core.spec import Crop, Interpolation, Resize
+from edgekit.core.spec import Crop, Interpolation, Pad, Resize
 from edgekit.errors import EdgekitError
 from tests.android.conftest import needs_java
 from tests.android.robolectric import CompiledApp
@@ -168,6 +168,10 @@ def test_the_answers_are_bundled_beside_the_samples(
         ({"output_activation": "sigmoid", "task": "classification"}, "scores end in sigmoid"),
         ({"preprocess": (Resize(size=(64, 96), interpolation=Interpolation.AREA),)}, "this model wants area"),
         ({"preprocess": (Resize(size=(64, 64)),)}, "not the float32[1,3,64,64]"),
+        (
+            {"preprocess": (Resize(within=(64, 96)), Pad(size=(96, 96)))},
+            "keep the aspect of a picture and pad",
+        ),
         ({"task": "multilabel", "postprocess": ATTRIBUTES}, "does not answer with texts of attributes"),
     ],
 )
