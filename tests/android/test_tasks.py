@@ -17,7 +17,7 @@ from edgekit import EdgeKit, import_model
 from edgekit.android.bundle import bundle
 from edgekit.android.project import ASSETS, MODELS
 from edgekit.convert.manifest import load_manifest, write_manifest
-from edgekit.core.spec import Crop, Interpolation, Pad, Resize
+from edgekit.core.spec import Crop, Interpolation, Pad, Preprocess, Resize
 from edgekit.errors import EdgekitError
 from tests.android.conftest import needs_java
 from tests.android.robolectric import CompiledApp
@@ -55,9 +55,10 @@ def models(tmp_path_factory: pytest.TempPathFactory) -> Path:
         )  # fmt: skip
     several = place / "models" / "several"
     changed(several, several, task="multilabel", output_activation="sigmoid",
-            postprocess={"kind": "multilabel", "thresholds": [0.5, 0.6, 0.5]})  # fmt: skip
-    changed(several, place / "models" / "decided", output_activation="none",
-            postprocess={"kind": "threshold", "thresholds": [0.4], "default_class": 2})  # fmt: skip
+            postprocess={"kind": "multilabel", "thresholds": [0.115, 0.12, 0.15]},
+            preprocess=Preprocess(steps=(Resize(size=(224, 224)),)))  # fmt: skip
+    changed(several, place / "models" / "decided", task="classification", output_activation="none",
+            postprocess={"kind": "threshold", "thresholds": [0.3385], "default_class": 1})  # fmt: skip
     # The short side at first, so that pictures of other aspects lose what lies outside.
     steps = (Resize(short=96, interpolation=Interpolation.BILINEAR), Crop(size=(64, 96)))
     preprocess = load_manifest(place / "models" / "raw").preprocess
@@ -120,17 +121,20 @@ def test_answers_are_those_of_predict(
         },
     )
     _check(done, 1)
+    seen: dict[str, set[tuple[int, ...]]] = {}
     for name in MODEL_NAMES:
         with EdgeKit(models / name) as kit:
             wanted = [answer for batch in kit.predict([str(path) for path in pictures]) for answer in batch]
         for path, want in zip(pictures, wanted, strict=True):
             got = json.loads((answers / f"{name}-{path.stem}.json").read_text())
             _compare(f"{name} {path.name}", got, want)
+            seen.setdefault(name, set()).add(tuple(got["class_ids"]))
             if "areas" in want:
                 labels = np.fromfile(answers / f"{name}-{path.stem}.map", np.uint8)
                 shares = np.bincount(labels, minlength=3)[want["class_ids"]] / labels.size
                 assert labels.size == want["height"] * want["width"]
                 assert shares == pytest.approx(want["areas"], abs=1e-3)
+    assert all(len(answers) > 1 for answers in seen.values()), seen  # the pictures do divide them
     assert {path.stem for path in screens.glob("*.png")} == {f"task_{name}" for name in MODEL_NAMES}
 
 
