@@ -12,7 +12,7 @@ from edgekit.report.names import place
 from edgekit.report.rows import Row
 
 # A page with more rows would be slow to sort and to send.
-MAX_ROWS = 2000
+MAX_ROWS = 1000
 INSTRUCTIONS = "Instructions"
 # Outcomes that need no reason.
 UNDOUBTED = ("valid", "emulated")
