@@ -24,6 +24,7 @@ from edgekit.errors import ConversionError
 from edgekit.zoo.registry import find_model
 from tests.conftest import RunCli
 from tests.convert.kills import kill_at_random_moments
+from tests.pages import write_pages
 
 RANDOM = ["--weights", "random", "--no-verify"]
 QUICK = ["--formats", "paddle"]
@@ -469,3 +470,11 @@ def test_detectors_and_segmenters_hold_on_every_engine(
     assert {each: (parity.passed, parity.judged_by) for each, parity in found.items()} == {
         "paddle": (True, kind), "onnx": (True, kind), "nb-x86": (True, kind),
     }  # fmt: skip
+    if kind == "boxes":
+        # On these pages a network of so small an input finds nothing to compare.
+        write_pages(tmp_path / "pages", range(6))
+        command = ["quantize", name, "--calibration", tmp_path / "pages", "--formats", "onnx"]
+        done = run_cli(command, cwd=tmp_path)
+        assert done.exit_code == 3, done.stderr
+        assert f"quantising {name}: the held-back pictures show no boxes to compare" in done.stderr
+        assert "onnx-int8" not in load_manifest(tmp_path / "models" / name).artifacts
