@@ -19,7 +19,7 @@ from edgekit.bench.bench import Outcome, resolve_cores, timing_for
 from edgekit.bench.bench import bench as run_bench
 from edgekit.bench.results import load_result
 from edgekit.bench.several import TargetOutcome
-from edgekit.cli.commands.bench import _tell
+from edgekit.cli.commands.bench import tell_outcome
 from edgekit.convert.manifest import find_artifacts
 from edgekit.core.artifact import MANIFEST_NAME
 from edgekit.core.bench_options import BenchOptions
@@ -396,5 +396,5 @@ def test_a_device_that_can_be_had_again_gets_the_hint_to_go_on(
     error = PointError(message="pushing to phone: no space left", exit_code=exit_code)
     measured = points.result(points.point(points.process(points.samples())))
     outcome = Outcome(result=measured, path=Path("results/phone.json"), error=error)
-    assert _tell(TargetOutcome(serial="phone", outcome=outcome, error=error)) == exit_code
+    assert tell_outcome(TargetOutcome(serial="phone", outcome=outcome, error=error)) == exit_code
     assert ("edgekit bench --resume results/phone.json" in capsys.readouterr().err) is told
