@@ -128,9 +128,16 @@ def export(
 
 
 def export_all(
-    requests: Sequence[ExportRequest], *, verify: bool, show: Show | None, progress: Report
+    requests: Sequence[ExportRequest],
+    *,
+    verify: bool,
+    show: Show | None,
+    progress: Report,
+    finished: Callable[[ExportOutcome], None] | None = None,
 ) -> list[tuple[ExportOutcome, Ladder | None]]:
     """Export several networks, each as `export` does; the failure of one does not keep the others from it.
+
+    `finished` is called with each outcome as soon as it is there.
 
     Returns:
         An outcome for each request, in order, and what its check found where one was made.
@@ -154,6 +161,7 @@ def export_all(
         requests,
         check=(lambda request: functools.partial(check, request)) if verify else None,
         progress=progress,
+        finished=finished,
     )
     return [(outcome, ladders.get(id(request))) for request, outcome in zip(requests, outcomes, strict=True)]
 

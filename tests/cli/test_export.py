@@ -227,7 +227,8 @@ def test_a_failing_model_does_not_keep_the_next_from_it(tmp_path: Path, run_cli:
     result = run_cli(["export", MODEL, "PPLCNet_x0_35", *RANDOM, *QUICK, "--json"], cwd=tmp_path)
     assert result.exit_code == 3
     assert [each["status"] for each in json.loads(result.stdout)] == ["failed", "exported"]
-    assert MODEL in result.stderr
+    assert f"{MODEL}: failed, 1 of 2" in result.stderr
+    assert "PPLCNet_x0_35: exported, 2 of 2" in result.stderr
     verify_files(load_manifest(directory / "PPLCNet_x0_35"), directory / "PPLCNet_x0_35")
 
 

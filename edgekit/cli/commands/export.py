@@ -2,23 +2,29 @@
 
 from __future__ import annotations
 
+import contextlib
 import functools
+import itertools
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 import msgspec
 
+from edgekit._text import printable
 from edgekit.cli.options import (
     Count,
     InputShape,
     echo_artifacts,
     echo_json,
+    is_interactive,
     making_options,
     note,
 )
 
 if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
     from edgekit.convert.exporting.export import ExportOutcome
     from edgekit.core.artifact import Manifest
 
@@ -76,7 +82,8 @@ def command(
         ExportRequest(model=model, install=not no_install, **wishes) for model in dict.fromkeys(models)
     ]
     show = functools.partial(show_rung, err=True)
-    done = export_all(requests, verify=not no_verify, show=show, progress=note)
+    with _progress(len(requests)) as (progress, finished):
+        done = export_all(requests, verify=not no_verify, show=show, progress=progress, finished=finished)
     _render([outcome for outcome, _ in done], as_json)
     for outcome, _ in done:
         if outcome.error is not None:
@@ -84,6 +91,47 @@ def command(
     for outcome, ladder in done:
         if ladder is not None and outcome.manifest is not None:
             ladder.raise_for_failure(outcome.manifest, fresh=True)
+
+
+@contextlib.contextmanager
+def _progress(models: int) -> Iterator[tuple[Callable[[str], None], Callable[[ExportOutcome], None]]]:
+    """Write a line a step, and of several models how many are done: in a bar on a terminal, else in lines."""
+    if not is_interactive() or models == 1:
+        done = itertools.count(1)
+
+        def finished(outcome: ExportOutcome) -> None:
+            if models > 1:
+                note(f"{outcome.name}: {outcome.status.value}, {next(done)} of {models}")
+
+        yield note, finished
+        return
+    from rich.console import Console
+    from rich.progress import (
+        BarColumn,
+        MofNCompleteColumn,
+        Progress,
+        TextColumn,
+        TimeElapsedColumn,
+        TimeRemainingColumn,
+    )
+
+    columns = (
+        BarColumn(bar_width=24),
+        MofNCompleteColumn(),
+        TimeElapsedColumn(),
+        TextColumn("left"),
+        TimeRemainingColumn(),
+        TextColumn("{task.description}", markup=False),
+    )
+    # Models are few and of unequal size: the rate is that of all so far.
+    with Progress(*columns, console=Console(stderr=True), transient=True, speed_estimate_period=1e6) as bar:
+        task = bar.add_task("starting", total=models)
+        yield (
+            lambda step: bar.update(task, description=printable(step)),
+            lambda outcome: bar.update(
+                task, advance=1, description=f"{outcome.name}: {outcome.status.value}"
+            ),
+        )
 
 
 def _render(outcomes: list[ExportOutcome], as_json: bool) -> None:

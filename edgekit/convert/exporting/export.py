@@ -84,7 +84,11 @@ CheckOf = Callable[[ExportRequest], Check]
 
 
 def export(
-    requests: Sequence[ExportRequest], *, check: CheckOf | None = None, progress: Report
+    requests: Sequence[ExportRequest],
+    *,
+    check: CheckOf | None = None,
+    progress: Report,
+    finished: Callable[[ExportOutcome], None] | None = None,
 ) -> list[ExportOutcome]:
     """Export models one after the other with one worker; a failure does not keep the others from it.
 
@@ -95,6 +99,7 @@ def export(
         requests: The models.
         check: Gives what compares a request's artifacts with its network; None leaves them unchecked.
         progress: Called with a line for the user about each step.
+        finished: Called with each outcome as soon as it is there.
 
     Returns:
         One outcome a request, in order.
@@ -113,6 +118,8 @@ def export(
                         error=error,
                     )
                 )
+            if finished is not None:
+                finished(outcomes[-1])
     return outcomes
 
 
