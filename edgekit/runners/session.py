@@ -126,7 +126,7 @@ class RunnerSession(Killable):
         self._model: str | None = None
         self._dtypes: list[str] = []
         self._sending, self._receiving = threading.Lock(), threading.Lock()
-        self._outputs = OutputFiles()
+        self._outputs: OutputFiles  # of a session that shares files, from its start on
 
     @property
     def shares_files(self) -> bool:
@@ -141,8 +141,11 @@ class RunnerSession(Killable):
         """Start the process; the session can then `load`."""
         if self._process is not None:
             raise RuntimeError("the session is started already")
-        self._files, self._outputs = contextlib.ExitStack(), OutputFiles()
+        self._files = contextlib.ExitStack()
         self._staging = self._files.enter_context(scratch_directory("run"))
+        if self.shares_files:
+            self._outputs = OutputFiles()
+            self._files.callback(self._outputs.close)
         try:
             self._process = self._transport.open(self._argv, env=self._env)
         except BaseException:
@@ -385,7 +388,6 @@ class RunnerSession(Killable):
         return f"edgekit --verbose … shows the command; {self._remake()} makes the artifact again"
 
     def _clean_up(self) -> None:
-        self._outputs.close()
         if self._staging is not None:
             self._files.close()
             self._staging = None

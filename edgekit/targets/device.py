@@ -124,12 +124,14 @@ class _Runner(msgspec.Struct, frozen=True, kw_only=True):
 
     Attributes:
         counting_env: Replaces `env` where instructions are counted.
+        left_out: The part of its start that cold start leaves out; None for native runners.
     """
 
     packed: PackedBundle
     argv: Sequence[str]
     env: Mapping[str, str]
     counting_env: Mapping[str, str]
+    left_out: str | None
 
 
 class DeviceTarget:
@@ -198,7 +200,7 @@ class DeviceTarget:
         """Push the bundle of an engine where the device does not have it yet."""
         if engine in self._ready:
             return
-        device_side(engine)
+        side = device_side(engine)
         packed = self._bundles.get(engine, self._info)
         check_device(self._info, (), packed.bundle)
         self._tell(push_to(self._store, packed, (), info=self._info).sent_bytes, f"the {engine} runner")
@@ -208,6 +210,7 @@ class DeviceTarget:
             argv=bundle.argv(directory),
             env=bundle.env(directory),
             counting_env=bundle.counting_env(directory),
+            left_out=None if side.wheel is None else PYTHON_START,
         )
 
     def place(self, subject: Subject, artifact: Artifact) -> Placed:
@@ -303,8 +306,8 @@ class DeviceTarget:
         )
 
     def start_left_out(self, engine: str) -> str | None:
-        """Return the start of Python for the engines that native runners do not run: they have none."""
-        return None if device_side(engine).wheel is None else PYTHON_START
+        """Return the start of Python for the engines that native runners do not run."""
+        return self._ready[engine].left_out
 
     @property
     def _counts_path(self) -> str:
