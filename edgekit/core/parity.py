@@ -84,6 +84,11 @@ class Agreement(msgspec.Struct, frozen=True, kw_only=True):
         return None
 
 
+def rung_artifact(rung: str) -> str:
+    """Return the artifact of a rung's name: `onnx` of `onnx`, `onnx@SERIAL` and `onnx/ENGINE@SERIAL`."""
+    return rung.partition("@")[0].partition("/")[0].removesuffix("-simulated")
+
+
 def compare(
     outputs: Sequence[Any] | NDArray[Any],
     reference: Sequence[Any] | NDArray[Any],

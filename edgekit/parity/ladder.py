@@ -33,8 +33,8 @@ class RungResult(msgspec.Struct, frozen=True, kw_only=True):
     """One rung.
 
     Attributes:
-        name: `dygraph`, an artifact's kind, `paddle-int8-simulated`, `KIND@SERIAL` on a device, or
-            `samples`.
+        name: `dygraph`, an artifact's kind, `paddle-int8-simulated`, `KIND@SERIAL` on a device
+            (`KIND/ENGINE@SERIAL` of a further engine that reads the artifact), or `samples`.
         engine: Name of the engine that computed the rung.
         reason: Reason why the rung failed or was skipped.
         hint: Command that mends the reason.
@@ -152,17 +152,22 @@ def simulations() -> set[str]:
 
 def device_rungs(subject: Subject, target: Target) -> list[Rung]:
     """Return the rungs of a device for the artifacts that the model has."""
+    rungs: dict[ArtifactKind, list[Rung]] = {}
     sides = [(name, spec.device) for name, spec in engines().items() if spec.device is not None]
-    return [
-        Rung(
-            name=f"{kind.value}@{target.info.serial}",
-            kind=kind,
-            engine=engine,
-            target=target,
-            below=side.below.get(kind),
-            tolerance=MAX_SIMULATION_ERROR if kind in side.below else None,
-        )
-        for engine, side in sides
-        for kind in side.artifacts.values()
-        if subject.manifest.artifact(kind) is not None
-    ]
+    for engine, side in sides:
+        for kind in side.artifacts.values():
+            if subject.manifest.artifact(kind) is None:
+                continue
+            of_kind = rungs.setdefault(kind, [])
+            name = f"{kind.value}/{engine}" if of_kind else kind.value
+            below = side.below.get(kind)
+            rung = Rung(
+                name=f"{name}@{target.info.serial}",
+                kind=kind,
+                engine=engine,
+                target=target,
+                below=below,
+                tolerance=None if below is None else MAX_SIMULATION_ERROR,
+            )
+            of_kind.append(rung)
+    return [rung for group in rungs.values() for rung in group]

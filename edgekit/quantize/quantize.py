@@ -15,7 +15,7 @@ from edgekit.convert.manifest import encode, load_manifest
 from edgekit.convert.staging import commit, exclusive, staging_directory
 from edgekit.core.accuracy import Drop, Share, paired_drop, wilson
 from edgekit.core.artifact import MANIFEST_NAME, Artifact, ArtifactKind, Manifest
-from edgekit.core.parity import MIN_TOP1_AGREEMENT
+from edgekit.core.parity import MIN_TOP1_AGREEMENT, rung_artifact
 from edgekit.core.spec import Precision
 from edgekit.engines.registry import rung_engine
 from edgekit.errors import ConversionError, InputError
@@ -384,11 +384,7 @@ def _commit(manifest: Manifest, made: dict[str, Artifact], staging: Path, direct
     artifacts = {**manifest.artifacts, **made}
     ordered = {kind.value: artifacts[kind.value] for kind in ArtifactKind if kind.value in artifacts}
     # What `verify` found of earlier int8 artifacts says nothing of these.
-    parity = {
-        rung: found
-        for rung, found in manifest.parity.items()
-        if rung.partition("@")[0].removesuffix("-simulated") not in made
-    }
+    parity = {rung: found for rung, found in manifest.parity.items() if rung_artifact(rung) not in made}
     changed = msgspec.structs.replace(manifest, artifacts=ordered, parity=parity)
     (staging / MANIFEST_NAME).write_bytes(encode(changed))
     commit(staging, directory)

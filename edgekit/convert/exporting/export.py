@@ -38,6 +38,7 @@ from edgekit.core.artifact import (
     ArtifactKind,
     Manifest,
 )
+from edgekit.core.parity import rung_artifact
 from edgekit.core.spec import ModelSpec, Precision
 from edgekit.errors import ConversionError, EdgekitError, InputError, OutputError
 from edgekit.tasks.registry import find_task
@@ -331,16 +332,12 @@ def _with_earlier(manifest: Manifest, previous: Manifest, directory: Path) -> Ma
         key for key, artifact in artifacts.items()
         if key in previous.artifacts and previous.artifacts[key].sha256 == artifact.sha256
     }  # fmt: skip
-    known = {rung: parity for rung, parity in previous.parity.items() if _kind_of(rung) in same}
+    known = {rung: parity for rung, parity in previous.parity.items() if rung_artifact(rung) in same}
     return msgspec.structs.replace(
         manifest,
         artifacts={kind.value: artifacts[kind.value] for kind in ArtifactKind if kind.value in artifacts},
         parity={**known, **manifest.parity},
     )
-
-
-def _kind_of(rung: str) -> str:
-    return rung.partition("@")[0].removesuffix("-simulated")
 
 
 def _still_valid(previous: Manifest, directory: Path, made: Manifest) -> dict[str, Artifact]:
