@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from edgekit.bench.results import load_result
+from edgekit.core.measurement import Result
 from edgekit.core.spec import CLASSIFICATION, Precision
 from edgekit.errors import InputError
 from edgekit.estimate.choose import Choice, Own
@@ -61,8 +61,17 @@ def choose(
         max_mb=max_mb,
         min_accuracy=min_accuracy,
         also=[_own(name, accuracy, wanted) for name, accuracy in (also or {}).items()],
-        results=[load_result(Path(path)) for path in results],
+        results=_load(results),
     )
+
+
+def _load(paths: Sequence[str | Path]) -> list[Result]:
+    if not paths:
+        return []
+    # Not above: what most choices do without takes a third of their time to import.
+    from edgekit.bench.results import load_result
+
+    return [load_result(Path(path)) for path in paths]
 
 
 def _own(name: str, accuracy: float, precision: Precision) -> Own:
