@@ -12,8 +12,8 @@ READY := $(VENV)/.ready
 # Files go to the processes as they are listed, the long ones of tests/android first: by number of tests, as
 # pytest-xdist would sort them, a file with one long test comes last and leaves a core idle.
 PYTEST := $(BIN)/pytest --dist loadfile --no-loadscope-reorder
-# Three for two cores: the quick tests compute for two thirds of their time, and wait for the rest.
-PROCESSES := 3
+# More than the cores disturb tests that measure.
+PROCESSES := 2
 
 demo: $(READY)
 	@scripts/demo.sh
@@ -28,7 +28,7 @@ coverage: $(READY)
 	$(PYTEST) -n $(PROCESSES) -m "not slow" --cov --cov-config=scripts/coverage.toml --cov-report=term:skip-covered
 
 test-slow: $(READY)
-	$(PYTEST) -n 2 -m slow
+	$(PYTEST) -n $(PROCESSES) -m slow
 
 lint: $(READY)
 	$(BIN)/ruff check .

@@ -132,8 +132,6 @@ def test_a_sweep_measures_skips_and_records(
         assert point.verdict in (Verdict.VALID, Verdict.UNSTABLE)
         assert bool(point.reasons) is (point.verdict is Verdict.UNSTABLE)
         assert point.instruction_count is None
-    ort = [point.latency_ns or 0 for point in result.points if point.engine == "onnxruntime"]
-    assert ort[1] > ort[0], "a batch of three takes longer than one"
     assert "Cold start" in stdout
     assert "Peak memory" in stdout
     assert ("skipped" in stdout) is any(point.status is Status.SKIPPED for point in result.points)
