@@ -16,6 +16,7 @@ from edgekit._text import json_printable, nearest, printable
 
 if TYPE_CHECKING:
     from click.shell_completion import CompletionItem
+    from rich.progress import Progress
 
     from edgekit.core.artifact import Manifest
     from edgekit.report.grid import Table
@@ -320,3 +321,29 @@ def terminal_width() -> int | None:
 def is_interactive() -> bool:
     """Return True where progress bars are useful: stderr is a terminal."""
     return sys.stderr.isatty()
+
+
+def counting_bar() -> Progress:
+    """Return a bar on stderr: how many are done, the time spent and left, and what runs (its description).
+
+    Things are few and of unequal length: the rate is that of all so far.
+    """
+    from rich.console import Console
+    from rich.progress import (
+        BarColumn,
+        MofNCompleteColumn,
+        Progress,
+        TextColumn,
+        TimeElapsedColumn,
+        TimeRemainingColumn,
+    )
+
+    columns = (
+        BarColumn(bar_width=24),
+        MofNCompleteColumn(),
+        TimeElapsedColumn(),
+        TextColumn("left"),
+        TimeRemainingColumn(),
+        TextColumn("{task.description}", markup=False),
+    )
+    return Progress(*columns, console=Console(stderr=True), transient=True, speed_estimate_period=1e6)

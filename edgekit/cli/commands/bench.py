@@ -14,6 +14,7 @@ import msgspec
 
 from edgekit.cli.bench_options import bench_options, given_options
 from edgekit.cli.options import (
+    counting_bar,
     echo_json,
     is_interactive,
     json_option,
@@ -124,26 +125,7 @@ def bench_progress() -> Iterator[ShowProgress]:
     from edgekit.bench.sweep import describe
 
     if is_interactive():
-        from rich.console import Console
-        from rich.progress import (
-            BarColumn,
-            MofNCompleteColumn,
-            TextColumn,
-            TimeElapsedColumn,
-            TimeRemainingColumn,
-        )
-        from rich.progress import Progress as Bar
-
-        columns = (
-            BarColumn(bar_width=24),
-            MofNCompleteColumn(),
-            TimeElapsedColumn(),
-            TextColumn("left"),
-            TimeRemainingColumn(),
-            TextColumn("{task.description}", markup=False),
-        )
-        # Turns are few and of unequal length: the rate is that of all so far.
-        with Bar(*columns, console=Console(stderr=True), transient=True, speed_estimate_period=1e6) as bar:
+        with counting_bar() as bar:
             task = bar.add_task("starting", total=None)
             yield lambda step: bar.update(
                 task, completed=step.done, total=step.total, description=describe(step, counted=False)

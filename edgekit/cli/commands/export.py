@@ -15,6 +15,7 @@ from edgekit._text import printable
 from edgekit.cli.options import (
     Count,
     InputShape,
+    counting_bar,
     echo_artifacts,
     echo_json,
     is_interactive,
@@ -105,26 +106,7 @@ def _progress(models: int) -> Iterator[tuple[Callable[[str], None], Callable[[Ex
 
         yield note, finished
         return
-    from rich.console import Console
-    from rich.progress import (
-        BarColumn,
-        MofNCompleteColumn,
-        Progress,
-        TextColumn,
-        TimeElapsedColumn,
-        TimeRemainingColumn,
-    )
-
-    columns = (
-        BarColumn(bar_width=24),
-        MofNCompleteColumn(),
-        TimeElapsedColumn(),
-        TextColumn("left"),
-        TimeRemainingColumn(),
-        TextColumn("{task.description}", markup=False),
-    )
-    # Models are few and of unequal size: the rate is that of all so far.
-    with Progress(*columns, console=Console(stderr=True), transient=True, speed_estimate_period=1e6) as bar:
+    with counting_bar() as bar:
         task = bar.add_task("starting", total=models)
         yield (
             lambda step: bar.update(task, description=printable(step)),
