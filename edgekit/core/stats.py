@@ -20,6 +20,19 @@ class Rising(Protocol):
 SAMPLES_FOR_PERCENTILE = {50: 11, 90: 64, 95: 130, 99: 662}
 
 
+def pareto_front(points: Sequence[tuple[float, float]]) -> list[bool]:
+    """Return for each point whether no other is as cheap and worth more; of equal points the first one is.
+
+    Args:
+        points: Cost and worth of each point, ascending by cost; of equal costs the most worth comes first.
+    """
+    best, found = -math.inf, []
+    for _, worth in points:
+        found.append(worth > best)
+        best = max(best, worth)
+    return found
+
+
 def median(samples: Sequence[float]) -> float:
     """Return the median of at least one sample. Raises ValueError without samples."""
     return float(statistics.median(samples))

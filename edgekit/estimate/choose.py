@@ -8,6 +8,7 @@ import msgspec
 
 from edgekit.core.measurement import Result, Status, Verdict
 from edgekit.core.spec import CLASSIFICATION, ModelSpec, Precision, Published
+from edgekit.core.stats import pareto_front
 from edgekit.errors import InputError, UsageError
 from edgekit.estimate.estimate import estimate, known_count
 from edgekit.estimate.soc_model import NetworkCount, SocModel
@@ -17,8 +18,12 @@ from edgekit.zoo.registry import list_models
 CHOICE_SCHEMA_VERSION = 1
 ENGINE = "paddlelite"
 IMAGENET_CLASSES = 1000
-# The figure of accuracy of each task, by the name of its field in a card's published figures.
-ACCURACY = {"classification": "top1", "detection": "map", "segmentation": "miou"}
+# The figure of accuracy of each task: its field in a card's published figures, and its name.
+ACCURACY = {
+    "classification": ("top1", "Top-1"),
+    "detection": ("map", "mAP"),
+    "segmentation": ("miou", "mIoU"),
+}
 
 
 class Candidate(msgspec.Struct, frozen=True, kw_only=True):
@@ -193,7 +198,7 @@ class _Latency(msgspec.Struct, frozen=True, kw_only=True):
 def _cards(task: str) -> Iterator[tuple[ModelSpec, float]]:
     """Yield the cards of a task that have a published accuracy, those of ImageNet for classification."""
     for card in list_models():
-        accuracy = None if card.published is None else getattr(card.published, ACCURACY[task])
+        accuracy = None if card.published is None else getattr(card.published, ACCURACY[task][0])
         of_imagenet = task != CLASSIFICATION or card.num_classes == IMAGENET_CLASSES
         if card.task == task and of_imagenet and accuracy is not None:
             yield card, accuracy
@@ -243,7 +248,7 @@ def _latency(
         return f"not counted at {threads} threads"
     if not any(fit.threads == threads for fit in soc.fits):
         return f"not published, and the model of {soc.title} knows no {threads} threads"
-    if soc.precisions and precision.value not in soc.precisions:
+    if not soc.knows(precision.value):
         return f"not published, and {precision.value} on {soc.title} is not fitted"
     [one] = estimate(soc, network.count, [threads]).estimates
     return _Latency(
@@ -282,12 +287,11 @@ def _candidate(network: _Network, latency: _Latency, fits: str) -> Candidate:
 
 
 def _with_front(candidates: Sequence[Candidate]) -> tuple[Candidate, ...]:
-    """Mark those that are more accurate than all faster ones."""
-    best, marked = -1.0, []
-    for one in candidates:
-        marked.append(msgspec.structs.replace(one, front=one.accuracy > best))
-        best = max(best, one.accuracy)
-    return tuple(marked)
+    """Mark those that are more accurate than all faster ones; the fastest come first."""
+    front = pareto_front([(one.latency_ms, one.accuracy) for one in candidates])
+    return tuple(
+        msgspec.structs.replace(one, front=is_front) for one, is_front in zip(candidates, front, strict=True)
+    )
 
 
 def _speed(candidate: Candidate) -> tuple[float, float]:

@@ -92,9 +92,13 @@ class SocModel(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     unfitted: tuple[Unfitted, ...] = ()
     adapted_from: str | None = None
 
+    def knows(self, precision: str) -> bool:
+        """Return True where the shipped counts hold for a precision on the SoC."""
+        return not self.precisions or precision in self.precisions
+
     def require(self, precision: str) -> None:
         """Raises UsageError where nothing is known of a precision on the SoC."""
-        if self.precisions and precision not in self.precisions:
+        if not self.knows(precision):
             raise UsageError(
                 f"estimating {precision} for {self.title}: its cores take kernels that were not counted",
                 hint=f"--precision {self.precisions[0]}, or measure: edgekit bench NAME --device SERIAL "

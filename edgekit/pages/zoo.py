@@ -10,7 +10,9 @@ from typing import Any
 
 import msgspec
 
-from edgekit.core.spec import ModelSpec, Platform, Precision, Published
+from edgekit.core.spec import CLASSIFICATION, ModelSpec, Platform, Precision, Published
+from edgekit.core.stats import pareto_front
+from edgekit.estimate.choose import ACCURACY
 from edgekit.estimate.estimate import estimate, known_count
 from edgekit.estimate.soc_model import SocModel, load_soc, shipped_socs
 from edgekit.pages.document import document
@@ -22,7 +24,6 @@ FIRST_SOC = "sd855"
 # Size of the chart, and the room around its axes, CSS pixels.
 WIDTH, HEIGHT = 860, 460
 LEFT, RIGHT, TOP, BOTTOM = 52, 16, 14, 46
-METRICS = {"classification": "Top-1", "detection": "mAP", "segmentation": "mIoU"}
 # Names of points on the front that would lie closer together than this are left out, CSS pixels.
 LETTER, LINE = 6.1, 13
 
@@ -95,7 +96,7 @@ _TITLES = {
 
 def _network(spec: ModelSpec, socs: Sequence[SocModel]) -> Network:
     published = spec.published or Published(source="")
-    accuracy = {"detection": published.map, "segmentation": published.miou}.get(spec.task, published.top1)
+    figure, metric = ACCURACY.get(spec.task, ACCURACY[CLASSIFICATION])
     latencies = {
         platform.value: " / ".join(
             f"{each.latency_ms:g}" for each in published.latencies if each.platform is platform
@@ -109,8 +110,8 @@ def _network(spec: ModelSpec, socs: Sequence[SocModel]) -> Network:
         summary=spec.summary,
         params_m=published.params_m,
         flops_m=published.flops_m,
-        accuracy=accuracy,
-        metric=METRICS.get(spec.task, "Top-1"),
+        accuracy=getattr(published, figure),
+        metric=metric,
         latencies=latencies,
         estimates={soc.name: _estimates(spec.name, soc) for soc in socs},
     )
@@ -154,13 +155,8 @@ def chart(networks: Sequence[Network], soc: SocModel, *, alone: bool = False) ->
         ),
         key=lambda point: (point.ms, -point.accuracy),
     )
-    best = list(itertools.accumulate((point.accuracy for point in points), max))
-    front = [
-        point
-        for point, so_far, before in zip(points, best, [-math.inf, *best], strict=False)
-        if so_far > before
-    ]
-    return _draw(points, front, soc, alone=alone)
+    front = pareto_front([(point.ms, point.accuracy) for point in points])
+    return _draw(points, list(itertools.compress(points, front)), soc, alone=alone)
 
 
 _Box = tuple[float, float, float, float]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import math
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
@@ -9,7 +10,7 @@ from typing import Any
 
 import msgspec
 
-from edgekit.core.stats import median
+from edgekit.core.stats import median, pareto_front
 from edgekit.core.units import format_count
 from edgekit.report.canvas import (
     COLOURS,
@@ -261,10 +262,8 @@ def _draw_dots(axes: Any, dots: Sequence[tuple[float, float, bool, Mark]], numbe
 
 
 def _draw_front(axes: Any, dots: Sequence[Dot]) -> None:
-    front: list[Dot] = []
-    for dot in sorted(dots, key=lambda dot: (dot.cost, -dot.top1)):
-        if not front or dot.top1 > front[-1].top1:
-            front.append(dot)
+    rising = sorted(dots, key=lambda dot: (dot.cost, -dot.top1))
+    front = list(itertools.compress(rising, pareto_front([(dot.cost, dot.top1) for dot in rising])))
     if len(front) > 1:
         costs, shares = [dot.cost for dot in front], [dot.top1 for dot in front]
         axes.plot(costs, shares, "--", color=FAINT, linewidth=0.8)

@@ -36,3 +36,8 @@ def test_units() -> None:
     assert units.format_bytes(12_345_678) == "12.3 MB"
     assert units.format_count(58_577_000) == "58.58 M"
     assert units.format_count(950) == "950"
+
+
+def test_the_front_is_what_no_other_point_beats_in_both() -> None:
+    assert stats.pareto_front([(1, 5), (1, 4), (2, 5), (3, 7), (4, 6)]) == [True, False, False, True, False]
+    assert stats.pareto_front([]) == []

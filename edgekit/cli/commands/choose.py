@@ -120,6 +120,7 @@ def _show_socs(*, as_json: bool) -> None:
 
 
 def _render(choice: Choice, *, show_all: bool) -> Table:
+    from edgekit.estimate.choose import ACCURACY
     from edgekit.report.grid import Table, threads_words
 
     def shown(one: Candidate) -> bool:
@@ -151,7 +152,7 @@ def _render(choice: Choice, *, show_all: bool) -> Table:
         )
     notes += [f"left out, {reason}: {', '.join(names)}" for reason, names in choice.left_out.items()]
     notes += dict.fromkeys(f"{one.latency_is}: {one.source}" for one in choice.candidates if shown(one))
-    figure = {"classification": "Top-1(%)", "detection": "mAP(%)", "segmentation": "mIoU(%)"}[choice.task]
+    figure = f"{ACCURACY[choice.task][1]}(%)"
     return Table(
         title=f"{choice.title}, Paddle Lite {choice.precision}, {threads_words(choice.threads)}: "
         f"{_verdict(choice)}",
