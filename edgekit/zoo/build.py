@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     import paddle
 
 ENTRY_POINTS = "edgekit.networks"
-_CONSTANTS = ("HEAD", "HEAD_BESIDE", "SIDE_MULTIPLE")
+_CONSTANTS = ("HEAD", "HEAD_BESIDE", "SIDE_MULTIPLE", "TORCH_LAYERS")
 
 
 class Head(NamedTuple):
@@ -99,6 +99,15 @@ def side_multiple(spec: ModelSpec) -> int:
     """Return what height and width of a model's input are multiples of. Raises as `head_of`."""
     multiple: int = _constants(_network_module(spec)).get("SIDE_MULTIPLE", 1)
     return multiple
+
+
+def torch_layers(spec: ModelSpec) -> dict[str, str]:
+    """Return a model's names of layers by those of PyTorch's weights, empty where it has none of these.
+
+    Raises as `head_of`.
+    """
+    names: dict[str, str] = _constants(_network_module(spec)).get("TORCH_LAYERS", {})
+    return names
 
 
 def build_network(spec: ModelSpec, num_classes: int | None = None) -> paddle.nn.Layer:

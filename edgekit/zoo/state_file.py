@@ -172,14 +172,22 @@ def _as_state(loaded: dict[Any, Any], path: Path) -> State:
                 hint=_HINT,
             )
         state[str(key)] = array.value.astype(np.float32)
-        if not np.isfinite(state[str(key)]).all():
+    if not state:
+        raise InputError(f"reading the weights {path}: the state dict is empty", hint=_HINT)
+    check_finite(state, path)
+    return state
+
+
+def check_finite(state: State, path: Path) -> None:
+    """Raise InputError for the first key with NaN or infinity."""
+    import numpy as np
+
+    for key, array in state.items():
+        if not np.isfinite(array).all():
             raise InputError(
                 f"reading the weights {path}: {key!r} holds NaN or infinity",
                 hint="train again, or give another file",
             )
-    if not state:
-        raise InputError(f"reading the weights {path}: the state dict is empty", hint=_HINT)
-    return state
 
 
 def read_onnx_state(path: Path, names: Mapping[str, str]) -> State:

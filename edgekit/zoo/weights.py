@@ -12,11 +12,12 @@ from edgekit._files import check_plain_file, sha256_file
 from edgekit.core.spec import ModelSpec
 from edgekit.errors import InputError
 from edgekit.toolchain.fetch.download import Progress
-from edgekit.zoo.build import build_network, head_of
+from edgekit.zoo.build import build_network, head_of, torch_layers
 from edgekit.zoo.pretrained import find_pretrained
 from edgekit.zoo.random_weights import randomise
 from edgekit.zoo.registry import list_models
 from edgekit.zoo.state_file import read_onnx_state, read_pdparams
+from edgekit.zoo.torch_file import read_torch_state
 
 if TYPE_CHECKING:
     import paddle
@@ -24,6 +25,8 @@ if TYPE_CHECKING:
 PRETRAINED = "pretrained"
 RANDOM = "random"
 SHOWN_KEYS = 3
+# Files out of packages, pinned by cards; nobody trains into them.
+_OF_PACKAGES = {".onnx": "an ONNX model", ".pth": "a PyTorch file"}
 
 Shapes = Mapping[str, tuple[int, ...]]
 Value = TypeVar("Value")
@@ -122,8 +125,9 @@ def _locate(spec: ModelSpec, source: str, progress: Progress | None) -> tuple[Pa
         return find_pretrained(spec, progress=progress)
     path = Path(source)
     hint = "--weights takes pretrained, random or the path of a .pdparams file"
-    if path.suffix == ".onnx":
-        raise InputError(f"reading the weights {source}: an ONNX model is no weight file", hint=hint)
+    if path.suffix in _OF_PACKAGES:
+        kind = _OF_PACKAGES[path.suffix]
+        raise InputError(f"reading the weights {source}: {kind} is no weight file of Paddle", hint=hint)
     if not path.is_file():
         with_suffix = Path(f"{source}.pdparams")
         if path.exists():
@@ -146,6 +150,8 @@ def _fill(network: paddle.nn.Layer, spec: ModelSpec, located: WeightsSource, see
     if path.suffix == ".onnx":
         needed = {key: tensor.name for key, tensor in own.items() if key not in _training_keys(network)}
         state = read_onnx_state(path, needed)
+    elif path.suffix == ".pth":
+        state = read_torch_state(path, torch_layers(spec))
     else:
         state = read_pdparams(path)
     state = _completed(state, network, {key: tensor.numpy() for key, tensor in own.items()})
@@ -186,7 +192,7 @@ def parameter_shapes(network: paddle.nn.Layer) -> dict[str, tuple[int, ...]]:
 
 def _class_count(path: Path, spec: ModelSpec) -> int:
     """Return the width of a weight file's last layer; the card's where the file has no such layer."""
-    if path.suffix == ".onnx":  # from a package, pinned by the card
+    if path.suffix in _OF_PACKAGES:
         return spec.num_classes
     state = read_pdparams(path)
     found = _class_count_of({key: array.shape for key, array in state.items()}, spec)

@@ -43,6 +43,12 @@ Res2Net200_vd_26w_4s_ssld| 85.13      | 97.42       | 11.45
 ResNeXt101_32x48d_wsl    | 85.37      | 97.69       | 55.07
 SwinTransformer_base_patch4_window7_224     | 85.2       | 97.5        | 13.53
 """
+# TensorFlow TPU models, models/official/efficientnet/lite/README.md: params(M) | MAdds(M) | FP32 accuracy
+LITE = """
+EfficientNetLite0 | 4.7 | 407 | 75.1
+EfficientNetLite1 | 5.4 | 631 | 76.7
+EfficientNetLite2 | 6.1 | 899 | 77.6
+"""
 # Parameters and multiply-accumulates as PaddleClas's model list gives them: to the last digit printed.
 SIZES = {
     "MobileNetV1": (4.25, 578.88),
@@ -216,3 +222,18 @@ def test_an_unknown_variant_is_refused_with_those_that_there_are(family: str, na
     with pytest.raises(InputError, match="x9") as caught:
         build_network(broken)
     assert caught.value.hint
+
+
+@pytest.mark.parametrize(
+    "name",
+    [pytest.param(name, marks=pytest.mark.slow if name[-1] != "0" else ()) for name in rows(LITE)],
+)
+def test_efficientnet_lite_has_its_published_figures(name: str) -> None:
+    params_m, flops_m, top1 = rows(LITE)[name]
+    published = find_model(name).published
+    assert published is not None
+    assert (published.params_m, published.flops_m, published.top1) == (params_m, flops_m, top1)
+    measured = size(name)
+    # 5.47 is printed as 5.4, and 4.69 as 4.7.
+    assert measured[0] == pytest.approx(params_m, abs=0.08)
+    assert measured[1] == pytest.approx(flops_m, rel=0.025)
