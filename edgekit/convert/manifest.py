@@ -5,17 +5,13 @@ from __future__ import annotations
 import os
 import shlex
 import time
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from pathlib import Path, PurePosixPath
 
 import msgspec
 
 from edgekit._files import read_bytes, sha256_file, write_atomic
 from edgekit._text import nearest
-from edgekit.convert.formats import onnx_children
-from edgekit.convert.formats.lite import TARGETS
-from edgekit.convert.formats.nb import NbHeader
-from edgekit.convert.formats.onnx_children import Child
 from edgekit.convert.remedy import with_options
 from edgekit.convert.staging import settle
 from edgekit.core.artifact import (
@@ -28,7 +24,6 @@ from edgekit.core.artifact import (
     ArtifactKind,
     Manifest,
     Origin,
-    TensorSpec,
     is_model_name,
 )
 from edgekit.core.spec import Precision
@@ -42,8 +37,6 @@ from edgekit.vision.labels import encode_labels
 from edgekit.zoo.registry import model_names
 
 DEFAULT_ROOT = Path("models")
-# Inputs and outputs.
-Signature = tuple[tuple[TensorSpec, ...], tuple[TensorSpec, ...]]
 SETTLED_NS = 1_000_000_000
 _digests: dict[tuple[int, ...], str] = {}
 
@@ -155,61 +148,6 @@ def describe_file(path: Path) -> ArtifactFile:
     return ArtifactFile(path=path.name, sha256=sha256_file(path), size_bytes=path.stat().st_size)
 
 
-def describe_artifact(
-    directory: Path,
-    kind: ArtifactKind,
-    tool: tuple[str, str],
-    signature: Signature,
-    options: dict[str, str],
-    parent: Artifact | None,
-) -> Artifact:
-    """The manifest's entry of an artifact whose files were just made.
-
-    Args:
-        directory: Where the files are; a model without weights has no file of parameters.
-        kind: The artifact's kind.
-        tool: What made it, and its version.
-        signature: Inputs and outputs.
-        options: What `tool` was told.
-        parent: The artifact that it was made from.
-    """
-    return Artifact(
-        kind=kind,
-        files=tuple(
-            describe_file(directory / name) for name in kind.file_names if (directory / name).is_file()
-        ),
-        tool=tool[0],
-        tool_version=tool[1],
-        parent_sha256=None if parent is None else parent.sha256,
-        inputs=signature[0],
-        outputs=signature[1],
-        options=options,
-    )
-
-
-def describe_nb(directory: Path, headers: Mapping[str, NbHeader], program: Artifact) -> dict[str, Artifact]:
-    """The manifest's entries of the `.nb` files that opt made from a Paddle program, by target."""
-    made = {}
-    for target, header in headers.items():
-        options = {"valid_targets": target.partition("_")[0]}
-        if target.endswith("fp16"):
-            options["enable_fp16"] = "true"
-        kind, tool = TARGETS[target], ("paddle_lite_opt", header.opt_version)
-        signature = (program.inputs, program.outputs)
-        made[kind.value] = describe_artifact(directory, kind, tool, signature, options, program)
-    return made
-
-
-def describe_children(directory: Path, children: Iterable[Child], onnx: Artifact) -> dict[str, Artifact]:
-    """The manifest's entries of the artifacts that were made from an ONNX file, by kind."""
-    return {
-        child.kind.value: describe_artifact(
-            directory, child.kind, child.tool, child.signature, child.options, onnx
-        )
-        for child in children
-    }
-
-
 def verify_files(manifest: Manifest, directory: Path, kinds: Iterable[ArtifactKind] | None = None) -> None:
     """Check that the files of a directory are those of its manifest, by size and hash.
 
@@ -269,7 +207,7 @@ def usable_artifact(
 def making(kinds: Iterable[ArtifactKind]) -> str:
     """The options of `export` and `import` that make these artifacts; int8 ones are left out."""
     floats = [kind for kind in kinds if kind.precision is not Precision.INT8]
-    words = (kind.value if kind.value in onnx_children.FORMATS else kind.format for kind in floats)
+    words = (kind.format if kind.format == "nb" else kind.value for kind in floats)
     formats = f"--formats {','.join(dict.fromkeys(words))}"
     targets = [kind.value.removeprefix("nb-").replace("-", "_") for kind in floats if kind.format == "nb"]
     return f"{formats} --nb-targets {','.join(targets)}" if targets else formats

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import msgspec
 
-from edgekit.convert.manifest import DEFAULT_ROOT, find_artifacts
 from edgekit.core.artifact import MANIFEST_NAME, ArtifactKind
 from edgekit.core.spec import ModelSpec, Precision
 from edgekit.errors import InputError
@@ -22,8 +22,10 @@ from edgekit.estimate.soc_model import (
     load_counts,
     prediction_error,
 )
-from edgekit.targets.target import Subject
 from edgekit.zoo.registry import find_model, list_models, model_names
+
+if TYPE_CHECKING:
+    from edgekit.targets.target import Subject
 
 # Raised with every change of the fields of `EstimateReport`.
 ESTIMATE_SCHEMA_VERSION = 1
@@ -71,11 +73,15 @@ class EstimateReport(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def exported(name: str) -> Subject | None:
-    """The artifacts at a path or of a name; None for a name under which nothing is exported here.
+    """Return the artifacts at a path or of a name; None for a name under which nothing is exported here.
 
     Raises:
         InputError: There are none at the path, or their manifest cannot be read.
     """
+    # Imported here because `choose` needs neither without networks of the user's own.
+    from edgekit.convert.manifest import DEFAULT_ROOT, find_artifacts
+    from edgekit.targets.target import Subject
+
     try:
         directory, manifest = find_artifacts(name)
     except InputError:

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from functools import cache
 from pathlib import Path
 
 import msgspec
 
 from edgekit._files import read_bytes, write_atomic
 from edgekit._text import nearest
+from edgekit.core.student import student_quantile
 from edgekit.errors import InputError, UsageError
 
 DATA = Path(__file__).parent / "data"
@@ -206,8 +208,9 @@ def write_soc(path: Path, model: SocModel) -> None:
     write_atomic(path, msgspec.toml.encode(known))
 
 
+@cache
 def load_counts() -> Counts:
-    """The counts that travel with edgekit."""
+    """Return the counts that travel with edgekit."""
     return msgspec.toml.decode(COUNTS.read_bytes(), type=Counts)
 
 
@@ -226,9 +229,7 @@ def prediction_error(rms: float, freedom: int) -> float:
         rms: Root of the mean square of the logarithms of truth over estimate of networks left out of the fit.
         freedom: Degrees of freedom of `rms`, at least 1.
     """
-    from scipy.special import stdtrit
-
-    return math.expm1(float(stdtrit(freedom, (1 + LEVEL) / 2)) * rms)
+    return math.expm1(student_quantile(LEVEL, freedom) * rms)
 
 
 def fit_points(points: Sequence[FitPoint]) -> tuple[Fit, ...]:

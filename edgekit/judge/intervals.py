@@ -15,6 +15,7 @@ import msgspec
 
 from edgekit.core.measurement import Point
 from edgekit.core.stats import median, percentile
+from edgekit.core.student import student_quantile
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -119,7 +120,6 @@ def student_bounds(logs: NDArray[Any]) -> tuple[Any, Any]:
         logs: float64[..., processes], at least two.
     """
     import numpy
-    from scipy.special import stdtrit
 
     count = logs.shape[-1]
     ends = int(_trimmed(logs) * count)
@@ -129,7 +129,7 @@ def student_bounds(logs: NDArray[Any]) -> tuple[Any, Any]:
     spread = numpy.clip(ordered, *limits).std(axis=-1, ddof=1)
     error = spread * math.sqrt((count - 1) / (kept * (kept - 1)))
     middle = ordered[..., ends : count - ends].mean(axis=-1)
-    half = stdtrit(kept - 1, (1 + CONFIDENCE) / 2) * error
+    half = student_quantile(CONFIDENCE, kept - 1) * error
     return middle - half, middle + half
 
 

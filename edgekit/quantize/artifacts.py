@@ -9,9 +9,9 @@ from pathlib import Path
 import msgspec
 
 from edgekit._worker import Worker, call
+from edgekit.convert.entries import describe_artifact
 from edgekit.convert.formats.lite import Conversion
 from edgekit.convert.formats.mnn import quantize_mnn
-from edgekit.convert.manifest import describe_artifact
 from edgekit.core.artifact import Artifact, ArtifactKind, Manifest
 from edgekit.errors import ConversionError, UnsupportedError
 from edgekit.quantize.worker import QuantizeJob

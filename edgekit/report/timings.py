@@ -6,6 +6,7 @@ here.
 
 from __future__ import annotations
 
+from array import array
 from collections.abc import Iterator, Sequence
 
 import msgspec
@@ -61,7 +62,8 @@ def _ordered(point: Point) -> Iterator[Times]:
     """Return the samples of each process that has any, ns, ascending."""
     for run in point.processes:
         if run.samples_ns:
-            yield numpy.sort(numpy.array(run.samples_ns, numpy.int64))
+            # `array` reads a tuple of integers in half the time that numpy takes.
+            yield numpy.sort(numpy.frombuffer(array("q", run.samples_ns), numpy.int64))
 
 
 def ordered(samples: Sequence[float]) -> Ordered:

@@ -37,6 +37,7 @@ def cards_directory() -> Path:
     return directory
 
 
+@cache
 def model_names() -> tuple[str, ...]:
     """Return the names of the built-in models, alphabetically, without reading cards."""
     return tuple(sorted(path.stem for path in cards_directory().glob(f"*{CARD_SUFFIX}")))
@@ -49,7 +50,7 @@ def list_models() -> tuple[ModelSpec, ...]:
     Raises:
         InputError: A card is malformed.
     """
-    specs = [read_card(cards_directory() / f"{name}{CARD_SUFFIX}") for name in model_names()]
+    specs = [_built_in(name) for name in model_names()]
     smallest: dict[str, float] = {}
     for spec in specs:
         smallest[spec.family] = min(smallest.get(spec.family, float("inf")), _size(spec))
@@ -77,6 +78,11 @@ def find_model(name: str) -> ModelSpec:
             f"looking up the model {name!r}: no such model",
             hint=f"did you mean {meant}? `edgekit models list` shows all" if meant else "edgekit models list",
         )
+    return _built_in(name)
+
+
+@cache
+def _built_in(name: str) -> ModelSpec:
     return read_card(cards_directory() / f"{name}{CARD_SUFFIX}")
 
 

@@ -47,7 +47,8 @@ def command(files: tuple[Path, ...], form: str, published: bool, complete: bool,
 def _uncollected() -> Iterator[None]:
     """Pause the collector of cycles, which would walk all samples of hundreds of files again and again.
 
-    Results form no cycles: their last reference frees them.
+    Results form no cycles: their last reference frees them. Neither does the collector walk them, or the
+    drawing library, when the command has ended.
     """
     was_enabled = gc.isenabled()
     gc.disable()
@@ -55,6 +56,7 @@ def _uncollected() -> Iterator[None]:
         yield
     finally:
         if was_enabled:
+            gc.freeze()
             gc.enable()
 
 
@@ -116,11 +118,14 @@ def _render_accuracy(evaluations: Mapping[Path, EvalDocument], form: str) -> str
 def _read_evaluation(path: Path) -> EvalDocument | None:
     """Return the document of eval at `path`; None for any other document."""
     from edgekit._files import RESULT_BYTES, read_bytes
-    from edgekit.evaluate.documents import read_evaluation
 
     content = read_bytes(path, "the result file", most_bytes=RESULT_BYTES)
     # A result of bench is large, and is read again later.
-    return read_evaluation(content) if b'"list_sha256"' in content else None
+    if b'"list_sha256"' not in content:
+        return None
+    from edgekit.evaluate.documents import read_evaluation
+
+    return read_evaluation(content)
 
 
 def _accuracies(result: EvalDocument) -> list[MeasuredAccuracy]:

@@ -16,20 +16,14 @@ from edgekit import __version__
 from edgekit._files import output_error
 from edgekit._worker import Worker
 from edgekit.convert.checking import Check, keep_what_holds
+from edgekit.convert.entries import describe_artifact, describe_children, describe_nb
 from edgekit.convert.exporting.jobs import BuildJob, Built, OnnxBuilt, PaddleBuilt, export_worker
 from edgekit.convert.exporting.plan import ExportRequest, Plan, make_plan, why_outdated
 from edgekit.convert.formats.lite import TARGETS, Conversion, check_loadable
 from edgekit.convert.formats.nb import NbHeader
 from edgekit.convert.formats.onnx import OPSET_VERSION
 from edgekit.convert.formats.onnx_children import Child, make_children
-from edgekit.convert.manifest import (
-    describe_artifact,
-    describe_children,
-    describe_nb,
-    first_fault,
-    load_manifest,
-    stage_manifest,
-)
+from edgekit.convert.manifest import first_fault, load_manifest, stage_manifest
 from edgekit.convert.staging import commit, exclusive, staging_directory
 from edgekit.core.artifact import (
     LABELS_NAME,

@@ -14,6 +14,7 @@ import msgspec
 from edgekit import __version__
 from edgekit._files import output_error, sha256_file
 from edgekit.convert.checking import Check, has_failed, keep_what_holds
+from edgekit.convert.entries import describe_artifact, describe_children, describe_nb
 from edgekit.convert.formats.lite import TARGETS, choose_targets
 from edgekit.convert.formats.nb import NbHeader
 from edgekit.convert.formats.onnx_children import (
@@ -29,15 +30,7 @@ from edgekit.convert.importing.jobs import Answer
 from edgekit.convert.importing.meaning import choose_preprocess, find_meaning
 from edgekit.convert.importing.source import Source, SourceKind
 from edgekit.convert.importing.steps import Built, Signature, Wanted, build_program, examine_source, to_nb
-from edgekit.convert.manifest import (
-    describe_artifact,
-    describe_children,
-    describe_file,
-    describe_nb,
-    load_manifest,
-    stage_manifest,
-    verify_files,
-)
+from edgekit.convert.manifest import describe_file, load_manifest, stage_manifest, verify_files
 from edgekit.convert.request import ConversionRequest
 from edgekit.convert.staging import commit, exclusive, staging_directory
 from edgekit.core.artifact import (
