@@ -15,7 +15,7 @@ from edgekit.report.headlines import headlines
 from edgekit.report.leaderboard import MAX_ROWS, UNDOUBTED, leaderboard, outcome, outcomes
 from edgekit.report.names import place, point_names
 from edgekit.report.panels import sample_plots
-from edgekit.report.plots import accuracy_plot, scaling_plots
+from edgekit.report.plots import accuracy_plots, scaling_plots
 from edgekit.report.rows import Row, reason
 from edgekit.report.surroundings import artifacts, surroundings
 from edgekit.report.tables import published_tables
@@ -33,9 +33,9 @@ def as_html(results: Sequence[Result], rows: Sequence[Row], *, published: bool) 
     """Render the page; with `published` the tables in the published layout are unfolded.
 
     Raises:
-        ToolError: jinja2 or matplotlib is not installed.
+        ToolError: jinja2 is not installed.
     """
-    template = load_template(TEMPLATE, "matplotlib", script=SORTING)
+    template = load_template(TEMPLATE, script=SORTING)
     names = point_names(rows)
     listed = sorted(zip(rows, names, strict=True), key=lambda one: outcome(one[0]) in UNDOUBTED)
     listed = listed[:MAX_VERDICTS]
@@ -43,7 +43,6 @@ def as_html(results: Sequence[Result], rows: Sequence[Row], *, published: bool) 
     undoubted = [one for one in listed if outcome(one[0]) in UNDOUBTED]
     samples, samples_left_out = sample_plots(results, rows, names)
     scaling, scaling_left_out = scaling_plots(rows)
-    plots = [plot for plot in (accuracy_plot(rows), accuracy_plot(rows, emulated=True)) if plot is not None]
     heads = headlines(rows)
     return template.render(
         heading=_heading(rows, results),
@@ -52,7 +51,7 @@ def as_html(results: Sequence[Result], rows: Sequence[Row], *, published: bool) 
         headlines=heads[:MAX_HEADLINES],
         headlines_left_out=max(0, len(heads) - MAX_HEADLINES),
         leaderboard=leaderboard(rows, limit=MAX_ROWS),
-        plots=[_with_links(plot, anchors) for plot in (*plots, *scaling)],
+        plots=[_with_links(plot, anchors) for plot in (*accuracy_plots(rows), *scaling)],
         plots_left_out=scaling_left_out,
         samples=samples,
         samples_left_out=samples_left_out,

@@ -7,14 +7,13 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Sequence
-from typing import Any
 
 import msgspec
 
 from edgekit.core.measurement import Point, ProcessRun, Result
 from edgekit.core.stats import rising_percentile
 from edgekit.core.units import NS_PER_MS
-from edgekit.report.canvas import COLOURS, FAINT, INK, TEXT, WIDTH, Entry, Plot, add_axes, new_figure, svg
+from edgekit.report.canvas import COLOURS, FAINT, TEXT, WIDTH, Axes, Drawing, Entry, Plot, round_ticks
 from edgekit.report.rows import Row
 from edgekit.report.timings import ordered
 
@@ -56,17 +55,12 @@ def _panel(point: Point, row: Row, name: str) -> Plot:
     runs = [run for run in point.processes if run.samples_ns]
     readings = _readings(runs)
     height = HEIGHT + (STRIP if readings else 0)
-    figure = new_figure(height)
-    axes = add_axes(figure, left=LEFT, right=RIGHT, bottom=BOTTOM + height - HEIGHT, top=TOP)
-    above = _draw_samples(axes, runs)
-    figure.text(2 / WIDTH, 1 - (TEXT + 1) / height, "ms", fontsize=TEXT, color=INK)
-    legend: tuple[Entry, ...] = ()
-    if readings:
-        below = add_axes(figure, left=LEFT, right=RIGHT, bottom=BOTTOM, top=height - BOTTOM - STRIP + 8)
-        legend = _draw_readings(below, readings)
-        below.set(xlim=axes.get_xlim(), xticks=axes.get_xticks())
-        axes.tick_params(labelbottom=False)
-    figure.text(LEFT / WIDTH, 6 / height, "inferences in order, a colour a process", fontsize=TEXT, color=INK)
+    drawing = Drawing(height)
+    foot = BOTTOM + height - HEIGHT
+    above = _draw_samples(drawing, foot, runs, ticks_below=not readings)
+    drawing.text(2, height - TEXT - 1, "ms")
+    legend = _draw_readings(drawing, (BOTTOM, foot - 8), runs, readings) if readings else ()
+    drawing.text(LEFT, 6, "inferences in order, a colour a process")
     words = [f"{len(runs)} process{'es' * (len(runs) != 1)}, {row.samples} samples."]
     if above:
         words.append(f"Above the axis: {above}.")
@@ -76,31 +70,39 @@ def _panel(point: Point, row: Row, name: str) -> Plot:
         words.append(f"Energy: {row.energy_mj:.1f} mJ an inference, of the whole device.")
     if row.verdict is not None:
         words.append(f"Verdict: {row.verdict}.")
-    return Plot(title=name, text=" ".join(words), svg=svg(figure), legend=legend)
+    return Plot(title=name, text=" ".join(words), svg=drawing.svg(), legend=legend)
 
 
-def _draw_samples(axes: Any, runs: Sequence[ProcessRun]) -> int:
+def _frame(runs: Sequence[ProcessRun]) -> tuple[int, tuple[float, float], dict[float, str]]:
+    """Return the number of samples of all processes, the ends of their scale with the boxes, and ticks."""
+    total = sum(len(run.samples_ns) for run in runs)
+    return total, (-total / 100, total * (1 + BOXES)), {place: str(place) for place in (0, total // 2, total)}
+
+
+def _draw_samples(drawing: Drawing, foot: float, runs: Sequence[ProcessRun], *, ticks_below: bool) -> int:
     """Draw the samples of all processes in sequence with a box a process; return how many exceed the axis."""
     series = [[ns / NS_PER_MS for ns in run.samples_ns] for run in runs]
     rising = [ordered(values) for values in series]
-    total = sum(map(len, series))
+    total, ends, ticks = _frame(runs)
     bottom = min(float(values[0]) for values in rising) * 0.98
     top = max(max(rising_percentile(values, SHOWN_PERCENTILE) for values in rising) * 1.03, bottom * 1.01)
-    colours = [COLOURS[number % len(COLOURS)] for number in range(len(runs))]
+    axes = Axes(drawing, (LEFT, foot, WIDTH - RIGHT, drawing.height - TOP), ends, (bottom, top))
+    axes.beside(round_ticks(bottom, top, 4))
+    axes.below(ticks if ticks_below else dict.fromkeys(ticks, ""))
+    axes.edges()
+    axes.line([(total, bottom), (total, top)], colour=FAINT, width=0.6)
     step, start = math.ceil(total / MAX_DOTS), 0
-    for values, colour in zip(series, colours, strict=True):
-        axes.plot(range(start, start + len(values), step), values[::step], color=colour, linewidth=0.6)
+    for number, (values, ascending) in enumerate(zip(series, rising, strict=True)):
+        colour = COLOURS[number % len(COLOURS)]
+        places = range(start, start + len(values), step)
+        axes.line(zip(places, values[::step], strict=True), colour=colour, width=0.6)
         start += len(values)
-    axes.axvline(total, color=FAINT, linewidth=0.6)
-    beside = [total * (1 + BOXES * (number + 1) / (len(runs) + 1)) for number in range(len(runs))]
-    p10, q1, middle, q3, p90 = (
-        [rising_percentile(values, rank) for values in rising] for rank in (10, 25, 50, 75, 90)
-    )
-    axes.vlines(beside, p10, p90, colors=colours, linewidth=0.8)
-    axes.vlines(beside, q1, q3, colors=colours, linewidth=5)
-    axes.plot(beside, middle, "_", color=INK, markersize=7, markeredgewidth=1)
-    axes.set(xlim=(-total / 100, total * (1 + BOXES)), ylim=(bottom, top), xticks=[0, total // 2, total])
-    axes.locator_params(axis="y", nbins=4)
+        beside = total * (1 + BOXES * (number + 1) / (len(runs) + 1))
+        p10, q1, middle, q3, p90 = (rising_percentile(ascending, rank) for rank in (10, 25, 50, 75, 90))
+        for low, high, width in ((p10, p90, 0.8), (q1, q3, 5)):
+            axes.line([(beside, low), (beside, high)], colour=colour, width=width)
+        x, y = axes.place(beside, middle)
+        drawing.line([(x - 3.5, y), (x + 3.5, y)], colour="currentColor", width=1)
     return sum(int((values > top).sum()) for values in rising)
 
 
@@ -141,30 +143,32 @@ def _moments(run: ProcessRun) -> Iterator[tuple[float | None, float | None]]:
         yield max(khz) / 1000 if khz else None, max(reading.temperatures_celsius.values(), default=None)
 
 
-def _draw_readings(axes: Any, readings: Sequence[_Reading]) -> tuple[Entry, ...]:
-    """Draw frequency on the left axis and temperature on the right axis, one line a process."""
+def _draw_readings(
+    drawing: Drawing, heights: tuple[float, float], runs: Sequence[ProcessRun], readings: Sequence[_Reading]
+) -> tuple[Entry, ...]:
+    """Draw frequency by the left scale and temperature by the right one, one line a process."""
     legend = []
-    right = axes.twinx()
-    for spine in right.spines.values():
-        spine.set_visible(False)
-    for one, name, text, colour, sign in (
-        (axes, "mhz", "frequency, MHz", FREQUENCY_COLOUR, "●"),
-        (right, "celsius", "temperature, °C", TEMPERATURE_COLOUR, "■"),
+    _, ends, ticks = _frame(runs)
+    frame = (LEFT, heights[0], WIDTH - RIGHT, heights[1])
+    Axes(drawing, frame, ends, (0, 1)).below(ticks)
+    Axes(drawing, frame, ends, (0, 1)).edges()
+    for name, text, style, right in (
+        ("mhz", "frequency, MHz, on the left", (FREQUENCY_COLOUR, "●"), False),
+        ("celsius", "temperature, °C, on the right", (TEMPERATURE_COLOUR, "■"), True),
     ):
         values = [(reading.process, reading.position, getattr(reading, name)) for reading in readings]
         known = [value for value in values if value[2] is not None]
-        one.tick_params(axis="y", labelsize=TEXT, colors=colour, length=2, width=0.5, pad=2)
         if not known:
-            one.set_yticks([])
             continue
-        for process in dict.fromkeys(value[0] for value in known):
-            line = [(x, y) for number, x, y in known if number == process]
-            one.plot(*zip(*line, strict=True), marker="o" if one is axes else "s", markersize=2.5,
-                     linewidth=0.8, color=colour)  # fmt: skip
         low, high = min(value[2] for value in known), max(value[2] for value in known)
         room = max(high - low, high * 0.02, 1) * 0.3
-        ticks = [low] if high - low < high * 0.02 else [low, high]
-        one.set(ylim=(low - room, high + room), yticks=ticks)
-        one.set_yticklabels([f"{tick:.0f}" for tick in ticks])
-        legend.append(Entry(sign=sign, colour=colour, text=text))
+        axes = Axes(drawing, frame, ends, (low - room, high + room))
+        axes.beside({tick: f"{tick:.0f}" for tick in ([low] if high - low < high * 0.02 else [low, high])},
+                    right=right)  # fmt: skip
+        for process in dict.fromkeys(value[0] for value in known):
+            line = [(x, y) for number, x, y in known if number == process]
+            axes.line(line, colour=style[0], width=0.8)
+            for point in line:
+                drawing.dot(*axes.place(*point), style, size=0.5)
+        legend.append(Entry(sign=style[1], colour=style[0], text=text))
     return tuple(legend)

@@ -6,7 +6,6 @@ import itertools
 import math
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
-from typing import Any
 
 import msgspec
 
@@ -15,32 +14,33 @@ from edgekit.core.units import format_count
 from edgekit.report.canvas import (
     COLOURS,
     FAINT,
-    INK,
-    MARKERS,
-    POINTS_PER_INCH,
+    SHAPES,
     TEXT,
     WIDTH,
+    Axes,
+    Box,
+    Drawing,
     Mark,
     Plot,
-    add_axes,
+    Span,
     key,
     legend,
-    new_figure,
-    svg,
+    round_ticks,
 )
 from edgekit.report.grid import threads_words
 from edgekit.report.names import series_names
 from edgekit.report.rows import Row
 
 # Number of distinguishable series styles.
-MAX_SERIES = len(COLOURS) * len(MARKERS)
+MAX_SERIES = len(COLOURS) * len(SHAPES)
 # More series would hide each other, because they mostly overlap.
 MAX_LINES = 12
-# Drawing one plot takes about 30 ms.
 MAX_SCALING_PLOTS = 16
 HEIGHT = 190
 LEFT, RIGHT, BOTTOM, TOP = 38, 10, 30, 8
 MAX_TICKS = 6
+# Room beside the fewest and the most threads, threads.
+MARGIN = 0.15
 TICK_STEPS = ((1, 1.2, 1.5, 2, 2.5, 3, 4, 5, 6, 8), (1, 1.5, 2.5, 4, 6), (1, 2, 5), (1, 3), (1,))
 # Average width of a letter at the size TEXT.
 LETTER = 0.58 * TEXT
@@ -48,57 +48,71 @@ LETTER = 0.58 * TEXT
 # Position of a name beside a dot: share of the name's width left of the dot, and offsets right and up.
 CORNERS = ((0, 5, -3), (1, -5, -3), (0, -3, 5), (0, -3, -12), (1, 3, 5), (1, 3, -12))
 
-Box = tuple[float, float, float, float]
-"""Left, bottom, right and top."""
 Line = dict[int, list[Row]]
 """Rows by their number of threads."""
 
 
-Marks = dict[str, list[Mark]]
-"""Dots of each line of a plot, by the line's `gid`."""
+# The figure of accuracy of each task: the field of a row, and its name.
+FIGURES = {"top1": "Top-1", "map": "mAP", "miou": "mIoU"}
 
 
 class Dot(msgspec.Struct, frozen=True, kw_only=True):
-    """Cost of one model in one series, whether its figures are valid, and the number of its first point."""
+    """Cost of one model in one series, whether its figures are valid, and the number of its first point.
+
+    Attributes:
+        accuracy: Published figure of accuracy, per cent.
+    """
 
     model: str
     cost: float
-    top1: float
+    accuracy: float
     valid: bool
     point: int
 
 
-def accuracy_plot(rows: Iterable[Row], *, emulated: bool = False) -> Plot | None:
-    """Draw published Top-1 against the cost of one picture: milliseconds, or instructions on emulated
+def accuracy_plots(rows: Sequence[Row]) -> list[Plot]:
+    """Draw a plot for each figure of accuracy that points have, those of emulated targets last."""
+    drawn = (
+        accuracy_plot(rows, figure, emulated=emulated) for emulated in (False, True) for figure in FIGURES
+    )
+    return [plot for plot in drawn if plot is not None]
+
+
+def accuracy_plot(rows: Iterable[Row], figure: str = "top1", *, emulated: bool = False) -> Plot | None:
+    """Draw published accuracy against the cost of one picture: milliseconds, or instructions on emulated
     targets.
+
+    Args:
+        rows: Points to draw.
+        figure: Key of `FIGURES`.
+        emulated: Whether to draw the points of emulated targets, or the others.
     """
     shown = [
         row
         for row in rows
-        if row.batch_size == 1 and row.top1 is not None and _cost(row, emulated=emulated) is not None
+        if row.batch_size == 1
+        and getattr(row, figure) is not None
+        and _cost(row, emulated=emulated) is not None
     ]
     found: dict[str, dict[str, list[Row]]] = defaultdict(lambda: defaultdict(list))
     for row, name in zip(shown, series_names(shown), strict=True):
         found[f"{name}, {threads_words(row.requested_threads)}"][row.model].append(row)
     if not found:
         return None
-    series = {name: _dots(models) for name, models in list(found.items())[:MAX_SERIES]}
+    series = {name: _dots(models, figure) for name, models in list(found.items())[:MAX_SERIES]}
     every = [dot for dots in series.values() for dot in dots]
-    unit = "instructions of one inference" if emulated else "latency, ms"
-    axes = _axes(below=unit, beside="published Top-1, %")
-    _scale(axes, every, emulated=emulated)
+    called = FIGURES[figure]
+    axes = _cost_axes(every, f"published {called}, %", emulated=emulated)
     _draw_front(axes, [dot for dot in every if dot.valid])
-    marks: Marks = {}
     for number, (name, dots) in enumerate(series.items()):
-        drawn = [
-            (dot.cost, dot.top1, dot.valid, Mark(text=_accuracy_words(dot, name, emulated), point=dot.point))
-            for dot in dots
-        ]
-        _draw_dots(axes, drawn, number, marks)
+        for dot in dots:
+            mark = Mark(text=_accuracy_words(dot, name, called, emulated=emulated), point=dot.point)
+            place = axes.place(dot.cost, dot.accuracy)
+            axes.drawing.dot(*place, key(number), hollow=not dot.valid, mark=mark)
     unnamed = _label(axes, every)
     measured = "instructions (emulated, no time)" if emulated else "latency"
     words = [
-        f"Published Top-1 against measured {measured} of one picture; up and to the left is better.",
+        f"Published {called} against measured {measured} of one picture; up and to the left is better.",
         "No valid point is both cheaper and more accurate than those on the dashed line.",
         "Hollow: the verdict is not valid.",
     ]
@@ -106,10 +120,11 @@ def accuracy_plot(rows: Iterable[Row], *, emulated: bool = False) -> Plot | None
         words.append(f"Without room for their names: {', '.join(unnamed)}.")
     if len(found) > MAX_SERIES:
         words.append(f"The first {MAX_SERIES} of {len(found)} series: name fewer files for others.")
+    title = f"against {'accuracy' if figure == 'top1' else called}"
     return Plot(
-        title="Instructions against accuracy, EMULATED" if emulated else "Latency against accuracy",
+        title=f"Instructions {title}, EMULATED" if emulated else f"Latency {title}",
         text=" ".join(words),
-        svg=svg(axes.figure, marks),
+        svg=axes.drawing.svg(),
         legend=legend(series),
     )
 
@@ -152,27 +167,34 @@ def _parts(lines: Sequence[tuple[str, Line]]) -> list[Sequence[tuple[str, Line]]
 
 def _scaling_plot(title: str, lines: Mapping[str, Line]) -> Plot:
     counts = sorted({number for line in lines.values() for number in line})
-    axes = _axes(below="threads", beside="times as fast")
-    axes.set_xticks(counts)
-    marks: Marks = {}
-    for number, (name, line) in enumerate(lines.items()):
-        speeds = _speeds(line)
-        axes.plot(*zip(*speeds.items(), strict=True), color=key(number)[0], linewidth=1)
-        first = _all_valid(line[min(line)])
-        dots = [
-            (count, speed, first and _all_valid(line[count]), _scaling_mark(line, name, count, speed))
-            for count, speed in speeds.items()
-        ]
-        _draw_dots(axes, dots, number, marks)
+    speeds = {name: _speeds(line) for name, line in lines.items()}
+    values = [speed for own in speeds.values() for speed in own.values()]
+    ends, room = (min(values), max(values)), 0.05 * (max(values) - min(values)) or 0.05
+    axes = _axes(
+        (counts[0] - MARGIN, counts[-1] + MARGIN),
+        (ends[0] - room, ends[1] + room),
+        {count: str(count) for count in counts},
+        below="threads",
+        beside="times as fast",
+    )
     # An axis long enough for the whole dotted line would flatten the others.
-    axes.set_ylim(axes.get_ylim())
-    ideal = [count / counts[0] for count in counts]
-    axes.plot(counts, ideal, ":", color=FAINT, linewidth=0.8, zorder=1)
+    last = min(counts[-1], counts[0] * axes.y[1])
+    axes.line([(counts[0], 1), (last, last / counts[0])], colour=FAINT, width=0.8, dash="1 2")
+    for number, (name, line) in enumerate(lines.items()):
+        axes.line(speeds[name].items(), colour=key(number)[0], width=1)
+        first = _all_valid(line[min(line)])
+        for count, speed in speeds[name].items():
+            axes.drawing.dot(
+                *axes.place(count, speed),
+                key(number),
+                hollow=not (first and _all_valid(line[count])),
+                mark=_scaling_mark(line, name, count, speed),
+            )
     return Plot(
         title=title,
         text="How many times as fast as with the fewest threads measured. Dotted: as many times as threads. "
         "Hollow: a verdict is not valid.",
-        svg=svg(axes.figure, marks),
+        svg=axes.drawing.svg(),
         legend=legend(lines),
     )
 
@@ -182,9 +204,9 @@ def _scaling_mark(line: Line, name: str, count: int, speed: float) -> Mark:
     return Mark(text=words, point=line[count][0].number)
 
 
-def _accuracy_words(dot: Dot, series: str, emulated: bool) -> str:
+def _accuracy_words(dot: Dot, series: str, figure: str, *, emulated: bool) -> str:
     cost = f"{format_count(dot.cost)} instructions" if emulated else f"{dot.cost:.2f} ms"
-    return f"{dot.model}, {series}: {cost}, Top-1 {dot.top1:g}%{'' if dot.valid else ', not valid'}"
+    return f"{dot.model}, {series}: {cost}, {figure} {dot.accuracy:g}%{'' if dot.valid else ', not valid'}"
 
 
 def _speeds(line: Line) -> dict[int, float]:
@@ -207,66 +229,50 @@ def _all_valid(rows: Iterable[Row]) -> bool:
     return all(row.verdict in (None, "valid", "emulated") for row in rows)
 
 
-def _dots(models: Mapping[str, Sequence[Row]]) -> list[Dot]:
+def _dots(models: Mapping[str, Sequence[Row]], figure: str) -> list[Dot]:
     """Return one dot a model, the median over its runs."""
-    dots = []
-    for model, rows in models.items():
-        assert rows[0].top1 is not None
-        dots.append(Dot(model=model, cost=_median_cost(rows), top1=rows[0].top1, valid=_all_valid(rows),
-                        point=rows[0].number))  # fmt: skip
-    return dots
+    return [
+        Dot(model=model, cost=_median_cost(rows), accuracy=getattr(rows[0], figure), valid=_all_valid(rows),
+            point=rows[0].number)
+        for model, rows in models.items()
+    ]  # fmt: skip
 
 
-def _axes(*, below: str, beside: str) -> Any:
-    """Return the axes of a new figure, with titles and a grid."""
-    axes = add_axes(new_figure(HEIGHT), left=LEFT, right=RIGHT, bottom=BOTTOM, top=TOP)
-    axes.grid(visible=True, color=FAINT, linewidth=0.3, alpha=0.5)
-    axes.locator_params(axis="y", nbins=MAX_TICKS)
-    axes.set_xlabel(below, fontsize=TEXT, color=INK)
-    axes.set_ylabel(beside, fontsize=TEXT, color=INK)
+def _axes(
+    x: Span, y: Span, ticks: Mapping[float, str], *, below: str, beside: str, logarithmic: bool = False
+) -> Axes:
+    """Return the axes of a new drawing, with titles and a grid."""
+    frame = (LEFT, BOTTOM, WIDTH - RIGHT, HEIGHT - TOP)
+    axes = Axes(Drawing(HEIGHT), frame, x, y, logarithmic=logarithmic)
+    axes.below(ticks, grid=True)
+    axes.beside(round_ticks(*y, MAX_TICKS), grid=True)
+    axes.edges()
+    axes.drawing.text((frame[0] + frame[2]) / 2, 4, below, anchor="middle")
+    axes.drawing.text(TEXT, (frame[1] + frame[3]) / 2, beside, anchor="middle", turned=True)
     return axes
 
 
-def _scale(axes: Any, dots: Sequence[Dot], *, emulated: bool) -> None:
-    """Make the cost axis logarithmic, because the costs within a family differ by factors."""
-    from matplotlib.ticker import FixedLocator, FuncFormatter, NullLocator
-
-    costs, shares = [dot.cost for dot in dots], [dot.top1 for dot in dots]
+def _cost_axes(dots: Sequence[Dot], beside: str, *, emulated: bool) -> Axes:
+    """Return axes with a logarithmic cost, because the costs within a family differ by factors."""
+    costs, shares = [dot.cost for dot in dots], [dot.accuracy for dot in dots]
     left, right = min(costs) / 1.3, max(costs) * 1.6
     room = max((max(shares) - min(shares)) * 0.18, 1.5)
-    axes.set(xscale="log", xlim=(left, right), ylim=(min(shares) - room, max(shares) + room))
-    axes.xaxis.set_major_locator(FixedLocator(_cost_ticks(left, right)))
-    axes.xaxis.set_minor_locator(NullLocator())
-    axes.xaxis.set_major_formatter(
-        FuncFormatter(lambda value, _: format_count(value) if emulated else f"{value:g}")
+    return _axes(
+        (left, right),
+        (min(shares) - room, max(shares) + room),
+        {tick: format_count(tick) if emulated else f"{tick:g}" for tick in _cost_ticks(left, right)},
+        below="instructions of one inference" if emulated else "latency, ms",
+        beside=beside,
+        logarithmic=True,
     )
 
 
-def _draw_dots(axes: Any, dots: Sequence[tuple[float, float, bool, Mark]], number: int, marks: Marks) -> None:
-    """Draw the `number`th series' markers, hollow where not valid; add the dots to `marks`."""
-    colour, marker = key(number)
-    for valid in (True, False):
-        if own := [dot for dot in dots if dot[2] is valid]:
-            gid = f"dots-{len(marks)}"
-            marks[gid] = [dot[3] for dot in own]
-            axes.plot(
-                [dot[0] for dot in own],
-                [dot[1] for dot in own],
-                marker,
-                gid=gid,
-                color=colour,
-                markersize=5,
-                markeredgewidth=1,
-                markerfacecolor=colour if valid else "none",
-            )
-
-
-def _draw_front(axes: Any, dots: Sequence[Dot]) -> None:
-    rising = sorted(dots, key=lambda dot: (dot.cost, -dot.top1))
-    front = list(itertools.compress(rising, pareto_front([(dot.cost, dot.top1) for dot in rising])))
+def _draw_front(axes: Axes, dots: Sequence[Dot]) -> None:
+    rising = sorted(dots, key=lambda dot: (dot.cost, -dot.accuracy))
+    front = list(itertools.compress(rising, pareto_front([(dot.cost, dot.accuracy) for dot in rising])))
     if len(front) > 1:
-        costs, shares = [dot.cost for dot in front], [dot.top1 for dot in front]
-        axes.plot(costs, shares, "--", color=FAINT, linewidth=0.8)
+        places = [(dot.cost, dot.accuracy) for dot in front]
+        axes.line(places, colour=FAINT, width=0.8, dash="3 2")
 
 
 def _cost_ticks(low: float, high: float) -> list[float]:
@@ -281,16 +287,15 @@ def _cost_ticks(low: float, high: float) -> list[float]:
     return found
 
 
-def _label(axes: Any, dots: Sequence[Dot]) -> list[str]:
+def _label(axes: Axes, dots: Sequence[Dot]) -> list[str]:
     """Write each model's name once beside one of its dots, where it covers no other dot or name.
 
     Returns:
         Names of models for which no dot has enough room.
     """
-    pixels = axes.transData.transform([(dot.cost, dot.top1) for dot in dots])
     places: dict[str, list[tuple[float, float]]] = defaultdict(list)
-    for dot, (x, y) in zip(dots, pixels * (POINTS_PER_INCH / axes.figure.dpi), strict=True):
-        places[dot.model].append((x, y))
+    for dot in dots:
+        places[dot.model].append(axes.place(dot.cost, dot.accuracy))
     taken = [(x - 3, y - 3, x + 3, y + 3) for own in places.values() for x, y in own]
     unnamed = []
     for model, own in places.items():
@@ -302,7 +307,7 @@ def _label(axes: Any, dots: Sequence[Dot]) -> list[str]:
             unnamed.append(model)
             continue
         taken.append(box)
-        axes.figure.text(box[0] / WIDTH, (box[1] + 1) / HEIGHT, model, fontsize=TEXT, color=INK)
+        axes.drawing.text(box[0], box[1] + 1, model)
     return unnamed
 
 

@@ -148,7 +148,7 @@ def test_marks_and_dots_lead_to_their_verdicts(text: str) -> None:
         r'<div id="(p\d+)">PPLCNet_x1_0, onnxruntime fp32[^<]*, 4 threads, bs1</div>', text
     )[:1]
     assert re.search(rf'1\.29<a href="#{number}">\*</a>', text)
-    dots = re.findall(rf'<a href="#{number}" tabindex="-1"><title>([^<]*)</title><use', text)
+    dots = re.findall(rf'<a href="#{number}" tabindex="-1"><title>([^<]*)</title><path', text)
     assert any(one.startswith("PPLCNet_x1_0, onnxruntime fp32") and "not valid" in one for one in dots)
 
 

@@ -7,9 +7,9 @@ import re
 import msgspec
 
 from edgekit.core.measurement import Point, Result, Verdict
-from edgekit.report.canvas import FAINT, Plot
+from edgekit.report.canvas import FAINT, Plot, round_ticks
 from edgekit.report.html import as_html
-from edgekit.report.plots import accuracy_plot, scaling_plots
+from edgekit.report.plots import accuracy_plot, accuracy_plots, scaling_plots
 from edgekit.report.rows import result_rows
 from tests.points import point, process, result, samples
 
@@ -23,13 +23,13 @@ def timed(model: str, ms: float, **changes: object) -> Point:
 
 def front(plot: Plot) -> int:
     """How many dots the dashed line joins."""
-    (line,) = re.findall(rf'<path d="([^"]*)"[^>]*stroke-dasharray[^>]*{FAINT}', plot.svg)
+    (line,) = re.findall(rf'<path d="([^"]*)"[^>]*{FAINT}[^>]*stroke-dasharray', plot.svg)
     return len(re.findall("[ML]", line))
 
 
 def hollow(plot: Plot) -> int:
     """How many dots have no filling."""
-    return len(re.findall(r'<use [^>]*style="fill-opacity: 0;', plot.svg))
+    return len(re.findall(r'<path class="dot"[^>]*fill="none"', plot.svg))
 
 
 def test_only_valid_points_decide_what_no_other_beats() -> None:
@@ -42,6 +42,23 @@ def test_only_valid_points_decide_what_no_other_beats() -> None:
     assert plot is not None
     assert front(plot) == 4
     assert hollow(plot) == 1
+
+
+def test_each_task_has_a_plot_of_its_figure() -> None:
+    models = ("PPLCNet_x1_0", "PicoDet_LCNet_x1_0_320", "DeepLabV3P_PPLCNet_x1_0")
+    points = [timed(model, 3, artifact=None) for model in models]
+    plots = accuracy_plots(result_rows([result(*points)]))
+    assert [plot.title[16:] for plot in plots] == ["accuracy", "mAP", "mIoU"]
+    for plot, name, model in zip(plots, ("Top-1", "mAP", "mIoU"), models, strict=True):
+        assert f">published {name}, %<" in plot.svg
+        assert f"<title>{model}, onnxruntime fp32, 1 thread: 3.00 ms, {name} " in plot.svg
+
+
+def test_ticks_are_round_figures_within_the_ends() -> None:
+    assert list(round_ticks(0.391, 0.441, 4).values()) == ["0.40", "0.42", "0.44"]
+    assert list(round_ticks(49, 74, 6).values()) == ["50", "55", "60", "65", "70"]
+    assert list(round_ticks(1, 2, 4).values()) == ["1.00", "1.25", "1.50", "1.75", "2.00"]
+    assert list(round_ticks(1e-7, 1.1e-6, 4)) == [2.5e-7, 5e-7, 7.5e-7, 1e-6]
 
 
 def test_thread_scaling_is_hollow_where_a_verdict_is_not_valid() -> None:
