@@ -87,7 +87,10 @@ def test_answers_measures_and_preprocesses_as_the_host(
     assets = documents_project / ASSETS
     _preprocessing_cases(cases, json.loads(next(assets.glob("models/*/model.json")).read_text()))
     done = test_app.run(
-        ["PreprocessorTest", "MainActivityTest", "BenchmarkActivityTest"],
+        [
+            "PreprocessorTest", "MainActivityTest", "BenchmarkActivityTest", "LiveActivityTest",
+            "live.CameraGeometryTest",
+        ],
         assets=assets,
         work=tmp_path,
         properties={
@@ -96,8 +99,8 @@ def test_answers_measures_and_preprocesses_as_the_host(
             "edgekit.results": str(results),
             "edgekit.screenshots": str(screens),
         },
-    )
-    said = _check(done, 19)
+    )  # fmt: skip
+    said = _check(done, 27)
     assert said.count("preprocessing ") == 8 * (len(SIZES) + 1)
     result = msgspec.json.decode((results / "app.json").read_bytes(), type=Result)
     assert [point.status for point in result.points] == [Status.DONE, Status.DONE, Status.SKIPPED]
@@ -108,7 +111,7 @@ def test_answers_measures_and_preprocesses_as_the_host(
     assert first.parity is not None
     assert first.parity.passed
     assert first.environment_before is not None
-    _check_screens(screens, 14)
+    _check_screens(screens, 16)
 
 
 @pytest.mark.slow

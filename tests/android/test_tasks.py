@@ -135,7 +135,8 @@ def test_answers_are_those_of_predict(
                 assert labels.size == want["height"] * want["width"]
                 assert shares == pytest.approx(want["areas"], abs=1e-3)
     assert all(len(answers) > 1 for answers in seen.values()), seen  # the pictures do divide them
-    assert {path.stem for path in screens.glob("*.png")} == {f"task_{name}" for name in MODEL_NAMES}
+    drawn = {f"{screen}_{name}" for name in MODEL_NAMES for screen in ("task", "live")}
+    assert {path.stem for path in screens.glob("*.png")} == drawn
 
 
 def _compare(what: str, got: dict[str, Any], want: dict[str, Any]) -> None:

@@ -1,5 +1,6 @@
 package org.edgekit.demo;
 
+import static org.junit.Assert.assertArrayEquals;
 import static org.junit.Assert.assertEquals;
 import static org.junit.Assert.assertFalse;
 import static org.junit.Assert.assertNull;
@@ -7,8 +8,12 @@ import static org.junit.Assert.assertTrue;
 import static org.junit.Assume.assumeNotNull;
 import static org.robolectric.Shadows.shadowOf;
 
+import android.Manifest;
 import android.app.Activity;
 import android.content.Intent;
+import android.content.pm.FeatureInfo;
+import android.content.pm.PackageInfo;
+import android.content.pm.PackageManager;
 import android.graphics.Bitmap;
 import android.graphics.Insets;
 import android.graphics.Rect;
@@ -90,9 +95,17 @@ public class MainActivityTest {
     }
 
     @Test
-    public void lendsTheCameraAFileAndNeedsNoPermission() throws Exception {
+    public void lendsTheCameraAFileOnceItsPermissionIsGiven() throws Exception {
         MainActivity activity = start();
         activity.findViewById(R.id.camera).performClick();
+        String[] asked = shadowOf(activity).getLastRequestedPermission().requestedPermissions;
+        assertArrayEquals(new String[] {Manifest.permission.CAMERA}, asked);
+        activity.onRequestPermissionsResult(
+                3, asked, new int[] {PackageManager.PERMISSION_DENIED});
+        assertTrue(Screen.awaitError(activity).contains("permission for the camera"));
+        shadowOf(activity.getApplication()).grantPermissions(Manifest.permission.CAMERA);
+        activity.onRequestPermissionsResult(
+                3, asked, new int[] {PackageManager.PERMISSION_GRANTED});
         Intent intent = shadowOf(activity).getNextStartedActivityForResult().intent;
         assertEquals(MediaStore.ACTION_IMAGE_CAPTURE, intent.getAction());
         Uri target = intent.getParcelableExtra(MediaStore.EXTRA_OUTPUT);
@@ -103,13 +116,15 @@ public class MainActivityTest {
         }
         shadowOf(activity).receiveResult(intent, Activity.RESULT_OK, null);
         Screen.awaitAnswers(activity);
-        String[] permissions =
+        PackageInfo app =
                 activity.getPackageManager()
                         .getPackageInfo(
                                 activity.getPackageName(),
-                                android.content.pm.PackageManager.GET_PERMISSIONS)
-                        .requestedPermissions;
-        assertTrue(permissions == null || permissions.length == 0);
+                                PackageManager.GET_PERMISSIONS | PackageManager.GET_CONFIGURATIONS);
+        assertArrayEquals(asked, app.requestedPermissions);
+        for (FeatureInfo feature : app.reqFeatures) {
+            assertEquals(feature.name, 0, feature.flags & FeatureInfo.FLAG_REQUIRED);
+        }
     }
 
     @Test
@@ -121,6 +136,8 @@ public class MainActivityTest {
         Screen.awaitAnswers(activity);
         Screen.choose(activity, R.id.threads, "2");
         Screen.awaitAnswers(activity);
+        MainActivity cold = start(); // nothing but what was saved
+        assertEquals(2, Screen.choice(cold, R.id.threads).getSelectedItem());
         RuntimeEnvironment.setQualifiers("+w891dp-h411dp-land");
         controller.configurationChange();
         MainActivity turned = controller.get();
@@ -199,11 +216,11 @@ public class MainActivityTest {
         assertTrue(name + ": " + answer + " in " + window, window.contains(answer));
         assertTrue(name, Screen.place(picture(activity)).height() > window.height() / 5);
         float least = 48 * activity.getResources().getDisplayMetrics().density;
-        for (int id : new int[] {R.id.gallery, R.id.camera, R.id.sample, R.id.change}) {
+        for (int id : new int[] {R.id.gallery, R.id.camera, R.id.live, R.id.sample, R.id.change}) {
             View touched = activity.findViewById(id);
             assertTrue(name, touched.getHeight() >= least && touched.getWidth() >= least);
         }
-        for (int id : new int[] {R.id.gallery, R.id.camera, R.id.sample}) {
+        for (int id : new int[] {R.id.gallery, R.id.camera, R.id.live, R.id.sample}) {
             assertEquals(name + " breaks a word", 1, ((TextView) activity.findViewById(id)).getLineCount());
         }
         return activity;

@@ -1,10 +1,14 @@
 package org.edgekit.demo;
 
+import static org.junit.Assert.assertArrayEquals;
+import static org.junit.Assert.assertEquals;
 import static org.junit.Assert.assertFalse;
+import static org.junit.Assert.assertSame;
 import static org.junit.Assert.assertTrue;
 import static org.junit.Assume.assumeNotNull;
 import static org.robolectric.Shadows.shadowOf;
 
+import android.Manifest;
 import android.app.Activity;
 import android.content.Intent;
 import android.net.Uri;
@@ -17,14 +21,20 @@ import java.nio.file.Files;
 import java.util.Arrays;
 import org.edgekit.demo.inference.Answer;
 import org.edgekit.demo.inference.Prediction;
+import org.edgekit.demo.ui.DemoApplication;
+import org.edgekit.demo.ui.LiveActivity;
 import org.edgekit.demo.ui.MainActivity;
 import org.edgekit.demo.ui.PictureView;
+import org.edgekit.demo.vision.PictureReader;
+import org.edgekit.demo.vision.RgbImage;
 import org.json.JSONArray;
 import org.json.JSONObject;
 import org.junit.Test;
 import org.junit.runner.RunWith;
 import org.robolectric.Robolectric;
 import org.robolectric.RobolectricTestRunner;
+import org.robolectric.RuntimeEnvironment;
+import org.robolectric.android.controller.ActivityController;
 import org.robolectric.annotation.Config;
 import org.robolectric.annotation.GraphicsMode;
 
@@ -59,7 +69,39 @@ public class TasksTest {
             pick(activity, pictures[0]);
             Screen.awaitAnswers(activity);
             Screen.capture(activity, "task_" + model);
+            PictureView view = activity.findViewById(R.id.picture);
+            checkLive(pictures[0], view.answer(), model);
         }
+    }
+
+    /** The live screen draws the same boxes and areas, into the same label map from frame to frame. */
+    private static void checkLive(File picture, Answer expected, String model) throws Exception {
+        DemoApplication application = (DemoApplication) RuntimeEnvironment.getApplication();
+        FakeFrames frames = new FakeFrames();
+        application.useFrames(activity -> frames);
+        shadowOf(application).grantPermissions(Manifest.permission.CAMERA);
+        ActivityController<LiveActivity> live = Robolectric.buildActivity(LiveActivity.class).setup();
+        Screen.await("frames are asked for", () -> frames.starts == 1);
+        PictureView view = live.get().findViewById(R.id.live_picture);
+        RgbImage frame = PictureReader.toRgb(PictureReader.decode(Files.readAllBytes(picture.toPath())));
+        frames.offer(frame);
+        Screen.await("the frame is answered", () -> view.answer() != null);
+        Answer first = view.answer();
+        assertEquals(model, expected.predictions.size(), first.predictions.size());
+        for (int index = 0; index < first.predictions.size(); index++) {
+            Prediction wanted = expected.predictions.get(index);
+            assertEquals(model, wanted.classId, first.predictions.get(index).classId);
+            assertArrayEquals(model, wanted.corners, first.predictions.get(index).corners, 0);
+        }
+        if (expected.labelMap != null) {
+            assertArrayEquals(model, expected.labelMap.classes, first.labelMap.classes);
+        }
+        frames.offer(frame);
+        Screen.await("the next frame is answered", () -> view.answer() != first);
+        assertSame(model, first.labelMap, view.answer().labelMap);
+        view.performClick();
+        Screen.capture(live.get(), "live_" + model);
+        live.pause().stop().destroy();
     }
 
     private static void write(Answer answer, String name) throws Exception {

@@ -23,7 +23,7 @@ final class Classification extends Task {
     }
 
     @Override
-    Answer answer(List<Output> outputs, Frame frame) throws EngineException {
+    Answer answer(List<Output> outputs, Frame frame, LabelMap reused) throws EngineException {
         float[] output = Scores.checked(outputs);
         double[] scores = model.spec.hasActivation ? Scores.widen(output) : Scores.softmax(output);
         if (rule.kind.equals("threshold")) {

@@ -55,7 +55,7 @@ final class Detection extends Task {
     }
 
     @Override
-    Answer answer(List<Output> outputs, Frame frame) throws EngineException {
+    Answer answer(List<Output> outputs, Frame frame, LabelMap reused) throws EngineException {
         List<Prediction> predictions = new ArrayList<>();
         for (Box box : boxes(outputs, frame, rule.answerThreshold)) {
             predictions.add(

@@ -17,7 +17,7 @@ final class Multilabel extends Task {
     }
 
     @Override
-    Answer answer(List<Output> outputs, Frame frame) throws EngineException {
+    Answer answer(List<Output> outputs, Frame frame, LabelMap reused) throws EngineException {
         float[] scores = Scores.checked(outputs);
         List<Prediction> passing = new ArrayList<>();
         for (int classId = 0; classId < scores.length; classId++) {

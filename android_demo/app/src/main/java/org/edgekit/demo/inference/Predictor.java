@@ -19,6 +19,7 @@ import org.edgekit.demo.vision.Frame;
 import org.edgekit.demo.vision.PictureException;
 import org.edgekit.demo.vision.PictureReader;
 import org.edgekit.demo.vision.Preprocessor;
+import org.edgekit.demo.vision.RgbImage;
 
 /** A loaded model that answers pictures. Used by one thread at a time, never by the main thread. */
 public final class Predictor implements AutoCloseable {
@@ -28,6 +29,7 @@ public final class Predictor implements AutoCloseable {
     private final Session session;
     private final Preprocessor preprocessor;
     private final Task task;
+    private long lastRunNs;
 
     private Predictor(Configuration configuration, Session session, long loadNs) {
         this.configuration = configuration;
@@ -110,14 +112,28 @@ public final class Predictor implements AutoCloseable {
 
     /** Answers a picture. */
     public Answer answer(Bitmap picture) throws PictureException, EngineException {
-        Frame frame = frame(picture);
-        return task.answer(infer(preprocess(picture), frame), frame);
+        return answer(PictureReader.toRgb(picture), null);
+    }
+
+    /**
+     * Answers one of many pictures of one size, for which nothing of a picture's size is made anew.
+     *
+     * @param reused an earlier answer's label map, which this answer may take and overwrite; or null
+     */
+    public Answer answer(RgbImage picture, LabelMap reused) throws PictureException, EngineException {
+        Frame frame = preprocessor.frame(picture.width, picture.height);
+        return task.answer(infer(preprocessor.apply(picture), frame), frame, reused);
+    }
+
+    /** Wall time of the inference in the last {@link #answer}, ns. */
+    public long lastRunNs() {
+        return lastRunNs;
     }
 
     /** Runs one inference; returns the network's own outputs. */
     List<Output> infer(float[] input, Frame frame) throws EngineException {
         setInput(input, frame);
-        session.run();
+        lastRunNs = timedRun();
         List<Output> outputs = new ArrayList<>();
         for (int index = 0; index < configuration.artifact.outputNames.size(); index++) {
             outputs.add(session.output(index));

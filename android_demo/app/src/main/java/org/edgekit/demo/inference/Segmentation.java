@@ -23,12 +23,13 @@ final class Segmentation extends Task {
     }
 
     @Override
-    Answer answer(List<Output> outputs, Frame frame) throws EngineException {
+    Answer answer(List<Output> outputs, Frame frame, LabelMap reused) throws EngineException {
         double shrink =
                 Math.min(1, (double) MOST_SIDE / Math.max(frame.pictureWidth, frame.pictureHeight));
         int width = Math.max(1, (int) Math.rint(frame.pictureWidth * shrink));
         int height = Math.max(1, (int) Math.rint(frame.pictureHeight * shrink));
-        LabelMap map = new LabelMap(width, height);
+        boolean fits = reused != null && reused.width == width && reused.height == height;
+        LabelMap map = fits ? reused : new LabelMap(width, height);
         Output output = outputs.get(0);
         if (output.floats != null) {
             enlargeScores(output, map);

@@ -37,9 +37,10 @@ abstract class Task {
     /**
      * Returns the answer for one picture.
      *
+     * @param reused a label map that the answer may take and overwrite; or null
      * @throws EngineException the outputs are not this task's, or not finite
      */
-    abstract Answer answer(List<Output> outputs, Frame frame) throws EngineException;
+    abstract Answer answer(List<Output> outputs, Frame frame, LabelMap reused) throws EngineException;
 
     /**
      * Compares the answer with the host's.

@@ -19,6 +19,11 @@ final class Choices {
             this.artifact = artifact;
         }
 
+        /** A name that is equal in every run of the app. */
+        String key() {
+            return engine.name() + "|" + artifact.kind;
+        }
+
         @Override
         public String toString() {
             return engine.title() + " · " + artifact.precision;

@@ -1,7 +1,6 @@
 package org.edgekit.demo.ui;
 
 import android.app.Activity;
-import android.os.Bundle;
 import android.view.View;
 import android.widget.AdapterView;
 import android.widget.ArrayAdapter;
@@ -16,11 +15,6 @@ import org.edgekit.demo.model.LoadedModel;
 
 /** The four choices: model, engine with precision, threads, power mode. */
 final class ConfigurationPanel {
-    private static final String KEY_MODEL = "model";
-    private static final String KEY_ENGINE = "engine";
-    private static final String KEY_THREADS = "threads";
-    private static final String KEY_POWER = "power";
-
     private final Activity activity;
     private final Runnable onChange;
     private final Spinner models;
@@ -31,40 +25,28 @@ final class ConfigurationPanel {
     private List<LoadedModel> catalogue = Collections.emptyList();
     private List<Choices.Option> options = Collections.emptyList();
     private List<PowerMode> modes = Collections.emptyList();
-    private final Bundle restored;
+    private final SavedChoices saved;
 
-    ConfigurationPanel(Activity activity, View choices, Bundle state, Runnable onChange) {
+    ConfigurationPanel(Activity activity, View choices, Runnable onChange) {
         this.activity = activity;
         this.onChange = onChange;
-        restored = state;
+        saved = new SavedChoices(activity);
         models = choices.findViewById(R.id.model);
         engines = choices.findViewById(R.id.engine);
         threads = choices.findViewById(R.id.threads);
         powerModes = choices.findViewById(R.id.power_mode);
     }
 
-    void save(Bundle state) {
-        LoadedModel model = model();
-        state.putString(KEY_MODEL, model == null ? null : model.directory);
-        state.putInt(KEY_ENGINE, engines.getSelectedItemPosition());
-        state.putInt(KEY_THREADS, threads.getSelectedItemPosition());
-        state.putInt(KEY_POWER, powerModes.getSelectedItemPosition());
-    }
-
     /** Fills the choices without reporting a change. */
     void setModels(List<LoadedModel> found) {
         catalogue = found;
         List<String> names = new ArrayList<>();
-        int chosen = 0;
         for (LoadedModel model : found) {
-            if (restored != null && model.directory.equals(restored.getString(KEY_MODEL))) {
-                chosen = names.size();
-            }
             names.add(model.spec.name);
         }
-        fill(models, names, chosen, this::modelChosen);
-        fill(threads, Choices.threads(), restored(KEY_THREADS), onChange);
-        fillEngines(restored(KEY_ENGINE), restored(KEY_POWER));
+        fill(models, names, saved.model(found), this::modelChosen);
+        fill(threads, Choices.threads(), saved.threads(Choices.threads()), onChange);
+        fillEngines();
     }
 
     /** The chosen model, or null while there is none to choose. */
@@ -79,41 +61,40 @@ final class ConfigurationPanel {
             return null;
         }
         Choices.Option option = options.get(engines.getSelectedItemPosition());
-        return new Configuration(
-                model(),
-                option.artifact,
-                option.engine,
-                (Integer) threads.getSelectedItem(),
-                modes.get(powerModes.getSelectedItemPosition()));
-    }
-
-    private int restored(String key) {
-        return restored == null ? 0 : Math.max(0, restored.getInt(key));
+        Configuration configuration =
+                new Configuration(
+                        model(),
+                        option.artifact,
+                        option.engine,
+                        (Integer) threads.getSelectedItem(),
+                        modes.get(powerModes.getSelectedItemPosition()));
+        saved.save(configuration);
+        return configuration;
     }
 
     private void modelChosen() {
-        fillEngines(0, 0);
+        fillEngines();
         onChange.run();
     }
 
     private void engineChosen() {
-        fillPowerModes(0);
+        fillPowerModes();
         onChange.run();
     }
 
-    private void fillEngines(int chosen, int powerMode) {
+    private void fillEngines() {
         LoadedModel model = model();
         options = model == null ? Collections.emptyList() : Choices.options(model);
-        fill(engines, options, chosen, this::engineChosen);
-        fillPowerModes(powerMode);
+        fill(engines, options, saved.option(options), this::engineChosen);
+        fillPowerModes();
     }
 
-    private void fillPowerModes(int chosen) {
+    private void fillPowerModes() {
         modes =
                 options.isEmpty()
                         ? Collections.emptyList()
                         : options.get(engines.getSelectedItemPosition()).engine.powerModes();
-        fill(powerModes, modes, chosen, onChange);
+        fill(powerModes, modes, saved.powerMode(modes), onChange);
         powerModes.setEnabled(modes.size() > 1);
     }
 

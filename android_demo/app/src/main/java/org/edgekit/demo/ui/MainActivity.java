@@ -1,9 +1,11 @@
 package org.edgekit.demo.ui;
 
+import android.Manifest;
 import android.app.Activity;
 import android.content.ActivityNotFoundException;
 import android.content.ClipData;
 import android.content.Intent;
+import android.content.pm.PackageManager;
 import android.graphics.Bitmap;
 import android.net.Uri;
 import android.os.Bundle;
@@ -22,6 +24,7 @@ public final class MainActivity extends Activity {
     private static final String KEY_SHEET = "sheet";
     private static final int REQUEST_GALLERY = 1;
     private static final int REQUEST_CAMERA = 2;
+    private static final int REQUEST_PERMISSION = 3;
 
     private Workbench workbench;
     private ChoicesSheet choices;
@@ -49,7 +52,7 @@ public final class MainActivity extends Activity {
         picture = PictureSource.restore(state);
         answers = new AnswerPanel(this);
         choices = new ChoicesSheet(this);
-        panel = new ConfigurationPanel(this, choices.choices(), state, this::classify);
+        panel = new ConfigurationPanel(this, choices.choices(), this::classify);
         if (choices.opens()) {
             findViewById(R.id.change).setOnClickListener(view -> choices.open());
             findViewById(R.id.error_change).setOnClickListener(view -> choices.open());
@@ -60,6 +63,8 @@ public final class MainActivity extends Activity {
         }
         findViewById(R.id.gallery).setOnClickListener(view -> openGallery());
         findViewById(R.id.camera).setOnClickListener(view -> openCamera());
+        findViewById(R.id.live)
+                .setOnClickListener(view -> startActivity(new Intent(this, LiveActivity.class)));
         findViewById(R.id.sample).setOnClickListener(view -> nextSample());
         show(R.id.progress);
         workbench.readCatalogue(
@@ -84,7 +89,6 @@ public final class MainActivity extends Activity {
     protected void onSaveInstanceState(Bundle state) {
         super.onSaveInstanceState(state);
         picture.save(state);
-        panel.save(state);
         state.putBoolean(KEY_SHEET, choices.isOpen());
     }
 
@@ -255,7 +259,12 @@ public final class MainActivity extends Activity {
         open(intent, REQUEST_GALLERY, R.string.no_gallery);
     }
 
+    /** The camera app needs no permission of ours, but Android wants one that is declared to be granted. */
     private void openCamera() {
+        if (checkSelfPermission(Manifest.permission.CAMERA) != PackageManager.PERMISSION_GRANTED) {
+            requestPermissions(new String[] {Manifest.permission.CAMERA}, REQUEST_PERMISSION);
+            return;
+        }
         Uri target = CaptureProvider.uri(this);
         Intent intent = new Intent(MediaStore.ACTION_IMAGE_CAPTURE);
         intent.putExtra(MediaStore.EXTRA_OUTPUT, target);
@@ -263,6 +272,18 @@ public final class MainActivity extends Activity {
         intent.addFlags(
                 Intent.FLAG_GRANT_WRITE_URI_PERMISSION | Intent.FLAG_GRANT_READ_URI_PERMISSION);
         open(intent, REQUEST_CAMERA, R.string.no_camera);
+    }
+
+    @Override
+    public void onRequestPermissionsResult(int request, String[] permissions, int[] results) {
+        if (results.length > 0 && results[0] == PackageManager.PERMISSION_GRANTED) {
+            openCamera();
+        } else {
+            showError(
+                    R.string.error_title,
+                    getString(R.string.camera_denied),
+                    R.string.unreadable_step);
+        }
     }
 
     private void open(Intent intent, int request, int absent) {

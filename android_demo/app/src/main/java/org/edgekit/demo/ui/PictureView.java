@@ -3,6 +3,7 @@ package org.edgekit.demo.ui;
 import android.content.Context;
 import android.graphics.Bitmap;
 import android.graphics.Canvas;
+import android.graphics.Color;
 import android.graphics.Paint;
 import android.graphics.RectF;
 import android.util.AttributeSet;
@@ -13,6 +14,7 @@ import java.util.Locale;
 import org.edgekit.demo.inference.Answer;
 import org.edgekit.demo.inference.LabelMap;
 import org.edgekit.demo.inference.Prediction;
+import org.edgekit.demo.vision.RgbImage;
 
 /** A picture as large as the view allows, with the boxes or the classes of its pixels over it. */
 public final class PictureView extends View {
@@ -35,6 +37,10 @@ public final class PictureView extends View {
     private int fullHeight;
     private Answer answer;
     private Bitmap labels;
+
+    // Kept for the next label map of the same size.
+    private Bitmap reusedLabels;
+    private int[] pixels = new int[0];
 
     public PictureView(Context context, AttributeSet attributes) {
         super(context, attributes);
@@ -60,6 +66,14 @@ public final class PictureView extends View {
         setAnswer(null);
     }
 
+    /** Shows what lies under this view, e.g. a camera's picture; answers are drawn as over a picture. */
+    public void setClear(int width, int height) {
+        picture = null;
+        fullWidth = width;
+        fullHeight = height;
+        invalidate();
+    }
+
     /** The picture that is shown; null for none. */
     public Bitmap picture() {
         return picture;
@@ -77,31 +91,63 @@ public final class PictureView extends View {
         return answer;
     }
 
-    private static Bitmap coloured(LabelMap map) {
+    private Bitmap coloured(LabelMap map) {
         int[] colours = new int[256];
         for (int classId = 0; classId < colours.length; classId++) {
             colours[classId] = ClassColours.ofArea(classId);
         }
-        int[] pixels = new int[map.classes.length];
+        if (pixels.length != map.classes.length) {
+            pixels = new int[map.classes.length];
+        }
         for (int index = 0; index < pixels.length; index++) {
             pixels[index] = colours[map.classes[index] & 0xff];
         }
-        return Bitmap.createBitmap(pixels, map.width, map.height, Bitmap.Config.ARGB_8888);
+        if (reusedLabels == null
+                || reusedLabels.getWidth() != map.width
+                || reusedLabels.getHeight() != map.height) {
+            reusedLabels = Bitmap.createBitmap(map.width, map.height, Bitmap.Config.ARGB_8888);
+        }
+        reusedLabels.setPixels(pixels, 0, map.width, 0, 0, map.width, map.height);
+        return reusedLabels;
+    }
+
+    /** Returns a picture as a bitmap: the one handed in where it has the size, overwritten; else a new one. */
+    static Bitmap bitmap(RgbImage picture, Bitmap reused) {
+        boolean fits =
+                reused != null
+                        && reused.getWidth() == picture.width
+                        && reused.getHeight() == picture.height;
+        Bitmap bitmap =
+                fits
+                        ? reused
+                        : Bitmap.createBitmap(picture.width, picture.height, Bitmap.Config.ARGB_8888);
+        int[] row = new int[picture.width];
+        for (int y = 0; y < picture.height; y++) {
+            for (int x = 0; x < picture.width; x++) {
+                row[x] = Color.rgb(
+                        picture.channel(x, y, 0), picture.channel(x, y, 1), picture.channel(x, y, 2));
+            }
+            bitmap.setPixels(row, 0, picture.width, 0, y, picture.width, 1);
+        }
+        return bitmap;
     }
 
     @Override
     protected void onDraw(Canvas canvas) {
-        if (picture == null) {
+        int shownWidth = picture == null ? fullWidth : picture.getWidth();
+        int shownHeight = picture == null ? fullHeight : picture.getHeight();
+        if (shownWidth == 0) {
             return;
         }
         float width = getWidth() - getPaddingLeft() - getPaddingRight();
         float height = getHeight() - getPaddingTop() - getPaddingBottom();
-        float scale = Math.min(width / picture.getWidth(), height / picture.getHeight());
-        float left = getPaddingLeft() + (width - scale * picture.getWidth()) / 2;
-        float top = getPaddingTop() + (height - scale * picture.getHeight()) / 2;
-        place.set(
-                left, top, left + scale * picture.getWidth(), top + scale * picture.getHeight());
-        canvas.drawBitmap(picture, null, place, smooth);
+        float scale = Math.min(width / shownWidth, height / shownHeight);
+        float left = getPaddingLeft() + (width - scale * shownWidth) / 2;
+        float top = getPaddingTop() + (height - scale * shownHeight) / 2;
+        place.set(left, top, left + scale * shownWidth, top + scale * shownHeight);
+        if (picture != null) {
+            canvas.drawBitmap(picture, null, place, smooth);
+        }
         if (labels != null) {
             canvas.drawBitmap(labels, null, place, mask);
         }

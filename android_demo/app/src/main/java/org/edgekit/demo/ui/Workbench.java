@@ -116,6 +116,16 @@ public final class Workbench {
                 reply);
     }
 
+    /** Work with a loaded model, on the worker's thread. */
+    interface Use<T> {
+        T apply(Predictor predictor) throws ModelException, EngineException, PictureException;
+    }
+
+    /** Loads and self-tests a model unless it is loaded already, and works with it. */
+    <T> void use(Configuration configuration, Use<T> use, Reply<T> reply) {
+        submit(() -> use.apply(load(configuration)), reply);
+    }
+
     /** Runs another task on the worker's thread, e.g. a sweep. */
     public <T> void submit(Callable<T> task, Reply<T> reply) {
         run(worker, task, reply);

@@ -24,6 +24,12 @@ public final class OpenCvResize implements Resize {
 
     private final Interpolation interpolation;
 
+    // Kept for the next picture of the same size.
+    private RgbImage result;
+    private Axis columns;
+    private Axis rows;
+    private RowCache cache;
+
     public OpenCvResize(Interpolation interpolation) {
         this.interpolation = interpolation;
     }
@@ -38,11 +44,16 @@ public final class OpenCvResize implements Resize {
                 && source.height == 2 * height) {
             return halve(source, width, height);
         }
-        Axis columns = new Axis(interpolation, source.width, width, true);
-        Axis rows = new Axis(interpolation, source.height, height, false);
+        if (columns == null || !columns.fits(source.width, width)) {
+            columns = new Axis(interpolation, source.width, width, true);
+            cache = new RowCache(columns, interpolation.taps);
+        }
+        if (rows == null || !rows.fits(source.height, height)) {
+            rows = new Axis(interpolation, source.height, height, false);
+        }
         int stride = width * RgbImage.CHANNELS;
-        RowCache cache = new RowCache(source, columns, stride, interpolation.taps);
-        RgbImage result = RgbImage.blank(width, height);
+        cache.begin(source);
+        result = RgbImage.sized(result, width, height);
         int[][] lines = new int[interpolation.taps][];
         for (int y = 0; y < height; y++) {
             for (int tap = 0; tap < lines.length; tap++) {
@@ -57,8 +68,8 @@ public final class OpenCvResize implements Resize {
         return result;
     }
 
-    private static RgbImage halve(RgbImage source, int width, int height) {
-        RgbImage result = RgbImage.blank(width, height);
+    private RgbImage halve(RgbImage source, int width, int height) {
+        result = RgbImage.sized(result, width, height);
         int place = 0;
         for (int y = 0; y < height; y++) {
             for (int x = 0; x < width; x++) {
@@ -120,9 +131,11 @@ public final class OpenCvResize implements Resize {
     private static final class Axis {
         final int[] first;
         final int[][] weights;
+        private final int sourceLength;
 
         /** Beyond the border OpenCV drops a column's fraction, but blends the border row with itself. */
         Axis(Interpolation interpolation, int sourceLength, int targetLength, boolean dropFraction) {
+            this.sourceLength = sourceLength;
             first = new int[targetLength];
             weights = new int[targetLength][];
             double scale = 1.0 / ((double) targetLength / sourceLength);
@@ -144,6 +157,10 @@ public final class OpenCvResize implements Resize {
             }
         }
 
+        boolean fits(int source, int target) {
+            return source == sourceLength && target == first.length;
+        }
+
         private static float[] cubic(float x) {
             float a = -0.75f;
             float before = ((a * (x + 1) - 5 * a) * (x + 1) + 8 * a) * (x + 1) - 4 * a;
@@ -163,18 +180,21 @@ public final class OpenCvResize implements Resize {
 
     /** Rows of the source after the horizontal pass, each computed once as the rows go by. */
     private static final class RowCache {
-        private final RgbImage source;
         private final Axis columns;
         private final int taps;
         private final int[][] rows;
         private final int[] held;
+        private RgbImage source;
 
-        RowCache(RgbImage source, Axis columns, int stride, int taps) {
-            this.source = source;
+        RowCache(Axis columns, int taps) {
             this.columns = columns;
             this.taps = taps;
-            rows = new int[taps][stride];
+            rows = new int[taps][columns.first.length * RgbImage.CHANNELS];
             held = new int[taps];
+        }
+
+        void begin(RgbImage picture) {
+            source = picture;
             java.util.Arrays.fill(held, -1);
         }
 

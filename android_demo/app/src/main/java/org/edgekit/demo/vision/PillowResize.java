@@ -44,6 +44,12 @@ public final class PillowResize implements Resize {
 
     private final Filter filter;
 
+    // Kept for the next picture of the same size.
+    private RgbImage wide;
+    private RgbImage result;
+    private Coefficients columns;
+    private Coefficients rows;
+
     public PillowResize(Filter filter) {
         this.filter = filter;
     }
@@ -51,38 +57,42 @@ public final class PillowResize implements Resize {
     @Override
     public RgbImage resize(RgbImage source, int width, int height) {
         // Pillow leaves out the pass of a side that keeps its length.
-        RgbImage wide = width == source.width ? source : horizontal(source, width);
-        return height == source.height ? wide : vertical(wide, height);
+        RgbImage half = width == source.width ? source : horizontal(source, width);
+        return height == source.height ? half : vertical(half, height);
     }
 
     private RgbImage horizontal(RgbImage source, int width) {
-        Coefficients coefficients = new Coefficients(filter, source.width, width);
-        RgbImage result = RgbImage.blank(width, source.height);
+        if (columns == null || !columns.fits(source.width, width)) {
+            columns = new Coefficients(filter, source.width, width);
+        }
+        wide = RgbImage.sized(wide, width, source.height);
         for (int y = 0; y < source.height; y++) {
             for (int x = 0; x < width; x++) {
                 convolve(
                         source.bytes,
-                        (y * source.width + coefficients.first[x]) * RgbImage.CHANNELS,
+                        (y * source.width + columns.first[x]) * RgbImage.CHANNELS,
                         RgbImage.CHANNELS,
-                        coefficients.weights[x],
-                        result.bytes,
+                        columns.weights[x],
+                        wide.bytes,
                         (y * width + x) * RgbImage.CHANNELS);
             }
         }
-        return result;
+        return wide;
     }
 
     private RgbImage vertical(RgbImage source, int height) {
-        Coefficients coefficients = new Coefficients(filter, source.height, height);
-        RgbImage result = RgbImage.blank(source.width, height);
+        if (rows == null || !rows.fits(source.height, height)) {
+            rows = new Coefficients(filter, source.height, height);
+        }
+        result = RgbImage.sized(result, source.width, height);
         int stride = source.width * RgbImage.CHANNELS;
         for (int y = 0; y < height; y++) {
             for (int x = 0; x < source.width; x++) {
                 convolve(
                         source.bytes,
-                        coefficients.first[y] * stride + x * RgbImage.CHANNELS,
+                        rows.first[y] * stride + x * RgbImage.CHANNELS,
                         stride,
-                        coefficients.weights[y],
+                        rows.weights[y],
                         result.bytes,
                         y * stride + x * RgbImage.CHANNELS);
             }
@@ -116,8 +126,10 @@ public final class PillowResize implements Resize {
     private static final class Coefficients {
         final int[] first;
         final int[][] weights;
+        private final int sourceLength;
 
         Coefficients(Filter filter, int sourceLength, int targetLength) {
+            this.sourceLength = sourceLength;
             first = new int[targetLength];
             weights = new int[targetLength][];
             double scale = (double) sourceLength / targetLength;
@@ -131,6 +143,10 @@ public final class PillowResize implements Resize {
                 first[target] = from;
                 weights[target] = fixedPoint(filter, from, to, center, inverse);
             }
+        }
+
+        boolean fits(int source, int target) {
+            return source == sourceLength && target == first.length;
         }
 
         private static int[] fixedPoint(Filter filter, int from, int to, double center, double inverse) {

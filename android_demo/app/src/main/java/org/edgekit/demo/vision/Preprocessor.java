@@ -5,13 +5,18 @@ import java.util.List;
 import org.edgekit.demo.model.PreprocessSpec;
 import org.edgekit.demo.model.StepSpec;
 
-/** A model's resizes and crops, equal to the host's to the last byte, and its normalisation. */
+/**
+ * A model's resizes and crops, equal to the host's to the last byte, and its normalisation. For one thread:
+ * what a method returns is overwritten by the next call.
+ */
 public final class Preprocessor {
     private static final long MAX_RESIZED_PIXELS = 16_000_000L;
 
     private final PreprocessSpec spec;
     private final List<Resize> resizes = new ArrayList<>();
     private final float[][] table = new float[RgbImage.CHANNELS][256];
+    private float[] tensor = new float[0];
+    private RgbImage cropped;
 
     public Preprocessor(PreprocessSpec spec) {
         this.spec = spec;
@@ -56,7 +61,10 @@ public final class Preprocessor {
 
     /** Returns float32[1,3,height,width] NCHW, flat, from a picture in the network's size. */
     public float[] normalise(RgbImage resized) {
-        float[] tensor = new float[RgbImage.CHANNELS * resized.height * resized.width];
+        int length = RgbImage.CHANNELS * resized.height * resized.width;
+        if (tensor.length != length) {
+            tensor = new float[length];
+        }
         int place = 0;
         for (int plane = 0; plane < RgbImage.CHANNELS; plane++) {
             int channel = spec.bgr ? RgbImage.CHANNELS - 1 - plane : plane;
@@ -99,7 +107,7 @@ public final class Preprocessor {
                 pictureWidth, pictureHeight, width, height, scaleX, scaleY, offsetX, offsetY);
     }
 
-    private static RgbImage crop(RgbImage image, StepSpec step) throws PictureException {
+    private RgbImage crop(RgbImage image, StepSpec step) throws PictureException {
         if (image.width < step.width || image.height < step.height) {
             throw new PictureException(
                     "The picture of " + image.width + "x" + image.height
@@ -108,13 +116,13 @@ public final class Preprocessor {
         }
         int left = (image.width - step.width) / 2;
         int top = (image.height - step.height) / 2;
-        RgbImage result = RgbImage.blank(step.width, step.height);
+        cropped = RgbImage.sized(cropped, step.width, step.height);
         int stride = step.width * RgbImage.CHANNELS;
         for (int y = 0; y < step.height; y++) {
             int from = ((top + y) * image.width + left) * RgbImage.CHANNELS;
-            System.arraycopy(image.bytes, from, result.bytes, y * stride, stride);
+            System.arraycopy(image.bytes, from, cropped.bytes, y * stride, stride);
         }
-        return result;
+        return cropped;
     }
 
     // Math.rint rounds halves to even, as Python's round does.

@@ -23,6 +23,11 @@ public final class RgbImage {
         return new RgbImage(width, height, new byte[width * height * CHANNELS]);
     }
 
+    /** An image of the given size: the one handed in where it has this size, else a new one. */
+    public static RgbImage sized(RgbImage old, int width, int height) {
+        return old != null && old.width == width && old.height == height ? old : blank(width, height);
+    }
+
     /** One channel (0 red, 1 green, 2 blue) of one pixel, 0 to 255. */
     public int channel(int x, int y, int channel) {
         return bytes[(y * width + x) * CHANNELS + channel] & 0xff;
