@@ -1,6 +1,7 @@
 """The user's cache directory for everything that edgekit downloads, builds and installs.
 
     weights/     official weights and inference models
+    pictures/    pictures to predict and to evaluate on
     opt/         isolated environments for paddle_lite_opt
     runtimes/    libraries for devices
     python/      CPython, numpy and engines' wheels for devices

@@ -29,6 +29,7 @@ class What(enum.Enum):
 
     WEIGHTS = "weights"
     INFERENCE = "inference"
+    PICTURES = "pictures"
 
 
 class Fetched(msgspec.Struct, frozen=True, kw_only=True):

@@ -12,7 +12,9 @@ import msgspec
 from edgekit.cli.options import WordList, echo_json, is_interactive, json_option, note, trust_new_option
 
 if TYPE_CHECKING:
-    from edgekit.zoo.fetching import ShowProgress
+    from edgekit.zoo.fetching import Fetched, ShowProgress
+
+SAMPLES = "samples"
 
 
 class FetchLine(msgspec.Struct, frozen=True, kw_only=True):
@@ -48,19 +50,25 @@ def command(
 
     A file's hash is remembered at first use and checked ever after. Offline, the message names the file
     and where to put it.
+
+    NAME `samples` stands for twenty pictures of ImageNet with their classes, to predict and to eval on.
     """
     from edgekit.core.units import format_bytes
     from edgekit.zoo import fetching
     from edgekit.zoo.registry import find_model
 
-    specs = [find_model(name) for name in dict.fromkeys(names)]
+    if SAMPLES in names and (what is not None or mirror is not None or trust_new):
+        raise click.UsageError("--what, --mirror and --trust-new are not for samples, which a package holds.")
+    specs = [find_model(name) for name in dict.fromkeys(names) if name != SAMPLES]
     jobs = [
         (spec, kind)
         for spec in specs
         for kind in (map(fetching.What, what) if what else (fetching.usual(spec),))
     ]
     with fetching.mirror(mirror), _progress() as show:
-        results = fetching.fetch(jobs, trust_new=trust_new, show=show)
+        results = fetching.fetch(jobs, trust_new=trust_new, show=show) if jobs else []
+    if SAMPLES in names:
+        results.append(_fetch_samples())
     if as_json:
         echo_json(
             [
@@ -85,6 +93,25 @@ def command(
     failed = [each.error for each in results if each.error is not None]
     if failed:
         raise failed[0]
+
+
+def _fetch_samples() -> Fetched:
+    from edgekit.errors import EdgekitError
+    from edgekit.zoo.fetching import Fetched, What
+    from edgekit.zoo.samples import fetch_samples
+
+    try:
+        found = fetch_samples()
+    except EdgekitError as error:
+        return Fetched(model=SAMPLES, what=What.PICTURES, error=error)
+    note(f"their classes: --list {found.list_path}")
+    return Fetched(
+        model=SAMPLES,
+        what=What.PICTURES,
+        path=found.directory,
+        sha256=found.sha256,
+        size_bytes=found.size_bytes,
+    )
 
 
 @contextlib.contextmanager
