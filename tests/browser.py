@@ -48,6 +48,41 @@ CUT = r"""[...document.querySelectorAll('h1, h2, h3, th, td')].flatMap(cell => {
   return cut;
 })"""
 
+# Texts, not signs, whose contrast with their background is below WCAG's AA: 4.5, or 3 for large ones.
+FAINT_TEXT = r"""(() => {
+  const numbers = text => text.match(/[\d.]+/g).map(Number);
+  const over = ([r, g, b, a = 1], below, share) =>
+    [r, g, b].map((one, at) => one * a * share + below[at] * (1 - a * share));
+  const light = colour => {
+    const linear = one => one <= .04045 ? one / 12.92 : ((one + .055) / 1.055) ** 2.4;
+    const [r, g, b] = colour.map(one => linear(one / 255));
+    return .2126 * r + .7152 * g + .0722 * b;
+  };
+  const probe = document.body.appendChild(document.createElement('i'));
+  probe.style.background = 'Canvas';
+  const canvas = numbers(getComputedStyle(probe).backgroundColor).slice(0, 3);
+  probe.remove();
+  const walker = document.createTreeWalker(document.body, NodeFilter.SHOW_TEXT), found = new Set();
+  for (let text; text = walker.nextNode();) {
+    const own = text.parentElement;
+    if (!/[\p{L}\d]/u.test(text.data) || own.closest('script, style, datalist, option, title')) continue;
+    if (!own.checkVisibility()) continue;
+    let share = 1, ground = canvas;
+    const chain = [];
+    for (let one = own; one; one = one.parentElement) chain.unshift(getComputedStyle(one));
+    for (const style of chain) {
+      share *= style.opacity;
+      ground = over(numbers(style.backgroundColor), ground, share);
+    }
+    const style = chain.at(-1), ink = own.closest('svg') ? style.fill : style.color;
+    const pair = [light(over(numbers(ink), ground, share)), light(ground)].sort((a, b) => b - a);
+    const ratio = (pair[0] + .05) / (pair[1] + .05), size = parseFloat(style.fontSize);
+    const large = size >= 24 || (size >= 18.66 && style.fontWeight >= 700);
+    if (ratio < (large ? 3 : 4.5)) found.add(`${text.data.trim().slice(0, 30)}: ${ratio.toFixed(2)}`);
+  }
+  return [...found];
+})()"""
+
 
 def find_chromium(cache: Path) -> tuple[Path, dict[str, str]]:
     """The program and what its environment needs; the test skips where there is none and none to be had."""
@@ -115,6 +150,16 @@ class Tab:
         answer = self.call("Runtime.evaluate", expression=expression, returnByValue=True)
         assert "exceptionDetails" not in answer, answer
         return answer["result"].get("value")
+
+    def faint(self) -> list[str]:
+        """Texts that are hard to read in light or in dark, with everything unfolded."""
+        self.evaluate("document.querySelectorAll('details').forEach(one => { one.open = true; })")
+        found = []
+        for scheme in ("light", "dark"):
+            features = [{"name": "prefers-color-scheme", "value": scheme}]
+            self.call("Emulation.setEmulatedMedia", features=features)
+            found += [f"{scheme}: {one}" for one in self.evaluate(FAINT_TEXT)]
+        return found
 
     def screenshot(self) -> bytes:
         """The whole page as PNG."""

@@ -25,7 +25,7 @@ def document(name: str, *, script: str | None = None, **values: Any) -> str:
     template = load_template(
         PLACE / f"{name}.html.j2", script=None if script is None else PLACE / f"{script}.js"
     )
-    return template.render(style=(PLACE / "style.css").read_text(encoding="utf-8"), **values)
+    return template.render(**values)
 
 
 def jpeg_address(content: bytes) -> str:

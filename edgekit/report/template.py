@@ -26,8 +26,8 @@ SORTING = HERE / "sorting.js"
 # Characters of a table that fit a sheet of A4 in the size of print, and in the smaller one of the tables that
 # are sorted on the screen.
 PAPER_WIDTH, SMALL_PAPER_WIDTH = 118, 134
-# Longest name that is not wrapped on paper.
-MAX_NAME = 26
+# Longest name that is not wrapped on paper, and on a phone.
+MAX_NAME, MAX_WORD = 26, 15
 
 
 def load_template(path: Path, *packages: str, script: Path | None = None) -> jinja2.Template:
@@ -80,6 +80,6 @@ def _blocks(table: Table) -> list[list[int]]:
 
 def _parts(text: str) -> list[str]:
     """Return the parts of a text after which a line may end, besides its spaces: of long names alone."""
-    if max(map(len, text.split()), default=0) <= MAX_NAME:
+    if max(map(len, text.split()), default=0) <= MAX_WORD:
         return [text]
     return re.findall(r"[^\W_]*[\W_]+|[^\W_]+", text)

@@ -87,3 +87,4 @@ def test_the_page_fits_a_phone(browser: Browser, tmp_path: Path) -> None:
     assert tab.evaluate("document.querySelector('.shot img').naturalWidth") == 128
     assert [url for url in tab.requests if not url.startswith(("file:", "data:"))] == []
     assert tab.complaints == []
+    assert tab.faint() == []

@@ -146,3 +146,4 @@ def test_the_page_filters(browser: Browser, tmp_path: Path) -> None:
     assert tab.evaluate("document.getElementById('unreadable').textContent").endswith("<s>bad: no picture")
     assert [url for url in tab.requests if not url.startswith(("file:", "data:"))] == []
     assert tab.complaints == []
+    assert tab.faint() == []

@@ -167,6 +167,12 @@ def test_points_with_one_reason_share_it() -> None:
     assert table.notes == ("skipped: paddlelite runs 1 thread(s) here",)
 
 
+def test_a_long_name_is_wrapped_after_an_underscore() -> None:
+    results = [result(point(model="PPLCNet_x1_0_textline_ori"))]
+    page = as_html(results, result_rows(results), published=False)
+    assert "x1_<wbr>0_<wbr>textline_<wbr>ori</div>" in page
+
+
 def test_every_drawing_is_whole(text: str) -> None:
     drawings = re.findall(r"<svg.*?</svg>", text, re.DOTALL)
     assert len(drawings) == len(PLOTS) + PANELS
@@ -269,6 +275,7 @@ def test_it_is_whole_on_every_screen(
     assert tab.evaluate("[document.documentElement.scrollWidth, innerWidth]") == [width, width]
     assert tab.evaluate(STICKING_OUT) == []
     assert tab.evaluate(CUT) == []
+    assert width < PHONE or tab.evaluate(MEDIAN) <= width + 1
     sizes = {name: tab.evaluate(f"document.getElementById('{name}').offsetHeight") for name in SECTIONS}
     assert all(height > 20 for height in sizes.values()), sizes
     words = tab.evaluate("document.getElementById('verdicts').innerText")
@@ -384,6 +391,7 @@ def test_in_the_dark_it_is_light_on_dark(browser: Browser, url: str) -> None:
     )
     assert max(sum(colour) for colour in light) < 100
     assert min(sum(colour) for colour in dark) > 600
+    assert browser.open(url, width=TABLET, height=844).faint() == []
 
 
 @pytest.mark.slow

@@ -170,3 +170,4 @@ def test_figures_can_be_read_on_a_phone(browser: Browser, url: str) -> None:
     assert tab.evaluate("document.querySelectorAll('td').length") >= 3 * 8 + 3 * 11
     assert tab.evaluate(CUT) == []
     assert tab.evaluate("document.documentElement.scrollWidth") == 390
+    assert tab.faint() == []

@@ -73,3 +73,4 @@ def test_the_page_sorts_and_filters(browser: Browser, tmp_path: Path) -> None:
     )
     assert [url for url in tab.requests if not url.startswith(("file:", "data:"))] == []
     assert tab.complaints == []
+    assert tab.faint() == []

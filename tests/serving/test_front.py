@@ -104,5 +104,6 @@ def test_a_picture_is_uploaded_and_its_answer_read(
     assert tab.evaluate(CUT) == []
     assert not tab.evaluate("document.getElementById('login').checkVisibility()")
     assert tab.complaints == []
+    assert tab.faint() == []
     own = f"http://127.0.0.1:{service.rest}/"
     assert [url for url in tab.requests if not url.startswith((own, "data:", "blob:"))] == []
