@@ -27,6 +27,7 @@ class Progress(msgspec.Struct, frozen=True, kw_only=True):
     Attributes:
         processes: Number of processes; with another number a step has other pictures.
         loss_sum: Over the steps done of the epoch.
+        confusion: Confusions of the best epoch.
     """
 
     settings: TrainSettings
@@ -37,6 +38,7 @@ class Progress(msgspec.Struct, frozen=True, kw_only=True):
     average_updates: int = 0
     best_epoch: int = -1
     best_top1: float = -1.0
+    confusion: tuple[tuple[int, ...], ...] = ()
     reports: tuple[EpochReport, ...] = ()
 
 

@@ -7,7 +7,6 @@ alone, so that a run that was interrupted goes on exactly as it would have.
 
 from __future__ import annotations
 
-import math
 import time
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
@@ -17,7 +16,8 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
-from edgekit.core.spec import Interpolation, Preprocess, ResizeBackend
+from edgekit.core.spec import Preprocess
+from edgekit.training.augment import Augment
 from edgekit.vision.lists import Labelled, read_list
 from edgekit.vision.pictures import Picture, read_picture
 from edgekit.vision.preprocess import Preprocessor
@@ -26,13 +26,9 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-    from edgekit.vision.decode import Pixels
-
     Batch = tuple[NDArray[np.float32], NDArray[np.int64]]
 
 BATCHES_AHEAD = 3
-# PaddleClas, RandCropImage: sides of a crop differ by at most 4 to 3.
-MAX_ASPECT = 4 / 3
 # Classes are checked against the network's by `load_examples`.
 ANY_CLASS = 1 << 31
 
@@ -44,9 +40,11 @@ class Epoch(msgspec.Struct, frozen=True, kw_only=True):
     steps: int
 
 
-def load_examples(path: Path, num_classes: int = ANY_CLASS) -> tuple[Labelled, ...]:
-    """A whole list. Raises InputError with the line that is wrong."""
-    return tuple(read_list(path, num_classes))
+def load_examples(
+    path: Path, num_classes: int = ANY_CLASS, *, unlabelled: bool = False
+) -> tuple[Labelled, ...]:
+    """Read a whole list; `unlabelled` allows lines without a class. Raises InputError with the wrong line."""
+    return tuple(read_list(path, num_classes, unlabelled=unlabelled))
 
 
 def shuffled(count: int, *, batch_size: int, seed: int, epoch: int, rank: int, processes: int) -> Epoch:
@@ -63,49 +61,6 @@ def shuffled(count: int, *, batch_size: int, seed: int, epoch: int, rank: int, p
     return Epoch(indices=tuple(int(index) for index in order[rank::processes]), steps=steps)
 
 
-class Augment:
-    """PaddleClas's training transform: random crop of the picture, random mirroring, normalisation.
-
-    Args:
-        parameters: The model's preprocessing; its crop is the size of the result.
-        min_area: Smallest share of the picture that a crop takes.
-        flip: Whether half of the pictures are mirrored.
-    """
-
-    def __init__(self, parameters: Preprocess, *, min_area: float, flip: bool) -> None:
-        # Cropping and resizing here give the final size already.
-        size = parameters.crop_size
-        self._write = Preprocessor(msgspec.structs.replace(parameters, resize_short=size)).write
-        resize = msgspec.structs.replace(
-            parameters, resize_short=None, resize_backend=ResizeBackend.OPENCV,
-            interpolation=Interpolation.BILINEAR,
-        )  # fmt: skip
-        self._resize = Preprocessor(resize).resize_and_crop
-        self._min_area = min_area
-        self._flip = flip
-
-    def __call__(self, pixels: Pixels, out: NDArray[np.float32], name: str, rng: np.random.Generator) -> None:
-        import numpy as np
-
-        crop = np.ascontiguousarray(self._crop(pixels, rng))
-        resized = self._resize(crop, name)
-        if self._flip and rng.random() < 0.5:
-            resized = np.ascontiguousarray(resized[:, ::-1])
-        self._write(resized, out, name)
-
-    def _crop(self, pixels: Pixels, rng: np.random.Generator) -> Pixels:
-        height, width = pixels.shape[:2]
-        # PaddleClas draws the aspect first and bounds the area by what then fits.
-        root = math.sqrt(rng.uniform(1 / MAX_ASPECT, MAX_ASPECT))
-        bound = min(width / height / root**2, height / width * root**2)
-        area = width * height * rng.uniform(min(self._min_area, bound), min(1.0, bound))
-        wide = max(1, min(width, int(math.sqrt(area) * root)))
-        high = max(1, min(height, int(math.sqrt(area) / root)))
-        left = int(rng.integers(0, width - wide + 1))
-        top = int(rng.integers(0, height - high + 1))
-        return pixels[top : top + high, left : left + wide]
-
-
 class Loader:
     """Batches of a list, prepared by threads while the last one is computed with; end it with `close`.
 
@@ -118,7 +73,6 @@ class Loader:
     ) -> None:
         self._examples = examples
         self._data = data
-        self._size = parameters.crop_size
         self._evaluate = Preprocessor(parameters)
         self._pool = ThreadPoolExecutor(threads, thread_name_prefix="edgekit-load")
         self.waited_s = 0.0
@@ -167,7 +121,7 @@ class Loader:
         rest = iter(batches)
         while True:
             while len(waiting) < BATCHES_AHEAD and (indices := next(rest, None)) is not None:
-                images = np.empty((len(indices), 3, self._size, self._size), np.float32)
+                images = np.empty((len(indices), *self._evaluate.shape), np.float32)
                 futures = [
                     self._pool.submit(prepare, index, images[place]) for place, index in enumerate(indices)
                 ]

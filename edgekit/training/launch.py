@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -16,7 +17,7 @@ from edgekit.training import data
 from edgekit.training.checkpoint import CHECKPOINT_FILE
 from edgekit.training.loop import REPORT_FILE, Say, train
 from edgekit.training.settings import SETTINGS_FILE, TrainReport, TrainSettings
-from edgekit.vision.lists import HINT
+from edgekit.vision.lists import HINT, UNLABELLED
 from edgekit.zoo.build import require_paddle
 from edgekit.zoo.registry import find_model
 
@@ -31,21 +32,48 @@ class Counted(msgspec.Struct, frozen=True, kw_only=True):
 
     Attributes:
         pictures: Pictures to learn from.
-        classes: One more than the highest class of both lists.
+        classes: One more than the highest class of both lists; 0 where no picture has a class.
+        by_class: Pictures to learn from, of each class.
+        unlabelled: Pictures to learn from that have no class.
     """
 
     pictures: int
     classes: int
+    by_class: tuple[int, ...]
+    unlabelled: int
+
+    def balanced(self) -> tuple[float, ...]:
+        """Return weights by which every class has the same share of the loss; their mean is 1 a picture.
+
+        Raises:
+            InputError: A class has no picture to learn from.
+        """
+        if 0 in self.by_class:
+            raise InputError(
+                f"weighing the classes: class {self.by_class.index(0)} has no picture to learn from",
+                hint="take the class out of the lists, or add pictures of it",
+            )
+        return tuple(sum(self.by_class) / (len(self.by_class) * pictures) for pictures in self.by_class)
 
 
-def count(train_list: Path, val_list: Path) -> Counted:
-    """Count pictures and classes. Raises InputError for a bad or empty list."""
-    learned, judged = data.load_examples(train_list), data.load_examples(val_list)
+def count(train_list: Path, val_list: Path, *, unlabelled: bool = False) -> Counted:
+    """Count pictures and classes; `unlabelled` allows lines without a class.
+
+    Raises:
+        InputError: A list is bad or empty.
+    """
+    learned, judged = (data.load_examples(path, unlabelled=unlabelled) for path in (train_list, val_list))
     for path, examples in ((train_list, learned), (val_list, judged)):
         if not examples:
             raise InputError(f"counting the classes of {path}: the list is empty", hint=HINT)
     classes = 1 + max(example.label for example in (*learned, *judged))
-    return Counted(pictures=len(learned), classes=classes)
+    numbers = Counter(example.label for example in learned)
+    return Counted(
+        pictures=len(learned),
+        classes=classes,
+        by_class=tuple(numbers[label] for label in range(classes)),
+        unlabelled=numbers[UNLABELLED],
+    )
 
 
 def start(settings: TrainSettings, *, processes: int, resume: bool, say: Say) -> TrainReport:

@@ -14,24 +14,32 @@ from edgekit._files import write_atomic
 from edgekit.core.spec import ModelSpec, Preprocess
 from edgekit.errors import InputError, ToolError
 from edgekit.training import checkpoint, data
+from edgekit.training.augment import Augment
 from edgekit.training.average import MovingAverage
 from edgekit.training.checkpoint import BEST_WEIGHTS, LATEST_WEIGHTS, Progress
 from edgekit.training.logs import Log
+from edgekit.training.objective import distillation_loss, label_loss, one_hot
 from edgekit.training.replicas import Replicas
 from edgekit.training.schedule import learning_rate
 from edgekit.training.settings import EpochReport, TrainReport, TrainSettings, peak_rate
-from edgekit.vision.lists import HINT
+from edgekit.training.teacher import Teacher
+from edgekit.vision.lists import HINT, UNLABELLED
 from edgekit.zoo.build import build_network, head_of
 from edgekit.zoo.registry import find_model
 from edgekit.zoo.weights import RANDOM, build_with_weights
 
 if TYPE_CHECKING:
+    import numpy as np
     import paddle
+    from numpy.typing import NDArray
 
 REPORT_FILE = "report.json"
 PROGRESS_INTERVAL_S = 10.0
 MOMENTUM = 0.9
+# A table of more classes cannot be read, and would make checkpoints large.
+MOST_CONFUSED_CLASSES = 100
 
+Confusion = tuple[tuple[int, ...], ...]
 Say = Callable[[str], None]
 
 
@@ -57,11 +65,21 @@ def train(settings: TrainSettings, *, resume: bool, say: Say) -> TrainReport:
         return _Run(settings, say).run(resume)
 
 
-def model_preprocess(spec: ModelSpec, input_size: int | None) -> Preprocess:
-    """The card's preprocessing, in proportion for another input size."""
-    own = spec.preprocess
-    if input_size is None or input_size == own.crop_size:
+def model_preprocess(spec: ModelSpec, settings: TrainSettings) -> Preprocess:
+    """Return the preprocessing of the settings or of the card, in proportion for another input size.
+
+    Raises:
+        InputError: The size of a model whose card lists its steps was to be changed.
+    """
+    own, input_size = settings.preprocess or spec.preprocess, settings.input_size
+    if input_size is None or (input_size, input_size) == own.size:
         return own
+    if own.steps:
+        raise InputError(
+            f"training {spec.name} at {input_size}x{input_size}: its preprocessing is a list of steps that "
+            f"end in {own.size[1]}x{own.size[0]}",
+            hint="leave --input-size out",
+        )
     short = None if own.resize_short is None else round(own.resize_short * input_size / own.crop_size)
     return msgspec.structs.replace(own, crop_size=input_size, resize_short=short)
 
@@ -73,6 +91,10 @@ def starting_network(spec: ModelSpec, settings: TrainSettings) -> tuple[paddle.n
     """
     network = build_network(spec, settings.num_classes)
     network.train()
+    if settings.freeze:
+        head = f"{head_of(spec).name}."
+        for name, parameter in network.named_parameters():
+            parameter.stop_gradient = not name.startswith(head)
     if settings.weights == RANDOM:
         return network, f"random (seed {settings.seed})"
     donor, source = build_with_weights(spec, settings.weights)
@@ -89,6 +111,15 @@ def starting_network(spec: ModelSpec, settings: TrainSettings) -> tuple[paddle.n
         if name in state:
             tensor.set_value(state[name])
     return network, kept
+
+
+def keep_statistics(network: paddle.nn.Layer) -> None:
+    """Let batch norm use the statistics that it has, and not change them."""
+    import paddle
+
+    for layer in network.sublayers():
+        if isinstance(layer, paddle.nn.BatchNorm2D):
+            layer.eval()
 
 
 def use_device(device: str) -> None:
@@ -122,9 +153,12 @@ class _Run:
         self.first = self.together.rank == 0
         self.say: Say = say if self.first else lambda line: None
         self.spec = find_model(settings.model)
-        self.preprocess = model_preprocess(self.spec, settings.input_size)
-        self.train_examples = data.load_examples(Path(settings.train_list), settings.num_classes)
-        self.val_examples = data.load_examples(Path(settings.val_list), settings.num_classes)
+        self.preprocess = model_preprocess(self.spec, settings)
+        taught = settings.teacher is not None
+        self.train_examples, self.val_examples = (
+            data.load_examples(Path(path), settings.num_classes, unlabelled=taught)
+            for path in (settings.train_list, settings.val_list)
+        )
         for path, examples in (
             (settings.train_list, self.train_examples),
             (settings.val_list, self.val_examples),
@@ -136,11 +170,17 @@ class _Run:
                 )
         self.network, source = starting_network(self.spec, settings)
         self.say(f"weights: {source}")
+        self.teacher = None
+        if settings.teacher is not None:
+            spec = find_model(settings.teacher)
+            self.teacher = Teacher(spec, settings.teacher_weights, self.preprocess, settings.num_classes)
+            self.say(f"teacher: {spec.name}, weights {self.teacher.source.source}")
+        self.judged_by_teacher = any(example.label == UNLABELLED for example in self.val_examples)
         self.trained = self.together.wrap(self.network)
         self.optimizer = paddle.optimizer.Momentum(
             learning_rate=0.0,
             momentum=MOMENTUM,
-            parameters=self.network.parameters(),
+            parameters=[each for each in self.network.parameters() if not each.stop_gradient],
             weight_decay=paddle.regularizer.L2Decay(settings.weight_decay),
         )
         self.average = MovingAverage(self.network, settings.ema_decay) if settings.ema_decay else None
@@ -157,7 +197,7 @@ class _Run:
         val_loader = data.Loader(self.val_examples, data_root, self.preprocess, **options)
         log = Log(self.output, len(self.progress.reports)) if self.first else None
         try:
-            while self.progress.epoch < settings.epochs:
+            while self.progress.epoch < settings.epochs and not self._stalled():
                 report = self._epoch(train_loader, val_loader)
                 if log is not None:
                     log.epoch(report)
@@ -167,6 +207,11 @@ class _Run:
             if log is not None:
                 log.close()
         return self._finish()
+
+    def _stalled(self) -> bool:
+        """Whether no epoch was better for as long as the settings allow."""
+        patience, best = self.settings.patience, self.progress.best_epoch
+        return patience is not None and best > 0 and self.progress.epoch - best >= patience
 
     def _restore(self) -> None:
         found, content = checkpoint.read_checkpoint(self.output)
@@ -195,7 +240,7 @@ class _Run:
         self.together.share_statistics(self.network.state_dict())
         if self.average is not None:
             self.together.share_statistics(self.average.averages)
-        top1, top5 = self._evaluate(val_loader)
+        top1, top5, confusion = self._evaluate(val_loader)
         best = top1 > self.progress.best_top1
         report = EpochReport(
             epoch=number + 1,
@@ -207,20 +252,19 @@ class _Run:
             wait_share=(train_loader.waited_s - waited) / wall_s,
             best=best,
         )
-        self._keep(report)
+        self._keep(report, confusion)
         return report
 
     def _steps(self, loader: data.Loader, plan: data.Epoch, first_step: int) -> float:
         """Take the epoch's remaining steps; the last learning rate."""
-        import paddle
-        from paddle.nn import functional
+        import numpy as np
 
         settings, number = self.settings, self.progress.epoch
-        augment = data.Augment(self.preprocess, min_area=settings.min_area, flip=settings.flip)
+        augment = Augment(self.preprocess, settings.augment)
         warmup = round(settings.warmup_epochs * plan.steps)
-        smoothing = settings.label_smoothing
-        classes = settings.num_classes
         self.trained.train()
+        if settings.freeze:
+            keep_statistics(self.network)
         said = saved = time.monotonic()
         rate = 0.0
         batches = loader.training(
@@ -232,10 +276,8 @@ class _Run:
                 total_steps=settings.epochs * plan.steps,
             )  # fmt: skip
             self.optimizer.set_lr(rate)
-            target = functional.one_hot(paddle.to_tensor(labels), classes) * (1 - smoothing)
-            loss = functional.cross_entropy(
-                self.trained(paddle.to_tensor(images)), target + smoothing / classes, soft_label=True
-            )
+            rng = np.random.default_rng((settings.seed, number, step, self.together.rank))
+            loss = self._loss(*settings.mixing.apply(images, one_hot(labels, settings.num_classes), rng))
             loss.backward()
             self.optimizer.step()
             self.optimizer.clear_grad()
@@ -253,8 +295,31 @@ class _Run:
                 self._save()
         return rate
 
-    def _evaluate(self, loader: data.Loader) -> tuple[float, float]:
-        """Top-1 and Top-5 over the whole validation list, of the averaged weights where there are any."""
+    def _loss(self, images: NDArray[np.float32], targets: NDArray[np.float32]) -> paddle.Tensor:
+        """Compute the loss of a batch: to the labels, to the teacher, or to both."""
+        import paddle
+
+        settings = self.settings
+        logits = self.trained(paddle.to_tensor(images))
+        share = settings.label_share if self.teacher is not None else 1.0
+        losses = []
+        if share:
+            losses.append(
+                share
+                * label_loss(
+                    logits, paddle.to_tensor(targets), smoothing=settings.label_smoothing,
+                    class_weights=settings.class_weights,
+                )
+            )  # fmt: skip
+        if self.teacher is not None:
+            losses.append(distillation_loss(settings.distillation, logits, self.teacher.logits(images)))
+        return sum(losses[1:], losses[0])
+
+    def _evaluate(self, loader: data.Loader) -> tuple[float, float, Confusion]:
+        """Top-1, Top-5 and confusions on the whole validation list, of averaged weights where there are any.
+
+        The teacher's answers stand for labels that are missing.
+        """
         import numpy as np
         import paddle
 
@@ -263,6 +328,9 @@ class _Run:
             self.network.set_state_dict(self.average.state())
         self.network.eval()
         hits = [0, 0]
+        classes = self.settings.num_classes
+        shown = classes if classes <= MOST_CONFUSED_CLASSES else 0
+        confusion = np.zeros((shown, shown), np.int64)
         mine = range(self.together.rank, len(self.val_examples), self.together.processes)
         with paddle.no_grad():
             for images, labels in loader.validation(mine, batch_size=self.settings.batch_size):
@@ -273,20 +341,27 @@ class _Run:
                         f"{self.progress.epoch + 1}",
                         hint="a lower --learning-rate, or more --warmup-epochs",
                     )
+                if self.teacher is not None and self.judged_by_teacher:
+                    answers = self.teacher.logits(images).numpy().argmax(axis=1)
+                    labels = np.where(labels == UNLABELLED, answers, labels)
                 order = np.argsort(-scores, axis=1, kind="stable")
                 hits[0] += int((order[:, 0] == labels).sum())
                 hits[1] += int((order[:, :5] == labels[:, None]).any(axis=1).sum())
+                if shown:
+                    np.add.at(confusion, (labels, order[:, 0]), 1)
         self.network.set_state_dict(own)
-        top1, top5 = self.together.total(hits)
-        return top1 / len(self.val_examples), top5 / len(self.val_examples)
+        top1, top5, *counts = self.together.total([*hits, *confusion.flatten().tolist()])
+        rows = np.array(counts, np.int64).reshape(shown, shown).tolist()
+        return top1 / len(self.val_examples), top5 / len(self.val_examples), tuple(map(tuple, rows))
 
-    def _keep(self, report: EpochReport) -> None:
+    def _keep(self, report: EpochReport, confusion: Confusion) -> None:
         """Record a finished epoch; weights first, as the checkpoint names their file."""
         self.progress = msgspec.structs.replace(
             self.progress, epoch=report.epoch, step=0, loss_sum=0.0,
             reports=(*self.progress.reports, report),
             best_epoch=report.epoch if report.best else self.progress.best_epoch,
             best_top1=report.top1 if report.best else self.progress.best_top1,
+            confusion=confusion if report.best else self.progress.confusion,
         )  # fmt: skip
         if self.first:
             weights: dict[str, Any] = dict(self.network.state_dict())
@@ -312,10 +387,14 @@ class _Run:
         report = TrainReport(
             model=self.settings.model,
             num_classes=self.settings.num_classes,
-            input_size=self.preprocess.crop_size,
+            input_size=self.preprocess.size,
             best_epoch=self.progress.best_epoch,
             best_top1=self.progress.best_top1,
             best_weights=str(self.output / BEST_WEIGHTS),
+            judged_by="teacher" if self.judged_by_teacher else "labels",
+            stopped_early=self.progress.epoch < self.settings.epochs,
+            label_names=self.settings.label_names,
+            confusion=self.progress.confusion,
             processes=self.together.processes,
             replica_spread=self.together.spread(self.network),
             epochs=self.progress.reports,

@@ -12,6 +12,9 @@ RECIPE_WARMUP_EPOCHS = 5.0
 # Steps that a run on fewer pictures takes where that is possible within the recipe's epochs.
 WANTED_STEPS = 6000
 FEWEST_EPOCHS = 30
+# Weights that know pictures already need fewer (PULC's configurations take 20 epochs).
+TUNING_STEPS = 600
+FEWEST_TUNING_EPOCHS = 20
 # With fewer steps the warm-up and the fall of the rate leave no time to learn: 500 are enough for handwritten
 # digits, 100 are not.
 FEWEST_STEPS = 500
@@ -30,8 +33,16 @@ def steps_an_epoch(pictures: int, batch_size: int, processes: int) -> int:
     return max(1, pictures // (batch_size * processes))
 
 
-def fitting_epochs(pictures: int, steps: int) -> int:
-    """Return the recipe's epochs for as many pictures as ImageNet's, for fewer what makes enough steps."""
+def fitting_epochs(pictures: int, steps: int, *, tuning: bool = False) -> int:
+    """Return the recipe's epochs for as many pictures as ImageNet's, for fewer what makes enough steps.
+
+    Args:
+        pictures: Pictures to learn from.
+        steps: Steps of an epoch.
+        tuning: Whether the run starts from trained weights.
+    """
+    if tuning:
+        return max(FEWEST_TUNING_EPOCHS, -(-TUNING_STEPS // steps))
     if pictures >= RECIPE_PICTURES:
         return RECIPE_EPOCHS
     return min(RECIPE_EPOCHS, max(FEWEST_EPOCHS, -(-WANTED_STEPS // steps)))

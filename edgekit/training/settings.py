@@ -9,9 +9,13 @@ import msgspec
 from msgspec import Meta
 
 from edgekit._files import read_bytes
+from edgekit.core.spec import Preprocess
 from edgekit.errors import InputError
+from edgekit.training.augment import DEFAULT, Step
+from edgekit.training.mixing import Mixing
+from edgekit.training.objective import Distillation
 
-SCHEMA_VERSION = 1
+SCHEMA_VERSION = 2
 SETTINGS_FILE = "settings.json"
 # PaddleClas, ppcls/configs/ImageNet/PPLCNet/PPLCNet_x1_0.yaml: learning rate 0.8 at a batch of 4 x 512.
 REFERENCE_RATE = 0.8
@@ -40,8 +44,17 @@ class TrainSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fi
         label_smoothing: Probability spread over all classes.
         ema_decay: Decay of the moving average of the weights; 0 keeps none.
         input_size: Side of the pictures fed; None takes the card's.
-        min_area: Smallest share of a picture that a random crop takes.
-        flip: Whether half of the pictures are mirrored.
+        preprocess: Transformation of the pictures judged by, in place of the card's.
+        augment: Random changes of the pictures learned from, in order.
+        mixing: Mixing of the pictures of a batch.
+        freeze: Whether all layers but the last keep their weights.
+        class_weights: Weight of each class in the loss; empty for equal ones.
+        patience: Epochs without a better accuracy after which the run ends; None runs all epochs.
+        label_names: Names of the classes for the table of confusions.
+        teacher: A model of the zoo, or a card's path, to learn from; None learns from labels.
+        teacher_weights: `pretrained` or a `.pdparams` of the teacher.
+        distillation: Distance of the student's answers from the teacher's.
+        label_share: Weight of the labels' loss beside the teacher's, which has the weight 1.
         loader_threads: Threads that decode and augment, of each process.
         device: Where to compute.
         seed: Seed of initialisation, order and augmentation.
@@ -64,8 +77,17 @@ class TrainSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fi
     label_smoothing: Share = 0.1
     ema_decay: Share = 0.9999
     input_size: Positive | None = None
-    min_area: Annotated[float, Meta(gt=0, le=1)] = 0.08
-    flip: bool = True
+    preprocess: Preprocess | None = None
+    augment: tuple[Step, ...] = DEFAULT
+    mixing: Mixing = Mixing()
+    freeze: bool = False
+    class_weights: tuple[float, ...] = ()
+    patience: Positive | None = None
+    label_names: tuple[str, ...] = ()
+    teacher: str | None = None
+    teacher_weights: str = "pretrained"
+    distillation: Distillation = "dml"
+    label_share: Annotated[float, Meta(ge=0)] = 0.0
     loader_threads: Positive = 1
     device: Literal["cpu", "gpu"] = "cpu"
     seed: int = 0
@@ -94,6 +116,11 @@ class TrainReport(msgspec.Struct, frozen=True, kw_only=True):
     """The end of a run, `report.json`.
 
     Attributes:
+        input_size: Height and width of the pictures fed.
+        judged_by: `labels`, or `teacher` where the validation pictures have no labels.
+        stopped_early: Whether the run ended before its last epoch, as no epoch was better.
+        confusion: Validation pictures of the best epoch by true class (row) and answer (column); empty for
+            more than 100 classes.
         replica_spread: Largest difference of any parameter between processes after the last epoch.
         processes: Number of processes of the run's last start.
     """
@@ -101,10 +128,14 @@ class TrainReport(msgspec.Struct, frozen=True, kw_only=True):
     schema_version: int = SCHEMA_VERSION
     model: str
     num_classes: int
-    input_size: int
+    input_size: tuple[int, int]
     best_epoch: int
     best_top1: float
     best_weights: str
+    judged_by: Literal["labels", "teacher"]
+    stopped_early: bool
+    label_names: tuple[str, ...]
+    confusion: tuple[tuple[int, ...], ...]
     processes: int
     replica_spread: float
     epochs: tuple[EpochReport, ...]

@@ -17,22 +17,31 @@ _BLANK = " \t"
 _ENTRY = re.compile(r"(.*[^ \t])[ \t]+([0-9]{1,9})", re.DOTALL)
 
 
+# Class of a picture of which nobody said it.
+UNLABELLED = -1
+
+
 class Labelled(msgspec.Struct, frozen=True, kw_only=True):
-    """One line of a list: the picture's path as written, and its class."""
+    """One line of a list: the picture's path as written, and its class, or UNLABELLED."""
 
     path: str
     label: int
 
 
-def read_list(path: Path, num_classes: int) -> Iterator[Labelled]:
+def read_list(path: Path, num_classes: int, *, unlabelled: bool = False) -> Iterator[Labelled]:
     """Yield the lines of a list; blank lines are skipped, paths may contain spaces.
+
+    Args:
+        path: The list.
+        num_classes: Number of classes that the list may name.
+        unlabelled: Whether a line may be a path alone.
 
     Raises:
         InputError: The list cannot be read, or a line (its number is named) has no valid class.
     """
     for number, line in enumerate(read_lines(path, "the list", HINT), start=1):
         if line.strip(_BLANK):
-            yield _parse(line.strip(_BLANK), f"{path}, line {number}", num_classes)
+            yield _parse(line.strip(_BLANK), f"{path}, line {number}", num_classes, unlabelled)
 
 
 def check_list(path: Path) -> None:
@@ -53,8 +62,10 @@ def count_list(path: Path, num_classes: int) -> int:
     return count
 
 
-def _parse(line: str, where: str, num_classes: int) -> Labelled:
+def _parse(line: str, where: str, num_classes: int, unlabelled: bool) -> Labelled:
     match = _ENTRY.fullmatch(line)
+    if match is None and unlabelled:
+        return Labelled(path=line, label=UNLABELLED)
     if match is None:
         raise InputError(f"reading the list {where}: {line[:80]!r} does not end in a class", hint=HINT)
     label = int(match[2])

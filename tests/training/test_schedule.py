@@ -8,7 +8,8 @@ import numpy as np
 import pytest
 
 from edgekit.core.spec import Preprocess
-from edgekit.training.data import Augment, shuffled
+from edgekit.training.augment import Augment, Flip, RandomResizedCrop
+from edgekit.training.data import shuffled
 from edgekit.training.schedule import (
     FEWEST_STEPS,
     fitting_batch,
@@ -45,7 +46,7 @@ def test_a_list_shorter_than_a_step_is_filled_up() -> None:
 
 def test_augmentation_mirrors_half_and_crops_within_bounds_by_its_seed_alone() -> None:
     pixels = np.tile(np.arange(100, dtype=np.uint8)[None, :, None] * 2, (60, 1, 3))  # brighter to the right
-    augment = Augment(Preprocess(crop_size=32, resize_short=36), min_area=0.08, flip=True)
+    augment = Augment(Preprocess(crop_size=32, resize_short=36), (RandomResizedCrop(), Flip()))
     mirrored, spans = 0, []
     for seed in range(200):
         out = np.empty((3, 32, 32), np.float32)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -150,6 +151,42 @@ def test_fine_tuning_begins_the_last_layer_anew(run_cli: RunCli, digits: Path, t
     found = weights(tmp_path / "fine" / "latest.pdparams")
     assert np.allclose(found["last_conv.weight"], network.state_dict()["last_conv.weight"].numpy(), atol=1e-5)
     assert found["fc.weight"].shape == (1280, 10)
+
+
+def test_folders_of_classes_are_learned_by_the_last_layer_alone(
+    run_cli: RunCli, digits: Path, tmp_path: Path
+) -> None:
+    import paddle
+
+    from edgekit.zoo.registry import find_model
+    from edgekit.zoo.weights import build_with_weights
+
+    network, _ = build_with_weights(find_model("PPLCNet_x0_25"), "random", num_classes=7)
+    start = tmp_path / "seven.pdparams"
+    paddle.save(network.state_dict(), str(start))
+    for name, indices in (("cat", range(12)), ("dog", range(12, 60))):
+        (tmp_path / "data" / name).mkdir(parents=True)
+        for index in indices:
+            (tmp_path / "data" / name / f"{index}.png").symlink_to(digits / f"{index}.png")
+    arguments = [
+        *TRAIN, "--data", tmp_path / "data", "--weights", start, "--freeze", "--epochs", "30",
+        "--patience", "2", "--learning-rate", "1e-9", "--ema-decay", "0", "-o", tmp_path / "out",
+    ]  # fmt: skip
+    done = run_cli(arguments, cwd=tmp_path)
+    assert done.exit_code == 0, done.stderr
+    assert "2 classes (cat, dog)" in done.stderr and "from 10 to 38 pictures" in done.stderr
+    # Nothing is learned at this rate, so that the first epoch stays the best.
+    assert "after epoch 1; stopped after epoch 3, as none was better" in done.stdout
+    assert re.search(r"true class +cat +dog +right", done.stdout)
+    assert f"--labels {tmp_path / 'out' / 'labels.txt'}" in done.stderr
+    found, before = weights(tmp_path / "out" / "latest.pdparams"), read_pdparams(start)
+    kept = [key for key in before if not key.startswith("fc.")]
+    assert len(kept) > 100 and all(np.array_equal(found[key], before[key]) for key in kept)
+    assert "<svg" in (tmp_path / "out" / "curves.svg").read_text()
+    refused = run_cli([*arguments, "--class-weights", "balanced"], cwd=tmp_path)
+    assert refused.exit_code == 3 and "--resume" in refused.stderr
+    random = run_cli([*TRAIN, "--data", tmp_path / "data", "--freeze", "-o", tmp_path / "no"], cwd=tmp_path)
+    assert random.exit_code == 2 and "--weights" in random.stderr
 
 
 def test_what_cannot_be_trained_is_refused(run_cli: RunCli, digits: Path, tmp_path: Path) -> None:
