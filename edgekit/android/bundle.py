@@ -10,7 +10,8 @@ from pathlib import Path
 import msgspec
 
 from edgekit import __version__
-from edgekit._files import locked, new_directory, output_error
+from edgekit._files import atomic_file, locked, new_directory, output_error, scratch_directory
+from edgekit.android.archive import Entry, write_archive
 from edgekit.android.model_file import (
     INDEX_NAME,
     MODEL_FILE_NAME,
@@ -20,7 +21,7 @@ from edgekit.android.model_file import (
     ModelFile,
     ModelIndex,
 )
-from edgekit.android.project import MODELS, SAMPLES, open_project
+from edgekit.android.project import MODELS, SAMPLES, open_project, packaged_project
 from edgekit.android.samples import EncodedSample, make_samples
 from edgekit.convert.manifest import (
     find_artifacts,
@@ -76,8 +77,6 @@ def bundle(
     """
     directory = open_project(project)
     chosen = list(pictures) or sorted((directory / SAMPLES).glob("*.png"))
-    found = [find_artifacts(name) for name in names]
-    _refuse_doubles([manifest.name for _, manifest in found])
     target = directory / MODELS
     try:
         target.parent.mkdir(parents=True, exist_ok=True)
@@ -85,15 +84,66 @@ def bundle(
             locked(target.parent / ".bundle.lock", f"the app's models in {target}"),
             new_directory(target) as fresh,
         ):
-            written = [
-                _write_model(fresh / manifest.name, source, manifest, kinds, chosen, anyway)
-                for source, manifest in found
-            ]
-            index = ModelIndex(models=tuple(model.name for model in written))
-            (fresh / INDEX_NAME).write_bytes(msgspec.json.encode(index) + b"\n")
+            written = _write_models(fresh, names, kinds, chosen, anyway)
     except OSError as error:
         raise output_error(target, error) from error
     return [msgspec.structs.replace(model, directory=str(target / model.name)) for model in written]
+
+
+def bundle_zip(
+    names: Sequence[str],
+    *,
+    output: Path,
+    kinds: Sequence[ArtifactKind] = (ArtifactKind.ONNX,),
+    pictures: Sequence[Path] = (),
+    anyway: bool = False,
+) -> list[BundledModel]:
+    """Write models into a zip that the installed app imports; equal models give equal bytes.
+
+    Args:
+        names: Exported models, by name or artifact directory.
+        output: The zip; it appears only when it is whole.
+        kinds: Which artifacts of each model.
+        pictures: Samples instead of edgekit's own; each model is tested on them in the app.
+        anyway: Bundle artifacts although they failed their check.
+
+    Raises:
+        InputError: A model is not exported, lacks an artifact, or is none that the app can feed.
+        ToolError: ONNX Runtime, which computes the expected scores, is not installed.
+        OutputError: The zip cannot be written.
+    """
+    chosen = list(pictures) or sorted((packaged_project() / SAMPLES).glob("*.png"))
+    with atomic_file(output) as part, scratch_directory("bundle") as work:
+        written = _write_models(Path(work), names, kinds, chosen, anyway)
+        files = sorted(path for path in Path(work).rglob("*") if path.is_file())
+        places = [path.relative_to(work).as_posix() for path in files]
+        write_archive(
+            part,
+            (
+                Entry(name=place, data=path.read_bytes(), stored=place.endswith(".png"))
+                for place, path in zip(places, files, strict=True)
+            ),
+        )
+    return [msgspec.structs.replace(model, directory=str(output)) for model in written]
+
+
+def _write_models(
+    into: Path,
+    names: Sequence[str],
+    kinds: Sequence[ArtifactKind],
+    pictures: Sequence[Path],
+    anyway: bool,
+) -> list[BundledModel]:
+    """Write a directory a model, and the index."""
+    found = [find_artifacts(name) for name in names]
+    _refuse_doubles([manifest.name for _, manifest in found])
+    written = [
+        _write_model(into / manifest.name, source, manifest, kinds, pictures, anyway)
+        for source, manifest in found
+    ]
+    index = ModelIndex(models=tuple(model.name for model in written))
+    (into / INDEX_NAME).write_bytes(msgspec.json.encode(index) + b"\n")
+    return written
 
 
 def _refuse_doubles(names: Sequence[str]) -> None:

@@ -89,7 +89,7 @@ def test_answers_measures_and_preprocesses_as_the_host(
     done = test_app.run(
         [
             "PreprocessorTest", "MainActivityTest", "BenchmarkActivityTest", "LiveActivityTest",
-            "live.CameraGeometryTest",
+            "live.CameraGeometryTest", "ModelsActivityTest",
         ],
         assets=assets,
         work=tmp_path,
@@ -100,7 +100,7 @@ def test_answers_measures_and_preprocesses_as_the_host(
             "edgekit.screenshots": str(screens),
         },
     )  # fmt: skip
-    said = _check(done, 27)
+    said = _check(done, 29)
     assert said.count("preprocessing ") == 8 * (len(SIZES) + 1)
     result = msgspec.json.decode((results / "app.json").read_bytes(), type=Result)
     assert [point.status for point in result.points] == [Status.DONE, Status.DONE, Status.SKIPPED]
@@ -111,7 +111,7 @@ def test_answers_measures_and_preprocesses_as_the_host(
     assert first.parity is not None
     assert first.parity.passed
     assert first.environment_before is not None
-    _check_screens(screens, 16)
+    _check_screens(screens, 18)
 
 
 @pytest.mark.slow

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
+import zipfile
 from pathlib import Path
 
 import cv2
@@ -12,7 +13,7 @@ import numpy as np
 import pytest
 
 from edgekit._files import sha256_file
-from edgekit.android.bundle import bundle
+from edgekit.android.bundle import bundle, bundle_zip
 from edgekit.android.model_file import ModelFile
 from edgekit.android.project import MODELS
 from edgekit.android.sources import bundled_models
@@ -45,6 +46,26 @@ def test_everything_is_the_manifests(documents_project: Path, doc_ori: Path) -> 
     assert model.input.shape == (1, 3, 224, 224)
     labels = (documents_project / MODELS / manifest.name / "labels.txt").read_text()
     assert labels.splitlines() == ["0", "90", "180", "270"]
+
+
+def test_a_zip_holds_what_the_project_would(
+    documents_project: Path, doc_ori: Path, run_cli: RunCli, tmp_path: Path
+) -> None:
+    first, second = tmp_path / "first.zip", tmp_path / "second.zip"
+    said = run_cli(["bundle", str(doc_ori), "--zip", str(first)], cwd=tmp_path)
+    assert said.exit_code == 0, said.stderr
+    assert f"copy {first} to the device" in said.stderr
+    bundle_zip([str(doc_ori)], output=second)
+    assert first.read_bytes() == second.read_bytes()
+    with zipfile.ZipFile(first) as archive:
+        content = {name: archive.read(name) for name in archive.namelist()}
+    models = documents_project / MODELS
+    bundled = {path.relative_to(models).as_posix(): path for path in models.rglob("*") if path.is_file()}
+    assert content == {name: path.read_bytes() for name, path in bundled.items()}
+    assert not (tmp_path / "android_demo").exists()
+    both = run_cli(["bundle", str(doc_ori), "--zip", str(first), "-o", "app"], cwd=tmp_path)
+    assert both.exit_code == 2
+    assert "one of them at a time" in both.stderr
 
 
 def test_the_samples_carry_the_right_answers(documents_project: Path, doc_ori: Path) -> None:

@@ -5,6 +5,7 @@ import static org.junit.Assert.assertTrue;
 import static org.junit.Assume.assumeTrue;
 
 import android.widget.Spinner;
+import java.io.File;
 import java.util.ArrayList;
 import java.util.List;
 import org.edgekit.demo.model.ModelStore;
@@ -67,7 +68,8 @@ public class SwappedModelTest {
     private static void checkRefusedAtStart(MainActivity activity) throws Exception {
         String broken = Screen.text(activity, R.id.broken_models);
         int refused = 0;
-        ModelStore store = new ModelStore(activity.getAssets(), activity.getFilesDir());
+        ModelStore store = new ModelStore(
+                activity.getAssets(), activity.getFilesDir(), new File(activity.getFilesDir(), "models"));
         for (String name : store.names()) {
             if (name.startsWith("read_")) {
                 assertTrue(name + " in: " + broken, broken.contains(expected(activity, name)));

@@ -11,37 +11,93 @@ import java.io.OutputStream;
 import java.nio.charset.StandardCharsets;
 import java.security.MessageDigest;
 import java.security.NoSuchAlgorithmException;
+import java.util.ArrayList;
 import java.util.Arrays;
 import java.util.Collections;
 import java.util.List;
 
 /**
- * The models in the assets, {@code models/NAME/}: what there is, and each file with its hash checked.
- * All methods read files: not for the main thread.
+ * The models in the assets, {@code models/NAME/}, and those that the user imported: what there is, and each
+ * file with its hash checked. Of two of one name the bundled one counts. All methods read files: not for the
+ * main thread.
  */
 public final class ModelStore {
     public static final String ROOT = "models";
     public static final String INDEX = "index.json";
     private static final String NO_MODEL =
-            "This app has no model. Bundle one with: edgekit bundle NAME, then build again.";
+            "This app has no model. Bundle one with: edgekit bundle NAME, then build again; or import one.";
     private static final int CHUNK_BYTES = 1 << 16;
 
     private final AssetManager assets;
     private final File extracted;
+    private final File imported;
 
     /**
+     * @param assets null for a store of imported models alone
      * @param extracted directory for artifacts that engines want as files; the store empties it of others
+     * @param imported a directory a model
      */
-    public ModelStore(AssetManager assets, File extracted) {
+    public ModelStore(AssetManager assets, File extracted, File imported) {
         this.assets = assets;
         this.extracted = extracted;
+        this.imported = imported;
     }
 
     /**
-     * Names of the bundled models in the order in which they were bundled; a broken one is among them and
-     * fails when it is read.
+     * Names of the bundled models in the order in which they were bundled, then the imported ones; a broken
+     * one is among them and fails when it is read.
      */
     public List<String> names() throws ModelException {
+        List<String> names = new ArrayList<>();
+        List<String> added = importedNames();
+        try {
+            names.addAll(bundledNames());
+        } catch (ModelException error) {
+            if (added.isEmpty()) {
+                throw error;
+            }
+        }
+        for (String name : added) {
+            if (!names.contains(name)) {
+                names.add(name);
+            }
+        }
+        return names;
+    }
+
+    /** True for a model that the user imported and can remove. */
+    public boolean isImported(String name) {
+        return new File(imported, name).isDirectory() && !isBundled(name);
+    }
+
+    private boolean isBundled(String name) {
+        if (assets == null) {
+            return false;
+        }
+        try {
+            assets.open(path(name, ModelSpec.FILE_NAME)).close();
+            return true;
+        } catch (IOException error) {
+            return false;
+        }
+    }
+
+    private List<String> importedNames() {
+        List<String> names = new ArrayList<>();
+        String[] found = imported.list();
+        for (String name : found == null ? new String[0] : found) {
+            if (!name.startsWith(".")) { // half of an import
+                names.add(name);
+            }
+        }
+        Collections.sort(names);
+        return names;
+    }
+
+    private List<String> bundledNames() throws ModelException {
+        if (assets == null) {
+            return Collections.emptyList();
+        }
         String text;
         try (InputStream in = assets.open(ROOT + "/" + INDEX)) {
             ByteArrayOutputStream out = new ByteArrayOutputStream();
@@ -99,6 +155,9 @@ public final class ModelStore {
      */
     public File artifact(String name, ArtifactSpec artifact, List<String> keepHashes)
             throws ModelException {
+        if (isImported(name)) {
+            return verifiedFile(name, artifact);
+        }
         if (!extracted.isDirectory() && !extracted.mkdirs()) {
             throw new ModelException("The directory " + extracted + " cannot be made");
         }
@@ -127,6 +186,19 @@ public final class ModelStore {
         }
     }
 
+    private File verifiedFile(String name, ArtifactSpec artifact) throws ModelException {
+        File file = new File(new File(imported, name), artifact.file);
+        try {
+            String found = hash(file);
+            if (!found.equals(artifact.sha256)) {
+                throw damaged(name, artifact.file, artifact.sha256, found);
+            }
+            return file;
+        } catch (IOException error) {
+            throw missing(name, artifact.file, error);
+        }
+    }
+
     private void deleteOthers(List<String> keepHashes) {
         File[] files = extracted.listFiles();
         if (files == null) {
@@ -150,7 +222,10 @@ public final class ModelStore {
 
     private byte[] bytes(String name, String file) throws ModelException {
         ByteArrayOutputStream out = new ByteArrayOutputStream();
-        try (InputStream in = assets.open(path(name, file))) {
+        try (InputStream in =
+                isImported(name)
+                        ? new FileInputStream(new File(new File(imported, name), file))
+                        : assets.open(path(name, file))) {
             copy(in, out);
         } catch (IOException error) {
             throw missing(name, file, error);

@@ -6,7 +6,9 @@ import java.text.SimpleDateFormat;
 import java.util.Date;
 import java.util.Locale;
 import java.util.TimeZone;
+import org.edgekit.demo.R;
 import org.edgekit.demo.inference.LatencySummary;
+import org.edgekit.demo.model.ModelSpec;
 
 /** Figures as they are shown: as many digits as a reader needs. */
 final class Figures {
@@ -34,6 +36,30 @@ final class Figures {
         return date == null
                 ? iso
                 : DateFormat.getDateTimeInstance(DateFormat.MEDIUM, DateFormat.SHORT).format(date);
+    }
+
+    /** The median with half the distance from the 10th to the 90th percentile. */
+    static String withSpread(LatencySummary latency) {
+        return String.format(
+                Locale.getDefault(), "%s ±%.0f %%", ms(latency.medianNs), 100 * latency.relativeSpread);
+    }
+
+    static String megabytes(long bytes) {
+        return String.format(Locale.getDefault(), "%.1f MB", bytes / 1e6);
+    }
+
+    /** Name of a task. */
+    static int task(String task) {
+        switch (task) {
+            case ModelSpec.MULTILABEL:
+                return R.string.task_multilabel;
+            case ModelSpec.DETECTION:
+                return R.string.task_detection;
+            case ModelSpec.SEGMENTATION:
+                return R.string.task_segmentation;
+            default:
+                return R.string.task_classification;
+        }
     }
 
     /** Milliseconds. */

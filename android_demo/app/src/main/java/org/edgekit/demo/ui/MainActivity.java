@@ -14,6 +14,7 @@ import android.view.Menu;
 import android.view.MenuItem;
 import android.view.View;
 import android.widget.TextView;
+import java.util.HashMap;
 import java.util.Map;
 import org.edgekit.demo.R;
 import org.edgekit.demo.inference.Configuration;
@@ -26,6 +27,16 @@ public final class MainActivity extends Activity {
     private static final int REQUEST_CAMERA = 2;
     private static final int REQUEST_PERMISSION = 3;
 
+    private static final int[] NEED_A_MODEL = {R.id.picture, R.id.sources};
+    private static final Map<Integer, Class<?>> SCREENS = new HashMap<>();
+
+    static {
+        SCREENS.put(R.id.benchmark, BenchmarkActivity.class);
+        SCREENS.put(R.id.open_results, ResultsActivity.class);
+        SCREENS.put(R.id.open_models, ModelsActivity.class);
+        SCREENS.put(R.id.information, InfoActivity.class);
+    }
+
     private Workbench workbench;
     private ChoicesSheet choices;
     private ConfigurationPanel panel;
@@ -37,6 +48,9 @@ public final class MainActivity extends Activity {
 
     /** True while the answer waits for the end of a sweep. */
     private boolean waits;
+
+    /** Which state of the models is shown; -1 for none. */
+    private int known = -1;
 
     /** Answers to questions asked before the last one are dropped. */
     private int question;
@@ -66,23 +80,6 @@ public final class MainActivity extends Activity {
         findViewById(R.id.live)
                 .setOnClickListener(view -> startActivity(new Intent(this, LiveActivity.class)));
         findViewById(R.id.sample).setOnClickListener(view -> nextSample());
-        show(R.id.progress);
-        workbench.readCatalogue(
-                new Workbench.Reply<Workbench.Catalogue>() {
-                    @Override
-                    public void onResult(Workbench.Catalogue catalogue) {
-                        if (!isDestroyed()) {
-                            showCatalogue(catalogue);
-                        }
-                    }
-
-                    @Override
-                    public void onFailure(String message) {
-                        if (!isDestroyed()) {
-                            showNothingToRun(message);
-                        }
-                    }
-                });
     }
 
     @Override
@@ -107,12 +104,13 @@ public final class MainActivity extends Activity {
 
     @Override
     public boolean onOptionsItemSelected(MenuItem item) {
-        if (item.getItemId() == R.id.benchmark) {
-            startActivity(new Intent(this, BenchmarkActivity.class));
+        if (item.getItemId() == R.id.compare) {
+            startActivity(CompareActivity.intent(this, picture));
             return true;
         }
-        if (item.getItemId() == R.id.information) {
-            startActivity(new Intent(this, InfoActivity.class));
+        Class<?> screen = SCREENS.get(item.getItemId());
+        if (screen != null) {
+            startActivity(new Intent(this, screen));
             return true;
         }
         return super.onOptionsItemSelected(item);
@@ -136,7 +134,11 @@ public final class MainActivity extends Activity {
     protected void onStart() {
         super.onStart();
         sweepJob.listen(sweepListener);
-        sweepChanged();
+        if (known != workbench.changes()) {
+            readCatalogue();
+        } else {
+            sweepChanged();
+        }
     }
 
     @Override
@@ -153,6 +155,28 @@ public final class MainActivity extends Activity {
         }
     }
 
+    /** Reads what models there are; at the start, and when others have come or gone. */
+    private void readCatalogue() {
+        known = workbench.changes();
+        show(R.id.progress);
+        workbench.readCatalogue(
+                new Workbench.Reply<Workbench.Catalogue>() {
+                    @Override
+                    public void onResult(Workbench.Catalogue catalogue) {
+                        if (!isDestroyed()) {
+                            showCatalogue(catalogue);
+                        }
+                    }
+
+                    @Override
+                    public void onFailure(String message) {
+                        if (!isDestroyed()) {
+                            showNothingToRun(message);
+                        }
+                    }
+                });
+    }
+
     private void showCatalogue(Workbench.Catalogue catalogue) {
         panel.setModels(catalogue.models);
         StringBuilder broken = new StringBuilder();
@@ -166,6 +190,10 @@ public final class MainActivity extends Activity {
             warning.setVisibility(View.GONE);
             showNothingToRun(broken.toString());
         } else {
+            for (int id : NEED_A_MODEL) {
+                findViewById(id).setVisibility(View.VISIBLE);
+            }
+            choices.choices().setVisibility(View.VISIBLE);
             classify();
         }
     }
@@ -188,7 +216,7 @@ public final class MainActivity extends Activity {
                 new Current<Bitmap>(asked) {
                     @Override
                     void show(Bitmap bitmap) {
-                        view().setPicture(shrink(bitmap), bitmap.getWidth(), bitmap.getHeight());
+                        view().setPicture(PictureView.shrink(bitmap), bitmap.getWidth(), bitmap.getHeight());
                         ask(asked, configuration, bitmap);
                     }
 
@@ -227,20 +255,6 @@ public final class MainActivity extends Activity {
                         MainActivity.this.show(R.id.answers);
                     }
                 });
-    }
-
-    /** The canvas refuses bitmaps of 100 MB; the view needs no more than a screen's pixels. */
-    private static Bitmap shrink(Bitmap bitmap) {
-        int side = Math.max(bitmap.getWidth(), bitmap.getHeight());
-        int limit = 1600;
-        if (side <= limit) {
-            return bitmap;
-        }
-        return Bitmap.createScaledBitmap(
-                bitmap,
-                Math.max(1, bitmap.getWidth() * limit / side),
-                Math.max(1, bitmap.getHeight() * limit / side),
-                true);
     }
 
     private void nextSample() {
@@ -318,9 +332,10 @@ public final class MainActivity extends Activity {
     /** Without a model there is nothing to choose and no use for a picture. */
     private void showNothingToRun(String message) {
         showError(R.string.error_title, message, 0);
-        for (int id : new int[] {R.id.picture, R.id.sources, R.id.error_change}) {
+        for (int id : NEED_A_MODEL) {
             findViewById(id).setVisibility(View.GONE);
         }
+        findViewById(R.id.error_change).setVisibility(View.GONE);
         choices.choices().setVisibility(View.GONE);
     }
 

@@ -111,6 +111,20 @@ public final class PictureView extends View {
         return reusedLabels;
     }
 
+    /** The canvas refuses bitmaps of 100 MB; the view needs no more than a screen's pixels. */
+    static Bitmap shrink(Bitmap bitmap) {
+        int side = Math.max(bitmap.getWidth(), bitmap.getHeight());
+        int limit = 1600;
+        if (side <= limit) {
+            return bitmap;
+        }
+        return Bitmap.createScaledBitmap(
+                bitmap,
+                Math.max(1, bitmap.getWidth() * limit / side),
+                Math.max(1, bitmap.getHeight() * limit / side),
+                true);
+    }
+
     /** Returns a picture as a bitmap: the one handed in where it has the size, overwritten; else a new one. */
     static Bitmap bitmap(RgbImage picture, Bitmap reused) {
         boolean fits =

@@ -1,17 +1,23 @@
 package org.edgekit.demo.ui;
 
+import android.content.ContentResolver;
 import android.content.Context;
 import android.graphics.Bitmap;
+import android.net.Uri;
 import android.os.Handler;
 import android.os.Looper;
 import java.io.File;
+import java.io.InputStream;
 import java.util.ArrayList;
+import java.util.HashSet;
 import java.util.LinkedHashMap;
 import java.util.List;
 import java.util.Map;
+import java.util.Set;
 import java.util.concurrent.Callable;
 import java.util.concurrent.ExecutorService;
 import java.util.concurrent.Executors;
+import java.util.concurrent.atomic.AtomicInteger;
 import org.edgekit.demo.engine.EngineException;
 import org.edgekit.demo.inference.Answer;
 import org.edgekit.demo.inference.Configuration;
@@ -20,6 +26,7 @@ import org.edgekit.demo.inference.Predictor;
 import org.edgekit.demo.inference.SelfTest;
 import org.edgekit.demo.model.LoadedModel;
 import org.edgekit.demo.model.ModelException;
+import org.edgekit.demo.model.ModelImport;
 import org.edgekit.demo.model.ModelStore;
 import org.edgekit.demo.vision.PictureException;
 
@@ -52,10 +59,13 @@ public final class Workbench {
         }
     }
 
-    /** The usable bundled models, and the errors of the others. */
+    /** The usable models, and the errors of the others. */
     public static final class Catalogue {
         public final List<LoadedModel> models = new ArrayList<>();
         public final Map<String, String> broken = new LinkedHashMap<>();
+
+        /** Names of those that the user imported. */
+        public final Set<String> imported = new HashSet<>();
     }
 
     private final ExecutorService worker =
@@ -65,13 +75,51 @@ public final class Workbench {
             Executors.newSingleThreadExecutor(task -> new Thread(task, "edgekit-reader"));
     private final Handler main = new Handler(Looper.getMainLooper());
     private final ModelStore store;
+    private final ModelImport modelImport;
+    private final AtomicInteger changes = new AtomicInteger();
 
     // Used on the worker's thread alone.
     private Predictor loaded;
     private SelfTest loadedTest;
 
     Workbench(Context context) {
-        store = new ModelStore(context.getAssets(), new File(context.getFilesDir(), "artifacts"));
+        File imported = new File(context.getFilesDir(), "models");
+        store =
+                new ModelStore(
+                        context.getAssets(), new File(context.getFilesDir(), "artifacts"), imported);
+        modelImport = new ModelImport(store, imported, ModelImport.MOST_BYTES);
+    }
+
+    /** Imports the models of a zip; the reply has their names. */
+    void importModels(ContentResolver resolver, Uri zip, Reply<List<String>> reply) {
+        read(
+                () -> {
+                    try (InputStream in = resolver.openInputStream(zip)) {
+                        if (in == null) {
+                            throw new ModelException("The file " + zip + " is not there any more.");
+                        }
+                        List<String> names = modelImport.read(in);
+                        changes.incrementAndGet();
+                        return names;
+                    }
+                },
+                reply);
+    }
+
+    /** Removes an imported model. */
+    void removeModel(String name, Reply<String> reply) {
+        read(
+                () -> {
+                    modelImport.remove(name);
+                    changes.incrementAndGet();
+                    return name;
+                },
+                reply);
+    }
+
+    /** A number that grows when models come or go. */
+    int changes() {
+        return changes.get();
     }
 
     public ModelStore store() {
@@ -84,6 +132,9 @@ public final class Workbench {
                 () -> {
                     Catalogue catalogue = new Catalogue();
                     for (String name : store.names()) {
+                        if (store.isImported(name)) {
+                            catalogue.imported.add(name);
+                        }
                         try {
                             catalogue.models.add(store.read(name));
                         } catch (ModelException error) {
