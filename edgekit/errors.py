@@ -6,6 +6,14 @@ user. `edgekit.cli.root` catches these errors at one place.
 
 from __future__ import annotations
 
+import sys
+
+# paddle2onnx and the onnx that it goes with have no wheels from Python 3.13 on.
+PADDLE_REMEDY = (
+    "pip install 'edgekit[paddle]'" if sys.version_info < (3, 13) else "edgekit toolchain install paddle"
+)
+"""Command that installs what turns networks into artifacts."""
+
 
 class EdgekitError(Exception):
     """Base class of all expected failures; raised itself, it reports a bug.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import configparser
 import shutil
 import subprocess
 from pathlib import Path
@@ -41,3 +42,15 @@ def test_a_picture_that_was_moved_and_left_behind_is_found(tmp_path: Path) -> No
         (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
         (tmp_path / name).touch()
     assert untracked(tmp_path) == ["models/samples/page.png"]
+
+
+def test_every_room_is_in_the_wheel() -> None:
+    setup = configparser.ConfigParser()
+    setup.read(REPOSITORY / "setup.cfg")
+    sources = REPOSITORY / "edgekit"
+    rooms = {".".join(("edgekit", *path.parent.relative_to(sources).parts)) for path in sources.rglob("*.py")}
+    listed = set(setup["options"]["packages"].split())
+    assert listed == {
+        *rooms,
+        *(line.split()[0] for line in setup["options"]["package_dir"].strip().splitlines()),
+    }

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import contextlib
 import importlib
+import itertools
 import keyword
 import os
 import sys
@@ -46,6 +47,9 @@ COMMANDS: dict[str, str] = {
     "doctor": "Check this machine, and name the command that mends each problem.",
     "completion": "Print completion of commands and options for bash, zsh or fish.",
 }
+
+# Commands that make, train or check networks with Paddle.
+WITH_PADDLE = ("run", "export", "import", "quantize", "verify", "train")
 
 
 class LazyGroup(click.Group):
@@ -122,6 +126,7 @@ def main(argv: list[str] | None = None) -> NoReturn:
     _open_standard_streams()
     stdout = sys.stdout
     try:
+        _continue_where_paddle_is(arguments)
         code = root.main(args=arguments, prog_name="edgekit", standalone_mode=False)
         sys.stdout.flush()
     except BaseException as error:
@@ -132,6 +137,33 @@ def main(argv: list[str] | None = None) -> NoReturn:
         # click makes an exit of its own of a broken pipe, and wraps stdout.
         code = _exit_code(BrokenPipeError() if sys.stdout is not stdout else error)
     sys.exit(code if isinstance(code, int) else 0)
+
+
+def _continue_where_paddle_is(arguments: list[str]) -> None:
+    """Replace this process by the same command in Paddle's environment, if it needs Paddle and that is there.
+
+    Nothing happens where this Python has Paddle itself; without either the command says what is missing.
+    """
+    command = next((word for word in arguments if not word.startswith("-")), None)
+    if command not in WITH_PADDLE and not _asks_for_paddle(arguments):
+        return
+    from importlib.util import find_spec
+
+    if all(find_spec(module) is not None for module in ("paddle", "paddle2onnx")):
+        return
+    from edgekit import _process
+    from edgekit.toolchain.paddle import find_environment_python
+
+    python = find_environment_python()
+    if python is not None:
+        os.execv(python, [str(python), "-E", str(_process.CHILD), "", "edgekit.__main__", *arguments])
+
+
+def _asks_for_paddle(arguments: list[str]) -> bool:
+    """Return True where `--engine` names Paddle's."""
+    values = [word.partition("=")[2] for word in arguments if word.startswith("--engine=")]
+    values += [after for word, after in itertools.pairwise(arguments) if word == "--engine"]
+    return any("paddle" in value.split(",") for value in values)
 
 
 def _open_standard_streams() -> None:

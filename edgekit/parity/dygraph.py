@@ -17,7 +17,7 @@ from edgekit._files import scratch_directory, write_scratch
 from edgekit._worker import Stage, Worker, call, serve
 from edgekit.core.artifact import Manifest
 from edgekit.core.spec import ModelSpec
-from edgekit.errors import InputError, RunnerError, ToolError, UnsupportedError
+from edgekit.errors import PADDLE_REMEDY, InputError, RunnerError, ToolError, UnsupportedError
 
 if TYPE_CHECKING:
     import numpy as np
@@ -115,7 +115,7 @@ def work(job: Job) -> Iterator[Stage]:
     except ImportError as error:
         raise ToolError(
             f"computing {job.spec.name}: paddlepaddle cannot be imported ({error})",
-            hint="pip install 'edgekit[paddle]'",
+            hint=PADDLE_REMEDY,
         ) from error
     from edgekit.convert.formats.paddle import activation_of
     from edgekit.zoo.weights import build_with_weights

@@ -8,6 +8,7 @@ import importlib.util
 import logging
 import os
 import signal
+import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
@@ -24,7 +25,13 @@ ARENAS = 2
 def require_mlserver() -> None:
     """Raise ToolError where MLServer is not installed."""
     if importlib.util.find_spec("mlserver") is None:
-        raise ToolError("serving: mlserver is not installed", hint="pip install 'edgekit[serve]'")
+        raise ToolError(
+            "serving: mlserver is not installed",
+            hint="pip install 'edgekit[serve]'"
+            if sys.version_info < (3, 13)
+            else "mlserver has no release for this Python: python3.12 -m venv serving; "
+            "serving/bin/pip install 'edgekit[onnxruntime,serve]'; serving/bin/edgekit serve …",
+        )
 
 
 def serve(

@@ -3,6 +3,7 @@
     weights/     official weights and inference models
     pictures/    pictures to predict and to evaluate on
     opt/         isolated environments for paddle_lite_opt
+    paddle/      environment of Paddle, where edgekit's own Python has none
     runtimes/    libraries for devices
     python/      CPython, numpy and engines' wheels for devices
     native/      runners built here

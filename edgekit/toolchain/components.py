@@ -6,6 +6,7 @@ import difflib
 
 from edgekit.engines.registry import native_engines, wheel_engines
 from edgekit.errors import InputError
+from edgekit.toolchain import paddle
 from edgekit.toolchain.build import native
 from edgekit.toolchain.build.runtimes import provider
 from edgekit.toolchain.component import Component
@@ -14,6 +15,7 @@ from edgekit.toolchain.opt import install as opt
 from edgekit.toolchain.python import cpython, wheels
 
 COMPONENTS: tuple[Component, ...] = (
+    paddle.COMPONENT,
     opt.COMPONENT,
     *CONVERTERS,
     *(provider(engine).component for engine in native_engines()),

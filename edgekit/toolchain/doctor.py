@@ -17,7 +17,7 @@ import msgspec
 from edgekit import _process
 from edgekit.core.units import format_bytes
 from edgekit.engines.registry import host_engines, host_packages, host_side
-from edgekit.errors import EdgekitError
+from edgekit.errors import PADDLE_REMEDY, EdgekitError
 from edgekit.toolchain.cache import cache_root
 
 if TYPE_CHECKING:
@@ -58,8 +58,8 @@ _PACKAGES = (
     ("opencv-python", "cv2", "decoding and resizing pictures", True, "pip install edgekit"),
     ("pillow", "PIL", "pictures that OpenCV does not read; PP-HGNet's resize", True, "pip install edgekit"),
     ("adbutils", "adbutils", "Android devices", True, "pip install edgekit"),
-    ("paddle2onnx", "paddle2onnx", "export to ONNX", False, "pip install 'edgekit[paddle]'"),
-    ("onnx", "onnx", "export to ONNX, checks", False, "pip install 'edgekit[paddle]'"),
+    ("paddle2onnx", "paddle2onnx", "export to ONNX", False, PADDLE_REMEDY),
+    ("onnx", "onnx", "export to ONNX, checks", False, PADDLE_REMEDY),
     ("ziglang", "ziglang", "building the device runner without root", False, "pip install 'edgekit[native]'"),
 )
 # program, what for, Debian package
@@ -135,14 +135,14 @@ def _x86() -> Check:
 
 
 def _python() -> Check:
-    suits = (3, 10) <= sys.version_info[:2] <= (3, 12)
+    suits = (3, 10) <= sys.version_info[:2] <= (3, 14)
     return Check(
         name="python",
         purpose="edgekit itself",
         state=State.OK if suits else State.BROKEN,
         version=platform.python_version(),
         where=sys.executable,
-        remedy=None if suits else "use Python 3.10 to 3.12",
+        remedy=None if suits else "use Python 3.10 to 3.14",
     )
 
 

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from edgekit.core.spec import ModelSpec
-from edgekit.errors import InputError, ToolError
+from edgekit.errors import PADDLE_REMEDY, InputError, ToolError
 from edgekit.zoo import networks
 from edgekit.zoo.registry import how_to_import
 
@@ -141,6 +141,4 @@ def require_paddle(action: str) -> None:
             warnings.filterwarnings("ignore", message="No ccache found")
             import paddle  # noqa: F401
     except ImportError as error:
-        raise ToolError(
-            f"{action}: paddlepaddle cannot be imported ({error})", hint="pip install 'edgekit[paddle]'"
-        ) from error
+        raise ToolError(f"{action}: paddlepaddle cannot be imported ({error})", hint=PADDLE_REMEDY) from error

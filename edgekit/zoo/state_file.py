@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from edgekit._files import MODEL_BYTES, check_plain_file, read_bytes
-from edgekit.errors import InputError, ToolError
+from edgekit.errors import PADDLE_REMEDY, InputError, ToolError
 
 if TYPE_CHECKING:
     import numpy as np
@@ -235,7 +235,7 @@ def _onnx_constants(path: Path) -> State:
     except ImportError as error:
         raise ToolError(
             f"reading the weights {path}: onnx cannot be imported ({error})",
-            hint="pip install 'edgekit[paddle]'",
+            hint=PADDLE_REMEDY,
         ) from error
     content = read_bytes(path, "the weights", most_bytes=MODEL_BYTES)
     try:

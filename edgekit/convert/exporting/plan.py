@@ -33,7 +33,7 @@ from edgekit.core.artifact import (
     is_model_name,
 )
 from edgekit.core.spec import ModelSpec, Preprocess, Resize
-from edgekit.errors import InputError, ToolError, UsageError
+from edgekit.errors import PADDLE_REMEDY, InputError, ToolError, UsageError
 from edgekit.tasks.registry import find_task
 from edgekit.toolchain.component import Report
 from edgekit.toolchain.opt.opt import Opt
@@ -142,7 +142,7 @@ def make_plan(request: ExportRequest, progress: Report) -> Plan:
         if wanted and importlib.util.find_spec(module) is None:
             raise ToolError(
                 f"exporting {request.model_name}: the package {module} is not installed",
-                hint="pip install 'edgekit[paddle]'",
+                hint=PADDLE_REMEDY,
             )
     spec = _with_shape(request)
     activation = _activation(request)

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from edgekit.core.artifact import TensorSpec
-from edgekit.errors import ConversionError, ToolError
+from edgekit.errors import PADDLE_REMEDY, ConversionError, ToolError
 
 if TYPE_CHECKING:
     import onnx
@@ -63,9 +63,7 @@ def convert(model: Path, params: Path, onnx_file: Path) -> None:
 
 def _require_paddle2onnx() -> None:
     if importlib.util.find_spec("paddle2onnx") is None:
-        raise ToolError(
-            "converting to ONNX: paddle2onnx is not installed", hint="pip install 'edgekit[paddle]'"
-        )
+        raise ToolError("converting to ONNX: paddle2onnx is not installed", hint=PADDLE_REMEDY)
 
 
 def known_operators(*, pir: bool = False) -> set[str]:

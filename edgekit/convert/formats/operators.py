@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from edgekit._files import PROGRAM_BYTES, read_bytes
-from edgekit.errors import InputError, ToolError
+from edgekit.errors import PADDLE_REMEDY, InputError, ToolError
 
 # Beginnings of their names in Paddle 2 and 3: files, Python, readers, collectives and parameter servers, and
 # programs of other engines inside of this one. `send_u_recv` and its like compute on graphs.
@@ -33,9 +33,7 @@ def framework() -> Any:
     """
     found = importlib.util.find_spec("paddle")
     if found is None or not found.submodule_search_locations:
-        raise ToolError(
-            "reading a Paddle program: paddlepaddle is not installed", hint="pip install 'edgekit[paddle]'"
-        )
+        raise ToolError("reading a Paddle program: paddlepaddle is not installed", hint=PADDLE_REMEDY)
     path = Path(found.submodule_search_locations[0]) / "base" / "proto" / "framework_pb2.py"
     spec = importlib.util.spec_from_file_location("edgekit_framework_pb2", path)
     assert spec is not None and spec.loader is not None

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 from edgekit._files import MODEL_BYTES, read_bytes
 from edgekit.core.artifact import TensorSpec
-from edgekit.errors import ConversionError, ToolError
+from edgekit.errors import PADDLE_REMEDY, ConversionError, ToolError
 
 if TYPE_CHECKING:
     import paddle
@@ -193,7 +193,7 @@ def import_core() -> Any:
     if "paddle" not in sys.modules:
         found = importlib.util.find_spec("paddle")
         if found is None or found.submodule_search_locations is None:
-            raise ToolError("converting: paddlepaddle is not installed", hint="pip install 'edgekit[paddle]'")
+            raise ToolError("converting: paddlepaddle is not installed", hint=PADDLE_REMEDY)
         for name, inside in (("paddle", ""), ("paddle.base", "base")):
             package = ModuleType(name)
             package.__path__ = [str(Path(path) / inside) for path in found.submodule_search_locations]

@@ -192,7 +192,7 @@ def from_debian(releases: Sequence[Release], request: InstallRequest) -> Opt:
         DEBIAN_PACKAGES,
         architecture="amd64",
         into=root,
-        sources=_debian_sources(),
+        sources=debian_sources(DEBIAN_SUITE),
         progress=request.progress,
     )
     interpreter = query(root / "usr" / "bin" / "python3.9")
@@ -201,13 +201,17 @@ def from_debian(releases: Sequence[Release], request: InstallRequest) -> Opt:
     return install_in_environment(release.version, interpreter, request)
 
 
-def _debian_sources() -> str:
-    """Return Debian 11's suite on the mirrors that this machine's own apt uses for Debian."""
+def debian_sources(suite: str) -> str:
+    """Return a suite of Debian on the mirrors that this machine's own apt uses for Debian.
+
+    Raises:
+        ToolError: It uses none.
+    """
     mirrors = _debian_mirrors()
     if not mirrors or not DEBIAN_KEYRING.exists():
-        raise ToolError("Debian 11's Python 3.9: this machine's apt has no Debian mirror with its keys")
+        raise ToolError(f"Debian's {suite}: this machine's apt has no Debian mirror with its keys")
     return (
-        f"Types: deb\nURIs: {' '.join(mirrors)}\nSuites: {DEBIAN_SUITE}\nComponents: main\n"
+        f"Types: deb\nURIs: {' '.join(mirrors)}\nSuites: {suite}\nComponents: main\n"
         f"Signed-By: {DEBIAN_KEYRING}\n"
     )
 
