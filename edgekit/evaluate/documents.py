@@ -1,28 +1,28 @@
-"""Documents that `edgekit eval` writes, one type a kind of task, read again."""
+"""Documents that `edgekit eval` wrote, read again as the types of their tasks."""
 
 from __future__ import annotations
 
 import msgspec
 
-from edgekit.evaluate.boxes import BOX_EVAL_SCHEMA_VERSION, BoxEvalResult
-from edgekit.evaluate.label_maps import LABEL_MAP_EVAL_SCHEMA_VERSION, LabelMapEvalResult
-from edgekit.evaluate.tally import EVAL_SCHEMA_VERSION, EvalResult
-
-EvalDocument = EvalResult | BoxEvalResult | LabelMapEvalResult
-
-VERSIONS: dict[type[EvalDocument], int] = {
-    EvalResult: EVAL_SCHEMA_VERSION,
-    BoxEvalResult: BOX_EVAL_SCHEMA_VERSION,
-    LabelMapEvalResult: LABEL_MAP_EVAL_SCHEMA_VERSION,
-}
+from edgekit.core.spec import CLASSIFICATION
+from edgekit.tasks.registry import find_task
+from edgekit.tasks.truth.evaluation import Evaluation
 
 
-def read_evaluation(content: bytes) -> EvalDocument | None:
-    """Return the document of eval in `content`; None for anything else and for another schema version."""
-    for form, version in VERSIONS.items():
-        try:
-            document = msgspec.json.decode(content, type=form)
-        except (msgspec.DecodeError, ValueError):
-            continue
-        return document if document.schema_version == version else None
-    return None
+class _OfTask(msgspec.Struct):
+    list_sha256: str
+    task: str = CLASSIFICATION
+
+
+def read_evaluation(content: bytes) -> Evaluation | None:
+    """Return the document of eval in `content`; None for anything else and for another schema version.
+
+    Raises:
+        InputError: No installed package has the document's task.
+    """
+    try:
+        form = find_task(msgspec.json.decode(content, type=_OfTask).task).evaluation()
+        document = None if form is None else msgspec.json.decode(content, type=form)
+    except (msgspec.DecodeError, ValueError):
+        return None
+    return document if document is not None and document.schema_version == document.version else None

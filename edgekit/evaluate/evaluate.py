@@ -4,61 +4,37 @@ from __future__ import annotations
 
 import contextlib
 import itertools
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from datetime import datetime, timezone
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
 import msgspec
 
 from edgekit import __version__
-from edgekit._files import RESULT_BYTES, read_bytes, sha256_file
-from edgekit.core.spec import AnswerKind, Precision
+from edgekit._files import RESULT_BYTES, read_bytes, sha256_file, write_atomic
+from edgekit.core.artifact import ArtifactKind, Manifest
+from edgekit.core.measurement import ArtifactRef
+from edgekit.core.spec import Precision
 from edgekit.errors import EdgekitError, InputError, ParityError, ToolError, UnsupportedError
-from edgekit.evaluate.boxes import (
-    BOX_EVAL_SCHEMA_VERSION,
-    BoxEvalResult,
-    SeenBoxes,
-    prepare,
-    see_boxes,
-    tally_boxes,
-)
-from edgekit.evaluate.journal import Identity, Journal, Record, Seen
-from edgekit.evaluate.label_maps import (
-    LABEL_MAP_EVAL_SCHEMA_VERSION,
-    LabelMapEvalResult,
-    SeenAreas,
-    read_pairs,
-    see_areas,
-    tally_areas,
-)
-from edgekit.evaluate.tally import (
-    EVAL_SCHEMA_VERSION,
-    EvalResult,
-    NothingReadError,
-    Skipped,
-    is_reference,
-    tally,
-    write_result,
-)
+from edgekit.evaluate.journal import Identity, Journal
 from edgekit.parity.reference import reference_engine
 from edgekit.predict.lanes import Route, Scored, batched, open_lanes, plan_route, score_batches
 from edgekit.targets.target import HostTarget, Subject, Target
-from edgekit.tasks.classification import Classification, ranked_classes, require_answer
-from edgekit.tasks.detection import Detection
-from edgekit.tasks.registry import find_task
-from edgekit.tasks.segmentation import Segmentation
-from edgekit.vision.annotations import read_annotations
-from edgekit.vision.lists import check_list, count_list, read_list
+from edgekit.tasks.registry import task_of
+from edgekit.tasks.truth.evaluation import Evaluation, Routes, Seen, Skipped, Truth
+from edgekit.tasks.truth.evaluation import Route as JudgedRoute
+from edgekit.vision.lists import check_list
 from edgekit.vision.pictures import Picture
 
-Result = TypeVar("Result", bound=msgspec.Struct)
-
-TOP_K = 5
 DEFAULT_BATCH_SIZE = 8
 
 Progress = Callable[[int, int], None]
 """Called with the number of finished pictures and of all pictures."""
+
+
+class NothingReadError(InputError):
+    """None of the pictures of a list could be read."""
 
 
 class Plan(msgspec.Struct, frozen=True, kw_only=True):
@@ -129,7 +105,7 @@ def evaluate(
     *,
     progress: Progress = lambda done, total: None,
     tell: Callable[[str], None] = lambda message: None,
-) -> EvalResult | BoxEvalResult | LabelMapEvalResult:
+) -> Evaluation:
     """Evaluate a model; after an interruption the next call continues from the journal.
 
     Args:
@@ -143,165 +119,129 @@ def evaluate(
         Result, which is also written to `plan.output`.
 
     Raises:
-        UnsupportedError: No engine can do the request, or the model gives several labels a picture.
+        UnsupportedError: No engine can do the request, or answers of the model's task have no truth.
         InputError: The list is wrong, none of its pictures can be read, or the model lacks an artifact.
         RunnerError, DeviceError, DeviceLostError: A runner failed.
         OutputError: The results cannot be written.
         ToolError: A package that computes the figures is missing.
     """
     manifest = subject.manifest
-    pass_ = _Pass(target, subject, plan, progress, tell)
-    labels = subject.labels
-    if issubclass(find_task(manifest.task), Detection):
-        truth = read_annotations(plan.list_path, plan.data, labels, manifest.num_classes)
-        prepare(tell, truth)
-        task = Detection(manifest)
-        return pass_.run(
-            [picture.path for picture in truth.pictures],
-            len(truth.pictures),
-            SeenBoxes,
-            lambda scored: see_boxes(scored, task),
-            lambda journal, routes, common: BoxEvalResult(
-                schema_version=BOX_EVAL_SCHEMA_VERSION,
-                task=manifest.task,
-                **common,
-                **tally_boxes(journal, routes, truth, manifest, plan.output),
-            ),
+    truth = task_of(manifest, subject.labels).truth(plan.list_path, plan.data, tell)
+    started_at = datetime.now(timezone.utc).isoformat(timespec="seconds")
+    if manifest.doubt is not None:
+        tell(manifest.doubt)
+    routes, skipped = _plan_routes(target, subject, plan)
+    routes += _reference_route(subject, routes, tell)
+    batch_size = _batch_size(routes, plan.batch_size)
+    identity = Identity(
+        task=manifest.task,
+        list_sha256=plan.list_sha256 or sha256_file(plan.list_path),
+        data=str(plan.data.absolute()),
+        pictures=truth.total,
+        preprocess=msgspec.json.encode(manifest.preprocess).decode(),
+        routes=tuple((route.engine, route.precision.value, route.artifact.sha256) for route in routes),
+    )
+    journal: Journal[Any] = Journal(
+        plan.output.with_suffix(".journal"), identity, truth.found, restart=plan.restart
+    )
+    complete = False
+    try:
+        if journal.done:
+            tell(f"going on after {journal.done} of {truth.total} pictures ({journal.path})")
+        _compute(subject, plan, routes, batch_size, journal, truth, progress)
+        base = Evaluation(
+            schema_version=Evaluation.version,
+            edgekit_version=__version__,
+            started_at=started_at,
+            ended_at=datetime.now(timezone.utc).isoformat(timespec="seconds"),
+            model=manifest.name,
+            task=manifest.task,
+            target=target.info.serial,
+            list_path=str(plan.list_path),
+            list_sha256=identity.list_sha256,
+            data=str(plan.data),
+            threads=plan.threads,
+            batch_size=batch_size,
+            skipped=skipped,
+            weights=manifest.source,
+            **_readable(journal),
         )
-    if issubclass(find_task(manifest.task), Segmentation):
-        pairs = read_pairs(plan.list_path, plan.data)
-        label_maps = {str(plan.data / path): label_map for path, label_map in pairs.items()}
-        segmentation = Segmentation(manifest)
-        return pass_.run(
-            pairs,
-            len(pairs),
-            SeenAreas,
-            lambda scored: see_areas(scored, segmentation, label_maps),
-            lambda journal, routes, common: LabelMapEvalResult(
-                schema_version=LABEL_MAP_EVAL_SCHEMA_VERSION,
-                task=manifest.task,
-                **common,
-                **tally_areas(journal, routes, manifest, labels),
-            ),
+        result = truth.conclude(base, _judged(routes, manifest), journal.read(), plan.output)
+        write_atomic(plan.output, msgspec.json.format(msgspec.json.encode(result), indent=2) + b"\n")
+        complete = True
+    except NothingReadError:
+        complete = True  # continuing would fail again
+        raise
+    finally:
+        journal.close(remove=complete)
+    return result
+
+
+def _compute(
+    subject: Subject,
+    plan: Plan,
+    routes: Sequence[Route],
+    batch_size: int,
+    journal: Journal[Any],
+    truth: Truth[Any],
+    progress: Progress,
+) -> None:
+    """Compute the pictures that the journal lacks."""
+    if journal.done == truth.total:
+        return
+    paths = itertools.islice(truth.paths(), journal.done, None)
+    items = (_picture(plan.data, path) for path in paths)
+    opened = open_lanes(subject, routes, workers=plan.workers, threads=plan.threads, batch_size=batch_size)
+    with opened as lanes, contextlib.closing(score_batches(lanes, batched(items, batch_size))) as results:
+        for scored in results:
+            journal.append(_seen(scored, truth))
+            progress(journal.done, truth.total)
+
+
+def _seen(scored: Scored, truth: Truth[Any]) -> list[Seen[Any]]:
+    """Return what is kept of every item of a batch, in order."""
+    found = iter(truth.see(scored.outputs, scored.pictures) if scored.pictures else ())
+    return [
+        Seen(error=row.message) if isinstance(row, EdgekitError) else Seen(found=next(found))
+        for row in scored.rows()
+    ]
+
+
+def _readable(journal: Journal[Any]) -> dict[str, Any]:
+    """Return the fields of `Evaluation` about readable pictures. Raises NothingReadError without any."""
+    errors = [each.error for each in journal.read() if each.error is not None]
+    if len(errors) == journal.done:
+        raise NothingReadError(
+            f"evaluating: none of {len(errors)} pictures could be read; the first: {errors[0]}",
+            hint="the pictures' paths are relative to --data",
         )
-    require_answer(manifest, "evaluating", AnswerKind.TOPK, AnswerKind.THRESHOLD)
-    classification = Classification(manifest)
-    return pass_.run(
-        (entry.path for entry in read_list(plan.list_path, manifest.num_classes)),
-        count_list(plan.list_path, manifest.num_classes),
-        Seen,
-        lambda scored: _seen(scored, classification),
-        lambda journal, routes, common: EvalResult(
-            schema_version=EVAL_SCHEMA_VERSION,
-            num_classes=manifest.num_classes,
-            **common,
-            **tally(journal, routes, plan.list_path, subject, plan.output),
+    return {
+        "pictures": journal.done - len(errors),
+        "unreadable": len(errors),
+        "first_error": errors[0] if errors else None,
+    }
+
+
+def _judged(routes: Sequence[Route], manifest: Manifest) -> Routes:
+    """Return the routes as the truth's document names them."""
+    return Routes(
+        tuple(
+            JudgedRoute(
+                engine=route.engine,
+                precision=route.precision,
+                artifact=ArtifactRef.to(route.artifact, manifest),
+            )
+            for route in routes
         ),
+        next((index for index, route in enumerate(routes) if _is_reference(route, manifest)), None),
     )
 
 
-class _Pass:
-    """One pass of several routes over the pictures of a list, journalled picture by picture."""
-
-    def __init__(
-        self,
-        target: Target,
-        subject: Subject,
-        plan: Plan,
-        progress: Progress,
-        tell: Callable[[str], None],
-    ) -> None:
-        self._target = target
-        self._subject = subject
-        self._plan = plan
-        self._progress = progress
-        self._tell = tell
-
-    def run(
-        self,
-        paths: Iterable[str],
-        total: int,
-        record: type[Record],
-        see: Callable[[Scored], Iterator[Record]],
-        conclude: Callable[[Journal[Record], Sequence[Route], dict[str, Any]], Result],
-    ) -> Result:
-        """Compute what the journal lacks, and write the result.
-
-        Args:
-            paths: Paths of the pictures below the plan's `data`.
-            total: Number of paths.
-            record: Type of a picture's result.
-            see: Turns a computed batch into results.
-            conclude: Makes the result document of a complete journal, the routes, and the fields that
-                evaluations of all tasks have.
-        """
-        subject, plan, target = self._subject, self._plan, self._target
-        started_at = datetime.now(timezone.utc).isoformat(timespec="seconds")
-        if subject.manifest.doubt is not None:
-            self._tell(subject.manifest.doubt)
-        routes, skipped = _plan_routes(target, subject, plan)
-        routes += _reference_route(subject, routes, self._tell)
-        batch_size = _batch_size(routes, plan.batch_size)
-        identity = Identity(
-            list_sha256=plan.list_sha256 or sha256_file(plan.list_path),
-            data=str(plan.data.absolute()),
-            pictures=total,
-            preprocess=msgspec.json.encode(subject.manifest.preprocess).decode(),
-            routes=tuple((route.engine, route.precision.value, route.artifact.sha256) for route in routes),
-        )
-        journal = Journal(plan.output.with_suffix(".journal"), identity, record, restart=plan.restart)
-        complete = False
-        try:
-            if journal.done:
-                self._tell(f"going on after {journal.done} of {total} pictures ({journal.path})")
-            self._compute(routes, batch_size, journal, paths, total, see)
-            common = {
-                "edgekit_version": __version__,
-                "started_at": started_at,
-                "ended_at": datetime.now(timezone.utc).isoformat(timespec="seconds"),
-                "model": subject.manifest.name,
-                "target": target.info.serial,
-                "list_path": str(plan.list_path),
-                "list_sha256": identity.list_sha256,
-                "data": str(plan.data),
-                "threads": plan.threads,
-                "batch_size": batch_size,
-                "skipped": skipped,
-                "weights": subject.manifest.source,
-            }
-            result = conclude(journal, routes, common)
-            write_result(result, plan.output)
-            complete = True
-        except NothingReadError:
-            complete = True  # continuing would fail again
-            raise
-        finally:
-            journal.close(remove=complete)
-        return result
-
-    def _compute(
-        self,
-        routes: Sequence[Route],
-        batch_size: int,
-        journal: Journal[Record],
-        paths: Iterable[str],
-        total: int,
-        see: Callable[[Scored], Iterator[Record]],
-    ) -> None:
-        if journal.done == total:
-            return
-        plan = self._plan
-        items = (_picture(plan.data, path) for path in itertools.islice(paths, journal.done, None))
-        opened = open_lanes(
-            self._subject, routes, workers=plan.workers, threads=plan.threads, batch_size=batch_size
-        )
-        with (
-            opened as lanes,
-            contextlib.closing(score_batches(lanes, batched(items, batch_size))) as results,
-        ):
-            for scored in results:
-                journal.append(list(see(scored)))
-                self._progress(journal.done, total)
+def _is_reference(route: Route, manifest: Manifest) -> bool:
+    """True where the drop of other routes is measured against this route."""
+    kind = route.artifact.kind
+    is_float = kind in (ArtifactKind.PADDLE, ArtifactKind.ONNX)
+    return is_float and route.engine == reference_engine(manifest) and manifest.failure(kind) is None
 
 
 def _plan_routes(target: Target, subject: Subject, plan: Plan) -> tuple[list[Route], tuple[Skipped, ...]]:
@@ -330,7 +270,7 @@ def _reference_route(subject: Subject, routes: Sequence[Route], tell: Callable[[
 
     The reference is fp32 on this machine: ONNX Runtime for a model from ONNX, else Paddle Inference.
     """
-    if any(is_reference(route, subject.manifest) for route in routes):
+    if any(_is_reference(route, subject.manifest) for route in routes):
         return []
     host, engine = HostTarget(install=False), reference_engine(subject.manifest)
     try:
@@ -360,17 +300,7 @@ def _picture(data: Path, below: str) -> Picture:
     return Picture(name=str(path), source=path)
 
 
-def _seen(scored: Scored, task: Classification) -> Iterator[Seen]:
-    by_route = [task.scores(outputs) for outputs in scored.outputs]
-    for row in scored.rows():
-        if isinstance(row, EdgekitError):
-            yield Seen(error=row.message)
-            continue
-        ranked = [ranked_classes(scores[row], TOP_K, task.rule) for scores in by_route]
-        yield Seen(top=tuple(tuple(classes.tolist()) for classes in ranked))
-
-
-def fail_on_unreadable(result: EvalResult | BoxEvalResult | LabelMapEvalResult) -> None:
+def fail_on_unreadable(result: Evaluation) -> None:
     """Raise InputError at the end of a command that could not read some of its pictures."""
     if result.unreadable:
         raise InputError(

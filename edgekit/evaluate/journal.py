@@ -1,27 +1,29 @@
 """Journal of an evaluation on disk, from which an interrupted evaluation continues.
 
-The first line identifies the evaluation. One line a picture follows, in the order of the list: the five best
-classes by route, or the error of the picture.
+The first line identifies the evaluation. One line a picture follows, in the order of the list: what the
+model's task keeps of it by route, or the error of the picture.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Generic, TypeVar
+from typing import Any, Generic
 
 import msgspec
 
 from edgekit._files import output_error
 from edgekit.errors import OutputError
+from edgekit.tasks.truth.evaluation import Found, Seen
 
-JOURNAL_VERSION = 1
+JOURNAL_VERSION = 2
 
 
 class Identity(msgspec.Struct, frozen=True, kw_only=True):
     """Identity of an evaluation: a journal is continued only where all of these values are equal."""
 
     version: int = JOURNAL_VERSION
+    task: str
     list_sha256: str
     data: str
     pictures: int
@@ -30,34 +32,22 @@ class Identity(msgspec.Struct, frozen=True, kw_only=True):
     """Engine, precision and the artifact's SHA-256."""
 
 
-class Seen(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
-    """Result of one picture: its best classes by route, best first, or its error."""
-
-    top: tuple[tuple[int, ...], ...] = ()
-    error: str | None = None
-
-
-Record = TypeVar("Record", bound=msgspec.Struct)
-
-
-class Journal(Generic[Record]):
+class Journal(Generic[Found]):
     """Journal open for appending; it holds the first `done` pictures.
 
     Args:
         path: Path of the file.
         identity: Identity of the evaluation.
-        record: Type of the result of one picture.
+        found: Type of what is kept of a picture.
         restart: True to begin again whatever the file holds.
 
     Raises:
         OutputError: The journal cannot be written.
     """
 
-    def __init__(
-        self, path: Path, identity: Identity, record: type[Record], *, restart: bool = False
-    ) -> None:
+    def __init__(self, path: Path, identity: Identity, found: Any, *, restart: bool = False) -> None:
         self.path = path
-        self._record = record
+        self._found = found
         self._identity = msgspec.json.encode(identity)
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
@@ -90,7 +80,7 @@ class Journal(Generic[Record]):
         except OSError as error:
             raise self._failed(error) from error
 
-    def append(self, pictures: Sequence[Record]) -> None:
+    def append(self, pictures: Sequence[Seen[Found]]) -> None:
         """Append a batch; the kernel has the data when this returns."""
         encoder = msgspec.json.Encoder()
         try:
@@ -103,10 +93,10 @@ class Journal(Generic[Record]):
     def _failed(self, error: OSError) -> OutputError:
         return output_error(self.path, error)
 
-    def read(self) -> Iterator[Record]:
+    def read(self) -> Iterator[Seen[Found]]:
         """Yield all pictures from the first on."""
         self._file.flush()
-        decoder = msgspec.json.Decoder(self._record)
+        decoder = msgspec.json.Decoder(Seen[self._found])  # type: ignore[name-defined]
         with self.path.open("rb") as file:
             file.readline()
             for line in file:

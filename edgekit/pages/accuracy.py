@@ -2,25 +2,18 @@
 
 from __future__ import annotations
 
-import csv
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 
 import msgspec
 
-from edgekit._files import LIST_BYTES, read_bytes
 from edgekit._text import one_line
-from edgekit.core.accuracy import Share
 from edgekit.core.artifact import is_random
+from edgekit.core.tables import Table
 from edgekit.errors import InputError
-from edgekit.evaluate.boxes import BoxEvalResult
-from edgekit.evaluate.documents import EvalDocument
-from edgekit.evaluate.label_maps import LabelMapEvalResult
-from edgekit.evaluate.tally import EvalResult
-from edgekit.pages.accuracy_tables import accuracy_tables
 from edgekit.pages.document import document, jpeg_address
-from edgekit.report.grid import Table
+from edgekit.tasks.truth.evaluation import Bar, Evaluation, Mistake
 from edgekit.vision.pictures import Picture, read_picture
 from edgekit.vision.thumbnails import thumbnail
 
@@ -36,15 +29,6 @@ SIDE = 128
 
 Counts = Counter[tuple[int, int]]
 """Number of pictures by true and predicted class."""
-
-
-class Bar(msgspec.Struct, frozen=True, kw_only=True):
-    """A share with its interval, for a bar; per cent."""
-
-    name: str
-    share: float
-    low: float
-    high: float
 
 
 class Cell(msgspec.Struct, frozen=True, kw_only=True):
@@ -112,7 +96,7 @@ class View(msgspec.Struct, frozen=True, kw_only=True):
     galleries: tuple[tuple[str, str, tuple[WrongPicture, ...]], ...] = ()
 
 
-def accuracy_page(evaluations: Sequence[tuple[Path, EvalDocument]]) -> str:
+def accuracy_page(evaluations: Sequence[tuple[Path, Evaluation]]) -> str:
     """Render the page of evaluations, each with the path of its document.
 
     The tables of confusions and of wrong pictures are read beside the document, the pictures where the
@@ -126,81 +110,29 @@ def accuracy_page(evaluations: Sequence[tuple[Path, EvalDocument]]) -> str:
     return document("accuracy", title=f"{', '.join(names)}: accuracy", views=views)
 
 
-def _view(path: Path, result: EvalDocument) -> View:
+def _view(path: Path, result: Evaluation) -> View:
     warnings = []
     if is_random(result.weights):
         warnings.append(f"weights: {result.weights}: this accuracy means nothing")
     if result.unreadable:
         warnings.append(f"{result.unreadable} pictures could not be read; first: {result.first_error}")
-    view = View(
+    galleries = ((title, len(rows), _gallery(result, rows)) for title, rows in result.mistakes(path))
+    return View(
         title=result.model,
         facts=f"{result.pictures:,} pictures of {result.list_path} (SHA-256 {result.list_sha256[:12]}), "
         f"on {result.target}, {result.ended_at}, weights: {result.weights or 'unknown'}, "
         f"edgekit {result.edgekit_version}",
         warnings=tuple(map(one_line, warnings)),
-        bars=_bars(result),
-        tables=accuracy_tables(result),
-    )
-    if not isinstance(result, EvalResult):
-        return view if isinstance(result, LabelMapEvalResult) else _with_classes(view, result)
-    confusions = _read_confusions(path, result)
-    wrong = _read_rows(path, result.wrong_path)
-    return msgspec.structs.replace(
-        view,
-        routes=tuple(
-            _route(result, f"{engine} {precision}", counts)
-            for (engine, precision), counts in confusions.items()
-        ),
+        bars=result.bars(),
+        tables=(*result.tables(), *result.details()),
+        routes=tuple(_route(result, name, counts) for name, counts in result.confusions(path).items()),
         galleries=tuple(
-            (title, f"{len(shown)} of {total:,}", shown)
-            for title, (shown, total) in (
-                ("Wrong pictures", _gallery(result, wrong)),
-                (
-                    "Pictures on which the answers differ",
-                    _gallery(result, _read_rows(path, result.disagreements_path)),
-                ),
-            )
-            if shown
+            (title, f"{len(shown)} of {total:,}", shown) for title, total, shown in galleries if shown
         ),
     )
 
 
-def _bars(result: EvalDocument) -> tuple[tuple[str, tuple[Bar, ...]], ...]:
-    if isinstance(result, BoxEvalResult):
-        aps = [(f"{one.engine} {one.precision.value}", one.figures.ap) for one in result.routes]
-        return (("mAP", tuple(_plain(name, 0.0 if ap is None else ap) for name, ap in aps)),)
-    if isinstance(result, LabelMapEvalResult):
-        ious = [(f"{one.engine} {one.precision.value}", one.figures.mean_iou) for one in result.routes]
-        return (("mIoU", tuple(_plain(name, iou) for name, iou in ious)),)
-    few = result.num_classes is not None and result.num_classes <= 5
-    named = [(f"{one.engine} {one.precision.value}", one) for one in result.routes]
-    top1 = tuple(_interval(name, one.top1) for name, one in named)
-    top5 = tuple(_interval(name, one.top5) for name, one in named)
-    return (("Top-1", top1),) if few else (("Top-1", top1), ("Top-5", top5))
-
-
-def _interval(name: str, share: Share) -> Bar:
-    return Bar(name=name, share=100 * share.share, low=100 * share.low, high=100 * share.high)
-
-
-def _plain(name: str, share: float) -> Bar:
-    return Bar(name=name, share=100 * share, low=100 * share, high=100 * share)
-
-
-def _with_classes(view: View, result: BoxEvalResult) -> View:
-    """Add the average precision by class."""
-    by_class = zip(result.classes, *(one.figures.by_class for one in result.routes), strict=True)
-    table = Table(
-        title="AP by class, per cent; - for a class without objects",
-        header=("class", *(f"{one.engine} {one.precision.value}" for one in result.routes)),
-        rows=tuple(
-            (name, *("-" if ap is None else f"{100 * ap:.2f}" for ap in aps)) for name, *aps in by_class
-        ),
-    )
-    return msgspec.structs.replace(view, tables=(*view.tables, table))
-
-
-def _route(result: EvalResult, name: str, counts: Counts) -> RouteView:
+def _route(result: Evaluation, name: str, counts: Counts) -> RouteView:
     classes = sorted({one for pair in counts for one in pair})
     truth: Counter[int] = Counter()
     answered: Counter[int] = Counter()
@@ -212,7 +144,7 @@ def _route(result: EvalResult, name: str, counts: Counts) -> RouteView:
         title="Confused most often",
         header=("true", "answered", "pictures", "of the true ones"),
         rows=tuple(
-            (_label(result, true), _label(result, predicted), str(number), f"{number / truth[true]:.1%}")
+            (result.label(true), result.label(predicted), str(number), f"{number / truth[true]:.1%}")
             for (true, predicted), number in wrong[:MOST_PAIRS]
         ),
         words=(0, 1),
@@ -223,7 +155,7 @@ def _route(result: EvalResult, name: str, counts: Counts) -> RouteView:
     )
     rows = tuple(
         (
-            _label(result, one),
+            result.label(one),
             str(truth[one]),
             f"{counts[one, one] / answered[one]:.1%}" if answered[one] else "-",
             f"{counts[one, one] / truth[one]:.1%}" if truth[one] else "-",
@@ -241,7 +173,7 @@ def _route(result: EvalResult, name: str, counts: Counts) -> RouteView:
     )
 
 
-def _heat(result: EvalResult, classes: Sequence[int], counts: Counts, truth: Counter[int]) -> Heat:
+def _heat(result: Evaluation, classes: Sequence[int], counts: Counts, truth: Counter[int]) -> Heat:
     place = {one: index for index, one in enumerate(classes)}
     cells = [
         Cell(
@@ -249,43 +181,34 @@ def _heat(result: EvalResult, classes: Sequence[int], counts: Counts, truth: Cou
             y=place[true],
             share=number / truth[true],
             count=number,
-            title=f"{_label(result, true)}: {number} of {truth[true]} "
-            f"answered as {_label(result, predicted)}",
+            title=f"{result.label(true)}: {number} of {truth[true]} answered as {result.label(predicted)}",
         )
         for (true, predicted), number in sorted(counts.items())
     ]
-    return Heat(labels=tuple(_label(result, one) for one in classes), cells=tuple(cells))
+    return Heat(labels=tuple(result.label(one) for one in classes), cells=tuple(cells))
 
 
-def _gallery(result: EvalResult, rows: Iterable[Sequence[str]]) -> tuple[tuple[WrongPicture, ...], int]:
-    """Return pictures of as many pairs of classes as possible, and the number of all pictures."""
-    seen: Counter[tuple[str, ...]] = Counter()
-    chosen: list[Sequence[str]] = []
-    spare: list[Sequence[str]] = []
-    total = 0
+def _gallery(result: Evaluation, rows: Sequence[Mistake]) -> tuple[WrongPicture, ...]:
+    """Return pictures of as many mistakes as possible."""
+    seen: Counter[tuple[object, ...]] = Counter()
+    chosen: list[Mistake] = []
+    spare: list[Mistake] = []
     for row in rows:
-        total += 1
-        pair = tuple(row[1:])
+        pair = (row.truth, row.answers)
         seen[pair] += 1
         if seen[pair] <= MOST_ALIKE and len(chosen) < MOST_SHOWN:
             chosen.append(row)
         elif len(spare) < MOST_SHOWN:
             spare.append(row)
     chosen += spare[: MOST_SHOWN - len(chosen)]
-    names = [f"{one.engine} {one.precision.value}" for one in result.routes]
     shown = []
-    for path, true, *answers in chosen:
-        words = tuple(
-            (name, _label(result, int(answer)), answer == true)
-            for name, answer in zip(names, answers, strict=True)
-        )
+    for path, truth, answers in chosen:
+        words = tuple((one.name, *answer) for one, answer in zip(result.routes, answers, strict=True))
         if len({label for _, label, _ in words}) == 1:
             words = (("every engine" if len(words) > 1 else words[0][0], *words[0][1:]),)
         address = _address(Path(result.data) / path)
-        shown.append(
-            WrongPicture(name=one_line(path), address=address, truth=_label(result, int(true)), answers=words)
-        )
-    return tuple(shown), total
+        shown.append(WrongPicture(name=one_line(path), address=address, truth=truth, answers=words))
+    return tuple(shown)
 
 
 def _address(path: Path) -> str | None:
@@ -294,33 +217,3 @@ def _address(path: Path) -> str | None:
     except InputError:
         return None
     return jpeg_address(thumbnail(pixels, SIDE))
-
-
-def _label(result: EvalResult, class_id: int) -> str:
-    return one_line(result.classes[class_id]) if class_id < len(result.classes) else f"class {class_id}"
-
-
-def _read_confusions(path: Path, result: EvalResult) -> dict[tuple[str, str], Counts]:
-    confusions: dict[tuple[str, str], Counts] = {
-        (one.engine, one.precision.value): Counter() for one in result.routes
-    }
-    for engine, precision, true, predicted, number in _read_csv(path, result.confusion_path):
-        if (engine, precision) in confusions:
-            confusions[engine, precision][int(true), int(predicted)] += int(number)
-    return {route: counts for route, counts in confusions.items() if counts}
-
-
-def _read_rows(path: Path, name: str | None) -> list[list[str]]:
-    """Return picture, true class and each route's class from a CSV, without pictures that were not read."""
-    return [row[:-1] for row in _read_csv(path, name) if not row[-1]]
-
-
-def _read_csv(path: Path, name: str | None) -> list[list[str]]:
-    """Return the lines of a CSV beside the document, without its header; none where it is gone."""
-    if name is None:
-        return []
-    try:
-        content = read_bytes(path.with_name(Path(name).name), "the table", most_bytes=LIST_BYTES)
-    except InputError:
-        return []
-    return list(csv.reader(content.decode(errors="replace").splitlines(keepends=True)))[1:]

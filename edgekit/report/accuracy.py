@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import msgspec
 
@@ -15,10 +15,7 @@ class MeasuredAccuracy(msgspec.Struct, frozen=True, kw_only=True):
 
     Attributes:
         artifact_sha256: Hash of the artifact's files, as in results of bench.
-        top1: Share of pictures whose best class is right, per cent; None of other tasks.
-        top5: Share of pictures whose class is among the five best, per cent; None of at most five classes.
-        map, map50: Mean average precision of a detector over IoU 0.5 to 0.95 and at 0.5, per cent.
-        miou: Mean intersection over union of a segmenter, per cent.
+        figures: Figures by name, per cent; those of `edgekit.report.rows.ACCURACIES` have columns.
         pictures: Number of pictures that could be read.
         list_path: The labelled list.
     """
@@ -29,11 +26,7 @@ class MeasuredAccuracy(msgspec.Struct, frozen=True, kw_only=True):
     artifact_sha256: str
     pictures: int
     list_path: str
-    top1: float | None = None
-    top5: float | None = None
-    map: float | None = None
-    map50: float | None = None
-    miou: float | None = None
+    figures: Mapping[str, float]
 
 
 def find_accuracy(point: Point, measured: Sequence[MeasuredAccuracy]) -> MeasuredAccuracy | None:

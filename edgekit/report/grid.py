@@ -1,12 +1,11 @@
-"""Parts of a report's tables for every renderer: rows of words, and the formats of figures."""
+"""Parts of a report's tables for every renderer: lists, cells, and the formats of figures."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
-import msgspec
-
+from edgekit.core.tables import Table as Table
 from edgekit.core.units import format_count
 
 if TYPE_CHECKING:
@@ -33,36 +32,13 @@ FIGURES = {
     "measured_map": "measured mAP(%)",
     "measured_map50": "measured mAP at IoU 0.5(%)",
     "measured_miou": "measured mIoU(%)",
+    "measured_label_map": "measured mAP of labels(%)",
+    "measured_ma": "measured mA(%)",
+    "measured_label_f1": "measured label F1(%)",
+    "measured_instance_f1": "measured instance F1(%)",
     "crop_size": "Crop Size",
     "resize_short": "Resize Short Size",
 }
-
-
-class Table(msgspec.Struct, frozen=True, kw_only=True):
-    """Rows of words for any renderer; a cell may have several lines.
-
-    Attributes:
-        title: Line above the table; empty for none.
-        header: Headings of the columns; empty for a list, whose columns are never split into blocks.
-        words: Numbers of the text columns, from 0; the other columns hold figures. A list is all text.
-        joined: Numbers of the columns that are never parted from the column before them.
-        filters: Numbers of the columns by whose values a page lets its readers filter the rows; a table with
-            any can also be sorted there, and is never split.
-        points: Numbers of the points (`Row.number`) that cells show, by row and column from 0; a page links
-            them to the points' verdicts.
-        notes: Lines below the table.
-        colours: The cells contain terminal colours, and no words from a file or a device.
-    """
-
-    title: str = ""
-    header: tuple[str, ...] = ()
-    rows: tuple[tuple[str, ...], ...] = ()
-    words: tuple[int, ...] = (0,)
-    joined: tuple[int, ...] = ()
-    filters: tuple[int, ...] = ()
-    points: dict[tuple[int, int], int] = {}
-    notes: tuple[str, ...] = ()
-    colours: bool = False
 
 
 def facts(pairs: Iterable[tuple[str, str | None]], *, title: str = "") -> Table:

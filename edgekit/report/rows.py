@@ -20,8 +20,10 @@ from edgekit.report.timings import Timings, timings
 from edgekit.zoo.registry import list_models
 
 BYTES_PER_MB = 1_000_000
-# Figures of accuracy, of a publication and of `MeasuredAccuracy` alike.
+# Figures of accuracy, of a publication and of `MeasuredAccuracy.figures` alike.
 ACCURACIES = ("top1", "top5", "map", "map50", "miou")
+# Figures of `MeasuredAccuracy.figures` alone: nothing is published for networks of the zoo.
+MEASURED_ALONE = ("label_map", "ma", "label_f1", "instance_f1")
 
 
 class Row(msgspec.Struct, frozen=True, kw_only=True):
@@ -48,6 +50,8 @@ class Row(msgspec.Struct, frozen=True, kw_only=True):
             random weights, and of other tasks.
         measured_top1, measured_top5, measured_map, measured_map50, measured_miou: Accuracy by `edgekit eval`
             on `measured_pictures` pictures, per cent.
+        measured_label_map, measured_ma, measured_label_f1, measured_instance_f1: Figures of multi-label
+            models by `edgekit eval`, per cent: mean average precision of the labels, and PaddleClas's.
         measured_source: Engine and list of the measured accuracy.
         crop_size: Side of the pictures, pixels.
         resize_short: Length of the short side before the crop, pixels.
@@ -102,6 +106,10 @@ class Row(msgspec.Struct, frozen=True, kw_only=True):
     measured_map: float | None
     measured_map50: float | None
     measured_miou: float | None
+    measured_label_map: float | None
+    measured_ma: float | None
+    measured_label_f1: float | None
+    measured_instance_f1: float | None
     measured_pictures: int | None
     measured_source: str | None
     crop_size: int | None
@@ -212,7 +220,10 @@ def _row(
         params_m=figures.params_m if figures else None,
         flops_m=figures.flops_m if figures else None,
         **{name: getattr(accuracy, name, None) for name in ACCURACIES},
-        **{f"measured_{name}": getattr(measured, name, None) for name in ACCURACIES},
+        **{
+            f"measured_{name}": measured.figures.get(name) if measured else None
+            for name in (*ACCURACIES, *MEASURED_ALONE)
+        },
         measured_pictures=measured.pictures if measured else None,
         measured_source=f"{measured.engine} on {measured.list_path}" if measured else None,
         crop_size=None if usual is None else usual.crop_size,

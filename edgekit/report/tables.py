@@ -23,10 +23,10 @@ from edgekit.report.grid import (
     threads_words,
 )
 from edgekit.report.names import place
-from edgekit.report.rows import ACCURACIES, Row, reason
+from edgekit.report.rows import ACCURACIES, MEASURED_ALONE, Row, reason
 
 CPU_FIGURES = ("params_m", "flops_m", *ACCURACIES)
-MEASURED_FIGURES = tuple(f"measured_{name}" for name in ACCURACIES)
+MEASURED_FIGURES = tuple(f"measured_{name}" for name in (*ACCURACIES, *MEASURED_ALONE))
 GPU_FIGURES = ("crop_size", "resize_short", *CPU_FIGURES)
 
 Configuration = tuple[str, int, int]

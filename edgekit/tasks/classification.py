@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import shlex
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import msgspec
@@ -18,6 +19,8 @@ from edgekit.tasks.task import Answer, Asked, Finding, Outputs, Shown, Task, ans
 if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
+
+    from edgekit.tasks.truth.evaluation import Evaluation, Truth
 
 # PaddleClas rounds scores to five decimals (release 2.6, deploy/python/postprocess.py, Topk).
 SCORE_DECIMALS = 5
@@ -180,6 +183,21 @@ class Classification(Task):
         ]
         return Agreement(agreeing=tuple(agreeing), judged_by=TOP1, phrase="Top-1 agrees")
 
+    def ranked(self, row: NDArray[np.float32], k: int) -> NDArray[np.intp]:
+        """Return the `k` best classes of one picture's scores, the answered one first."""
+        return ranked_classes(row, k, self.rule)
+
+    def truth(self, list_path: Path, data: Path, tell: Callable[[str], None]) -> Truth[Any]:
+        from edgekit.tasks.truth.classes import ClassTruth
+
+        return ClassTruth(self, list_path)
+
+    @classmethod
+    def evaluation(cls) -> type[Evaluation]:
+        from edgekit.tasks.truth.classes import EvalResult
+
+        return EvalResult
+
 
 TASK = Classification
 
@@ -197,25 +215,4 @@ def require_classifier(manifest: Manifest, doing: str) -> None:
         raise UnsupportedError(
             f"{doing} {manifest.name}: it is no classifier of pictures (it takes {inputs})",
             hint=f"edgekit verify {shlex.quote(manifest.name)} compares its outputs",
-        )
-
-
-def require_answer(manifest: Manifest, doing: str, *kinds: AnswerKind) -> None:
-    """Refuse a classifier that answers otherwise than a consumer can.
-
-    Args:
-        manifest: The model.
-        doing: The operation for messages, e.g. `serving`.
-        kinds: The kinds of answers that the consumer knows.
-
-    Raises:
-        UnsupportedError: The model is no classifier, or answers by another kind.
-    """
-    require_classifier(manifest, doing)
-    rule: Postprocess = Classification.read_rule(manifest.postprocess, f"the manifest of {manifest.name}")
-    if rule.kind not in kinds:
-        known = " or ".join(kind.value for kind in kinds)
-        raise UnsupportedError(
-            f"{doing} {manifest.name}: it answers by the kind {rule.kind.value}; {known} is needed",
-            hint=f"edgekit predict {shlex.quote(manifest.name)} IMAGE answers with it",
         )

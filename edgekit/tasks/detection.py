@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
-from pathlib import PurePath
+from collections.abc import Callable, Sequence
+from pathlib import Path, PurePath
 from typing import TYPE_CHECKING, Any
 
 import msgspec
@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
+    from edgekit.tasks.truth.evaluation import Evaluation, Truth
     from edgekit.vision.decode import Pixels
 
 SCORE_DECIMALS, CORNER_DECIMALS = 5, 2
@@ -194,6 +195,17 @@ class Detection(Task):
             agreeing += [True] * int(matched.sum())
             agreeing += [False] * int((sure_own & ~matched).sum() + sure_wanted[missed].sum())
         return Agreement(agreeing=tuple(agreeing), judged_by=BOXES, phrase="boxes agree", of=BOXES)
+
+    def truth(self, list_path: Path, data: Path, tell: Callable[[str], None]) -> Truth[Any]:
+        from edgekit.tasks.truth.boxes import BoxTruth
+
+        return BoxTruth(self, list_path, data, tell)
+
+    @classmethod
+    def evaluation(cls) -> type[Evaluation]:
+        from edgekit.tasks.truth.boxes import BoxEvalResult
+
+        return BoxEvalResult
 
     def _pictures(self, outputs: Outputs) -> int:
         arrays = list(outputs.values())

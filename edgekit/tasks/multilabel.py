@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import shlex
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import msgspec
@@ -17,6 +18,8 @@ from edgekit.tasks.task import Answer, Asked, Finding, Outputs, Shown, answer_li
 if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
+
+    from edgekit.tasks.truth.evaluation import Evaluation, Truth
 
 MULTILABEL = "multilabel"
 
@@ -121,6 +124,27 @@ class Multilabel(Classification):
             judged_by=THRESHOLD,
             phrase="the classes that reach their thresholds agree",
         )
+
+    def passing(self, scores: NDArray[np.float32]) -> NDArray[np.bool_]:
+        """Return for float32[...,C] scores which classes are answered, bool[...,C]."""
+        import numpy as np
+
+        if self.rule.attributes is not None:  # compared in double, as `to_attributes` does
+            above: NDArray[np.bool_] = scores.astype(np.float64) > np.asarray(self.rule.thresholds)
+            return above
+        reached: NDArray[np.bool_] = scores >= np.asarray(self.rule.thresholds, np.float32)
+        return reached
+
+    def truth(self, list_path: Path, data: Path, tell: Callable[[str], None]) -> Truth[Any]:
+        from edgekit.tasks.truth.labels import LabelTruth
+
+        return LabelTruth(self, list_path)
+
+    @classmethod
+    def evaluation(cls) -> type[Evaluation]:
+        from edgekit.tasks.truth.labels import LabelEvalResult
+
+        return LabelEvalResult
 
 
 TASK = Multilabel

@@ -19,7 +19,7 @@ from edgekit.errors import InputError, ToolError, UnsupportedError
 from edgekit.tasks.task import Task
 
 ENTRY_POINTS = "edgekit.tasks"
-_NOT_TASKS = ("registry", "task")
+_NOT_TASKS = ("registry", "task", "truth")
 
 
 @functools.cache

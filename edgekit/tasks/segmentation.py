@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import msgspec
@@ -17,6 +18,7 @@ from edgekit.tasks.task import Answer, Asked, Finding, Outputs, Shown, Task
 from edgekit.vision.label_maps import best_classes, encode_label_map, overlay, shrink
 
 if TYPE_CHECKING:
+    from edgekit.tasks.truth.evaluation import Evaluation, Truth
     from edgekit.vision.decode import Pixels
     from edgekit.vision.label_maps import LabelMap
 
@@ -173,6 +175,17 @@ class Segmentation(Task):
             slack = (tolerance or 0.0) * float(np.ptp(wanted))
             shares.append(float(((given == best) | (scores[1] - scores[0] < slack)).mean()))
         return Agreement(agreeing=tuple(shares), judged_by=PIXELS, phrase="the classes of pixels agree")
+
+    def truth(self, list_path: Path, data: Path, tell: Callable[[str], None]) -> Truth[Any]:
+        from edgekit.tasks.truth.label_maps import LabelMapTruth
+
+        return LabelMapTruth(self, list_path, data)
+
+    @classmethod
+    def evaluation(cls) -> type[Evaluation]:
+        from edgekit.tasks.truth.label_maps import LabelMapEvalResult
+
+        return LabelMapEvalResult
 
     def _only(self, outputs: Outputs) -> Any:
         if len(outputs) != 1:

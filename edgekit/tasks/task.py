@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import shlex
 from abc import ABC, abstractmethod
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple, Protocol
 
 import msgspec
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
+    from edgekit.tasks.truth.evaluation import Evaluation, Truth
     from edgekit.vision.decode import Pixels
 
 Outputs = Mapping[str, "NDArray[Any]"]
@@ -210,3 +212,27 @@ class Task(ABC):
         Returns:
             None where outputs of this task give no answers.
         """
+
+    def truth(self, list_path: Path, data: Path, tell: Callable[[str], None]) -> Truth[Any]:
+        """Return the truth in a list of the task's form, with which `edgekit eval` compares answers.
+
+        Args:
+            list_path: Path of the list.
+            data: Directory to which the list's paths are relative.
+            tell: Called with a line for the user about what is left out.
+
+        Raises:
+            InputError: The list is wrong.
+            UnsupportedError: Answers of this task are compared with no truth.
+        """
+        inputs = ", ".join(f"{each.name} {each.dtype}{list(each.shape)}" for each in self.manifest.inputs)
+        raise UnsupportedError(
+            f"evaluating {self.manifest.name}: {self.summary} has no truth to compare with "
+            f"(it takes {inputs})",
+            hint=f"edgekit verify {shlex.quote(self.manifest.name)} compares its outputs",
+        )
+
+    @classmethod
+    def evaluation(cls) -> type[Evaluation] | None:
+        """Return the type of the document that `truth` concludes with; None where there is none."""
+        return None

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 import json
 from pathlib import Path
 
@@ -12,7 +13,7 @@ import pytest
 
 from edgekit import EdgeKit
 from edgekit.convert.manifest import load_manifest
-from edgekit.errors import UnsupportedError
+from edgekit.errors import InputError
 from tests.conftest import RunCli
 from tests.convert.onnx_models import classifier
 
@@ -80,11 +81,53 @@ def test_several_labels(place: Path, run_cli: RunCli) -> None:
     assert json.loads(done.stdout)[0]["class_ids"] == [0, 1, 2, 3, 4]
 
 
-def test_what_takes_one_label_a_picture_refuses_several(place: Path, run_cli: RunCli) -> None:
-    (place / "list.txt").write_text("0.png 1\n")
-    done = run_cli(["eval", "mine", "--data", ".", "--list", "list.txt"], cwd=place)
-    assert done.exit_code == UnsupportedError.exit_code
-    assert "evaluating mine: it answers by the kind multilabel; topk or threshold is needed" in done.stderr
+def test_several_labels_are_evaluated(place: Path, run_cli: RunCli) -> None:
+    session = onnxruntime.InferenceSession(place / "net.onnx", providers=["CPUExecutionProvider"])
+    names = [f"{number}.png" for number in range(3)]
+    pictures = [cv2.resize(cv2.imread(str(place / name)), (48, 32)) for name in names]
+    inputs = np.stack(pictures).astype(np.float32).transpose(0, 3, 1, 2) * np.float32(1 / 255)
+    scores = np.concatenate([session.run(None, {"input": one[None]})[0] for one in inputs])
+    answers = (scores >= 0.4).astype(int)
+    truth = answers.copy()
+    truth[1] = 1 - truth[1]  # all wrong
+    truth[2, 0] = -1  # unknown
+    lines = [f"{name}\t{','.join(map(str, row))}\n" for name, row in zip(names, truth, strict=True)]
+    (place / "list.txt").write_text("".join([*lines, "gone.png 0,0,0,0,1\n"]))
+    words = ["eval", "mine", "--data", ".", "--list", "list.txt", "-o", "several.json"]
+    done = run_cli([*words, "--html", "several.html"], cwd=place)
+    assert done.exit_code == InputError.exit_code and "1 of 4 pictures could not be read" in done.stderr
+    result = json.loads((place / "several.json").read_text())
+    (route,) = [one for one in result["routes"] if one["engine"] == "onnxruntime"]
+    assert (result["pictures"], route["right"]["hits"]) == (3, 2)
+    for column, figures in enumerate(route["labels"]):
+        known = [row for row in range(3) if truth[row, column] != -1]
+        true = [row for row in known if truth[row, column]]
+        given = [row for row in known if answers[row, column]]
+        hits = len(set(true) & set(given))
+        best = sorted(known, key=lambda row: -scores[row, column])
+        points = [(len(set(best[: n + 1]) & set(true)) / (n + 1), row in true) for n, row in enumerate(best)]
+        expected = {
+            "positives": len(true),
+            "precision": hits / len(given) if given else None,
+            "recall": hits / len(true) if true else None,
+            "f1": 2 * hits / (len(given) + len(true)) if given or true else None,
+            "average_precision": sum(p for p, hit in points if hit) / len(true) if true else None,
+        }
+        assert figures == {name: pytest.approx(value) for name, value in expected.items()}
+    with (place / "several.wrong.csv").open() as file:
+        (wrong,) = csv.DictReader(file)
+    assert (wrong["picture"], wrong["labels"]) == ("1.png", ",".join(map(str, truth[1])))
+    assert wrong["onnxruntime fp32"] == ",".join(map(str, answers[1]))
+    reported = run_cli(["report", "several.json"], cwd=place)
+    assert reported.exit_code == 0 and "instance F1" in reported.stdout and "0 stars" in reported.stdout
+    assert "Wrong pictures" in (place / "several.html").read_text()
+    for line, why in (
+        ("0.png 1", "1 label(s), but the model has 5 classes"),
+        ("0.png 0,1,2,0,0", "does not end in labels of 0, 1 and -1"),
+    ):
+        (place / "bad.txt").write_text(f"{line}\n")
+        done = run_cli(["eval", "mine", "--data", ".", "--list", "bad.txt"], cwd=place)
+        assert done.exit_code == InputError.exit_code and why in done.stderr
 
 
 def test_probabilities_get_no_second_softmax(tmp_path: Path, run_cli: RunCli) -> None:

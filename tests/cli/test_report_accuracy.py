@@ -15,9 +15,9 @@ from edgekit.bench.document import save_result
 from edgekit.core.accuracy import wilson
 from edgekit.core.measurement import ArtifactRef, Verdict
 from edgekit.core.spec import Precision
-from edgekit.evaluate.boxes import BOX_EVAL_SCHEMA_VERSION, BoxEvalResult, BoxScore
-from edgekit.evaluate.label_maps import LABEL_MAP_EVAL_SCHEMA_VERSION, LabelMapEvalResult, LabelMapRoute
-from edgekit.evaluate.tally import EVAL_SCHEMA_VERSION, EvalResult, RouteScore, write_result
+from edgekit.tasks.truth.boxes import BoxEvalResult, BoxScore
+from edgekit.tasks.truth.classes import EvalResult, RouteScore
+from edgekit.tasks.truth.label_maps import LabelMapEvalResult, LabelMapRoute
 from edgekit.vision.average_precision import AveragePrecision
 from edgekit.vision.label_maps import LabelMapScore
 from tests.conftest import RunCli
@@ -50,7 +50,7 @@ COMMON = {
 def evaluation(*routes: RouteScore) -> EvalResult:
     """Invented scores on a list of a thousand pictures."""
     return EvalResult(
-        **COMMON, schema_version=EVAL_SCHEMA_VERSION, model="PPLCNet_x1_0", disagreements=0,
+        **COMMON, schema_version=EvalResult.version, model="PPLCNet_x1_0", disagreements=0,
         confusion_path="c.csv", disagreements_path="d.csv", routes=routes,
     )  # fmt: skip
 
@@ -65,7 +65,7 @@ def box_evaluation(model: str) -> BoxEvalResult:
         ap_drop=None, results_path="b.json",
     )  # fmt: skip
     return BoxEvalResult(
-        **COMMON, schema_version=BOX_EVAL_SCHEMA_VERSION, task="detection", model=model, classes=(),
+        **COMMON, schema_version=BoxEvalResult.version, task="detection", model=model, classes=(),
         routes=(route,),
     )  # fmt: skip
 
@@ -77,7 +77,7 @@ def label_map_evaluation(model: str) -> LabelMapEvalResult:
         figures=LabelMapScore(mean_iou=0.6123, accuracy=0.9, kappa=None, class_iou=()),
     )  # fmt: skip
     return LabelMapEvalResult(
-        **COMMON, schema_version=LABEL_MAP_EVAL_SCHEMA_VERSION, task="segmentation", model=model, classes=(),
+        **COMMON, schema_version=LabelMapEvalResult.version, task="segmentation", model=model, classes=(),
         routes=(route,),
     )  # fmt: skip
 
@@ -99,7 +99,7 @@ def files(tmp_path: Path) -> Path:
         score("onnxruntime", Precision.INT8, INT8, 690),
         score("openvino", Precision.INT8, INT8, 650),
     )
-    write_result(evaluation(*routes), tmp_path / "eval.json")
+    (tmp_path / "eval.json").write_bytes(msgspec.json.encode(evaluation(*routes)))
     return tmp_path
 
 
@@ -155,7 +155,7 @@ def test_an_evaluation_alone_is_shown_by_itself(files: Path, run_cli: RunCli) ->
     assert (rows.exit_code, rows.stdout) == (3, "")
     assert "no result of bench among them" in rows.stderr
     assert "edgekit report eval.json --format html -o accuracy.html" in rows.stderr
-    newer = json.loads((files / "eval.json").read_text()) | {"schema_version": EVAL_SCHEMA_VERSION + 1}
+    newer = json.loads((files / "eval.json").read_text()) | {"schema_version": EvalResult.version + 1}
     (files / "eval.json").write_bytes(msgspec.json.encode(newer))
     done = run_cli(["report", "."], cwd=files)
     assert done.stderr == "eval.json is no result of bench or eval: left out\n"
@@ -194,7 +194,7 @@ def test_detectors_and_segmenters_stand_in_their_published_tables(
         process(samples(3.0)), model=model, artifact=artifact(FLOAT), verdict=Verdict.VALID, parity=None
     )
     save_result(tmp_path / "host.json", result(measured))
-    write_result(evaluated(model), tmp_path / "eval.json")
+    (tmp_path / "eval.json").write_bytes(msgspec.json.encode(evaluated(model)))
     reports = {
         form: run_cli(["report", ".", "--format", form, "--published"], cwd=tmp_path)
         for form in ("md", "table", "html", "csv")

@@ -8,20 +8,27 @@ import msgspec
 import pytest
 
 from edgekit.errors import OutputError
-from edgekit.evaluate.journal import Identity, Journal, Seen
+from edgekit.evaluate.journal import Identity, Journal
+from edgekit.tasks.truth.evaluation import Seen
 
+FOUND = tuple[tuple[int, ...], ...]
 IDENTITY = Identity(
-    list_sha256="0" * 64, data="/data", pictures=9, preprocess="{}", routes=(("paddle", "fp32", "1" * 64),)
+    task="classification",
+    list_sha256="0" * 64,
+    data="/data",
+    pictures=9,
+    preprocess="{}",
+    routes=(("paddle", "fp32", "1" * 64),),
 )
-PICTURES = [Seen(top=((index, 1, 2, 3, 4),)) for index in range(5)]
+PICTURES = [Seen(found=((index, 1, 2, 3, 4),)) for index in range(5)]
 
 
 def test_goes_on_where_it_was(tmp_path: Path) -> None:
     path = tmp_path / "results" / "x.journal"
-    journal = Journal(path, IDENTITY, Seen)
+    journal = Journal(path, IDENTITY, FOUND)
     journal.append(PICTURES[:3])
     journal.close()
-    journal = Journal(path, IDENTITY, Seen)
+    journal = Journal(path, IDENTITY, FOUND)
     assert journal.done == 3
     journal.append([*PICTURES[3:], Seen(error="broken")])
     assert list(journal.read()) == [*PICTURES, Seen(error="broken")]
@@ -32,11 +39,11 @@ def test_goes_on_where_it_was(tmp_path: Path) -> None:
 @pytest.mark.parametrize("cut", range(1, 20, 3))
 def test_half_a_line_is_cut_off(tmp_path: Path, cut: int) -> None:
     path = tmp_path / "x.journal"
-    journal = Journal(path, IDENTITY, Seen)
+    journal = Journal(path, IDENTITY, FOUND)
     journal.append(PICTURES)
     journal.close()
     path.write_bytes(path.read_bytes()[:-cut])
-    journal = Journal(path, IDENTITY, Seen)
+    journal = Journal(path, IDENTITY, FOUND)
     assert journal.done == 4
     journal.append(PICTURES[4:])
     assert list(journal.read()) == PICTURES
@@ -46,10 +53,10 @@ def test_half_a_line_is_cut_off(tmp_path: Path, cut: int) -> None:
 @pytest.mark.parametrize("change", [{"list_sha256": "2" * 64}, {"data": "/other"}, {"routes": ()}])
 def test_another_evaluation_begins_anew(tmp_path: Path, change: dict[str, object]) -> None:
     path = tmp_path / "x.journal"
-    journal = Journal(path, IDENTITY, Seen)
+    journal = Journal(path, IDENTITY, FOUND)
     journal.append(PICTURES)
     journal.close()
-    journal = Journal(path, msgspec.structs.replace(IDENTITY, **change), Seen)
+    journal = Journal(path, msgspec.structs.replace(IDENTITY, **change), FOUND)
     assert journal.done == 0
     assert list(journal.read()) == []
     journal.close()
@@ -57,10 +64,10 @@ def test_another_evaluation_begins_anew(tmp_path: Path, change: dict[str, object
 
 def test_restart_begins_anew(tmp_path: Path) -> None:
     path = tmp_path / "x.journal"
-    journal = Journal(path, IDENTITY, Seen)
+    journal = Journal(path, IDENTITY, FOUND)
     journal.append(PICTURES)
     journal.close()
-    journal = Journal(path, IDENTITY, Seen, restart=True)
+    journal = Journal(path, IDENTITY, FOUND, restart=True)
     journal.append(PICTURES[:1])
     assert list(journal.read()) == PICTURES[:1]
     journal.close()
@@ -69,7 +76,7 @@ def test_restart_begins_anew(tmp_path: Path) -> None:
 def test_random_bytes_are_another_journal(tmp_path: Path) -> None:
     path = tmp_path / "x.journal"
     path.write_bytes(bytes(range(256)) * 10)
-    journal = Journal(path, IDENTITY, Seen)
+    journal = Journal(path, IDENTITY, FOUND)
     assert journal.done == 0
     journal.close()
 
@@ -77,4 +84,4 @@ def test_random_bytes_are_another_journal(tmp_path: Path) -> None:
 def test_an_unwritable_place(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
     with pytest.raises(OutputError, match=r"x\.journal"):
-        Journal(tmp_path / "file" / "x.journal", IDENTITY, Seen)
+        Journal(tmp_path / "file" / "x.journal", IDENTITY, FOUND)

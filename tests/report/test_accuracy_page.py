@@ -12,14 +12,14 @@ import pytest
 from edgekit.core.accuracy import wilson
 from edgekit.core.measurement import ArtifactRef
 from edgekit.core.spec import Precision
-from edgekit.evaluate.tally import EVAL_SCHEMA_VERSION, EvalResult, RouteScore
 from edgekit.pages.accuracy import accuracy_page
+from edgekit.tasks.truth.classes import EvalResult, RouteScore
 from edgekit.toolchain.cache import cache_directory
 from tests.browser import Browser, running_chromium
 
 ONNX = ArtifactRef(kind="onnx", format="onnx", sha256="a" * 64, converter="p", converter_version="2")
 COMMON = {
-    "schema_version": EVAL_SCHEMA_VERSION, "edgekit_version": "0", "started_at": "", "ended_at": "2026-11-23",
+    "schema_version": EvalResult.version, "edgekit_version": "0", "started_at": "", "ended_at": "2026-11-23",
     "model": "net<b>", "target": "host", "list_path": "val.txt", "list_sha256": "c" * 64, "threads": 1,
     "batch_size": 8, "skipped": (), "weights": "random (seed 0)", "pictures": 100, "unreadable": 1,
     "confusion_path": "elsewhere/e.confusion.csv",

@@ -47,6 +47,22 @@ def test_its_answers_come_out_of_predict(run_cli: RunCli, tmp_path: Path, env: d
     assert (parity["passed"], parity["judged_by"]) == (True, "evenness")
     answered = run_cli(["predict", "ToyNet_w8", PICTURE], cwd=tmp_path, env=env)
     assert answered.stdout in (f"{PICTURE} is EVEN\n", f"{PICTURE} is ODD\n")
+    word = answered.stdout.split()[-1]
+    other = "ODD" if word == "EVEN" else "EVEN"
+    truth = f"{PICTURE.name} {word}\n{PICTURE.name} {other}\ngone.png EVEN\n"
+    (tmp_path / "evenness.txt").write_text(truth)
+    evaluate = ["eval", "ToyNet_w8", "--data", PICTURE.parent, "--list", "evenness.txt", "-o", "even.json"]
+    evaluated = run_cli(evaluate, cwd=tmp_path, env=env)
+    assert evaluated.exit_code == 3 and "1 of 3 pictures could not be read" in evaluated.stderr
+    document = json.loads((tmp_path / "even.json").read_text())
+    assert (document["task"], document["schema_version"], document["pictures"]) == ("even", 7, 2)
+    assert {(one["engine"], one["right"], one["drop"]) for one in document["routes"]} == {
+        ("onnxruntime", 0.5, 0.0), ("paddle", 0.5, None),
+    }  # fmt: skip
+    reported = run_cli(["report", "even.json"], cwd=tmp_path, env=env)
+    assert reported.exit_code == 0 and reported.stdout.strip() == evaluated.stdout.strip()
+    unknown = run_cli(["report", "even.json"], cwd=tmp_path)
+    assert unknown.exit_code == 3 and "the task 'even'" in unknown.stderr
     by_labels = ["--held-back", PICTURE.parent, "--list", "labels.txt"]
     words_too = ["quantize", "ToyNet_w8", "--calibration", PICTURE.parent, *by_labels]
     refused = run_cli(words_too, cwd=tmp_path, env=env)

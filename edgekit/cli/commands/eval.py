@@ -39,8 +39,8 @@ LINE_INTERVAL_S = 30.0
               metavar="DIR", help="Directory that the list's paths are relative to.")  # fmt: skip
 @click.option("--list", "list_path", required=True, type=click.Path(path_type=Path, dir_okay=False),
               metavar="FILE", help="List with a picture's path and its class number a line; for label maps "
-              "their paths in the numbers' place; for boxes COCO's instances (.json), or a picture and its "
-              "VOC annotation a line.")  # fmt: skip
+              "their paths in the numbers' place; for several labels 0,1,0; for boxes COCO's instances "
+              "(.json), or a picture and its VOC annotation a line.")  # fmt: skip
 @click.option("--engine", "engines", type=WordList(), metavar="WORD,...",
               help=f"Engines, one or several: {engine_list(host=True, device=True)}.  "
               f"[default: {PREDICT_ENGINE}; on a device {DEVICE_ENGINE} where it can be had]")  # fmt: skip
@@ -81,12 +81,12 @@ def command(
     matrix and the pictures on which the answers differ, as CSV.
 
     Of a detection model it measures COCO's mean average precision; the boxes are beside the result file in
-    COCO's result form. Of a segmentation model it measures PaddleSeg's mean intersection over union.
+    COCO's result form. Of a segmentation model it measures PaddleSeg's mean intersection over union, of a
+    multi-label model each label's precision, recall and average precision, and PaddleClas's figures.
     """
     import msgspec
 
     from edgekit.core.spec import Precision
-    from edgekit.evaluate.boxes import BoxEvalResult
     from edgekit.evaluate.evaluate import (
         Plan,
         default_output,
@@ -94,7 +94,6 @@ def command(
         fail_on_unreadable,
         hash_list,
     )
-    from edgekit.evaluate.tally import EvalResult
 
     subject = find_subject(name)
     digest = None
@@ -127,14 +126,8 @@ def command(
     if as_json:
         echo_json(result)
     else:
-        from edgekit.pages.accuracy_tables import accuracy_tables
-
-        echo_table(*accuracy_tables(result))
-    beside: list[str] = []
-    if isinstance(result, BoxEvalResult):
-        beside = [route.results_path for route in result.routes]
-    elif isinstance(result, EvalResult):
-        beside = [result.confusion_path, result.disagreements_path]
+        echo_table(*result.tables())
+    beside = result.beside()
     note(f"{plan.output} written{', beside it ' if beside else ''}{' and '.join(beside)}")
     if html is not None:
         from edgekit._files import write_atomic

@@ -16,11 +16,8 @@ from edgekit.errors import InputError
 
 if TYPE_CHECKING:
     from edgekit.core.measurement import Result
-    from edgekit.evaluate.boxes import BoxScore
-    from edgekit.evaluate.documents import EvalDocument
-    from edgekit.evaluate.label_maps import LabelMapRoute
-    from edgekit.evaluate.tally import RouteScore
     from edgekit.report.accuracy import MeasuredAccuracy
+    from edgekit.tasks.truth.evaluation import Evaluation
 
 FORMATS = ("table", "csv", "md", "json", "html")
 
@@ -80,7 +77,7 @@ def _report(files: Sequence[Path], form: str, *, published: bool, complete: bool
     return 0
 
 
-def _load(files: Sequence[Path]) -> tuple[dict[Path, Result], dict[Path, EvalDocument]]:
+def _load(files: Sequence[Path]) -> tuple[dict[Path, Result], dict[Path, Evaluation]]:
     """Load results of bench and of eval from files or directories; note other documents there on stderr."""
     from edgekit.bench.results import load_results
 
@@ -94,16 +91,15 @@ def _load(files: Sequence[Path]) -> tuple[dict[Path, Result], dict[Path, EvalDoc
     return found.results, evaluations
 
 
-def _render_accuracy(evaluations: Mapping[Path, EvalDocument], form: str) -> str:
+def _render_accuracy(evaluations: Mapping[Path, Evaluation], form: str) -> str:
     """Render results of eval without results of bench."""
-    from edgekit.pages.accuracy_tables import accuracy_tables
     from edgekit.report.text import as_markdown, as_text
 
     if form == "html":
         from edgekit.pages.accuracy import accuracy_page
 
         return accuracy_page(list(evaluations.items()))
-    tables = [table for one in evaluations.values() for table in accuracy_tables(one)]
+    tables = [table for one in evaluations.values() for table in one.tables()]
     if form == "md":
         return as_markdown(tables)
     if form == "table":
@@ -115,7 +111,7 @@ def _render_accuracy(evaluations: Mapping[Path, EvalDocument], form: str) -> str
     )
 
 
-def _read_evaluation(path: Path) -> EvalDocument | None:
+def _read_evaluation(path: Path) -> Evaluation | None:
     """Return the document of eval at `path`; None for any other document."""
     from edgekit._files import RESULT_BYTES, read_bytes
 
@@ -128,10 +124,9 @@ def _read_evaluation(path: Path) -> EvalDocument | None:
     return read_evaluation(content)
 
 
-def _accuracies(result: EvalDocument) -> list[MeasuredAccuracy]:
+def _accuracies(result: Evaluation) -> list[MeasuredAccuracy]:
     from edgekit.report.accuracy import MeasuredAccuracy
 
-    routes: Sequence[RouteScore | BoxScore | LabelMapRoute] = result.routes
     return [
         MeasuredAccuracy(
             model=result.model,
@@ -140,24 +135,10 @@ def _accuracies(result: EvalDocument) -> list[MeasuredAccuracy]:
             artifact_sha256=route.artifact.sha256,
             pictures=result.pictures,
             list_path=result.list_path,
-            **{name: None if share is None else 100 * share for name, share in shares.items()},
+            figures={name: 100 * figure for name, figure in figures.items() if figure is not None},
         )
-        for route, shares in zip(routes, _shares(result), strict=True)
+        for route, figures in zip(result.routes, result.accuracies(), strict=True)
     ]
-
-
-def _shares(result: EvalDocument) -> list[dict[str, float | None]]:
-    """Return the figures of each route that a report shows, 0 to 1, by their names in a report."""
-    from edgekit.evaluate.boxes import BoxEvalResult
-    from edgekit.evaluate.label_maps import LabelMapEvalResult
-
-    if isinstance(result, BoxEvalResult):
-        return [{"map": route.figures.ap, "map50": route.figures.ap50} for route in result.routes]
-    if isinstance(result, LabelMapEvalResult):
-        return [{"miou": route.figures.mean_iou} for route in result.routes]
-    # The five best of at most five classes say nothing.
-    few = result.num_classes is not None and result.num_classes <= 5
-    return [{"top1": route.top1.share, "top5": None if few else route.top5.share} for route in result.routes]
 
 
 def _render(
