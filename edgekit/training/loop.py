@@ -35,7 +35,6 @@ if TYPE_CHECKING:
 
 REPORT_FILE = "report.json"
 PROGRESS_INTERVAL_S = 10.0
-MOMENTUM = 0.9
 # A table of more classes cannot be read, and would make checkpoints large.
 MOST_CONFUSED_CLASSES = 100
 
@@ -179,7 +178,7 @@ class _Run:
         self.trained = self.together.wrap(self.network)
         self.optimizer = paddle.optimizer.Momentum(
             learning_rate=0.0,
-            momentum=MOMENTUM,
+            momentum=settings.momentum,
             parameters=[each for each in self.network.parameters() if not each.stop_gradient],
             weight_decay=paddle.regularizer.L2Decay(settings.weight_decay),
         )

@@ -48,6 +48,7 @@ class Wish(msgspec.Struct, frozen=True, kw_only=True):
     batch_size: int | None = None
     learning_rate: float | None = None
     warmup_epochs: float | None = None
+    momentum: float = 0.9
     weight_decay: float = 3e-5
     label_smoothing: float = 0.1
     ema_decay: float = 0.9999
@@ -114,8 +115,8 @@ def plan(wish: Wish, *, processes: int, resume: bool, say: Say) -> TrainSettings
 
 
 _TAKEN = (
-    "model", "weights", "learning_rate", "weight_decay", "label_smoothing", "ema_decay", "input_size",
-    "preprocess", "mixing", "freeze", "patience", "teacher", "teacher_weights", "distillation",
+    "model", "weights", "learning_rate", "momentum", "weight_decay", "label_smoothing", "ema_decay",
+    "input_size", "preprocess", "mixing", "freeze", "patience", "teacher", "teacher_weights", "distillation",
     "label_share", "loader_threads", "device", "seed",
 )  # fmt: skip
 

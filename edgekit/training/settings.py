@@ -40,6 +40,7 @@ class TrainSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fi
         batch_size: Pictures a step, of each process.
         learning_rate: At its highest; None scales PaddleClas's 0.8 at 2048 pictures a step.
         warmup_epochs: Epochs in which the rate rises linearly.
+        momentum: Share of the last step in the next one.
         weight_decay: L2 coefficient.
         label_smoothing: Probability spread over all classes.
         ema_decay: Decay of the moving average of the weights; 0 keeps none.
@@ -73,6 +74,7 @@ class TrainSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fi
     batch_size: Positive = 64
     learning_rate: float | None = None
     warmup_epochs: Annotated[float, Meta(ge=0)] = 5
+    momentum: Share = 0.9
     weight_decay: float = 3e-5
     label_smoothing: Share = 0.1
     ema_decay: Share = 0.9999

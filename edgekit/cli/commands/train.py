@@ -2,19 +2,31 @@
 
 from __future__ import annotations
 
+import re
 import shlex
+from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
+import msgspec
+from click.core import ParameterSource
 
 from edgekit.cli.options import Count, Number, echo_json, json_option, note
+
+if TYPE_CHECKING:
+    from edgekit.training.plan import Wish
+
+# PaddleClas's way of changing a value of a configuration.
+CHANGE = re.compile(r"[A-Za-z]\w*(\.\w+)+=")
 
 
 # fmt: off
 @click.command()
-@click.argument("model")
-@click.option("--data", type=click.Path(path_type=Path), required=True, metavar="DIR",
+@click.argument("model", required=False)
+@click.option("-c", "--config", type=click.Path(path_type=Path), metavar="FILE",
+              help="Training configuration of PaddleClas (YAML) in place of MODEL and --data.")
+@click.option("--data", type=click.Path(path_type=Path), metavar="DIR",
               help="Directory of the pictures: with lists, whose paths are relative to it, or with a folder "
                    "for each class.")
 @click.option("--train-list", type=click.Path(path_type=Path), metavar="FILE",
@@ -68,36 +80,80 @@ from edgekit.cli.options import Count, Number, echo_json, json_option, note
 @click.option("--seed", type=Count(), default=0, show_default=True,
               help="Seed of the first weights, the order and the augmentation.")
 @click.option("--resume", is_flag=True, help="Continue the run in the output directory.")
-@click.option("-o", "--output", type=click.Path(path_type=Path), default=Path("output"), show_default=True,
-              help="Directory of checkpoints and logs.")
+@click.option("-o", "--output", "outputs", multiple=True, metavar="DIR|KEY=VALUE",
+              help="Directory of checkpoints and logs; with --config also a value of the file, like "
+                   "Global.epochs=20.  [default: output]")
 @json_option
-def command(model: str, data: Path, output: Path, processes: int, resume: bool, as_json: bool, no_flip: bool,
+@click.pass_context
+def command(context: click.Context, /, model: str | None, config: Path | None, data: Path | None,
+            outputs: tuple[str, ...], processes: int, resume: bool, as_json: bool, no_flip: bool,
             **asked: Any) -> None:
     # fmt: on
     """Train the zoo's MODEL, or fine-tune it, on labelled pictures.
 
     DIR has train_list.txt and val_list.txt, or a folder of pictures for each class. With --teacher the
-    network learns another one's answers (SSLD), and the pictures need no labels. `output/best_model.pdparams`
+    network learns another one's answers (SSLD), and the pictures need no labels. With --config a training
+    configuration of PaddleClas says all this; options given besides count more. `output/best_model.pdparams`
     is what `edgekit export MODEL --weights` takes.
     """
     from edgekit.pages.training import draw_curves, training_text
     from edgekit.training.launch import start
-    from edgekit.training.plan import Wish, plan
+    from edgekit.training.plan import plan
 
-    wish = Wish(model=model, data=data, output=output, flip=not no_flip, **asked)
+    changes = [each for each in outputs if CHANGE.match(each)]
+    directories = [Path(each) for each in outputs if not CHANGE.match(each)]
+    if len(directories) > 1:
+        raise click.UsageError(f"two outputs: {directories[0]} and {directories[1]}")
+    output = directories[-1] if directories else None
+    asked |= {"model": model, "data": data, "output": output, "flip": not no_flip}
+    if config is None:
+        wish = _wish(asked, changes)
+    else:
+        wish = _wish_of(config, changes, asked, typed=lambda name: _is_typed(context, name))
     settings = plan(wish, processes=processes, resume=resume, say=note)
     try:
         report = start(settings, processes=processes, resume=resume, say=note)
     finally:
-        draw_curves(output)
+        draw_curves(wish.output)
     if as_json:
         echo_json(report)
         return
     click.echo(training_text(report))
     height, width = report.input_size
     size = f" --input-shape 3,{height},{width}" if settings.input_size else ""
-    words = ["edgekit", "export", model, "--weights", report.best_weights, "--labels", _labels(data, output)]
+    labels = _labels(wish.data, wish.output)
+    words = ["edgekit", "export", wish.model, "--weights", report.best_weights, "--labels", labels]
     note(f"next: {shlex.join(words)}{size} --name mine")
+
+
+def _wish(asked: dict[str, Any], changes: list[str]) -> Wish:
+    """Return the run that options alone ask for."""
+    from edgekit.training.plan import Wish
+
+    if changes:
+        raise click.UsageError(f"-o {changes[0]} changes a configuration: give it with --config FILE")
+    for name, word in (("model", "MODEL"), ("data", "--data DIR")):
+        if asked[name] is None:
+            raise click.UsageError(f"{word} is missing (or --config FILE, which names both)")
+    return Wish(**{**asked, "output": asked["output"] or Path("output")})
+
+
+def _wish_of(
+    config: Path, changes: list[str], asked: dict[str, Any], *, typed: Callable[[str], bool]
+) -> Wish:
+    """Return the run of a configuration, with what was typed besides."""
+    from edgekit.training.recipe import read_recipe
+
+    recipe = read_recipe(config, changes)
+    for remark in recipe.notes:
+        note(remark)
+    given = {name: value for name, value in asked.items() if typed(name) and value is not None}
+    return msgspec.structs.replace(recipe.wish, **given)
+
+
+def _is_typed(context: click.Context, name: str) -> bool:
+    parameter = {"output": "outputs", "flip": "no_flip"}.get(name, name)
+    return context.get_parameter_source(parameter) is not ParameterSource.DEFAULT
 
 
 def _labels(data: Path, output: Path) -> str:
