@@ -65,7 +65,7 @@ def test_the_page_sorts_and_filters(browser: Browser, tmp_path: Path) -> None:
     assert tab.evaluate(accuracy) == "20.30 mAP"
     tab.evaluate(sort)
     assert tab.evaluate(accuracy) == "93.50 mAP"
-    tab.evaluate("{const name = document.getElementById('name'); name.value = 'hgnet';"
+    tab.evaluate("{const name = document.getElementById('name'); name.value = 'hgnet_';"
                  "name.dispatchEvent(new Event('input'))}")  # fmt: skip
     assert tab.evaluate(first) == "PPHGNet_base_ssld"
     assert (

@@ -120,9 +120,12 @@ def test_card_is_complete(spec) -> None:
     assert spec.network is not None
     assert len(load_labels(spec.labels, spec.num_classes)) == spec.num_classes
     assert spec.weights.pretrained_url or spec.weights.package_sha256
+    # PP-HGNetV2's plain names are those of its distilled weights.
+    published = f"{spec.name}_ssld" if spec.family == "PP-HGNetV2" else spec.name
     if spec.weights.pretrained_url:
-        assert spec.weights.pretrained_url.endswith(f"/{spec.name}_pretrained.pdparams")
-        assert spec.weights.inference_url.endswith(f"/{spec.name}_infer.tar")
+        assert spec.weights.pretrained_url.endswith(f"/{published}_pretrained.pdparams")
+    if spec.weights.inference_url:
+        assert spec.weights.inference_url.endswith(f"/{published}_infer.tar")
     for sample in spec.samples:
         assert Path(sample.file).is_file()
         assert 0 <= sample.class_id < spec.num_classes

@@ -41,7 +41,8 @@ def save_inference_model(
     """Write `PREFIX.pdmodel`, `PREFIX.pdiparams` and `PREFIX.pdiparams.info` of a network.
 
     Args:
-        network: From float32[N,*input_shape] to one output or a tuple of them.
+        network: From float32[N,*input_shape] to one output or a tuple of them; its layers are fused
+            (`edgekit.zoo.networks`).
         input_shape: Channels, height, width; the batch is dynamic.
         prefix: Path of the three files without their suffixes.
         activation: What follows the only output: `softmax` over its last axis, `sigmoid`, `argmax` over its
@@ -52,6 +53,9 @@ def save_inference_model(
     """
     import paddle
 
+    for layer in network.sublayers():
+        if hasattr(layer, "fuse"):
+            layer.fuse()
     whole = network if activation == "none" else _with_activation(network, activation)
     whole.eval()
     spec = paddle.static.InputSpec([None, *input_shape], "float32", INPUT_NAME)

@@ -30,8 +30,10 @@ class ConvBN(nn.Layer):  # type: ignore[misc]
         dilation: int = 1, bias: bool = False, act: nn.Layer | None = None,
     ) -> None:  # fmt: skip
         super().__init__()
+        # An even kernel has no middle: Paddle then pads the row below and the column to the right.
+        padding: int | str = kernel // 2 * dilation if kernel % 2 else "SAME"
         conv = nn.Conv2D(
-            inputs, outputs, kernel, stride, padding=kernel // 2 * dilation, dilation=dilation, groups=groups,
+            inputs, outputs, kernel, stride, padding=padding, dilation=dilation, groups=groups,
             bias_attr=None if bias else False,
         )  # fmt: skip
         self.add_sublayer(self.conv_name, conv)
@@ -50,9 +52,9 @@ class ModelZooConvBN(ConvBN):
 
 
 class SqueezeExcite(nn.Layer):  # type: ignore[misc]
-    """Channel attention with a hard sigmoid of the given slope."""
+    """Channel attention with a hard sigmoid of the given slope, without one with a sigmoid."""
 
-    def __init__(self, channels: int, slope: float) -> None:
+    def __init__(self, channels: int, slope: float | None = None) -> None:
         super().__init__()
         self.avg_pool = nn.AdaptiveAvgPool2D(1)
         self.conv1 = nn.Conv2D(channels, channels // SE_REDUCTION, 1)
@@ -62,4 +64,6 @@ class SqueezeExcite(nn.Layer):  # type: ignore[misc]
 
     def forward(self, x: paddle.Tensor) -> paddle.Tensor:
         weight = self.conv2(self.relu(self.conv1(self.avg_pool(x))))
+        if self.slope is None:
+            return x * nn.functional.sigmoid(weight)
         return x * nn.functional.hardsigmoid(weight, slope=self.slope, offset=0.5)

@@ -1,0 +1,134 @@
+"""The newer networks of PaddleClas: figures, sizes, parameter names, and what exporting fuses."""
+
+from __future__ import annotations
+
+import io
+import math
+from contextlib import redirect_stdout
+
+import pytest
+
+from edgekit.core.spec import Platform
+from edgekit.errors import InputError
+from edgekit.zoo.build import build_network
+from edgekit.zoo.registry import find_model
+
+paddle = pytest.importorskip("paddle")
+
+# PaddleClas, docs/zh_CN/models/ImageNet1k/PP-HGNetV2.md, section 1.3: Top-1 | Top-5 | Latency(ms)
+PP_HGNETV2 = """
+PPHGNetV2_B0     | 77.77 | 93.91 | 0.52
+PPHGNetV2_B1     | 79.18 | 94.57 | 0.58
+PPHGNetV2_B2     | 81.74 | 95.88 | 0.95
+PPHGNetV2_B3     | 82.98 | 96.43 | 1.18
+PPHGNetV2_B4     | 83.57 | 96.72 | 1.46
+PPHGNetV2_B5     | 84.75 | 97.32 | 2.84
+PPHGNetV2_B6     | 86.30 | 97.84 | 5.29
+"""
+# PaddleClas, docs/en/models/PP-LCNetV2_en.md, section 1.3: Params(M) | FLOPs(M) | Top-1 | Top-5 | Latency(ms)
+PP_LCNETV2 = """
+PPLCNetV2_base | 6.6 | 604 | 77.04 | 93.27 | 4.32
+PPLCNetV2_base_ssld | 6.6 | 604 | 80.07 | 94.87 | 4.32
+"""
+
+
+def rows(table: str) -> dict[str, list[float]]:
+    cells = [[cell.strip() for cell in line.split("|")] for line in table.strip().splitlines()]
+    return {name: [float(value) for value in values] for name, *values in cells}
+
+
+def millions(network: paddle.nn.Layer) -> float:
+    return sum(math.prod(one.shape) for one in network.parameters()) / 1e6
+
+
+def flops_m(network: paddle.nn.Layer) -> float:
+    with redirect_stdout(io.StringIO()):
+        return float(paddle.flops(network, [1, 3, 224, 224])) / 1e6
+
+
+@pytest.mark.parametrize("name", rows(PP_HGNETV2))
+def test_cards_carry_the_published_pp_hgnetv2_table(name: str) -> None:
+    published = find_model(name).published
+    assert published is not None
+    top1, top5, latency_ms = rows(PP_HGNETV2)[name]
+    assert (published.top1, published.top5) == (top1, top5)
+    assert [(one.platform, one.latency_ms) for one in published.latencies] == [(Platform.V100, latency_ms)]
+
+
+@pytest.mark.parametrize("name", rows(PP_LCNETV2))
+def test_cards_carry_the_published_pp_lcnetv2_table(name: str) -> None:
+    published = find_model(name).published
+    assert published is not None
+    [latency] = published.latencies
+    figures = [published.params_m, published.flops_m, published.top1, published.top5, latency.latency_ms]
+    assert figures == rows(PP_LCNETV2)[name]
+
+
+def test_fused_blocks_of_pp_lcnetv2_compute_the_same_and_have_the_published_size() -> None:
+    network = build_network(find_model("PPLCNetV2_base"))
+    paddle.seed(1)
+    network.eval()
+    for norm in network.sublayers():
+        if isinstance(norm, paddle.nn.BatchNorm2D):
+            norm.weight.set_value(paddle.uniform(norm.weight.shape, min=0.5, max=1.5))
+            norm.bias.set_value(paddle.uniform(norm.bias.shape, min=0.0, max=1.0))
+            norm._mean.set_value(paddle.uniform(norm._mean.shape, min=-0.5, max=0.5))
+            norm._variance.set_value(paddle.uniform(norm._variance.shape, min=0.5, max=1.5))
+    with paddle.no_grad():
+        for block in [*network.stages[2], *network.stages[3]]:
+            x = paddle.rand([1, block.dw_conv.weight.shape[0], 14, 14])
+            before = block(x)
+            block.fuse()
+            assert float((block(x) - before).abs().max()) < 1e-5 * float(before.max())
+    assert millions(network) == pytest.approx(6.6, abs=0.05)
+    assert flops_m(network) == pytest.approx(604, abs=0.6)
+
+
+@pytest.mark.parametrize(
+    ("name", "count", "keys"),
+    [
+        (
+            "PPLCNetV2_small",
+            216,
+            [
+                "stem.1.dw_conv.bn._mean",
+                "stages.2.0.dw_conv_list.1.conv.weight",
+                "stages.2.0.dw_conv.bias",
+                "stages.2.3.se.conv2.bias",
+                "stages.2.1.pw_conv_2.bn.weight",
+                "stages.3.1.pw_conv.conv.weight",
+                "last_conv.weight",
+            ],
+        ),
+        (
+            "PPHGNetV2_B0",
+            275,
+            [
+                "stem.stem2b.lab.scale",
+                "stages.0.blocks.0.layers.2.bn._variance",
+                "stages.1.downsample.conv.weight",
+                "stages.2.blocks.1.layers.0.conv2.lab.bias",
+                "stages.3.blocks.0.aggregation_excitation_conv.conv.weight",
+                "lab.bias",
+            ],
+        ),
+        ("PPHGNetV2_B4", 403, ["stem.stem4.conv.weight", "stages.2.blocks.2.layers.5.conv1.bn._mean"]),
+    ],
+)
+def test_keys_are_those_of_paddleclas(name: str, count: int, keys: list[str]) -> None:
+    with paddle.LazyGuard():
+        found = list(build_network(find_model(name)).state_dict())
+    assert set(keys) <= set(found)
+    assert len(found) == count
+
+
+@pytest.mark.parametrize("name", ["PPLCNetV2_small", "PPHGNetV2_B0"])
+def test_an_unknown_variant_is_refused_with_those_that_there_are(name: str) -> None:
+    import msgspec
+
+    spec = find_model(name)
+    broken = msgspec.structs.replace(spec, network=msgspec.structs.replace(spec.network, variant="x9"))
+    with pytest.raises(InputError, match="x9") as caught:
+        build_network(broken)
+    assert caught.value.hint is not None and spec.network is not None
+    assert spec.network.variant in caught.value.hint
