@@ -8,12 +8,13 @@ from pathlib import Path
 
 import msgspec
 
-from edgekit._worker import Worker, call
+from edgekit._worker import Worker
 from edgekit.convert.entries import describe_artifact
 from edgekit.convert.formats.lite import Conversion
 from edgekit.convert.formats.mnn import quantize_mnn
 from edgekit.core.artifact import Artifact, ArtifactKind, Manifest
 from edgekit.errors import ConversionError, UnsupportedError
+from edgekit.quantize.recipes import Found, Recipe, Trial, describe
 from edgekit.quantize.worker import QuantizeJob
 from edgekit.targets.target import Subject
 from edgekit.tasks.registry import require_pictures
@@ -37,6 +38,21 @@ _REFUSED = {
 }
 
 
+class Choice(msgspec.Struct, frozen=True, kw_only=True):
+    """What is measured before ONNX Runtime and Paddle quantise; by default nothing.
+
+    Attributes:
+        search: Whether settings of ONNX Runtime's quantisation are measured.
+        kept_float: Layers that stay float, by the names of their weights.
+        float_limit: Share of calibration pictures that may be answered otherwise than by float before layers
+            are kept float; None keeps only `kept_float`.
+    """
+
+    search: bool = False
+    kept_float: tuple[str, ...] = ()
+    float_limit: float | None = None
+
+
 class Calibration(msgspec.Struct, frozen=True, kw_only=True):
     """Preprocessed calibration pictures in a file: raw float32 of `shape`, N first."""
 
@@ -44,11 +60,13 @@ class Calibration(msgspec.Struct, frozen=True, kw_only=True):
     shape: tuple[int, ...]
 
 
-def check_request(subject: Subject, formats: Sequence[str], nb_targets: Sequence[str]) -> None:
+def check_request(
+    subject: Subject, formats: Sequence[str], nb_targets: Sequence[str], choice: Choice | None = None
+) -> None:
     """Refuse targets that compute nonsense, and formats without a float artifact, before any work.
 
     Raises:
-        UnsupportedError: An int8 `.nb` for x86, or int8 together with fp16.
+        UnsupportedError: An int8 `.nb` for x86, or int8 together with fp16; or a choice without ONNX.
         InputError: The float artifact is missing.
         ParityError: It failed its check.
     """
@@ -59,6 +77,12 @@ def check_request(subject: Subject, formats: Sequence[str], nb_targets: Sequence
                 f"quantising {name} for {target}: {_REFUSED.get(target, 'there is no such target')}",
                 hint="--nb-targets arm; on the host use --formats onnx",
             )
+    choice = Choice() if choice is None else choice
+    if choice != Choice() and ("onnx" not in formats or "mnn" in formats):
+        raise UnsupportedError(
+            f"quantising {name}: --search and --keep-float measure with ONNX Runtime, for onnx and nb",
+            hint="--formats onnx, or --formats onnx,nb",
+        )
     require_pictures(subject.manifest, "quantising")
     if len(subject.manifest.inputs) != 1:
         names = ", ".join(each.name for each in subject.manifest.inputs)
@@ -78,9 +102,10 @@ def quantize(
     staging: Path,
     *,
     formats: Sequence[str],
+    choice: Choice,
     install: bool,
     progress: Report,
-) -> dict[str, Artifact]:
+) -> tuple[dict[str, Artifact], Found | None]:
     """Write int8 artifacts into `staging`.
 
     Args:
@@ -89,17 +114,19 @@ def quantize(
         calibration: Preprocessed pictures, from which the ranges of activations are taken.
         staging: An empty directory.
         formats: Which of `ALL_FORMATS`.
+        choice: What is measured first. Layers that ONNX keeps float stay float for Paddle too.
         install: Whether opt may be installed on the way.
         progress: Called with a line for people at every step.
 
     Returns:
-        The new entries of the manifest.
+        The new entries of the manifest, and what was found where `choice` asks for something.
 
     Raises:
         ConversionError: A converter failed, hung, or wrote something else.
         ToolError: opt or a package is missing.
     """
     made: dict[str, Artifact] = {}
+    found: Found | None = None
     opt = require_opt(install=install, progress=progress) if "nb" in formats else None
     if "mnn" in formats:
         python = require_python(MNNCONVERT, install=install, progress=progress)
@@ -107,13 +134,28 @@ def quantize(
         made[ArtifactKind.MNN_INT8.value] = _quantize_mnn(python, directory, manifest, calibration, staging)
     if "onnx" in formats:
         progress(f"quantising {manifest.name} to ONNX int8 on {calibration.shape[0]} pictures")
-        made[ArtifactKind.ONNX_INT8.value] = _run_worker(
-            directory, manifest, ArtifactKind.ONNX, ArtifactKind.ONNX_INT8, calibration, staging
+        made[ArtifactKind.ONNX_INT8.value], found = _run_worker(
+            directory,
+            manifest,
+            ArtifactKind.ONNX,
+            ArtifactKind.ONNX_INT8,
+            calibration,
+            staging,
+            choice,
+            progress,
         )
     if opt is not None:
         progress(f"quantising {manifest.name} with Paddle on {calibration.shape[0]} pictures")
-        program = _run_worker(
-            directory, manifest, ArtifactKind.PADDLE, ArtifactKind.PADDLE_INT8, calibration, staging
+        kept = Choice(kept_float=() if found is None else found.recipe.kept_float)
+        program, _ = _run_worker(
+            directory,
+            manifest,
+            ArtifactKind.PADDLE,
+            ArtifactKind.PADDLE_INT8,
+            calibration,
+            staging,
+            kept,
+            progress,
         )
         made[ArtifactKind.PADDLE_INT8.value] = program
         name = ArtifactKind.NB_ARM_INT8.file_names[0]
@@ -129,7 +171,7 @@ def quantize(
             {"valid_targets": "arm"},
             program,
         )
-    return made
+    return made, found
 
 
 def _quantize_mnn(
@@ -173,7 +215,9 @@ def _run_worker(
     kind: ArtifactKind,
     calibration: Calibration,
     staging: Path,
-) -> Artifact:
+    choice: Choice,
+    progress: Report,
+) -> tuple[Artifact, Found | None]:
     parent = manifest.artifact(source)
     assert parent is not None
     files = [str((directory / file.path).absolute()) for file in parent.files]
@@ -186,19 +230,40 @@ def _run_worker(
         calibration=str(calibration.path),
         shape=calibration.shape,
         outputs=outputs,
+        search=choice.search,
+        kept_float=choice.kept_float,
+        float_limit=choice.float_limit,
     )
     purpose = f"quantising {manifest.name} to {kind.value}"
-    worker = Worker[None](WORKER, None, failure=ConversionError, timeout_s=WORKER_TIMEOUT_S, env=_ENVIRONMENT)
-    call(worker, job, purpose, hint=f"edgekit --verbose quantize {manifest.name} --calibration DIR")
+    found: Found | None = None
+    hint = f"edgekit --verbose quantize {manifest.name} --calibration DIR"
+    with Worker[Trial | Found](
+        WORKER, Trial | Found, failure=ConversionError, timeout_s=WORKER_TIMEOUT_S, env=_ENVIRONMENT
+    ) as worker:
+        for answer in worker.ask(job, purpose, hint=hint):
+            if isinstance(answer, Trial):
+                progress(describe(answer))
+            else:
+                found = answer
     missing = [output for output in outputs if not Path(output).is_file() or not Path(output).stat().st_size]
     if missing:
         raise ConversionError(f"{purpose}: {len(missing)} of {len(outputs)} files missing")
     tool = "onnxruntime" if kind is ArtifactKind.ONNX_INT8 else "paddlepaddle"
-    return describe_artifact(
-        staging,
-        kind,
-        (tool, importlib.metadata.version(tool)),
-        (parent.inputs, parent.outputs),
-        {**_OPTIONS[kind], "calibration_pictures": str(calibration.shape[0])},
-        parent,
-    )
+    kept = choice.kept_float if found is None else found.recipe.kept_float
+    options = {
+        **_OPTIONS[kind],
+        **({} if found is None else _recipe_options(found.recipe)),
+        **({"kept_float": ", ".join(kept)} if kept else {}),
+        "calibration_pictures": str(calibration.shape[0]),
+    }
+    version = importlib.metadata.version(tool)
+    signature = (parent.inputs, parent.outputs)
+    return describe_artifact(staging, kind, (tool, version), signature, options, parent), found
+
+
+def _recipe_options(recipe: Recipe) -> dict[str, str]:
+    return {
+        "ranges": recipe.ranges.value,
+        "weights": f"int8 per channel, {7 if recipe.reduce_range else 8} bits",
+        "bias_correction": "yes" if recipe.bias_correction else "no",
+    }

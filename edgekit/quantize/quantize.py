@@ -21,8 +21,9 @@ from edgekit.engines.registry import rung_engine
 from edgekit.errors import ConversionError, InputError
 from edgekit.predict.feed import Feed
 from edgekit.predict.lanes import Route, batched, open_lanes, plan_route, score_batches
-from edgekit.quantize.artifacts import FORMATS, NB_TARGETS, Calibration, check_request, quantize
+from edgekit.quantize.artifacts import FORMATS, NB_TARGETS, Calibration, Choice, check_request, quantize
 from edgekit.quantize.gate import check_loss, pictures_needed
+from edgekit.quantize.recipes import Found
 from edgekit.quantize.speed import PROCESSES, Speed, measure_speed
 from edgekit.targets.held_back import MOST_INPUTS, write_held_back
 from edgekit.targets.target import HostTarget, Subject
@@ -33,8 +34,9 @@ from edgekit.vision.lists import read_list
 from edgekit.vision.pictures import Picture, find_pictures
 
 # Raised with every change of the fields of `QuantizeResult`.
-QUANTIZE_SCHEMA_VERSION = 1
+QUANTIZE_SCHEMA_VERSION = 2
 BATCH_SIZE = 8
+AUTO = "auto"
 # Where no others are given, calibration pictures are kept for measuring: every fifth, and as many more as the
 # gate needs where enough are left to calibrate with.
 HELD_BACK_EVERY = 5
@@ -54,6 +56,8 @@ class QuantizeSettings(msgspec.Struct, frozen=True, kw_only=True):
         list_path: Labels of the held-back pictures (`path label`): accuracy is measured, not agreement.
         formats: `onnx`, `nb`.
         nb_targets: Only `arm` can be had.
+        search: Whether settings of the quantisation are measured and the best is taken.
+        keep_float: Layers that are not quantised, by the names of their weights; `auto` alone finds them.
         max_drop: Percentage points that Top-1 may fall, or answers differ, at most; the 95 % interval of what
             was lost must lie below.
     """
@@ -63,9 +67,21 @@ class QuantizeSettings(msgspec.Struct, frozen=True, kw_only=True):
     list_path: Path | None = None
     formats: tuple[str, ...] = FORMATS
     nb_targets: tuple[str, ...] = NB_TARGETS
+    search: bool = False
+    keep_float: tuple[str, ...] = ()
     max_drop: float = 1.0
     workers: int = 1
     install: bool = True
+
+    @property
+    def choice(self) -> Choice:
+        """What is measured before the model is quantised."""
+        auto = self.keep_float == (AUTO,)
+        return Choice(
+            search=self.search,
+            kept_float=() if auto else self.keep_float,
+            float_limit=self.max_drop / 100 if auto else None,
+        )
 
 
 class _Agreed(NamedTuple):
@@ -100,7 +116,7 @@ class Quantized(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class QuantizeResult(msgspec.Struct, frozen=True, kw_only=True):
-    """The document of `quantize --json`."""
+    """The document of `quantize --json`; `found` is None where nothing was searched."""
 
     schema_version: int = QUANTIZE_SCHEMA_VERSION
     model: str
@@ -110,6 +126,7 @@ class QuantizeResult(msgspec.Struct, frozen=True, kw_only=True):
     passed_over: tuple[str, ...]
     max_drop: float
     artifacts: tuple[Quantized, ...]
+    found: Found | None = None
 
 
 def quantize_model(
@@ -125,7 +142,7 @@ def quantize_model(
         OutputError: The artifact directory cannot be written.
     """
     directory = subject.directory
-    check_request(subject, settings.formats, settings.nb_targets)
+    check_request(subject, settings.formats, settings.nb_targets, settings.choice)
     if settings.list_path is not None:
         require_classifier(subject.manifest, f"measuring by the labels {settings.list_path} for")
     calibration, held_back = _pictures(settings)
@@ -136,12 +153,13 @@ def quantize_model(
             staging_directory(directory) as staging,
         ):
             prepared, passed_over = _preprocess(manifest, calibration, Path(scratch))
-            made = quantize(
+            made, found = quantize(
                 directory,
                 manifest,
                 prepared,
                 staging,
                 formats=settings.formats,
+                choice=settings.choice,
                 install=settings.install,
                 progress=tell,
             )
@@ -170,6 +188,7 @@ def quantize_model(
                 passed_over=(*passed_over, *unread),
                 max_drop=settings.max_drop,
                 artifacts=timed,
+                found=found,
             )
             _commit(manifest, _with_inputs(manifest, made, held_back, staging), staging, directory)
     return result

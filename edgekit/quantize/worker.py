@@ -8,8 +8,21 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
+from edgekit._files import temporary_directory
+from edgekit._text import nearest
 from edgekit._worker import Stage, serve
-from edgekit.errors import ToolError
+from edgekit.errors import InputError, ToolError
+from edgekit.quantize.recipes import (
+    Bench,
+    Found,
+    Recipe,
+    Sensitivity,
+    Trial,
+    is_within,
+    keep_float,
+    search,
+    sensitivities,
+)
 
 if TYPE_CHECKING:
     import numpy as np
@@ -31,6 +44,10 @@ class QuantizeJob(msgspec.Struct, frozen=True, kw_only=True):
         calibration: Raw little-endian float32 of all calibration inputs.
         shape: Shape of `calibration`, N first.
         outputs: Files to write: the `.onnx`, or `.pdmodel` and `.pdiparams`.
+        search: Whether to measure which settings are closest to float.
+        kept_float: Layers that stay float, by the names of their weights.
+        float_limit: Share of pictures that may be answered otherwise than by float; layers are kept float
+            until that holds. None keeps only `kept_float`.
     """
 
     route: str
@@ -40,13 +57,21 @@ class QuantizeJob(msgspec.Struct, frozen=True, kw_only=True):
     calibration: str
     shape: tuple[int, ...]
     outputs: tuple[str, ...]
+    search: bool = False
+    kept_float: tuple[str, ...] = ()
+    float_limit: float | None = None
 
 
-def work(job: QuantizeJob) -> Iterator[Stage]:
-    """Write the files of `outputs`."""
+def work(job: QuantizeJob) -> Iterator[Stage | Trial | Found]:
+    """Write the files of `outputs`; where something is looked for, yield trials and then what was found."""
     yield Stage(doing=f"quantising with {job.route}")
     try:
-        {"onnx": quantize_onnx, "paddle": quantize_paddle}[job.route](job)
+        if job.route == "paddle":
+            quantize_paddle(job)
+        elif job.search or job.kept_float or job.float_limit is not None:
+            yield from choose_onnx(job)
+        else:
+            quantize_onnx(job)
     except ImportError as error:
         raise ToolError(
             f"quantising {Path(job.model).name}: {error}", hint="pip install 'edgekit[paddle,onnxruntime]'"
@@ -73,7 +98,6 @@ def quantize_onnx(job: QuantizeJob) -> None:
         QuantType,
         quantize_static,
     )
-    from onnxruntime.quantization.shape_inference import quant_pre_process
 
     inputs = _inputs(job)
 
@@ -85,10 +109,7 @@ def quantize_onnx(job: QuantizeJob) -> None:
             index = next(self._left, None)
             return None if index is None else {job.input_name: inputs[index : index + 1]}
 
-    prepared = job.outputs[0] + ".prepared"
-    # Symbolic inference stops at the shapes of a detector's resized feature maps. Quantising needs only the
-    # types and sizes that ONNX's own inference finds.
-    quant_pre_process(job.model, prepared, skip_symbolic_shape=True)
+    prepared = _prepare(job)
     quantize_static(
         prepared,
         job.outputs[0],
@@ -100,6 +121,55 @@ def quantize_onnx(job: QuantizeJob) -> None:
         calibrate_method=CalibrationMethod.MinMax,
     )
     Path(prepared).unlink()
+
+
+def _prepare(job: QuantizeJob) -> str:
+    from onnxruntime.quantization.shape_inference import quant_pre_process
+
+    prepared = job.outputs[0] + ".prepared"
+    # Symbolic inference stops at the shapes of a detector's resized feature maps. Quantising needs only the
+    # types and sizes that ONNX's own inference finds.
+    quant_pre_process(job.model, prepared, skip_symbolic_shape=True)
+    return prepared
+
+
+def choose_onnx(job: QuantizeJob) -> Iterator[Trial | Found]:
+    """Quantise as `quantize_onnx` does, with settings and float layers that are measured first.
+
+    Raises:
+        InputError: A layer to keep float does not exist.
+    """
+    output = Path(job.outputs[0])
+    with temporary_directory("recipes-", output.parent) as scratch:
+        bench = Bench(Path(_prepare(job)), job.input_name, _inputs(job), scratch)
+        for layer in job.kept_float:
+            if layer not in bench.groups:
+                near = nearest(layer, bench.groups)
+                raise InputError(
+                    f"quantising {Path(job.model).name}: it has no layer with the weights {layer!r}",
+                    hint=f"did you mean {' or '.join(near)}?" if near else "--keep-float auto finds layers",
+                )
+        trials: list[Trial] = []
+        order: list[Sensitivity] = []
+        for trial in search(bench) if job.search else ():
+            trials.append(trial)
+            yield trial
+        recipe = min(trials, key=lambda each: each.rank).recipe if trials else Recipe()
+        recipe = msgspec.structs.replace(recipe, kept_float=job.kept_float)
+        if job.float_limit is not None:
+            yield (start := bench.judge(recipe))
+            trials.append(start)
+            if not is_within(start, job.float_limit):
+                order = sensitivities(bench, recipe)
+                kept = []
+                for trial in keep_float(bench, recipe, [each.layer for each in order], job.float_limit):
+                    kept.append(trial)
+                    yield trial
+                trials += kept
+                recipe = min((start, *kept), key=lambda each: each.rank).recipe
+        bench.write(recipe, output)
+        yield Found(recipe=recipe, trials=tuple(trials), sensitivities=tuple(order), layers=len(bench.groups))
+    Path(job.outputs[0] + ".prepared").unlink()
 
 
 def quantize_paddle(job: QuantizeJob) -> None:
@@ -133,6 +203,7 @@ def quantize_paddle(job: QuantizeJob) -> None:
         algo="hist",
         weight_quantize_type="channel_wise_abs_max",
         quantizable_op_type=list(PADDLE_OPS),
+        skip_tensor_list=list(job.kept_float) or None,
     )
     quantization.quantize()
     quantization.save_quantized_model(

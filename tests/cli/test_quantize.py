@@ -43,6 +43,8 @@ def files_of(directory: Path) -> dict[str, bytes]:
         (["--nb-targets", "arm,arm_fp16"], 2, "fp16 together with int8"),
         (["--nb-targets", "mips"], 2, "no such target"),
         (["--formats", "tflite"], 2, "tflite"),
+        (["--search", "--formats", "nb"], 2, "measure with ONNX Runtime"),
+        (["--keep-float", "auto", "--formats", "onnx,mnn"], 2, "measure with ONNX Runtime"),
         (["--list", "x.txt"], 3, "--held-back DIR"),
     ],
 )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -40,6 +41,10 @@ DIRECTORY = click.Path(path_type=Path, exists=True, file_okay=False)
               help="int8 computes nonsense on x86 and together with fp16: both are refused.")  # fmt: skip
 @click.option("--max-drop", type=Number(0, 100), default=1.0, show_default=True,
               help="Percentage points that Top-1 may fall, or answers differ, interval and all.")  # fmt: skip
+@click.option("--search", is_flag=True,
+              help="Take of ranges, 7-bit weights and bias correction what is closest to float.")  # fmt: skip
+@click.option("--keep-float", type=WordList(), metavar="auto|WEIGHTS,...",
+              help="Layers that stay float, by name of weights; auto finds what breaks int8.")  # fmt: skip
 @json_option
 @anyway_option
 @no_install_option
@@ -51,6 +56,8 @@ def command(
     formats: tuple[str, ...],
     nb_targets: tuple[str, ...],
     max_drop: float,
+    search: bool,
+    keep_float: tuple[str, ...] | None,
     as_json: bool,
     no_install: bool,
 ) -> None:
@@ -69,6 +76,8 @@ def command(
         list_path=list_path,
         formats=formats,
         nb_targets=nb_targets,
+        search=search,
+        keep_float=keep_float or (),
         max_drop=max_drop,
         workers=usable_cores(),
         install=not no_install,
@@ -94,7 +103,22 @@ def _render(result: QuantizeResult) -> None:
         (f"  {one.kind.value}", f"{_size(one)}{_accuracy(one)}{describe_speed(one.speed)}")
         for one in result.artifacts
     )
-    echo_table(facts(rows, title=title))
+    echo_table(facts((*rows, *_found_rows(result)), title=title))
+
+
+def _found_rows(result: QuantizeResult) -> Iterator[tuple[str, str]]:
+    """Rows of the chosen settings and of the layers that stayed float."""
+    if result.found is None:
+        return
+    recipe = result.found.recipe
+    words = [f"ranges {recipe.ranges.value}"]
+    words += ["bias correction"] * recipe.bias_correction + ["7-bit weights"] * recipe.reduce_range
+    yield "  chosen", ", ".join(words)
+    if recipe.kept_float:
+        yield (
+            "  float layers",
+            f"{len(recipe.kept_float)} of {result.found.layers}: {', '.join(recipe.kept_float)}",
+        )
 
 
 def _size(one: Quantized) -> str:

@@ -1,0 +1,134 @@
+"""Settings of the quantisation and layers that stay float, on small networks whose weak spot is known."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import msgspec
+import numpy as np
+import pytest
+
+from edgekit.quantize.recipes import (
+    Bench,
+    Ranges,
+    Recipe,
+    Trial,
+    correct_biases,
+    describe,
+    is_within,
+    keep_float,
+    layer_groups,
+    search,
+    sensitivities,
+)
+
+onnx = pytest.importorskip("onnx")
+pytest.importorskip("onnxruntime")
+helper, numpy_helper = onnx.helper, onnx.numpy_helper
+
+CLASSES = 10
+
+
+def network(path: Path, *, spoiled: str | None) -> Path:
+    """Three convolutions, pooling and a linear layer; the spoiled one has channels of far apart scales.
+
+    Its channels are scaled up by 1000 in the first half, and the next layer scales them down again, so that
+    float does not notice; int8 has one scale for all of them.
+    """
+    rng = np.random.default_rng(4)
+    shapes = {"a": (8, 3, 3, 3), "b": (8, 8, 3, 3), "c": (8, 8, 3, 3)}
+    weights = {name: rng.standard_normal(shape).astype("f4") / 5 for name, shape in shapes.items()}
+    if spoiled is not None:
+        following = {"a": "b", "b": "c"}[spoiled]
+        weights[spoiled][:1] *= 1000
+        weights[following][:, :1] /= 1000
+    weights["fc"] = rng.standard_normal((8, CLASSES)).astype("f4")
+    nodes = []
+    previous = "x"
+    for name in shapes:
+        nodes.append(
+            helper.make_node("Conv", [previous, name], [f"{name}.conv"], name=name, pads=[1, 1, 1, 1])
+        )
+        nodes.append(helper.make_node("Relu", [f"{name}.conv"], [f"{name}.relu"], name=f"{name}.act"))
+        previous = f"{name}.relu"
+    nodes.append(helper.make_node("GlobalAveragePool", [previous], ["pooled"], name="pool"))
+    nodes.append(helper.make_node("Flatten", ["pooled"], ["flat"], name="flatten"))
+    nodes.append(helper.make_node("MatMul", ["flat", "fc"], ["scores"], name="linear"))
+    image = helper.make_tensor_value_info("x", onnx.TensorProto.FLOAT, ["N", 3, 8, 8])
+    scores = helper.make_tensor_value_info("scores", onnx.TensorProto.FLOAT, ["N", CLASSES])
+    constants = [numpy_helper.from_array(value, name) for name, value in weights.items()]
+    graph = helper.make_graph(nodes, "net", [image], [scores], constants)
+    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 14)], ir_version=8)
+    onnx.save(onnx.shape_inference.infer_shapes(model), path)
+    return path
+
+
+def bench(tmp_path: Path, spoiled: str | None = None) -> Bench:
+    inputs = np.random.default_rng(7).standard_normal((24, 3, 8, 8)).astype("f4")
+    return Bench(network(tmp_path / "net.onnx", spoiled=spoiled), "x", inputs, tmp_path)
+
+
+def test_a_layer_is_its_weights_and_what_follows(tmp_path: Path) -> None:
+    groups = layer_groups(onnx.load(network(tmp_path / "net.onnx", spoiled=None)))
+    assert groups["a"] == ("a", "a.act")
+    assert groups["c"] == ("c", "c.act", "pool", "flatten")
+    assert groups["fc"] == ("linear",)
+
+
+def test_the_layer_that_breaks_int8_is_found_and_kept(tmp_path: Path) -> None:
+    measured = bench(tmp_path, spoiled="b")
+    start = measured.judge(Recipe())
+    assert not is_within(start, 0.01)
+    order = sensitivities(measured, Recipe())
+    # The activations between `b` and `c` are what int8 cannot hold.
+    assert {order[0].layer, order[1].layer} == {"b", "c"}
+    assert order[1].noise > 3 * order[2].noise
+    trials = list(keep_float(measured, Recipe(), [each.layer for each in order], 0.0))
+    assert len(trials[-1].recipe.kept_float) == 2
+    assert trials[-1].noise < start.noise / 10
+    assert "float: " in describe(trials[-1])
+
+
+def test_the_search_tries_all_ranges_and_improves_on_the_best(tmp_path: Path) -> None:
+    trials = list(search(bench(tmp_path)))
+    assert [each.recipe.ranges for each in trials[:3]] == list(Ranges)
+    assert trials[-2].recipe.reduce_range
+    assert trials[-1].recipe.bias_correction
+    best = min(trials, key=lambda each: each.rank)
+    assert best.agreement is not None and best.agreement >= 0.9
+    assert best.noise <= trials[0].noise
+
+
+def test_biases_make_up_for_rounded_weights(tmp_path: Path) -> None:
+    import onnxruntime
+
+    path = network(tmp_path / "net.onnx", spoiled=None)
+    model = onnx.load(path)
+    inputs = np.random.default_rng(3).uniform(0, 1, (6, 3, 8, 8)).astype("f4")
+    correct_biases(model, ({"x": inputs[i : i + 1]} for i in range(6)), tmp_path / "corrected.onnx")
+    corrected = onnx.load(tmp_path / "corrected.onnx")
+
+    def means(source: onnx.ModelProto, rounded: bool) -> np.ndarray:
+        changed = onnx.ModelProto()
+        changed.CopyFrom(source)
+        first = next(each for each in changed.graph.initializer if each.name == "a")
+        weight = numpy_helper.to_array(first)
+        scale = np.abs(weight).max(axis=(1, 2, 3), keepdims=True) / 127
+        if rounded:
+            first.CopyFrom(numpy_helper.from_array((np.rint(weight / scale) * scale).astype("f4"), "a"))
+        changed.graph.output.append(helper.make_tensor_value_info("a.conv", onnx.TensorProto.FLOAT, None))
+        session = onnxruntime.InferenceSession(
+            changed.SerializeToString(), providers=["CPUExecutionProvider"]
+        )
+        return session.run(["a.conv"], {"x": inputs})[0].mean(axis=(0, 2, 3))
+
+    wanted = means(model, False)
+    uncorrected = np.abs(means(model, True) - wanted).max()
+    assert np.abs(means(corrected, True) - wanted).max() < uncorrected / 50
+
+
+def test_other_outputs_than_scores_are_judged_by_noise() -> None:
+    trial = Trial(recipe=Recipe(), agreement=None, noise=0.02)
+    assert is_within(trial, 0.02)
+    assert not is_within(trial, 0.01)
+    assert trial.rank < msgspec.structs.replace(trial, noise=0.03).rank
