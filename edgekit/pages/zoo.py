@@ -2,30 +2,20 @@
 
 from __future__ import annotations
 
-import itertools
-import math
 from collections.abc import Sequence
-from html import escape
-from typing import Any
 
 import msgspec
 
 from edgekit.core.spec import CLASSIFICATION, ModelSpec, Platform, Precision, Published
-from edgekit.core.stats import pareto_front
 from edgekit.estimate.choose import ACCURACY
 from edgekit.estimate.estimate import estimate, known_count
 from edgekit.estimate.soc_model import SocModel, load_soc, shipped_socs
+from edgekit.pages.chart import Dot, draw_chart
 from edgekit.pages.document import document
-from edgekit.report.canvas import COLOURS
 from edgekit.zoo.registry import list_models
 
 # The SoC with published figures of most networks.
 FIRST_SOC = "sd855"
-# Size of the chart, and the room around its axes, CSS pixels.
-WIDTH, HEIGHT = 860, 460
-LEFT, RIGHT, TOP, BOTTOM = 52, 16, 14, 46
-# Names of points on the front that would lie closer together than this are left out, CSS pixels.
-LETTER, LINE = 6.1, 13
 
 
 class Network(msgspec.Struct, frozen=True, kw_only=True):
@@ -131,12 +121,6 @@ def _sources(published: Published | None) -> set[str]:
     return {published.source, *(each.source for each in published.latencies)}
 
 
-class _Point(msgspec.Struct, frozen=True, kw_only=True):
-    network: Network
-    ms: float
-    accuracy: float
-
-
 def chart(networks: Sequence[Network], soc: SocModel, *, alone: bool = False) -> str:
     """Draw accuracy against estimated latency with one thread as an `<svg>` element.
 
@@ -147,99 +131,15 @@ def chart(networks: Sequence[Network], soc: SocModel, *, alone: bool = False) ->
         soc: The SoC of the estimates.
         alone: Make a file of its own, which brings colours for light and dark pages.
     """
-    points = sorted(
-        (
-            _Point(network=one, ms=one.estimates[soc.name][1], accuracy=one.accuracy)
-            for one in networks
-            if one.task == "classification" and one.accuracy is not None and 1 in one.estimates[soc.name]
-        ),
-        key=lambda point: (point.ms, -point.accuracy),
-    )
-    front = pareto_front([(point.ms, point.accuracy) for point in points])
-    return _draw(points, list(itertools.compress(points, front)), soc, alone=alone)
-
-
-_Box = tuple[float, float, float, float]
-"""Left, top, right and bottom of a text."""
-
-
-def _draw(points: Sequence[_Point], front: Sequence[_Point], soc: SocModel, *, alone: bool) -> str:
-    low, high = points[0].ms / 1.15, points[-1].ms * 1.3
-    bottom = 5 * math.floor(min(point.accuracy for point in points) / 5)
-    top = 5 * math.ceil(max(point.accuracy for point in points) / 5)
-
-    def x(ms: float) -> float:
-        return LEFT + (WIDTH - LEFT - RIGHT) * math.log(ms / low) / math.log(high / low)
-
-    def y(accuracy: float) -> float:
-        return HEIGHT - BOTTOM - (HEIGHT - BOTTOM - TOP) * (accuracy - bottom) / (top - bottom)
-
-    families = list(dict.fromkeys(point.network.family for point in points))
-    parts: list[Any] = []
-    for ms in (tick for tick in (1, 2, 5, 10, 20, 50, 100, 200, 500, 1000) if low < tick < high):
-        parts.append(f'<path class="grid" d="M{x(ms):.1f} {TOP}V{HEIGHT - BOTTOM}"/>')
-        parts.append(_text(x(ms), HEIGHT - BOTTOM + 16, f"{ms}", "middle"))
-    for accuracy in range(bottom, top + 1, 5):
-        parts.append(f'<path class="grid" d="M{LEFT} {y(accuracy):.1f}H{WIDTH - RIGHT}"/>')
-        parts.append(_text(LEFT - 8, y(accuracy) + 4, f"{accuracy}", "end"))
-    parts.append(_text((LEFT + WIDTH - RIGHT) / 2, HEIGHT - 8,
-                       f"estimated milliseconds, {soc.title}, 1 thread, fp32", "middle"))  # fmt: skip
-    parts.append(f'<text transform="translate(14 {(TOP + HEIGHT - BOTTOM) / 2}) rotate(-90)" '
-                 'text-anchor="middle">ImageNet Top-1, per cent</text>')  # fmt: skip
-    line = "L".join(f"{x(point.ms):.1f} {y(point.accuracy):.1f}" for point in front)
-    parts.append(f'<path class="front" d="M{line}"/>')
-    for point in points:
-        colour = COLOURS[families.index(point.network.family) % len(COLOURS)]
-        shape = _shape(families.index(point.network.family) // len(COLOURS))
-        words = f"{point.network.name}: Top-1 {point.accuracy:g} %, {point.ms:.1f} ms"
-        place = f"translate({x(point.ms):.1f} {y(point.accuracy):.1f})"
-        parts.append(
-            f'<path fill="{colour}" transform="{place}" d="{shape}"><title>{escape(words)}</title></path>'
-        )
-    # The names keep off the points, the one that is named too.
-    taken: list[_Box] = [
-        (x(one.ms) - 5, y(one.accuracy) - 5, x(one.ms) + 5, y(one.accuracy) + 5) for one in points
+    dots = [
+        Dot(name=one.name, group=one.family, ms=one.estimates[soc.name][1], accuracy=one.accuracy)
+        for one in networks
+        if one.task == CLASSIFICATION and one.accuracy is not None and 1 in one.estimates[soc.name]
     ]
-    for point in reversed(front):
-        name, left, base = point.network.name, x(point.ms), y(point.accuracy)
-        # Above on the left of the rising line, else below on its right.
-        for end, foot, anchor in ((left - 7, base - 6, "end"), (left + 8, base + 11, "start")):
-            start = end - LETTER * len(name) if anchor == "end" else end
-            box = (start, foot - LINE, start + LETTER * len(name), foot)
-            if box[0] > LEFT and not any(_overlap(box, other) for other in taken):
-                taken.append(box)
-                parts.append(_text(end, foot, name, anchor))
-                break
-    for number, family in enumerate(families):
-        column, row = divmod(number, 5)
-        left, at = WIDTH - RIGHT - 250 + 130 * column, HEIGHT - BOTTOM - 92 + 18 * row
-        colour = COLOURS[number % len(COLOURS)]
-        place = f"translate({left} {at - 4})"
-        parts.append(f'<path fill="{colour}" transform="{place}" d="{_shape(number // len(COLOURS))}"/>')
-        parts.append(_text(left + 10, at, family, "start"))
-    style = f"<style>{_STYLE}</style>" if alone else ""
-    name = f"Accuracy against latency on {soc.title}"
-    return (
-        f'<svg xmlns="http://www.w3.org/2000/svg" class="zoo" viewBox="0 0 {WIDTH} {HEIGHT}" role="img" '
-        f'aria-label="{escape(name)}">{style}{"".join(parts)}</svg>'
+    return draw_chart(
+        dots,
+        name=f"Accuracy against latency on {soc.title}",
+        below=f"estimated milliseconds, {soc.title}, 1 thread, fp32",
+        figure="ImageNet Top-1",
+        alone=alone,
     )
-
-
-def _overlap(one: _Box, other: _Box) -> bool:
-    return one[0] < other[2] and other[0] < one[2] and one[1] < other[3] and other[1] < one[3]
-
-
-_STYLE = (
-    ".zoo{font:12px system-ui,sans-serif;fill:#1f2328}.grid{stroke:#8884}"
-    ".front{fill:none;stroke:#888;stroke-width:1.5;stroke-dasharray:4 3}"
-    "@media(prefers-color-scheme:dark){.zoo{fill:#e6edf3}}"
-)
-
-
-def _shape(number: int) -> str:
-    """Return the outline of a mark: a dot, then a square, then a triangle."""
-    return ("M-4.5 0a4.5 4.5 0 1 0 9 0a4.5 4.5 0 1 0 -9 0", "M-4-4h8v8h-8z", "M0-5L5 4H-5z")[number % 3]
-
-
-def _text(x: float, y: float, words: str, anchor: str) -> str:
-    return f'<text x="{x:.1f}" y="{y:.1f}" text-anchor="{anchor}">{escape(words)}</text>'

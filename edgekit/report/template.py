@@ -79,7 +79,10 @@ def _blocks(table: Table) -> list[list[int]]:
 
 
 def _parts(text: str) -> list[str]:
-    """Return the parts of a text after which a line may end, besides its spaces: of long names alone."""
-    if max(map(len, text.split()), default=0) <= MAX_WORD:
-        return [text]
-    return re.findall(r"[^\W_]*[\W_]+|[^\W_]+", text)
+    """Return the parts of a text after which a line may end, besides its spaces: of long words alone."""
+    parts = [""]
+    for word in re.findall(r"\s*\S+|\s+", text):
+        first, *others = re.findall(r"[^\W_]*[\W_]+|[^\W_]+", word) if len(word) > MAX_WORD else [word]
+        parts[-1] += first
+        parts += others
+    return parts

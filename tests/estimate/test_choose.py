@@ -189,3 +189,20 @@ def test_several_socs_make_one_table(tmp_path: Path, run_cli: RunCli) -> None:
     unknown = run_cli(["estimate", "PPLCNet_x1_0", "--soc", "sd86"], cwd=tmp_path)
     assert unknown.exit_code == 2 and "did you mean sd865?" in unknown.stderr
     assert find_model("PPLCNet_x1_0").name == documents[0]["model"]
+
+
+def test_the_page_has_the_choice_its_limit_and_every_candidate(run_cli: RunCli, tmp_path: Path) -> None:
+    words = ["choose", "--soc", "sd845", "--html", "choice.html"]
+    done = run_cli([*words, "--max-ms", "30", "--json"], cwd=tmp_path)
+    assert (done.exit_code, done.stderr) == (0, "choice.html written\n")
+    choice = json.loads(done.stdout)
+    page = (tmp_path / "choice.html").read_text(encoding="utf-8")
+    answer = page[page.index("</h1>") : page.index("<h2>")].replace("<wbr>", "")
+    assert choice["best"] in answer and "at most 30 ms" in answer
+    assert page.count('class="limit"') == 1
+    assert page.count("<title>") - 1 == len(choice["candidates"]) == page.count('<th scope="row">')
+    # Without a network that fits the page says so, and the command ends with 9.
+    done = run_cli([*words, "--max-ms", "1"], cwd=tmp_path)
+    assert done.exit_code == 9
+    assert "No network of at most 1 ms" in (tmp_path / "choice.html").read_text(encoding="utf-8")
+    assert run_cli([*words, "--list-socs"], cwd=tmp_path).exit_code == 2

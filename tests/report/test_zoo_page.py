@@ -13,7 +13,7 @@ from edgekit.estimate.soc_model import load_soc
 from edgekit.pages.zoo import chart, list_networks, zoo_page, zoo_picture
 from edgekit.toolchain.cache import cache_directory
 from edgekit.zoo.registry import model_names
-from tests.browser import Browser, running_chromium
+from tests.browser import CUT, Browser, running_chromium
 from tests.conftest import RunCli
 
 TEXT = "{http://www.w3.org/2000/svg}text"
@@ -47,9 +47,9 @@ def test_the_picture_is_small_and_stands_alone() -> None:
     assert "prefers-color-scheme" in picture and "href" not in picture
 
 
-@pytest.fixture
-def browser(tmp_path: Path) -> Iterator[Browser]:
-    with running_chromium(tmp_path, cache_directory("apt")) as running:
+@pytest.fixture(scope="module")
+def browser(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Browser]:
+    with running_chromium(tmp_path_factory.mktemp("chromium"), cache_directory("apt")) as running:
         yield running
 
 
@@ -74,3 +74,16 @@ def test_the_page_sorts_and_filters(browser: Browser, tmp_path: Path) -> None:
     assert [url for url in tab.requests if not url.startswith(("file:", "data:"))] == []
     assert tab.complaints == []
     assert tab.faint() == []
+
+
+@pytest.mark.slow
+def test_a_choice_can_be_read_on_a_phone(browser: Browser, tmp_path: Path, run_cli: RunCli) -> None:
+    done = run_cli(["choose", "--soc", "sd845", "--max-ms", "30", "--html", "a.html"], cwd=tmp_path)
+    assert done.exit_code == 0
+    tab = browser.open((tmp_path / "a.html").as_uri(), width=390, height=844, mobile=True)
+    assert tab.evaluate("document.documentElement.scrollWidth") == 390
+    assert tab.evaluate(CUT) == []
+    assert tab.evaluate("document.querySelectorAll('.zoo title').length") == 32
+    assert tab.faint() == []
+    assert [url for url in tab.requests if not url.startswith(("file:", "data:"))] == []
+    assert tab.complaints == []

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from edgekit.cli.options import Count, Number, echo_json, echo_table, json_option
+from edgekit.cli.options import Count, Number, echo_json, echo_table, json_option, note
 
 if TYPE_CHECKING:
     from edgekit.estimate.choose import Candidate, Choice
@@ -34,6 +34,8 @@ if TYPE_CHECKING:
 @click.option("--results", multiple=True, type=click.Path(path_type=Path), metavar="FILE",
               help="Results of a phone with this SoC, taken before estimates; repeatable.")  # fmt: skip
 @click.option("--all", "show_all", is_flag=True, help="All networks, not the front and what fits.")
+@click.option("--html", type=click.Path(path_type=Path, dir_okay=False), metavar="FILE",
+              help="Write a page of the choice, accuracy against latency, and all networks.")  # fmt: skip
 @click.option("--list-socs", is_flag=True, help="List the SoCs whose latency can be estimated.")
 @json_option
 def command(
@@ -47,6 +49,7 @@ def command(
     also: tuple[str, ...],
     results: tuple[Path, ...],
     show_all: bool,
+    html: Path | None,
     list_socs: bool,
     as_json: bool,
 ) -> int:
@@ -58,6 +61,8 @@ def command(
     from edgekit.errors import GateError
     from edgekit.report.grid import threads_words
 
+    if list_socs and html is not None:
+        raise click.UsageError("--html shows a choice: leave --list-socs out")
     if list_socs:
         _show_socs(as_json=as_json)
         return 0
@@ -72,11 +77,18 @@ def command(
         also=dict(map(_own, also)),
         results=results,
     )
+    limits = _limits(choice)
+    if html is not None:
+        from edgekit._files import write_atomic
+        from edgekit.pages.choice import choice_page
+
+        page = choice_page(choice, _render(choice, show_all=True), limits)
+        write_atomic(html, page.encode())
+        note(f"{html} written")
     if as_json:
         echo_json(choice)
     else:
         echo_table(_render(choice, show_all=show_all))
-    limits = _limits(choice)
     if limits and choice.best is None:
         raise GateError(
             f"choosing for {choice.title} at {threads_words(threads)}: no network of {limits}",
