@@ -86,6 +86,8 @@ def bench(
     for engine in options.engines:
         target.prepare(engine)
     cells = plan(target, subjects, options)
+    if options.start_below_celsius is not None:
+        _require_temperature(target, options.engines[0])
     path, document = _document(target.info, options, resume, command)
     sweep = Sweep(
         target,
@@ -94,6 +96,7 @@ def bench(
         timing=timing_for(target.info, options),
         processes=options.processes or 1,
         cooldown_s=options.cooldown_s,
+        start_below_celsius=options.start_below_celsius,
         target_ci=options.target_ci,
         references=references or References(target if isinstance(target, HostTarget) else HostTarget()),
         earlier=document.points,
@@ -118,6 +121,14 @@ def bench(
         interrupted=interrupted,
         error=_first_error(result.points),
     )
+
+
+def _require_temperature(target: Target, engine: str) -> None:
+    if target.environment(engine).body_celsius is None:
+        raise UsageError(
+            f"--start-below on {target.info.serial}: it shows no temperature",
+            hint="leave it out, and rest with --cooldown SECONDS",
+        )
 
 
 def _is_host(info: DeviceInfo) -> bool:

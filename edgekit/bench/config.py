@@ -10,7 +10,7 @@ import msgspec
 
 from edgekit._files import read_bytes
 from edgekit.core.bench_options import OPTIONS, FieldOption
-from edgekit.core.units import parse_percentage
+from edgekit.core.units import parse_celsius, parse_percentage
 from edgekit.errors import InputError
 
 HINT = 'e.g.: host = true, engine = ["paddle", "onnxruntime"], threads = [1, 2]; edgekit bench --help'
@@ -50,6 +50,11 @@ def _value(one: FieldOption, value: Any) -> Any:
         if share is None:
             raise msgspec.ValidationError(f'{value!r} is not a percentage like "3%"')
         return share
+    if one.option.celsius and isinstance(value, str):
+        degrees = parse_celsius(value)
+        if degrees is None:
+            raise msgspec.ValidationError(f"{value!r} is not a temperature like 37C")
+        return degrees
     if isinstance(one.default, tuple):
         if isinstance(value, str) and not one.option.repeated:
             value = [word.strip() for word in value.split(",")]

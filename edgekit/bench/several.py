@@ -29,6 +29,12 @@ class TargetOutcome(msgspec.Struct, frozen=True, kw_only=True):
     outcome: Outcome | None = None
     error: PointError | None = None
 
+    @classmethod
+    def failed(cls, serial: str, error: EdgekitError) -> TargetOutcome:
+        """Return the outcome of a target on which nothing could be measured."""
+        failure = PointError(message=error.message, hint=error.hint, exit_code=error.exit_code)
+        return cls(serial=serial, error=failure)
+
 
 def bench_all(
     targets: Sequence[Target],
@@ -38,17 +44,19 @@ def bench_all(
     show: ShowProgress,
     resume: Path | None = None,
     command: Sequence[str] = (),
+    several: bool = False,
 ) -> list[TargetOutcome]:
     """Measure on every target; what fails on one does not stop the others.
 
     Ctrl-C ends every sweep after the turn that runs; a second one ends them at once, and what was saved
-    after their last turns is what is left. `resume` and `command` are those of `bench`.
+    after their last turns is what is left. `resume` and `command` are those of `bench`. `several` says that
+    several targets were asked for, of which one may be left.
 
     Raises:
         UsageError: Options that cannot be met by several targets.
         KeyboardInterrupt: The second Ctrl-C.
     """
-    if len(targets) == 1:
+    if len(targets) == 1 and not several:
         outcome = bench(targets[0], subjects, options, show=show, resume=resume, command=command)
         return [TargetOutcome(serial=targets[0].info.serial, outcome=outcome, error=outcome.error)]
     if options.output is not None:
@@ -79,8 +87,7 @@ def bench_all(
             )
             slots[index] = TargetOutcome(serial=serial, outcome=outcome, error=outcome.error)
         except EdgekitError as error:
-            failure = PointError(message=error.message, hint=error.hint, exit_code=error.exit_code)
-            slots[index] = TargetOutcome(serial=serial, error=failure)
+            slots[index] = TargetOutcome.failed(serial, error)
         except Exception as error:
             logger.exception("a bug in edgekit, on %s", serial)
             failure = PointError(message=f"{type(error).__name__}: {error}", exit_code=1)

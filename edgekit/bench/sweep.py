@@ -17,11 +17,15 @@ from edgekit.core.measurement import ArtifactRef, Environment, Point, PointError
 from edgekit.core.parity import Parity
 from edgekit.core.units import format_count, format_ms
 from edgekit.engines.registry import on_gpu
-from edgekit.errors import DeviceLostError, EdgekitError, UnsupportedError
+from edgekit.errors import DeviceError, DeviceLostError, EdgekitError, UnsupportedError
 from edgekit.judge.intervals import latency_interval, process_medians
 from edgekit.judge.verdicts import with_verdict
 from edgekit.parity.reference import Reference, input_count
 from edgekit.targets.target import Subject, Target
+
+# A phone out of the sun loses several degrees in this time.
+COOLING_S = 900.0
+COOLING_POLL_S = 2.0
 
 logger = logging.getLogger("edgekit")
 
@@ -59,6 +63,8 @@ class Sweep:
         timing: How long a process is measured.
         processes: Fresh processes a cell.
         cooldown_s: Pause before each turn.
+        start_below_celsius: Temperature below which a turn may start; None for any. All turns together wait
+            `COOLING_S` at most.
         references: Called with a model; its reference, or None where there is none to compare with.
         earlier: Points of an earlier run of the same command; their finished processes are kept.
         stop: Set by another thread, it ends the sweep before the next turn.
@@ -79,6 +85,7 @@ class Sweep:
         cooldown_s: float,
         references: Callable[[Subject], Reference | None],
         show: ShowProgress,
+        start_below_celsius: float | None = None,
         earlier: Sequence[Point] = (),
         stop: threading.Event | None = None,
         target_ci: float | None = None,
@@ -90,6 +97,8 @@ class Sweep:
         self._timing = timing
         self._processes = processes
         self._cooldown_s = cooldown_s
+        self._start_below_celsius = start_below_celsius
+        self._cooling_s = 0.0
         self._references = references
         self._show = show
         self._artifacts: dict[int, Artifact] = {}
@@ -207,6 +216,7 @@ class Sweep:
             if point.startup or self._target.info.emulated:
                 return
             self._environment = None
+            self._wait_until_cool(index, self._total())
             label = f"{cell.label}, cold start"
             self._show(Progress(done=self._turns_done, total=self._total(), label=label))
             startup = measure_startup(self._target, cell, self._artifacts[index])
@@ -258,8 +268,9 @@ class Sweep:
         self._show(Progress(done=self._turns_done, total=total, label=cell.label))
         if self._cooldown_s:
             time.sleep(self._cooldown_s)
-        started = time.monotonic()
         with self._kept(index):
+            self._wait_until_cool(index, total)
+            started = time.monotonic()
             if point.environment_before is None:
                 self._replace(index, environment_before=self._environment_before(cell.engine))
             self._environment = None
@@ -268,6 +279,35 @@ class Sweep:
             self._add(index, turn, time.monotonic() - started, self._target.environment(cell.engine))
         self._turns_done += 1
         self._show(self._ended(index, total))
+
+    def _wait_until_cool(self, index: int, total: int) -> None:
+        """Wait until the target is below the temperature that a turn may start at.
+
+        Raises:
+            DeviceError: It stays too hot, or shows no temperature any more.
+        """
+        limit, cell = self._start_below_celsius, self._cells[index]
+        if limit is None:
+            return
+        began, before = time.monotonic(), self._cooling_s
+        self._environment = None
+        while True:
+            degrees = self._target.environment(cell.engine).body_celsius
+            if degrees is not None and degrees < limit:
+                return
+            serial = self._target.info.serial
+            if degrees is None or self._cooling_s >= COOLING_S:
+                shown = "no temperature" if degrees is None else f"{degrees:.1f} °C"
+                raise DeviceError(
+                    f"waiting until {serial} is below {limit:g} °C: it shows {shown} "
+                    f"after {self._cooling_s:.0f} s",
+                    hint="let it cool, or allow more with --start-below",
+                )
+            waits = f"{cell.label}: {degrees:.1f} °C, waits for {limit:g} °C"
+            self._show(Progress(done=self._turns_done, total=total, label=waits))
+            time.sleep(COOLING_POLL_S)
+            self._check_stop()
+            self._cooling_s = before + time.monotonic() - began
 
     def _total(self) -> int:
         return max(len(self._cells) * self._processes, self._turns_done + 1)

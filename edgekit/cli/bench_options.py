@@ -13,6 +13,7 @@ import msgspec
 from msgspec import inspect
 
 from edgekit.cli.options import (
+    Celsius,
     Count,
     IntList,
     Number,
@@ -98,6 +99,8 @@ def _type(one: FieldOption) -> click.ParamType[Any]:
         kind = next(each for each in kind.types if not isinstance(each, inspect.NoneType))
     if one.option.percent:
         return Percentage()
+    if one.option.celsius:
+        return Celsius()
     if one.option.path:
         return click.Path(path_type=Path, dir_okay=False)
     if isinstance(kind, inspect.VarTupleType):

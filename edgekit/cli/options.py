@@ -143,6 +143,22 @@ class Percentage(click.ParamType[float]):
         return share
 
 
+class Celsius(click.ParamType[float]):
+    """Click type: `37C` or `37` as 37.0 degrees Celsius."""
+
+    name = "CELSIUS"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> float:
+        if isinstance(value, float):
+            return value
+        from edgekit.core.units import parse_celsius
+
+        degrees = parse_celsius(str(value))
+        if degrees is None:
+            self.fail(f"{value!r} is not a temperature like 37C", param, ctx)
+        return degrees
+
+
 def _is_size(word: str) -> bool:
     """Return True for a whole number from 1 to 999,999,999."""
     return word.isdecimal() and len(word) < 10 and int(word) > 0
@@ -251,7 +267,8 @@ def device_option(function: F) -> F:
         multiple=True,
         metavar="SERIAL",
         callback=named_device,
-        help="adb serial, HOST:PORT, ssh://user@host, or a virtual device's name; repeatable. "
+        help="adb serial, HOST:PORT, ssh://user@host, a virtual device's name, or all for what adb has; "
+        "repeatable. "
         "Default: the one attached.",
     )(function)
 

@@ -50,6 +50,7 @@ class Option(msgspec.Struct, frozen=True, kw_only=True):
         default: Default value on a device.
         host, emulated: Defaults on this machine and on emulated devices, where they differ from `default`.
         percent: True where the value is a share written with a percent sign, `1%`.
+        celsius: True where the value is a temperature, which may be written with its unit, `37C`.
         repeated: True where several values are given by repeating the option; else commas separate them.
         of_call: True where the option may accompany `--resume`, because it does not change the measurement.
         argument: True where the value is written without the option's name.
@@ -67,6 +68,7 @@ class Option(msgspec.Struct, frozen=True, kw_only=True):
     host: Any = None
     emulated: Any = None
     percent: bool = False
+    celsius: bool = False
     repeated: bool = False
     of_call: bool = False
     argument: bool = False
@@ -155,6 +157,15 @@ class BenchOptions(msgspec.Struct, frozen=True, kw_only=True):
         Option(name="max-secs", help="Most timed seconds of each process.", default=60.0, emulated=600.0),
     ] = None
     cooldown_s: Annotated[Seconds, Option(name="cooldown", help="Seconds of rest before each process.")] = 0.0
+    start_below_celsius: Annotated[
+        Annotated[float, Meta(gt=0, le=200)] | None,
+        Option(
+            name="start-below",
+            metavar="CELSIUS",
+            celsius=True,
+            help="Wait before each process until battery (or hottest zone) is cooler, e.g. 37C.",
+        ),
+    ] = None
     processes: Annotated[
         Positive | None, Option(help="Fresh processes a point.", places=EVERYWHERE, default=5, emulated=1)
     ] = None

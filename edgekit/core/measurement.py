@@ -149,6 +149,13 @@ class Environment(msgspec.Struct, frozen=True, kw_only=True):
     gpus: tuple[GpuState, ...] | None = None
     unreadable: tuple[str, ...] = ()
 
+    @property
+    def body_celsius(self) -> float | None:
+        """Temperature of the battery, which follows the device's body, else of the hottest zone."""
+        zones = self.temperatures_celsius
+        battery = [degrees for name, degrees in zones.items() if "battery" in name.lower()]
+        return max(battery or zones.values(), default=None)
+
 
 class ProcessRun(msgspec.Struct, frozen=True, kw_only=True):
     """One fresh runner process of a point.

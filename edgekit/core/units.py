@@ -31,6 +31,16 @@ def format_count(count: float) -> str:
     raise AssertionError
 
 
+def parse_celsius(text: str) -> float | None:
+    """Parse `37C`, `37°C` or `37` as 37.0; None for other text and from 200 degrees on."""
+    number = text.strip().removesuffix("C").removesuffix("°")
+    try:
+        degrees = float(number)
+    except ValueError:
+        return None
+    return degrees if 0 < degrees < 200 else None
+
+
 def parse_percentage(text: str) -> float | None:
     """Parse `3%` as 0.03; None where the sign is missing or the share is not between 0 and 10."""
     number, sign, rest = text.strip().partition("%")

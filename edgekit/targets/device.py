@@ -28,12 +28,12 @@ from edgekit.engines.registry import (
     device_side,
     native_engines,
 )
-from edgekit.errors import DeviceError, RunnerError, ToolError, UnsupportedError
+from edgekit.errors import DeviceError, EdgekitError, RunnerError, ToolError, UnsupportedError
 from edgekit.runners.session import RunnerSession
 from edgekit.targets.target import Placed, Subject
 from edgekit.toolchain.build.bundle import ABIS, check_target, target_of
 from edgekit.toolchain.bundles import assemble, available
-from edgekit.transports.connect import open_devices
+from edgekit.transports.connect import LeftOut, open_devices
 from edgekit.transports.interface import DeviceTransport
 from edgekit.virtual.counting.counting import Stretch, counting_argv, parse_counts, parse_stretches
 
@@ -369,10 +369,13 @@ def opened_targets(
     install: bool = True,
     allow_mismatch: bool | None = None,
     other_engines: bool = True,
+    left_out: LeftOut | None = None,
 ) -> Iterator[list[DeviceTarget]]:
     """Open and hold the devices of a command, or the only device attached where none is named.
 
-    `allow_mismatch` and `other_engines` say which options the command has, too: hints name no others.
+    `left_out` is told of devices that cannot be opened or held; without it the first of them ends the
+    command. `allow_mismatch` and `other_engines` say which options the command has, too: hints name no
+    others.
 
     Raises: as `open_devices` and `DeviceTarget`.
     """
@@ -381,11 +384,17 @@ def opened_targets(
             contextlib.closing(Bundles(install=install, other_engines=other_engines))
         )
         targets = []
-        transports = open_devices(devices, adb_servers)
+        transports = open_devices(devices, adb_servers, left_out)
         for transport in transports:
             stack.callback(transport.close)
         for transport in transports:
-            target = DeviceTarget(transport, bundles, allow_mismatch=allow_mismatch)
+            try:
+                target = DeviceTarget(transport, bundles, allow_mismatch=allow_mismatch)
+            except EdgekitError as error:
+                if left_out is None:
+                    raise
+                left_out(transport.serial, error)
+                continue
             stack.callback(target.close)
             targets.append(target)
         yield targets

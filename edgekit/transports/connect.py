@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 from edgekit.errors import DeviceError, EdgekitError
 from edgekit.transports.adb import AdbTransport
@@ -19,15 +19,22 @@ from edgekit.transports.interface import DeviceTransport
 from edgekit.transports.ssh import SshTransport
 
 LOCAL = "local"
+ALL = "all"
+
+LeftOut = Callable[[str, EdgekitError], None]
+"""Called with the name of a device that cannot be used, and why, where the others are to go on without it."""
 
 
-def open_devices(devices: Sequence[str], adb_servers: Sequence[str] = ()) -> list[DeviceTransport]:
+def open_devices(
+    devices: Sequence[str], adb_servers: Sequence[str] = (), left_out: LeftOut | None = None
+) -> list[DeviceTransport]:
     """The transports to several devices, in their order; without names the only one attached.
 
     Args:
-        devices: adb serials, `HOST:PORT` (connected to first), `ssh://user@host[:port]`; none for
-            `$ANDROID_SERIAL`, else the only one attached.
+        devices: adb serials, `HOST:PORT` (connected to first), `ssh://user@host[:port]`, `all` for every
+            device of the adb servers; none for `$ANDROID_SERIAL`, else the only one attached.
         adb_servers: `HOST:PORT` of remote adb servers.
+        left_out: Told of devices that cannot be opened; None to raise the first one's error.
 
     Raises:
         DeviceError: None, several and none named, not attached, unauthorised, offline.
@@ -35,20 +42,31 @@ def open_devices(devices: Sequence[str], adb_servers: Sequence[str] = ()) -> lis
     """
     wanted = list(dict.fromkeys(devices)) or [os.environ.get("ANDROID_SERIAL") or ""]
     servers = [parse_server(address) for address in dict.fromkeys(adb_servers)] or [parse_server(None)]
+    if ALL in wanted:
+        serials = [device.serial for server in servers for device in server.devices()]
+        if not serials:
+            raise DeviceError("looking for devices: none is attached", hint=NONE_HINT)
+        wanted = list(dict.fromkeys([*serials, *(device for device in wanted if device != ALL)]))
     transports: list[DeviceTransport] = []
-    try:
-        for device in wanted:
-            if device.startswith("ssh://"):
-                transports.append(SshTransport(device))
-            elif device == LOCAL:
-                raise DeviceError("opening `local` as a device: it is this machine", hint="use --host")
-            else:
-                transports.append(_open_adb(device or None, servers))
-    except EdgekitError:
-        for transport in transports:
-            transport.close()
-        raise
+    for device in wanted:
+        try:
+            transports.append(_open(device, servers))
+        except EdgekitError as error:
+            if left_out is not None:
+                left_out(device, error)
+                continue
+            for transport in transports:
+                transport.close()
+            raise
     return transports
+
+
+def _open(device: str, servers: Sequence[AdbServer]) -> DeviceTransport:
+    if device.startswith("ssh://"):
+        return SshTransport(device)
+    if device == LOCAL:
+        raise DeviceError("opening `local` as a device: it is this machine", hint="use --host")
+    return _open_adb(device or None, servers)
 
 
 def attached_devices(adb_servers: Sequence[str] = ()) -> list[AttachedDevice]:

@@ -62,7 +62,7 @@ def test_the_command_line_and_a_configuration_give_the_same(one: FieldOption, tm
     assert list(given) == [one.field], "nothing else is taken for asked"
     as_toml = {"bool": "true", "int": word, "float": word, "dict": '{name = "value"}'}
     path = tmp_path / "bench.toml"
-    value = f'"{word}"' if one.option.percent else as_toml.get(kind, f'"{word}"')
+    value = f'"{word}"' if one.option.percent or one.option.celsius else as_toml.get(kind, f'"{word}"')
     path.write_text(f"{one.name} = {value}\n")
     assert load_config(path) == given
     made = BenchOptions(**given)
@@ -80,6 +80,8 @@ def test_the_command_line_and_a_configuration_give_the_same(one: FieldOption, tm
         ("threads =", "configuration"),
         ("target-ci = 0.03", "not a percentage"),
         ('target-ci = "3"', "not a percentage"),
+        ('start-below = "37F"', "not a temperature like 37C"),
+        ("start-below = 999", "`start-below`: "),
         ('precision = "fp64"', "`precision`: Invalid enum value 'fp64'"),
         ('host = "yes"', "`host`: Expected `bool`"),
     ],

@@ -9,6 +9,7 @@ from pathlib import Path
 import msgspec
 import pytest
 
+from edgekit.bench import sweep
 from edgekit.bench.bench import Outcome, bench
 from edgekit.bench.journal import journal_path
 from edgekit.bench.results import load_result
@@ -218,3 +219,52 @@ def test_a_bench_in_which_nothing_ran_leaves_no_file(tmp_path: Path) -> None:
     assert done.error is not None
     assert not (tmp_path / "r.json").exists()
     assert not journal_path(tmp_path / "r.json").exists()
+
+
+class Cooling(IdleTarget):
+    """A device whose battery shows these temperatures, one a reading, and then the last for ever."""
+
+    def __init__(self, *degrees: float) -> None:
+        super().__init__()
+        self._degrees = list(degrees)
+        self.shown: list[float] = []
+
+    def environment(self, engine: str) -> Environment:
+        read = super().environment(engine)
+        if not self._degrees:
+            return msgspec.structs.replace(read, temperatures_celsius={})
+        degrees = self._degrees.pop(0) if len(self._degrees) > 1 else self._degrees[0]
+        self.shown.append(degrees)
+        zones = {"cpu0-thermal": 90.0, "battery": degrees}
+        return msgspec.structs.replace(read, temperatures_celsius=zones)
+
+
+COOL = msgspec.structs.replace(SWEEP, batch_sizes=(1,), processes=1, start_below_celsius=37.0)
+
+
+def test_a_hot_device_waits_until_it_is_cool(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sweep, "COOLING_POLL_S", 0.01)
+    target = Cooling(45.0, 45.0, 41.0, 36.5)
+    done = run(target, COOL, tmp_path)
+    (point,) = done.result.points
+    assert point.status is Status.DONE
+    assert target.shown.index(36.5) == 3, "it was read until it was cool"
+    assert point.environment_before is not None
+    assert point.environment_before.temperatures_celsius["battery"] < 37
+
+
+def test_a_device_that_stays_hot_fails_with_its_temperature(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sweep, "COOLING_POLL_S", 0.01)
+    monkeypatch.setattr(sweep, "COOLING_S", 0.1)
+    done = run(Cooling(45.0), COOL, tmp_path)
+    assert done.error is not None
+    assert done.error.exit_code == 6
+    assert "below 37 °C: it shows 45.0 °C" in done.error.message
+    assert not done.result.points[0].processes
+
+
+def test_a_device_without_temperature_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match="it shows no temperature"):
+        run(Cooling(), COOL, tmp_path)

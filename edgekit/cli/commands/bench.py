@@ -22,13 +22,14 @@ from edgekit.cli.options import (
     terminal_width,
 )
 from edgekit.cli.targets import find_subjects
-from edgekit.errors import INTERRUPTED_EXIT_CODE, UsageError
+from edgekit.errors import INTERRUPTED_EXIT_CODE, EdgekitError, UsageError
 
 if TYPE_CHECKING:
     from edgekit.bench.several import TargetOutcome
     from edgekit.bench.sweep import Progress, ShowProgress
     from edgekit.core.bench_options import BenchOptions
     from edgekit.targets.target import Target
+    from edgekit.transports.connect import LeftOut
 
 
 @click.command()
@@ -92,16 +93,39 @@ def _configured(path: Path, given: dict[str, Any]) -> dict[str, Any]:
 
 
 def _bench(options: BenchOptions, resume: Path | None, as_json: bool) -> int:
-    from edgekit.bench.several import bench_all
+    from edgekit.bench.several import TargetOutcome, bench_all
 
     subjects = find_subjects(options.models, anyway=options.anyway)
-    with opened(options) as targets, bench_progress() as show:
-        outcomes = bench_all(targets, subjects, options, resume=resume, command=tuple(sys.argv), show=show)
-    return _render(outcomes, as_json)
+    # Of several devices those that cannot be used are left out, and named at the end.
+    without: list[TargetOutcome] = []
+    several = len(set(options.devices)) > 1 or "all" in options.devices
+
+    def left_out(serial: str, error: EdgekitError) -> None:
+        note(f"left out: {serial}: {error.message}")
+        without.append(TargetOutcome.failed(serial, error))
+
+    with opened(options, left_out if several else None) as targets, bench_progress() as show:
+        if resume is not None and several:
+            raise UsageError("--resume with several devices", hint="resume each result file by itself")
+        outcomes = (
+            bench_all(
+                targets,
+                subjects,
+                options,
+                resume=resume,
+                command=tuple(sys.argv),
+                show=show,
+                several=several,
+            )
+            if targets
+            else []
+        )
+    return _render([*outcomes, *without], as_json)
 
 
 @contextlib.contextmanager
-def opened(options: BenchOptions) -> Iterator[list[Target]]:
+def opened(options: BenchOptions, left_out: LeftOut | None = None) -> Iterator[list[Target]]:
+    """Hold the targets of a bench; of devices that cannot be had `left_out` is told, if given."""
     if options.host:
         from edgekit.targets.target import HostTarget
 
@@ -115,6 +139,7 @@ def opened(options: BenchOptions) -> Iterator[list[Target]]:
         options.adb_servers,
         install=not options.no_install,
         allow_mismatch=options.allow_mismatch,
+        left_out=left_out,
     ) as targets:
         yield list(targets)
 
@@ -151,6 +176,13 @@ def _render(outcomes: Sequence[TargetOutcome], as_json: bool) -> int:
         width = terminal_width()
         click.echo("\n\n".join(latency_table(one.result, width=width, file=one.path) for one in ended))
     codes = [tell_outcome(one) for one in outcomes]
+    files = [shlex.quote(str(outcome.path)) for outcome in ended if outcome.path is not None]
+    if len(outcomes) > 1 and files:
+        failed = [one.serial for one in outcomes if one.error is not None]
+        note(f"{len(outcomes) - len(failed)} of {len(outcomes)} devices are measured whole")
+        if failed:
+            note(f"failed: {', '.join(failed)}")
+        note(f"one report of all: edgekit report --format html -o shelf.html {' '.join(files)}")
     return next((code for code in codes if code), 0)
 
 
