@@ -196,6 +196,70 @@ class Recipe(msgspec.Struct, frozen=True, kw_only=True):
     notes: tuple[str, ...]
 
 
+class Use(msgspec.Struct, frozen=True, kw_only=True):
+    """Parts of a training configuration by which its network is judged and used.
+
+    Attributes:
+        model: Name of the zoo's model.
+        weights: `Global.pretrained_model`, a `.pdparams`; None where the configuration names none.
+        data: Directory that the list's paths are relative to (`DataLoader.Eval`).
+        list_path: Validation list.
+        pictures: `Infer.infer_imgs`, a picture or a directory.
+        batch_size: Pictures a batch, of `Infer`; None where it is not given.
+    """
+
+    model: str
+    weights: Path | None
+    data: Path | None
+    list_path: Path | None
+    pictures: str | None
+    batch_size: int | None
+
+
+def read_use(path: Path, changes: Sequence[str] = ()) -> Use:
+    """Read by what a configuration's network is judged and used; how it was trained does not matter.
+
+    Args:
+        path: The YAML file.
+        changes: As for `read_recipe`.
+
+    Raises:
+        InputError: The file is damaged, or names no network of the zoo.
+        UsageError: A change names a section that the file does not have.
+        ToolError: PyYAML is missing.
+    """
+    place = Place(path)
+    document: Any = load_document(read_bytes(path, "the configuration"), place)
+    for change in changes:
+        _change(document, change)
+
+    def find(*names: str) -> Any:
+        value: Any = document
+        for name in names:
+            value = value.get(name) if isinstance(value, dict) else None
+        return value
+
+    def text(*names: str) -> str | None:
+        value = find(*names)
+        if value is not None and not isinstance(value, str):
+            raise place.at(".".join(names)).refuse(f"{value!r} is no text", hint=HINT)
+        return value
+
+    weights = text("Global", "pretrained_model")
+    data = text("DataLoader", "Eval", "dataset", "image_root")
+    judged = text("DataLoader", "Eval", "dataset", "cls_label_path")
+    batch_size = find("Infer", "batch_size")
+    student, _ = _Reader(document, place).networks()
+    return Use(
+        model=_card(student),
+        weights=None if weights is None else _weight_file(weights),
+        data=None if data is None else Path(data),
+        list_path=None if judged is None else Path(judged),
+        pictures=text("Infer", "infer_imgs"),
+        batch_size=batch_size if isinstance(batch_size, int) else None,
+    )
+
+
 def read_recipe(path: Path, changes: Sequence[str] = ()) -> Recipe:
     """Read a training configuration of PaddleClas.
 
@@ -255,7 +319,7 @@ class _Reader:
         optimizer = self._read("Optimizer", _Optimizer)
         ema = self._read("EMA", _Ema) if "EMA" in self._document else None
         train, evaluation = (self._read_data(part) for part in ("Train", "Eval"))
-        student, teacher = self._networks()
+        student, teacher = self.networks()
         losses = self._losses(taught=teacher is not None)
         reader = TransformReader()
         judged = self._place.at("DataLoader.Eval.dataset.transform_ops")
@@ -267,7 +331,9 @@ class _Reader:
             train_list=Path(train.dataset.cls_label_path),
             val_list=Path(evaluation.dataset.cls_label_path),
             num_classes=student.class_num,
-            weights=general.pretrained_model or _weights(student),
+            weights=str(_weight_file(general.pretrained_model))
+            if general.pretrained_model
+            else _weights(student),
             epochs=general.epochs,
             batch_size=train.sampler.batch_size,
             learning_rate=optimizer.lr.learning_rate,
@@ -336,7 +402,7 @@ class _Reader:
             raise self._refuse(f"DataLoader.{part}.dataset.delimiter", "lists are split at spaces and tabs")
         return data
 
-    def _networks(self) -> tuple[_Network, _Network | None]:
+    def networks(self) -> tuple[_Network, _Network | None]:
         """Return the network to train, and the teacher's if there is one."""
         arch = self._document.get("Arch")
         if not (isinstance(arch, dict) and arch.get("name") == "DistillationModel"):
@@ -442,13 +508,14 @@ def _card(network: _Network) -> str:
     return taught if wanted and taught in {spec.name for spec in list_models()} else network.name
 
 
+def _weight_file(name: str) -> Path:
+    """Return the path of weights, which PaddleClas names without their suffix."""
+    return Path(name if name.endswith(".pdparams") else f"{name}.pdparams")
+
+
 def _weights(network: _Network, missing: str = RANDOM) -> str:
     if isinstance(network.pretrained, str):
-        return (
-            network.pretrained
-            if network.pretrained.endswith(".pdparams")
-            else f"{network.pretrained}.pdparams"
-        )
+        return str(_weight_file(network.pretrained))
     return PRETRAINED if network.pretrained else missing
 
 

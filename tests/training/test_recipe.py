@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -22,7 +23,7 @@ from edgekit.training.augment import (
 from edgekit.training.mixing import Mixing
 from edgekit.training.plan import Wish
 from edgekit.training.recipe import read_recipe
-from tests.conftest import RunCli
+from tests.conftest import CliResult, RunCli
 
 yaml = pytest.importorskip("yaml")
 
@@ -216,3 +217,37 @@ def test_a_configuration_trains_and_typed_options_count_more(
     for words in (["train", "-o", "Global.epochs=2"], ["train"], ["train", "-c", path, "-o", "a", "-o", "b"]):
         refused = run_cli(words, cwd=tmp_path)
         assert refused.exit_code == 2, refused.stderr
+
+
+def test_eval_and_predict_take_the_configuration_too(
+    run_inside: Callable[..., CliResult],
+    monkeypatch: pytest.MonkeyPatch,
+    x0_25: Path,
+    digits: Path,
+    tmp_path: Path,
+) -> None:
+    document = configuration()
+    document["Infer"]["infer_imgs"] = str(digits / "0.png")
+    dataset = document["DataLoader"]["Eval"]["dataset"]
+    listed = "".join((digits / "few.txt").read_text().splitlines(keepends=True)[:3])
+    (tmp_path / "list.txt").write_text(listed)
+    dataset |= {"image_root": str(digits), "cls_label_path": str(tmp_path / "list.txt")}
+    path = tmp_path / "network.yaml"
+    path.write_text(yaml.safe_dump(document))
+    monkeypatch.chdir(x0_25.parent.parent)
+    evaluated = run_inside("eval", "-c", path, "--engine", "paddle", "-o", tmp_path / "e.json", "--json")
+    assert evaluated.exit_code == 0, evaluated.stderr
+    assert '"model": "PPLCNet_x0_25"' in evaluated.stdout
+    assert '"pictures": 3' in evaluated.stdout
+    for words, picture in (([], "0.png"), ([digits / "1.png"], "1.png")):
+        predicted = run_inside("predict", "-c", path, *words, "--json")
+        assert predicted.exit_code == 0 and str(digits / picture) in predicted.stdout, predicted.stderr
+    (tmp_path / "best.pdparams").write_bytes(b"others")
+    change = f"Global.pretrained_model={tmp_path / 'best'}"
+    other = run_inside("predict", "-c", path, "-o", change)
+    assert other.exit_code == 3 and "from other weights than" in other.stderr
+    assert f"edgekit export PPLCNet_x0_25 --weights {tmp_path / 'best.pdparams'}" in other.stderr
+    missing = run_inside("eval", "-c", path, "-o", "Arch.name=PPLCNet_x0_35")
+    assert missing.exit_code == 3 and "edgekit export PPLCNet_x0_35 --weights pretrained" in missing.stderr
+    alone = run_inside("eval", "PPLCNet_x0_25")
+    assert alone.exit_code == 2 and "--config FILE" in alone.stderr

@@ -19,6 +19,7 @@ from edgekit.cli.options import (
     no_install_option,
     note,
 )
+from edgekit.cli.paddleclas import config_options, exported_name, split_outputs
 from edgekit.cli.targets import (
     engine_list,
     find_subject,
@@ -34,10 +35,10 @@ LINE_INTERVAL_S = 30.0
 
 
 @click.command()
-@click.argument("name")
-@click.option("--data", required=True, type=click.Path(path_type=Path, exists=True, file_okay=False),
+@click.argument("name", required=False)
+@click.option("--data", type=click.Path(path_type=Path, exists=True, file_okay=False),
               metavar="DIR", help="Directory that the list's paths are relative to.")  # fmt: skip
-@click.option("--list", "list_path", required=True, type=click.Path(path_type=Path, dir_okay=False),
+@click.option("--list", "list_path", type=click.Path(path_type=Path, dir_okay=False),
               metavar="FILE", help="List with a picture's path and its class number a line; for label maps "
               "their paths in the numbers' place; for several labels 0,1,0; for boxes COCO's instances "
               "(.json), or a picture and its VOC annotation a line.")  # fmt: skip
@@ -48,8 +49,7 @@ LINE_INTERVAL_S = 30.0
               help="Precisions to evaluate with every engine.")  # fmt: skip
 @lane_options
 @click.option("--restart", is_flag=True, help="Start again instead of continuing an interrupted run.")
-@click.option("-o", "--output", type=click.Path(path_type=Path, dir_okay=False), metavar="FILE",
-              help="The result file.  [default: results/eval-NAME.json; of another list -LIST]")  # fmt: skip
+@config_options("The result file.  [default: results/eval-NAME.json; of another list -LIST]", "FILE")
 @click.option("--html", type=click.Path(path_type=Path, dir_okay=False), metavar="FILE",
               help="Write a page of the accuracy, with the pictures whose answers are wrong.")  # fmt: skip
 @one_device_option
@@ -58,16 +58,17 @@ LINE_INTERVAL_S = 30.0
 @anyway_option
 @no_install_option
 def command(
-    name: str,
-    data: Path,
-    list_path: Path,
+    name: str | None,
+    data: Path | None,
+    list_path: Path | None,
+    config: Path | None,
     engines: tuple[str, ...] | None,
     precisions: tuple[str, ...],
     threads: int,
     batch_size: int | None,
     workers: int | None,
     restart: bool,
-    output: Path | None,
+    outputs: tuple[str, ...],
     html: Path | None,
     device: str | None,
     adb_servers: tuple[str, ...],
@@ -83,6 +84,9 @@ def command(
     Of a detection model it measures COCO's mean average precision; the boxes are beside the result file in
     COCO's result form. Of a segmentation model it measures PaddleSeg's mean intersection over union, of a
     multi-label model each label's precision, recall and average precision, and PaddleClas's figures.
+
+    With --config a training configuration of PaddleClas names the model, its validation list and, by
+    -o Global.pretrained_model=PATH, the weights that the model must have been exported from.
     """
     import msgspec
 
@@ -95,6 +99,17 @@ def command(
         hash_list,
     )
 
+    output, changes = split_outputs(config, outputs)
+    if config is not None:
+        from edgekit.training.recipe import read_use
+
+        use = read_use(config, changes)
+        name = exported_name(use, name)
+        data, list_path = data or use.data, list_path or use.list_path
+    if name is None or data is None or list_path is None:
+        raise click.UsageError(
+            "NAME, --data DIR and --list FILE are needed, or --config FILE"
+        )
     subject = find_subject(name)
     digest = None
     if output is None:

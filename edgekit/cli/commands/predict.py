@@ -22,6 +22,7 @@ from edgekit.cli.options import (
     no_install_option,
     note,
 )
+from edgekit.cli.paddleclas import config_options, exported_name, split_outputs
 from edgekit.cli.targets import (
     engine_list,
     find_subject,
@@ -44,8 +45,8 @@ PROGRESS_INTERVAL_S = 0.5
 
 
 @click.command()
-@click.argument("name")
-@click.argument("pictures", nargs=-1, required=True, metavar="IMAGE|DIR|NPZ...")
+@click.argument("name", required=False)
+@click.argument("pictures", nargs=-1, metavar="IMAGE|DIR|NPZ...")
 @click.option(
     "--engine",
     help=f"Engine: {engine_list(host=True, device=True)}.  "
@@ -72,10 +73,7 @@ PROGRESS_INTERVAL_S = 0.5
     "--draw", type=click.Path(path_type=Path, file_okay=False), metavar="DIR",
     help="Write the pictures with their boxes into DIR.",
 )  # fmt: skip
-@click.option(
-    "--output", "-o", type=click.Path(path_type=Path, dir_okay=False), metavar="FILE",
-    help="Write the outputs for arrays, an .npz, into FILE.",
-)  # fmt: skip
+@config_options("Write the outputs for arrays, an .npz, into FILE.", "FILE")
 @click.option(
     "--reduced-decode", is_flag=True,
     help="Decode large JPEGs at a fraction of their size: faster, but some answers change.",
@@ -92,8 +90,9 @@ PROGRESS_INTERVAL_S = 0.5
 @anyway_option
 @no_install_option
 def command(
-    name: str,
+    name: str | None,
     pictures: tuple[str, ...],
+    config: Path | None,
     engine: str | None,
     precision: str,
     threads: int,
@@ -103,7 +102,7 @@ def command(
     threshold: float | None,
     labels: Path | None,
     draw: Path | None,
-    output: Path | None,
+    outputs: tuple[str, ...],
     reduced_decode: bool,
     html: Path | None,
     device: str | None,
@@ -121,11 +120,26 @@ def command(
     Directories are searched recursively, in sorted order. Other files than pictures are reported and passed
     over; the exit code is 3 then.
 
+    With --config a training configuration of PaddleClas names the model, and all arguments are pictures;
+    without any, its Infer section names one.
+
     Of any model, the arrays of one .npz (by the names of the inputs) give another with its outputs (-o FILE).
     """
     forms = [form for form, given in (("json", as_json), ("jsonl", jsonl), ("csv", as_csv)) if given]
     if len(forms) > 1:
         raise click.UsageError(f"--{forms[0]} and --{forms[1]} exclude each other")
+    output, changes = split_outputs(config, outputs)
+    if config is not None:
+        from edgekit.training.recipe import read_use
+
+        # The configuration names the model: every argument is a picture.
+        use = read_use(config, changes)
+        given = (name, *pictures) if name is not None else ()
+        pictures = given or ((use.pictures,) if use.pictures else ())
+        name = exported_name(use, None)
+        batch_size = batch_size or use.batch_size
+    if name is None or not pictures:
+        raise click.UsageError("NAME and pictures are needed, or --config FILE that names them")
     is_arrays = pictures[0].endswith(".npz") and len(pictures) == 1
     if is_arrays != (output is not None):
         raise click.UsageError(

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 import shlex
 from collections.abc import Callable
 from pathlib import Path
@@ -13,19 +12,15 @@ import msgspec
 from click.core import ParameterSource
 
 from edgekit.cli.options import Count, Number, echo_json, json_option, note
+from edgekit.cli.paddleclas import config_options, split_outputs
 
 if TYPE_CHECKING:
     from edgekit.training.plan import Wish
-
-# PaddleClas's way of changing a value of a configuration.
-CHANGE = re.compile(r"[A-Za-z]\w*(\.\w+)+=")
 
 
 # fmt: off
 @click.command()
 @click.argument("model", required=False)
-@click.option("-c", "--config", type=click.Path(path_type=Path), metavar="FILE",
-              help="Training configuration of PaddleClas (YAML) in place of MODEL and --data.")
 @click.option("--data", type=click.Path(path_type=Path), metavar="DIR",
               help="Directory of the pictures: with lists, whose paths are relative to it, or with a folder "
                    "for each class.")
@@ -80,9 +75,7 @@ CHANGE = re.compile(r"[A-Za-z]\w*(\.\w+)+=")
 @click.option("--seed", type=Count(), default=0, show_default=True,
               help="Seed of the first weights, the order and the augmentation.")
 @click.option("--resume", is_flag=True, help="Continue the run in the output directory.")
-@click.option("-o", "--output", "outputs", multiple=True, metavar="DIR|KEY=VALUE",
-              help="Directory of checkpoints and logs; with --config also a value of the file, like "
-                   "Global.epochs=20.  [default: output]")
+@config_options("Directory of checkpoints and logs.  [default: output]", "DIR")
 @json_option
 @click.pass_context
 def command(context: click.Context, /, model: str | None, config: Path | None, data: Path | None,
@@ -100,14 +93,10 @@ def command(context: click.Context, /, model: str | None, config: Path | None, d
     from edgekit.training.launch import start
     from edgekit.training.plan import plan
 
-    changes = [each for each in outputs if CHANGE.match(each)]
-    directories = [Path(each) for each in outputs if not CHANGE.match(each)]
-    if len(directories) > 1:
-        raise click.UsageError(f"two outputs: {directories[0]} and {directories[1]}")
-    output = directories[-1] if directories else None
+    output, changes = split_outputs(config, outputs)
     asked |= {"model": model, "data": data, "output": output, "flip": not no_flip}
     if config is None:
-        wish = _wish(asked, changes)
+        wish = _wish(asked)
     else:
         wish = _wish_of(config, changes, asked, typed=lambda name: _is_typed(context, name))
     settings = plan(wish, processes=processes, resume=resume, say=note)
@@ -126,12 +115,10 @@ def command(context: click.Context, /, model: str | None, config: Path | None, d
     note(f"next: {shlex.join(words)}{size} --name mine")
 
 
-def _wish(asked: dict[str, Any], changes: list[str]) -> Wish:
+def _wish(asked: dict[str, Any]) -> Wish:
     """Return the run that options alone ask for."""
     from edgekit.training.plan import Wish
 
-    if changes:
-        raise click.UsageError(f"-o {changes[0]} changes a configuration: give it with --config FILE")
     for name, word in (("model", "MODEL"), ("data", "--data DIR")):
         if asked[name] is None:
             raise click.UsageError(f"{word} is missing (or --config FILE, which names both)")
