@@ -11,12 +11,16 @@ import numpy as np
 import pytest
 
 from edgekit import EdgeKit, import_model
+from tests.cli.test_import_answers import SEVERAL
 from tests.cli.test_import_segmentation import DEPLOY, write_segmenter
 from tests.conftest import REPOSITORY, RunCli
 from tests.convert import detection_models
+from tests.convert.onnx_models import classifier
 from tests.native.test_classify import call
 
 PAGES = [REPOSITORY / "models" / "samples" / "page_0.png", REPOSITORY / "models" / "pages" / "journal.png"]
+
+RESIZE = {"step": "resize", "short": None, "size": None, "interpolation": "bilinear", "backend": "opencv"}
 
 
 @pytest.fixture(scope="module")
@@ -82,6 +86,16 @@ def test_boxes_are_those_of_predict(program: Path, models: Path, pictures: list[
     assert len(best["boxes"]) == 1
 
 
+@pytest.mark.parametrize("name", ["raw", "nms"])
+def test_boxes_of_padded_pictures_are_those_of_predict(
+    program: Path, models: Path, pictures: list[Path], tmp_path: Path, name: str
+) -> None:
+    before = json.loads((models / name / "manifest.json").read_text())["preprocess"]
+    steps = [{**RESIZE, "within": [64, 96]}, {"step": "pad", "size": [64, 96], "level": None}]
+    got = compared(program, edited(models, name, tmp_path, preprocess={**before, "steps": steps}), pictures)
+    assert len(got[2]["boxes"]) == 1
+
+
 @pytest.mark.parametrize("name", ["scores", "map"])
 def test_areas_and_label_maps_are_those_of_predict(
     program: Path, models: Path, pictures: list[Path], tmp_path: Path, name: str
@@ -132,6 +146,103 @@ def test_two_pictures_of_one_name_do_not_share_a_label_map(
     done = call(program, models / "map", pictures[0], pictures[0], "--label-maps", tmp_path)
     assert done.returncode == 3 and "an earlier picture has it" in done.stderr
     assert len(done.stdout.splitlines()) == 1
+
+
+@pytest.fixture(scope="module")
+def classifiers(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A directory with classifiers of five classes: `several` of labels, and `grey` of grey pictures."""
+    place = tmp_path_factory.mktemp("classifiers")
+    classifier(place / "several.onnx", width=48, end="Sigmoid")
+    classifier(place / "grey.onnx", channels=1, end="Softmax")
+    (place / "several.yml").write_text(SEVERAL)
+    (place / "grey.toml").write_text(
+        'channel_order = "grey"\nmean = [0.4, 0, 0]\nstd = [0.3, 1, 1]\n'
+        '[[steps]]\nstep = "resize"\nshort = 40\n'
+        '[[steps]]\nstep = "crop"\nsize = [32, 32]\n'
+    )
+    for name, preprocess in (("several", "several.yml"), ("grey", "grey.toml")):
+        import_model(
+            place / f"{name}.onnx", name, preprocess=place / preprocess, formats=["onnx"], verify=False,
+            output=place / "models" / name,
+        )  # fmt: skip
+    return place / "models"
+
+
+PADDED = {
+    "steps": [
+        {**RESIZE, "within": [32, 48]},
+        {"step": "pad", "size": [32, 48], "level": [10.0, 100.0, 200.0]},
+    ]
+}
+ATTRIBUTES = {
+    "kind": "attributes", "top_k": None, "thresholds": [0.5, 0.4, 0.5, 0.6, 0.5], "default_class": 0,
+    "attributes": {"every": [
+        {"begins": "Hat: ",
+         "parts": [{"classes": [0], "names": ["True"], "above": 0.5, "otherwise": "False"}]},
+        {"parts": [{"classes": [1, 2, 3], "names": ["a", "b", "c"], "form": "{name} {score}"},
+                   {"classes": [4, 0], "names": ["x", "y"], "every": True, "above": 0.45, "otherwise": ""}]},
+    ]},
+}  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("name", "changes"),
+    [
+        ("several", {}),
+        ("several", {"postprocess": {"thresholds": [0.5, 0.3, 0.6, 0.5, 0.45]}}),
+        ("several", {"postprocess": ATTRIBUTES}),
+        ("several", {"preprocess": PADDED}),
+        ("several", {"preprocess": {"steps": [
+            {**RESIZE, "within": [20, 44], "interpolation": "bicubic"},
+            {"step": "pad", "size": [32, 48], "level": None}]}}),
+        ("grey", {}),
+        ("grey", {"postprocess": {"kind": "threshold", "thresholds": [0.23], "default_class": 2}}),
+        ("grey", {"postprocess": {"kind": "topk", "top_k": 2}}),
+    ],
+)  # fmt: skip
+def test_classes_are_those_of_predict(
+    program: Path, classifiers: Path, tmp_path: Path, name: str, changes: dict[str, Any]
+) -> None:
+    document = json.loads((classifiers / name / "manifest.json").read_text())
+    for key, values in changes.items():
+        document[key] |= values
+    for file in (classifiers / name).iterdir():
+        (tmp_path / file.name).write_bytes(file.read_bytes())
+    (tmp_path / "manifest.json").write_text(json.dumps(document))
+    random = np.random.default_rng(3)
+    # Among them exactly half the size, with even and odd sides, and one that is unchanged.
+    sizes = [(70, 50), (96, 64), (95, 64), (93, 64), (48, 32), (55, 40), (101, 71)]
+    paths = [str(tmp_path / f"{width}x{height}.png") for width, height in sizes]
+    for path, (width, height) in zip(paths, sizes, strict=True):
+        coarse = random.integers(0, 256, (height // 4, width // 4, 3), np.uint8)
+        assert cv2.imwrite(path, cv2.resize(coarse, (width, height)))
+    done = call(program, tmp_path, *paths)
+    assert done.returncode == 0, done.stderr
+    got = [json.loads(line) for line in done.stdout.splitlines()]
+    with EdgeKit(tmp_path) as kit:
+        want: list[Any] = [answer for batch in kit.predict(paths) for answer in batch]
+    assert len({json.dumps(answer | {"filename": ""}) for answer in got}) == len(paths)
+    # OpenCV may use Intel's bicubic, whose pixels are a level apart.
+    error = 3e-3 if "bicubic" in json.dumps(document["preprocess"]["steps"]) else 1e-5
+    for ours, theirs in zip(got, want, strict=True):
+        assert list(ours) == list(theirs)
+        assert ours.pop("scores", []) == pytest.approx(theirs.pop("scores", []), abs=error)
+        texts = [each.pop("attributes", []) for each in (ours, theirs)]
+        words, wanted = ([word for text in every for word in text.split(" ")] for every in texts)
+        for word, other in zip(words, wanted, strict=True):
+            assert word == other or (float(word) == pytest.approx(float(other), abs=1e-5)
+                                     and word == repr(float(word)))  # fmt: skip
+        assert ours == theirs
+
+
+def test_a_picture_too_large_for_its_padding_is_refused(
+    program: Path, classifiers: Path, tmp_path: Path
+) -> None:
+    before = json.loads((classifiers / "several" / "manifest.json").read_text())["preprocess"]
+    model = edited(classifiers, "several", tmp_path, preprocess=before | PADDED)
+    assert cv2.imwrite(str(tmp_path / "tall.png"), np.zeros((80, 40, 3), np.uint8))
+    done = call(program, model, tmp_path / "tall.png")
+    assert done.returncode == 3 and "it becomes 24x48 pixels, the network takes 48x32" in done.stderr
 
 
 @pytest.mark.slow

@@ -67,6 +67,17 @@ void Line::boxes(const char *key, const std::vector<std::array<float, 4>> &corne
     json_append(&text_, "]");
 }
 
+void Line::texts(const char *key, const std::vector<std::string> &values)
+{
+    member(key);
+    json_append(&text_, "[");
+    for (size_t i = 0; i < values.size(); i++) {
+        json_append(&text_, "%s", i ? "," : "");
+        json_append_string(&text_, values[i].c_str());
+    }
+    json_append(&text_, "]");
+}
+
 void Line::names(const char *key, const std::vector<int> &classes, const Model &model)
 {
     member(key);

@@ -40,6 +40,7 @@ public:
     ~Line();
     void integer(const char *key, int64_t value);
     void text(const char *key, const std::string &value);
+    void texts(const char *key, const std::vector<std::string> &values);
     void integers(const char *key, const std::vector<int> &values);
     void numbers(const char *key, const std::vector<double> &values, const char *format);
     void boxes(const char *key, const std::vector<std::array<float, 4>> &corners);

@@ -17,10 +17,10 @@ struct Tap {
     int weights[4];
 };
 
-std::vector<Tap> taps_of(int source, int target)
+std::vector<Tap> taps_of(int source, int target, double ratio)
 {
     constexpr float A = -0.75f;
-    double scale = 1.0 / (static_cast<double>(target) / source);
+    double scale = 1.0 / (ratio > 0 ? ratio : static_cast<double>(target) / source);
     std::vector<Tap> taps;
     for (int i = 0; i < target; i++) {
         float exact = static_cast<float>((i + 0.5) * scale - 0.5);
@@ -45,7 +45,7 @@ void blend_columns(const Picture &source, int y, const std::vector<Tap> &columns
         const uint8_t *pixels[4];
         for (int k = 0; k < 4; k++)
             pixels[k] = source.pixel(std::clamp(tap.second - 1 + k, 0, source.width - 1), y);
-        for (int c = 0; c < 3; c++)
+        for (int c = 0; c < source.channels; c++)
             row[place++] = pixels[0][c] * tap.weights[0] + pixels[1][c] * tap.weights[1] +
                            pixels[2][c] * tap.weights[2] + pixels[3][c] * tap.weights[3];
     }
@@ -74,13 +74,14 @@ void blend_rows(const int *const rows[4], const int (&weights)[4], size_t length
 
 } // namespace
 
-Picture resize_cubic(const Picture &source, int width, int height)
+Picture resize_cubic(const Picture &source, int width, int height, double ratio)
 {
     if (width == source.width && height == source.height)
         return source;
-    std::vector<Tap> columns = taps_of(source.width, width), rows = taps_of(source.height, height);
-    Picture result(width, height);
-    size_t stride = static_cast<size_t>(width) * 3;
+    std::vector<Tap> columns = taps_of(source.width, width, ratio);
+    std::vector<Tap> rows = taps_of(source.height, height, ratio);
+    Picture result(width, height, source.channels);
+    size_t stride = static_cast<size_t>(width) * source.channels;
     // Four neighbouring source rows, each blended horizontally once while the result is computed downwards.
     std::vector<int> blended[4];
     int held[4] = {-1, -1, -1, -1};

@@ -105,6 +105,8 @@ int main(int argc, char **argv)
     std::unique_ptr<edgekit::Network> network;
     try {
         model = edgekit::read_model(call.directory);
+        if (call.asked.top_k != 0 && model.rule.kind == edgekit::ClassRule::Kind::attributes)
+            throw Error("--top-k: the model's attributes are answered all");
         network = std::make_unique<edgekit::Network>(model, call.threads);
     } catch (const std::exception &error) {
         std::fprintf(stderr, "error: %s\n", error.what());

@@ -4,6 +4,7 @@ extern "C" {
 #include "../json.h"
 }
 
+#include <algorithm>
 #include <memory>
 #include <sstream>
 
@@ -32,16 +33,42 @@ public:
             throw Error("reading " + name_ + ": " + key + " is no positive integer");
         return static_cast<int>(value);
     }
-    std::vector<int> integers(const char *key) const
+    bool flag(const char *key) const { return has(key) && get(key, JSON_BOOL).boolean; }
+    std::vector<int> integers(const char *key, int least = 1) const
     {
         std::vector<int> result;
         for (const json_value *item = first(key); item != nullptr; item = item->next) {
             int64_t value = 0;
-            if (!json_integer(item, 1, 1 << 20, &value))
-                throw Error("reading " + name_ + ": " + key + " has what is no positive integer");
+            if (!json_integer(item, least, 1 << 20, &value))
+                throw Error("reading " + name_ + ": " + key + " has what is no integer from " +
+                            std::to_string(least) + " on");
             result.push_back(static_cast<int>(value));
         }
         return result;
+    }
+    std::vector<double> numbers(const char *key) const
+    {
+        std::vector<double> result;
+        for (const json_value *item = first(key); item != nullptr; item = item->next) {
+            if (item->type != JSON_NUMBER)
+                throw Error("reading " + name_ + ": " + key + " has what is no number");
+            result.push_back(item->number);
+        }
+        return result;
+    }
+    std::vector<std::string> texts(const char *key) const
+    {
+        std::vector<std::string> result;
+        for (const json_value *item = first(key); item != nullptr; item = item->next) {
+            if (item->type != JSON_STRING)
+                throw Error("reading " + name_ + ": " + key + " has what is no text");
+            result.push_back(item->string);
+        }
+        return result;
+    }
+    std::optional<std::string> maybe_text(const char *key) const
+    {
+        return has(key) ? std::optional<std::string>(text(key)) : std::nullopt;
     }
     void three(const char *key, float (&result)[3]) const
     {
@@ -79,13 +106,25 @@ Step read_step(const Members &members)
 {
     Step step;
     std::string kind = members.text("step");
-    if ((kind != "crop" && kind != "resize") || members.has("within"))
-        throw Error("reading the preprocessing: this program does not resize within bounds (keep_ratio) nor pad");
+    if (kind != "crop" && kind != "resize" && kind != "pad")
+        throw Error("reading the preprocessing: this program does no step " + kind);
     step.crop = kind == "crop";
-    if (!step.crop) {
+    step.pad = kind == "pad";
+    if (kind == "resize") {
         step.cubic = is_cubic(members.text("backend"), members.text("interpolation"));
         step.short_side = members.has("short") ? members.integer("short") : 0;
+        if (members.has("within")) {
+            std::vector<int> within = members.integers("within");
+            if (within.size() != 2)
+                throw Error("reading the preprocessing: within is no two bounds");
+            step.within_short = within[0];
+            step.within_long = within[1];
+            return step;
+        }
     }
+    step.has_level = step.pad && members.has("level");
+    if (step.has_level)
+        members.three("level", step.level);
     if (step.short_side == 0) {
         std::vector<int> size = members.integers("size");
         if (size.size() != 2)
@@ -119,11 +158,15 @@ Preprocess read_preprocess(const Members &members)
             result.steps.push_back(read_step({step, "the preprocessing's steps"}));
     if (result.steps.empty())
         result.steps = usual_steps(members);
-    if (result.steps.back().short_side != 0)
+    if (result.steps.back().width == 0)
         throw Error("reading the preprocessing: the last of steps leaves the size to the picture");
+    for (size_t i = 0; i + 1 < result.steps.size(); i++)
+        if (result.steps[i].pad)
+            throw Error("reading the preprocessing: padding is not the last of steps");
     std::string order = members.text("channel_order");
-    if (order != "rgb" && order != "bgr")
-        throw Error("reading the preprocessing: channel_order is " + order + "; this program feeds rgb or bgr");
+    if (order != "rgb" && order != "bgr" && order != "grey")
+        throw Error("reading the preprocessing: channel_order is " + order + "; this program feeds rgb, bgr or grey");
+    result.grey = order == "grey";
     result.bgr = order == "bgr";
     result.scale = static_cast<float>(members.number("scale"));
     members.three("mean", result.mean);
@@ -169,6 +212,74 @@ std::vector<std::string> read_labels(const std::string &path, int count)
     return labels;
 }
 
+Part read_part(const Members &members, int num_classes)
+{
+    Part part;
+    part.classes = members.integers("classes", 0);
+    part.names = members.texts("names");
+    part.every = members.flag("every");
+    part.at_least = members.flag("at_least");
+    if (members.has("above"))
+        part.above = members.number("above");
+    part.otherwise = members.maybe_text("otherwise");
+    part.form = members.maybe_text("form").value_or(part.form);
+    bool beyond = std::any_of(part.classes.begin(), part.classes.end(), [&](int one) { return one >= num_classes; });
+    if (part.classes.empty() || part.classes.size() != part.names.size() || beyond)
+        throw Error("reading the attributes: a part has no name for each of its classes, or a class that the model "
+                    "lacks");
+    return part;
+}
+
+std::vector<Attribute> read_attributes(const Members &members, int num_classes)
+{
+    std::vector<Attribute> attributes;
+    for (const json_value *each = members.first("every"); each != nullptr; each = each->next) {
+        Members one(each, "the attributes");
+        Attribute attribute;
+        attribute.begins = one.maybe_text("begins").value_or("");
+        for (const json_value *part = one.first("parts"); part != nullptr; part = part->next)
+            attribute.parts.push_back(read_part({part, "an attribute's parts"}, num_classes));
+        attributes.push_back(std::move(attribute));
+    }
+    return attributes;
+}
+
+ClassRule read_rule(const Members &members, const std::string &place, int num_classes, bool several)
+{
+    using Kind = ClassRule::Kind;
+    ClassRule rule;
+    std::string kind = members.text("kind");
+    if (!several && kind == "threshold")
+        rule.kind = Kind::threshold;
+    else if (several && kind == "multilabel")
+        rule.kind = Kind::multilabel;
+    else if (several && kind == "attributes")
+        rule.kind = Kind::attributes;
+    else if (several || kind != "topk")
+        throw Error("reading " + place + ": a model of this task does not answer by " + kind);
+    if (members.has("top_k"))
+        rule.top_k = members.integer("top_k");
+    if (members.has("default_class"))
+        rule.default_class = static_cast<int>(members.number("default_class"));
+    if (rule.kind == Kind::topk)
+        return rule;
+    rule.thresholds = members.numbers("thresholds");
+    size_t count = rule.thresholds.size(), classes = static_cast<size_t>(num_classes);
+    bool one_each = count == classes && rule.kind != Kind::threshold;
+    if ((count != 1 && !one_each) || rule.default_class < 0 || rule.default_class >= num_classes)
+        throw Error("reading " + place + ": " + std::to_string(count) + " thresholds or the default class do not fit " +
+                    std::to_string(num_classes) + " classes");
+    if (rule.kind == Kind::attributes) {
+        rule.attributes = read_attributes(members.object("attributes"), num_classes);
+        rule.joined = members.object("attributes").maybe_text("joined");
+        if (!one_each)
+            throw Error("reading " + place + ": attributes need a threshold for each class");
+    }
+    if (rule.kind != Kind::threshold)
+        rule.thresholds.resize(classes, rule.thresholds.front());
+    return rule;
+}
+
 void read_task(const Members &manifest, const std::string &path, Model &model)
 {
     std::string task = manifest.text("task"), activation = manifest.text("output_activation");
@@ -181,17 +292,15 @@ void read_task(const Members &manifest, const std::string &path, Model &model)
         model.task = Task::segmentation;
         return;
     }
-    if (task != "classification")
+    if (task != "classification" && task != "multilabel")
         throw Error("reading " + path + ": task is " + task +
-                    "; this program answers for classification, detection and segmentation");
-    if (activation != "softmax" && activation != "none")
+                    "; this program answers for classification, multilabel, detection and segmentation");
+    bool several = task == "multilabel";
+    if (!several && activation != "softmax" && activation != "none")
         throw Error("reading " + path + ": output_activation is " + activation +
                     "; this program answers with softmax or logits");
-    std::string kind = manifest.object("postprocess").text("kind");
-    if (kind != "topk")
-        throw Error("reading " + path + ": postprocess: this program answers with the best classes (topk), not " +
-                    kind);
-    model.logits = activation == "none";
+    model.rule = read_rule(manifest.object("postprocess"), path + ": postprocess", model.num_classes, several);
+    model.logits = !several && activation == "none";
 }
 
 } // namespace
@@ -217,8 +326,9 @@ Model read_model(const std::string &directory)
     model.preprocess = read_preprocess(manifest.object("preprocess"));
     if (model.task == Task::segmentation)
         for (const Step &step : model.preprocess.steps)
-            if (step.crop)
-                throw Error("reading " + path + ": its preprocessing crops, so that part of a picture has no classes");
+            if (step.crop || step.pad || step.within_short != 0)
+                throw Error("reading " + path + ": its preprocessing crops or pads, so that its label maps are not of "
+                            "whole pictures");
     if (manifest.has("labels"))
         model.labels = read_labels(directory + "/" + manifest.text("labels"), model.num_classes);
     return model;

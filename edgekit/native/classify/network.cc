@@ -52,7 +52,7 @@ Network::Network(const Model &model, int threads)
     for (tensor_info &input : inputs_) {
         bool known = std::strcmp(input.dtype, "float32") == 0;
         if (known && input.shape.rank == 4) {
-            input.shape = {4, {1, 3, size.height, size.width}};
+            input.shape = {4, {1, model.preprocess.grey ? 1 : 3, size.height, size.width}};
             pictures++;
         } else if (known && (std::string(input.name) == INPUT_SIZE || std::string(input.name) == SCALE)) {
             input.shape = {2, {1, 2}};
@@ -77,8 +77,8 @@ std::vector<Output> Network::run(const Model &model, const Picture &picture, Fra
             sizes[std::string(inputs_[i].name) == SCALE] = data;
     }
     if (sizes[0] != nullptr) {
-        sizes[0][0] = static_cast<float>(model.preprocess.steps.back().height);
-        sizes[0][1] = static_cast<float>(model.preprocess.steps.back().width);
+        sizes[0][0] = static_cast<float>(frame->shown_height);
+        sizes[0][1] = static_cast<float>(frame->shown_width);
     }
     if (sizes[1] != nullptr) {
         sizes[1][0] = static_cast<float>(frame->scale_y);

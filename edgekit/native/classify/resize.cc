@@ -20,9 +20,9 @@ struct Axis {
     std::vector<Tap> taps;
 
     // Beyond the border OpenCV drops a column's fraction, but blends the border row with itself.
-    Axis(int source, int target, bool drop_fraction)
+    Axis(int source, int target, bool drop_fraction, double ratio = 0)
     {
-        double scale = 1.0 / (static_cast<double>(target) / source);
+        double scale = 1.0 / (ratio > 0 ? ratio : static_cast<double>(target) / source);
         for (int i = 0; i < target; i++) {
             float exact = static_cast<float>((i + 0.5) * scale - 0.5);
             int first = static_cast<int>(std::floor(exact));
@@ -38,15 +38,20 @@ struct Axis {
     }
 };
 
+// Where a side is odd, the last pixels are means of those that there are, halves rounded to even.
 Picture halve(const Picture &source, int width, int height)
 {
-    Picture result(width, height);
+    Picture result(width, height, source.channels);
     for (int y = 0; y < height; y++)
         for (int x = 0; x < width; x++)
-            for (int c = 0; c < 3; c++) {
-                int sum = source.pixel(2 * x, 2 * y)[c] + source.pixel(2 * x + 1, 2 * y)[c] +
-                          source.pixel(2 * x, 2 * y + 1)[c] + source.pixel(2 * x + 1, 2 * y + 1)[c];
-                result.pixel(x, y)[c] = static_cast<uint8_t>((sum + 2) >> 2);
+            for (int c = 0; c < source.channels; c++) {
+                int sum = 0, count = 0;
+                for (int row = 2 * y; row < std::min(2 * y + 2, source.height); row++)
+                    for (int column = 2 * x; column < std::min(2 * x + 2, source.width); column++, count++)
+                        sum += source.pixel(column, row)[c];
+                bool whole = 2 * y + 2 <= source.height && x < source.width / 2;
+                result.pixel(x, y)[c] = static_cast<uint8_t>(
+                    whole ? (sum + 2) >> 2 : count != 0 ? std::lrint(static_cast<float>(sum) / count) : 0);
             }
     return result;
 }
@@ -57,22 +62,34 @@ void blend_columns(const Picture &source, int y, const Axis &columns, std::vecto
     for (const Axis::Tap &tap : columns.taps) {
         const uint8_t *here = source.pixel(tap.first, y);
         const uint8_t *next = source.pixel(std::min(tap.first + 1, source.width - 1), y);
-        for (int c = 0; c < 3; c++)
+        for (int c = 0; c < source.channels; c++)
             row[place++] = here[c] * tap.weights[0] + next[c] * tap.weights[1];
     }
 }
 
 } // namespace
 
-Picture resize_linear(const Picture &source, int width, int height)
+Picture grey_of(const Picture &source)
+{
+    constexpr int RED = 9798, GREEN = 19235, BLUE = 3735, BITS = 15;
+    Picture result(source.width, source.height, 1);
+    for (size_t i = 0; i < result.bytes.size(); i++) {
+        const uint8_t *pixel = &source.bytes[3 * i];
+        int sum = RED * pixel[0] + GREEN * pixel[1] + BLUE * pixel[2];
+        result.bytes[i] = static_cast<uint8_t>((sum + (1 << (BITS - 1))) >> BITS);
+    }
+    return result;
+}
+
+Picture resize_linear(const Picture &source, int width, int height, double ratio)
 {
     if (width == source.width && height == source.height)
         return source;
-    if (source.width == 2 * width && source.height == 2 * height)
+    if (ratio > 0 ? ratio == 0.5 : source.width == 2 * width && source.height == 2 * height)
         return halve(source, width, height);
-    Axis columns(source.width, width, true), rows(source.height, height, false);
-    Picture result(width, height);
-    size_t stride = static_cast<size_t>(width) * 3;
+    Axis columns(source.width, width, true, ratio), rows(source.height, height, false, ratio);
+    Picture result(width, height, source.channels);
+    size_t stride = static_cast<size_t>(width) * source.channels;
     // Two neighbouring source rows, each blended horizontally once while the result is computed downwards.
     std::vector<int> blended[2] = {std::vector<int>(stride), std::vector<int>(stride)};
     int held[2] = {-1, -1};
