@@ -107,9 +107,7 @@ def command(
         name = exported_name(use, name)
         data, list_path = data or use.data, list_path or use.list_path
     if name is None or data is None or list_path is None:
-        raise click.UsageError(
-            "NAME, --data DIR and --list FILE are needed, or --config FILE"
-        )
+        raise click.UsageError("NAME, --data DIR and --list FILE are needed, or --config FILE")
     subject = find_subject(name)
     digest = None
     if output is None:
