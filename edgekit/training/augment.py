@@ -141,6 +141,20 @@ class RandAugment(msgspec.Struct, frozen=True, kw_only=True, tag="randaugment"):
         return np.asarray(image)[:, :, ::-1]
 
 
+class AutoAugment(msgspec.Struct, frozen=True, kw_only=True, tag="autoaugment"):
+    """One of 25 learned pairs of distortions (Cubuk et al., "AutoAugment", 2019, the policy for ImageNet)."""
+
+    def apply(self, pixels: Pixels, rng: Random, name: str) -> Pixels:
+        import numpy as np
+        from PIL import Image
+
+        image = Image.fromarray(np.ascontiguousarray(pixels[:, :, ::-1]))
+        for prob, distort, level in _POLICY[rng.integers(len(_POLICY))]:
+            if rng.random() < prob:
+                image = _LEARNED[distort](image, level / 9, -1.0 if rng.random() < 0.5 else 1.0)
+        return np.asarray(image)[:, :, ::-1]
+
+
 class RandomErasing(msgspec.Struct, frozen=True, kw_only=True, tag="erasing"):
     """A rectangle of noise over some of the normalised pictures (Zhong et al., "Random Erasing", 2017).
 
@@ -173,7 +187,9 @@ class RandomErasing(msgspec.Struct, frozen=True, kw_only=True, tag="erasing"):
                 return
 
 
-Step = RandomResizedCrop | RandomCrop | ResizeTo | CentrePad | Flip | RandAugment | RandomErasing
+Step = (
+    RandomResizedCrop | RandomCrop | ResizeTo | CentrePad | Flip | RandAugment | AutoAugment | RandomErasing
+)
 DEFAULT: tuple[Step, ...] = (RandomResizedCrop(), Flip())
 
 
@@ -286,4 +302,52 @@ _DISTORTIONS: tuple[Callable[[Any, float, float], Any], ...] = (
     lambda image, strength, sign: _affine(image, (1, 0, 0, sign * 0.3 * strength, 1, 0)),
     lambda image, strength, sign: _affine(image, (1, 0, sign * 0.45 * strength * image.width, 0, 1, 0)),
     lambda image, strength, sign: _affine(image, (1, 0, 0, 0, 1, sign * 0.45 * strength * image.height)),
+)
+
+# By name, for AutoAugment: PaddleClas's ranges of strength (ppcls/data/preprocess/ops/autoaugment.py).
+_LEARNED: dict[str, Callable[[Any, float, float], Any]] = {
+    "autocontrast": _operation("autocontrast"),
+    "color": _enhanced("Color"),
+    "contrast": _enhanced("Contrast"),
+    "equalize": _operation("equalize"),
+    "invert": _operation("invert"),
+    "posterize": _operation("posterize", lambda strength: round(8 - 4 * strength)),
+    "rotate": lambda image, strength, sign: _rotate(image, strength, 1.0),
+    "sharpness": _enhanced("Sharpness"),
+    "shear": lambda image, strength, sign: _affine(image, (1, sign * 0.3 * strength, 0, 0, 1, 0)),
+    "solarize": _operation("solarize", lambda strength: round(256 * (1 - strength))),
+}
+# Probability, name and level, 0 to 9, of both distortions of each pair (table 9 of the paper).
+_POLICY = tuple(
+    tuple(zip((float(first), float(second)), (one, other), (int(level), int(next_level)), strict=True))
+    for first, one, level, second, other, next_level in (
+        line.split()
+        for line in """
+        0.4 posterize 8 0.6 rotate 9
+        0.6 solarize 5 0.6 autocontrast 5
+        0.8 equalize 8 0.6 equalize 3
+        0.6 posterize 7 0.6 posterize 6
+        0.4 equalize 7 0.2 solarize 4
+        0.4 equalize 4 0.8 rotate 8
+        0.6 solarize 3 0.6 equalize 7
+        0.8 posterize 5 1.0 equalize 2
+        0.2 rotate 3 0.6 solarize 8
+        0.6 equalize 8 0.4 posterize 6
+        0.8 rotate 8 0.4 color 0
+        0.4 rotate 9 0.6 equalize 2
+        0.0 equalize 7 0.8 equalize 8
+        0.6 invert 4 1.0 equalize 8
+        0.6 color 4 1.0 contrast 8
+        0.8 rotate 8 1.0 color 2
+        0.8 color 8 0.8 solarize 7
+        0.4 sharpness 7 0.6 invert 8
+        0.6 shear 5 1.0 equalize 9
+        0.4 color 0 0.6 equalize 3
+        0.4 equalize 7 0.2 solarize 4
+        0.6 solarize 5 0.6 autocontrast 5
+        0.6 invert 4 1.0 equalize 8
+        0.6 color 4 1.0 contrast 8
+        0.8 equalize 8 0.6 equalize 3
+        """.strip().splitlines()
+    )
 )

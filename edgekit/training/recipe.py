@@ -169,6 +169,10 @@ class _RandAugment(_Section):
     img_size: Any = 224
 
 
+class _AutoAugment(_Section):
+    pass
+
+
 class _Erasing(_Section):
     use_log_aspect: Literal[True]
     mode: Literal["pixel"]
@@ -569,6 +573,7 @@ _STEPS: dict[str, tuple[type[Any], Callable[[Any], augment.Step]]] = {
     "Padv2": (_Pad, lambda given: augment.CentrePad(size=_pair(given.size), level=given.fill_value)),
     "RandomCropImage": (_RandomCrop, lambda given: augment.RandomCrop(size=_pair(given.size))),
     "RandFlipImage": (_FlipImage, lambda given: augment.Flip()),
+    "AutoAugment": (_AutoAugment, lambda given: augment.AutoAugment()),
     "TimmAutoAugment": (_RandAugment, _randaugment),
     "RandomErasing": (
         _Erasing,

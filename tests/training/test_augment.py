@@ -9,6 +9,7 @@ from edgekit.core.spec import Preprocess, Resize
 from edgekit.errors import InputError
 from edgekit.training.augment import (
     Augment,
+    AutoAugment,
     CentrePad,
     Flip,
     RandAugment,
@@ -60,6 +61,13 @@ def test_every_distortion_of_randaugment_changes_a_picture_and_keeps_its_size() 
                 PICTURE, np.random.default_rng(seed), "p.jpg"
             )
             assert changed.shape == PICTURE.shape and changed.dtype == np.uint8
+
+
+def test_the_learned_pairs_change_most_pictures_and_keep_their_size() -> None:
+    changed = [AutoAugment().apply(PICTURE, np.random.default_rng(seed), "p.jpg") for seed in range(100)]
+    assert {each.shape for each in changed} == {PICTURE.shape}
+    assert {each.dtype for each in changed} == {np.dtype(np.uint8)}
+    assert sum(not np.array_equal(each, PICTURE) for each in changed) > 60
 
 
 def test_erasing_covers_the_share_that_it_says() -> None:

@@ -12,6 +12,7 @@ import pytest
 from edgekit.core.spec import Interpolation, ResizeBackend
 from edgekit.errors import InputError, UsageError
 from edgekit.training.augment import (
+    AutoAugment,
     CentrePad,
     Flip,
     RandAugment,
@@ -106,6 +107,7 @@ def test_every_random_change_is_understood(tmp_path: Path) -> None:
         {"Padv2": {"size": [58, 74], "pad_mode": 1, "fill_value": 0}},
         {"RandomCropImage": {"size": [48, 64]}},
         {"RandCropImage": {"size": 224, "interpolation": "bicubic", "backend": "pil"}},
+        {"AutoAugment": None},
         {"TimmAutoAugment": {"prob": 0.8, "config_str": "rand-m7-mstd0.5-inc1", "interpolation": "bicubic",
                              "img_size": 224}},
         NORMALISE,
@@ -122,6 +124,7 @@ def test_every_random_change_is_understood(tmp_path: Path) -> None:
         CentrePad(size=(74, 58)),
         RandomCrop(size=(64, 48)),
         RandomResizedCrop(size=(224, 224), interpolation=Interpolation.BICUBIC, backend=ResizeBackend.PILLOW),
+        AutoAugment(),
         RandAugment(prob=0.8, magnitude=7, deviation=0.5),
         RandomErasing(prob=0.1, area=(0.02, 1 / 3), aspect=0.3, attempts=10),
     )
@@ -163,7 +166,7 @@ def test_a_teacher_and_its_student(tmp_path: Path) -> None:
         ("Optimizer.lr.name=Piecewise", "Invalid enum value 'Piecewise'"),
         ("Loss.Train=[{TripletLoss: {weight: 1.0}}]", r"Loss\.Train\[0\]\.TripletLoss: this loss"),
         ("Loss.Train=[{CELoss: {weight: 0.5}}]", "weight of the only loss"),
-        ("DataLoader.Train.dataset.transform_ops=[{AutoAugment: }]", r"transform_ops\[0\]\.AutoAugment"),
+        ("DataLoader.Train.dataset.transform_ops=[{BlurImage: }]", r"transform_ops\[0\]\.BlurImage"),
         ("DataLoader.Train.dataset.transform_ops=[{TimmAutoAugment: {config_str: augmix-m3}}]", "augmix-m3"),
         ("DataLoader.Train.dataset.transform_ops=[{RandCropImage: {size: -3}}]", "RandCropImage"),
         ("DataLoader.Train.dataset.name=MultiLabelDataset", "Invalid enum value 'MultiLabelDataset'"),
