@@ -10,6 +10,7 @@ import msgspec
 
 from edgekit.core.measurement import Result
 from edgekit.report.canvas import Plot
+from edgekit.report.contradictions import estimate_table
 from edgekit.report.grid import MARK, Table
 from edgekit.report.headlines import headlines
 from edgekit.report.leaderboard import MAX_ROWS, UNDOUBTED, leaderboard, outcome, outcomes
@@ -51,6 +52,7 @@ def as_html(results: Sequence[Result], rows: Sequence[Row], *, published: bool) 
         headlines=heads[:MAX_HEADLINES],
         headlines_left_out=max(0, len(heads) - MAX_HEADLINES),
         leaderboard=leaderboard(rows, limit=MAX_ROWS),
+        estimates=estimate_table(rows),
         plots=[_with_links(plot, anchors) for plot in (*accuracy_plots(rows), *scaling)],
         plots_left_out=scaling_left_out,
         samples=samples,

@@ -16,6 +16,7 @@ from edgekit.core.units import NS_PER_MS, NS_PER_S
 from edgekit.engines.registry import on_gpu, option_variant
 from edgekit.judge.intervals import Interval, latency_intervals
 from edgekit.report.accuracy import MeasuredAccuracy, find_accuracy
+from edgekit.report.estimates import Estimated, find_estimate
 from edgekit.report.timings import Timings, timings
 from edgekit.zoo.registry import list_models
 
@@ -56,6 +57,9 @@ class Row(msgspec.Struct, frozen=True, kw_only=True):
         crop_size: Side of the pictures, pixels.
         resize_short: Length of the short side before the crop, pixels.
         platform: Kind of published machine whose table layout the point takes.
+        estimated_for: SoC of the estimate of this configuration.
+        estimated_ms, estimated_low_ms, estimated_high_ms: Estimated latency and its interval, ms.
+        estimate: `within` where the latency lies in the estimate's interval, else `contradicted`.
         published_ms: Published latency of this configuration on `published_platform`, ms.
     """
 
@@ -120,23 +124,41 @@ class Row(msgspec.Struct, frozen=True, kw_only=True):
     artifact_sha256: str | None
     run_id: str
     started_at: str
+    estimated_for: str | None = None
+    estimated_ms: float | None = None
+    estimated_low_ms: float | None = None
+    estimated_high_ms: float | None = None
+    estimate: str | None = None
 
 
 # Columns without meaning for a network whose output is wrong.
 MEASURED = (
     "latency_ms", "latency_low_ms", "latency_high_ms", "pictures_per_s", "p90_ms", "spread", "cold_start_ms",
-    "peak_memory_mb", "energy_mj", "instructions", "copy_in_ms", "copy_out_ms",
+    "peak_memory_mb", "energy_mj", "instructions", "copy_in_ms", "copy_out_ms", "estimate",
 )  # fmt: skip
 
 
-def result_rows(results: Iterable[Result], accuracies: Sequence[MeasuredAccuracy] = ()) -> list[Row]:
-    """Return every point of every result in order, with the matching values of `accuracies`."""
+def result_rows(
+    results: Iterable[Result],
+    accuracies: Sequence[MeasuredAccuracy] = (),
+    estimates: Sequence[Estimated] = (),
+) -> list[Row]:
+    """Return every point of every result in order, with the accuracies and estimates that match it."""
     cards = {card.name: card for card in list_models()}
     points = [(result, point) for result in results for point in result.points]
     times = [Timings() if result.target.emulated else timings(point) for result, point in points]
     intervals = latency_intervals([one.medians_ns for one in times])
     return [
-        _row(number, result, point, cards.get(point.model), find_accuracy(point, accuracies), time, interval)
+        _row(
+            number,
+            result,
+            point,
+            cards.get(point.model),
+            find_accuracy(point, accuracies),
+            find_estimate(point, result.target, estimates),
+            time,
+            interval,
+        )
         for number, ((result, point), time, interval) in enumerate(
             zip(points, times, intervals, strict=True), start=1
         )
@@ -168,6 +190,7 @@ def _row(
     point: Point,
     card: ModelSpec | None,
     measured: MeasuredAccuracy | None,
+    estimated: Estimated | None,
     times: Timings,
     interval: Interval | None,
 ) -> Row:
@@ -234,6 +257,11 @@ def _row(
         artifact_sha256=None if point.artifact is None else point.artifact.sha256,
         run_id=result.run_id,
         started_at=result.started_at,
+        estimated_for=None if estimated is None else estimated.soc,
+        estimated_ms=None if estimated is None else estimated.latency_ms,
+        estimated_low_ms=None if estimated is None else estimated.low_ms,
+        estimated_high_ms=None if estimated is None else estimated.high_ms,
+        estimate=None if estimated is None else estimated.judge(_ms(times.latency_ns)),
     )
     return msgspec.structs.replace(row, **dict.fromkeys(MEASURED)) if row.parity == "failed" else row
 

@@ -17,6 +17,7 @@ from edgekit.errors import InputError
 if TYPE_CHECKING:
     from edgekit.core.measurement import Result
     from edgekit.report.accuracy import MeasuredAccuracy
+    from edgekit.report.estimates import Estimated
     from edgekit.tasks.truth.evaluation import Evaluation
 
 FORMATS = ("table", "csv", "md", "json", "html")
@@ -33,8 +34,9 @@ FORMATS = ("table", "csv", "md", "json", "html")
 def command(files: tuple[Path, ...], form: str, published: bool, complete: bool, output: Path | None) -> int:
     """Show result FILEs of bench in the layout of the published tables.
 
-    Accuracy of the same artifacts in result FILEs of eval is shown beside the published one. A DIR means
-    every result in it. A table wider than the terminal continues below.
+    Accuracy of the same artifacts in result FILEs of eval is shown beside the published one, and a phone's
+    latencies beside what `estimate --json` wrote about them. A DIR means every result in it. A table wider
+    than the terminal continues below.
     """
     with _uncollected():
         return _report(files, form, published=published, complete=complete, output=output)
@@ -60,14 +62,19 @@ def _uncollected() -> Iterator[None]:
 def _report(files: Sequence[Path], form: str, *, published: bool, complete: bool, output: Path | None) -> int:
     from edgekit._files import write_atomic
 
-    results, evaluations = _load(files)
+    results, evaluations, estimates = _load(files)
     if not results:
+        if estimates:
+            raise InputError(
+                f"reading {', '.join(map(str, files))}: estimates without a result of bench to compare",
+                hint="edgekit bench NAME --device PHONE --engine paddlelite",
+            )
         text = _render_accuracy(evaluations, form)
     else:
         if evaluations and form == "table" and not published:
             note("accuracy is shown with --published or another --format")
         accuracies = [one for evaluation in evaluations.values() for one in _accuracies(evaluation)]
-        text = _render(results, accuracies, form, published=published)
+        text = _render(results, accuracies, estimates, form, published=published)
     if output is None:
         click.echo(text)
     else:
@@ -77,18 +84,44 @@ def _report(files: Sequence[Path], form: str, *, published: bool, complete: bool
     return 0
 
 
-def _load(files: Sequence[Path]) -> tuple[dict[Path, Result], dict[Path, Evaluation]]:
-    """Load results of bench and of eval from files or directories; note other documents there on stderr."""
+def _load(
+    files: Sequence[Path],
+) -> tuple[dict[Path, Result], dict[Path, Evaluation], list[Estimated]]:
+    """Load results of bench and of eval, and estimates, from files or directories.
+
+    Other documents of a directory are noted on stderr.
+    """
     from edgekit.bench.results import load_results
 
-    evaluations = {path: one for path in files if path.is_file() and (one := _read_evaluation(path))}
-    found = load_results([path for path in files if path not in evaluations])
+    evaluations: dict[Path, Evaluation] = {}
+    estimates: dict[Path, list[Estimated]] = {}
+
+    def take(path: Path) -> bool:
+        if evaluation := _read_evaluation(path):
+            evaluations[path] = evaluation
+        elif found := _read_estimates(path):
+            estimates[path] = found
+        return path in evaluations or path in estimates
+
+    benches = [path for path in files if not (path.is_file() and take(path))]
+    found = load_results(benches)
     for path in found.others:
-        if one := _read_evaluation(path):
-            evaluations[path] = one
-        else:
+        if not take(path):
             note(f"{path} is no result of bench or eval: left out")
-    return found.results, evaluations
+    _check_estimates(found.results, estimates)
+    return found.results, evaluations, [one for own in estimates.values() for one in own]
+
+
+def _check_estimates(results: Mapping[Path, Result], estimates: Mapping[Path, list[Estimated]]) -> None:
+    """Refuse estimates where nothing says to which machine they belong."""
+    socs = sorted({one.soc for own in estimates.values() for one in own})
+    phones = {one.target.serial for one in results.values() if one.target.transport != "local"}
+    if len(socs) > 1 or (socs and len(phones) > 1):
+        raise InputError(
+            f"comparing estimates for {', '.join(socs)} with results of {len(phones)} devices: "
+            "which estimate belongs to which device is not known",
+            hint="edgekit report RESULT ESTIMATE, of one device and of one SoC",
+        )
 
 
 def _render_accuracy(evaluations: Mapping[Path, Evaluation], form: str) -> str:
@@ -124,6 +157,37 @@ def _read_evaluation(path: Path) -> Evaluation | None:
     return read_evaluation(content)
 
 
+def _read_estimates(path: Path) -> list[Estimated]:
+    """Return the estimates of a document of `estimate --json`; none for any other document."""
+    import msgspec
+
+    from edgekit._files import RESULT_BYTES, read_bytes
+    from edgekit.report.estimates import Estimated
+
+    content = read_bytes(path, "the result file", most_bytes=RESULT_BYTES)
+    if b'"instructions_millions"' not in content:
+        return []
+    from edgekit.estimate.estimate import EstimateReport
+
+    try:
+        found = msgspec.json.decode(content, type=EstimateReport | list[EstimateReport])
+    except (msgspec.DecodeError, ValueError):
+        return []
+    return [
+        Estimated(
+            soc=report.soc,
+            model=report.model,
+            precision=report.precision,
+            threads=one.threads,
+            latency_ms=one.latency_ms,
+            low_ms=one.low_ms,
+            high_ms=one.high_ms,
+        )
+        for report in ([found] if isinstance(found, EstimateReport) else found)
+        for one in report.estimates
+    ]
+
+
 def _accuracies(result: Evaluation) -> list[MeasuredAccuracy]:
     from edgekit.report.accuracy import MeasuredAccuracy
 
@@ -142,8 +206,14 @@ def _accuracies(result: Evaluation) -> list[MeasuredAccuracy]:
 
 
 def _render(
-    results: Mapping[Path, Result], accuracies: Sequence[MeasuredAccuracy], form: str, *, published: bool
+    results: Mapping[Path, Result],
+    accuracies: Sequence[MeasuredAccuracy],
+    estimates: Sequence[Estimated],
+    form: str,
+    *,
+    published: bool,
 ) -> str:
+    from edgekit.report.contradictions import estimate_table
     from edgekit.report.formats import as_csv, as_json
     from edgekit.report.headlines import headline_table
     from edgekit.report.leaderboard import leaderboard
@@ -154,8 +224,11 @@ def _render(
 
     if form == "table" and not published:
         width = terminal_width()
-        return "\n\n".join(latency_table(one, width=width, file=path) for path, one in results.items())
-    rows = result_rows(results.values(), accuracies)
+        parts = [latency_table(one, width=width, file=path) for path, one in results.items()]
+        if estimates and (beside := estimate_table(result_rows(results.values(), (), estimates))):
+            parts.append(as_text([beside], width=width))
+        return "\n\n".join(parts)
+    rows = result_rows(results.values(), accuracies, estimates)
     if form == "csv":
         return as_csv(rows)
     if form == "json":
@@ -165,6 +238,8 @@ def _render(
 
         return as_html(tuple(results.values()), rows, published=published)
     tables = published_tables(rows, published=published)
+    if beside := estimate_table(rows):
+        tables = [beside, *tables]
     if not tables:
         return "No points."
     if form == "md":
