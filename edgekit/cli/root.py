@@ -45,6 +45,7 @@ COMMANDS: dict[str, str] = {
     "toolchain": "Install and list the tools that edgekit uses.",
     "cache": "Show and free edgekit's cache on this machine.",
     "doctor": "Check this machine, and name the command that mends each problem.",
+    "report-bug": "Write a file for a bug report, without what is personal.",
     "completion": "Print completion of commands and options for bash, zsh or fish.",
 }
 
@@ -61,7 +62,7 @@ class LazyGroup(click.Group):
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
         if cmd_name not in COMMANDS:
             return None
-        module_name = f"{cmd_name}_" if keyword.iskeyword(cmd_name) else cmd_name
+        module_name = f"{cmd_name}_" if keyword.iskeyword(cmd_name) else cmd_name.replace("-", "_")
         module = importlib.import_module(f"edgekit.cli.commands.{module_name}")
         command: click.Command = module.command
         command.name = cmd_name
@@ -106,6 +107,7 @@ def _set_up_logging(verbose: bool) -> None:
     import logging
 
     from edgekit._text import printable
+    from edgekit.cli.last_command import Recent
 
     class Printable(logging.Formatter):
         def format(self, record: logging.LogRecord) -> str:
@@ -113,11 +115,13 @@ def _set_up_logging(verbose: bool) -> None:
 
     handler = logging.StreamHandler(sys.stderr)
     handler.setFormatter(Printable("%(message)s"))
+    handler.addFilter(
+        lambda record: verbose or record.name != "edgekit.process" or record.levelno > logging.INFO
+    )
     logger = logging.getLogger("edgekit")
-    logger.handlers[:] = [handler]
+    logger.handlers[:] = [handler, Recent()]
     logger.setLevel(logging.INFO)
     logger.propagate = False
-    logging.getLogger("edgekit.process").setLevel(logging.INFO if verbose else logging.WARNING)
 
 
 def main(argv: list[str] | None = None) -> NoReturn:
@@ -129,6 +133,8 @@ def main(argv: list[str] | None = None) -> NoReturn:
         _continue_where_paddle_is(arguments)
         code = root.main(args=arguments, prog_name="edgekit", standalone_mode=False)
         sys.stdout.flush()
+        if isinstance(code, int) and code:
+            _keep_log(arguments, code, None)
     except BaseException as error:
         if "--debug" in arguments and not isinstance(error, (click.ClickException, click.Abort)):
             import traceback
@@ -136,7 +142,28 @@ def main(argv: list[str] | None = None) -> NoReturn:
             traceback.print_exc()
         # click makes an exit of its own of a broken pipe, and wraps stdout.
         code = _exit_code(BrokenPipeError() if sys.stdout is not stdout else error)
+        _keep_log(arguments, code, error)
     sys.exit(code if isinstance(code, int) else 0)
+
+
+def _keep_log(arguments: list[str], code: int, error: BaseException | None) -> None:
+    """Keep what a command that failed has logged, for `report-bug`."""
+    if code in (0, 2, INTERRUPTED_EXIT_CODE) or "report-bug" in arguments[:1]:
+        return
+    import logging
+    import traceback
+
+    from edgekit.cli import last_command
+
+    recent = [
+        line
+        for handler in logging.getLogger("edgekit").handlers
+        if isinstance(handler, last_command.Recent)
+        for line in handler.lines
+    ]
+    with contextlib.suppress(Exception):  # nothing may hide the failure itself
+        trace = "" if error is None else "".join(traceback.format_exception(error))
+        last_command.keep(arguments, code, recent, trace)
 
 
 def _continue_where_paddle_is(arguments: list[str]) -> None:
