@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Pin constraints.txt anew: the newest versions that the extras `all` and `test` allow, for every Python that
+# Pin constraints.txt anew: the newest versions that the extras `all`, `docs` and `test` allow, for every Python that
 # edgekit supports.   scripts/update_pins.sh [PACKAGE...]   (only these; without: all)
 # Run `make setup test test-slow` before committing it.
 set -euo pipefail
@@ -16,7 +16,7 @@ trap 'rm -f "$part"' EXIT
 cp constraints.txt "$part" # uv keeps the pins that it finds in its output file
 printf 'pip\nsetuptools\nwheel\n' |
     uv pip compile --quiet --universal --python-version 3.10 --no-header --no-annotate \
-        --extra all --extra test "${options[@]}" --output-file "$part" pyproject.toml -
+        --extra all --extra docs --extra test "${options[@]}" --output-file "$part" pyproject.toml -
 {
     echo '# Versions that are tested together; pip install -c constraints.txt. Written by scripts/update_pins.sh.'
     grep -v '^#' "$part"
