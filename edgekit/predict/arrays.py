@@ -112,6 +112,10 @@ def read_arrays(path: Path, specs: Sequence[TensorSpec]) -> Arrays:
             )
         with numpy.load(path, allow_pickle=False) as file:
             arrays = {name: file[name] for name in file.files}
+    except MemoryError as error:  # a header may claim any shape
+        raise InputError(
+            f"reading the inputs {path}: {error}", hint="divide them among several files"
+        ) from error
     except (OSError, ValueError, EOFError, NotImplementedError, zipfile.BadZipFile) as error:
         raise InputError(f"reading the inputs {path}: {error}", hint=_HINT) from error
     wanted = ", ".join(f"{spec.name} {describe(spec)}" for spec in specs)

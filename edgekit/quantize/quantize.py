@@ -18,7 +18,7 @@ from edgekit.core.artifact import MANIFEST_NAME, Artifact, ArtifactKind, Manifes
 from edgekit.core.parity import MIN_TOP1_AGREEMENT, rung_artifact
 from edgekit.core.spec import Precision
 from edgekit.engines.registry import rung_engine
-from edgekit.errors import ConversionError, InputError
+from edgekit.errors import ConversionError, InputError, UnsupportedError
 from edgekit.predict.feed import Feed
 from edgekit.predict.lanes import Route, batched, open_lanes, plan_route, score_batches
 from edgekit.quantize.artifacts import FORMATS, NB_TARGETS, Calibration, Choice, check_request, quantize
@@ -28,7 +28,7 @@ from edgekit.quantize.speed import PROCESSES, Speed, measure_speed
 from edgekit.targets.held_back import MOST_INPUTS, write_held_back
 from edgekit.targets.target import HostTarget, Subject
 from edgekit.tasks.classification import Classification, require_classifier
-from edgekit.tasks.registry import task_of
+from edgekit.tasks.registry import find_task, task_of
 from edgekit.tasks.task import Outputs
 from edgekit.vision.lists import read_list
 from edgekit.vision.pictures import Picture, find_pictures
@@ -144,7 +144,13 @@ def quantize_model(
     directory = subject.directory
     check_request(subject, settings.formats, settings.nb_targets, settings.choice)
     if settings.list_path is not None:
-        require_classifier(subject.manifest, f"measuring by the labels {settings.list_path} for")
+        doing = f"measuring by the labels {settings.list_path} for"
+        require_classifier(subject.manifest, doing)
+        if not find_task(subject.manifest.task).one_class:
+            raise UnsupportedError(
+                f"{doing} {subject.manifest.name}: a list has one class a picture, the model answers several",
+                hint="leave --list out: int8 is then measured by the float model's answers",
+            )
     calibration, held_back = _pictures(settings)
     with exclusive(directory):
         manifest = load_manifest(directory)

@@ -140,6 +140,8 @@ def _read_coco(path: Path, labels: Sequence[str], num_classes: int) -> Annotatio
         if each.category_id not in classes:
             raise refuse(f"an object is of the category {each.category_id}, which the file does not have")
         left, top, width, height = each.bbox
+        if width < 0 or height < 0:
+            raise refuse(f"the box {list(each.bbox)} of the picture {each.image_id} has a negative side")
         box = TrueBox(
             class_id=classes[each.category_id],
             corners=(left, top, left + width, top + height),

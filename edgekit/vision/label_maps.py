@@ -82,7 +82,7 @@ def read_label_map(path: Path, size: tuple[int, int], num_classes: int) -> Label
     import io
 
     import numpy as np
-    from PIL import Image
+    from PIL import Image, UnidentifiedImageError
 
     hint = "the list's paths are relative to --data"
     content = read_bytes(path, "the label map", hint=hint, most_bytes=MOST_FILE_BYTES)
@@ -94,6 +94,8 @@ def read_label_map(path: Path, size: tuple[int, int], num_classes: int) -> Label
                     hint="label maps are grey or palette PNGs whose values are class numbers",
                 )
             labels: LabelMap = np.asarray(image, np.uint8)
+    except UnidentifiedImageError as error:
+        raise InputError(f"reading the label map {path}: it is no picture", hint=hint) from error
     except (OSError, Image.DecompressionBombError) as error:
         raise InputError(f"reading the label map {path}: {error}", hint=hint) from error
     if labels.shape != size:

@@ -130,6 +130,13 @@ def test_several_labels_are_evaluated(place: Path, run_cli: RunCli) -> None:
         assert done.exit_code == InputError.exit_code and why in done.stderr
 
 
+def test_one_class_a_picture_says_nothing_of_int8(place: Path, run_cli: RunCli) -> None:
+    (place / "one.txt").write_text("0.png 1\n")
+    words = ["quantize", "mine", "--calibration", ".", "--held-back", ".", "--list", "one.txt"]
+    done = run_cli(words, cwd=place)
+    assert done.exit_code == 2 and "the model answers several" in done.stderr
+
+
 def test_probabilities_get_no_second_softmax(tmp_path: Path, run_cli: RunCli) -> None:
     classifier(tmp_path / "net.onnx", end="Softmax")
     # A clip behind the softmax hides it from a look at the last operator.

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import zipfile
 from pathlib import Path
 
 import numpy as np
@@ -65,7 +66,15 @@ def test_arrays_that_do_not_fit_are_refused_by_name(
 def test_what_is_no_file_of_arrays_is_refused(place: Path, run_cli: RunCli, tmp_path: Path) -> None:
     (tmp_path / "text.npz").write_text("no zip")
     os.mkfifo(tmp_path / "fifo.npz")
-    for name, said in (("text.npz", "not a zip"), ("fifo.npz", "a FIFO"), ("no.npz", "No such file")):
+    header = "{'descr': '<f4', 'fortran_order': False, 'shape': (10000000000000, 3, 4), }".ljust(117) + "\n"
+    with zipfile.ZipFile(tmp_path / "claims.npz", "w") as file:
+        file.writestr("x.npy", b"\x93NUMPY\x01\x00v\x00" + header.encode())
+    for name, said in (
+        ("text.npz", "not a zip"),
+        ("claims.npz", "Unable to allocate"),
+        ("fifo.npz", "a FIFO"),
+        ("no.npz", "No such file"),
+    ):
         done = run_cli(["predict", "two", tmp_path / name, "-o", "never.npz"], cwd=place)
         assert done.exit_code == 3 and said in done.stderr and name in done.stderr, done.stderr
     for words, said in (

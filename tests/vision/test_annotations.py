@@ -89,6 +89,8 @@ def test_a_data_set_may_have_fewer_categories_than_the_model(data: Path) -> None
         (instances(images=[{"id": 7, "file_name": "a.jpg"}]), "an object is of the picture 139, which"),
         (instances(categories=CATEGORIES[:2]), "an object is of the category 17, which"),
         (instances(annotations=[{"image_id": 7, "category_id": 17, "bbox": [1, 2, 3]}]), "COCO's instances"),
+        (instances(annotations=[{"image_id": 7, "category_id": 17, "bbox": [1, 2, 3, -4]}]),
+         "the box [1.0, 2.0, 3.0, -4.0] of the picture 7 has a negative side"),
     ],
 )  # fmt: skip
 def test_annotations_of_another_data_set_or_damaged(data: Path, document: object, told: str) -> None:

@@ -74,8 +74,11 @@ def test_label_maps_of_others_are_refused_by_name(tmp_path: Path) -> None:
     with pytest.raises(InputError, match="it has colours"):
         read_label_map(path, (6, 8), 19)
     path.write_bytes(b"no picture")
-    for wrong in (path, tmp_path / "missing.png"):
-        with pytest.raises(InputError, match=wrong.name):
+    for wrong, said in (
+        (path, "a.png: it is no picture"),
+        (tmp_path / "missing.png", "missing.png: No such"),
+    ):
+        with pytest.raises(InputError, match=said):
             read_label_map(wrong, (6, 8), 19)
 
 
