@@ -13,7 +13,7 @@ import click
 from edgekit.errors import InputError
 
 if TYPE_CHECKING:
-    from edgekit.training.recipe import Use
+    from edgekit.training.recipe.read import Use
 
 F = TypeVar("F", bound=Callable[..., Any])
 CHANGE = re.compile(r"[A-Za-z]\w*(\.\w+)+=")

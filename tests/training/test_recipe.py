@@ -23,7 +23,7 @@ from edgekit.training.augment import (
 )
 from edgekit.training.mixing import Mixing
 from edgekit.training.plan import Wish
-from edgekit.training.recipe import read_recipe
+from edgekit.training.recipe.read import read_recipe
 from tests.conftest import CliResult, RunCli
 
 yaml = pytest.importorskip("yaml")

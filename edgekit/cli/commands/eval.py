@@ -101,7 +101,7 @@ def command(
 
     output, changes = split_outputs(config, outputs)
     if config is not None:
-        from edgekit.training.recipe import read_use
+        from edgekit.training.recipe.read import read_use
 
         use = read_use(config, changes)
         name = exported_name(use, name)

@@ -130,7 +130,7 @@ def command(
         raise click.UsageError(f"--{forms[0]} and --{forms[1]} exclude each other")
     output, changes = split_outputs(config, outputs)
     if config is not None:
-        from edgekit.training.recipe import read_use
+        from edgekit.training.recipe.read import read_use
 
         # The configuration names the model: every argument is a picture.
         use = read_use(config, changes)

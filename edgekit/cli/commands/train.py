@@ -129,7 +129,7 @@ def _wish_of(
     config: Path, changes: list[str], asked: dict[str, Any], *, typed: Callable[[str], bool]
 ) -> Wish:
     """Return the run of a configuration, with what was typed besides."""
-    from edgekit.training.recipe import read_recipe
+    from edgekit.training.recipe.read import read_recipe
 
     recipe = read_recipe(config, changes)
     for remark in recipe.notes:

@@ -1,0 +1,1 @@
+"""PaddleClas's training configurations."""
