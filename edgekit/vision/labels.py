@@ -17,9 +17,11 @@ from edgekit.vision.lines import read_lines
 # imagenet1k_label_to_names.json); doc_orientation, textline_orientation: degrees by which the page or the
 # line is turned clockwise; coco80: COCO's categories in order of their numbers, as PaddleDetection counts
 # them; cdla, publaynet: regions of a page as PaddleOCR's dictionaries list them; cityscapes19: Cityscapes'
-# train ids.
+# train ids. The others are PaddleClas's PULC's: its label lists, and the texts of its post-processing.
 LABEL_SETS = (
     "imagenet1k", "doc_orientation", "textline_orientation", "coco80", "cdla", "publaynet", "cityscapes19",
+    "person_exists", "car_exists", "safety_helmet", "traffic_sign", "textline_degrees", "languages10",
+    "person_attributes", "vehicle_attributes", "table_attributes",
 )  # fmt: skip
 
 _NUMBERED = re.compile(r"[ \t]*([0-9]{1,9})[ \t]+([^ \t].*)", re.DOTALL)

@@ -39,11 +39,12 @@ def weights_path(spec: ModelSpec) -> Path:
         return cache_directory("weights") / PurePosixPath(weights.pretrained_url).name
     if weights.package is not None and weights.package_file is not None:
         return cache_directory("weights") / PurePosixPath(weights.package_file).name
+    hints = [] if weights.inference_url is None else [how_to_import(spec.name)]
+    if spec.network is not None:
+        hints.append("--weights FILE.pdparams, or --weights random")
     raise InputError(
         f"finding weights of {spec.name}: its card names no official ones",
-        hint=how_to_import(spec.name)
-        if spec.network is None
-        else "--weights FILE.pdparams, or --weights random",
+        hint="; or ".join(hints),
     )
 
 

@@ -169,14 +169,15 @@ def _training_keys(network: paddle.nn.Layer) -> Collection[str]:
 def _completed(
     found: Mapping[str, Value], network: paddle.nn.Layer, own: Mapping[str, Value]
 ) -> dict[str, Value]:
-    """Return values by key with those that weights may lack.
+    """Return values by key with those that weights may lack, without those that the network computes itself.
 
     Of the several keys of one parameter one is enough. Keys that inference does not use keep the network's
     values.
     """
     names = {key: tensor.name for key, tensor in network.state_dict().items()}
     by_name = {names[key]: value for key, value in found.items() if key in names}
-    completed = dict(found)
+    computed = getattr(network, "computed_keys", ())
+    completed = {key: value for key, value in found.items() if key not in computed}
     for key, name in names.items():
         if key not in completed and name in by_name:
             completed[key] = by_name[name]

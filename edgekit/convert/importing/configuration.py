@@ -53,13 +53,17 @@ class _Attributes(msgspec.Struct):
 
 
 def of_official_archive(path: Path) -> Configured:
-    """Return the model card's preprocessing and labels for PaddleClas's `NAME_infer.tar`, which holds
-    none itself.
+    """Return the model card's preprocessing, answers and labels for PaddleClas's `NAME_infer.tar`, which
+    holds none itself.
     """
     for card in list_models():
         url = card.weights.inference_url
         if url is not None and PurePosixPath(url).name == path.name:
-            return Configured(preprocess=card.preprocess, labels=load_labels(card.labels, card.num_classes))
+            return Configured(
+                preprocess=card.preprocess,
+                postprocess=msgspec.convert(card.postprocess, Postprocess) if card.postprocess else None,
+                labels=load_labels(card.labels, card.num_classes),
+            )
     return Configured()
 
 

@@ -6,7 +6,8 @@ SIDE_MULTIPLE is what height and width of the input must be multiples of, where 
 Another package can announce such a module in the entry point group `edgekit.networks` under the family's
 name.
 
-A network may have `training_keys`, keys of its state dict that inference does not use and weights may lack.
+A network may have `training_keys`, keys of its state dict that inference does not use and weights may lack,
+and `computed_keys`, keys that weights may have although the network computes the values itself.
 A layer may have `fuse()`, which replaces what only training needs by what computes the same; exporting calls
 it. `magnifies_rounding` is True for a deep network without shortcuts; random weights are chosen accordingly.
 A detector has `score_layers()`, the layers whose first outputs are logits of the classes. `probabilities` is
