@@ -210,10 +210,10 @@ def test_models_without_weights_are_fetched_as_inference_models(
     server: tuple[str, type[Handler]], tmp_path: Path, environment: dict[str, str], run_cli: RunCli
 ) -> None:
     address, handler = server
-    words = ["fetch", "ResNeXt101_32x48d_wsl", "--mirror", f"{address}/good"]
+    words = ["fetch", "ResNet50_rsb", "--mirror", f"{address}/good"]
     done = run_cli(words, cwd=tmp_path, env=environment)
     assert done.exit_code == 0, done.stderr
-    assert handler.asked == [f"/good/{HOST}/dygraph/inference/ResNeXt101_32x48d_wsl_infer.tar"]
+    assert handler.asked == [f"/good/{HOST}/dygraph/inference/ResNet50_rsb_infer.tar"]
 
 
 def test_directories_and_file_addresses(tmp_path: Path, environment: dict[str, str], run_cli: RunCli) -> None:

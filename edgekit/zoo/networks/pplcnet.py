@@ -95,6 +95,8 @@ class PPLCNet(PPLCNetBackbone):
 
     def __init__(self, scale: float, num_classes: int, *, keeps_columns: bool = False) -> None:
         super().__init__(scale, keeps_columns=keeps_columns)
+        # Errors are judged by the range of the scores, which is small where there are but two.
+        self.magnifies_rounding = num_classes <= 2
         self.avg_pool = nn.AdaptiveAvgPool2D(1)
         self.last_conv = nn.Conv2D(self.channels["blocks6"], HEAD_CHANNELS, 1, bias_attr=False)
         self.act = nn.Hardswish()
