@@ -94,6 +94,9 @@ def plan(wish: Wish, *, processes: int, resume: bool, say: Say) -> TrainSettings
     tuning = wish.weights != RANDOM
     epochs = wish.epochs or schedule.fitting_epochs(counted.pictures, steps, tuning=tuning)
     warmup = schedule.fitting_warmup(epochs) if wish.warmup_epochs is None else wish.warmup_epochs
+    rate = wish.learning_rate
+    if rate is None and tuning:
+        rate = schedule.TUNING_RATE
     _remark(wish, counted, lists, say)
     if not tuning and (warning := schedule.too_few(epochs, steps)):
         say(warning)
@@ -108,6 +111,7 @@ def plan(wish: Wish, *, processes: int, resume: bool, say: Say) -> TrainSettings
         label_names=lists.names if len(lists.names) == classes else (),
         batch_size=batch_size,
         epochs=epochs,
+        learning_rate=rate,
         warmup_epochs=warmup,
         augment=_augment(wish),
         class_weights=counted.balanced() if wish.class_weights == "balanced" else (),
@@ -115,7 +119,7 @@ def plan(wish: Wish, *, processes: int, resume: bool, say: Say) -> TrainSettings
 
 
 _TAKEN = (
-    "model", "weights", "learning_rate", "momentum", "weight_decay", "label_smoothing", "ema_decay",
+    "model", "weights", "momentum", "weight_decay", "label_smoothing", "ema_decay",
     "input_size", "preprocess", "mixing", "freeze", "patience", "teacher", "teacher_weights", "distillation",
     "label_share", "loader_threads", "device", "seed",
 )  # fmt: skip

@@ -86,3 +86,9 @@ def test_a_short_run_warms_up_within_itself_and_says_that_it_is_short() -> None:
     assert said is not None and "40 steps in all" in said and "--epochs 25" in said
     assert FEWEST_STEPS == 25 * 20
     assert too_few(25, 20) is None
+
+
+def test_fine_tuning_takes_fewer_epochs() -> None:
+    assert fitting_epochs(120, 15, tuning=True) == 20
+    assert fitting_epochs(24, 3, tuning=True) == 100
+    assert fitting_epochs(1_281_167, 20_018, tuning=True) == 20

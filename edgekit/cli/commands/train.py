@@ -50,7 +50,8 @@ if TYPE_CHECKING:
 @click.option("--batch-size", type=Count(1),
               help="Batch size of each process.  [default: by the number of pictures, at most 64]")
 @click.option("--learning-rate", type=Number(0, min_open=True),
-              help="Peak learning rate.  [default: 0.8 for 2048 pictures a step, in proportion]")
+              help="Peak learning rate.  [default: 0.8 for 2048 pictures a step, in proportion; "
+                   "from weights 0.03]")
 @click.option("--warmup-epochs", type=Number(0),
               help="Epochs during which the learning rate rises.  [default: 5, or a tenth of a shorter run]")
 @click.option("--weight-decay", type=Number(0), default=3e-5, show_default=True,
