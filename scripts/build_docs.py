@@ -30,7 +30,7 @@ ELSEWHERE = {
 CHAPTERS = {
     "Models": "zoo predict own-model int8 training",
     "Where it runs": "phone board server engines service app cpp",
-    "Numbers": "results validity estimate profile",
+    "Numbers": "results validity ci estimate profile",
     "Reference": "commands api examples architecture contributing changes",
 }
 TOCTREE = """

@@ -20,18 +20,41 @@ FAMILY = (
     "slower: in 95 of 100 comparisons of equal results no point is called so, however many there are; "
     "faster: likewise"
 )
+FAIL_ABOVE = 0.03
 NO_DRIFT = "machine -: no fixed workload ran beside both, so its drift is not known"
 
 
 @click.command()
 @click.argument("old", type=click.Path(path_type=Path))
 @click.argument("new", type=click.Path(path_type=Path))
-@click.option("--fail-above", type=Percentage(), default="3%", show_default=True,
-              help="Slowdown from which the exit code is 9.")  # fmt: skip
+@click.option("--fail-above", type=Percentage(),
+              help="Slowdown from which the exit code is 9.  [default: 3%; with --counts 0.5%]")  # fmt: skip
+@click.option("--counts", is_flag=True,
+              help="Compare instruction counts, sizes and accuracies, which are exact.")  # fmt: skip
+@click.option("--markdown", is_flag=True, help="A Markdown table, e.g. for a comment (with --counts).")
 @click.option("--anyway", is_flag=True, help="Compare although model, engine or device differ.")
 @json_option
-def command(old: Path, new: Path, fail_above: float, anyway: bool, as_json: bool) -> int:
-    """Compare the result file NEW with OLD, point by point, and say what differs between them."""
+def command(
+    old: Path,
+    new: Path,
+    fail_above: float | None,
+    counts: bool,
+    markdown: bool,
+    anyway: bool,
+    as_json: bool,
+) -> int:
+    """Compare the result file NEW with OLD, point by point, and say what differs between them.
+
+    With --counts each is a result file of a virtual device, a manifest.json, a document of eval, or a
+    directory of such files, and what does not vary between runs is compared.
+    """
+    if counts:
+        if anyway or (markdown and as_json):
+            raise click.UsageError("--counts does not go with --anyway, nor --markdown with --json")
+        return _compare_exactly(old, new, fail_above, markdown=markdown, as_json=as_json)
+    if markdown:
+        raise click.UsageError("--markdown is for --counts")
+    fail_above = FAIL_ABOVE if fail_above is None else fail_above
     from edgekit.bench.results import load_result
     from edgekit.judge.compare import compare
     from edgekit.judge.gate import Change
@@ -58,6 +81,30 @@ def command(old: Path, new: Path, fail_above: float, anyway: bool, as_json: bool
         raise GateError(
             f"comparing {new} with {old}: {len(report.failed)} of its points failed: {report.failed[0]}",
             hint=f"edgekit report {new} says why",
+        )
+    return 0
+
+
+def _compare_exactly(old: Path, new: Path, fail_above: float | None, *, markdown: bool, as_json: bool) -> int:
+    from edgekit.evaluate.exact import read_quantities
+    from edgekit.judge.exact import DEFAULT_THRESHOLD, compare_exactly, exact_table
+
+    threshold = DEFAULT_THRESHOLD if fail_above is None else fail_above
+    report = compare_exactly(read_quantities(old), read_quantities(new), threshold)
+    if as_json:
+        echo_json(report)
+    elif markdown:
+        from edgekit.report.text import as_markdown
+
+        click.echo(as_markdown([exact_table(report)]))
+    else:
+        echo_table(exact_table(report))
+    worse = report.regressions
+    if worse:
+        raise GateError(
+            f"comparing {new} with {old}: {len(worse)} of {len(report.changes)} figures are worse or gone: "
+            f"{worse[0].subject}: {worse[0].kind.value}",
+            hint="the table has both values; --fail-above allows more",
         )
     return 0
 

@@ -1,0 +1,61 @@
+"""Exact figures of files and directories, for `compare --counts`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import msgspec
+
+from edgekit._files import read_bytes
+from edgekit.bench.results import load_result
+from edgekit.convert.manifest import load_manifest
+from edgekit.core.artifact import MANIFEST_NAME
+from edgekit.errors import InputError
+from edgekit.evaluate.documents import read_evaluation
+from edgekit.judge.exact import Kind, Quantity, counts_of, sizes_of
+from edgekit.tasks.truth.evaluation import Evaluation
+
+# What a task's document calls its headline.
+ACCURACIES = ("top1", "ap", "mean_iou", "mean_average_precision")
+
+
+def read_quantities(place: Path) -> list[Quantity]:
+    """Return the exact figures of a result file, a document of eval, a manifest, or a directory of such.
+
+    Raises:
+        InputError: It is none of these, or has no exact figure.
+    """
+    paths = sorted(place.glob("*.json")) if place.is_dir() else [place]
+    found = [quantity for path in paths for quantity in _read(path)]
+    if not found:
+        raise InputError(
+            f"comparing {place}: it has no instruction counts, sizes or accuracies",
+            hint="a result of a virtual device, a manifest.json, a document of eval, or a directory of these",
+        )
+    return found
+
+
+def _read(path: Path) -> list[Quantity]:
+    if path.name == MANIFEST_NAME:
+        return sizes_of(load_manifest(path.parent))
+    evaluation = read_evaluation(read_bytes(path, "the result"))
+    if evaluation is not None:
+        return _accuracies(evaluation)
+    return counts_of(load_result(path))
+
+
+def _accuracies(evaluation: Evaluation) -> list[Quantity]:
+    document = msgspec.to_builtins(evaluation)
+    found = []
+    for route in document["routes"]:
+        figures = {**route, **(route.get("figures") or {})}
+        found += [
+            Quantity(
+                subject=f"{document['model']}, {route['engine']} {route['precision']}, {name}",
+                kind=Kind.ACCURACY,
+                value=figures[name],
+            )
+            for name in ACCURACIES
+            if isinstance(figures.get(name), float | int)
+        ]
+    return found
