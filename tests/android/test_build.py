@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import shutil
 import struct
 import time
@@ -31,7 +32,7 @@ from edgekit.android.signing import (
     user_key,
     verify_signature,
 )
-from edgekit.android.sources import AppEngine
+from edgekit.android.sources import AppEngine, packaged_manifest
 from edgekit.android.tools import BuildTools, find_build_tools
 from edgekit.errors import InputError, ToolError
 from edgekit.toolchain.cache import cache_directory
@@ -305,6 +306,23 @@ def test_gradle_says_the_same_version() -> None:
     text = (packaged_project() / "app/build.gradle").read_text()
     assert f"versionName = '{__version__}'" in text
     assert f"versionCode = {version_code(__version__)}" in text
+
+
+def test_gradle_and_its_plugin_fit_each_other() -> None:
+    """AGP 9.0 needs Gradle 9.1 at least, says its release notes' table of compatibility."""
+    project = packaged_project()
+    assert "id 'com.android.application' version '9.0.0'" in (project / "build.gradle").read_text()
+    wrapper = (project / "gradle/wrapper/gradle-wrapper.properties").read_text()
+    assert "/gradle-9.1.0-bin.zip" in wrapper
+    assert re.search(r"^distributionSha256Sum=[0-9a-f]{64}$", wrapper, re.MULTILINE)
+
+
+def test_the_provider_has_the_authority_of_the_installed_app() -> None:
+    project = packaged_project()
+    assert 'android:authorities="${applicationId}.capture"' in (
+        project / "app/src/main/AndroidManifest.xml"
+    ).read_text()
+    assert 'android:authorities="org.edgekit.demo.capture"' in packaged_manifest(project)
 
 
 def test_a_library_for_another_machine_is_refused() -> None:

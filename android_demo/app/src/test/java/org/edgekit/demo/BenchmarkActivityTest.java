@@ -10,9 +10,13 @@ import static org.robolectric.Shadows.shadowOf;
 
 import android.content.ContentProviderClient;
 import android.content.ContentResolver;
+import android.content.Context;
 import android.content.DialogInterface;
 import android.content.Intent;
 import android.net.Uri;
+import android.os.BatteryManager;
+import android.os.PowerManager;
+import android.view.View;
 import android.widget.EditText;
 import android.widget.LinearLayout;
 import android.widget.ListView;
@@ -23,14 +27,18 @@ import java.io.FileNotFoundException;
 import java.nio.charset.StandardCharsets;
 import java.nio.file.Files;
 import java.nio.file.StandardCopyOption;
+import java.util.Arrays;
 import org.edgekit.demo.bench.BenchPlan;
+import org.edgekit.demo.bench.Circumstances;
 import org.edgekit.demo.ui.BenchmarkActivity;
+import org.edgekit.demo.ui.DemoApplication;
 import org.edgekit.demo.ui.InfoActivity;
 import org.edgekit.demo.ui.LicenceActivity;
 import org.edgekit.demo.ui.MainActivity;
 import org.edgekit.demo.ui.PictureView;
 import org.edgekit.demo.ui.ResultActivity;
 import org.edgekit.demo.ui.ResultsActivity;
+import org.edgekit.demo.ui.SweepJob;
 import org.json.JSONArray;
 import org.json.JSONObject;
 import org.junit.Test;
@@ -90,15 +98,60 @@ public class BenchmarkActivityTest {
         assertTrue(Screen.text(activity, R.id.bench_points).contains("ms"));
     }
 
+    /** Waits for the battery to cool, says so, and marks what is measured hidden and hot. */
+    @Test
+    public void waitsForACoolDeviceAndMarksWhatIsDoubtful() throws Exception {
+        warm(412);
+        ActivityController<BenchmarkActivity> controller =
+                Robolectric.buildActivity(
+                        BenchmarkActivity.class,
+                        plan("doubtful").putExtra(BenchPlan.EXTRA_THREADS, "1,2")
+                                .putExtra(BenchPlan.EXTRA_MAX_CELSIUS, "38"));
+        BenchmarkActivity activity = controller.setup().get();
+        Screen.await(
+                "it waits",
+                () -> Screen.text(activity, R.id.bench_current).contains("41.2 °C now, 38 °C wanted"));
+        controller.pause().stop();
+        shadowOf((PowerManager) activity.getSystemService(Context.POWER_SERVICE))
+                .setCurrentThermalStatus(PowerManager.THERMAL_STATUS_SEVERE);
+        warm(375);
+        SweepJob job = ((DemoApplication) activity.getApplication()).sweepJob();
+        Screen.await("the first point is done", () -> !job.lines().isEmpty());
+        controller.start().resume();
+        Screen.await("the sweep has ended", () -> !Screen.text(activity, R.id.bench_end).isEmpty());
+        JSONArray points = new JSONObject(text(resultFile("doubtful.json"))).getJSONArray("points");
+        JSONObject first = points.getJSONObject(0);
+        assertEquals("throttled", first.getString("verdict"));
+        assertEquals(
+                new JSONArray(Arrays.asList(Circumstances.HOT, Circumstances.HIDDEN)).toString(),
+                first.getJSONArray("reasons").toString());
+        String shown = Screen.text(activity, R.id.bench_points);
+        assertTrue(shown, shown.contains("The app was hidden meanwhile"));
+        assertTrue(shown, shown.contains("slowed itself down"));
+    }
+
+    private static void warm(int tenths) {
+        RuntimeEnvironment.getApplication()
+                .sendStickyBroadcast(
+                        new Intent(Intent.ACTION_BATTERY_CHANGED)
+                                .putExtra(BatteryManager.EXTRA_TEMPERATURE, tenths));
+    }
+
     @Test
     public void keepsResultsToOpenShareAndDelete() throws Exception {
         BenchmarkActivity bench = start(plan("kept").putExtra(BenchPlan.EXTRA_THREADS, "1,64"));
         Screen.await("the sweep has ended", () -> !Screen.text(bench, R.id.bench_end).isEmpty());
         Files.write(resultFile("half.json").toPath(), new byte[] {'{'}); // is left out
+        JSONObject earlier = new JSONObject(text(resultFile("kept.json")));
+        earlier.put("started_at", "2020-02-20T20:20:20Z");
+        JSONArray slow = new JSONArray(new long[] {1_000_000_000L, 1_000_000_000L});
+        earlier.getJSONArray("points").getJSONObject(0).getJSONArray("processes").getJSONObject(0)
+                .put("samples_ns", slow);
+        Files.write(resultFile("earlier.json").toPath(), earlier.toString().getBytes(StandardCharsets.UTF_8));
         ActivityController<ResultsActivity> results = Robolectric.buildActivity(ResultsActivity.class);
         LinearLayout list = results.setup().get().findViewById(R.id.results);
         Screen.await("the results are listed", () -> list.getChildCount() > 0);
-        assertEquals(1, list.getChildCount());
+        assertEquals(2, list.getChildCount());
         assertEquals(
                 "2 points · PPLCNet_x1_0_doc_ori",
                 ((TextView) list.getChildAt(0).findViewById(R.id.result_summary)).getText().toString());
@@ -109,6 +162,12 @@ public class BenchmarkActivityTest {
         LinearLayout points = result.findViewById(R.id.points);
         Screen.await("the points are shown", () -> points.getChildCount() > 0);
         assertEquals(2, points.getChildCount());
+        shadowOf(result).clickMenuItem(R.id.compare_results);
+        Screen.await("the others are offered", () -> ShadowAlertDialog.getLatestAlertDialog() != null);
+        shadowOf(ShadowAlertDialog.getLatestAlertDialog()).clickOnItem(0);
+        String ratio = summary(points.getChildAt(0));
+        assertTrue(ratio, ratio.matches("(?s).*0\\.[0-9]+ times the other's 1000 ms.*cannot be told.*"));
+        assertFalse(summary(points.getChildAt(1)).contains("times"));
         Screen.capture(result, "result");
         shadowOf(result).clickMenuItem(R.id.share);
         Intent chooser = shadowOf(result).getNextStartedActivity();
@@ -121,8 +180,15 @@ public class BenchmarkActivityTest {
         Screen.await("the result is deleted", () -> !resultFile("kept.json").exists());
         assertTrue(result.isFinishing());
         results.stop().start();
+        Screen.await("the other one is left", () -> list.getChildCount() == 1);
+        assertTrue(resultFile("earlier.json").delete());
+        results.stop().start();
         Screen.await("nothing is listed", () -> list.getChildCount() == 0);
         assertTrue(Screen.isShown(results.get(), R.id.no_results));
+    }
+
+    private static String summary(View row) {
+        return ((TextView) row.findViewById(R.id.result_summary)).getText().toString();
     }
 
     /** The provider lends the result for reading, and nothing else of the app's files. */

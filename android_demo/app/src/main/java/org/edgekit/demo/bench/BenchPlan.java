@@ -26,6 +26,8 @@ public final class BenchPlan {
     public static final String EXTRA_MIN_MS = "min_ms";
     public static final String EXTRA_MAX_MS = "max_ms";
 
+    public static final String EXTRA_MAX_CELSIUS = "max_celsius";
+
     private static final int MAX_THREADS = 64;
     private static final int MAX_REPEATS = 1_000_000;
     private static final int MAX_MS = 3_600_000;
@@ -54,6 +56,9 @@ public final class BenchPlan {
     public final long minNs;
     public final long maxNs;
 
+    /** Warmest battery with which the first point begins, degrees Celsius; 0 for any. */
+    public final int maxCelsius;
+
     /**
      * Reads a plan from an intent's extras, all of them strings.
      *
@@ -71,6 +76,7 @@ public final class BenchPlan {
         repeats = number(intent, EXTRA_REPEATS, 100, 1, MAX_REPEATS);
         warmupNs = number(intent, EXTRA_WARMUP_MS, 500, 0, MAX_MS) * 1_000_000L;
         minNs = number(intent, EXTRA_MIN_MS, 1000, 0, MAX_MS) * 1_000_000L;
+        maxCelsius = number(intent, EXTRA_MAX_CELSIUS, 0, 0, 100);
         maxNs = number(intent, EXTRA_MAX_MS, 60_000, 1, MAX_MS) * 1_000_000L;
     }
 

@@ -1,5 +1,6 @@
 package org.edgekit.demo.bench;
 
+import android.content.Context;
 import android.os.Process;
 import java.util.ArrayList;
 import java.util.List;
@@ -23,19 +24,32 @@ final class PointRunner {
     private final ModelStore store;
     private final SystemReader system;
     private final AtomicBoolean cancelled;
+    private final Context context;
+    private final Circumstances circumstances;
+
+    /** Reasons to doubt the last point, in the words of the result file. */
+    List<String> reasons = new ArrayList<>();
 
     /** Samples of the last point, empty where it has none. */
     long[] samplesNs = new long[0];
 
-    PointRunner(BenchPlan plan, ModelStore store, SystemReader system, AtomicBoolean cancelled) {
+    PointRunner(
+            BenchPlan plan,
+            ModelStore store,
+            Context context,
+            Circumstances circumstances,
+            AtomicBoolean cancelled) {
         this.plan = plan;
         this.store = store;
-        this.system = system;
+        this.context = context;
+        this.circumstances = circumstances;
+        system = new SystemReader(context);
         this.cancelled = cancelled;
     }
 
     JSONObject measure(Configuration configuration) throws JSONException {
         samplesNs = new long[0];
+        reasons = new ArrayList<>();
         JSONObject point = describe(configuration);
         try (Predictor predictor = Predictor.open(configuration, store)) {
             point.put("engine_version", configuration.engine.version());
@@ -44,8 +58,15 @@ final class PointRunner {
             long firstRunNs = firstRun(predictor);
             point.put("parity", parity(SelfTest.run(predictor, store)));
             point.put("environment_before", system.environment());
+            circumstances.begin();
             point.put("processes", new JSONArray().put(sample(predictor, firstRunNs)));
+            reasons = circumstances.reasons(context);
             point.put("environment_after", system.environment());
+            if (!reasons.isEmpty()) {
+                boolean isHot = reasons.contains(Circumstances.HOT);
+                point.put("reasons", new JSONArray(reasons));
+                point.put("verdict", isHot ? "throttled" : "unstable");
+            }
             return point.put("status", cancelled.get() ? "interrupted" : "done");
         } catch (EngineException error) {
             return failed(

@@ -30,6 +30,9 @@ public final class SavedResult {
         /** Reason why it failed or was skipped; null where it did not. */
         public final String error;
 
+        /** Reasons to doubt the figures, in the words of the file. */
+        public final List<String> reasons;
+
         Point(JSONObject point) throws JSONException {
             model = point.getString("model");
             engine = point.getString("engine");
@@ -37,6 +40,12 @@ public final class SavedResult {
             threads = point.getInt("requested_threads");
             status = point.getString("status");
             JSONObject reason = point.optJSONObject("error");
+            List<String> doubts = new ArrayList<>();
+            JSONArray texts = point.optJSONArray("reasons");
+            for (int index = 0; texts != null && index < texts.length(); index++) {
+                doubts.add(texts.getString(index));
+            }
+            reasons = Collections.unmodifiableList(doubts);
             error = reason == null ? null : reason.optString("message");
             JSONArray processes = point.optJSONArray("processes");
             JSONArray samples =
@@ -49,6 +58,19 @@ public final class SavedResult {
             }
             latency = ns.length == 0 ? null : new LatencySummary(ns);
         }
+    }
+
+    /** The point of the same model, engine, precision and threads; null where there is none. */
+    public Point matching(Point wanted) {
+        for (Point point : points) {
+            if (point.model.equals(wanted.model)
+                    && point.engine.equals(wanted.engine)
+                    && point.precision.equals(wanted.precision)
+                    && point.threads == wanted.threads) {
+                return point;
+            }
+        }
+        return null;
     }
 
     public final File file;

@@ -25,6 +25,9 @@ public final class Sweep {
         /** A point begins; {@code number} counts from 1. */
         void onStart(int number, int all, Configuration configuration);
 
+        /** Waits for the device to cool down before the first point. */
+        void onWait(double celsius, int limit);
+
         /** A point has ended. */
         void onPoint(PointLine line);
     }
@@ -43,7 +46,15 @@ public final class Sweep {
         /** Reason why the point failed or was skipped; null where it did not. */
         public final String error;
 
-        PointLine(Configuration configuration, JSONObject point, LatencySummary latency) {
+        /** Reasons to doubt the figures, in the words of the result file. */
+        public final List<String> reasons;
+
+        PointLine(
+                Configuration configuration,
+                JSONObject point,
+                LatencySummary latency,
+                List<String> reasons) {
+            this.reasons = reasons;
             model = configuration.model.spec.name;
             engine = configuration.engine.title();
             kind = configuration.artifact.kind;
@@ -55,12 +66,17 @@ public final class Sweep {
         }
     }
 
+    private static final long POLL_MS = 500;
+
     private final Context context;
     private final BenchPlan plan;
     private final ModelStore store;
+    private final Circumstances circumstances;
     private final AtomicBoolean cancelled = new AtomicBoolean();
 
-    public Sweep(Context context, BenchPlan plan, ModelStore store) {
+    public Sweep(
+            Context context, BenchPlan plan, ModelStore store, Circumstances circumstances) {
+        this.circumstances = circumstances;
         this.context = context;
         this.plan = plan;
         this.store = store;
@@ -81,7 +97,8 @@ public final class Sweep {
             List<Configuration> configurations = configurations();
             ResultFile result = new ResultFile(context, plan);
             PointRunner runner =
-                    new PointRunner(plan, store, new SystemReader(context), cancelled);
+                    new PointRunner(plan, store, context, circumstances, cancelled);
+            cool(listener);
             for (Configuration configuration : configurations) {
                 if (cancelled.get()) {
                     break;
@@ -95,12 +112,34 @@ public final class Sweep {
                         new PointLine(
                                 configuration,
                                 point,
-                                samples.length == 0 ? null : new LatencySummary(samples)));
+                                samples.length == 0 ? null : new LatencySummary(samples),
+                                runner.reasons));
             }
             result.end();
             return result.file;
         } catch (JSONException error) {
             throw new IllegalStateException(error); // a NaN among the figures
+        }
+    }
+
+    /** Waits until the battery is no warmer than the plan wants it. */
+    private void cool(Listener listener) throws ModelException {
+        SystemReader system = new SystemReader(context);
+        while (plan.maxCelsius > 0 && !cancelled.get()) {
+            Double celsius = system.batteryCelsius();
+            if (celsius == null) {
+                throw new ModelException(
+                        "The battery's temperature cannot be read here: leave its limit out.");
+            }
+            if (celsius <= plan.maxCelsius) {
+                return;
+            }
+            listener.onWait(celsius, plan.maxCelsius);
+            try {
+                Thread.sleep(POLL_MS);
+            } catch (InterruptedException error) {
+                cancel();
+            }
         }
     }
 

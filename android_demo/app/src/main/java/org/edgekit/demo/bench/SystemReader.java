@@ -69,6 +69,17 @@ public final class SystemReader {
                 .put("unreadable", unreadable);
     }
 
+    /** Temperature of the battery; null where it cannot be read. */
+    Double batteryCelsius() {
+        Intent battery =
+                context.registerReceiver(null, new IntentFilter(Intent.ACTION_BATTERY_CHANGED));
+        int tenths =
+                battery == null
+                        ? Integer.MIN_VALUE
+                        : battery.getIntExtra(BatteryManager.EXTRA_TEMPERATURE, Integer.MIN_VALUE);
+        return tenths == Integer.MIN_VALUE ? null : tenths / 10.0;
+    }
+
     /** Peak resident memory of this process, bytes; null where unknown. */
     public static Long peakMemoryBytes() {
         try (BufferedReader reader = new BufferedReader(new FileReader("/proc/self/status"))) {

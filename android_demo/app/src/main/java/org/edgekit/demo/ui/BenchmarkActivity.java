@@ -90,6 +90,7 @@ public final class BenchmarkActivity extends Activity {
         plan.putExtra(BenchPlan.EXTRA_THREADS, text(R.id.bench_threads));
         plan.putExtra(BenchPlan.EXTRA_WARMUP, text(R.id.bench_warmup));
         plan.putExtra(BenchPlan.EXTRA_REPEATS, text(R.id.bench_repeats));
+        plan.putExtra(BenchPlan.EXTRA_MAX_CELSIUS, "0" + text(R.id.bench_celsius)); // empty: any
         start(plan);
     }
 
@@ -137,6 +138,12 @@ public final class BenchmarkActivity extends Activity {
     private void showCurrent() {
         ProgressBar progress = findViewById(R.id.bench_progress);
         TextView current = findViewById(R.id.bench_current);
+        if (job.isRunning() && job.waiting() != null) {
+            current.setText(job.waiting());
+            current.setVisibility(View.VISIBLE);
+            progress.setIndeterminate(true);
+            return;
+        }
         boolean isMeasuring = job.isRunning() && job.configuration() != null;
         current.setVisibility(isMeasuring ? View.VISIBLE : View.GONE);
         progress.setIndeterminate(!isMeasuring);
@@ -146,6 +153,7 @@ public final class BenchmarkActivity extends Activity {
         progress.setMax(job.all());
         progress.setProgress(job.current() - 1);
         Configuration point = job.configuration();
+        String left = Figures.timeLeft(getResources(), job.leftMs());
         current.setText(
                 getString(
                         R.string.bench_current,
@@ -155,7 +163,8 @@ public final class BenchmarkActivity extends Activity {
                         point.engine.title(),
                         getResources()
                                 .getQuantityString(
-                                        R.plurals.threads, point.threads, point.threads)));
+                                        R.plurals.threads, point.threads, point.threads))
+                        + (left.isEmpty() ? "" : "\n" + left));
     }
 
     private String describe(Sweep.PointLine line) {
@@ -164,7 +173,8 @@ public final class BenchmarkActivity extends Activity {
                         + getResources().getQuantityString(
                                 R.plurals.threads, line.threads, line.threads);
         if (line.latency == null) {
-            return head + "\n" + line.status + (line.error == null ? "" : ": " + line.error);
+            return head + "\n" + getString(Figures.status(line.status))
+                    + (line.error == null ? "" : ": " + line.error);
         }
         String figures =
                 getString(
@@ -172,7 +182,6 @@ public final class BenchmarkActivity extends Activity {
                         Figures.ms(line.latency.medianNs),
                         100 * line.latency.relativeSpread,
                         line.latency.count);
-        return head + "\n" + figures
-                + (Figures.isSteady(line.latency) ? "" : "\n" + getString(R.string.unsteady));
+        return head + "\n" + figures + Figures.doubts(this, line.latency, line.reasons);
     }
 }

@@ -21,6 +21,7 @@ public final class DemoApplication extends Application {
         super.onCreate();
         workbench = new Workbench(this);
         sweepJob = new SweepJob(this, workbench);
+        registerActivityLifecycleCallbacks(new SeenScreens(sweepJob));
     }
 
     public Workbench workbench() {

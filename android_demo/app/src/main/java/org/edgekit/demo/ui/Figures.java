@@ -1,12 +1,16 @@
 package org.edgekit.demo.ui;
 
+import android.content.Context;
+import android.content.res.Resources;
 import java.text.DateFormat;
 import java.text.ParsePosition;
 import java.text.SimpleDateFormat;
 import java.util.Date;
+import java.util.List;
 import java.util.Locale;
 import java.util.TimeZone;
 import org.edgekit.demo.R;
+import org.edgekit.demo.bench.Circumstances;
 import org.edgekit.demo.inference.LatencySummary;
 import org.edgekit.demo.model.ModelSpec;
 
@@ -42,6 +46,50 @@ final class Figures {
     static String withSpread(LatencySummary latency) {
         return String.format(
                 Locale.getDefault(), "%s ±%.0f %%", ms(latency.medianNs), 100 * latency.relativeSpread);
+    }
+
+    /** Reasons to doubt a latency, each on a line of its own that begins with a line break. */
+    static String doubts(Context context, LatencySummary latency, List<String> reasons) {
+        StringBuilder text = new StringBuilder();
+        for (String reason : reasons) {
+            text.append('\n')
+                    .append(
+                            reason.equals(Circumstances.HIDDEN)
+                                    ? context.getString(R.string.was_hidden)
+                                    : reason.equals(Circumstances.HOT)
+                                            ? context.getString(R.string.was_hot)
+                                            : reason);
+        }
+        if (!isSteady(latency)) {
+            text.append('\n').append(context.getString(R.string.unsteady));
+        }
+        return text.toString();
+    }
+
+    /** A point's status in the file, for people. */
+    static int status(String status) {
+        switch (status) {
+            case "done":
+                return R.string.status_done;
+            case "skipped":
+                return R.string.status_skipped;
+            case "interrupted":
+                return R.string.status_interrupted;
+            default:
+                return R.string.status_failed;
+        }
+    }
+
+    /** A rough time; empty where it is not known. */
+    static String timeLeft(Resources resources, long ms) {
+        if (ms <= 0) {
+            return "";
+        }
+        int seconds = (int) ((ms + 999) / 1000);
+        int minutes = (seconds + 30) / 60;
+        return seconds < 90
+                ? resources.getQuantityString(R.plurals.seconds_left, seconds, seconds)
+                : resources.getQuantityString(R.plurals.minutes_left, minutes, minutes);
     }
 
     static String megabytes(long bytes) {

@@ -14,6 +14,8 @@ import android.view.ViewGroup;
 import android.widget.TextView;
 import java.io.File;
 import java.io.FileNotFoundException;
+import java.util.ArrayList;
+import java.util.List;
 import org.edgekit.demo.R;
 import org.edgekit.demo.bench.SavedResult;
 
@@ -22,6 +24,9 @@ public final class ResultActivity extends Activity {
     private static final String EXTRA_NAME = "name";
 
     private SavedResult result;
+
+    /** The result with which this one is compared; null for none. */
+    private SavedResult other;
 
     static Intent intent(Context context, String name) {
         return new Intent(context, ResultActivity.class).putExtra(EXTRA_NAME, name);
@@ -68,6 +73,10 @@ public final class ResultActivity extends Activity {
             share();
             return true;
         }
+        if (result != null && item.getItemId() == R.id.compare_results) {
+            pickOther();
+            return true;
+        }
         if (result != null && item.getItemId() == R.id.delete) {
             new AlertDialog.Builder(this)
                     .setMessage(R.string.delete_question)
@@ -83,17 +92,26 @@ public final class ResultActivity extends Activity {
         result = read;
         setTitle(Figures.time(read.startedAt));
         ViewGroup list = findViewById(R.id.points);
+        list.removeAllViews();
+        if (other != null) {
+            TextView line = findViewById(R.id.compared_with);
+            line.setText(getString(R.string.compared_with, Figures.time(other.startedAt)));
+            line.setVisibility(View.VISIBLE);
+        }
         for (SavedResult.Point point : read.points) {
             View row = getLayoutInflater().inflate(R.layout.result_row, list, false);
             String threads =
                     getResources().getQuantityString(R.plurals.threads, point.threads, point.threads);
             ((TextView) row.findViewById(R.id.result_title))
                     .setText(
-                            point.latency == null ? point.status : Figures.ms(point.latency.medianNs));
+                            point.latency == null
+                                    ? getString(Figures.status(point.status))
+                                    : Figures.ms(point.latency.medianNs));
             String summary =
                     point.model + " · " + point.engine + " " + point.precision + " · " + threads;
             ((TextView) row.findViewById(R.id.result_summary))
-                    .setText(summary + "\n" + detail(point));
+                    .setText(summary + "\n" + detail(point) + ratio(point));
+            row.setFocusable(true);
             list.addView(row);
         }
     }
@@ -108,9 +126,63 @@ public final class ResultActivity extends Activity {
                         Figures.ms(point.latency.medianNs),
                         100 * point.latency.relativeSpread,
                         point.latency.count);
-        return Figures.isSteady(point.latency)
-                ? figures
-                : figures + "\n" + getString(R.string.unsteady);
+        return figures + Figures.doubts(this, point.latency, point.reasons);
+    }
+
+    /** Ratio to the other result's median. The app has one process a side, of which no verdict follows. */
+    private String ratio(SavedResult.Point point) {
+        if (other == null || point.latency == null) {
+            return "";
+        }
+        SavedResult.Point before = other.matching(point);
+        if (before == null || before.latency == null) {
+            return "\n" + getString(R.string.no_counterpart);
+        }
+        return "\n" + getString(
+                R.string.ratio,
+                point.latency.medianNs / before.latency.medianNs,
+                Figures.ms(before.latency.medianNs));
+    }
+
+    private void pickOther() {
+        ((DemoApplication) getApplication()).workbench().read(
+                () -> SavedResult.all(this),
+                new Workbench.Reply<List<SavedResult>>() {
+                    @Override
+                    public void onResult(List<SavedResult> all) {
+                        if (!isFinishing()) {
+                            offer(all);
+                        }
+                    }
+
+                    @Override
+                    public void onFailure(String message) {
+                        throw new IllegalStateException(message); // all() leaves out what it cannot read
+                    }
+                });
+    }
+
+    private void offer(List<SavedResult> all) {
+        List<SavedResult> others = new ArrayList<>();
+        List<String> titles = new ArrayList<>();
+        for (SavedResult one : all) {
+            if (!one.file.equals(result.file)) {
+                others.add(one);
+                titles.add(Figures.time(one.startedAt) + "\n" + one.file.getName());
+            }
+        }
+        AlertDialog.Builder dialog = new AlertDialog.Builder(this).setTitle(R.string.compare_results);
+        if (others.isEmpty()) {
+            dialog.setMessage(R.string.no_other_result);
+        } else {
+            dialog.setItems(
+                    titles.toArray(new String[0]),
+                    (shown, which) -> {
+                        other = others.get(which);
+                        show(result);
+                    });
+        }
+        dialog.setNegativeButton(android.R.string.cancel, null).show();
     }
 
     private void share() {

@@ -1,6 +1,7 @@
 package org.edgekit.demo.ui;
 
 import android.content.Context;
+import android.os.SystemClock;
 import java.io.File;
 import java.io.FileOutputStream;
 import java.io.IOException;
@@ -11,7 +12,9 @@ import java.util.Collections;
 import java.util.LinkedHashSet;
 import java.util.List;
 import java.util.Set;
+import org.edgekit.demo.R;
 import org.edgekit.demo.bench.BenchPlan;
+import org.edgekit.demo.bench.Circumstances;
 import org.edgekit.demo.bench.Sweep;
 import org.edgekit.demo.inference.Configuration;
 
@@ -26,7 +29,10 @@ public final class SweepJob {
     private final Workbench workbench;
     private final List<Sweep.PointLine> lines = new ArrayList<>();
     private final Set<Listener> listeners = new LinkedHashSet<>();
+    private final Circumstances circumstances = new Circumstances();
     private Sweep sweep;
+    private long firstStartedMs;
+    private String waiting;
     private int current;
     private int all;
     private Configuration configuration;
@@ -79,6 +85,23 @@ public final class SweepJob {
         return configuration;
     }
 
+    /** The temperature for which the sweep waits, in words; null while it measures. */
+    String waiting() {
+        return waiting;
+    }
+
+    /** Says whether no screen of this app is seen; points that are measured meanwhile are marked. */
+    void setHidden(boolean isHidden) {
+        circumstances.setHidden(isHidden);
+    }
+
+    /** Time that the running and the following points will take, if they take as long as those before; 0 unknown. */
+    long leftMs() {
+        int measured = current - 1;
+        long spent = SystemClock.elapsedRealtime() - firstStartedMs;
+        return measured < 1 ? 0 : spent * (all - measured) / measured;
+    }
+
     /** Starts a sweep; returns false while another one runs. */
     public boolean start(BenchPlan plan) {
         if (isRunning()) {
@@ -90,7 +113,8 @@ public final class SweepJob {
         current = 0;
         all = 0;
         configuration = null;
-        Sweep started = new Sweep(context, plan, workbench.store());
+        waiting = null;
+        Sweep started = new Sweep(context, plan, workbench.store(), circumstances);
         sweep = started;
         android.os.Handler main = new android.os.Handler(android.os.Looper.getMainLooper());
         workbench.submit(
@@ -101,6 +125,11 @@ public final class SweepJob {
                                 @Override
                                 public void onStart(int number, int count, Configuration point) {
                                     main.post(() -> begin(number, count, point));
+                                }
+
+                                @Override
+                                public void onWait(double celsius, int limit) {
+                                    main.post(() -> await(celsius, limit));
                                 }
 
                                 @Override
@@ -153,7 +182,16 @@ public final class SweepJob {
         }
     }
 
+    private void await(double celsius, int limit) {
+        waiting = context.getString(R.string.cooling, celsius, limit);
+        notifyListener();
+    }
+
     private void begin(int number, int count, Configuration point) {
+        waiting = null;
+        if (number == 1) {
+            firstStartedMs = SystemClock.elapsedRealtime();
+        }
         current = number;
         all = count;
         configuration = point;
