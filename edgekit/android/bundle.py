@@ -35,6 +35,7 @@ from edgekit.errors import InputError, UnsupportedError
 from edgekit.tasks.registry import require_pictures, task_of
 from edgekit.tasks.task import Task, written_rule
 from edgekit.vision.labels import encode_labels, read_own_labels
+from edgekit.zoo.registry import find_model, model_names
 
 # Each has a class in the app (`org.edgekit.demo.tasks`).
 TASKS = ("classification", "multilabel", "detection", "segmentation")
@@ -272,6 +273,14 @@ def _label_bytes(manifest: Manifest, source: Path) -> bytes:
     return encode_labels(labels)
 
 
+def _display_labels(manifest: Manifest) -> tuple[str, ...]:
+    """Names of the classes from the model's card; empty where it has none, or the classes are others."""
+    if manifest.model is None or manifest.model not in model_names():
+        return ()
+    spec = find_model(manifest.model)
+    return spec.display_labels if len(spec.display_labels) == manifest.num_classes else ()
+
+
 def _least_agreement(task: Task, precision: Precision) -> float:
     """Return the share of answers that must agree; of label maps, a pixel that two classes tie on may not."""
     least = MIN_TOP1_AGREEMENT[precision]
@@ -291,6 +300,7 @@ def _describe(
         num_classes=manifest.num_classes,
         output_activation=manifest.output_activation,
         labels=BundledFile(file=LABELS_NAME, sha256=hashlib.sha256(labels).hexdigest()),
+        display_labels=_display_labels(manifest),
         input=BundledInput(shape=(1, 3, *manifest.preprocess.size)),
         outputs=samples[0].outputs,
         preprocess=manifest.preprocess,

@@ -125,6 +125,7 @@ class ModelFile(msgspec.Struct, frozen=True, kw_only=True):
     Attributes:
         task: Meaning of the outputs, by the name of a file of `edgekit.tasks`.
         postprocess: Data by which outputs become answers, its defaults written out.
+        display_labels: Names of the classes that the app shows instead of the labels; empty for the labels.
     """
 
     schema_version: int = MODEL_SCHEMA_VERSION
@@ -136,6 +137,7 @@ class ModelFile(msgspec.Struct, frozen=True, kw_only=True):
     num_classes: int
     output_activation: str
     labels: BundledFile
+    display_labels: tuple[str, ...] = ()
     input: BundledInput
     outputs: tuple[BundledOutput, ...]
     preprocess: Preprocess

@@ -386,6 +386,8 @@ class ModelSpec(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields
         input_shape: Channels, height, width of one picture.
         labels: Name of a label set of `edgekit.vision.labels`, e.g. `imagenet1k`,
             or in a user's card the path of a label file, relative to the card.
+        display_labels: Names of the classes for people who do not know the labels, in order; empty where the
+            labels are such names.
         samples: Sample pictures of edgekit, for `verify` and the demo.
     """
 
@@ -400,5 +402,6 @@ class ModelSpec(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields
     weights: Weights = Weights()
     preprocess: Preprocess = Preprocess()
     labels: str = "imagenet1k"
+    display_labels: tuple[str, ...] = ()
     samples: tuple[Sample, ...] = ()
     published: Published | None = None

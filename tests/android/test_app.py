@@ -89,7 +89,7 @@ def test_answers_measures_and_preprocesses_as_the_host(
     done = test_app.run(
         [
             "PreprocessorTest", "MainActivityTest", "BenchmarkActivityTest", "LiveActivityTest",
-            "live.CameraGeometryTest", "ModelsActivityTest",
+            "live.CameraGeometryTest", "ModelsActivityTest", "ScreensTest",
         ],
         assets=assets,
         work=tmp_path,
@@ -100,7 +100,7 @@ def test_answers_measures_and_preprocesses_as_the_host(
             "edgekit.screenshots": str(screens),
         },
     )  # fmt: skip
-    said = _check(done, 29)
+    said = _check(done, 31)
     assert said.count("preprocessing ") == 8 * (len(SIZES) + 1)
     result = msgspec.json.decode((results / "app.json").read_bytes(), type=Result)
     assert [point.status for point in result.points] == [Status.DONE, Status.DONE, Status.SKIPPED]
@@ -111,7 +111,21 @@ def test_answers_measures_and_preprocesses_as_the_host(
     assert first.parity is not None
     assert first.parity.passed
     assert first.environment_before is not None
-    _check_screens(screens, 18)
+    _check_screens(screens, 32)
+
+
+@pytest.mark.slow
+def test_every_screen_fits_everywhere(test_app: CompiledApp, documents_project: Path, tmp_path: Path) -> None:
+    screens = tmp_path / "screens"
+    screens.mkdir()
+    done = test_app.run(
+        ["ScreensTest"],
+        assets=documents_project / ASSETS,
+        work=tmp_path,
+        properties={"edgekit.every_screen": "true", "edgekit.screenshots": str(screens)},
+    )
+    _check(done, 1)
+    assert len(list(screens.glob("*.png"))) == 7 * 32
 
 
 @pytest.mark.slow

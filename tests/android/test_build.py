@@ -319,9 +319,10 @@ def test_gradle_and_its_plugin_fit_each_other() -> None:
 
 def test_the_provider_has_the_authority_of_the_installed_app() -> None:
     project = packaged_project()
-    assert 'android:authorities="${applicationId}.capture"' in (
-        project / "app/src/main/AndroidManifest.xml"
-    ).read_text()
+    assert (
+        'android:authorities="${applicationId}.capture"'
+        in (project / "app/src/main/AndroidManifest.xml").read_text()
+    )
     assert 'android:authorities="org.edgekit.demo.capture"' in packaged_manifest(project)
 
 

@@ -46,6 +46,7 @@ def test_everything_is_the_manifests(documents_project: Path, doc_ori: Path) -> 
     assert model.input.shape == (1, 3, 224, 224)
     labels = (documents_project / MODELS / manifest.name / "labels.txt").read_text()
     assert labels.splitlines() == ["0", "90", "180", "270"]
+    assert model.display_labels[:2] == ("Upright (0°)", "Turned right (90°)")
 
 
 def test_a_zip_holds_what_the_project_would(

@@ -55,8 +55,8 @@ public class LiveActivityTest {
         Screen.await("frames are asked for", () -> frames.starts == 1);
         RgbImage upright = page("0_0.jpg");
         RgbImage turned = page("90_0.jpg");
-        show(activity, upright, "0 ");
-        show(activity, turned, "90 ");
+        show(activity, upright, "Upright");
+        show(activity, turned, "Turned right");
         PictureView view = activity.findViewById(R.id.live_picture);
         assertNull("the preview is the picture", view.picture());
 
@@ -69,7 +69,7 @@ public class LiveActivityTest {
         }
         frames.offer(upright);
         busy.countDown();
-        Screen.await("the newest is answered", () -> Screen.text(activity, R.id.live_first).startsWith("0 "));
+        Screen.await("the newest is answered", () -> Screen.text(activity, R.id.live_first).startsWith("Upright"));
         assertTrue(before != view.answer());
         settle();
         assertEquals("frames are written into one image", 1, frames.images.size());
@@ -87,7 +87,7 @@ public class LiveActivityTest {
         assertSame(answer, view.answer());
         Screen.capture(activity, "live_held");
         view.performClick();
-        Screen.await("it goes on", () -> Screen.text(activity, R.id.live_first).startsWith("90 "));
+        Screen.await("it goes on", () -> Screen.text(activity, R.id.live_first).startsWith("Turned right"));
         assertNull(view.picture());
 
         // Away and back: the camera is let go and taken again.
@@ -96,7 +96,7 @@ public class LiveActivityTest {
         assertNull(frames.listener);
         controller.start().resume();
         Screen.await("frames are asked for again", () -> frames.starts == 2);
-        show(activity, upright, "0 ");
+        show(activity, upright, "Upright");
     }
 
     @Test
@@ -144,7 +144,7 @@ public class LiveActivityTest {
         shadowOf(application).grantPermissions(Manifest.permission.CAMERA);
         ActivityController<LiveActivity> controller = start();
         Screen.await("frames are asked for", () -> frames.starts == 1);
-        show(controller.get(), page("0_0.jpg"), "0 ");
+        show(controller.get(), page("0_0.jpg"), "Upright");
         CountDownLatch busy = block();
         frames.offer(page("90_0.jpg"));
         shadowOf(Looper.getMainLooper()).idle();

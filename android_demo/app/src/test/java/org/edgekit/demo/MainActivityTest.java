@@ -48,7 +48,7 @@ public class MainActivityTest {
     @Test
     public void classifiesTheBundledSamples() throws Exception {
         MainActivity activity = start();
-        assertEquals("0", Screen.labels(activity).get(0));
+        assertEquals("Upright (0°)", Screen.labels(activity).get(0));
         assertEquals(DOCUMENTS, Screen.choice(activity, R.id.model).getSelectedItem());
         String configuration = Screen.text(activity, R.id.configuration);
         assertTrue(configuration, configuration.matches("[0-9.]+ ms · ONNX Runtime fp32 · 1 thread"));
@@ -56,7 +56,7 @@ public class MainActivityTest {
         Screen.capture(activity, "main");
         activity.findViewById(R.id.sample).performClick();
         Screen.awaitAnswers(activity);
-        assertEquals("90", Screen.labels(activity).get(0));
+        assertEquals("Turned right (90°)", Screen.labels(activity).get(0));
     }
 
     /** Pictures named CLASS_NUMBER.jpg in {@code edgekit.pictures}, handed over as a gallery does. */
@@ -71,10 +71,9 @@ public class MainActivityTest {
         for (File page : pages) {
             pickFromGallery(activity, Files.readAllBytes(page.toPath()), page.getName());
             Screen.awaitAnswers(activity);
-            assertEquals(
-                    page.getName(),
-                    page.getName().substring(0, page.getName().indexOf('_')),
-                    Screen.labels(activity).get(0));
+            String degrees = page.getName().substring(0, page.getName().indexOf('_'));
+            String answer = Screen.labels(activity).get(0);
+            assertTrue(page.getName() + ": " + answer, answer.endsWith("(" + degrees + "°)"));
             Bitmap shown = picture(activity).picture();
             assertTrue(
                     page.getName(),
@@ -142,7 +141,7 @@ public class MainActivityTest {
         controller.configurationChange();
         MainActivity turned = controller.get();
         Screen.awaitAnswers(turned);
-        assertEquals("90", Screen.labels(turned).get(0));
+        assertEquals("Turned right (90°)", Screen.labels(turned).get(0));
         assertEquals(2, Screen.choice(turned, R.id.threads).getSelectedItem());
     }
 

@@ -63,7 +63,7 @@ public class ModelsActivityTest {
         Screen.awaitAnswers(main.get());
         Screen.choose(main.get(), R.id.model, ModelZip.NAME);
         Screen.awaitAnswers(main.get());
-        assertEquals("0", Screen.labels(main.get()).get(0));
+        assertEquals("Upright (0°)", Screen.labels(main.get()).get(0));
         main.get().findViewById(R.id.sample).performClick();
         Screen.awaitAnswers(main.get());
         checkComparison(main.get());
@@ -98,7 +98,7 @@ public class ModelsActivityTest {
             if (place == 0) {
                 assertTrue(said, said.contains("with which the others are compared"));
             } else if (place < working) {
-                assertTrue(said, said.contains("Same answer as fp32: 90, "));
+                assertTrue(said, said.contains("Same answer as fp32: Turned right (90°), "));
             } else {
                 assertTrue(said, said.contains("Failed: ONNX Runtime does not load the model"));
             }

@@ -9,7 +9,7 @@ public final class LoadedModel {
 
     public final ModelSpec spec;
 
-    /** One name a class, in order. */
+    /** One name a class for people, in order: the display labels, else the labels. */
     public final List<String> labels;
 
     LoadedModel(String directory, ModelSpec spec, List<String> labels) {

@@ -32,6 +32,9 @@ public final class ModelSpec {
     public final String labelsFile;
     public final String labelsSha256;
 
+    /** Names of the classes that are shown instead of the labels; empty where the labels are shown. */
+    public final List<String> displayLabels;
+
     /** True where a classifier ends in softmax or sigmoid; otherwise the app applies softmax once. */
     public final boolean hasActivation;
 
@@ -69,6 +72,14 @@ public final class ModelSpec {
         Fields labels = fields.object("labels");
         labelsFile = ArtifactSpec.plainName(labels, "file");
         labelsSha256 = labels.text("sha256");
+        displayLabels =
+                fields.hasEntries("display_labels")
+                        ? fields.texts("display_labels")
+                        : Collections.emptyList();
+        if (!displayLabels.isEmpty() && displayLabels.size() != numClasses) {
+            throw fields.refuse(
+                    displayLabels.size() + " \"display_labels\" for " + numClasses + " classes");
+        }
         hasActivation = readActivation(fields);
         preprocess = new PreprocessSpec(fields.object("preprocess"));
         inputShape = readInputShape(fields.object("input"), preprocess);

@@ -131,8 +131,12 @@ public final class ModelStore {
                     name + "/" + spec.labelsFile + ": " + count + " labels for " + spec.numClasses
                             + " classes");
         }
-        return new LoadedModel(name, spec, Collections.unmodifiableList(
-                Arrays.asList(Arrays.copyOf(labels, count))));
+        return new LoadedModel(
+                name,
+                spec,
+                spec.displayLabels.isEmpty()
+                        ? Collections.unmodifiableList(Arrays.asList(Arrays.copyOf(labels, count)))
+                        : spec.displayLabels);
     }
 
     /** The bytes of a bundled sample picture. */
