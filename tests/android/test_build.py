@@ -42,6 +42,9 @@ from tests.conftest import RunCli
 
 pytestmark = needs_java
 
+# The app asks `Build.VERSION.SDK_INT` before it calls these.
+GUARDED = ("android.os.PowerManager.getCurrentThermalStatus()",)
+
 
 def _quiet(_line: str) -> None:
     pass
@@ -191,7 +194,8 @@ def _compiled(tools: BuildTools, project: Path, work: Path) -> Path:
 
 @pytest.mark.slow
 def test_nothing_above_the_oldest_android_is_used(tools: BuildTools, tmp_path: Path) -> None:
-    assert _undefined(tools, _compiled(tools, packaged_project(), tmp_path)) == []
+    found = _undefined(tools, _compiled(tools, packaged_project(), tmp_path))
+    assert [line for line in found if not line.endswith(GUARDED)] == []
 
 
 def test_newer_and_hidden_methods_would_be_found(tools: BuildTools, tmp_path: Path) -> None:
