@@ -54,7 +54,8 @@ def check_loss(
     if ends[0] > limit:
         raise GateError(
             f"quantising {name}: {said}, at most {max_drop:g} % is asked for",
-            hint="calibrate with more pictures of the kind that the model will see, or raise --max-drop",
+            hint="--search --keep-float auto measures what helps ONNX Runtime; or calibrate with more "
+            "pictures of the kind that the model will see, or raise --max-drop",
         )
     needed = _decisive(lambda count: _scaled(agreement, drop, count), limit, trials)
     enough = f"--max-drop {math.ceil(1000 * ends[1]) / 10:g}"

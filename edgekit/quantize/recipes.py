@@ -60,6 +60,11 @@ class Recipe(msgspec.Struct, frozen=True, kw_only=True):
     reduce_range: bool = False
     kept_float: tuple[str, ...] = ()
 
+    @property
+    def levels(self) -> int:
+        """Largest weight as an integer, as ONNX Runtime rounds symmetrically."""
+        return 64 if self.reduce_range else 127
+
 
 class Trial(msgspec.Struct, frozen=True, kw_only=True, tag="trial"):
     """A recipe and how close to float it is on calibration pictures.
@@ -120,7 +125,7 @@ class Bench:
             node.name = node.name or f"{node.op_type}_{number}"
         onnx.save(self.model, str(prepared))
         self.groups = layer_groups(self.model)
-        self._corrected: Path | None = None
+        self._corrected: dict[int, Path] = {}
         self._ranges = self._measure_ranges()
         self._answers: dict[int, list[Outputs]] = {}
 
@@ -130,7 +135,7 @@ class Bench:
 
         kept = {name for layer in recipe.kept_float for name in self.groups[layer]}
         kept |= {node.name for node in self.model.graph.node if node.op_type in FLOAT_OPS}
-        source = self._correct() if recipe.bias_correction else self._prepared
+        source = self._correct(recipe.levels) if recipe.bias_correction else self._prepared
         quantize_static(
             str(source),
             str(output),
@@ -205,14 +210,15 @@ class Bench:
             for name, (low, high) in self._ranges[ranges].items()
         }
 
-    def _correct(self) -> Path:
-        """Write the float model whose biases make up for rounded weights, once."""
-        if self._corrected is None:
-            self._corrected = self._work / "corrected.onnx"
+    def _correct(self, levels: int) -> Path:
+        """Write the float model whose biases make up for weights of so many levels, once."""
+        if levels not in self._corrected:
+            path = self._work / f"corrected{levels}.onnx"
             chosen = _spread(len(self._inputs), CORRECTION_PICTURES)
             feeds = ({self._input: self._inputs[index : index + 1]} for index in chosen)
-            correct_biases(self.model, feeds, self._corrected)
-        return self._corrected
+            correct_biases(self.model, feeds, path, levels=levels)
+            self._corrected[levels] = path
+        return self._corrected[levels]
 
 
 def search(bench: Bench) -> Iterator[Trial]:
@@ -303,8 +309,10 @@ class _Convolution(NamedTuple):
     error: NDArray[np.float32]
 
 
-def correct_biases(model: onnx.ModelProto, feeds: Iterator[dict[str, Any]], output: Path) -> None:
-    """Write a model whose convolutions keep the means of their outputs when their weights become int8."""
+def correct_biases(
+    model: onnx.ModelProto, feeds: Iterator[dict[str, Any]], output: Path, *, levels: int
+) -> None:
+    """Write a model whose convolutions keep the means of their outputs when their weights become integers."""
     import numpy as np
     import onnx
     from onnx import helper, numpy_helper
@@ -319,7 +327,7 @@ def correct_biases(model: onnx.ModelProto, feeds: Iterator[dict[str, Any]], outp
             continue
         weight = numpy_helper.to_array(weights[node.input[1]])
         error = f"{node.name}.error"
-        probe.graph.initializer.append(numpy_helper.from_array(weight - _rounded(weight), error))
+        probe.graph.initializer.append(numpy_helper.from_array(weight - _rounded(weight, levels), error))
         lost = helper.make_node("Conv", [node.input[0], error], [f"{error}.out"], name=error)
         lost.attribute.extend(node.attribute)
         mean = helper.make_node("GlobalAveragePool", [f"{error}.out"], [f"{error}.mean"])
@@ -346,13 +354,13 @@ def correct_biases(model: onnx.ModelProto, feeds: Iterator[dict[str, Any]], outp
     onnx.save(corrected, str(output))
 
 
-def _rounded(weight: NDArray[np.float32]) -> NDArray[np.float32]:
-    """Weights as int8 with one scale an output channel represents them."""
+def _rounded(weight: NDArray[np.float32], levels: int) -> NDArray[np.float32]:
+    """Weights as integers of -levels to levels with one scale an output channel represent them."""
     import numpy as np
 
-    scale = np.abs(weight).max(axis=tuple(range(1, weight.ndim)), keepdims=True) / 127
+    scale = np.abs(weight).max(axis=tuple(range(1, weight.ndim)), keepdims=True) / levels
     scale[scale == 0] = 1
-    rounded: NDArray[np.float32] = (np.clip(np.rint(weight / scale), -127, 127) * scale).astype(np.float32)
+    rounded: NDArray[np.float32] = (np.rint(weight / scale) * scale).astype(np.float32)
     return rounded
 
 

@@ -99,13 +99,16 @@ def test_the_search_tries_all_ranges_and_improves_on_the_best(tmp_path: Path) ->
     assert best.noise <= trials[0].noise
 
 
-def test_biases_make_up_for_rounded_weights(tmp_path: Path) -> None:
+@pytest.mark.parametrize("reduced", [False, True])
+def test_biases_make_up_for_rounded_weights(tmp_path: Path, reduced: bool) -> None:
     import onnxruntime
 
     path = network(tmp_path / "net.onnx", spoiled=None)
     model = onnx.load(path)
     inputs = np.random.default_rng(3).uniform(0, 1, (6, 3, 8, 8)).astype("f4")
-    correct_biases(model, ({"x": inputs[i : i + 1]} for i in range(6)), tmp_path / "corrected.onnx")
+    levels = Recipe(reduce_range=reduced).levels
+    feeds = ({"x": inputs[i : i + 1]} for i in range(6))
+    correct_biases(model, feeds, tmp_path / "corrected.onnx", levels=levels)
     corrected = onnx.load(tmp_path / "corrected.onnx")
 
     def means(source: onnx.ModelProto, rounded: bool) -> np.ndarray:
@@ -113,7 +116,7 @@ def test_biases_make_up_for_rounded_weights(tmp_path: Path) -> None:
         changed.CopyFrom(source)
         first = next(each for each in changed.graph.initializer if each.name == "a")
         weight = numpy_helper.to_array(first)
-        scale = np.abs(weight).max(axis=(1, 2, 3), keepdims=True) / 127
+        scale = np.abs(weight).max(axis=(1, 2, 3), keepdims=True) / levels
         if rounded:
             first.CopyFrom(numpy_helper.from_array((np.rint(weight / scale) * scale).astype("f4"), "a"))
         changed.graph.output.append(helper.make_tensor_value_info("a.conv", onnx.TensorProto.FLOAT, None))
@@ -132,3 +135,12 @@ def test_other_outputs_than_scores_are_judged_by_noise() -> None:
     assert is_within(trial, 0.02)
     assert not is_within(trial, 0.01)
     assert trial.rank < msgspec.structs.replace(trial, noise=0.03).rank
+
+
+@pytest.mark.parametrize("reduced", [False, True])
+def test_weights_are_rounded_to_the_levels_that_are_corrected_for(tmp_path: Path, reduced: bool) -> None:
+    measured = bench(tmp_path)
+    measured.write(Recipe(reduce_range=reduced), tmp_path / "int8.onnx")
+    written = onnx.load(tmp_path / "int8.onnx").graph.initializer
+    largest = {each.name: np.abs(numpy_helper.to_array(each).astype(int)).max() for each in written}
+    assert largest["a_quantized"] == Recipe(reduce_range=reduced).levels
