@@ -1,1 +1,1 @@
-"""Top-1 and Top-5 over a labelled list of pictures."""
+"""Accuracy of artifacts on pictures with their truth; the task says what is true and how it is counted."""

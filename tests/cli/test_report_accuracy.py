@@ -18,6 +18,7 @@ from edgekit.core.spec import Precision
 from edgekit.tasks.truth.boxes import BoxEvalResult, BoxScore
 from edgekit.tasks.truth.classes import EvalResult, RouteScore
 from edgekit.tasks.truth.label_maps import LabelMapEvalResult, LabelMapRoute
+from edgekit.tasks.truth.labels import AttributeFigures, LabelEvalResult, LabelRoute
 from edgekit.vision.average_precision import AveragePrecision
 from edgekit.vision.label_maps import LabelMapScore
 from tests.conftest import RunCli
@@ -223,6 +224,34 @@ def test_detectors_and_segmenters_stand_in_their_published_tables(
     }
     wanted = [float(figure) for name, figure in figures.items() if name.startswith("measured")]
     assert sorted(found.values()) == pytest.approx(sorted(wanted))
+
+
+def test_a_multi_label_models_figures_stand_beside_its_latency(tmp_path: Path, run_cli: RunCli) -> None:
+    figures = AttributeFigures(
+        ma=0.8125, label_f1=0.75, label_pos_recall=0.7, label_neg_recall=0.9, instance_f1=0.6875,
+        instance_acc=0.6, instance_prec=0.7, instance_recall=0.68,
+    )  # fmt: skip
+    route = LabelRoute(
+        engine="onnxruntime", precision=Precision.FP32, artifact=artifact(FLOAT), right=wilson(5, 10),
+        agreement=None, mean_average_precision=0.9, mean_average_precision_drop=None, attributes=figures,
+        labels=(),
+    )  # fmt: skip
+    evaluated = LabelEvalResult(
+        **COMMON, schema_version=LabelEvalResult.version, task="multilabel", model="mine", routes=(route,),
+        disagreements=0, disagreements_path="d.csv", wrong_path="w.csv",
+    )  # fmt: skip
+    measured = point(process(samples(3.0)), model="mine", artifact=artifact(FLOAT), verdict=Verdict.VALID)
+    save_result(tmp_path / "host.json", result(measured))
+    (tmp_path / "eval.json").write_bytes(msgspec.json.encode(evaluated))
+    text = run_cli(["report", ".", "--published", "--format", "md"], cwd=tmp_path).stdout
+    for words in ("measured mAP of labels(%)", "measured mA(%)", "measured instance F1(%)", "90.00", "81.25"):
+        assert words in text
+    (row,) = json.loads(run_cli(["report", ".", "--format", "json"], cwd=tmp_path).stdout)["rows"]
+    found = {name: row[name] for name in row if name.startswith("measured_") and isinstance(row[name], float)}
+    assert found == {
+        "measured_label_map": 90.0, "measured_ma": 81.25, "measured_label_f1": 75.0,
+        "measured_instance_f1": 68.75,
+    }  # fmt: skip
 
 
 def test_a_random_detector_has_no_published_accuracy(tmp_path: Path, run_cli: RunCli) -> None:

@@ -50,7 +50,9 @@ def test_half_a_line_is_cut_off(tmp_path: Path, cut: int) -> None:
     journal.close()
 
 
-@pytest.mark.parametrize("change", [{"list_sha256": "2" * 64}, {"data": "/other"}, {"routes": ()}])
+@pytest.mark.parametrize(
+    "change", [{"task": "multilabel"}, {"list_sha256": "2" * 64}, {"data": "/other"}, {"routes": ()}]
+)
 def test_another_evaluation_begins_anew(tmp_path: Path, change: dict[str, object]) -> None:
     path = tmp_path / "x.journal"
     journal = Journal(path, IDENTITY, FOUND)
