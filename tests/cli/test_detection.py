@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import shutil
 import subprocess
 import sys
@@ -180,9 +181,16 @@ def test_a_missed_and_a_false_box_cost_precision(
 ) -> None:
     """Of two red objects one is found; the other picture shows red where none is said to be."""
     truth = coco(tmp_path, [*RIGHT, (1, 30, [0, 0, 50, 50])])
-    done = run_cli(["eval", "raw", "--data", pictures, "--list", truth, "-o", tmp_path / "r.json"], cwd=place)
+    words = ["eval", "raw", "--data", pictures, "--list", truth, "-o", tmp_path / "r.json"]
+    done = run_cli([*words, "--html", tmp_path / "r.html"], cwd=place)
     assert done.exit_code == 0, done.stderr
     assert "mAP" in done.stdout and "AP50" in done.stdout
+    page = (tmp_path / "r.html").read_text()
+    shown = dict(re.findall(r'<th scope="row">(\w+)</th><td>([\d.]+)</td></tr>', page))
+    figures = json.loads((tmp_path / "r.json").read_text())["routes"][0]["figures"]
+    assert [shown[name] for name in ("red", "green", "blue")] == [
+        f"{100 * ap:.2f}" for ap in figures["by_class"]
+    ]
     figures = json.loads((tmp_path / "r.json").read_text())["routes"][0]["figures"]
     assert figures["by_class"][1:] == pytest.approx([1, 1])
     assert 0.4 < figures["by_class"][0] < 0.6

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 
 import numpy as np
@@ -115,7 +116,9 @@ def test_eval_counts_pixels_as_paddleseg(place: Path, run_cli: RunCli) -> None:
     assert figures["class_iou"] == [0.5, 1.0, 0.0]
     assert figures["mean_iou"] == pytest.approx(0.5) and figures["accuracy"] == pytest.approx(2 / 3)
     assert {route["mean_iou_drop"] for route in routes.values()} == {None, 0.0}
-    shown = run_cli([*evaluate, "list.txt"], cwd=place)
+    shown = run_cli([*evaluate, "list.txt", "--html", "seg.html"], cwd=place)
+    rows = re.findall(r'<th scope="row">(\w+)</th><td>([\d.]+)</td>', (place / "seg.html").read_text())
+    assert rows[-3:] == [("red", "50.00"), ("green", "100.00"), ("blue", "0.00")]
     assert "mIoU" in shown.stdout and "50.00" in shown.stdout and "green" in shown.stdout
 
     (place / "twice.txt").write_text("flag.png true.png\nflag.png true.png\n")

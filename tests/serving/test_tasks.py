@@ -6,6 +6,7 @@ import importlib.util
 import json
 import subprocess
 import sys
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from types import ModuleType
@@ -17,6 +18,8 @@ import pytest
 from PIL import Image
 
 import edgekit
+from edgekit.toolchain.cache import cache_directory
+from tests.browser import running_chromium
 from tests.cli.test_import_segmentation import DEPLOY, write_segmenter
 from tests.conftest import RunCli
 from tests.convert import detection_models, onnx_models
@@ -367,3 +370,57 @@ def test_arrays_that_do_not_fit_are_refused(tasks: Service, inputs: dict[str, An
     assert status == 400 and said in json.loads(text)["error"]
     status, text = tasks.post("/v2/models/two/infer", in_json(x=XS, k=("INT64", [1, 3], [0, 1, 1])))
     assert status == 200, text
+
+
+@pytest.mark.slow
+def test_the_page_draws_boxes_and_maps(
+    tasks: Service, place: Path, run_cli: RunCli, tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    def until(expression: str) -> object:
+        deadline = time.monotonic() + 20
+        while not (value := tab.evaluate(expression)):
+            assert time.monotonic() < deadline, expression
+            time.sleep(0.05)
+        return value
+
+    def send(model: str, number: int, drawn: str) -> None:
+        tab.evaluate(
+            f"document.getElementById('model').value = '{model}'; document.getElementById('model').oninput()"
+        )
+        root = tab.call("DOM.getDocument")["root"]["nodeId"]
+        node = tab.call("DOM.querySelector", nodeId=root, selector="#file")["nodeId"]
+        tab.call("DOM.setFileInputFiles", nodeId=node, files=[str(place / f"{number}.png")])
+        until(f"document.querySelector('#picture {drawn}') !== null")
+
+    with running_chromium(tmp_path_factory.mktemp("chromium"), cache_directory("apt")) as browser:
+        tab = browser.open(f"http://127.0.0.1:{tasks.rest}/", width=390, height=844, mobile=True)
+        until(f"document.getElementById('model').options.length === {len(MODELS)}")
+        send("nms", 0, ".box")
+        boxes = tab.evaluate(BOXES)
+        send("seg", 0, "canvas")
+        colours = tab.evaluate(COLOURS)
+        assert tab.faint() == []
+        assert tab.complaints == []
+    expected = json.loads(run_cli(["predict", "nms", "0.png", "--json"], cwd=place).stdout)
+    assert [box["name"] for box in boxes] == [one["category_name"] for one in expected]
+    for box, one in zip(boxes, expected, strict=True):
+        x, y, width, height = one["bbox"]
+        assert box["edges"] == pytest.approx([x, y, x + width, y + height], abs=1)
+    [segmented] = json.loads(run_cli(["predict", "seg", "0.png", "--json"], cwd=place).stdout)
+    assert colours == sum(area > 0 for area in segmented["areas"])
+
+
+# Edges of each box in pixels of the picture, and its label.
+BOXES = """(image => [...document.querySelectorAll('#picture .box')].map(box => {
+  const frame = image.getBoundingClientRect(), own = box.getBoundingClientRect();
+  const scale = image.naturalWidth / frame.width;
+  return { name: box.textContent, edges: [own.left - frame.left, own.top - frame.top, own.right - frame.left,
+    own.bottom - frame.top].map(edge => edge * scale) };
+}))(document.querySelector('#picture img'))"""
+# Number of colours of the map of labels, which lies over the whole picture.
+COLOURS = """(canvas => {
+  const context = canvas.getContext('2d'), found = new Set();
+  const pixels = context.getImageData(0, 0, canvas.width, canvas.height).data;
+  for (let at = 0; at < pixels.length; at += 4) found.add(pixels.slice(at, at + 3).join());
+  return found.size;
+})(document.querySelector('#picture canvas'))"""
