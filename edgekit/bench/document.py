@@ -15,15 +15,10 @@ POINTS = b'\n "points": []'
 PROCESSES = b'\n   "processes": []'
 
 
-def encode_result(result: Result) -> bytes:
-    """Encode a whole document."""
-    return b"".join(_parts(result))
-
-
 def save_result(path: Path, result: Result) -> None:
     """Write a whole document or leave the old file. Raises OutputError."""
     with atomic_file(path) as temporary, temporary.open("wb") as file:
-        file.writelines(_parts(result))
+        file.writelines(encode_result(result))
 
 
 def layout(head: bytes, points: Iterable[tuple[bytes, Iterable[bytes]]]) -> Iterator[bytes]:
@@ -48,7 +43,8 @@ def layout(head: bytes, points: Iterable[tuple[bytes, Iterable[bytes]]]) -> Iter
     yield b"]" + after + b"\n"
 
 
-def _parts(result: Result) -> Iterator[bytes]:
+def encode_result(result: Result) -> Iterator[bytes]:
+    """Yield a whole document part by part."""
     points = (
         (msgspec.json.encode(point.bare), map(msgspec.json.encode, point.processes))
         for point in result.points

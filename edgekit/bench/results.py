@@ -61,7 +61,7 @@ def load_results(places: Iterable[Path]) -> Found:
     """Read each named file once, and of each directory every `*.json` that bench wrote, by name.
 
     Raises:
-        InputError: As of `load_result`; or a directory has none.
+        InputError: A file cannot be read, as `load_result` says; or a directory has none.
     """
     results: dict[Path, Result] = {}
     others = []

@@ -18,7 +18,7 @@ DEFAULT_THRESHOLD = 0.005
 
 
 class Kind(enum.Enum):
-    """What a quantity is; more is worse, but of accuracy."""
+    """Kind of a quantity; a larger one is worse, except for accuracy."""
 
     INSTRUCTIONS = "instructions"
     BYTES = "bytes"

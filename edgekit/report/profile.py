@@ -13,7 +13,7 @@ from edgekit.report.grid import MISSING, Table, threads_words
 from edgekit.report.template import SORTING, load_template
 
 TEMPLATE = Path(__file__).parent / "profile.html.j2"
-# What has a smaller share is summed up on the page.
+# Groups with a smaller share are summed up on the page.
 OTHERS_BELOW = 0.005
 
 

@@ -141,7 +141,7 @@ class Server(MLServer):  # type: ignore[misc]
                 ws="none",
                 backlog=BACKLOG,
                 lifespan="off",
-                # What clients do wrong is told to them.
+                # Clients are told of their own mistakes.
                 log_level="error",
                 access_log=False,
                 timeout_graceful_shutdown=self._grace_of_listeners_s,  # type: ignore[arg-type]

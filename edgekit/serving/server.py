@@ -53,7 +53,7 @@ def serve(
         EdgekitError: A model did not load.
     """
     _give_memory_back()
-    # What clients do wrong is told to them.
+    # Clients are told of their own mistakes.
     os.environ.setdefault("GRPC_VERBOSITY", "NONE")
     # Kept until the event loop handles signals: an import that is interrupted fails in any way.
     early: list[int] = []

@@ -113,7 +113,7 @@ class Task(ABC):
     name: ClassVar[str]
     """Value of the manifest's `task`."""
     summary: ClassVar[str]
-    """What a model of the task is, with its article, e.g. `a classifier of pictures`."""
+    """Noun for a model of the task, with its article, e.g. `a classifier of pictures`."""
     activation: ClassVar[str] = "none"
     """What an export adds to a network of the zoo: `softmax`, `sigmoid` or `none`."""
     output_ops: ClassVar[tuple[str, ...]] = ()

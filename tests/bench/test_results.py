@@ -129,7 +129,7 @@ def test_the_published_schema_is_current() -> None:
 def test_the_published_schema_takes_what_is_read_and_nothing_else() -> None:
     check = jsonschema.Draft202012Validator(result_schema())
     check.check_schema(result_schema())
-    document = json.loads(encode_result(load_result(RECORDED[0])))
+    document = json.loads(b"".join(encode_result(load_result(RECORDED[0]))))
     check.validate(document)
     unnamed = {key: value for key, value in document.items() if key != "schema_version"}
     assert not check.is_valid(unnamed)
@@ -383,7 +383,7 @@ def leaves(value: object, path: str = "$") -> Iterator[tuple[str, dict[str, Any]
 @pytest.mark.parametrize("path", [*RECORDED, APP], ids=lambda path: path.name)
 @pytest.mark.parametrize("version", [1, RESULT_SCHEMA_VERSION])
 def test_every_field_of_another_type_is_refused_by_its_path(path: Path, version: int) -> None:
-    document = json.loads(path.read_text() if version == 1 else encode_result(load_result(path)))
+    document = json.loads(path.read_text() if version == 1 else b"".join(encode_result(load_result(path))))
     checked = 0
     for at, holder, key in list(leaves(document)):
         # Keys of a map are no fields of the schema; what version 1 said there is left out on the way.
@@ -430,7 +430,7 @@ def test_the_place_of_a_cut_is_that_of_the_last_value(end: str) -> None:
     ],
 )  # fmt: skip
 def test_figures_that_no_run_can_have_are_refused(change: dict[str, Any], place: str) -> None:
-    document = json.loads(encode_result(result(point("a", 1))))
+    document = json.loads(b"".join(encode_result(result(point("a", 1)))))
     document["points"][0] |= change
     with pytest.raises(ResultFormatError, match=re.sub(r"\d", r"(\\d|\\.\\.\\.)", re.escape(place))):
         decode_result(json.dumps(document).encode())

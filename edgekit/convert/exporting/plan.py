@@ -53,7 +53,7 @@ class ExportRequest(ConversionRequest, frozen=True, kw_only=True, dict=True):
         weights: `pretrained`, `random`, or the path of a `.pdparams` file.
         num_classes: Width of the last layer for random weights; None takes the card's or the file's.
         input_shape: Channels, height, width; None takes the card's.
-        output_op: What follows the network, one of the task's `output_ops`; None for what it usually is.
+        output_op: Operator after the network, one of the task's `output_ops`; None for the task's usual one.
         opt_timeout_s: When one run of opt counts as hanging.
 
     Raises:
