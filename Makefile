@@ -7,7 +7,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 
-.PHONY: demo test test-slow coverage lint bench docs setup clean
+.PHONY: demo test test-slow coverage lint bench docs release setup clean
 
 # Files go to the processes as they are listed, the long ones of tests/android first: by number of tests, as
 # pytest-xdist would sort them, a file with one long test comes last and leaves a core idle.
@@ -44,6 +44,10 @@ bench: $(READY)
 docs: $(READY)
 	@$(BIN)/python -c 'import sphinx, furo, myst_parser' 2>/dev/null || $(BIN)/pip install -q -c constraints.txt -e '.[docs]'
 	@$(BIN)/python scripts/build_docs.py
+
+# dist/: the sdist and the wheel of this commit, the same bytes each time, and checked.
+release: $(READY)
+	@$(BIN)/python scripts/release.py
 
 setup: $(READY)
 

@@ -24,6 +24,7 @@ from edgekit.core.spec import Preprocess
 from edgekit.errors import InputError
 
 IMAGE = TensorSpec(name="x", dtype="float32", shape=(None, 3, 224, 224))
+DATA = Path(__file__).parents[1] / "data" / "manifests"
 SCORES = TensorSpec(name="y", dtype="float32", shape=(None, 4))
 
 
@@ -176,3 +177,13 @@ def test_a_file_that_has_not_changed_is_hashed_once(tmp_path: Path, monkeypatch:
     module._digest(path)
     # What was written just now is hashed each time.
     assert len(hashed) == 4
+
+
+def test_a_manifest_of_the_first_release_is_read_and_written_as_todays(tmp_path: Path) -> None:
+    """Edgekit 0.1.0 wrote it; its artifacts are not needed to read it."""
+    (tmp_path / "manifest.json").write_bytes((DATA / "version1.json").read_bytes())
+    manifest = load_manifest(tmp_path)
+    assert (manifest.name, manifest.task, manifest.edgekit_version) == ("swap", "classification", "0.1.0")
+    assert manifest.preprocess.resize_short == 37
+    write_manifest(tmp_path, manifest)
+    assert load_manifest(tmp_path) == manifest
