@@ -42,9 +42,6 @@ for engine in ${engines//,/ }; do
     $edgekit predict $imagenet "$photograph" --top-k 2 --engine "$engine"
 done
 
-step "bench on this host"
-measure results/demo-host.json --host --engine $engines --threads 1,2
-
 step "a device: ${DEVICE:-the virtual one}"
 if [ -n "${DEVICE:-}" ]; then
     device=$DEVICE
@@ -67,3 +64,6 @@ measure results/demo-device.json --device "$device" --engine $engine --threads 1
 
 step "the photograph over there"
 $edgekit predict $imagenet "$photograph" --top-k 2 --device "$device" --engine $engine
+
+step "bench on this host"
+measure results/demo-host.json --host --engine $engines --threads 1,2 --processes 3
