@@ -136,7 +136,12 @@ def read_arrays(path: Path, specs: Sequence[TensorSpec]) -> Arrays:
                 f"takes {describe(spec)}",
                 hint=f"inputs[{spec.name!r}].astype({spec.dtype!r})" if fits and array.size else _HINT,
             )
-    return {spec.name: arrays[spec.name] for spec in specs}
+    # Machines of the other byte order write such arrays too; engines read this machine's.
+    found = (arrays[spec.name] for spec in specs)
+    return {
+        spec.name: array.astype(array.dtype.newbyteorder("="), copy=False)
+        for spec, array in zip(specs, found, strict=True)
+    }
 
 
 def describe(spec: TensorSpec) -> str:

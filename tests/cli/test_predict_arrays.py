@@ -38,7 +38,10 @@ def test_outputs_are_those_of_the_arrays(place: Path, run_cli: RunCli) -> None:
         with np.load(place / f"{engine}.npz") as found:
             np.testing.assert_allclose(found["y"], X @ WEIGHT + TABLE[K], atol=1e-5)
             assert np.array_equal(found["n"], 2 * K)
+    np.savez(place / "in.npz", k=K.astype(">i8"), x=np.asfortranarray(X.astype(">f4")))
     done = run_cli(["predict", "two", "in.npz", "-o", "out.npz", "--json"], cwd=place)
+    with np.load(place / "out.npz") as other, np.load(place / "onnxruntime.npz") as native:
+        assert all(np.array_equal(other[name], native[name]) for name in ("y", "n"))
     assert [each["name"] for each in json.loads(done.stdout)["outputs"]] == ["y", "n"]
 
 
