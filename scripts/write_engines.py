@@ -8,7 +8,8 @@ from pathlib import Path
 
 from edgekit.core.artifact import ArtifactKind
 from edgekit.core.spec import Precision
-from edgekit.engines.registry import EngineSpec, engines
+from edgekit.engines.registry import engines
+from edgekit.engines.spec import EngineSpec
 
 PAGE = Path(__file__).resolve().parents[1] / "docs" / "engines.md"
 HEAD = """# Engines

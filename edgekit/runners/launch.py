@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from edgekit._process import own_python
-from edgekit.engines.registry import WORKER, HostSide, Interpreter, engine, host_side
+from edgekit.engines.registry import WORKER, engine, host_side
+from edgekit.engines.spec import HostSide, Interpreter
 from edgekit.errors import ToolError
 
 if TYPE_CHECKING:

@@ -21,13 +21,7 @@ from edgekit.device.lock import held
 from edgekit.device.probe import has_fp16, probe, read_environment, require_64_bit
 from edgekit.device.push import Model, PackedBundle, check_device, push_to
 from edgekit.device.store import DeviceStore
-from edgekit.engines.registry import (
-    DEVICE_ENGINE,
-    artifact_kind,
-    device_options,
-    device_side,
-    native_engines,
-)
+from edgekit.engines.registry import DEVICE_ENGINE, artifact_kind, device_options, device_side, native_engines
 from edgekit.errors import DeviceError, EdgekitError, RunnerError, ToolError, UnsupportedError
 from edgekit.runners.session import RunnerSession
 from edgekit.targets.target import Placed, Subject

@@ -16,7 +16,7 @@ from click.testing import CliRunner
 from edgekit._files import sha256_file
 from edgekit.cli.root import root
 from edgekit.engines import onnxruntime, onnxruntime_python
-from edgekit.engines.registry import DeviceSide
+from edgekit.engines.spec import DeviceSide
 from edgekit.errors import ToolError, UsageError
 from edgekit.toolchain.component import InstallRequest
 from edgekit.toolchain.python import unpack

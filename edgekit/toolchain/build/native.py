@@ -16,7 +16,8 @@ import msgspec
 
 from edgekit import __version__, _process
 from edgekit._files import locked, new_directory, output_error, sha256_file
-from edgekit.engines.registry import BUILD_ENGINE, Library, native_engines, native_runner
+from edgekit.engines.registry import BUILD_ENGINE, native_engines, native_runner
+from edgekit.engines.spec import Library
 from edgekit.errors import ToolError, UsageError
 from edgekit.toolchain.build.compilers import Compiler, c_compiler, cxx_compiler
 from edgekit.toolchain.build.elf import read_elf
