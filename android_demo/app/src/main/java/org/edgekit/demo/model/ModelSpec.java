@@ -76,10 +76,6 @@ public final class ModelSpec {
                 fields.hasEntries("display_labels")
                         ? fields.texts("display_labels")
                         : Collections.emptyList();
-        if (!displayLabels.isEmpty() && displayLabels.size() != numClasses) {
-            throw fields.refuse(
-                    displayLabels.size() + " \"display_labels\" for " + numClasses + " classes");
-        }
         hasActivation = readActivation(fields);
         preprocess = new PreprocessSpec(fields.object("preprocess"));
         inputShape = readInputShape(fields.object("input"), preprocess);
@@ -105,6 +101,10 @@ public final class ModelSpec {
             throw fields.refuse("no sample is bundled, so the model cannot be tested");
         }
         samples = Collections.unmodifiableList(pictures);
+        if (!displayLabels.isEmpty() && displayLabels.size() != numClasses) {
+            throw fields.refuse(
+                    displayLabels.size() + " \"display_labels\" for " + numClasses + " classes");
+        }
     }
 
     /**
