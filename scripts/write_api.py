@@ -62,7 +62,7 @@ def entry(name: str, thing: Any, level: int) -> str:
 def shown(name: str, thing: Any) -> str:
     """A signature, a line a parameter where it is long."""
     signature = inspect.signature(thing)
-    words = [str(each) for each in signature.parameters.values() if each.name != "self"]
+    words = [_parameter(each) for each in signature.parameters.values() if each.name != "self"]
     kinds = [each.kind for each in signature.parameters.values() if each.name != "self"]
     if inspect.Parameter.KEYWORD_ONLY in kinds:
         words.insert(kinds.index(inspect.Parameter.KEYWORD_ONLY), "*")
@@ -75,6 +75,14 @@ def shown(name: str, thing: Any) -> str:
         if len(short) <= 110
         else "\n".join([f"{name}(", *(f"    {word}," for word in words), f"){returns}"])
     )
+
+
+def _parameter(parameter: inspect.Parameter) -> str:
+    """Return a parameter as written; a method that is its default by its name, not by its object's state."""
+    if inspect.ismethod(parameter.default):
+        name = parameter.default.__qualname__
+        return f"{parameter.replace(default=inspect.Parameter.empty)} = {name}"
+    return str(parameter)
 
 
 def exceptions(module: ModuleType) -> str:
