@@ -155,6 +155,18 @@ def test_a_teacher_and_its_student(tmp_path: Path) -> None:
         read(document, tmp_path)
 
 
+def test_weights_that_the_zoo_has_in_one_form_only_are_said(tmp_path: Path) -> None:
+    wish, notes = read(configuration(), tmp_path, "Arch.name=PPHGNet_base", "Arch.pretrained=True")
+    assert (wish.model, wish.weights) == ("PPHGNet_base_ssld", "pretrained")
+    assert notes == ("Arch.use_ssld: the weights of PPHGNet_base_ssld are taken, the only ones",)
+    _, notes = read(
+        configuration(), tmp_path, "Arch.name=ResNet101_vd", "Arch.pretrained=True", "Arch.use_ssld=True"
+    )
+    assert notes == ("Arch.use_ssld: the weights of ResNet101_vd are taken, the only ones",)
+    wish, notes = read(configuration(), tmp_path, "Arch.pretrained=True", "Arch.name=PPLCNet_x1_0")
+    assert (wish.model, notes) == ("PPLCNet_x1_0", ())
+
+
 @pytest.mark.parametrize(
     ("change", "words"),
     [

@@ -286,10 +286,9 @@ class _Reader:
             raise self._refuse(section, str(error)) from error
         if network.dropout_prob is not None:
             self._notes.append(f"{section}.dropout_prob: the network's own is used")
-        if network.use_ssld and network.pretrained is True and not card_name(network).endswith("_ssld"):
-            self._notes.append(
-                f"{section}.use_ssld: the weights of {card_name(network)} without SSLD are taken"
-            )
+        found = card_name(network)
+        if network.pretrained is True and found.endswith("_ssld") != network.use_ssld:
+            self._notes.append(f"{section}.use_ssld: the weights of {found} are taken, the only ones")
         if network.use_sync_bn:
             self._notes.append(f"{section}.use_sync_bn: statistics are averaged after every epoch")
 

@@ -122,12 +122,14 @@ class DataPart(Section):
 
 
 def card_name(network: Network) -> str:
-    """Return the name of the zoo's model that has the network, and the weights that are asked for."""
+    """Return the name of the zoo's model that has the network, with the weights asked for where it can."""
     if network.stride_list is not None:
         return f"{network.name}_textline_ori"
+    known = {spec.name for spec in list_models()}
     taught = f"{network.name}_ssld"
     wanted = network.use_ssld and network.pretrained is True
-    return taught if wanted and taught in {spec.name for spec in list_models()} else network.name
+    # Some networks have a card for their SSLD weights alone.
+    return taught if taught in known and (wanted or network.name not in known) else network.name
 
 
 def weight_file(name: str) -> Path:
