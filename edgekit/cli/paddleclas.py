@@ -41,14 +41,12 @@ def config_options(output: str, metavar: str) -> Callable[[F], F]:
 
 
 def split_outputs(config: Path | None, outputs: Sequence[str]) -> tuple[Path | None, list[str]]:
-    """Return the output among the values of `-o`, if it is given, and the changes of the configuration."""
+    """Return the last output among the values of `-o`, if any, and the changes of the configuration."""
     changes = [each for each in outputs if CHANGE.match(each)]
     paths = [each for each in outputs if not CHANGE.match(each)]
-    if len(paths) > 1:
-        raise click.UsageError(f"two outputs: {paths[0]} and {paths[1]}")
     if changes and config is None:
         raise click.UsageError(f"-o {changes[0]} changes a configuration: give it with --config FILE")
-    return Path(paths[0]) if paths else None, changes
+    return Path(paths[-1]) if paths else None, changes
 
 
 def exported_name(use: Use, name: str | None) -> str:

@@ -132,7 +132,7 @@ def test_androguard_finds_what_the_sources_say(apk: ApkReport) -> None:
     assert (seen.get_package(), seen.get_androidversion_name()) == ("org.edgekit.demo", __version__)
     assert seen.get_androidversion_code() == str(version_code(__version__))
     assert (seen.get_min_sdk_version(), seen.get_target_sdk_version()) == ("24", "36")
-    assert seen.get_permissions() == []
+    assert seen.get_permissions() == ["android.permission.CAMERA"]
     assert seen.get_main_activity() == "org.edgekit.demo.ui.MainActivity"
     assert seen.is_signed_v2()
     assert seen.is_signed_v3()
@@ -157,6 +157,9 @@ def test_androguard_finds_what_the_sources_say(apk: ApkReport) -> None:
         ".ui.LicenceActivity": "false",
         ".ui.ResultsActivity": "false",
         ".ui.ResultActivity": "false",
+        ".ui.CompareActivity": "false",
+        ".ui.LiveActivity": "false",
+        ".ui.ModelsActivity": "false",
         ".ui.CaptureProvider": "false",
     }
     classes = {name for dex in seen.get_all_dex() for name in DEX(dex).get_classes_names()}

@@ -89,11 +89,11 @@ def fetch(run_cli: RunCli, tmp_path: Path, environment: dict[str, str], *words: 
 
 
 def kept(tmp_path: Path) -> set[str]:
-    """Files in the cache but locks."""
+    """Files in the cache but locks and the log of the last failure."""
     return {
         path.name
         for path in (tmp_path / "cache").rglob("*")
-        if path.is_file() and not path.name.endswith((".lock", ".owner"))
+        if path.is_file() and not path.name.endswith((".lock", ".owner", "last-failure.txt"))
     }
 
 

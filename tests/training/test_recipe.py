@@ -229,7 +229,7 @@ def test_a_configuration_trains_and_typed_options_count_more(
     assert "epoch 2 of 2" in done.stderr
     settings = (tmp_path / "out" / "settings.json").read_text()
     assert '"batch_size": 16' in settings and '"momentum": 0.8' in settings
-    for words in (["train", "-o", "Global.epochs=2"], ["train"], ["train", "-c", path, "-o", "a", "-o", "b"]):
+    for words in (["train", "-o", "Global.epochs=2"], ["train"]):
         refused = run_cli(words, cwd=tmp_path)
         assert refused.exit_code == 2, refused.stderr
 

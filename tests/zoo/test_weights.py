@@ -358,5 +358,6 @@ def test_a_card_without_official_weights() -> None:
         find_pretrained(spec)
     assert "--weights random" in (caught.value.hint or "")
     with pytest.raises(InputError) as caught:
-        find_pretrained(msgspec.structs.replace(spec, network=None))
+        archive = msgspec.structs.replace(spec.weights, inference_url="https://example.com/any_infer.tar")
+        find_pretrained(msgspec.structs.replace(spec, network=None, weights=archive))
     assert caught.value.hint == f"edgekit fetch {SMALLEST}, then edgekit import FILE --name {SMALLEST}"

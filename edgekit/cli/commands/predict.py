@@ -139,7 +139,7 @@ def command(
         name = exported_name(use, None)
         batch_size = batch_size or use.batch_size
     if name is None or not pictures:
-        raise click.UsageError("NAME and pictures are needed, or --config FILE that names them")
+        raise click.UsageError("NAME and IMAGE, DIR or NPZ are needed, or --config FILE that names them")
     is_arrays = pictures[0].endswith(".npz") and len(pictures) == 1
     if is_arrays != (output is not None):
         raise click.UsageError(
