@@ -194,7 +194,7 @@ class BatchingEngine:
             raise InputError(error.message) from error
 
     def _whole_input(self, name: str) -> Shown:
-        return Shown(name, *self.manifest.preprocess.size)
+        return Shown(name, *self.manifest.preprocess.size, is_input=True)
 
     async def _writer(self, name: str, content: bytes) -> Callable[[Rows], Shown]:
         """Return a function that writes a picture into its place; a large picture is decoded before."""

@@ -90,8 +90,9 @@ class Detection(Task):
 
     def frames(self, pictures: Sequence[Shown]) -> list[Frame]:
         """Return the places of pictures in the network's input."""
+        steps = self.manifest.preprocess.geometry
         return [
-            Frame.of_steps((each.height, each.width), self.manifest.preprocess.geometry) for each in pictures
+            Frame.of_steps((each.height, each.width), () if each.is_input else steps) for each in pictures
         ]
 
     def boxes(self, outputs: Outputs, pictures: Sequence[Shown], threshold: float | None) -> list[Boxes]:
@@ -179,7 +180,7 @@ class Detection(Task):
         threshold may be on either side.
         """
         size = self.manifest.preprocess.size
-        pictures = [Shown(f"input {n}", *size) for n in range(self._pictures(reference))]
+        pictures = [Shown(f"input {n}", *size, is_input=True) for n in range(self._pictures(reference))]
         margin = 0.0 if tolerance is None else tolerance
         limit = self.rule.answer_threshold
         agreeing: list[bool] = []

@@ -37,12 +37,14 @@ class Shown(NamedTuple):
         height: Height before preprocessing, pixels.
         width: Width before preprocessing, pixels.
         thumbnail: A small copy as JPEG; None where none was asked for.
+        is_input: Whether it came as the network's input, so that no step of the preprocessing was done.
     """
 
     name: str
     height: int
     width: int
     thumbnail: bytes | None = None
+    is_input: bool = False
 
 
 class Finding(NamedTuple):

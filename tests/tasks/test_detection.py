@@ -61,6 +61,25 @@ def test_answers_in_the_pixels_of_the_picture() -> None:
     )
 
 
+@pytest.mark.parametrize(
+    "steps",
+    [
+        [{"step": "resize", "short": 96}, {"step": "crop", "size": [64, 64]}],
+        [{"step": "resize", "within": [32, 48]}, {"step": "pad", "size": [64, 64]}],
+    ],
+)
+def test_boxes_of_an_input_are_in_its_own_pixels(steps: list[dict[str, object]]) -> None:
+    task = detector()
+    prepared = manifest(
+        "detection", num_classes=3, preprocess={"steps": steps},
+        postprocess={"kind": "picodet", "strides": [32, 64], "bins": 4},
+    )  # fmt: skip
+    wanted = task.answers(head(DOG, CAT), [Shown("input 0", 64, 64)], Asked())[0].as_dict()["boxes"]
+    shown = [Shown("input 0", 64, 64, is_input=True)]
+    found = Detection(prepared, LABELS).answers(head(DOG, CAT), shown, Asked())
+    assert found[0].as_dict()["boxes"] == wanted
+
+
 def test_cocos_result_form() -> None:
     task = detector()
     for name, number in (
