@@ -53,7 +53,10 @@ def draw_curves(output: Path) -> Path | None:
     best = max((report for report in reports if report.best), key=lambda report: report.epoch, default=None)
     drawing = Drawing(3 * PANEL + FOOT)
     panels = (
-        ("loss", {"loss": [report.loss for report in reports]}),
+        ("loss", {
+            "learned": [report.loss for report in reports],
+            "judged": [report.val_loss for report in reports],
+        }),
         ("validation, %", {
             "Top-1": [100 * report.top1 for report in reports],
             "Top-5": [100 * report.top5 for report in reports],
@@ -93,7 +96,7 @@ def _draw_panel(
         if len(series) > 1:
             drawing.dot(LEFT + 65 + 40 * number, frame[3] + 6, (COLOURS[number], "●"))
             drawing.text(LEFT + 70 + 40 * number, frame[3] + 3, label)
-    if best is not None and len(series) > 1:
+    if best is not None and "Top-1" in series:
         axes.line([(best.epoch, axes.y[0]), (best.epoch, axes.y[1])], colour=FAINT, width=0.6, dash="3 2")
         words = f"best {best.top1:.2%}, epoch {best.epoch}"
         drawing.text(WIDTH - RIGHT, frame[3] + 3, words, anchor="end")

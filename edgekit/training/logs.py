@@ -48,7 +48,7 @@ class Log:
                 file.write(msgspec.json.encode(report) + b"\n")
         except OSError as error:
             raise output_error(self._path, error) from error
-        for name in ("loss", "learning_rate", "top1", "top5", "pictures_per_s", "wait_share"):
+        for name in ("loss", "val_loss", "learning_rate", "top1", "top5", "pictures_per_s", "wait_share"):
             self._events.add_scalar(name, getattr(report, name), report.epoch)
         self._events.flush()
 

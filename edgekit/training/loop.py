@@ -208,9 +208,9 @@ class _Run:
         return self._finish()
 
     def _stalled(self) -> bool:
-        """Whether no epoch was better for as long as the settings allow."""
-        patience, best = self.settings.patience, self.progress.best_epoch
-        return patience is not None and best > 0 and self.progress.epoch - best >= patience
+        """Whether Top-1 has not risen for as many epochs as the settings allow."""
+        patience, risen = self.settings.patience, self.progress.risen_epoch
+        return patience is not None and risen > 0 and self.progress.epoch - risen >= patience
 
     def _restore(self) -> None:
         found, content = checkpoint.read_checkpoint(self.output)
@@ -239,14 +239,16 @@ class _Run:
         self.together.share_statistics(self.network.state_dict())
         if self.average is not None:
             self.together.share_statistics(self.average.averages)
-        top1, top5, confusion = self._evaluate(val_loader)
-        best = top1 > self.progress.best_top1
+        top1, top5, val_loss, confusion = self._evaluate(val_loader)
+        # Few validation pictures are soon all right; the loss still tells the better weights.
+        best = (top1, -val_loss) > (self.progress.best_top1, -self.progress.best_loss)
         report = EpochReport(
             epoch=number + 1,
             loss=loss / steps,
             learning_rate=rate,
             top1=top1,
             top5=top5,
+            val_loss=val_loss,
             pictures_per_s=(plan.steps - first_step) * settings.batch_size * self.together.processes / wall_s,
             wait_share=(train_loader.waited_s - waited) / wall_s,
             best=best,
@@ -314,8 +316,8 @@ class _Run:
             losses.append(distillation_loss(settings.distillation, logits, self.teacher.logits(images)))
         return sum(losses[1:], losses[0])
 
-    def _evaluate(self, loader: data.Loader) -> tuple[float, float, Confusion]:
-        """Top-1, Top-5 and confusions on the whole validation list, of averaged weights where there are any.
+    def _evaluate(self, loader: data.Loader) -> tuple[float, float, float, Confusion]:
+        """Top-1, Top-5, loss and confusions on all validation pictures, of averaged weights if there are any.
 
         The teacher's answers stand for labels that are missing.
         """
@@ -326,7 +328,7 @@ class _Run:
         if self.average is not None:
             self.network.set_state_dict(self.average.state())
         self.network.eval()
-        hits = [0, 0]
+        hits, loss = [0, 0], 0.0
         classes = self.settings.num_classes
         shown = classes if classes <= MOST_CONFUSED_CLASSES else 0
         confusion = np.zeros((shown, shown), np.int64)
@@ -343,23 +345,31 @@ class _Run:
                 if self.teacher is not None and self.judged_by_teacher:
                     answers = self.teacher.logits(images).numpy().argmax(axis=1)
                     labels = np.where(labels == UNLABELLED, answers, labels)
+                shifted = scores.astype(np.float64) - scores.max(axis=1, keepdims=True)
+                log_shares = shifted - np.log(np.exp(shifted).sum(axis=1, keepdims=True))
+                loss -= float(log_shares[np.arange(len(labels)), labels].sum())
                 order = np.argsort(-scores, axis=1, kind="stable")
                 hits[0] += int((order[:, 0] == labels).sum())
                 hits[1] += int((order[:, :5] == labels[:, None]).any(axis=1).sum())
                 if shown:
                     np.add.at(confusion, (labels, order[:, 0]), 1)
         self.network.set_state_dict(own)
-        top1, top5, *counts = self.together.total([*hits, *confusion.flatten().tolist()])
-        rows = np.array(counts, np.int64).reshape(shown, shown).tolist()
-        return top1 / len(self.val_examples), top5 / len(self.val_examples), tuple(map(tuple, rows))
+        sums = self.together.total([*hits, loss, *confusion.flatten().tolist()])
+        top1, top5, mean_loss = (each / len(self.val_examples) for each in sums[:3])
+        rows = np.array(sums[3:], np.int64).reshape(shown, shown).tolist()
+        return top1, top5, mean_loss, tuple(map(tuple, rows))
 
     def _keep(self, report: EpochReport, confusion: Confusion) -> None:
         """Record a finished epoch; weights first, as the checkpoint names their file."""
         self.progress = msgspec.structs.replace(
             self.progress, epoch=report.epoch, step=0, loss_sum=0.0,
             reports=(*self.progress.reports, report),
+            risen_epoch=report.epoch
+            if report.top1 > self.progress.best_top1
+            else self.progress.risen_epoch,
             best_epoch=report.epoch if report.best else self.progress.best_epoch,
             best_top1=report.top1 if report.best else self.progress.best_top1,
+            best_loss=report.val_loss if report.best else self.progress.best_loss,
             confusion=confusion if report.best else self.progress.confusion,
         )  # fmt: skip
         if self.first:

@@ -102,6 +102,8 @@ class EpochReport(msgspec.Struct, frozen=True, kw_only=True):
     Attributes:
         wait_share: Share of the epoch's steps in which training waited for pictures.
         top1: Validation accuracy, 0 to 1, of the averaged weights where an average is kept.
+        val_loss: Mean cross-entropy of the validation pictures, nats, of these weights.
+        best: Whether no epoch before had a higher Top-1, or an equal one with a lower loss.
     """
 
     epoch: int
@@ -109,6 +111,7 @@ class EpochReport(msgspec.Struct, frozen=True, kw_only=True):
     learning_rate: float
     top1: float
     top5: float
+    val_loss: float
     pictures_per_s: float
     wait_share: float
     best: bool

@@ -18,7 +18,7 @@ def epochs(count: int) -> tuple[EpochReport, ...]:
     return tuple(
         EpochReport(
             epoch=number, loss=2 / number, learning_rate=0.1 / number, top1=0.5 + number / 100, top5=0.9,
-            pictures_per_s=10, wait_share=0.0, best=number < 5,
+            val_loss=1.0, pictures_per_s=10, wait_share=0.0, best=number < 5,
         )
         for number in range(1, count + 1)
     )  # fmt: skip
@@ -35,7 +35,7 @@ def test_curves_are_a_picture_of_their_own(tmp_path: Path, count: int) -> None:
     words = {text.firstChild.data for text in document.getElementsByTagName("text")}
     best = min(count, 4)
     assert f"best {0.5 + best / 100:.2%}, epoch {best}" in words
-    assert {"loss", "validation, %", "learning rate", "epoch", "Top-1", "Top-5"} <= words
+    assert {"loss", "validation, %", "learning rate", "epoch", "Top-1", "Top-5", "learned", "judged"} <= words
     assert document.documentElement.getAttribute("xmlns") == "http://www.w3.org/2000/svg"
 
 
