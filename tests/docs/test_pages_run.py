@@ -41,6 +41,7 @@ LEFT_OUT = {
     "edgekit fetch ": "downloads an official model",
     "DIR/imagenet_00_243.jpg": "answers for a picture that the line before has fetched",
     "ssh://user@other": "needs a second board",
+    "--adb-server lab1:5037": "needs two other computers",
     "results/phone.json sd845.json": "needs the result of that phone",
     "edgekit import …/": "imports what the line before has downloaded",
     "--engine paddle-gpu,": "needs a GPU",
