@@ -18,10 +18,9 @@ from edgekit import _process
 from edgekit.errors import ToolError, UsageError
 from edgekit.toolchain.cache import cache_directory
 from edgekit.toolchain.component import Component, Found, InstallRequest
-from edgekit.toolchain.fetch.apt import fetch_packages
 from edgekit.toolchain.opt.environments import environment_python, make_environment, read_environment
 from edgekit.toolchain.opt.interpreters import Interpreter, describe_places, find_interpreters, query
-from edgekit.toolchain.opt.sources import REACH_TIMEOUT_S, UV_TIMEOUT_S, debian_sources
+from edgekit.toolchain.opt.sources import REACH_TIMEOUT_S, UV_TIMEOUT_S, debian_python
 
 PYTHONS = ((3, 11), (3, 12), (3, 10))
 """Python versions for which paddlepaddle, paddle2onnx and onnx have wheels, in order of preference."""
@@ -152,17 +151,9 @@ def _from_uv(request: InstallRequest) -> Interpreter:
 def _from_debian(request: InstallRequest) -> Interpreter:
     """Unpack Debian 12's Python 3.11 beside the environment."""
     root = cache_directory("python") / "debian-python3.11"
-    fetch_packages(
-        DEBIAN_PACKAGES,
-        architecture="amd64",
-        into=root,
-        sources=debian_sources(DEBIAN_SUITE),
-        progress=request.progress,
+    return debian_python(
+        "Debian 12's Python 3.11", root, DEBIAN_PACKAGES, DEBIAN_SUITE, "python3.11", request
     )
-    interpreter = query(root / "usr" / "bin" / "python3.11")
-    if interpreter is None:
-        raise ToolError(f"Debian 12's Python 3.11: {root}/usr/bin/python3.11 does not start")
-    return interpreter
 
 
 def _find() -> Found | None:

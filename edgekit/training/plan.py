@@ -100,29 +100,22 @@ def plan(wish: Wish, *, processes: int, resume: bool, say: Say) -> TrainSettings
     _remark(wish, counted, lists, say)
     if not tuning and (warning := schedule.too_few(epochs, steps)):
         say(warning)
-    asked = {name: getattr(wish, name) for name in wish.__struct_fields__ if name in _TAKEN}
-    return TrainSettings(
-        **asked,
-        data=str(wish.data.absolute()),
-        output=str(wish.output.absolute()),
-        train_list=str(lists.train.absolute()),
-        val_list=str(lists.val.absolute()),
-        num_classes=classes,
-        label_names=lists.names if len(lists.names) == classes else (),
-        batch_size=batch_size,
-        epochs=epochs,
-        learning_rate=rate,
-        warmup_epochs=warmup,
-        augment=_augment(wish),
-        class_weights=counted.balanced() if wish.class_weights == "balanced" else (),
-    )
-
-
-_TAKEN = (
-    "model", "weights", "momentum", "weight_decay", "label_smoothing", "ema_decay",
-    "input_size", "preprocess", "mixing", "freeze", "patience", "teacher", "teacher_weights", "distillation",
-    "label_share", "loader_threads", "device", "seed",
-)  # fmt: skip
+    found = {
+        "data": str(wish.data.absolute()),
+        "output": str(wish.output.absolute()),
+        "train_list": str(lists.train.absolute()),
+        "val_list": str(lists.val.absolute()),
+        "num_classes": classes,
+        "label_names": lists.names if len(lists.names) == classes else (),
+        "batch_size": batch_size,
+        "epochs": epochs,
+        "learning_rate": rate,
+        "warmup_epochs": warmup,
+        "augment": _augment(wish),
+        "class_weights": counted.balanced() if wish.class_weights == "balanced" else (),
+    }
+    shared = set(wish.__struct_fields__) & set(TrainSettings.__struct_fields__)
+    return TrainSettings(**{name: getattr(wish, name) for name in shared} | found)
 
 
 def _check(wish: Wish) -> None:

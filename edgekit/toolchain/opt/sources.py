@@ -188,17 +188,31 @@ def from_debian(releases: Sequence[Release], request: InstallRequest) -> Opt:
     if release is None:
         raise ToolError("Debian 11's Python 3.9: has no wheel of that version")
     root = cache_directory("opt") / "debian-python3.9"
+    interpreter = debian_python(
+        "Debian 11's Python 3.9", root, DEBIAN_PACKAGES, DEBIAN_SUITE, "python3.9", request
+    )
+    return install_in_environment(release.version, interpreter, request)
+
+
+def debian_python(
+    name: str, root: Path, packages: Sequence[str], suite: str, program: str, request: InstallRequest
+) -> Interpreter:
+    """Unpack packages of a Debian suite into `root` and return the interpreter among them.
+
+    Raises:
+        ToolError: The packages cannot be had, or `program` does not start; `name` says whose it is.
+    """
     fetch_packages(
-        DEBIAN_PACKAGES,
+        packages,
         architecture="amd64",
         into=root,
-        sources=debian_sources(DEBIAN_SUITE),
+        sources=debian_sources(suite),
         progress=request.progress,
     )
-    interpreter = query(root / "usr" / "bin" / "python3.9")
+    interpreter = query(root / "usr" / "bin" / program)
     if interpreter is None:
-        raise ToolError(f"Debian 11's Python 3.9: {root}/usr/bin/python3.9 does not start")
-    return install_in_environment(release.version, interpreter, request)
+        raise ToolError(f"{name}: {root}/usr/bin/{program} does not start")
+    return interpreter
 
 
 def debian_sources(suite: str) -> str:

@@ -87,9 +87,7 @@ def read_use(path: Path, changes: Sequence[str] = ()) -> Use:
         ToolError: PyYAML is missing.
     """
     place = Place(path)
-    document: Any = load_document(read_bytes(path, "the configuration"), place)
-    for change in changes:
-        _change(document, change)
+    document: Any = _load(place, changes)
 
     def find(*names: str) -> Any:
         value: Any = document
@@ -131,10 +129,15 @@ def read_recipe(path: Path, changes: Sequence[str] = ()) -> Recipe:
         ToolError: PyYAML is missing.
     """
     place = Place(path)
-    document = load_document(read_bytes(path, "the configuration"), place)
+    document = _load(place, changes)
+    return _Reader(document, place).recipe()
+
+
+def _load(place: Place, changes: Sequence[str]) -> dict[object, object]:
+    document = load_document(read_bytes(place.path, "the configuration"), place)
     for change in changes:
         _change(document, change)
-    return _Reader(document, place).recipe()
+    return document
 
 
 def _change(document: dict[object, object], change: str) -> None:
@@ -224,10 +227,7 @@ class _Reader:
             if not isinstance(value, dict) or name not in value:
                 raise self._refuse(section, "the section is missing")
             value = value[name]
-        try:
-            return msgspec.convert({} if value is None else value, kind, str_keys=True)
-        except (msgspec.ValidationError, ValueError) as error:
-            raise self._refuse(section, str(error)) from error
+        return self._record(section, value, kind)
 
     def _record(self, section: str, value: object, kind: type[Any]) -> Any:
         try:

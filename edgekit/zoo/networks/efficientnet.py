@@ -12,7 +12,7 @@ import paddle
 from paddle import nn
 
 from edgekit.errors import InputError
-from edgekit.zoo.networks.layers import scaled
+from edgekit.zoo.networks.layers import leave_out, scaled
 
 HEAD = "_fc"
 # Width, depth, dropout.
@@ -109,10 +109,7 @@ class MBConv(nn.Layer):  # type: ignore[misc]
         y = self._pcn(self._se(nn.functional.swish(self._dcn(y))))
         if not self._shortcut:
             return y
-        if self.training and self._drop_connect:
-            keep = 1 - self._drop_connect
-            y = y / keep * paddle.floor(keep + paddle.rand([y.shape[0], 1, 1, 1]))
-        return x + y
+        return x + (leave_out(y, self._drop_connect) if self.training else y)
 
 
 class Features(nn.Layer):  # type: ignore[misc]

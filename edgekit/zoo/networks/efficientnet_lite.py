@@ -12,7 +12,7 @@ import paddle
 from paddle import nn
 
 from edgekit.errors import InputError
-from edgekit.zoo.networks.layers import scaled
+from edgekit.zoo.networks.layers import leave_out, scaled
 
 HEAD = "fc"
 # Names of layers by those of the trained weights, which PyTorch wrote. N is the block's number.
@@ -101,10 +101,7 @@ class Block(nn.Layer):  # type: ignore[misc]
         y = self.project(self.depthwise(self.expand(x)))
         if not self.shortcut:
             return y
-        if self.training and self.drop_connect:
-            keep = 1 - self.drop_connect
-            y = y / keep * paddle.floor(keep + paddle.rand([y.shape[0], 1, 1, 1]))
-        return x + y
+        return x + (leave_out(y, self.drop_connect) if self.training else y)
 
 
 class EfficientNetLite(nn.Layer):  # type: ignore[misc]

@@ -16,6 +16,14 @@ def scaled(channels: int, scale: float) -> int:
     return rounded + CHANNEL_DIVISOR if rounded < 0.9 * exact else rounded
 
 
+def leave_out(y: paddle.Tensor, share: float) -> paddle.Tensor:
+    """Return [N,...] with a share of the samples set to 0 at random, and the others scaled up."""
+    if not share:
+        return y
+    keep = 1 - share
+    return y / keep * paddle.floor(keep + paddle.rand([y.shape[0], 1, 1, 1]))
+
+
 Stride = int | tuple[int, int]
 
 
