@@ -76,6 +76,15 @@ def count(train_list: Path, val_list: Path, *, unlabelled: bool = False) -> Coun
     )
 
 
+def refuse_run(output: Path) -> None:
+    """Raise an InputError where a directory holds a run already."""
+    if (output / CHECKPOINT_FILE).exists():
+        raise InputError(
+            f"training into {output}: a run is there already",
+            hint="--resume goes on with it, -o DIR starts another",
+        )
+
+
 def start(settings: TrainSettings, *, processes: int, resume: bool, say: Say) -> TrainReport:
     """Train to the end.
 
@@ -98,11 +107,8 @@ def start(settings: TrainSettings, *, processes: int, resume: bool, say: Say) ->
         )
     require_paddle(f"training {settings.model}")
     output = Path(settings.output)
-    if not resume and (output / CHECKPOINT_FILE).exists():
-        raise InputError(
-            f"training into {output}: a run is there already",
-            hint="--resume goes on with it, -o DIR starts another",
-        )
+    if not resume:
+        refuse_run(output)
     try:
         output.mkdir(parents=True, exist_ok=True)
     except OSError as error:

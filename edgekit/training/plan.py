@@ -13,7 +13,7 @@ from edgekit.training import schedule
 from edgekit.training.augment import DEFAULT, Flip, RandomResizedCrop, Step
 from edgekit.training.checkpoint import CHECKPOINT_FILE
 from edgekit.training.folders import TRAIN_LIST, VAL_LIST, Lists, make_lists, written_lists
-from edgekit.training.launch import Counted, count
+from edgekit.training.launch import Counted, count, refuse_run
 from edgekit.training.loop import Say
 from edgekit.training.mixing import Mixing
 from edgekit.training.objective import Distillation
@@ -138,14 +138,10 @@ def _find_lists(wish: Wish, resume: bool) -> Lists:
     in_data = Lists(train=wish.data / TRAIN_LIST, val=wish.data / VAL_LIST)
     if wish.train_list is not None or wish.val_list is not None or in_data.train.is_file():
         return Lists(train=wish.train_list or in_data.train, val=wish.val_list or in_data.val)
-    if (wish.output / CHECKPOINT_FILE).is_file():
-        made = written_lists(wish.output)
-        if made is not None and resume:
-            return made
-        raise InputError(
-            f"training into {wish.output}: a run is there already",
-            hint="--resume goes on with it, -o DIR starts another",
-        )
+    made = written_lists(wish.output) if resume else None
+    if made is not None and (wish.output / CHECKPOINT_FILE).exists():
+        return made
+    refuse_run(wish.output)
     return make_lists(
         wish.data, wish.output, val_share=wish.val_share, seed=wish.seed,
         unlabelled=wish.teacher is not None,
