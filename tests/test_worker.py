@@ -108,6 +108,7 @@ def edgekit(place: Path, *words: str) -> None:
     assert not list(place.glob("*.ran"))
 
 
+@pytest.mark.slow
 def test_the_users_directory_is_not_imported_from(hostile: Path) -> None:
     edgekit(
         hostile, "export", "PPLCNet_x0_25", "--weights", "random", "--formats", "paddle,onnx", "--no-verify"

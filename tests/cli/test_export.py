@@ -390,7 +390,7 @@ def test_ctrl_c_may_come_at_any_moment(copy: Path, tmp_path: Path, run_cli: RunC
 
 @pytest.mark.slow
 def test_an_export_may_be_killed_at_any_moment(copy: Path, tmp_path: Path, run_cli: RunCli) -> None:
-    """Old or new, never half: fifty SIGKILLs over the length of an export that changes a model."""
+    """Old or new, never half: twenty SIGKILLs over the length of an export that changes a model."""
     commands = [["export", MODEL, *RANDOM, "--num-classes", str(count), "--force"] for count in (7, 1000)]
     kill_at_random_moments(commands, tmp_path, copy, lambda: assert_old_or_new(copy), seed=9)
     assert_goes_on(copy, tmp_path, run_cli)

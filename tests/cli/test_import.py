@@ -421,7 +421,7 @@ def test_labels_and_preprocessing_that_do_not_fit(tmp_path: Path, run_cli: RunCl
 
 @pytest.mark.slow
 def test_an_import_may_be_killed_at_any_moment(tmp_path: Path, run_cli: RunCli) -> None:
-    """Old or new, never half: fifty SIGKILLs over the length of an import that changes a model."""
+    """Old or new, never half: twenty SIGKILLs over the length of an import that changes a model."""
     old, new = tmp_path / "old.onnx", tmp_path / "new.onnx"
     classifier(old)
     classifier(new, activation="HardSwish")

@@ -10,9 +10,9 @@ import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-MOMENTS = 50
-# Every third kill waits until the new manifest is staged: the moments that matter are short and near the end.
-AIMED = 3
+MOMENTS = 20
+# Every second kill waits until the new manifest is staged: the moments that matter are short and near the end.
+AIMED = 2
 COMMIT_S = 0.03
 
 

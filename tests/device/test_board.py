@@ -35,6 +35,7 @@ def test_its_engine_is_the_one_that_has_a_runner_for_it(board: str) -> None:
     assert default_engine(info) == "onnxruntime"
 
 
+@pytest.mark.slow
 def test_push_and_predict(board: str, run_cli: RunCli, doc_ori: Path, tmp_path: Path) -> None:
     pages.write_pages(tmp_path / "pages", range(1))
     pushed = run_cli(["push", doc_ori, "--device", board, "--json"], cwd=tmp_path)

@@ -18,7 +18,7 @@ from edgekit.errors import EdgekitError
 from edgekit.zoo.registry import read_card
 from tests.fuzz.damage import CONFIG, KINDS, YML, Kind, attempt, schedule
 
-COUNT = 500
+COUNT = 300
 PARTS = 10
 RESULT = """{"schema_version": 1, "run_id": "x", "started_at": "2026-01-01T00:00:00", "ended_at": null,
 "edgekit_version": "0.1.0", "command": [], "target": {"serial": "host", "state": "device",

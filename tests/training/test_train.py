@@ -109,7 +109,7 @@ def test_two_processes_end_with_equal_replicas(run_cli: RunCli, digits: Path, tm
     assert "epochs 2, now 3" in refused.stderr and "hint: resume with the same options" in refused.stderr
 
 
-@pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGINT])
+@pytest.mark.parametrize("number", [signal.SIGKILL, pytest.param(signal.SIGINT, marks=pytest.mark.slow)])
 def test_nothing_trains_on_when_the_command_has_ended(digits: Path, tmp_path: Path, number: int) -> None:
     output = tmp_path / "two"
     arguments = [*few(digits, output), "--epochs", "500", "--processes", "2"]

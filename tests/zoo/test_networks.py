@@ -43,6 +43,7 @@ def test_parameters_and_flops_agree_with_the_published_ones(name: str) -> None:
     assert flops / 1e6 == pytest.approx(spec.published.flops_m, rel=0.01)
 
 
+@pytest.mark.slow
 def test_every_card_builds_a_network_with_its_number_of_classes() -> None:
     built = set()
     for spec in list_models():
