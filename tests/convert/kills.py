@@ -11,7 +11,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 MOMENTS = 20
-# Every second kill waits until the new manifest is staged: the moments that matter are short and near the end.
+# Every second kill waits until the new manifest is staged: the moments that matter are short and come late.
 AIMED = 2
 COMMIT_S = 0.03
 
