@@ -333,6 +333,10 @@ class LineChild:
         kill_group(self._child)
         self._release()
 
+    def stop(self) -> None:
+        """Kill the child while another thread reads from it, which then closes it."""
+        kill_group(self._child)
+
     def _release(self) -> None:
         # A thread that reads meanwhile gets the end of the file; of a closed selector it would not hear.
         waited = self._reading.acquire(timeout=KILL_GRACE_S)

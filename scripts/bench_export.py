@@ -2,6 +2,7 @@
 
 All from a cold start, each step a process, without verification. Limit: 0.8 times the sum of the
 steps. Then what each further model of one command costs: less than alone by at least the import of Paddle.
+Last, many models by two jobs at once against one, as the ratio of wall times.
 """
 
 from __future__ import annotations
@@ -20,6 +21,8 @@ from typing import Any
 LIMIT = 0.8
 MODEL = "PPLCNet_x1_0_doc_ori"
 SEVERAL = ("PPLCNet_x0_25", "PPLCNet_x0_35", "PPLCNet_x0_5")
+MANY = (*SEVERAL, "PPLCNet_x0_75", "PPLCNet_x1_0", "PPLCNet_x1_5", "PPLCNet_x2_0", "PPLCNet_x2_5")
+JOBS = 2
 BIN = Path(sys.executable).parent
 # What a user writes who exports by hand, with the network and weights that edgekit exports.
 BY_HAND = """\
@@ -82,10 +85,11 @@ def by_hand(directory: Path, opt: tuple[str, ...]) -> dict[str, float]:
     return taken
 
 
-def edgekit(directory: Path, models: tuple[str, ...], weights: str) -> float:
+def edgekit(directory: Path, models: tuple[str, ...], weights: str, jobs: int = 1) -> float:
     """Seconds of one `edgekit export` of all formats into an empty directory."""
     directory.mkdir()
     words = [sys.executable, "-m", "edgekit", "export", *models, "--no-verify", "--weights", weights]
+    words += ["--jobs", str(jobs)]
     taken = wall_s(words, directory)
     for model in models:
         assert (directory / "models" / model / "manifest.json").is_file()
@@ -98,7 +102,7 @@ def measure(rounds: int, scratch: Path) -> dict[str, Any]:
 
     opt = require_opt(install=True, progress=lambda line: print(line, file=sys.stderr)).argv
     edgekit(scratch / "warm", (MODEL,), "pretrained")  # weights and file caches
-    ratios, ours, theirs, alone, together, start = [], [], [], [], [], []
+    ratios, ours, theirs, alone, together, start, parallel = [], [], [], [], [], [], []
     for index in range(rounds):
         steps = by_hand(scratch / f"hand-{index}", opt)
         own = edgekit(scratch / f"edgekit-{index}", (MODEL,), "pretrained")
@@ -107,6 +111,8 @@ def measure(rounds: int, scratch: Path) -> dict[str, Any]:
         ratios.append(own / sum(steps.values()))
         alone.append([edgekit(scratch / f"{model}-{index}", (model,), "random") for model in SEVERAL])
         together.append(edgekit(scratch / f"several-{index}", SEVERAL, "random"))
+        one, several = (edgekit(scratch / f"{n}-jobs-{index}", MANY, "random", n) for n in (1, JOBS))
+        parallel.append(several / one)
         start.append(wall_s([sys.executable, "-c", "import os, paddle; os._exit(0)"], scratch))
     median = statistics.median
     further = median(
@@ -124,6 +130,7 @@ def measure(rounds: int, scratch: Path) -> dict[str, Any]:
         "further_model_s": further,
         "model_alone_s": single,
         "import_paddle_s": median(start),
+        "parallel_ratio": median(parallel),
         "reached": median(ratios) <= LIMIT and further <= single - median(start),
     }
 
@@ -143,7 +150,8 @@ def main() -> None:
             f"edgekit export {figures['edgekit_s']:.2f} s; by hand {figures['by_hand_s']:.2f} s ({steps}); "
             f"ratio {figures['ratio']:.2f} (limit {LIMIT}, median of {arguments.rounds} rounds)\n"
             f"each further model {figures['further_model_s']:.2f} s, alone {figures['model_alone_s']:.2f} s, "
-            f"of which importing Paddle {figures['import_paddle_s']:.2f} s"
+            f"of which importing Paddle {figures['import_paddle_s']:.2f} s\n"
+            f"{len(MANY)} models by {JOBS} jobs take {figures['parallel_ratio']:.2f} of the time of one job"
         )
     sys.exit(0 if figures["reached"] else 9)
 

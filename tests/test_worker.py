@@ -1,15 +1,18 @@
 from __future__ import annotations
 
+import contextlib
 import os
 import subprocess
 import sys
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
 from edgekit import _process
 from edgekit._worker import Worker
+from edgekit.convert.exporting.lanes import spread
 from edgekit.errors import ConversionError, EdgekitError, InputError, OutputError
 from tests.processes import alive
 from tests.toy_worker import ToyAnswer, ToyJob
@@ -144,3 +147,45 @@ def test_pythonpath_is_looked_into_last(hostile: Path, module: str) -> None:
     done = _process.run(_process.own_python(module, "--version"), timeout_s=60, cwd=hostile, env=environment)
     assert done.ok, done.stderr
     assert not list(hostile.glob("*.ran"))
+
+
+def test_an_interruption_ends_the_workers_of_all_lanes() -> None:
+    workers: list[Worker[ToyAnswer]] = []
+    pids: list[int | None] = []
+    lines: list[str] = []
+
+    def open_worker() -> Worker[ToyAnswer]:
+        workers.append(toy())
+        return workers[-1]
+
+    def hang(number: int, worker: Worker[ToyAnswer], report: Callable[[str], None]) -> None:
+        with contextlib.closing(worker.ask(ToyJob("hang"), "toying", hint="edgekit toy")) as answers:
+            next(answers)
+            report(f"{number} hangs")
+            next(answers)
+
+    def interrupt(line: str) -> None:
+        lines.append(line)
+        if len(lines) == 2:
+            pids.extend(worker.pid for worker in workers)
+            raise KeyboardInterrupt
+
+    started = time.monotonic()
+    with pytest.raises(KeyboardInterrupt):
+        spread(range(5), 2, open_worker, hang, interrupt, lambda _result: None)
+    assert time.monotonic() - started < 30
+    assert len(pids) == 2 and not any(pid is None or alive(pid) for pid in pids)
+
+
+def test_an_unexpected_error_of_a_lane_is_raised_and_results_keep_their_order() -> None:
+    def slow_first(number: int, _worker: Worker[ToyAnswer], _report: Callable[[str], None]) -> int:
+        if number > 8:
+            raise ZeroDivisionError
+        time.sleep(0.05 if number == 0 else 0)
+        return number
+
+    done: list[int] = []
+    assert spread(range(4), 3, toy, slow_first, print, done.append) == [0, 1, 2, 3]
+    assert sorted(done) == [0, 1, 2, 3] != done
+    with pytest.raises(ZeroDivisionError):
+        spread([1, 9], 2, toy, slow_first, print, done.append)

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import functools
 import logging
+import threading
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
@@ -131,36 +132,50 @@ def export_all(
     requests: Sequence[ExportRequest],
     *,
     verify: bool,
+    jobs: int = 1,
     show: Show | None,
     progress: Report,
     finished: Callable[[ExportOutcome], None] | None = None,
 ) -> list[tuple[ExportOutcome, Ladder | None]]:
     """Export several networks, each as `export` does; the failure of one does not keep the others from it.
 
-    `finished` is called with each outcome as soon as it is there.
+    Up to `jobs` of them are made at once. `finished` is called with each outcome as soon as it is there.
+    With several jobs the rungs of a model are shown together once it is checked, from another thread.
 
     Returns:
         An outcome for each request, in order, and what its check found where one was made.
     """
     ladders: dict[int, Ladder] = {}
+    speaking = threading.RLock()
+
+    def say(line: str) -> None:
+        with speaking:
+            progress(line)
 
     def check(request: ExportRequest, directory: Path, manifest: Manifest) -> Mapping[str, Parity]:
-        progress(f"checking {request.model_name}")
+        say(f"checking {request.model_name}")
+        rungs: list[RungResult] = []
         ladder = climb_on_host(
             directory,
             manifest,
             install=request.install,
-            show=show or _say_nothing,
+            show=rungs.append if jobs > 1 else show or _say_nothing,
             spec=request.spec,
             weights=None if request.weights in (PRETRAINED, RANDOM) else Path(request.weights),
         )
         ladders[id(request)] = ladder
+        if show is not None and rungs:
+            with speaking:
+                say(f"checked {request.model_name}")
+                for rung in rungs:
+                    show(rung)
         return ladder.parity
 
     outcomes = convert_network(
         requests,
         check=(lambda request: functools.partial(check, request)) if verify else None,
-        progress=progress,
+        jobs=jobs,
+        progress=say,
         finished=finished,
     )
     return [(outcome, ladders.get(id(request))) for request, outcome in zip(requests, outcomes, strict=True)]

@@ -224,7 +224,8 @@ def test_a_failing_model_does_not_keep_the_next_from_it(tmp_path: Path, run_cli:
     directory = tmp_path / "models"
     directory.mkdir()
     (directory / MODEL).write_text("a file in the way")
-    result = run_cli(["export", MODEL, "PPLCNet_x0_35", *RANDOM, *QUICK, "--json"], cwd=tmp_path)
+    words = ["export", MODEL, "PPLCNet_x0_35", *RANDOM, *QUICK, "--json", "--jobs", "2"]
+    result = run_cli(words, cwd=tmp_path)
     assert result.exit_code == 3
     assert [each["status"] for each in json.loads(result.stdout)] == ["failed", "exported"]
     assert f"{MODEL}: failed, 1 of 2" in result.stderr

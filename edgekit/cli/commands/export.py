@@ -60,6 +60,13 @@ class ExportLine(msgspec.Struct, frozen=True, kw_only=True):
     type=click.Choice(["none", "argmax"]),
     help="What a segmentation model gives: scores or label maps.  [default: none]",
 )
+@click.option(
+    "--jobs",
+    type=Count(min=1),
+    default=1,
+    show_default=True,
+    help="Models made at once, each by a process of its own of about 1 GB.",
+)
 @making_options(
     output="The artifact directory (one MODEL).  [default: models/NAME]",
     force="Export although nothing has changed.",
@@ -67,6 +74,7 @@ class ExportLine(msgspec.Struct, frozen=True, kw_only=True):
 )
 def command(
     models: tuple[str, ...],
+    jobs: int,
     no_verify: bool,
     no_install: bool,
     as_json: bool,
@@ -84,7 +92,14 @@ def command(
     ]
     show = functools.partial(show_rung, err=True)
     with _progress(len(requests)) as (progress, finished):
-        done = export_all(requests, verify=not no_verify, show=show, progress=progress, finished=finished)
+        done = export_all(
+            requests,
+            verify=not no_verify,
+            jobs=jobs,
+            show=show,
+            progress=progress,
+            finished=finished,
+        )
     _render([outcome for outcome, _ in done], as_json)
     for outcome, _ in done:
         if outcome.error is not None:

@@ -6,6 +6,7 @@ import contextlib
 import enum
 import logging
 import os
+import threading
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
@@ -18,6 +19,7 @@ from edgekit._worker import Worker
 from edgekit.convert.checking import Check, keep_what_holds
 from edgekit.convert.entries import describe_artifact, describe_children, describe_nb
 from edgekit.convert.exporting.jobs import BuildJob, Built, OnnxBuilt, PaddleBuilt, export_worker
+from edgekit.convert.exporting.lanes import spread
 from edgekit.convert.exporting.plan import ExportRequest, Plan, make_plan, why_outdated
 from edgekit.convert.formats.lite import TARGETS, Conversion, check_loadable
 from edgekit.convert.formats.nb import NbHeader
@@ -82,10 +84,11 @@ def export(
     requests: Sequence[ExportRequest],
     *,
     check: CheckOf | None = None,
+    jobs: int = 1,
     progress: Report,
     finished: Callable[[ExportOutcome], None] | None = None,
 ) -> list[ExportOutcome]:
-    """Export models one after the other with one worker; a failure does not keep the others from it.
+    """Export models with one worker, or several side by side; a failure does not keep the others from it.
 
     Every directory ends in its old state or in the new one. Where nothing has changed nothing is done.
     Artifacts that fail their check, and those made from them, are not written.
@@ -93,35 +96,31 @@ def export(
     Args:
         requests: The models.
         check: Gives what compares a request's artifacts with its network; None leaves them unchecked.
+            With several jobs it is called in other threads.
+        jobs: How many models are made at once, each by a worker of its own.
         progress: Called with a line for the user about each step.
         finished: Called with each outcome as soon as it is there.
 
     Returns:
         One outcome a request, in order.
     """
-    outcomes = []
-    with export_worker() as worker:
-        for request in requests:
-            try:
-                outcomes.append(_export_one(request, worker, check, progress))
-            except EdgekitError as error:
-                outcomes.append(
-                    ExportOutcome(
-                        name=request.model_name,
-                        directory=request.directory,
-                        status=Status.FAILED,
-                        error=error,
-                    )
-                )
-            if finished is not None:
-                finished(outcomes[-1])
-    return outcomes
+    planning = threading.Lock()
+
+    def one(request: ExportRequest, worker: Worker[Built], report: Report) -> ExportOutcome:
+        try:
+            with planning:  # what is missing is fetched once
+                plan = make_plan(request, report)
+            return _export_one(request, plan, worker, check, report)
+        except EdgekitError as error:
+            name, directory = request.model_name, request.directory
+            return ExportOutcome(name=name, directory=directory, status=Status.FAILED, error=error)
+
+    return spread(requests, jobs, export_worker, one, progress, finished or (lambda _outcome: None))
 
 
 def _export_one(
-    request: ExportRequest, worker: Worker[Built], check: CheckOf | None, progress: Report
+    request: ExportRequest, plan: Plan, worker: Worker[Built], check: CheckOf | None, progress: Report
 ) -> ExportOutcome:
-    plan = make_plan(request, progress)
     directory = request.directory
     with exclusive(directory):
         previous = _previous_manifest(directory, request.force)
