@@ -14,6 +14,8 @@ READY := $(VENV)/.ready
 PYTEST := $(BIN)/pytest --dist loadfile --no-loadscope-reorder
 # More than the cores disturb tests that measure.
 PROCESSES := 2
+# The tests start hundreds of processes, each of which would compile edgekit anew.
+unexport PYTHONDONTWRITEBYTECODE
 
 demo: $(READY)
 	@scripts/demo.sh
