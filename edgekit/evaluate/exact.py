@@ -49,13 +49,11 @@ def _accuracies(evaluation: Evaluation) -> list[Quantity]:
     found = []
     for route in document["routes"]:
         figures = {**route, **(route.get("figures") or {})}
-        found += [
-            Quantity(
-                subject=f"{document['model']}, {route['engine']} {route['precision']}, {name}",
-                kind=Kind.ACCURACY,
-                value=figures[name],
-            )
-            for name in ACCURACIES
-            if isinstance(figures.get(name), float | int)
-        ]
+        for name in ACCURACIES:
+            figure = figures.get(name)
+            # Top-1 has its interval beside it.
+            value = figure.get("share") if isinstance(figure, dict) else figure
+            if isinstance(value, float | int):
+                subject = f"{document['model']}, {route['engine']} {route['precision']}, {name}"
+                found.append(Quantity(subject=subject, kind=Kind.ACCURACY, value=value))
     return found
