@@ -13,7 +13,7 @@ from edgekit._files import atomic_file, check_plain_file, output_error
 from edgekit.convert.manifest import remake
 from edgekit.core.artifact import TensorSpec
 from edgekit.core.spec import Precision
-from edgekit.errors import InputError
+from edgekit.errors import InputError, UsageError
 from edgekit.predict.lanes import plan_route
 from edgekit.targets.target import Subject, Target, load_request
 
@@ -61,11 +61,14 @@ def compute_file(
         threads: Number of threads of the runner.
 
     Raises:
-        UsageError, UnsupportedError: The engine does not exist, or does not compute in this precision.
+        UsageError: The engine does not exist, or the output is the file of the inputs.
+        UnsupportedError: The engine does not compute in this precision.
         InputError: The file lacks an input, or an array fits none; or the model lacks the artifact.
         RunnerError, DeviceError, DeviceLostError: The runner failed.
         OutputError: The outputs cannot be written.
     """
+    if inputs.exists() and output.exists() and output.samefile(inputs):
+        raise UsageError(f"-o {output}: that is the file of the inputs", hint="-o outputs.npz")
     manifest = subject.manifest
     route = plan_route(target, subject, engine, precision)
     arrays = read_arrays(inputs, manifest.inputs)

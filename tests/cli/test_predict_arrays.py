@@ -83,6 +83,7 @@ def test_what_is_no_file_of_arrays_is_refused(place: Path, run_cli: RunCli, tmp_
     for words, said in (
         (["in.npz"], "-o FILE is needed"),
         (["picture.png", "-o", "out.npz"], "-o FILE takes"),
+        (["in.npz", "-o", "./in.npz"], "that is the file of the inputs"),
     ):
         assert said in run_cli(["predict", "two", *words], cwd=place).stderr
     pictures = run_cli(["predict", "two", "picture.png"], cwd=place)
