@@ -64,7 +64,11 @@ def read_bytes(path: Path, what: str, *, hint: str | None = None, most_bytes: in
     """
     try:
         with open_plain_file(path, what, hint=hint) as file:
-            content = file.read(most_bytes + 1) if os.fstat(file.fileno()).st_size <= most_bytes else None
+            size = os.fstat(file.fileno()).st_size
+            content = None if size > most_bytes else file.read(size + 1)
+            # A read of the most that is allowed reserves as much memory: for files that grow, and of /proc.
+            if content is not None and len(content) > size:
+                content += file.read(most_bytes - size)
     except OSError as error:
         raise InputError(f"reading {what} {path}: {error.strerror or error}", hint=hint) from error
     if content is None or len(content) > most_bytes:

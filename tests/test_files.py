@@ -164,3 +164,10 @@ def test_what_a_living_writer_has_begun_stays(tmp_path: Path) -> None:
             assert work.exists()
         part.write_text("mine")
     assert (tmp_path / "out.apk").read_text() == "mine"
+
+
+def test_a_file_that_says_it_is_empty_is_read_whole() -> None:
+    """The kernel gives the files of /proc a size of 0, as it does a file that has grown since."""
+    found = _files.read_bytes(Path("/proc/self/status"), "the status")
+    assert found.startswith(b"Name:")
+    assert found.endswith(b"\n")

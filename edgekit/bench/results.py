@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from datetime import datetime
 from pathlib import Path
 
@@ -57,8 +57,12 @@ class Found(msgspec.Struct, frozen=True, kw_only=True):
     others: tuple[Path, ...]
 
 
-def load_results(places: Iterable[Path]) -> Found:
+def load_results(places: Iterable[Path], keep: Callable[[Result], Result] | None = None) -> Found:
     """Read each named file once, and of each directory every `*.json` that bench wrote, by name.
+
+    Args:
+        places: Files and directories.
+        keep: Called with each result as soon as it is read; the answer is kept instead.
 
     Raises:
         InputError: A file cannot be read, as `load_result` says; or a directory has none.
@@ -68,17 +72,20 @@ def load_results(places: Iterable[Path]) -> Found:
     seen: set[str] = set()
     for place in places:
         paths = _in_directory(place) if place.is_dir() else [place]
-        for path in paths:
-            if os.path.realpath(path) in seen:
+        real = [os.path.realpath(path) for path in paths]
+        for path, own in zip(paths, real, strict=True):
+            if own in seen:
                 continue
             try:
-                results[path] = load_result(path)
-                seen.add(os.path.realpath(path))
+                result = load_result(path)
             except InputError:
                 if path is place or not _is_another(path):
                     raise
                 others.append(path)
-        if seen.isdisjoint(os.path.realpath(path) for path in paths):
+                continue
+            results[path] = result if keep is None else keep(result)
+            seen.add(own)
+        if seen.isdisjoint(real):
             raise InputError(f"looking for result files in {place}: none in it", hint="edgekit bench")
     return Found(results=results, others=tuple(others))
 

@@ -20,7 +20,7 @@ from edgekit.report.grid import (
     threads_words,
 )
 from edgekit.report.rows import ACCURACIES, Row
-from edgekit.zoo.registry import list_models
+from edgekit.zoo.registry import find_cards
 
 PUBLISHED_ONLY = "published only"
 
@@ -141,11 +141,11 @@ def comparison_tables(rows: Sequence[Row]) -> list[Table]:
     """Return the published comparisons in which networks of other families, detectors or segmenters were
     measured.
     """
-    cards = {card.name: card for card in list_models()}
     measured = [row for row in rows if _compares(row)]
     tables = []
     for comparison in COMPARISONS:
         own = [row for row in measured if row.model in comparison.models]
+        cards = find_cards(comparison.models) if own else {}
         if any(cards[row.model].family != comparison.family for row in own):
             tables.append(_draw(comparison, own, cards))
     return tables

@@ -18,7 +18,7 @@ from edgekit.judge.intervals import Interval, latency_intervals
 from edgekit.report.accuracy import MeasuredAccuracy, find_accuracy
 from edgekit.report.estimates import Estimated, find_estimate
 from edgekit.report.timings import Timings, timings
-from edgekit.zoo.registry import list_models
+from edgekit.zoo.registry import find_cards
 
 BYTES_PER_MB = 1_000_000
 # Figures of accuracy, of a publication and of `MeasuredAccuracy.figures` alike.
@@ -144,8 +144,8 @@ def result_rows(
     estimates: Sequence[Estimated] = (),
 ) -> list[Row]:
     """Return every point of every result in order, with the accuracies and estimates that match it."""
-    cards = {card.name: card for card in list_models()}
     points = [(result, point) for result in results for point in result.points]
+    cards = find_cards(point.model for _, point in points)
     times = [Timings() if result.target.emulated else timings(point) for result, point in points]
     intervals = latency_intervals([one.medians_ns for one in times])
     return [

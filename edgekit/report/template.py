@@ -10,6 +10,7 @@ import base64
 import hashlib
 import importlib.util
 import re
+from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -19,6 +20,7 @@ from edgekit.report.text import column_blocks
 
 if TYPE_CHECKING:
     import jinja2
+    from markupsafe import Markup
 
 HERE = Path(__file__).parent
 # Sorting and filtering of every table with `filters`.
@@ -53,7 +55,7 @@ def load_template(path: Path, *packages: str, script: Path | None = None) -> jin
         autoescape=True, trim_blocks=True, lstrip_blocks=True,
         loader=jinja2.FileSystemLoader([path.parent, HERE]),
     )  # fmt: skip
-    environment.filters |= {"blocks": _blocks, "parts": _parts}
+    environment.filters |= {"blocks": _blocks, "name": _name}
     code = None if script is None else script.read_text(encoding="utf-8")
     environment.globals |= {"script": code, "policy": _policy(code)}
     return environment.get_template(path.name)
@@ -76,6 +78,14 @@ def _blocks(table: Table) -> list[list[int]]:
     ]
     widths[0] = min(widths[0], MAX_NAME)
     return column_blocks(table, widths, SMALL_PAPER_WIDTH if table.filters else PAPER_WIDTH)
+
+
+@lru_cache(maxsize=4096)
+def _name(text: str) -> Markup:
+    """Return a name that is wrapped after an underscore or a slash rather than within a word."""
+    from markupsafe import Markup
+
+    return Markup("<wbr>").join(_parts(text))
 
 
 def _parts(text: str) -> list[str]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.resources
+from collections.abc import Iterable
 from functools import cache
 from pathlib import Path
 
@@ -79,6 +80,11 @@ def find_model(name: str) -> ModelSpec:
             hint=f"did you mean {meant}? `edgekit models list` shows all" if meant else "edgekit models list",
         )
     return _built_in(name)
+
+
+def find_cards(names: Iterable[str]) -> dict[str, ModelSpec]:
+    """Return the cards of those of the names that are built-in models."""
+    return {name: _built_in(name) for name in {*names}.intersection(model_names())}
 
 
 @cache

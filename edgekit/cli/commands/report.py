@@ -92,6 +92,7 @@ def _load(
     Other documents of a directory are noted on stderr.
     """
     from edgekit.bench.results import load_results
+    from edgekit.report.timings import compact
 
     evaluations: dict[Path, Evaluation] = {}
     estimates: dict[Path, list[Estimated]] = {}
@@ -104,7 +105,7 @@ def _load(
         return path in evaluations or path in estimates
 
     benches = [path for path in files if not (path.is_file() and take(path))]
-    found = load_results(benches)
+    found = load_results(benches, keep=compact)
     for path in found.others:
         if not take(path):
             note(f"{path} is no result of bench or eval: left out")
