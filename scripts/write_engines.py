@@ -31,6 +31,8 @@ def _section(spec: EngineSpec) -> str:
         lines.append(
             f"- Reads on this machine: {_artifacts(spec.host.artifacts)}; comes by `{spec.host.install}`"
         )
+        if spec.host.layer_times:
+            lines.append("- Times its layers, for `profile`")
         for precision, reason in spec.host.refused.items():
             lines.append(f"- Not {precision.value}: {reason}")
         for name, option in spec.host.options.items():

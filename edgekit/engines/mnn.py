@@ -1,8 +1,9 @@
 """MNN on the CPU, reading `.mnn`."""
 
+from time import perf_counter_ns
 from typing import Any, Callable, Dict, List, Optional, Sequence, Tuple
 
-from edgekit.engines.worker.engine import Engine, Inputs, check_inputs, tensor
+from edgekit.engines.worker.engine import Engine, Inputs, LayerTimes, check_inputs, layer, tensor
 from edgekit.engines.worker.process import tasks
 from edgekit.engines.worker.refusal import RefusedError
 
@@ -13,6 +14,7 @@ RECORD: Dict[str, Any] = {
         "artifacts": {"fp32": "mnn", "fp16": "mnn-fp16", "int8": "mnn-int8"},
         "packages": [{"distribution": "MNN", "module": "MNN"}],
         "install": "pip install 'edgekit[mnn]'",
+        "layer_times": True,
         "options": {
             "mnn_precision": {
                 "values": ["high", "normal", "low"],
@@ -136,6 +138,48 @@ class Mnn(Engine):
         for target, host in self._bound:
             target.copyFrom(host)
         self._network.runSession(self._session)
+
+    def layer_times(self, arrays: Sequence[Any], runs: int) -> LayerTimes:
+        self.bind(arrays)
+        layers: List[Dict[str, Any]] = []
+        begins: List[int] = []
+        ends: List[int] = []
+        shapes: List[Tuple[int, ...]] = []
+
+        def describe(tensors: List[Any], _operation: Any) -> bool:
+            shapes.append(tensors[0].getShape() if tensors else ())
+            return True
+
+        def add(tensors: List[Any], operation: Any) -> bool:
+            output = tensors[0].getShape() if tensors else ()
+            layers.append(layer(operation.getName(), operation.getType(), shapes[-1], (), output))
+            return True
+
+        # MNN calls these right before and right after an operator, which has ended by then.
+        def begin(_tensors: List[Any], _operation: Any) -> bool:
+            begins.append(perf_counter_ns())
+            return True
+
+        def end(_tensors: List[Any], _operation: Any) -> bool:
+            ends.append(perf_counter_ns())
+            return True
+
+        self._run_watched(describe, add)
+        times = []
+        for _ in range(runs):
+            begins.clear()
+            ends.clear()
+            self._run_watched(begin, end)
+            # Shorten none: a run with another number of operators is refused by who reads it.
+            times.append([(after - before) / 1e3 for before, after in zip(begins, ends)])  # noqa: B905
+        return layers, times
+
+    def _run_watched(
+        self, before: Callable[[List[Any], Any], bool], after: Callable[[List[Any], Any], bool]
+    ) -> None:
+        for target, host in self._bound:
+            target.copyFrom(host)
+        self._network.runSessionWithCallBackInfo(self._session, before, after)
 
     def results(self) -> List[Any]:
         import _mnncengine as mnn

@@ -1,8 +1,17 @@
 """ncnn on the CPU, reading `.param` and `.bin`."""
 
+from time import perf_counter_ns
 from typing import Any, Callable, Dict, List, Optional, Sequence, Tuple
 
-from edgekit.engines.worker.engine import Engine, Inputs, check_inputs, format_shape, tensor
+from edgekit.engines.worker.engine import (
+    Engine,
+    Inputs,
+    LayerTimes,
+    check_inputs,
+    format_shape,
+    layer,
+    tensor,
+)
 from edgekit.engines.worker.process import tasks
 from edgekit.engines.worker.refusal import RefusedError
 
@@ -16,6 +25,7 @@ RECORD: Dict[str, Any] = {
         "refused": {"int8": "edgekit makes no int8 files for ncnn, whose packages lack the calibration tool"},
         "packages": [{"distribution": "ncnn", "module": "ncnn"}],
         "install": "pip install 'edgekit[ncnn]'",
+        "layer_times": True,
         "options": {
             "ncnn_fp16": {
                 "values": ["off", "on"],
@@ -147,6 +157,41 @@ class Ncnn(Engine):
             extractor.input(name, matrix)
         computed = [extractor.extract(name) for name in self._output_names]
         self._computed = computed
+
+    def layer_times(self, arrays: Sequence[Any], runs: int) -> LayerTimes:
+        """Time each layer as the difference of two reads of its output.
+
+        An extractor computes what it is asked for, then copies it into ncnn's plain layout. It keeps what it
+        computed, so that the second read is the copy alone. Differences of layers that cost less than the
+        clock's noise may be negative.
+        """
+        self.bind(arrays)
+        found = [one for one in self._network.layers() if one.type != "Input" and one.tops]
+        layers: List[Dict[str, Any]] = []
+        times = []
+        for run in range(runs + 1):
+            extractor = self._network.create_extractor()
+            for name, matrix in self._bound:
+                extractor.input(name, matrix)
+            row = []
+            for one in found:
+                blob = one.tops[-1]
+                start = perf_counter_ns()
+                status, matrix = extractor.extract(blob)
+                computed = perf_counter_ns()
+                # ncnn works in place only in memory that nobody else holds.
+                shape = matrix.numpy().shape if run == 0 and status == 0 else ()
+                del matrix
+                again = perf_counter_ns()
+                extractor.extract(blob)
+                read = perf_counter_ns()
+                if status != 0:
+                    raise RefusedError("runtime", "layer {}: ncnn ended with {}".format(one.name, status))
+                row.append((computed - start - (read - again)) / 1e3)
+                if run == 0:
+                    layers.append(layer(one.name, one.type, (), (), shape))
+            times.append(row)
+        return layers, times[1:]
 
     def results(self) -> List[Any]:
         import numpy

@@ -120,6 +120,11 @@ def host_engines() -> tuple[str, ...]:
     return tuple(name for name, spec in engines().items() if spec.host is not None)
 
 
+def profiled_engines() -> tuple[str, ...]:
+    """Return the names of the engines that time their layers on this machine."""
+    return tuple(name for name, spec in engines().items() if spec.host and spec.host.layer_times)
+
+
 def device_engines() -> tuple[str, ...]:
     """Return the names of the engines that run on devices."""
     return tuple(name for name, spec in engines().items() if spec.device is not None)

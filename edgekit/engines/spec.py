@@ -65,6 +65,7 @@ class HostSide(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
         gpu: True where the engine computes on an NVIDIA GPU.
         max_threads: Maximum number of threads; None for any number.
         options: Options of the engine, by name.
+        layer_times: True where the engine times each layer, for `profile`.
     """
 
     artifacts: dict[Precision, ArtifactKind]
@@ -75,6 +76,7 @@ class HostSide(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     gpu: bool = False
     max_threads: int | None = None
     options: dict[str, Option] = {}
+    layer_times: bool = False
 
     @property
     def choices(self) -> dict[str, tuple[str, ...]]:

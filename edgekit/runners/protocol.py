@@ -53,6 +53,14 @@ Requests carry `op`. Before `load`, outside of any time that is measured, a file
   `load`, with a shape each, whose first size may differ from that of `load`; all outputs in the model's
   order. The output file is written beside and renamed.
 
+    {"op": "layers", "runs": 60}
+    -> {"ok": true, "op": "layers", "layers": [{"name", "operator", "input_shape": [], "weights_shape": [],
+        "output_shape": []}], "microseconds": [[a number for each layer] for each run]}
+
+  Layers are in the order of their execution, and shapes empty where unknown. The host's worker serves this
+  for the engines whose record says `layer_times`; other engines refuse it as `unsupported`, other runners as
+  `request`.
+
     {"op": "environment"}
     -> {"ok": true, "op": "environment", "cores": [{"core", "frequency_khz", "max_frequency_khz",
         "governor"}], "temperatures_celsius": {"zone": 41.0}, "clock_ns": steady, "load_1min": 0.5,
@@ -179,7 +187,13 @@ class RunReference(msgspec.Struct, frozen=True, kw_only=True, tag_field="op", ta
     """Time the fixed workload."""
 
 
-Request = Check | Load | Run | Infer | ReadEnvironment | RunReference
+class TimeLayers(msgspec.Struct, frozen=True, kw_only=True, tag_field="op", tag="layers"):
+    """Time each layer in a number of inferences."""
+
+    runs: int
+
+
+Request = Check | Load | Run | Infer | TimeLayers | ReadEnvironment | RunReference
 
 
 class Checked(msgspec.Struct, frozen=True, kw_only=True):
@@ -218,6 +232,23 @@ class Ran(msgspec.Struct, frozen=True, kw_only=True):
     active_threads: int | None = None
     copy_in_ns: tuple[int, ...] = ()
     copy_out_ns: tuple[int, ...] = ()
+
+
+class TimedLayer(msgspec.Struct, frozen=True, kw_only=True):
+    """A layer in the answer to `layers`."""
+
+    name: str
+    operator: str
+    input_shape: tuple[int, ...] = ()
+    weights_shape: tuple[int, ...] = ()
+    output_shape: tuple[int, ...] = ()
+
+
+class LayersTimed(msgspec.Struct, frozen=True, kw_only=True):
+    """Answer to `layers`."""
+
+    layers: tuple[TimedLayer, ...]
+    microseconds: tuple[tuple[float, ...], ...]
 
 
 class Inferred(msgspec.Struct, frozen=True, kw_only=True):

@@ -28,6 +28,7 @@ from edgekit.runners.protocol import (
     ErrorCode,
     Infer,
     Inferred,
+    LayersTimed,
     Load,
     Loaded,
     Ran,
@@ -37,6 +38,7 @@ from edgekit.runners.protocol import (
     Request,
     Run,
     RunReference,
+    TimeLayers,
 )
 from edgekit.runners.refusal import HINTS, refused
 from edgekit.runners.shared import OutputFiles
@@ -48,6 +50,8 @@ if TYPE_CHECKING:
 
 LOAD_TIMEOUT_S = 180.0
 INFER_TIMEOUT_S = 120.0
+# Time enough for 60 inferences of the largest network with one thread.
+LAYERS_TIMEOUT_S = 1800.0
 ENVIRONMENT_TIMEOUT_S = 30.0
 REFERENCE_TIMEOUT_S = 120.0
 # Time allowed beyond the duration of a `run`: binding the input, the first inference, warm-up by count.
@@ -56,7 +60,7 @@ CLOSE_TIMEOUT_S = 10.0
 STDERR_TAIL_LINES = 6
 STDERR_WAIT_S = 1.0
 
-Answer = TypeVar("Answer", Checked, Loaded, Ran, Inferred, EnvironmentRead, ReferenceRan)
+Answer = TypeVar("Answer", Checked, Loaded, Ran, LayersTimed, Inferred, EnvironmentRead, ReferenceRan)
 
 
 class _Envelope(msgspec.Struct, frozen=True):
@@ -186,6 +190,17 @@ class RunnerSession(Killable):
         answer = self._ask(request, Ran, timeout_s)
         if not answer.samples_ns:
             raise RunnerError(f"{self.label}: timed no inference", hint="raise --max-secs")
+        return answer
+
+    def layer_times(self, runs: int, *, timeout_s: float = LAYERS_TIMEOUT_S) -> LayersTimed:
+        """Time each layer in a number of inferences; raises the errors of `load`."""
+        answer = self._ask(TimeLayers(runs=runs), LayersTimed, timeout_s)
+        numbers = {len(row) for row in answer.microseconds}
+        if len(answer.microseconds) != runs or numbers != {len(answer.layers)}:
+            self.kill()
+            raise RunnerError(
+                f"{self.label}: timed {len(answer.layers)} layers, {sorted(numbers)} in {runs} inferences"
+            )
         return answer
 
     @property

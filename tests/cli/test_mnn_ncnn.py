@@ -44,6 +44,14 @@ def test_a_trained_network_goes_all_the_way_on_both(run_cli: RunCli, doc_ori: Pa
         assert predicted.exit_code == 0, predicted.stderr
         answers[engine] = [one["class_ids"] for one in json.loads(predicted.stdout)]
     assert answers["mnn"] == answers["ncnn"] == answers["onnxruntime"]
+    for engine in ("mnn", "ncnn"):
+        words = ["--engine", engine, "--threads", "1", "--repeats", "3", "--json"]
+        profiled = run_cli(["profile", MODEL, *words], cwd=tmp_path)
+        assert profiled.exit_code == 0, profiled.stderr
+        profile = json.loads(profiled.stdout)
+        assert profile["engine"] == engine
+        assert profile["artifact_sha256"] == manifest["artifacts"][engine]["sha256"]
+        assert profile["operators"][0]["operator"] in ("Convolution", "ConvolutionDepthWise")
     words = ["--engine", "mnn,ncnn", "--threads", "2", "--batch-size", "1,2", *QUICK]
     measured = run_cli(["bench", MODEL, "--host", *words, "-o", "result.json"], cwd=tmp_path)
     assert measured.exit_code == 0, measured.stderr

@@ -83,3 +83,13 @@ def test_a_table_for_people(x0_25: Path, tmp_path: Path, run_cli: RunCli) -> Non
     assert done.exit_code == 0, done.stderr
     assert done.stdout.splitlines()[1].split("  ")[0] == "Operator"
     assert "serial" not in done.stdout
+
+
+def test_an_engine_without_times_of_layers_is_refused(x0_25: Path, tmp_path: Path, run_cli: RunCli) -> None:
+    refused = run_cli(["profile", x0_25, "--engine", "openvino"], cwd=tmp_path)
+    assert (refused.exit_code, refused.stdout) == (2, "")
+    assert "on openvino: edgekit gets no times of layers from it" in refused.stderr
+    assert "--engine onnxruntime  (any of mnn, ncnn, onnxruntime)" in refused.stderr
+    elsewhere = run_cli(["profile", x0_25, "--engine", "mnn", "--device", "nowhere"], cwd=tmp_path)
+    assert elsewhere.exit_code == 2
+    assert "--engine mnn is for this machine" in elsewhere.stderr

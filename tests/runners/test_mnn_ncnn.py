@@ -79,6 +79,30 @@ def error(found: np.ndarray, small: Sources, picture: np.ndarray) -> float:
     return float(np.abs(found - wanted).max() / np.ptp(wanted))
 
 
+@pytest.mark.parametrize("engine", ENGINES)
+def test_layers_are_timed_in_order(engine: str, small: Sources) -> None:
+    picture = np.ones((1, 3, 30, 21), np.float32)
+    with session(engine) as runner:
+        runner.load(request(engine, small[1], picture.shape, Precision.FP32))
+        before = runner.infer([picture])[0][0]
+        timed = runner.layer_times(3)
+        np.testing.assert_array_equal(runner.infer([picture])[0][0], before)
+    operators = [one.operator for one in timed.layers]
+    assert "Convolution" in operators and "Input" not in operators
+    assert timed.layers[-1].output_shape[-1] == before.shape[-1]
+    convolution = operators.index("Convolution")
+    assert all(run[convolution] > 0 for run in timed.microseconds)
+
+
+def test_an_engine_without_times_of_layers_refuses_them(small: Sources) -> None:
+    with session("openvino") as runner:
+        runner.load(
+            Load(model=str(small[0]), inputs=(Tensor(name="input", dtype="float32", shape=(1, 3, 30, 21)),))
+        )
+        with pytest.raises(UnsupportedError, match="openvino does not time its layers"):
+            runner.layer_times(1)
+
+
 def picture(batch: int = 1) -> np.ndarray:
     return np.random.default_rng(0).standard_normal((batch, 3, 30, 21)).astype(np.float32)
 

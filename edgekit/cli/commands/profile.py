@@ -34,8 +34,10 @@ DEFAULT_REPEATS = 50
 @click.option("--device", "serial", metavar="SERIAL", callback=named_device,
               help="Count Paddle Lite's exact instructions on this virtual device.")  # fmt: skip
 @adb_server_option
+@click.option("--engine", metavar="WORD",
+              help="Engine of this machine: onnxruntime, mnn or ncnn.  [default: onnxruntime]")  # fmt: skip
 @click.option("--precision", type=click.Choice(("fp32", "fp16", "int8")), default="fp32", show_default=True,
-              help="Precision of the artifact, on a device.")  # fmt: skip
+              help="Precision of the artifact.")  # fmt: skip
 @click.option("--threads", type=IntList(),
               help="Numbers of threads.  [default: 1,2,4, as far as this machine has cores]")  # fmt: skip
 @click.option("--repeats", type=Count(1), metavar="NUMBER",
@@ -49,6 +51,7 @@ def command(
     name: str,
     serial: str | None,
     adb_servers: tuple[str, ...],
+    engine: str | None,
     precision: str,
     threads: tuple[int, ...] | None,
     repeats: int | None,
@@ -58,19 +61,20 @@ def command(
 ) -> int:
     """Show the cost of each operator of the exported model NAME, and its gain from threads.
 
-    On this machine the cost is time, by ONNX Runtime's own profiler; on a virtual device it is the exact
-    instructions of Paddle Lite's kernels. Another processor's kernels have other shares.
+    On this machine the cost is time, as the engine tells the times of its layers; on a virtual device it is
+    the exact instructions of Paddle Lite's kernels. Another processor's kernels have other shares.
     """
-    from edgekit.profile.host import profile_host
-
-    if serial is None and (adb_servers or precision != "fp32"):
-        raise click.UsageError("--adb-server and --precision are for --device")
+    if serial is None and adb_servers:
+        raise click.UsageError("--adb-server is for --device")
+    if serial is not None and engine not in (None, "paddlelite"):
+        raise click.UsageError(f"--engine {engine} is for this machine: a device profiles paddlelite")
     if serial is not None and repeats is not None:
         raise click.UsageError("--repeats is for this machine: a device's counts repeat exactly")
     subject = find_subject(name)
     if serial is None:
-        repeats = repeats or DEFAULT_REPEATS
-        profile = profile_host(subject, threads=threads, repeats=repeats)
+        profile = _on_host(
+            subject, engine, precision, threads, repeats or DEFAULT_REPEATS, install=not no_install
+        )
     else:
         profile = _on_device(
             subject, serial, adb_servers, precision, threads or DEVICE_THREADS, install=not no_install
@@ -86,6 +90,30 @@ def command(
 
         echo_table(profile_table(profile))
     return 0
+
+
+def _on_host(
+    subject: Subject,
+    engine: str | None,
+    precision: str,
+    threads: tuple[int, ...] | None,
+    repeats: int,
+    *,
+    install: bool,
+) -> Profile:
+    from edgekit.core.spec import Precision
+    from edgekit.engines.registry import PREDICT_ENGINE
+    from edgekit.profile.host import profile_host
+    from edgekit.targets.target import HostTarget
+
+    return profile_host(
+        HostTarget(install=install),
+        subject,
+        engine=engine or PREDICT_ENGINE,
+        precision=Precision(precision),
+        threads=threads,
+        repeats=repeats,
+    )
 
 
 def _on_device(

@@ -6,6 +6,8 @@ from edgekit.engines.worker.refusal import RefusedError
 
 # Inputs of a `load` request: `{"name", "dtype", "shape"}` each, every size known.
 Inputs = Sequence[Dict[str, Any]]
+# Layers in the order of their execution, and the microseconds of each for every inference.
+LayerTimes = Tuple[List[Dict[str, Any]], List[List[float]]]
 
 
 class Engine:
@@ -85,6 +87,13 @@ class Engine:
         """
         return None
 
+    def layer_times(self, arrays: Sequence[Any], runs: int) -> LayerTimes:
+        """Infer `runs` times from an array for each input, and time each layer.
+
+        An engine whose record says `layer_times` implements this. A layer is described by `layer`.
+        """
+        raise RefusedError("unsupported", "{} does not time its layers".format(self.name))
+
     def results(self) -> List[Any]:
         """Return all outputs of the last inference as numpy arrays that later inferences leave alone."""
         raise NotImplementedError
@@ -94,6 +103,13 @@ def tensor(name: str, dtype: str, shape: Sequence[Any]) -> Dict[str, Any]:
     """Describe a tensor for the protocol; sizes that are no positive integer are free."""
     sizes = [size if isinstance(size, int) and size > 0 else None for size in shape]
     return {"name": name, "dtype": dtype, "shape": sizes}
+
+
+def layer(name: str, operator: str, *shapes: Sequence[int]) -> Dict[str, Any]:
+    """Describe a layer: its shapes are those of its first input, its weights and its first output."""
+    names = ("input_shape", "weights_shape", "output_shape")
+    known = {key: list(shape) for key, shape in zip(names, shapes)}  # noqa: B905 (Python 3.10)
+    return {"name": name, "operator": operator, **known}
 
 
 def check_inputs(specs: Sequence[Dict[str, Any]], given: Inputs) -> None:

@@ -62,6 +62,7 @@ class Worker:
             "load": self._load,
             "run": self._run,
             "infer": self._infer,
+            "layers": self._layers,
             "environment": self._environment,
             "reference": self._reference,
         }
@@ -185,6 +186,13 @@ class Worker:
         if copies is not None:
             answer["copy_in_ns"], answer["copy_out_ns"] = map(timing.time_calls, copies)
         return answer
+
+    def _layers(self, request: Dict[str, Any]) -> Dict[str, Any]:
+        inputs = self._loaded_inputs("layers")
+        runs = fields.integer(request, "runs", 1, default=1)
+        layers, times = self._engine.layer_times(self._noise(0, inputs), runs)
+        self._inferences += runs
+        return {"layers": layers, "microseconds": times}
 
     def _noise(self, seed: int, inputs: List[Dict[str, Any]]) -> List[Any]:
         """Return noise for the loaded inputs; cache the last, because making it takes 10 ms and more."""
