@@ -39,7 +39,7 @@ PRELOADED = (
     "edgekit.convert.exporting.export", "edgekit.convert.exporting.worker", "edgekit.parity.verify",
     "edgekit.bench.several", "edgekit.predict.predict",
     "edgekit.report.formats", "edgekit.report.table", "edgekit.vision.decode", "rich.console", "yaml", "cv2",
-    "scipy.stats", "paddle", "paddle.inference", "paddle2onnx", "onnx",
+    "paddle", "paddle.inference", "paddle2onnx", "onnx",
 )  # fmt: skip
 # What edgekit's workers set before they import Paddle; a start that wants something else is a cold one.
 # Engines are registered before any fork, so that those of packages on PYTHONPATH need a cold start too.

@@ -4,16 +4,11 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
 
 import msgspec
 
 from edgekit.errors import InputError
 from edgekit.estimate.soc_model import Fit, FitPoint, SocModel, Unfitted
-
-if TYPE_CHECKING:
-    import numpy as np
-    from numpy.typing import NDArray
 
 MOST_NETWORKS = 3
 # Standard deviations of logarithms: of a measured latency about the model, of the weights' share
@@ -22,6 +17,10 @@ MOST_NETWORKS = 3
 NOISE = 0.05
 SHARE_SPREAD = 1.0
 SPEED_SPREAD = 0.2
+# Bounds of the search for the share's logarithm; its steps end within 1e-9 of the best.
+MOST_SHARE = 8.0
+SECTIONS = 50
+GOLDEN = (math.sqrt(5) - 1) / 2
 # Root of the mean square of the logarithm of truth over estimate, by the number of networks measured:
 # scripts/fit_socs.py, each published SoC left out in turn.
 RMS = {1: 0.1022, 2: 0.0672, 3: 0.0499}
@@ -116,17 +115,29 @@ def _shifts(base: SocModel, measured: Sequence[FitPoint]) -> dict[int, _Shift]:
 
 
 def _shift(fit: Fit, points: Sequence[FitPoint]) -> _Shift:
-    import numpy
-    from scipy.optimize import least_squares
+    """Return the most likely change of the two factors."""
 
-    def residuals(guess: NDArray[np.float64]) -> NDArray[np.float64]:
-        changed = _Shift(speed=float(guess[0]), share=float(guess[1]), cost=0.0).of(fit)
-        off = [
-            math.log(changed.latency_ms(point.millions, point.nb_mb) / point.latency_ms) / NOISE
-            for point in points
+    def logs(share: float) -> list[float]:
+        """Logarithms of measured over estimated, with the base's speed."""
+        changed = _Shift(speed=0.0, share=share, cost=0.0).of(fit)
+        return [
+            math.log(point.latency_ms / changed.latency_ms(point.millions, point.nb_mb)) for point in points
         ]
-        return numpy.array([*off, guess[1] / SHARE_SPREAD])
 
-    found = least_squares(residuals, [0.0, 0.0])
-    speed, share = map(float, found.x)
-    return _Shift(speed=speed, share=share, cost=2 * float(found.cost) + (speed / SPEED_SPREAD) ** 2)
+    def at(share: float) -> _Shift:
+        """Return the change with this share; the speed is a sum of logarithms, so its best is their mean."""
+        off = logs(share)
+        speed = math.fsum(off) / len(off)
+        squares = math.fsum(((one - speed) / NOISE) ** 2 for one in off) + (share / SHARE_SPREAD) ** 2
+        return _Shift(speed=speed, share=share, cost=squares)
+
+    # A search by the golden section.
+    low, high = -MOST_SHARE, MOST_SHARE
+    for _ in range(SECTIONS):
+        left, right = high - GOLDEN * (high - low), low + GOLDEN * (high - low)
+        if at(left).cost <= at(right).cost:
+            high = right
+        else:
+            low = left
+    found = at((low + high) / 2)
+    return msgspec.structs.replace(found, cost=found.cost + (found.speed / SPEED_SPREAD) ** 2)

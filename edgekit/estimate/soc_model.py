@@ -23,6 +23,8 @@ ENOUGH_NETWORKS = 5
 LEVEL = 0.90
 # Coefficients of a fit: as many degrees of freedom are spent.
 COEFFICIENTS = 2
+# Share of the largest determinant from which two columns count as different.
+RANK = 1e-12
 
 
 class Fit(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -280,9 +282,17 @@ def _fit(threads: int, points: Sequence[FitPoint]) -> Fit:
 
 
 def _solve(points: Sequence[FitPoint]) -> tuple[float, float]:
-    import numpy
-    from scipy.optimize import nnls
-
-    rows = [[point.millions / point.latency_ms, point.nb_mb / point.latency_ms] for point in points]
-    (a, b), _ = nnls(numpy.asarray(rows), numpy.ones(len(rows)))
-    return float(a), float(b)
+    """Return the factors, none negative, of the least sum of squares of relative errors."""
+    rows = [(point.millions / point.latency_ms, point.nb_mb / point.latency_ms) for point in points]
+    aa, bb = (math.fsum(row[side] ** 2 for row in rows) for side in (0, 1))
+    ab = math.fsum(a * b for a, b in rows)
+    to_a, to_b = (math.fsum(row[side] for row in rows) for side in (0, 1))
+    # Normal equations; where a factor is negative, or both columns are the same, one column does it alone.
+    determinant = aa * bb - ab * ab
+    if determinant > RANK * aa * bb:
+        a, b = (bb * to_a - ab * to_b) / determinant, (aa * to_b - ab * to_a) / determinant
+        if min(a, b) >= 0:
+            return a, b
+    alone = [(to_a**2 / aa, (to_a / aa, 0.0))] if aa else []
+    alone += [(to_b**2 / bb, (0.0, to_b / bb))] if bb else []
+    return max(alone)[1]

@@ -2,9 +2,19 @@
 
 from __future__ import annotations
 
+from typing import Any
+
+import numpy as np
 import pytest
 
-from edgekit.judge.intervals import chance_of_more, latency_interval, paired_interval, ratio_interval
+from edgekit.judge.intervals import (
+    chance_of_more,
+    latency_interval,
+    paired_interval,
+    ratio_interval,
+    welch_bounds,
+    welch_chance,
+)
 from scripts.simulate_coverage import COUNTS, INTERVALS, coverage
 
 
@@ -54,3 +64,16 @@ def test_the_chance_agrees_with_the_interval() -> None:
     interval = ratio_interval(old, new)
     assert interval is not None
     assert chance_of_more(old, new, interval.low) == pytest.approx(0.025)
+
+
+@pytest.mark.parametrize(("olds", "news"), [(2, 3), (5, 5), (8, 9), (30, 12)])
+def test_welch_is_scipys(olds: int, news: int) -> None:
+    from scipy.stats import ttest_ind
+
+    rng = np.random.default_rng(olds)
+    old, new = rng.normal(0, 0.1, (20, olds)), rng.normal(0.05, 0.3, (20, news))
+    options: dict[str, Any] = {"axis": -1, "equal_var": False, "trim": 0.2 if min(olds, news) >= 8 else 0.0}
+    bounds = ttest_ind(new, old, **options).confidence_interval(0.95)
+    np.testing.assert_allclose(welch_bounds(old, new), bounds, rtol=1e-9)
+    chance = ttest_ind(new, old, alternative="greater", **options).pvalue
+    np.testing.assert_allclose(welch_chance(old, new), chance, rtol=1e-9)
