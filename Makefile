@@ -7,7 +7,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 
-.PHONY: demo test test-slow coverage lint bench docs release setup clean
+.PHONY: demo test test-slow coverage lint bench soak docs release setup clean
 
 # Files go to the processes as they are listed, the long ones of tests/android first: by number of tests, as
 # pytest-xdist would sort them, a file with one long test comes last and leaves a core idle.
@@ -41,6 +41,11 @@ lint: $(READY)
 # Each benchmark prints its figures with their limits; the machine should be otherwise idle.
 bench: $(READY)
 	@scripts/bench.sh
+
+# An hour of random commands, faults and kills; MINUTES=5 for less.
+MINUTES := 60
+soak: $(READY)
+	@$(BIN)/python -m scripts.soak --minutes $(MINUTES)
 
 # The site of docs/, to be opened from build/site/index.html without a network.
 docs: $(READY)
