@@ -44,6 +44,11 @@ def _section(spec: EngineSpec) -> str:
         component = f"{spec.name}-wheel" if native is None else native.runtime
         runtime = f"`edgekit toolchain install {component}`"
         lines.append(f"- Reads on devices: {_artifacts(spec.device.artifacts)}; comes by {runtime}")
+        for name, option in spec.device.options.items():
+            values = ", ".join(f"`{value}`" for value in option.values)
+            lines.append(f"- On devices `--engine-option {name}=…`: {option.help}; {values}")
+        for word, artifacts in spec.device.by_option.items():
+            lines.append(f"- With {word} it reads {_artifacts(artifacts)}")
     if spec.app_formats:
         lines.append(f"- Reads in the Android app: {', '.join(spec.app_formats)}")
     if spec.rungs:

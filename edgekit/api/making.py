@@ -86,7 +86,8 @@ def export(
         output_op: `none` or `argmax`: whether a segmentation model gives scores or label maps.
         formats: Some of `paddle`, `onnx`, `nb`, `mnn`, `mnn-fp16`, `ncnn`, `ncnn-fp16`; the Paddle program is
             always made.
-        nb_targets: Some of `arm`, `arm_fp16`, `x86`; None takes all that opt here can make.
+        nb_targets: Some of `arm`, `arm_fp16`, `x86`, `opencl`; None takes the first three, as far as opt here
+            can make them.
         output: The artifact directory; None is `models/NAME` under the working directory.
         force: Export although nothing has changed.
         verify: Compare the artifacts with the network.
@@ -209,7 +210,8 @@ def import_model(
         preprocess: TOML or PaddleClas's YAML; None takes a configuration beside the model.
         input_shape: Sizes that the model leaves free: channels, height, width, or sizes by input.
         formats: Some of `paddle`, `onnx`, `nb`, `mnn`, `mnn-fp16`, `ncnn`, `ncnn-fp16`.
-        nb_targets: Some of `arm`, `arm_fp16`, `x86`; None takes all that opt here can make.
+        nb_targets: Some of `arm`, `arm_fp16`, `x86`, `opencl`; None takes the first three, as far as opt here
+            can make them.
         output: The artifact directory; None is `models/NAME` under the working directory.
         force: Import although nothing has changed, and over an exported model.
         verify: Compare the artifacts with the model as it came.

@@ -307,7 +307,7 @@ def _load_request(target: Target, subject: Subject, asked: AbOptions) -> Load:
 
 
 def _artifact(target: Target, subject: Subject, asked: AbOptions) -> Artifact:
-    return subject.artifact(target.artifact_kind(asked.engine, asked.precision))
+    return subject.artifact(target.artifact_kind(asked.engine, asked.precision, asked.options))
 
 
 def _trio(target: Target, loads: Sequence[Load], engine: str, starts: Sequence[int]) -> Trio:

@@ -165,7 +165,7 @@ class Sweep:
         """Choose the artifact of a point; end points whose combination cannot run here."""
         cell = self._cells[index]
         try:
-            kind = self._target.artifact_kind(cell.engine, cell.precision)
+            kind = self._target.artifact_kind(cell.engine, cell.precision, cell.options)
             limit = self._target.max_threads(cell.engine)
             if limit is not None and cell.threads > limit:
                 raise UnsupportedError(f"{cell.label}: {cell.engine} runs {limit} thread(s) here")

@@ -180,7 +180,9 @@ def making_options(*, output: str, force: str, no_verify: str) -> Callable[[F], 
             help="Artifacts to make from the Paddle model, which is always made; mnn and ncnn from ONNX.",
         ),
         click.option(
-            "--nb-targets", type=WordList(("arm", "arm_fp16", "x86")), help="Targets of .nb.  [default: all]"
+            "--nb-targets",
+            type=WordList(("arm", "arm_fp16", "x86", "opencl")),
+            help="Targets of .nb.  [default: arm, arm_fp16, x86]",
         ),
         click.option("-o", "--output", type=click.Path(file_okay=False, path_type=Path), help=output),
         click.option("--force", is_flag=True, help=force),

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import click
 
 from edgekit.cli.options import ANYWAY, named_device
-from edgekit.engines.registry import device_engines, host_engines, host_side
+from edgekit.engines.registry import device_engines, engines, host_engines, option_choices
 
 if TYPE_CHECKING:
     from edgekit.targets.target import Subject, Target
@@ -38,8 +38,8 @@ def engine_list(*, host: bool = False, device: bool = False) -> str:
 def engine_option_list() -> str:
     """Return engine options for the help of `--engine-option`: `onednn=on|off (paddle)`."""
     owners: dict[str, list[str]] = {}
-    for name in host_engines():
-        for option, values in host_side(name).choices.items():
+    for name, spec in engines().items():
+        for option, values in option_choices(spec).items():
             owners.setdefault(f"{option}={'|'.join(values)}", []).append(name)
     return ", ".join(f"{option} ({', '.join(names)})" for option, names in owners.items())
 

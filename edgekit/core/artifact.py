@@ -38,6 +38,7 @@ class ArtifactKind(enum.Enum):
     ONNX = "onnx"
     NB_ARM = "nb-arm"
     NB_ARM_FP16 = "nb-arm-fp16"
+    NB_OPENCL = "nb-opencl"
     NB_X86 = "nb-x86"
     PADDLE_INT8 = "paddle-int8"
     ONNX_INT8 = "onnx-int8"
@@ -70,6 +71,7 @@ _FILE_NAMES: dict[ArtifactKind, tuple[str, ...]] = {
     ArtifactKind.ONNX: ("inference.onnx",),
     ArtifactKind.NB_ARM: ("inference.arm.nb",),
     ArtifactKind.NB_ARM_FP16: ("inference.arm_fp16.nb",),
+    ArtifactKind.NB_OPENCL: ("inference.opencl.nb",),
     ArtifactKind.NB_X86: ("inference.x86.nb",),
     ArtifactKind.PADDLE_INT8: ("inference.int8.pdmodel", "inference.int8.pdiparams"),
     ArtifactKind.ONNX_INT8: ("inference.int8.onnx",),

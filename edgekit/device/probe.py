@@ -14,6 +14,13 @@ from edgekit.errors import DeviceError, DeviceLostError
 from edgekit.transports.interface import Transport
 
 PROBE_TIMEOUT_S = 30.0
+# Where Paddle Lite looks for OpenCL (lite/backends/opencl/cl_wrapper.cc), and boards with Debian keep it.
+OPENCL_LIBRARIES = (
+    "/vendor/lib64/libOpenCL.so",
+    "/system/vendor/lib64/libOpenCL.so",
+    "/usr/lib/aarch64-linux-gnu/libOpenCL.so",
+    "/usr/lib/libOpenCL.so",
+)
 EMULATED_PROPERTY = "ro.edgekit.virtual"
 ABI_64_BIT = {"aarch64": "arm64-v8a", "x86_64": "x86_64", "amd64": "x86_64"}
 # Some vendors' kernels carry a part name, others only Android's properties do; in order of trust.
@@ -93,6 +100,13 @@ df -kP "$p"
 true
 """
 )
+
+
+def has_opencl(transport: Transport) -> bool:
+    """Return True where a device has one of OpenCL's libraries. Raises DeviceLostError."""
+    script = 'for f; do [ -e "$f" ] && echo "$f"; done; true'
+    found = transport.run(["sh", "-c", script, "sh", *OPENCL_LIBRARIES], timeout_s=PROBE_TIMEOUT_S)
+    return bool(found.stdout.strip())
 
 
 def probe(transport: Transport, *, root: str | None = None) -> DeviceInfo:

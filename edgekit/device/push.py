@@ -72,6 +72,10 @@ class Bundle(Protocol):
         """Whether the library computes in fp16."""
 
     @property
+    def opencl(self) -> bool:
+        """Whether the library computes by OpenCL."""
+
+    @property
     def features(self) -> Sequence[str]:
         """Features, as the kernel names them, that every core must have."""
 

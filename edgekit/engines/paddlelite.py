@@ -29,6 +29,10 @@ RECORD: Dict[str, Any] = {
             "runtime": "paddlelite-runtime",
             "runtime_module": "edgekit.toolchain.build.paddlelite_runtime",
         },
+        "options": {
+            "backend": {"values": ["cpu", "opencl"], "help": "processor that computes; opencl is the GPU"}
+        },
+        "by_option": {"backend=opencl": {"fp32": "nb-opencl"}},
         # The rung of Paddle Lite's int8 is above the simulation of the program that it was made from.
         "below": {"nb-arm-int8": "paddle-int8-simulated"},
     },

@@ -10,7 +10,7 @@ import functools
 import importlib
 import importlib.util
 import pkgutil
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from pathlib import Path
 from types import ModuleType
 
@@ -200,15 +200,25 @@ def device_wheel(name: str) -> Wheel:
     return wheel
 
 
-def artifact_kind(name: str, side: HostSide | DeviceSide, precision: Precision) -> ArtifactKind:
-    """Return the kind of artifact that an engine reads at a precision. Raises UnsupportedError."""
-    kind = side.artifacts.get(precision)
+def artifact_kind(
+    name: str, side: HostSide | DeviceSide, precision: Precision, options: Mapping[str, str] | None = None
+) -> ArtifactKind:
+    """Return the kind of artifact that an engine reads at a precision with some options.
+
+    Raises:
+        UnsupportedError: The engine does not compute in the precision.
+    """
+    artifacts = side.artifacts
+    words = [f"{option}={value}" for option, value in (options or {}).items()]
+    if isinstance(side, DeviceSide):
+        artifacts = next((side.by_option[word] for word in words if word in side.by_option), artifacts)
+    kind = artifacts.get(precision)
     if kind is not None:
         return kind
     reason = side.refused.get(precision) if isinstance(side, HostSide) else None
     raise UnsupportedError(
         f"{name} at {precision.value}: {reason or 'the engine does not compute in it here'}",
-        hint=f"--precision {','.join(one.value for one in side.artifacts)}",
+        hint=f"--precision {','.join(one.value for one in artifacts)}",
     )
 
 
@@ -226,13 +236,12 @@ def host_options(name: str, precision: Precision, asked: Mapping[str, str]) -> d
     }
     for option, value in asked.items():
         values = side.choices.get(option)
-        if values is None:
-            continue
-        if value not in values:
+        if values is not None:
+            chosen[option] = _checked_value(name, option, value, values)
+        elif option in option_choices(engine(name)):
             raise UsageError(
-                f"{name}: option {option}={value}", hint=f"{option} is one of {', '.join(values)}"
+                f"{name} on this machine: it has no option {option}", hint="measure with --device"
             )
-        chosen[option] = value
     return chosen
 
 
@@ -247,19 +256,34 @@ def device_options(name: str, precision: Precision, asked: Mapping[str, str]) ->
         return {}
     if side.native is None:
         return host_options(name, precision, asked)
-    for option in asked:
-        if option in spec.host.choices:
+    chosen = {}
+    for option, value in asked.items():
+        if option in side.options:
+            chosen[option] = _checked_value(name, option, value, side.choices[option])
+        elif option in spec.host.choices:
             raise UsageError(
                 f"{name} on a device: its native runner has no option {option}",
                 hint="leave it out, or measure with --host",
             )
-    return {}
+    return chosen
+
+
+def _checked_value(name: str, option: str, value: str, values: Sequence[str]) -> str:
+    if value not in values:
+        raise UsageError(f"{name}: option {option}={value}", hint=f"{option} is one of {', '.join(values)}")
+    return value
+
+
+def option_choices(spec: EngineSpec) -> dict[str, tuple[str, ...]]:
+    """Return the options that users can set for an engine here or on devices, the default value first."""
+    host = {} if spec.host is None else spec.host.choices
+    return {**host, **({} if spec.device is None else spec.device.choices)}
 
 
 def option_variant(name: str, options: Mapping[str, str]) -> str:
     """Return the options that differ from an engine's defaults as `onednn=off`; empty where none does."""
     spec = _known(name)
-    known = spec.host.choices if spec is not None and spec.host is not None else {}
+    known = {} if spec is None else option_choices(spec)
     changed = (f"{key}={options[key]}" for key in known if options.get(key, known[key][0]) != known[key][0])
     return ",".join(changed)
 
@@ -267,7 +291,7 @@ def option_variant(name: str, options: Mapping[str, str]) -> str:
 def check_engine_options(options: Iterable[str], asked: Collection[str]) -> None:
     """Raise UsageError for an option that none of the engines has."""
     for name in options:
-        owners = [owner for owner, spec in engines().items() if spec.host and name in spec.host.choices]
+        owners = [owner for owner, spec in engines().items() if name in option_choices(spec)]
         if not set(owners) & set(asked):
             raise UsageError(
                 f"--engine-option {name}: none of {', '.join(asked)} has it",
@@ -277,8 +301,7 @@ def check_engine_options(options: Iterable[str], asked: Collection[str]) -> None
 
 def _option_list() -> str:
     """Return all engine options that users can set, for a hint."""
-    sides = {name: spec.host for name, spec in engines().items() if spec.host is not None}
-    known = [f"{option} ({name})" for name, side in sides.items() for option in side.choices]
+    known = [f"{option} ({name})" for name, spec in engines().items() for option in option_choices(spec)]
     return f"the options are {', '.join(known)}"
 
 

@@ -126,6 +126,8 @@ class DeviceSide(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_field
         native: The native runner; None where the worker runs the engine.
         wheel: The package that the worker imports; None where a native runner runs the engine.
         targets: Processors of the devices that the runner runs on.
+        options: Options of the native runner, by name; the worker takes those of the host side.
+        by_option: Kinds of artifact that replace `artifacts` where an option is set, by `NAME=VALUE`.
         below: Rung that an artifact's rung is compared with, where it is not the ladder's reference.
     """
 
@@ -133,11 +135,24 @@ class DeviceSide(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_field
     native: NativeRunner | None = None
     wheel: Wheel | None = None
     targets: tuple[str, ...] = ("aarch64",)
+    options: dict[str, Option] = {}
+    by_option: dict[str, dict[Precision, ArtifactKind]] = {}
     below: dict[ArtifactKind, str] = {}
 
     def __post_init__(self) -> None:
         if (self.native is None) == (self.wheel is None):
             raise ValueError("a device's engine has either `native` or `wheel`")
+
+    @property
+    def choices(self) -> dict[str, tuple[str, ...]]:
+        """Values of the native runner's options, the default first."""
+        return {name: option.values for name, option in self.options.items()}
+
+    @property
+    def kinds(self) -> tuple[ArtifactKind, ...]:
+        """Every kind of artifact that the engine reads, whatever its options."""
+        others = (kind for kinds in self.by_option.values() for kind in kinds.values())
+        return (*self.artifacts.values(), *others)
 
 
 class HostRung(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):

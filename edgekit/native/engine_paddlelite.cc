@@ -106,6 +106,24 @@ void set_mode(MobileConfig *config, power_mode mode)
         config->set_power_mode(paddle::lite_api::LITE_POWER_NO_BIND);
 }
 
+// Takes the option `backend`. OpenCL computes in float32, which float16 would replace where the GPU has it.
+bool set_backend(MobileConfig *mobile, const engine_config *config, failure *why)
+{
+    for (int i = 0; i < config->option_count; i++) {
+        const engine_option *option = &config->options[i];
+        const bool opencl = std::strcmp(option->value, "opencl") == 0;
+        if (std::strcmp(option->name, "backend") != 0 || (!opencl && std::strcmp(option->value, "cpu") != 0))
+            return fail(why, FAILED_REQUEST, "the paddlelite runner has no option %s=%s", option->name,
+                        option->value);
+        if (!opencl)
+            continue;
+        if (!paddle::lite_api::IsOpenCLBackendValid())
+            return fail(why, FAILED_UNSUPPORTED, "backend=opencl: Paddle Lite finds no OpenCL that works here");
+        mobile->set_opencl_precision(paddle::lite_api::CL_PRECISION_FP32);
+    }
+    return true;
+}
+
 } // namespace
 
 // The library reports its version only after a model is loaded; before, the installed version is returned.
@@ -121,9 +139,6 @@ bool engine_open(failure *)
 
 bool engine_load(engine_config *config, failure *why)
 {
-    if (config->option_count > 0)
-        return fail(why, FAILED_REQUEST, "the paddlelite runner has no option %s=%s", config->options[0].name,
-                    config->options[0].value);
 #ifdef __x86_64__
     // lite/core/device_info.cc counts and binds threads on ARM only.
     if (config->threads > 1)
@@ -132,6 +147,8 @@ bool engine_load(engine_config *config, failure *why)
     try {
         MobileConfig mobile;
         mobile.set_model_from_file(config->model);
+        if (!set_backend(&mobile, config, why))
+            return false;
         mobile.set_threads(config->threads);
         set_mode(&mobile, config->mode);
         predictor = paddle::lite_api::CreatePaddlePredictor<MobileConfig>(mobile);

@@ -34,6 +34,7 @@ WORKER = "edgekit.quantize.worker"
 _ENVIRONMENT = {"FLAGS_enable_pir_api": "0", "GLOG_minloglevel": "2"}
 _REFUSED = {
     "x86": "Paddle Lite's x86 kernels compute NaN or zeros from quantised models, without an error",
+    "opencl": "Paddle Lite's OpenCL kernels compute floats alone",
     "arm_fp16": "fp16 together with int8 computes NaN or wrong classes, without an error",
 }
 

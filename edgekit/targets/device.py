@@ -18,7 +18,14 @@ from edgekit.core.measurement import Environment, InstructionCount
 from edgekit.core.processes import ProcessWatch
 from edgekit.core.spec import Precision
 from edgekit.device.lock import held
-from edgekit.device.probe import has_fp16, probe, read_environment, require_64_bit
+from edgekit.device.probe import (
+    OPENCL_LIBRARIES,
+    has_fp16,
+    has_opencl,
+    probe,
+    read_environment,
+    require_64_bit,
+)
 from edgekit.device.push import Model, PackedBundle, check_device, push_to
 from edgekit.device.store import DeviceStore
 from edgekit.engines.registry import DEVICE_ENGINE, artifact_kind, device_options, device_side, native_engines
@@ -175,9 +182,33 @@ class DeviceTarget:
     def default_engine(self) -> str:
         return default_engine(self._info)
 
-    def artifact_kind(self, engine: str, precision: Precision) -> ArtifactKind:
+    def artifact_kind(
+        self, engine: str, precision: Precision, options: Mapping[str, str] | None = None
+    ) -> ArtifactKind:
         check_target(engine, device_target(self._info))
-        return artifact_kind(engine, device_side(engine), precision)
+        kind = artifact_kind(engine, device_side(engine), precision, options)
+        if kind is ArtifactKind.NB_OPENCL:
+            self._check_opencl(engine)
+        return kind
+
+    def _check_opencl(self, engine: str) -> None:
+        """Refuse what computes by OpenCL where the device or the engine's library has none.
+
+        Raises:
+            UnsupportedError: With the remedy.
+        """
+        if not has_opencl(self._transport):
+            raise UnsupportedError(
+                f"{engine} by OpenCL on {self._info.serial}: none of {', '.join(OPENCL_LIBRARIES)} is there",
+                hint="leave out --engine-option backend=opencl",
+            )
+        bundle = self._bundles.get(engine, self._info).bundle
+        if not bundle.opencl:
+            raise UnsupportedError(
+                f"{engine} by OpenCL on {self._info.serial}: its library {bundle.engine_version} was built "
+                "without OpenCL",
+                hint="edgekit toolchain install paddlelite-runtime --dir DIRECTORY  (a build with OpenCL)",
+            )
 
     def check_artifact(self, kind: ArtifactKind) -> None:
         """Do nothing: artifacts for devices can be made on every host."""
@@ -249,7 +280,7 @@ class DeviceTarget:
 
     def _bundle_for(self, kind: ArtifactKind) -> PackedBundle:
         for engine, runner in self._ready.items():
-            if kind in device_side(engine).artifacts.values():
+            if kind in device_side(engine).kinds:
                 return runner.packed
         raise RunnerError(f"placing {kind.value} on {self._info.serial}: no engine for it is prepared")
 

@@ -121,7 +121,9 @@ class Target(Protocol):
     def default_engine(self) -> str:
         """Engine of a command that computes here and names none."""
 
-    def artifact_kind(self, engine: str, precision: Precision) -> ArtifactKind:
+    def artifact_kind(
+        self, engine: str, precision: Precision, options: Mapping[str, str] | None = None
+    ) -> ArtifactKind:
         """Return the kind of artifact that an engine reads here. Raises UsageError, UnsupportedError."""
 
     def check_artifact(self, kind: ArtifactKind) -> None:
@@ -290,7 +292,9 @@ class HostTarget:
     def default_engine(self) -> str:
         return PREDICT_ENGINE
 
-    def artifact_kind(self, engine: str, precision: Precision) -> ArtifactKind:
+    def artifact_kind(
+        self, engine: str, precision: Precision, options: Mapping[str, str] | None = None
+    ) -> ArtifactKind:
         return artifact_kind(engine, host_side(engine), precision)
 
     def check_artifact(self, kind: ArtifactKind) -> None:

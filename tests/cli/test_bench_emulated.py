@@ -10,7 +10,11 @@ from pathlib import Path
 import pytest
 
 from edgekit.bench.results import load_result
+from edgekit.core.artifact import ArtifactKind
 from edgekit.core.energy import energy_per_inference_j
+from edgekit.core.spec import Precision
+from edgekit.errors import UnsupportedError
+from edgekit.targets.device import opened_targets
 from tests.conftest import RunCli
 from tests.devices import AdbDevice
 
@@ -81,3 +85,11 @@ def test_the_worker_takes_as_many_instructions_there_as_the_native_runner(
     again = run_cli(["push", x0_25, *there, "--engine", "onnxruntime-python", "--json"], cwd=tmp_path)
     assert again.exit_code == 0, again.stderr
     assert [each["sent_bytes"] for each in json.loads(again.stdout)] == [0]
+
+
+def test_a_device_without_opencl_is_told(virtual_device: AdbDevice) -> None:
+    with opened_targets([virtual_device.serial]) as (target,):
+        assert target.artifact_kind("paddlelite", Precision.FP32) is ArtifactKind.NB_ARM
+        with pytest.raises(UnsupportedError, match=r"/vendor/lib64/libOpenCL\.so, .* is there") as refused:
+            target.artifact_kind("paddlelite", Precision.FP32, {"backend": "opencl"})
+    assert refused.value.hint == "leave out --engine-option backend=opencl"

@@ -8,6 +8,8 @@ from pathlib import Path
 import pytest
 
 from edgekit.convert.formats.lite import Conversion, check_loadable
+from edgekit.convert.formats.nb import read_operators
+from edgekit.core.artifact import ArtifactKind
 from edgekit.errors import ConversionError, ToolError
 from edgekit.toolchain.opt.opt import Opt, find_opt
 from tests.convert.test_nb import invented_nb
@@ -119,3 +121,13 @@ def test_paddle_lite_loads_what_it_made_and_nothing_else(x0_25: Path, tmp_path: 
     broken.write_bytes(nb.read_bytes()[:-1000])
     with pytest.raises(ConversionError, match=r"inference\.x86\.nb"):
         check_loadable(opt, broken, "net")
+
+
+def test_opts_program_for_opencl_copies_to_the_gpu_and_back(x0_25: Path, tmp_path: Path) -> None:
+    opt = find_opt()
+    assert opt is not None
+    model, params, _ = (x0_25 / name for name in ArtifactKind.PADDLE.file_names)
+    output = tmp_path / ArtifactKind.NB_OPENCL.file_names[0]
+    Conversion(opt, model, params, output, target="opencl", name="net").finish()
+    assert read_operators(output).count("io_copy") == 2
+    assert "io_copy" not in read_operators(x0_25 / ArtifactKind.NB_ARM.file_names[0])

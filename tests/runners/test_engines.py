@@ -61,6 +61,21 @@ def test_native_runners_take_no_options() -> None:
         device_options("onnxruntime", Precision.FP32, {"spinning": "off"})
 
 
+def test_paddle_lites_backend_chooses_the_artifact_on_devices() -> None:
+    side = device_side("paddlelite")
+    options = device_options("paddlelite", Precision.FP32, {"backend": "opencl"})
+    assert artifact_kind("paddlelite", side, Precision.FP32, options) is ArtifactKind.NB_OPENCL
+    assert artifact_kind("paddlelite", side, Precision.FP32, {"backend": "cpu"}) is ArtifactKind.NB_ARM
+    assert option_variant("paddlelite", options) == "backend=opencl"
+    with pytest.raises(UnsupportedError, match="int8") as refused:
+        artifact_kind("paddlelite", side, Precision.INT8, options)
+    assert refused.value.hint == "--precision fp32"
+    with pytest.raises(UsageError, match="backend=gpu"):
+        device_options("paddlelite", Precision.FP32, {"backend": "gpu"})
+    with pytest.raises(UsageError, match="on this machine: it has no option backend"):
+        host_options("paddlelite", Precision.FP32, {"backend": "opencl"})
+
+
 def test_paddle_lite_reads_another_artifact_on_each_side() -> None:
     assert artifact_kind("paddlelite", host_side("paddlelite"), Precision.FP32) is ArtifactKind.NB_X86
     assert artifact_kind("paddlelite", device_side("paddlelite"), Precision.FP16) is ArtifactKind.NB_ARM_FP16

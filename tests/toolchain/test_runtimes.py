@@ -114,9 +114,12 @@ def test_paddlelite_from_a_directory_and_from_an_archive(make_library, tmp_path:
     assert found.version == "2.12"
 
 
-def test_a_library_with_fp16_kernels_is_known(make_library, tmp_path: Path) -> None:
-    tree = lay_out(tmp_path, make_library(GOOD + b"fp32_to_fp16\0"))
-    assert paddlelite_runtime.install_paddlelite_runtime(InstallRequest(directory=tree)).fp16
+def test_a_library_with_fp16_kernels_or_opencl_is_known(make_library, tmp_path: Path) -> None:
+    opened = b"/vendor/lib64/libOpenCL.so\0"
+    for content, found in ((b"fp32_to_fp16\0", (True, False)), (opened, (False, True))):
+        tree = lay_out(tmp_path / str(found), make_library(GOOD + content))
+        runtime = paddlelite_runtime.install_paddlelite_runtime(InstallRequest(directory=tree))
+        assert (runtime.fp16, runtime.opencl) == found
 
 
 @pytest.mark.parametrize(

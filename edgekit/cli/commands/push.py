@@ -97,7 +97,7 @@ def _models(found: Sequence[tuple[Path, Manifest]], engine: str, *, named: bool)
     from edgekit.engines.registry import device_side
     from edgekit.errors import InputError
 
-    kinds = tuple(device_side(engine).artifacts.values())
+    kinds = device_side(engine).kinds
     models = []
     for directory, manifest in found:
         artifacts = tuple(artifact for kind in kinds if (artifact := manifest.artifact(kind)) is not None)

@@ -26,8 +26,14 @@ TARGETS: dict[str, ArtifactKind] = {
     "arm": ArtifactKind.NB_ARM,
     "arm_fp16": ArtifactKind.NB_ARM_FP16,
     "x86": ArtifactKind.NB_X86,
+    "opencl": ArtifactKind.NB_OPENCL,
 }
 """Artifact kinds by the words of `--nb-targets`."""
+
+# Made only where it is named: few devices have a GPU that Paddle Lite computes on.
+_NAMED_ALONE = ("opencl",)
+# Words of opt's `--valid_targets`; what OpenCL lacks is computed on ARM's cores.
+_VALID_TARGETS = {"opencl": "opencl,arm", "arm_fp16": "arm"}
 
 _LOAD = f"""\
 import sys
@@ -52,7 +58,7 @@ def choose_targets(
     opt = require_opt(install=install, progress=progress)
     if nb_targets is not None:
         return opt, nb_targets, ()
-    targets = tuple(target for target in TARGETS if target not in opt.broken_targets)
+    targets = tuple(target for target in TARGETS if target not in (*opt.broken_targets, *_NAMED_ALONE))
     notes = tuple(
         f"no .nb for {target}: opt {opt.version} crashes on it; "
         "with a Python 3.7 here: edgekit toolchain install opt --version 2.12"
@@ -94,7 +100,7 @@ class Conversion:
             *opt.argv,
             f"--model_file={model}",
             f"--param_file={params}",
-            f"--valid_targets={target.partition('_')[0]}",
+            f"--valid_targets={_VALID_TARGETS.get(target, target)}",
             # opt puts the suffix on by itself.
             f"--optimize_out={output.with_suffix('')}",
             "--optimize_out_type=naive_buffer",

@@ -37,6 +37,7 @@ class Bundle(msgspec.Struct, frozen=True, kw_only=True):
         engine_version: Version of the engine's library.
         target: `aarch64` or `x86_64`.
         fp16: True where the library has fp16 kernels.
+        opencl: True where the library computes by OpenCL.
         build_id: Build id of the runner, as its `--version` prints it.
         compiler: Compiler that built the runner.
         library_versions: Debian versions of the C and C++ library, by package.
@@ -47,6 +48,7 @@ class Bundle(msgspec.Struct, frozen=True, kw_only=True):
     engine_version: str
     target: str = AARCH64
     fp16: bool
+    opencl: bool = False
     build_id: str
     compiler: str
     library_versions: dict[str, str]
@@ -116,6 +118,7 @@ def assemble(engine: str, target: str = AARCH64, *, install: bool = True, progre
         engine_version=runtime.version,
         target=target,
         fp16=runtime.fp16,
+        opencl=runtime.opencl,
         build_id=runner.build_id,
         compiler=runner.compiler,
         library_versions=libraries.versions,

@@ -41,6 +41,8 @@ _TAG = re.compile(rb"\0v(\d+\.\d+(?:\.\d+)?(?:-?rc\d*)?)\0")
 _EXTRA_OPERATOR = b"polygon_box_transform"
 # lite/kernels/arm/calib_compute.cc registers this kernel with ENABLE_ARM_FP16 only.
 _FP16_KERNEL = b"fp32_to_fp16"
+# Path that a library with OpenCL opens (lite/backends/opencl/cl_wrapper.cc); one without has no such text.
+_OPENCL_LIBRARY = b"libOpenCL.so"
 _REMEDIES = (
     "edgekit toolchain install paddlelite-runtime --archive FILE   (downloaded elsewhere: {url})\n"
     "  edgekit toolchain install paddlelite-runtime --dir DIRECTORY   (unpacked, or your own build)"
@@ -157,6 +159,7 @@ def _from_directory(
         source=source,
         source_sha256=source_sha256,
         fp16=_FP16_KERNEL in content,
+        opencl=_OPENCL_LIBRARY in content,
         license="Apache-2.0",
     )
     headers = {f"include/{header.name}": header for header in sorted(include.glob("*.h"))}

@@ -39,6 +39,7 @@ class Runtime(msgspec.Struct, frozen=True, kw_only=True):
         source: Origin of the library: an address, package, file or directory.
         source_sha256: SHA-256 of the archive or wheel that contained the library.
         fp16: True where the library has fp16 kernels.
+        opencl: True where the library computes by OpenCL.
         license: Name of the library's licence.
     """
 
@@ -51,6 +52,7 @@ class Runtime(msgspec.Struct, frozen=True, kw_only=True):
     source: str
     source_sha256: str | None = None
     fp16: bool = False
+    opencl: bool = False
     license: str = "unknown"
 
     @property

@@ -44,6 +44,7 @@ class PythonBundle(msgspec.Struct, frozen=True, kw_only=True):
         engine: Name of the engine.
         engine_version: Version of the wheel.
         fp16: True: the worker's engines say themselves what they cannot compute.
+        opencl: False: no engine of the worker computes by OpenCL.
         python: Part with CPython and numpy.
         wheel: Part with the engine's wheel.
         worker: Part with the worker and the engine's file.
@@ -52,6 +53,7 @@ class PythonBundle(msgspec.Struct, frozen=True, kw_only=True):
     engine: str
     engine_version: str
     fp16: bool = True
+    opencl: bool = False
     python: Part
     wheel: Part
     worker: Part
