@@ -9,6 +9,8 @@ import sys
 from collections.abc import Callable
 from pathlib import Path
 
+import cv2
+import numpy as np
 import pytest
 import yaml
 
@@ -118,7 +120,12 @@ def test_the_action_compares_with_the_main_branch(tmp_path: Path) -> None:
 
 @pytest.mark.slow
 def test_the_steps_of_the_action_make_the_figures(tmp_path: Path) -> None:
+    rng = np.random.default_rng(0)
+    for number in range(4):
+        cv2.imwrite(str(tmp_path / f"{number}.png"), rng.integers(0, 255, (64, 64, 3), np.uint8))
+    (tmp_path / "list.txt").write_text("".join(f"{number}.png {number}\n" for number in range(4)))
     model = {"model": "PPLCNet_x0_25", "export-options": "--weights random --formats paddle,onnx"}
+    model["list"] = "list.txt"
     for name in ("export and verify", "count", "measure accuracy"):
         done = step(name, tmp_path, **model)
         assert done.returncode == 0, done.stderr
@@ -128,4 +135,4 @@ def test_the_steps_of_the_action_make_the_figures(tmp_path: Path) -> None:
         (tmp_path / "figures" / path.name).write_bytes(path.read_bytes())
     assert step("compare", tmp_path, **model).returncode == 0
     text = (tmp_path / "comment.md").read_text()
-    assert "instructions" in text and "bytes" in text
+    assert "instructions" in text and "bytes" in text and "top1" in text

@@ -49,7 +49,7 @@ PROGRESS_INTERVAL_S = 0.5
 @click.argument("pictures", nargs=-1, metavar="IMAGE|DIR|NPZ...")
 @click.option(
     "--engine",
-    help=f"Engine: {engine_list(host=True, device=True)}.  "
+    help=f"Engine: {engine_list(host=True, device=True)}; auto takes the one that bench found fastest here.  "
     f"[default: {PREDICT_ENGINE}; on a device {DEVICE_ENGINE} where it can be had]",
 )
 @click.option(
@@ -155,16 +155,16 @@ def command(
     if is_arrays:
         assert output is not None
         with one_target(device, adb_servers, install=not no_install) as target:
+            chosen = _engine(engine, target, name, Precision(precision), threads)
             _compute(
-                target, name, Path(pictures[0]), output, engine or target.default_engine,
-                Precision(precision), threads, as_json,
+                target, name, Path(pictures[0]), output, chosen, Precision(precision), threads, as_json,
             )  # fmt: skip
         return
     lanes = worker_count(workers, threads, device)
     printed = _Printer(forms[0] if forms else "line")
     with one_target(device, adb_servers, install=not no_install) as target:
         settings = Settings(
-            engine=engine or target.default_engine,
+            engine=_engine(engine, target, name, Precision(precision), threads),
             precision=Precision(precision),
             threads=threads,
             batch_size=batch_size,
@@ -177,6 +177,15 @@ def command(
         )
         _predict(target, name, pictures, settings, printed, html)
     printed.finish()
+
+
+def _engine(asked: str | None, target: Target, name: str, precision: Precision, threads: int) -> str:
+    """Return the asked engine, the target's own, or for `auto` the one that was measured to be fastest."""
+    if asked != "auto":
+        return asked or target.default_engine
+    from edgekit.bench.fastest import fastest_engine
+
+    return fastest_engine(target, find_subject(name), precision, threads, progress=note)
 
 
 def _compute(

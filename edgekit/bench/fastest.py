@@ -1,0 +1,67 @@
+"""The engine that a valid bench of this machine found fastest: `--engine auto`."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+from edgekit.bench.results import RESULTS, load_results
+from edgekit.core.measurement import Point, Status, Verdict
+from edgekit.core.spec import Precision
+from edgekit.errors import InputError
+from edgekit.targets.target import Subject, Target
+from edgekit.toolchain.component import Report
+
+AUTO = "auto"
+
+
+def fastest_engine(
+    target: Target, subject: Subject, precision: Precision, threads: int, *, progress: Report
+) -> str:
+    """Return the engine that takes the least time a picture in the results of `bench` under `results/`.
+
+    Only valid points count that ran this model's artifact on this machine, in this precision, with as many
+    threads.
+
+    Args:
+        target: The machine that is to compute.
+        subject: The model.
+        precision: Precision of the artifact.
+        threads: Threads of a runner.
+        progress: Called with the line that says what was chosen, and by which file.
+
+    Raises:
+        InputError: No such point has been measured.
+    """
+    hashes = {artifact.sha256 for artifact in subject.manifest.artifacts.values()}
+    found = [
+        (point.latency_ns / point.batch_size, point.engine, path)
+        for path, point in _measured_on(target)
+        if point.artifact is not None and point.artifact.sha256 in hashes
+        if (point.precision, point.requested_threads) == (precision, threads)
+        if point.status is Status.DONE and point.verdict is Verdict.VALID and point.latency_ns is not None
+    ]
+    if not found:
+        count = f"{threads} thread" + "s" * (threads > 1)
+        options = f"--precision {precision.value} --threads {threads}"
+        where = "--host" if target.info.serial == "host" else f"--device {target.info.serial}"
+        raise InputError(
+            f"choosing the engine for {subject.manifest.name}: no valid result in {RESULTS}/ of this model "
+            f"as it is now, on this machine, in {precision.value} and with {count}",
+            hint=f"edgekit bench {subject.directory} {where} {options}",
+        )
+    latency_ns, engine, path = min(found)
+    others = len({engine for _, engine, _ in found})
+    progress(f"engine {engine}: {latency_ns / 1e6:.2f} ms a picture in {path}, fastest of {others}")
+    return engine
+
+
+def _measured_on(target: Target) -> Iterator[tuple[Path, Point]]:
+    """Yield the points of this machine's results with their files; files that cannot be read are left out."""
+    for path in sorted(RESULTS.glob("*.json")):
+        try:
+            (result,) = load_results([path]).results.values()
+        except (InputError, ValueError):
+            continue
+        if target.info.differs_from(result.target) is None:
+            yield from ((path, point) for point in result.points)
