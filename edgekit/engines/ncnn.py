@@ -1,5 +1,6 @@
 """ncnn on the CPU, reading `.param` and `.bin`."""
 
+import sys
 from time import perf_counter_ns
 from typing import Any, Callable, Dict, List, Optional, Sequence, Tuple
 
@@ -97,7 +98,7 @@ class Ncnn(Engine):
         self._sizes = [sizes.get(name, ()) for name in names]
         if not all(self._sizes):
             raise RefusedError("model_invalid", "loading {}: its inputs have no sizes".format(model))
-        self._output_names = list(self._network.output_names())
+        self._output_names = sorted(self._network.output_names(), key=_output_place)
         asked = {one["name"]: one for one in inputs}
         # A `.param` says nothing of types: numbers of 32 bits go in as they are.
         given = [asked.get(name, {"dtype": "float32", "shape": ()}) for name in names]
@@ -220,6 +221,12 @@ def _start_threads(threads: int) -> int:
     extractor.extract("out0")
     # The pool holds one thread fewer than it has workers: the caller's works too.
     return 1 + len(tasks() - before)
+
+
+def _output_place(name: str) -> Tuple[int, str]:
+    """Place of an output: pnnx names them `out0`, … in the model's order, ncnn lists them by layer."""
+    number = name[len("out") :]
+    return (int(number), "") if name.startswith("out") and number.isdigit() else (sys.maxsize, name)
 
 
 def _read_sizes(path: str) -> Dict[str, Tuple[int, ...]]:

@@ -200,3 +200,21 @@ def test_several_inputs_and_outputs_keep_their_order(tmp_path: Path) -> None:
 
 def tensor(spec: TensorSpec, shape: tuple[int, ...]) -> Tensor:
     return Tensor(name=spec.name, dtype=spec.dtype, shape=shape)
+
+
+def test_ncnns_outputs_are_in_the_models_order(tmp_path: Path) -> None:
+    layers = (
+        "Input in0 0 1 in0 0=4 1=3 2=2",
+        "Split s 1 2 in0 a b",
+        "ReLU r 1 1 a out1",
+        "TanH t 1 1 b out0",
+    )
+    (tmp_path / "inference.ncnn.param").write_text("\n".join(("7767517", "4 5", *layers, "")))
+    (tmp_path / "inference.ncnn.bin").write_bytes(b"")
+    given = np.linspace(-2, 2, 24, dtype=np.float32).reshape(1, 2, 3, 4)
+    with session("ncnn") as runner:
+        runner.load(request("ncnn", tmp_path, given.shape, Precision.FP32))
+        outputs, answer = runner.infer([given])
+    assert [one.name for one in answer.outputs] == ["out0", "out1"]
+    np.testing.assert_allclose(outputs[0], np.tanh(given), rtol=1e-5)
+    np.testing.assert_array_equal(outputs[1], np.maximum(given, 0))
