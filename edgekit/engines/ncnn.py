@@ -1,5 +1,6 @@
 """ncnn on the CPU, reading `.param` and `.bin`."""
 
+import os
 import sys
 from time import perf_counter_ns
 from typing import Any, Callable, Dict, List, Optional, Sequence, Tuple
@@ -89,11 +90,9 @@ class Ncnn(Engine):
         self._network = ncnn.Net()
         self._configure(self._network.opt, threads)
         sizes = _read_sizes(model)
-        for path, load in ((model, self._network.load_param), (params, self._network.load_model)):
-            if load(path) != 0:
-                raise RefusedError(
-                    "model_invalid", "loading {}: ncnn refuses it; {} is with it".format(path, params)
-                )
+        if self._network.load_param(model) != 0:
+            raise RefusedError("model_invalid", "loading {}: ncnn refuses it".format(model))
+        _load_weights(self._network, model, params)
         names = list(self._network.input_names())
         self._sizes = [sizes.get(name, ()) for name in names]
         if not all(self._sizes):
@@ -221,6 +220,39 @@ def _start_threads(threads: int) -> int:
     extractor.extract("out0")
     # The pool holds one thread fewer than it has workers: the caller's works too.
     return 1 + len(tasks() - before)
+
+
+def _load_weights(network: Any, model: str, params: str) -> None:
+    """Load a `.bin` and check its size: ncnn takes any that is longer or, at the end, shorter.
+
+    Raises:
+        RefusedError: The `.param` reads more or fewer bytes than the file has.
+    """
+    import ctypes
+
+    import ncnn
+
+    pointer = ctypes.pythonapi.PyCapsule_GetPointer
+    pointer.restype, pointer.argtypes = ctypes.c_void_p, [ctypes.py_object, ctypes.c_char_p]
+    missing = 0
+
+    class Reader(ncnn.DataReader):  # type: ignore[misc]
+        def read(self, memory: Any, size: int) -> int:
+            nonlocal missing
+            place = (ctypes.c_char * size).from_address(pointer(memory, None)) if size else b""
+            found = file.readinto(place) if size else 0
+            missing += size - found
+            return found
+
+    with open(params, "rb") as file:
+        status = network.load_model(Reader())
+        left = os.fstat(file.fileno()).st_size - file.tell()
+    if status != 0 or missing or left:
+        fault = "{} bytes too long".format(left) if left else "too short" if missing else "refused by ncnn"
+        raise RefusedError(
+            "model_invalid",
+            "loading {}: {} is {}: damaged, or of another network".format(model, params, fault),
+        )
 
 
 def _output_place(name: str) -> Tuple[int, str]:

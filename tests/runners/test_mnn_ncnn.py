@@ -170,9 +170,14 @@ def test_files_that_are_cut_or_belong_to_others_are_refused(small: Sources, tmp_
         (tmp_path / name).write_bytes(content[: len(content) // 2])
     param = small[1] / "inference.ncnn.param"
     (tmp_path / param.name).write_bytes(param.read_bytes())
-    for engine, said in (("mnn", "inference.mnn"), ("ncnn", "inference.ncnn.bin: ncnn refuses it")):
+    for engine, said in (("mnn", "inference.mnn"), ("ncnn", r"ncnn\.bin is too short: damaged")):
         with session(engine) as runner, pytest.raises(RunnerError, match=said):
             runner.load(request(engine, tmp_path, (1, 3, 30, 21), Precision.FP32))
+    # ncnn reads what it needs of a file that belongs to a larger network, and computes.
+    weights = (small[1] / "inference.ncnn.bin").read_bytes()
+    (tmp_path / "inference.ncnn.bin").write_bytes(weights + bytes(8))
+    with session("ncnn") as runner, pytest.raises(RunnerError, match="8 bytes too long: damaged, or of ano"):
+        runner.load(request("ncnn", tmp_path, (1, 3, 30, 21), Precision.FP32))
 
 
 def test_several_inputs_and_outputs_keep_their_order(tmp_path: Path) -> None:
