@@ -1,8 +1,8 @@
 """Writes the APK's ZIP: equal input gives equal bytes, and what is mapped into memory is aligned.
 
-Native libraries are stored, not compressed, and begin at multiples of 16 KB, so that Android loads them
-from the APK on devices with pages of that size; Debian's zipalign knows 4 KB only. The padding stands in
-the local header's extra field 0xd935, as AGP and apksigner write it (apksigner keeps it so).
+Native libraries that are stored begin at multiples of 16 KB, so that Android loads them from the APK on
+devices with pages of that size; Debian's zipalign knows 4 KB only. The padding stands in the local header's
+extra field 0xd935, as AGP and apksigner write it (apksigner keeps it so).
 Format: PKWARE APPNOTE 6.3.3, sections 4.3 and 4.4.
 """
 
@@ -33,11 +33,13 @@ class Entry(msgspec.Struct, frozen=True, kw_only=True):
         name: Its path inside, with `/`.
         data: Its content.
         stored: Not compressed; aligned.
+        deflated: The content as `deflate` compresses it, where that is known; computed otherwise.
     """
 
     name: str
     data: bytes
     stored: bool = False
+    deflated: bytes | None = None
 
     @property
     def alignment(self) -> int:
@@ -62,7 +64,7 @@ def _write_entry(file: BinaryIO, entry: Entry) -> bytes:
     """Write the local header and the content; returns the entry of the central directory."""
     offset = file.tell()
     name = entry.name.encode()
-    data = entry.data if entry.stored else _deflate(entry.data)
+    data = entry.data if entry.stored else entry.deflated or deflate(entry.data)
     extra = _padding(offset + 30 + len(name), entry.alignment) if entry.stored else b""
     method = STORED if entry.stored else DEFLATED
     version = 10 if entry.stored else 20
@@ -84,7 +86,8 @@ def _write_entry(file: BinaryIO, entry: Entry) -> bytes:
     return b"PK\x01\x02" + struct.pack("<H", version) + common + tail + name
 
 
-def _deflate(data: bytes) -> bytes:
+def deflate(data: bytes) -> bytes:
+    """Compress as ZIP's method 8 does."""
     compressor = zlib.compressobj(9, zlib.DEFLATED, -15)
     return compressor.compress(data) + compressor.flush()
 

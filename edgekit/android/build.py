@@ -5,33 +5,48 @@ Equal sources, bundled models, tools and key give equal bytes.
 
 from __future__ import annotations
 
-import hashlib
+import enum
 import re
 import shutil
 import zipfile
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import msgspec
 
 from edgekit import __version__
-from edgekit._files import atomic_file, locked, scratch_directory, sha256_file, temporary_directory
-from edgekit.android.archive import Entry, write_archive
+from edgekit._files import atomic_file, scratch_directory, sha256_file
+from edgekit.android.archive import Entry, deflate, write_archive
 from edgekit.android.check import ApkReport, check_apk
 from edgekit.android.dependencies import Report, fetch_onnxruntime, load_dependencies
+from edgekit.android.kept import kept
 from edgekit.android.paddlelite import find_paddlelite
 from edgekit.android.project import MAIN, open_project
 from edgekit.android.signing import MIN_SDK, SigningKey, sign
 from edgekit.android.sources import AppEngine, asset_files, bundled_models, java_sources, packaged_manifest
 from edgekit.android.tools import BuildTools, find_build_tools
 from edgekit.errors import InputError, ToolError, UnsupportedError
-from edgekit.toolchain.cache import cache_directory
 
 # Google Play refuses new apps and updates below this one.
 TARGET_SDK = 36
 DEFAULT_ABIS = ("arm64-v8a",)
-STORED_SUFFIXES = (".onnx", ".nb", ".png", ".so", ".arsc")
+STORED_SUFFIXES = (".onnx", ".nb", ".png", ".arsc")
 D8 = "com.android.tools.r8.D8"
+JAVAC_FLAGS = (
+    "--release", "8", "-encoding", "UTF-8", "-proc:none", "-g:source,lines",
+    "-Xlint:all,-options,-processing,-serial,-classfile,-path", "-Werror",
+)  # fmt: skip
+
+
+class NativeLibraries(enum.Enum):
+    """How the APK holds native libraries.
+
+    Compressed, the APK has a third of the size and Android unpacks them beside it at installation. Mapped,
+    they are stored at multiples of 16 KB and Android loads them out of the APK.
+    """
+
+    COMPRESSED = "compressed"
+    MAPPED = "mapped"
 
 
 class Libraries(msgspec.Struct, frozen=True, kw_only=True):
@@ -59,6 +74,7 @@ def build_apk(
     output: Path,
     progress: Report,
     abis: Sequence[str] = DEFAULT_ABIS,
+    native: NativeLibraries = NativeLibraries.COMPRESSED,
 ) -> ApkReport:
     """Build, sign and check the app with the models that are bundled in the project.
 
@@ -69,6 +85,7 @@ def build_apk(
         output: The APK; it appears only when it has passed its checks.
         progress: Called with the name of each step.
         abis: Machines that the app runs on: `arm64-v8a` for phones, `x86_64` for ordinary emulators.
+        native: How the APK holds its native libraries.
 
     Raises:
         UnsupportedError: An engine of the flavour has no library for an ABI.
@@ -95,13 +112,14 @@ def build_apk(
     with atomic_file(output) as part, scratch_directory("apk") as work_name:
         work = Path(work_name)
         progress("packing resources")
-        resources = pack_resources(directory, tools, work)
+        resources = pack_resources(directory, tools, work, native)
         progress("compiling")
         classes = compile_app(directory, engine, tools, libraries, work)
-        app_dex = _dex(tools, classes, libraries.compile_path, work / "app-dex")
-        library_dex = _library_dex(tools, libraries)
+        app_dex = _dex(tools, (classes,), libraries.compile_path)
+        library_dex = _dex(tools, libraries.dexed, ())
         unsigned = work / "unsigned.apk"
-        write_archive(unsigned, _entries(directory, resources, [*app_dex, *library_dex], libraries, abis))
+        entries = _entries(directory, resources, [*app_dex, *library_dex], libraries)
+        write_archive(unsigned, [*entries, *_native_entries(libraries, abis, native)])
         progress("signing and checking")
         signed = work / "signed.apk"
         sign(tools, unsigned, signed, key)
@@ -109,6 +127,7 @@ def build_apk(
             tools,
             signed,
             abis=abis,
+            unpacked=native is NativeLibraries.COMPRESSED,
             app_dex_bytes=sum(map(len, app_dex)),
             versions=libraries.versions | tools.versions,
         )
@@ -156,7 +175,9 @@ def _notices(jar: Path) -> bytes:
         return archive.read("ThirdPartyNotices.txt")
 
 
-def pack_resources(project: Path, tools: BuildTools, work: Path) -> Path:
+def pack_resources(
+    project: Path, tools: BuildTools, work: Path, native: NativeLibraries = NativeLibraries.COMPRESSED
+) -> Path:
     """Compile and link resources and manifest.
 
     Returns:
@@ -164,7 +185,7 @@ def pack_resources(project: Path, tools: BuildTools, work: Path) -> Path:
     """
     compiled, linked = work / "resources.zip", work / "resources.apk"
     manifest = work / "AndroidManifest.xml"
-    manifest.write_text(packaged_manifest(project))
+    manifest.write_text(packaged_manifest(project, unpacked=native is NativeLibraries.COMPRESSED))
     doing = "packing the app's resources"
     tools.run_native(tools.aapt2, ["compile", "--dir", project / MAIN / "res", "-o", compiled], doing)
     tools.run_native(
@@ -191,61 +212,46 @@ def version_code(version: str) -> int:
 def compile_app(
     project: Path, engine: AppEngine, tools: BuildTools, libraries: Libraries, work: Path
 ) -> Path:
-    """Compile a flavour's sources, after `pack_resources`; the app's classes as a jar."""
-    classes = work / "classes"
-    classes.mkdir()
-    path = ":".join(str(jar) for jar in (*libraries.compile_path, tools.android))
+    """Compile a flavour's sources, after `pack_resources`; the app's classes as a jar, kept in the cache."""
+    path = (*libraries.compile_path, tools.android)
     sources = [*java_sources(project, engine), *sorted((work / "generated").rglob("*.java"))]
-    tools.run_javac(
-        [
-            "--release", "8", "-encoding", "UTF-8", "-proc:none", "-g:source,lines",
-            "-Xlint:all,-options,-processing,-serial,-classfile,-path", "-Werror",
-            "-cp", path, "-d", classes, *sources,
-        ],
-        "compiling the app",
-    )  # fmt: skip
-    jar = work / "app.jar"
-    names = sorted(path.relative_to(classes).as_posix() for path in classes.rglob("*.class"))
-    write_archive(jar, (Entry(name=name, data=(classes / name).read_bytes()) for name in names))
-    return jar
+    identity = [*JAVAC_FLAGS, tools.jdk_version, *map(sha256_file, path), *map(sha256_file, sources)]
+
+    def make(into: Path) -> None:
+        classes = work / "classes"
+        classes.mkdir()
+        words: list[str | Path] = [*JAVAC_FLAGS, "-cp", ":".join(map(str, path)), "-d", classes, *sources]
+        tools.run_javac(words, "compiling the app")
+        names = sorted(file.relative_to(classes).as_posix() for file in classes.rglob("*.class"))
+        write_archive(
+            into / "app.jar", (Entry(name=name, data=(classes / name).read_bytes()) for name in names)
+        )
+
+    return kept("classes", identity, make) / "app.jar"
 
 
-def _dex(tools: BuildTools, jar: Path, class_path: Sequence[Path], into: Path) -> list[bytes]:
-    into.mkdir(parents=True)
-    extra = [word for path in class_path for word in ("--classpath", str(path))]
-    tools.run_java(
-        [tools.r8],
-        D8,
-        [
-            "--release", "--min-api", str(MIN_SDK), "--lib", tools.android, "--lib", tools.jdk, *extra,
-            "--output", into, jar,
-        ],
-        "turning classes into dex",
-    )  # fmt: skip
-    return _read_dex(into)
+def _dex(tools: BuildTools, jars: Sequence[Path], class_path: Sequence[Path]) -> list[bytes]:
+    """Return the dex of jars, made once and kept in the cache."""
+    files = (*jars, *class_path, tools.r8, tools.android)
+    identity = [str(MIN_SDK), tools.jdk_version, str(len(jars)), *map(sha256_file, files)]
 
+    def make(into: Path) -> None:
+        merged = into / "merged.jar"
+        _merge_jars(jars, merged)
+        extra = [word for path in class_path for word in ("--classpath", str(path))]
+        tools.run_java(
+            [tools.r8],
+            D8,
+            [
+                "--release", "--min-api", str(MIN_SDK), "--lib", tools.android, "--lib", tools.jdk, *extra,
+                "--output", into, merged,
+            ],
+            "turning classes into dex",
+        )  # fmt: skip
+        merged.unlink()
 
-def _read_dex(directory: Path) -> list[bytes]:
-    """Read classes.dex, classes2.dex, ... in order."""
-    files = sorted(directory.glob("classes*.dex"), key=lambda path: (len(path.name), path.name))
-    return [path.read_bytes() for path in files]
-
-
-def _library_dex(tools: BuildTools, libraries: Libraries) -> list[bytes]:
-    """Return the libraries' dex, made once and kept in the cache."""
-    identity = [sha256_file(jar) for jar in (*libraries.dexed, tools.r8, tools.android)]
-    digest = hashlib.sha256("\n".join([*identity, str(MIN_SDK)]).encode()).hexdigest()
-    root = cache_directory("android") / "dex"
-    kept = root / digest[:16]
-    root.mkdir(parents=True, exist_ok=True)
-    with locked(root / "edgekit.lock", "the libraries' dex"):
-        if not kept.is_dir():
-            with temporary_directory(".dex.held-", root) as work:
-                merged = Path(work) / "libraries.jar"
-                _merge_jars(libraries.dexed, merged)
-                _dex(tools, merged, (), Path(work) / "out")
-                (Path(work) / "out").rename(kept)
-    return _read_dex(kept)
+    found = kept("dex", identity, make).glob("classes*.dex")  # classes.dex, classes2.dex, …
+    return [path.read_bytes() for path in sorted(found, key=lambda path: (len(path.name), path.name))]
 
 
 def _merge_jars(jars: Sequence[Path], into: Path) -> None:
@@ -262,10 +268,8 @@ def _merge_jars(jars: Sequence[Path], into: Path) -> None:
     write_archive(into, (Entry(name=name, data=content[name]) for name in sorted(content)))
 
 
-def _entries(
-    project: Path, resources: Path, dex: Sequence[bytes], libraries: Libraries, abis: Sequence[str]
-) -> list[Entry]:
-    """List the entries of the APK in their order."""
+def _entries(project: Path, resources: Path, dex: Sequence[bytes], libraries: Libraries) -> list[Entry]:
+    """List the entries of the APK in their order, without native libraries."""
     entries = []
     with zipfile.ZipFile(resources) as archive:
         for name in sorted(archive.namelist(), key=lambda name: (name != "AndroidManifest.xml", name)):
@@ -275,11 +279,27 @@ def _entries(
     for name, path in asset_files(project):
         entries.append(_entry(name, path.read_bytes()))
     entries.append(_entry("assets/licences/onnxruntime.txt", libraries.notices))
-    for abi in sorted(abis):
-        for path in sorted(libraries.native[abi], key=lambda path: path.name):
-            entries.append(_entry(f"lib/{abi}/{path.name}", path.read_bytes()))
     return entries
 
 
 def _entry(name: str, data: bytes) -> Entry:
     return Entry(name=name, data=data, stored=name.endswith(STORED_SUFFIXES))
+
+
+def _native_entries(libraries: Libraries, abis: Sequence[str], native: NativeLibraries) -> Iterator[Entry]:
+    for abi in sorted(abis):
+        for path in sorted(libraries.native[abi], key=lambda path: path.name):
+            name = f"lib/{abi}/{path.name}"
+            if native is NativeLibraries.MAPPED:
+                yield Entry(name=name, data=path.read_bytes(), stored=True)
+            else:
+                yield Entry(name=name, data=path.read_bytes(), deflated=_deflated(path))
+
+
+def _deflated(library: Path) -> bytes:
+    """Return a library compressed, which takes seconds, from the cache."""
+
+    def make(into: Path) -> None:
+        (into / "deflated").write_bytes(deflate(library.read_bytes()))
+
+    return (kept("libraries", [sha256_file(library)], make) / "deflated").read_bytes()

@@ -46,9 +46,23 @@ class ApkReport(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def check_apk(
-    tools: BuildTools, apk: Path, *, abis: Sequence[str], app_dex_bytes: int, versions: dict[str, str]
+    tools: BuildTools,
+    apk: Path,
+    *,
+    abis: Sequence[str],
+    unpacked: bool,
+    app_dex_bytes: int,
+    versions: dict[str, str],
 ) -> ApkReport:
     """Check an APK, which must have native libraries for each ABI of `abis`.
+
+    Args:
+        tools: The programs of the build.
+        apk: The APK.
+        abis: Machines that it is for.
+        unpacked: Its native libraries are compressed, and Android unpacks them.
+        app_dex_bytes: For the report.
+        versions: For the report.
 
     Raises:
         ToolError: It is not signed right, misaligned, or lacks a part.
@@ -57,7 +71,7 @@ def check_apk(
     tools.run_native(tools.zipalign, ["-c", "-p", "4", apk], f"checking the alignment of {apk}")
     entries = read_entries(apk)
     _check_parts(entries)
-    notes = _check_libraries(apk, entries, abis)
+    notes = _check_libraries(apk, entries, abis, unpacked=unpacked)
     models = sum(entry.stored_bytes for entry in entries if entry.name.startswith("assets/models/"))
     size = apk.stat().st_size
     return ApkReport(
@@ -84,13 +98,17 @@ def _check_parts(entries: list[PlacedEntry]) -> None:
             raise ToolError("checking the app: resources.arsc is compressed or misaligned")
 
 
-def _check_libraries(apk: Path, entries: list[PlacedEntry], abis: Sequence[str]) -> list[str]:
+def _check_libraries(
+    apk: Path, entries: list[PlacedEntry], abis: Sequence[str], *, unpacked: bool
+) -> list[str]:
     notes = []
     libraries = [entry for entry in entries if entry.name.startswith("lib/")]
     with zipfile.ZipFile(apk) as archive:
         for entry in libraries:
-            if not entry.stored or entry.data_offset % LIBRARY_ALIGNMENT:
-                raise ToolError(f"checking the app: {entry.name} is compressed or not aligned to 16 KB")
+            # Android unpacks compressed ones, or loads stored ones out of the APK, as the manifest says.
+            if entry.stored == unpacked or (entry.stored and entry.data_offset % LIBRARY_ALIGNMENT):
+                kind = "stored" if unpacked else "compressed or not aligned to 16 KB"
+                raise ToolError(f"checking the app: {entry.name} is {kind}")
             alignment = load_alignment(archive.read(entry.name), entry.name, entry.name.split("/")[1])
             if alignment < LIBRARY_ALIGNMENT:
                 notes.append(

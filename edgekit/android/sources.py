@@ -81,13 +81,14 @@ def _decode(path: Path, kind: type[T], hint: str) -> T:
         raise InputError(f"reading the bundled model {path}: {error}", hint=hint) from error
 
 
-def packaged_manifest(project: Path) -> str:
+def packaged_manifest(project: Path, *, unpacked: bool) -> str:
     """The app's manifest as aapt2 wants it: with what Gradle takes from its own files.
 
-    These are the package (`namespace`), the application's id, and that libraries are mapped out of the APK
-    (`packaging.jniLibs`).
+    These are the package (`namespace`), the application's id, and whether Android unpacks native libraries at
+    installation (`packaging.jniLibs`).
     """
     text = read_bytes(project / MAIN / "AndroidManifest.xml", "the app's manifest").decode()
     text = text.replace("${applicationId}", PACKAGE)
     text = re.sub(r"<manifest ", f'<manifest package="{PACKAGE}" ', text, count=1)
-    return re.sub(r"<application", '<application android:extractNativeLibs="false"', text, count=1)
+    extract = f'<application android:extractNativeLibs="{str(unpacked).lower()}"'
+    return re.sub(r"<application", extract, text, count=1)

@@ -47,6 +47,12 @@ class BuildTools(msgspec.Struct, frozen=True, kw_only=True):
     onnxruntime: Path
     versions: dict[str, str]
 
+    @property
+    def jdk_version(self) -> str:
+        """Which JDK it is, in the words of its own file; its path where it has none."""
+        release = self.jdk / "release"
+        return release.read_text() if release.is_file() else str(self.jdk)
+
     def run_native(self, tool: Path, arguments: Sequence[str | Path], doing: str) -> str:
         """Run aapt2 or zipalign; return its stdout."""
         return _checked([*self.native, tool, *arguments], doing)

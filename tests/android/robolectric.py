@@ -39,9 +39,16 @@ class CompiledApp:
     maven: Mapping[str, Path]
 
     def run(
-        self, tests: Sequence[str], *, assets: Path, work: Path, properties: Mapping[str, str]
+        self,
+        tests: Sequence[str],
+        *,
+        assets: Path,
+        work: Path,
+        properties: Mapping[str, str],
+        is_smoke: bool = False,
     ) -> _process.Completed:
-        """Run JUnit classes of the app with a directory as its assets."""
+        """Run JUnit classes of the app, or only their tests of the category `Smoke`, with these assets."""
+        category = [f"--filter=org.junit.experimental.categories.IncludeCategories={PACKAGE}.Smoke"]
         resources = self._with_assets(assets, work / "resources.apk")
         config = work / "config" / "com" / "android" / "tools"
         config.mkdir(parents=True)
@@ -62,7 +69,8 @@ class CompiledApp:
                 "nice", self.tools.jdk / "bin/java", "-Xmx2g", "-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1",
                 *(f"--add-opens={module}=ALL-UNNAMED" for module in OPENED),
                 *(f"-D{name}={value}" for name, value in settings.items()),
-                "-cp", path, "org.junit.runner.JUnitCore", *(f"{PACKAGE}.{test}" for test in tests),
+                "-cp", path, "org.junit.runner.JUnitCore", *(category if is_smoke else ()),
+                *(f"{PACKAGE}.{test}" for test in tests),
             ],
             timeout_s=RUN_TIMEOUT_S,
         )  # fmt: skip

@@ -81,16 +81,14 @@ def _preprocessing_cases(directory: Path, doc_ori_json: dict[str, object]) -> No
 def test_answers_measures_and_preprocesses_as_the_host(
     test_app: CompiledApp, documents_project: Path, page_pictures: Path, tmp_path: Path
 ) -> None:
+    """One test of each kind; the slow one below runs all."""
     cases, results, screens = (tmp_path / name for name in ("cases", "results", "screens"))
     for directory in (cases, results, screens):
         directory.mkdir()
     assets = documents_project / ASSETS
     _preprocessing_cases(cases, json.loads(next(assets.glob("models/*/model.json")).read_text()))
     done = test_app.run(
-        [
-            "PreprocessorTest", "MainActivityTest", "BenchmarkActivityTest", "LiveActivityTest",
-            "live.CameraGeometryTest", "ModelsActivityTest", "ScreensTest",
-        ],
+        ["PreprocessorTest", "MainActivityTest", "BenchmarkActivityTest", "LiveActivityTest"],
         assets=assets,
         work=tmp_path,
         properties={
@@ -99,8 +97,9 @@ def test_answers_measures_and_preprocesses_as_the_host(
             "edgekit.results": str(results),
             "edgekit.screenshots": str(screens),
         },
-    )  # fmt: skip
-    said = _check(done, 31)
+        is_smoke=True,
+    )
+    said = _check(done, 5)
     assert said.count("preprocessing ") == 8 * (len(SIZES) + 1)
     result = msgspec.json.decode((results / "app.json").read_bytes(), type=Result)
     assert [point.status for point in result.points] == [Status.DONE, Status.DONE, Status.SKIPPED]
@@ -111,7 +110,26 @@ def test_answers_measures_and_preprocesses_as_the_host(
     assert first.parity is not None
     assert first.parity.passed
     assert first.environment_before is not None
-    _check_screens(screens, 25)
+    _check_screens(screens, 4)
+
+
+@pytest.mark.slow
+def test_every_screen_works(
+    test_app: CompiledApp, documents_project: Path, page_pictures: Path, tmp_path: Path
+) -> None:
+    screens = tmp_path / "screens"
+    screens.mkdir()
+    done = test_app.run(
+        [
+            "MainActivityTest", "BenchmarkActivityTest", "LiveActivityTest", "live.CameraGeometryTest",
+            "ModelsActivityTest",
+        ],
+        assets=documents_project / ASSETS,
+        work=tmp_path,
+        properties={"edgekit.pictures": str(page_pictures), "edgekit.screenshots": str(screens)},
+    )  # fmt: skip
+    _check(done, 29)
+    _check_screens(screens, 18)
 
 
 @pytest.mark.slow

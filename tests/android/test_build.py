@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import json
 import re
 import shutil
@@ -10,12 +11,14 @@ import time
 import zipfile
 from collections.abc import Iterator, Sequence
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from edgekit import __version__, _process
 from edgekit.android.build import (
     DEFAULT_ABIS,
+    NativeLibraries,
     app_libraries,
     build_apk,
     compile_app,
@@ -57,9 +60,16 @@ def _build(
     engine: AppEngine = AppEngine.ONNXRUNTIME,
     key: SigningKey | None = None,
     abis: Sequence[str] = DEFAULT_ABIS,
+    native: NativeLibraries = NativeLibraries.COMPRESSED,
 ) -> ApkReport:
     return build_apk(
-        project, engine=engine, key=key or debug_key(), output=output, progress=_quiet, abis=abis
+        project,
+        engine=engine,
+        key=key or debug_key(),
+        output=output,
+        progress=_quiet,
+        abis=abis,
+        native=native,
     )
 
 
@@ -77,7 +87,7 @@ def apk(documents_project: Path, tmp_path_factory: pytest.TempPathFactory) -> It
 
 def test_sizes_are_within_their_limits(apk: ApkReport) -> None:
     assert Path(apk.path).stat().st_size == apk.size_bytes
-    assert apk.size_without_models_bytes < 62_000_000  # 30 MB an ABI
+    assert apk.size_without_models_bytes < 24_000_000  # of two ABIs
     assert apk.app_dex_bytes < 300_000
     with zipfile.ZipFile(apk.path) as archive:
         assert archive.getinfo("classes.dex").file_size == apk.app_dex_bytes
@@ -97,37 +107,55 @@ def test_equal_input_gives_equal_bytes(apk: ApkReport, documents_project: Path, 
     assert (tmp_path / "again.apk").read_bytes() == Path(apk.path).read_bytes()
 
 
-def test_native_libraries_are_mapped_at_16_kb(apk: ApkReport) -> None:
+@functools.cache
+def _apk_reader() -> Any:
+    from androguard.core.apk import APK
+    from androguard.util import set_log
+
+    set_log("ERROR")  # works once a process
+    return APK
+
+
+def _extracts(apk: ApkReport) -> str:
+    """Return the manifest's word on whether Android unpacks native libraries."""
+    application = _apk_reader()(apk.path).get_android_manifest_xml().find("application")
+    return str(application.get("{http://schemas.android.com/apk/res/android}extractNativeLibs"))
+
+
+def _check_native_libraries(apk: ApkReport, method: int) -> None:
     content = Path(apk.path).read_bytes()
     with zipfile.ZipFile(apk.path) as archive:
-        libraries = [info for info in archive.infolist() if info.filename.endswith(".so")]
+        libraries = {info: archive.read(info) for info in archive.infolist() if info.filename.endswith(".so")}
     assert sorted(info.filename for info in libraries) == [
-        "lib/arm64-v8a/libonnxruntime.so",
-        "lib/arm64-v8a/libonnxruntime4j_jni.so",
-        "lib/x86_64/libonnxruntime.so",
-        "lib/x86_64/libonnxruntime4j_jni.so",
+        f"lib/{abi}/{name}" for abi in apk.abis for name in ("libonnxruntime.so", "libonnxruntime4j_jni.so")
     ]
-    for info in libraries:
+    for info, library in libraries.items():
         name_length, extra_length = struct.unpack_from("<2H", content, info.header_offset + 26)
         start = info.header_offset + 30 + name_length + extra_length
-        assert info.compress_type == zipfile.ZIP_STORED
-        assert start % 16384 == 0
-        assert content[start : start + 4] == b"\x7fELF"
-        assert (
-            load_alignment(
-                content[start : start + info.file_size], info.filename, info.filename.split("/")[1]
-            )
-            >= 16384
-        )
+        assert info.compress_type == method
+        if method == zipfile.ZIP_STORED:
+            assert start % 16384 == 0
+            assert content[start : start + 4] == b"\x7fELF"
+        assert load_alignment(library, info.filename, info.filename.split("/")[1]) >= 16384
+
+
+def test_native_libraries_are_compressed(apk: ApkReport) -> None:
+    _check_native_libraries(apk, zipfile.ZIP_DEFLATED)
+    assert _extracts(apk) == "true"
+
+
+@pytest.mark.slow
+def test_mapped_native_libraries_begin_at_16_kb(documents_project: Path, tmp_path: Path) -> None:
+    apk = _build(documents_project, tmp_path / "mapped.apk", native=NativeLibraries.MAPPED)
+    _check_native_libraries(apk, zipfile.ZIP_STORED)
+    assert _extracts(apk) == "false"
+    assert 24_000_000 < apk.size_without_models_bytes < 32_000_000
 
 
 def test_androguard_finds_what_the_sources_say(apk: ApkReport) -> None:
-    from androguard.core.apk import APK
     from androguard.core.dex import DEX
-    from androguard.util import set_log
 
-    set_log("ERROR")
-    seen = APK(apk.path)
+    seen = _apk_reader()(apk.path)
     assert seen.is_valid_APK()
     assert (seen.get_package(), seen.get_androidversion_name()) == ("org.edgekit.demo", __version__)
     assert seen.get_androidversion_code() == str(version_code(__version__))
@@ -330,7 +358,15 @@ def test_the_provider_has_the_authority_of_the_installed_app() -> None:
         'android:authorities="${applicationId}.capture"'
         in (project / "app/src/main/AndroidManifest.xml").read_text()
     )
-    assert 'android:authorities="org.edgekit.demo.capture"' in packaged_manifest(project)
+    assert 'android:authorities="org.edgekit.demo.capture"' in packaged_manifest(project, unpacked=True)
+
+
+def test_gradle_packs_native_libraries_by_the_same_words() -> None:
+    project = packaged_project()
+    chosen = "providers.gradleProperty('edgekit.nativeLibraries').get() == 'compressed'"
+    assert f"useLegacyPackaging = {chosen}" in (project / "app/build.gradle").read_text()
+    default = f"edgekit.nativeLibraries={NativeLibraries.COMPRESSED.value}\n"
+    assert default in (project / "gradle.properties").read_text()
 
 
 def test_a_library_for_another_machine_is_refused() -> None:

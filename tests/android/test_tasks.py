@@ -102,6 +102,7 @@ def pictures(tmp_path_factory: pytest.TempPathFactory) -> list[Path]:
     return paths
 
 
+@pytest.mark.slow
 @needs_java
 def test_answers_are_those_of_predict(
     test_app: CompiledApp, models: Path, pictures: list[Path], tmp_path: Path

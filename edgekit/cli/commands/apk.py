@@ -31,6 +31,7 @@ if TYPE_CHECKING:
 
 POWER_MODES = ("HIGH", "LOW", "FULL", "NO_BIND", "RAND_HIGH", "RAND_LOW")
 ABIS = ("arm64-v8a", "x86_64")
+NATIVE_LIBRARIES = ("compressed", "mapped")
 DEFAULT_APK = Path("build/edgekit-demo.apk")
 
 
@@ -44,6 +45,9 @@ def command() -> None:
               help="Flavour of the app; each contains ONNX Runtime.")  # fmt: skip
 @click.option("--abi", "abis", type=WordList(ABIS), default="arm64-v8a", show_default=True,
               help="Machines: arm64-v8a (phones), x86_64 (emulators).")  # fmt: skip
+@click.option("--native-libraries", "native", type=click.Choice(NATIVE_LIBRARIES), default="compressed",
+              show_default=True,
+              help="compressed (a small APK, unpacked at installation) or mapped out of it.")  # fmt: skip
 @click.option("--project", type=click.Path(path_type=Path, file_okay=False), default="android_demo",
               show_default=True, metavar="DIR", help="Project written by `edgekit bundle`.")  # fmt: skip
 @click.option("--keystore", type=click.Path(path_type=Path, dir_okay=False), metavar="FILE",
@@ -55,6 +59,7 @@ def command() -> None:
 def build(
     engine: str,
     abis: tuple[str, ...],
+    native: str,
     project: Path,
     keystore: Path | None,
     key_alias: str | None,
@@ -65,14 +70,17 @@ def build(
 
     Needs a JDK; on the first run also Maven, npm and apt, which fetch the rest into edgekit's cache.
     """
-    from edgekit.android.build import build_apk
+    from edgekit.android.build import NativeLibraries, build_apk
     from edgekit.android.signing import debug_key, user_key
     from edgekit.android.sources import AppEngine
 
     if key_alias and not keystore:
         raise click.UsageError("--key-alias names a key of --keystore")
     key = user_key(keystore, key_alias) if keystore else debug_key()
-    report = build_apk(project, engine=AppEngine(engine), key=key, output=output, progress=note, abis=abis)
+    report = build_apk(
+        project, engine=AppEngine(engine), key=key, output=output, progress=note, abis=abis,
+        native=NativeLibraries(native),
+    )  # fmt: skip
     for line in report.notes:
         note(f"note: {line}")
     if as_json:
@@ -197,7 +205,7 @@ def _show_report(report: ApkReport) -> None:
         "runs on": ", ".join(report.abis),
         "models": ", ".join(report.models),
         "signed with": f"{'a debug key' if report.debug_key else 'your key'}, {report.signer_sha256[:16]}…",
-        "checked": "signature schemes 2 and 3, alignment to 16 KB, native libraries",
+        "checked": "signature schemes 2 and 3, alignment, native libraries",
     }
     echo_table(facts(lines.items()))
 

@@ -42,6 +42,7 @@ import org.edgekit.demo.ui.SweepJob;
 import org.json.JSONArray;
 import org.json.JSONObject;
 import org.junit.Test;
+import org.junit.experimental.categories.Category;
 import org.junit.runner.RunWith;
 import org.robolectric.Robolectric;
 import org.robolectric.RobolectricTestRunner;
@@ -57,6 +58,7 @@ import org.robolectric.shadows.ShadowAlertDialog;
 @GraphicsMode(GraphicsMode.Mode.NATIVE)
 public class BenchmarkActivityTest {
     @Test
+    @Category(Smoke.class)
     public void runsTheHostsPlan() throws Exception {
         BenchmarkActivity activity = start(plan("host-run").putExtra(BenchPlan.EXTRA_THREADS, "1,2,64"));
         Screen.await("the sweep has ended", () -> !Screen.text(activity, R.id.bench_end).isEmpty());

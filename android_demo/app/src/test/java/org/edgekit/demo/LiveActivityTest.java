@@ -25,6 +25,7 @@ import org.edgekit.demo.vision.PictureReader;
 import org.edgekit.demo.vision.RgbImage;
 import org.junit.Before;
 import org.junit.Test;
+import org.junit.experimental.categories.Category;
 import org.junit.runner.RunWith;
 import org.robolectric.Robolectric;
 import org.robolectric.RobolectricTestRunner;
@@ -48,6 +49,7 @@ public class LiveActivityTest {
     }
 
     @Test
+    @Category(Smoke.class)
     public void followsTheFramesDropsWhatComesWhileBusyAndHoldsThePicture() throws Exception {
         shadowOf(application).grantPermissions(Manifest.permission.CAMERA);
         ActivityController<LiveActivity> controller = start();

@@ -30,6 +30,7 @@ import org.edgekit.demo.ui.MainActivity;
 import org.edgekit.demo.ui.PictureView;
 import org.edgekit.demo.vision.PictureReader;
 import org.junit.Test;
+import org.junit.experimental.categories.Category;
 import org.junit.runner.RunWith;
 import org.robolectric.Robolectric;
 import org.robolectric.RobolectricTestRunner;
@@ -46,6 +47,7 @@ public class MainActivityTest {
     private static final String DOCUMENTS = "PPLCNet_x1_0_doc_ori";
 
     @Test
+    @Category(Smoke.class)
     public void classifiesTheBundledSamples() throws Exception {
         MainActivity activity = start();
         assertEquals("Upright (0°)", Screen.labels(activity).get(0));
@@ -146,6 +148,7 @@ public class MainActivityTest {
     }
 
     @Test
+    @Category(Smoke.class)
     @Config(qualifiers = "w320dp-h569dp-xhdpi")
     public void showsTheFirstAnswerOnASmallPhone() throws Exception {
         checkFirstAnswer("small", 1);

@@ -16,6 +16,7 @@ import org.edgekit.demo.vision.RgbImage;
 import org.json.JSONArray;
 import org.json.JSONObject;
 import org.junit.Test;
+import org.junit.experimental.categories.Category;
 import org.junit.runner.RunWith;
 import org.robolectric.RobolectricTestRunner;
 import org.robolectric.annotation.Config;
@@ -28,6 +29,7 @@ import org.robolectric.annotation.Config;
 @Config(sdk = 34)
 public class PreprocessorTest {
     @Test
+    @Category(Smoke.class)
     public void equalsTheHosts() throws Exception {
         String directory = System.getProperty("edgekit.preprocessing");
         assumeNotNull(directory);

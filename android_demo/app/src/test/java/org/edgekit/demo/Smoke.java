@@ -1,0 +1,4 @@
+package org.edgekit.demo;
+
+/** The category of the few tests that run after every change; all of them run less often. */
+public interface Smoke {}
