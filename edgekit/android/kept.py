@@ -22,7 +22,7 @@ def kept(kind: str, identity: Sequence[str], make: Callable[[Path], None]) -> Pa
     root = cache_directory("android") / "kept" / kind
     place = root / digest[:16]
     root.mkdir(parents=True, exist_ok=True)
-    with locked(root / "edgekit.lock", f"the app's {kind}"):
+    with locked(root / f"{place.name}.lock", f"the build of the same {kind}"):
         if not place.is_dir():
             with temporary_directory(".kept.held-", root) as work:
                 filled = work / "out"

@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 import json
 import re
+import xml.etree.ElementTree as ET
 from pathlib import Path
 
 import cv2
@@ -13,13 +14,14 @@ import numpy as np
 import pytest
 
 from edgekit._process import Completed
-from edgekit.android.project import ASSETS
+from edgekit.android.project import ASSETS, MAIN, packaged_project
 from edgekit.core.measurement import Result, Status
 from edgekit.core.spec import ChannelOrder, Interpolation, Preprocess, ResizeBackend
 from edgekit.vision.preprocess import Preprocessor
 from tests.android.broken_models import make_assets
 from tests.android.conftest import needs_java
 from tests.android.robolectric import CompiledApp
+from tests.android.verdict_cases import write_verdict_cases
 from tests.pages import render_page
 
 pytestmark = needs_java
@@ -87,19 +89,21 @@ def test_answers_measures_and_preprocesses_as_the_host(
         directory.mkdir()
     assets = documents_project / ASSETS
     _preprocessing_cases(cases, json.loads(next(assets.glob("models/*/model.json")).read_text()))
+    assert write_verdict_cases(cases) == {"valid", "unverified", "throttled", "unstable"}
     done = test_app.run(
-        ["PreprocessorTest", "MainActivityTest", "BenchmarkActivityTest", "LiveActivityTest"],
+        ["PreprocessorTest", "VerdictTest", "MainActivityTest", "BenchmarkActivityTest", "LiveActivityTest"],
         assets=assets,
         work=tmp_path,
         properties={
             "edgekit.preprocessing": str(cases),
+            "edgekit.verdicts": str(cases),
             "edgekit.pictures": str(page_pictures),
             "edgekit.results": str(results),
             "edgekit.screenshots": str(screens),
         },
         is_smoke=True,
     )
-    said = _check(done, 5)
+    said = _check(done, 6)
     assert said.count("preprocessing ") == 8 * (len(SIZES) + 1)
     result = msgspec.json.decode((results / "app.json").read_bytes(), type=Result)
     assert [point.status for point in result.points] == [Status.DONE, Status.DONE, Status.SKIPPED]
@@ -128,7 +132,7 @@ def test_every_screen_works(
         work=tmp_path,
         properties={"edgekit.pictures": str(page_pictures), "edgekit.screenshots": str(screens)},
     )  # fmt: skip
-    _check(done, 29)
+    _check(done, 31)
     _check_screens(screens, 18)
 
 
@@ -140,10 +144,10 @@ def test_every_screen_fits_everywhere(test_app: CompiledApp, documents_project: 
         ["ScreensTest"],
         assets=documents_project / ASSETS,
         work=tmp_path,
-        properties={"edgekit.every_screen": "true", "edgekit.screenshots": str(screens)},
+        properties={"edgekit.screenshots": str(screens)},
     )
     _check(done, 1)
-    assert len(list(screens.glob("*.png"))) == 7 * 8
+    assert len(list(screens.glob("*.png"))) == 9 * 8
 
 
 @pytest.mark.slow
@@ -186,6 +190,23 @@ def test_an_app_without_a_model_says_so(
     )
     _check(done, 1)
     _check_screens(screens, 1)
+
+
+def test_messages_of_exceptions_are_translated_as_they_are_written() -> None:
+    main = packaged_project() / MAIN
+    written = "".join(path.read_text() for path in sorted((main.parent).rglob("*.java")))
+    written = re.sub(r'"\s*\+\s*"', "", written)
+    items = [
+        str(item.text).replace("\\'", "'")
+        for item in ET.parse(main / "res/values-zh/messages.xml").iter("item")
+    ]
+    for english, chinese in zip(items[::2], items[1::2], strict=True):
+        for part in english.split("{}"):
+            assert part.replace("\\", "") in written.replace("\\", ""), english
+        holes = sorted(re.findall(r"\{(\d)\}", chinese))
+        assert holes == [str(number + 1) for number in range(english.count("{}"))], chinese
+        assert re.search("[\u4e00-\u9fff]", chinese), chinese
+    assert len(items) > 80
 
 
 def _check_screens(directory: Path, count: int) -> None:

@@ -17,6 +17,8 @@ import android.net.Uri;
 import android.os.BatteryManager;
 import android.os.PowerManager;
 import android.view.View;
+import android.view.ViewGroup;
+import android.widget.CheckBox;
 import android.widget.EditText;
 import android.widget.LinearLayout;
 import android.widget.ListView;
@@ -27,7 +29,9 @@ import java.io.FileNotFoundException;
 import java.nio.charset.StandardCharsets;
 import java.nio.file.Files;
 import java.nio.file.StandardCopyOption;
+import java.util.ArrayList;
 import java.util.Arrays;
+import java.util.List;
 import org.edgekit.demo.bench.BenchPlan;
 import org.edgekit.demo.bench.Circumstances;
 import org.edgekit.demo.ui.BenchmarkActivity;
@@ -91,13 +95,48 @@ public class BenchmarkActivityTest {
     @Test
     public void startsByHand() throws Exception {
         BenchmarkActivity activity = start(new Intent());
-        ((EditText) activity.findViewById(R.id.bench_threads)).setText("1");
+        Screen.await("models are offered", () -> !chips(activity, R.id.bench_models).isEmpty());
+        assertEquals("[PPLCNet_x1_0_doc_ori]", chips(activity, R.id.bench_models).toString());
+        ViewGroup threads = activity.findViewById(R.id.bench_threads);
+        for (int place = 0; place < threads.getChildCount(); place++) {
+            threads.getChildAt(place).performClick();
+        }
+        activity.findViewById(R.id.start).performClick();
+        assertTrue(Screen.text(activity, R.id.bench_end).contains("Choose a model"));
+        threads.getChildAt(0).performClick();
         ((EditText) activity.findViewById(R.id.bench_warmup)).setText("0");
         ((EditText) activity.findViewById(R.id.bench_repeats)).setText("3");
         activity.findViewById(R.id.start).performClick();
         Screen.await("the sweep has ended", () -> !Screen.text(activity, R.id.bench_end).isEmpty());
         assertTrue(Screen.text(activity, R.id.bench_end).contains("app-"));
-        assertTrue(Screen.text(activity, R.id.bench_points).contains("ms"));
+        ViewGroup points = activity.findViewById(R.id.bench_points);
+        assertEquals("one model, engine and number of threads", 1, points.getChildCount());
+        String words = Screen.words(points);
+        assertTrue(words, words.contains("PPLCNet_x1_0_doc_ori · ONNX Runtime fp32 · 1 thread"));
+        assertTrue(words, words.contains("Unstable") && words.contains("needs 64"));
+        Screen.capture(activity, "benchmark_by_hand");
+    }
+
+    /** The chips that are chosen stay so when the screen turns. */
+    @Test
+    public void keepsItsChips() {
+        ActivityController<BenchmarkActivity> controller =
+                Robolectric.buildActivity(BenchmarkActivity.class).setup();
+        ViewGroup threads = controller.get().findViewById(R.id.bench_threads);
+        assertTrue(((CheckBox) threads.getChildAt(0)).isChecked());
+        threads.getChildAt(0).performClick();
+        controller.recreate();
+        threads = controller.get().findViewById(R.id.bench_threads);
+        assertFalse(((CheckBox) threads.getChildAt(0)).isChecked());
+    }
+
+    private static List<String> chips(BenchmarkActivity activity, int id) {
+        ViewGroup group = activity.findViewById(id);
+        List<String> words = new ArrayList<>();
+        for (int place = 0; place < group.getChildCount(); place++) {
+            words.add(((CheckBox) group.getChildAt(place)).getText().toString());
+        }
+        return words;
     }
 
     /** Waits for the battery to cool, says so, and marks what is measured hidden and hot. */
@@ -127,7 +166,7 @@ public class BenchmarkActivityTest {
         assertEquals(
                 new JSONArray(Arrays.asList(Circumstances.HOT, Circumstances.HIDDEN)).toString(),
                 first.getJSONArray("reasons").toString());
-        String shown = Screen.text(activity, R.id.bench_points);
+        String shown = Screen.words(activity.findViewById(R.id.bench_points));
         assertTrue(shown, shown.contains("The app was hidden meanwhile"));
         assertTrue(shown, shown.contains("slowed itself down"));
     }
@@ -190,7 +229,7 @@ public class BenchmarkActivityTest {
     }
 
     private static String summary(View row) {
-        return ((TextView) row.findViewById(R.id.result_summary)).getText().toString();
+        return ((TextView) row.findViewById(R.id.point_summary)).getText().toString();
     }
 
     /** The provider lends the result for reading, and nothing else of the app's files. */

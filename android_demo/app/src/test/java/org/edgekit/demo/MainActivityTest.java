@@ -84,6 +84,14 @@ public class MainActivityTest {
     }
 
     @Test
+    @Config(qualifiers = "zh-rCN-w411dp-h891dp-xhdpi")
+    public void saysAnErrorInChinese() throws Exception {
+        MainActivity activity = start();
+        pickFromGallery(activity, new byte[] {1, 2, 3}, "noise.jpg");
+        assertEquals("\u8fd9\u4e0d\u662f Android \u80fd\u89e3\u7801\u7684\u56fe\u7247\u3002", Screen.awaitError(activity));
+    }
+
+    @Test
     public void showsAnErrorForWhatIsNoPicture() throws Exception {
         MainActivity activity = start();
         pickFromGallery(activity, new byte[] {1, 2, 3}, "noise.jpg");

@@ -67,6 +67,20 @@ final class Screen {
         return ((TextView) activity.findViewById(id)).getText().toString();
     }
 
+    /** Everything that a view and what is in it say, a text a line. */
+    static String words(View view) {
+        StringBuilder words = new StringBuilder();
+        if (view instanceof TextView) {
+            words.append(((TextView) view).getText()).append('\n');
+        }
+        if (view instanceof ViewGroup) {
+            for (int place = 0; place < ((ViewGroup) view).getChildCount(); place++) {
+                words.append(words(((ViewGroup) view).getChildAt(place)));
+            }
+        }
+        return words.toString();
+    }
+
     /** One of the choices, which lie in a pane or in a sheet that is opened for this. */
     static Spinner choice(Activity activity, int id) {
         View pane = activity.findViewById(id);

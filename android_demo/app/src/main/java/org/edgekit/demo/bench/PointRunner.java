@@ -27,12 +27,6 @@ final class PointRunner {
     private final Context context;
     private final Circumstances circumstances;
 
-    /** Reasons to doubt the last point, in the words of the result file. */
-    List<String> reasons = new ArrayList<>();
-
-    /** Samples of the last point, empty where it has none. */
-    long[] samplesNs = new long[0];
-
     PointRunner(
             BenchPlan plan,
             ModelStore store,
@@ -48,8 +42,6 @@ final class PointRunner {
     }
 
     JSONObject measure(Configuration configuration) throws JSONException {
-        samplesNs = new long[0];
-        reasons = new ArrayList<>();
         JSONObject point = describe(configuration);
         try (Predictor predictor = Predictor.open(configuration, store)) {
             point.put("engine_version", configuration.engine.version());
@@ -60,7 +52,7 @@ final class PointRunner {
             point.put("environment_before", system.environment());
             circumstances.begin();
             point.put("processes", new JSONArray().put(sample(predictor, firstRunNs)));
-            reasons = circumstances.reasons(context);
+            List<String> reasons = circumstances.reasons(context);
             point.put("environment_after", system.environment());
             if (!reasons.isEmpty()) {
                 boolean isHot = reasons.contains(Circumstances.HOT);
@@ -144,10 +136,6 @@ final class PointRunner {
             timedNs += sample;
         }
         long cpuMs = Process.getElapsedCpuTime() - cpuMsBefore;
-        samplesNs = new long[samples.size()];
-        for (int index = 0; index < samplesNs.length; index++) {
-            samplesNs[index] = samples.get(index);
-        }
         Long peak = SystemReader.peakMemoryBytes();
         return new JSONObject()
                 .put("samples_ns", new JSONArray(samples))

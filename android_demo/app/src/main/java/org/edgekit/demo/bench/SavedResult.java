@@ -33,6 +33,17 @@ public final class SavedResult {
         /** Reasons to doubt the figures, in the words of the file. */
         public final List<String> reasons;
 
+        /** Threads that took effect; null where that is not known. */
+        public final Integer effectiveThreads;
+
+        /** The battery's temperature before and after; null where it was not readable. */
+        public final Double celsiusBefore;
+
+        public final Double celsiusAfter;
+
+        /** Whether the figures may be believed; null without samples. */
+        public final Verdict verdict;
+
         Point(JSONObject point) throws JSONException {
             model = point.getString("model");
             engine = point.getString("engine");
@@ -57,6 +68,15 @@ public final class SavedResult {
                 ns[index] = samples.getLong(index);
             }
             latency = ns.length == 0 ? null : new LatencySummary(ns);
+            effectiveThreads = point.isNull("effective_threads") ? null : point.getInt("effective_threads");
+            celsiusBefore = celsius(point.optJSONObject("environment_before"));
+            celsiusAfter = celsius(point.optJSONObject("environment_after"));
+            verdict = ns.length == 0 ? null : new Verdict(this, ns);
+        }
+
+        private static Double celsius(JSONObject environment) {
+            JSONObject all = environment == null ? null : environment.optJSONObject("temperatures_celsius");
+            return all == null || !all.has("battery") ? null : Double.valueOf(all.optDouble("battery"));
         }
     }
 

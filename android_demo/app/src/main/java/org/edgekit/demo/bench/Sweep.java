@@ -10,7 +10,6 @@ import org.edgekit.demo.engine.Engine;
 import org.edgekit.demo.engine.EngineCatalogue;
 import org.edgekit.demo.engine.PowerMode;
 import org.edgekit.demo.inference.Configuration;
-import org.edgekit.demo.inference.LatencySummary;
 import org.edgekit.demo.model.ArtifactSpec;
 import org.edgekit.demo.model.LoadedModel;
 import org.edgekit.demo.model.ModelException;
@@ -29,41 +28,7 @@ public final class Sweep {
         void onWait(double celsius, int limit);
 
         /** A point has ended. */
-        void onPoint(PointLine line);
-    }
-
-    /** One finished point for the screen. */
-    public static final class PointLine {
-        public final String model;
-        public final String engine;
-        public final String kind;
-        public final int threads;
-        public final String status;
-
-        /** Figures of the samples; null without samples. */
-        public final LatencySummary latency;
-
-        /** Reason why the point failed or was skipped; null where it did not. */
-        public final String error;
-
-        /** Reasons to doubt the figures, in the words of the result file. */
-        public final List<String> reasons;
-
-        PointLine(
-                Configuration configuration,
-                JSONObject point,
-                LatencySummary latency,
-                List<String> reasons) {
-            this.reasons = reasons;
-            model = configuration.model.spec.name;
-            engine = configuration.engine.title();
-            kind = configuration.artifact.kind;
-            threads = configuration.threads;
-            status = point.optString("status");
-            JSONObject reason = point.optJSONObject("error");
-            error = reason == null ? null : reason.optString("message");
-            this.latency = latency;
-        }
+        void onPoint(SavedResult.Point point);
     }
 
     private static final long POLL_MS = 500;
@@ -107,13 +72,7 @@ public final class Sweep {
                         configurations.indexOf(configuration) + 1, configurations.size(), configuration);
                 JSONObject point = runner.measure(configuration);
                 result.add(point);
-                long[] samples = runner.samplesNs;
-                listener.onPoint(
-                        new PointLine(
-                                configuration,
-                                point,
-                                samples.length == 0 ? null : new LatencySummary(samples),
-                                runner.reasons));
+                listener.onPoint(new SavedResult.Point(point));
             }
             result.end();
             return result.file;

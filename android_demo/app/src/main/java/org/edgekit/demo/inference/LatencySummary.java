@@ -22,7 +22,8 @@ public final class LatencySummary {
                 medianNs > 0 ? (percentile(ordered, 90) - percentile(ordered, 10)) / 2 / medianNs : 0;
     }
 
-    private static double percentile(long[] ordered, double rank) {
+    /** Percentile of samples that rise, between neighbours in proportion. */
+    public static double percentile(long[] ordered, double rank) {
         double position = (ordered.length - 1) * rank / 100;
         int low = (int) Math.floor(position);
         int high = Math.min(low + 1, ordered.length - 1);

@@ -3,22 +3,36 @@ package org.edgekit.demo.ui;
 import android.app.Activity;
 import android.content.Intent;
 import android.os.Bundle;
+import android.text.TextUtils;
 import android.view.Menu;
 import android.view.MenuItem;
 import android.view.View;
+import android.view.ViewGroup;
 import android.view.WindowManager;
 import android.widget.Button;
 import android.widget.EditText;
 import android.widget.ProgressBar;
 import android.widget.TextView;
+import java.util.ArrayList;
+import java.util.Collections;
+import java.util.LinkedHashSet;
+import java.util.List;
 import java.util.Locale;
+import java.util.Set;
 import org.edgekit.demo.R;
 import org.edgekit.demo.bench.BenchPlan;
-import org.edgekit.demo.bench.Sweep;
+import org.edgekit.demo.engine.Engine;
+import org.edgekit.demo.engine.EngineCatalogue;
+import org.edgekit.demo.engine.PowerMode;
 import org.edgekit.demo.inference.Configuration;
+import org.edgekit.demo.model.LoadedModel;
 
 /** Runs a sweep, started here or by an intent of the host, and shows its points as they finish. */
 public final class BenchmarkActivity extends Activity {
+    private static final int[] GROUPS = {
+        R.id.bench_models, R.id.bench_engines, R.id.bench_threads, R.id.bench_power
+    };
+
     private final SweepJob.Listener listener = this::show;
     private SweepJob job;
 
@@ -32,6 +46,7 @@ public final class BenchmarkActivity extends Activity {
         getWindow().addFlags(WindowManager.LayoutParams.FLAG_KEEP_SCREEN_ON);
         job = ((DemoApplication) getApplication()).sweepJob();
         findViewById(R.id.start).setOnClickListener(view -> startOrStop());
+        offerChoices(state);
         if (state == null) {
             startFrom(getIntent());
         }
@@ -71,6 +86,85 @@ public final class BenchmarkActivity extends Activity {
         super.onStop();
     }
 
+    @Override
+    protected void onSaveInstanceState(Bundle state) {
+        super.onSaveInstanceState(state);
+        for (int group : GROUPS) {
+            state.putStringArrayList(key(group), new ArrayList<>(chips(group).chosen()));
+        }
+    }
+
+    /** Fills the chips: at first the model of the answers, every engine and every number of threads. */
+    private void offerChoices(Bundle state) {
+        List<String> counts = new ArrayList<>();
+        for (int count : Choices.threads()) {
+            counts.add(Integer.toString(count));
+        }
+        show(R.id.bench_threads, counts, counts, counts, state);
+        List<String> engines = new ArrayList<>();
+        List<String> titles = new ArrayList<>();
+        Set<String> modes = new LinkedHashSet<>();
+        for (Engine engine : EngineCatalogue.engines()) {
+            engines.add(engine.name());
+            titles.add(engine.title());
+            for (PowerMode mode : engine.powerModes()) {
+                modes.add(mode.name());
+            }
+        }
+        show(R.id.bench_engines, engines, titles, engines, state);
+        List<String> names = new ArrayList<>(modes);
+        show(R.id.bench_power, names, names, modes.size() > 1 ? Collections.emptyList() : names, state);
+        ((DemoApplication) getApplication()).workbench().readCatalogue(
+                new Workbench.Reply<Workbench.Catalogue>() {
+                    @Override
+                    public void onResult(Workbench.Catalogue catalogue) {
+                        List<String> models = new ArrayList<>();
+                        List<String> directories = new ArrayList<>();
+                        for (LoadedModel model : catalogue.models) {
+                            models.add(model.spec.name);
+                            directories.add(model.directory);
+                        }
+                        if (!models.isEmpty()) {
+                            int first = new SavedChoices(BenchmarkActivity.this).model(catalogue.models);
+                            show(R.id.bench_models, directories, models, directories.subList(first, first + 1), state);
+                        }
+                    }
+
+                    @Override
+                    public void onFailure(String message) {
+                        job.fail("", message);
+                    }
+                });
+    }
+
+    private void show(int group, List<String> keys, List<String> titles, List<String> chosen, Bundle state) {
+        List<String> kept = state == null ? null : state.getStringArrayList(key(group));
+        chips(group).show(keys, titles, kept == null ? chosen : kept, group == R.id.bench_power);
+        show();
+    }
+
+    private ChipGroup chips(int group) {
+        return findViewById(group);
+    }
+
+    private static String key(int group) {
+        return "chosen" + group;
+    }
+
+    /** The chosen keys with commas. */
+    private String chosen(int group) {
+        return TextUtils.join(",", chips(group).chosen());
+    }
+
+    private boolean lacksChoice() {
+        for (int group : new int[] {R.id.bench_models, R.id.bench_engines, R.id.bench_threads}) {
+            if (chips(group).getChildCount() > 0 && chips(group).chosen().isEmpty()) {
+                return true;
+            }
+        }
+        return false;
+    }
+
     private void startFrom(Intent intent) {
         if (BenchPlan.ACTION.equals(intent.getAction())) {
             start(intent);
@@ -82,12 +176,19 @@ public final class BenchmarkActivity extends Activity {
             job.cancel();
             return;
         }
+        if (lacksChoice()) {
+            ((TextView) findViewById(R.id.bench_end)).setText(R.string.nothing_chosen);
+            return;
+        }
         Intent plan = new Intent(BenchPlan.ACTION);
         plan.putExtra(
                 BenchPlan.EXTRA_RUN_ID,
                 "app-" + new java.text.SimpleDateFormat("yyyyMMdd-HHmmss", Locale.ROOT)
                         .format(new java.util.Date()));
-        plan.putExtra(BenchPlan.EXTRA_THREADS, text(R.id.bench_threads));
+        plan.putExtra(BenchPlan.EXTRA_MODELS, chosen(R.id.bench_models));
+        plan.putExtra(BenchPlan.EXTRA_ENGINES, chosen(R.id.bench_engines));
+        plan.putExtra(BenchPlan.EXTRA_THREADS, chosen(R.id.bench_threads));
+        plan.putExtra(BenchPlan.EXTRA_POWER_MODE, chosen(R.id.bench_power));
         plan.putExtra(BenchPlan.EXTRA_WARMUP, text(R.id.bench_warmup));
         plan.putExtra(BenchPlan.EXTRA_REPEATS, text(R.id.bench_repeats));
         plan.putExtra(BenchPlan.EXTRA_MAX_CELSIUS, "0" + text(R.id.bench_celsius)); // empty: any
@@ -120,14 +221,19 @@ public final class BenchmarkActivity extends Activity {
         findViewById(R.id.bench_progress)
                 .setVisibility(job.isRunning() ? View.VISIBLE : View.GONE);
         showCurrent();
-        StringBuilder text = new StringBuilder();
-        for (Sweep.PointLine line : job.lines()) {
-            text.append(describe(line)).append("\n\n");
+        for (int group : GROUPS) {
+            chips(group).setEnabled(!job.isRunning());
         }
-        ((TextView) findViewById(R.id.bench_points)).setText(text);
+        ViewGroup points = findViewById(R.id.bench_points);
+        if (points.getChildCount() > job.lines().size()) {
+            points.removeAllViews(); // those of the sweep before
+        }
+        for (int place = points.getChildCount(); place < job.lines().size(); place++) {
+            PointRow.add(points, job.lines().get(place), "");
+        }
         TextView end = findViewById(R.id.bench_end);
         if (job.failure() != null) {
-            end.setText(job.failure());
+            end.setText(Messages.shown(getResources(), job.failure()));
         } else if (job.result() != null) {
             end.setText(getString(R.string.result_file, job.result().getPath()));
         } else {
@@ -165,23 +271,5 @@ public final class BenchmarkActivity extends Activity {
                                 .getQuantityString(
                                         R.plurals.threads, point.threads, point.threads))
                         + (left.isEmpty() ? "" : "\n" + left));
-    }
-
-    private String describe(Sweep.PointLine line) {
-        String head =
-                line.model + "\n" + line.engine + " · " + line.kind + " · "
-                        + getResources().getQuantityString(
-                                R.plurals.threads, line.threads, line.threads);
-        if (line.latency == null) {
-            return head + "\n" + getString(Figures.status(line.status))
-                    + (line.error == null ? "" : ": " + line.error);
-        }
-        String figures =
-                getString(
-                        R.string.latency,
-                        Figures.ms(line.latency.medianNs),
-                        100 * line.latency.relativeSpread,
-                        line.latency.count);
-        return head + "\n" + figures + Figures.doubts(this, line.latency, line.reasons);
     }
 }

@@ -75,7 +75,7 @@ public final class CompareActivity extends Activity {
 
                     @Override
                     public void onFailure(String message) {
-                        say(message);
+                        say(Messages.shown(getResources(), message));
                     }
                 });
     }
@@ -122,7 +122,7 @@ public final class CompareActivity extends Activity {
 
                     @Override
                     public void onFailure(String message) {
-                        say(message);
+                        say(Messages.shown(getResources(), message));
                     }
                 });
     }
@@ -172,7 +172,7 @@ public final class CompareActivity extends Activity {
 
                     @Override
                     public void onFailure(String message) {
-                        row.failure = message;
+                        row.failure = Messages.shown(getResources(), message);
                         advance();
                     }
                 });

@@ -1,35 +1,24 @@
 package org.edgekit.demo.ui;
 
-import android.content.Context;
 import android.content.res.Resources;
 import java.text.DateFormat;
 import java.text.ParsePosition;
 import java.text.SimpleDateFormat;
 import java.util.Date;
-import java.util.List;
 import java.util.Locale;
 import java.util.TimeZone;
 import org.edgekit.demo.R;
-import org.edgekit.demo.bench.Circumstances;
 import org.edgekit.demo.inference.LatencySummary;
 import org.edgekit.demo.model.ModelSpec;
 
 /** Figures as they are shown: as many digits as a reader needs. */
 final class Figures {
-    // A spread above this makes a median doubtful, as in the host's verdicts.
-    private static final double SPREAD_WITHIN = 0.10;
-
     private Figures() {}
 
-    /** A share from 0 to 1 in per cent. */
+    /** A share from 0 to 1 in per cent; no line ends before the sign. */
     static String percent(double share) {
         double percent = 100 * share;
-        return String.format(Locale.getDefault(), percent < 9.95 ? "%.1f %%" : "%.0f %%", percent);
-    }
-
-    /** True where the runs differ so little that their median says something. */
-    static boolean isSteady(LatencySummary latency) {
-        return latency.relativeSpread <= SPREAD_WITHIN;
+        return String.format(Locale.getDefault(), percent < 9.95 ? "%.1f\u00a0%%" : "%.0f\u00a0%%", percent);
     }
 
     /** A time of a result file (UTC, ISO 8601) as people here write it; itself where it is none. */
@@ -46,24 +35,6 @@ final class Figures {
     static String withSpread(LatencySummary latency) {
         return String.format(
                 Locale.getDefault(), "%s ±%.0f %%", ms(latency.medianNs), 100 * latency.relativeSpread);
-    }
-
-    /** Reasons to doubt a latency, each on a line of its own that begins with a line break. */
-    static String doubts(Context context, LatencySummary latency, List<String> reasons) {
-        StringBuilder text = new StringBuilder();
-        for (String reason : reasons) {
-            text.append('\n')
-                    .append(
-                            reason.equals(Circumstances.HIDDEN)
-                                    ? context.getString(R.string.was_hidden)
-                                    : reason.equals(Circumstances.HOT)
-                                            ? context.getString(R.string.was_hot)
-                                            : reason);
-        }
-        if (!isSteady(latency)) {
-            text.append('\n').append(context.getString(R.string.unsteady));
-        }
-        return text.toString();
     }
 
     /** A point's status in the file, for people. */

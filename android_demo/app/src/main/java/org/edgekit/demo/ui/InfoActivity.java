@@ -38,7 +38,7 @@ public final class InfoActivity extends Activity {
 
                     @Override
                     public void onFailure(String message) {
-                        text.setText(message + "\n\n" + describeApp());
+                        text.setText(Messages.shown(getResources(), message) + "\n\n" + describeApp());
                     }
                 });
     }
@@ -59,7 +59,7 @@ public final class InfoActivity extends Activity {
             describe(text, model.spec);
         }
         for (Map.Entry<String, String> broken : catalogue.broken.entrySet()) {
-            text.append(broken.getKey()).append("\n  ").append(broken.getValue()).append("\n\n");
+            text.append(broken.getKey()).append("\n  ").append(Messages.shown(getResources(), broken.getValue())).append("\n\n");
         }
         return text.append(describeApp()).toString();
     }

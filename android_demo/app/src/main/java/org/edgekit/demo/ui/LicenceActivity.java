@@ -26,7 +26,7 @@ public final class LicenceActivity extends Activity {
         setActionBar(findViewById(R.id.toolbar));
         getActionBar().setDisplayHomeAsUpEnabled(true);
         Licence licence = Licence.valueOf(getIntent().getStringExtra(EXTRA_LICENCE));
-        setTitle(licence.title);
+        getActionBar().setSubtitle(licence.title);
         ((ListView) findViewById(R.id.paragraphs)).setAdapter(
                 new ArrayAdapter<>(this, R.layout.paragraph, read(licence)));
     }

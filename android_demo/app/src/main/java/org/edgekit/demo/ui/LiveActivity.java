@@ -97,7 +97,7 @@ public final class LiveActivity extends Activity implements LiveLoop.Screen {
 
                     @Override
                     public void onFailure(String message) {
-                        showMessage(message, false);
+                        showMessage(Messages.shown(getResources(), message), false);
                     }
                 });
     }
@@ -188,7 +188,7 @@ public final class LiveActivity extends Activity implements LiveLoop.Screen {
 
     @Override
     public void fail(String message) {
-        showMessage(message, false);
+        showMessage(Messages.shown(getResources(), message), false);
     }
 
     private void showMessage(String message, boolean canAllow) {

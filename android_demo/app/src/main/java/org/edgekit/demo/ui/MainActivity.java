@@ -171,7 +171,7 @@ public final class MainActivity extends Activity {
                     @Override
                     public void onFailure(String message) {
                         if (!isDestroyed()) {
-                            showNothingToRun(message);
+                            showNothingToRun(Messages.shown(getResources(), message));
                         }
                     }
                 });
@@ -181,7 +181,7 @@ public final class MainActivity extends Activity {
         panel.setModels(catalogue.models);
         StringBuilder broken = new StringBuilder();
         for (Map.Entry<String, String> entry : catalogue.broken.entrySet()) {
-            broken.append(broken.length() > 0 ? "\n\n" : "").append(entry.getValue());
+            broken.append(broken.length() > 0 ? "\n\n" : "").append(Messages.shown(getResources(), entry.getValue()));
         }
         TextView warning = findViewById(R.id.broken_models);
         warning.setText(broken);
@@ -370,7 +370,7 @@ public final class MainActivity extends Activity {
         @Override
         public final void onFailure(String message) {
             if (asked == question) {
-                showFailure(message);
+                showFailure(Messages.shown(getResources(), message));
             }
         }
     }

@@ -80,7 +80,7 @@ public final class ModelsActivity extends Activity {
                     @Override
                     public void onFailure(String message) {
                         show(new Workbench.Catalogue());
-                        say(message);
+                        say(Messages.shown(getResources(), message));
                     }
                 });
     }
@@ -91,7 +91,7 @@ public final class ModelsActivity extends Activity {
             add(catalogue, model.directory, describe(model.spec));
         }
         for (Map.Entry<String, String> broken : catalogue.broken.entrySet()) {
-            add(catalogue, broken.getKey(), broken.getValue());
+            add(catalogue, broken.getKey(), Messages.shown(getResources(), broken.getValue()));
         }
     }
 
@@ -162,7 +162,7 @@ public final class ModelsActivity extends Activity {
 
         @Override
         public void onFailure(String message) {
-            say(message);
+            say(Messages.shown(getResources(), message));
             list();
         }
     }

@@ -90,7 +90,7 @@ public final class ResultActivity extends Activity {
 
     private void show(SavedResult read) {
         result = read;
-        setTitle(Figures.time(read.startedAt));
+        getActionBar().setSubtitle(Figures.time(read.startedAt));
         ViewGroup list = findViewById(R.id.points);
         list.removeAllViews();
         if (other != null) {
@@ -99,34 +99,8 @@ public final class ResultActivity extends Activity {
             line.setVisibility(View.VISIBLE);
         }
         for (SavedResult.Point point : read.points) {
-            View row = getLayoutInflater().inflate(R.layout.result_row, list, false);
-            String threads =
-                    getResources().getQuantityString(R.plurals.threads, point.threads, point.threads);
-            ((TextView) row.findViewById(R.id.result_title))
-                    .setText(
-                            point.latency == null
-                                    ? getString(Figures.status(point.status))
-                                    : Figures.ms(point.latency.medianNs));
-            String summary =
-                    point.model + " · " + point.engine + " " + point.precision + " · " + threads;
-            ((TextView) row.findViewById(R.id.result_summary))
-                    .setText(summary + "\n" + detail(point) + ratio(point));
-            row.setFocusable(true);
-            list.addView(row);
+            PointRow.add(list, point, ratio(point));
         }
-    }
-
-    private String detail(SavedResult.Point point) {
-        if (point.latency == null) {
-            return point.error == null ? "" : point.error;
-        }
-        String figures =
-                getString(
-                        R.string.latency,
-                        Figures.ms(point.latency.medianNs),
-                        100 * point.latency.relativeSpread,
-                        point.latency.count);
-        return figures + Figures.doubts(this, point.latency, point.reasons);
     }
 
     /** Ratio to the other result's median. The app has one process a side, of which no verdict follows. */

@@ -15,6 +15,7 @@ import java.util.Set;
 import org.edgekit.demo.R;
 import org.edgekit.demo.bench.BenchPlan;
 import org.edgekit.demo.bench.Circumstances;
+import org.edgekit.demo.bench.SavedResult;
 import org.edgekit.demo.bench.Sweep;
 import org.edgekit.demo.inference.Configuration;
 
@@ -27,7 +28,7 @@ public final class SweepJob {
 
     private final Context context;
     private final Workbench workbench;
-    private final List<Sweep.PointLine> lines = new ArrayList<>();
+    private final List<SavedResult.Point> lines = new ArrayList<>();
     private final Set<Listener> listeners = new LinkedHashSet<>();
     private final Circumstances circumstances = new Circumstances();
     private Sweep sweep;
@@ -48,7 +49,7 @@ public final class SweepJob {
         return sweep != null;
     }
 
-    public List<Sweep.PointLine> lines() {
+    public List<SavedResult.Point> lines() {
         return Collections.unmodifiableList(lines);
     }
 
@@ -133,7 +134,7 @@ public final class SweepJob {
                                 }
 
                                 @Override
-                                public void onPoint(Sweep.PointLine line) {
+                                public void onPoint(SavedResult.Point line) {
                                     main.post(() -> add(line));
                                 }
                             });
@@ -198,7 +199,7 @@ public final class SweepJob {
         notifyListener();
     }
 
-    private void add(Sweep.PointLine line) {
+    private void add(SavedResult.Point line) {
         lines.add(line);
         notifyListener();
     }
