@@ -28,7 +28,7 @@ from edgekit.errors import EdgekitError
 from edgekit.estimate.count import count_network
 from edgekit.estimate.estimate import known_count
 from edgekit.estimate.soc_model import COUNTS, NetworkCount, load_soc
-from edgekit.quantize.artifacts import Calibration, quantize
+from edgekit.quantize.artifacts import Calibration, Choice, quantize
 from edgekit.targets.target import Subject
 
 CALIBRATION_INPUTS = 10
@@ -60,12 +60,13 @@ def quantized(subject: Subject) -> Subject:
         np.random.default_rng(0).standard_normal(shape, dtype=np.float32).tofile(calibration)
         staging = Path(name) / "staging"
         staging.mkdir()
-        made = quantize(
+        made, _ = quantize(
             directory,
             manifest,
             Calibration(path=calibration, shape=shape),
             staging,
             formats=("nb",),
+            choice=Choice(),
             install=True,
             progress=note,
         )
@@ -78,9 +79,13 @@ def quantized(subject: Subject) -> Subject:
 
 def row(count: NetworkCount) -> str:
     words = ", ".join(f'"{threads}" = {millions}' for threads, millions in count.millions.items())
+    layers = ""
+    if count.layers is not None:
+        sizes = ", ".join(f"{name} = {size}" for name, size in msgspec.structs.asdict(count.layers).items())
+        layers = f"layers = {{ {sizes} }}\n"
     return (
         f'\n[[networks]]\nmodel = "{count.model}"\nprecision = "{count.precision}"\n'
-        f"nb_mb = {round(count.nb_mb, 3)}\nmillions = {{ {words} }}\n"
+        f"nb_mb = {round(count.nb_mb, 3)}\nmillions = {{ {words} }}\n{layers}"
     )
 
 

@@ -21,16 +21,31 @@ from edgekit.estimate.adapt import adapt, nearest_soc
 from edgekit.estimate.estimate import known_count
 from edgekit.estimate.soc_model import (
     SOCS,
+    WEIGHTS,
     Fit,
     FitPoint,
     SocModel,
     Unfitted,
-    fit_points,
+    fit_weighted,
     load_soc,
+    prediction_error,
     ratio_error,
     write_soc,
 )
 
+# Paddle Lite v2.9.1, the same page: milliseconds at 1, 2 and 4 threads.
+THREADS = {
+    "sd845": {
+        "MobileNetV1": (59.27, 32.62, 19.57),
+        "MobileNetV2": (38.15, 21.77, 13.81),
+        "ShuffleNetV2_x1_0": (18.45, 10.91, 7.16),
+    },
+    "sd835": {
+        "MobileNetV1": (86.65, 48.89, 27.06),
+        "MobileNetV2": (61.17, 33.08, 19.89),
+        "ShuffleNetV2_x1_0": (24.02, 14.24, 8.74),
+    },
+}
 SOURCE = "Paddle Lite v2.11, docs/performance/benchmark.md, ARMv8 CPU, one thread on a big core"
 NAMES = {
     "sd865": "Snapdragon 865",
@@ -62,36 +77,42 @@ INT8 = {
 
 def points(soc: str, precision: Precision = Precision.FP32) -> list[FitPoint]:
     column = list(NAMES).index(soc)
-    made = []
-    for network, row in (FP32 if precision is Precision.FP32 else INT8).items():
-        count = known_count(network, precision)
-        assert count is not None
-        made.append(
-            FitPoint(
-                network=network,
-                threads=1,
-                millions=count.millions["1"],
-                nb_mb=count.nb_mb,
-                latency_ms=row[column],
-            )
-        )
-    return made
+    table = FP32 if precision is Precision.FP32 else INT8
+    return [point(network, precision, 1, row[column]) for network, row in table.items()]
+
+
+def threaded(soc: str, threads: int) -> list[FitPoint]:
+    column = (1, 2, 4).index(threads)
+    return [point(network, Precision.FP32, threads, row[column]) for network, row in THREADS[soc].items()]
+
+
+def point(network: str, precision: Precision, threads: int, latency_ms: float) -> FitPoint:
+    count = known_count(network, precision)
+    assert count is not None
+    return FitPoint(
+        network=network,
+        threads=threads,
+        millions=count.millions[str(threads)],
+        nb_mb=count.nb_mb,
+        layers=count.layers,
+        latency_ms=latency_ms,
+    )
 
 
 def model(name: str) -> SocModel:
-    [fit] = fit_points(points(name))
-    rounded = {
-        field: round(getattr(fit, field), 5)
-        for field in ("ms_per_million", "ms_per_mb", "leave_one_out_error", "leave_one_out_rms")
-    }
-    fit = msgspec.structs.replace(fit, **rounded)
+    plain = rounded(fit_weighted(1, points(name), None))
+    fit = rounded(fit_weighted(1, points(name), WEIGHTS))
+    more = [rounded(fit_speed(fit, threads, name)) for threads in (2, 4)] if name in THREADS else []
     # The fitted networks are of five kinds, so that one left out stands for any other.
-    unfitted = [Unfitted(precision="fp32", threads=1, rms=fit.leave_one_out_rms, networks=len(FP32))]
+    unfitted = [
+        Unfitted(precision="fp32", threads=one.threads, rms=one.leave_one_out_rms, networks=one.networks)
+        for one in (fit, *more)
+    ]
     if name in DOT_PRODUCT:
-        off = round(rms(fit, points(name, Precision.INT8)), 4)
+        off = round(rms(plain, points(name, Precision.INT8)), 4)
         unfitted.append(Unfitted(precision="int8", threads=1, rms=off, networks=len(INT8)))
     # Networks of other kinds than the fitted ones, by the largest error of a network left out.
-    guess = max(0.10, round(2 * fit.leave_one_out_error, 2))
+    guess = max(0.10, round(2 * plain.leave_one_out_error, 2))
     return SocModel(
         name=name,
         title=NAMES[name],
@@ -99,33 +120,93 @@ def model(name: str) -> SocModel:
         engine="paddlelite",
         precision="fp32",
         precisions=("fp32", "int8") if name in DOT_PRODUCT else ("fp32",),
-        source=SOURCE,
+        source=SOURCE if not more else f"{SOURCE}; v2.9.1 at 2 and 4 threads",
         fitted_on=tuple(FP32),
         other_error=guess,
         other_precision_error=max(0.17, guess),
-        fits=(fit,),
+        fits=(plain, fit, *more),
         unfitted=tuple(unfitted),
+    )
+
+
+def rounded(fit: Fit) -> Fit:
+    fields = ("ms_per_million", "ms_per_mb", "leave_one_out_error", "leave_one_out_rms")
+    return msgspec.structs.replace(fit, **{field: round(getattr(fit, field), 5) for field in fields})
+
+
+def fit_speed(base: Fit, threads: int, soc: str) -> Fit:
+    """Fit the speed alone at more threads: three networks do not say the share of the weights' reading."""
+    group = threaded(soc, threads)
+    model = msgspec.structs.replace(base, threads=threads)
+    logs = [math.log(one.latency_ms / model.latency_ms(one.millions, one.nb_mb, one.layers)) for one in group]
+    # The mean of the others is further off than the mean of all by n / (n - 1).
+    mean, scale = math.fsum(logs) / len(logs), len(logs) / (len(logs) - 1)
+    off = [abs(one - mean) * scale for one in logs]
+    factor = math.exp(mean)
+    return msgspec.structs.replace(
+        model,
+        ms_per_million=base.ms_per_million * factor,
+        ms_per_mb=base.ms_per_mb * factor,
+        leave_one_out_error=math.expm1(max(off)),
+        leave_one_out_rms=math.sqrt(math.fsum(one**2 for one in off) / len(off)),
+        networks=len(group),
+        coefficients=1,
+        millions=(min(one.millions for one in group), max(one.millions for one in group)),
+        nb_mb=(min(one.nb_mb for one in group), max(one.nb_mb for one in group)),
     )
 
 
 def rms(fit: Fit, group: Sequence[FitPoint]) -> float:
     squares = [
-        math.log1p(ratio_error(fit.latency_ms(one.millions, one.nb_mb), one.latency_ms)) ** 2 for one in group
+        math.log1p(ratio_error(fit.latency_ms(one.millions, one.nb_mb, one.layers), one.latency_ms)) ** 2
+        for one in group
     ]
     return math.sqrt(math.fsum(squares) / len(squares))
 
 
+def speed_errors(base: Fit, threads: int, soc: str) -> list[str]:
+    """Return each network's error by the speed of the two others."""
+    group = threaded(soc, threads)
+    model = msgspec.structs.replace(base, threads=threads)
+    logs = [math.log(model.latency_ms(one.millions, one.nb_mb, one.layers) / one.latency_ms) for one in group]
+    mean, scale = math.fsum(logs) / len(logs), len(logs) / (len(logs) - 1)
+    return [f"{math.expm1((one - mean) * scale):+.1%}" for one in logs]
+
+
 def show(models: Sequence[SocModel]) -> None:
-    print("| SoC | " + " | ".join(FP32) + " | largest left out | int8, rms |")
-    print("|---|" + "---:|" * (len(FP32) + 2))
+    print("| SoC | " + " | ".join(FP32) + " | largest left out | without layers | int8, rms |")
+    print("|---|" + "---:|" * (len(FP32) + 3))
     for one in models:
-        [fit] = one.fits
+        fit, plain = one.fit(1, layers=True), one.fit(1)
         errors = [
-            f"{fit.latency_ms(point.millions, point.nb_mb) / point.latency_ms - 1:+.1%}"
+            f"{fit.latency_ms(point.millions, point.nb_mb, point.layers) / point.latency_ms - 1:+.1%}"
             for point in points(one.name)
         ]
-        int8 = f"{one.unfitted[1].rms:.1%}" if one.name in DOT_PRODUCT else "not counted"
-        print(f"| {one.title} | {' | '.join(errors)} | {fit.leave_one_out_error:.1%} | {int8} |")
+        int8 = next((f"{seen.rms:.1%}" for seen in one.unfitted if seen.precision == "int8"), "not counted")
+        left_out = f"{fit.leave_one_out_error:.1%} | {plain.leave_one_out_error:.1%}"
+        print(f"| {one.title} | {' | '.join(errors)} | {left_out} | {int8} |")
+    print("\n| SoC | threads | " + " | ".join(next(iter(THREADS.values()))) + " |\n|---|---:|---:|---:|---:|")
+    for name in THREADS:
+        soc = next(one for one in models if one.name == name)
+        for threads in (1, 2, 4):
+            print(
+                f"| {soc.title} | {threads} | "
+                + " | ".join(speed_errors(soc.fit(1, layers=True), threads, name))
+                + " |"
+            )
+
+
+def show_coverage() -> None:
+    """Print how many networks lie within the interval of a fit to the others."""
+    inside = []
+    for name in NAMES:
+        every = points(name)
+        for left_out in every:
+            fit = fit_weighted(1, [one for one in every if one is not left_out], WEIGHTS)
+            ms = fit.latency_ms(left_out.millions, left_out.nb_mb, left_out.layers)
+            width = prediction_error(fit.leave_one_out_rms, fit.networks - fit.coefficients)
+            inside.append(ratio_error(ms, left_out.latency_ms) < width)
+    print(f"\nWithin the interval of the other four networks: {sum(inside)} of {len(inside)}.")
 
 
 def show_adapted(models: Sequence[SocModel], known: Sequence[SocModel]) -> None:
@@ -150,9 +231,14 @@ def show_adapted(models: Sequence[SocModel], known: Sequence[SocModel]) -> None:
 def left_out_errors(others: Sequence[SocModel], every: Sequence[FitPoint], number: int) -> list[float]:
     errors = []
     for chosen in itertools.combinations(every, number):
-        fit = adapt(nearest_soc(others, chosen), chosen, name="new", title="new", source="").fit(1)
-        left_out = [one for one in every if one not in chosen]
-        errors += [ratio_error(fit.latency_ms(one.millions, one.nb_mb), one.latency_ms) for one in left_out]
+        fit = adapt(nearest_soc(others, chosen), chosen, name="new", title="new", source="").fit(
+            1, layers=True
+        )
+        errors += [
+            ratio_error(fit.latency_ms(one.millions, one.nb_mb, one.layers), one.latency_ms)
+            for one in every
+            if one not in chosen
+        ]
     return errors
 
 
@@ -165,6 +251,7 @@ def main() -> int:
     for one in models if asked.write else ():
         write_soc(SOCS / f"{one.name}.toml", one)
     show(models)
+    show_coverage()
     show_adapted(models, known)
     return 0
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import statistics
 from collections.abc import Sequence
 
 import msgspec
@@ -11,19 +12,18 @@ from edgekit.errors import InputError
 from edgekit.estimate.soc_model import Fit, FitPoint, SocModel, Unfitted
 
 MOST_NETWORKS = 3
-# Standard deviations of logarithms: of a measured latency about the model, of the weights' share
-# (`ms_per_mb / ms_per_million`) between SoCs, and of the speed of SoCs that are taken for alike; of 12
-# combinations, that of the least error by scripts/fit_socs.py.
+# Standard deviations of logarithms: of a measured latency about the model, and of the weights' share
+# (`ms_per_mb / ms_per_million`) between SoCs, which holds both a model's share and the choice of a model; of
+# several combinations, that of the least error by scripts/fit_socs.py.
 NOISE = 0.05
 SHARE_SPREAD = 1.0
-SPEED_SPREAD = 0.2
 # Bounds of the search for the share's logarithm; its steps end within 1e-9 of the best.
 MOST_SHARE = 8.0
 SECTIONS = 50
 GOLDEN = (math.sqrt(5) - 1) / 2
 # Root of the mean square of the logarithm of truth over estimate, by the number of networks measured:
 # scripts/fit_socs.py, each published SoC left out in turn.
-RMS = {1: 0.1022, 2: 0.0672, 3: 0.0499}
+RMS = {1: 0.1262, 2: 0.0652, 3: 0.0360}
 SOCS_LEFT_OUT = 7
 
 
@@ -62,7 +62,7 @@ def adapt(base: SocModel, measured: Sequence[FitPoint], *, name: str, title: str
     networks = tuple(dict.fromkeys(point.network for point in measured))
     shifts = _shifts(base, measured)
     if not shifts:
-        threads = ",".join(str(fit.threads) for fit in base.fits)
+        threads = ",".join(map(str, base.threads()))
         raise InputError(
             f"adapting the model of {base.title}: no usable point at {threads} threads of a network whose "
             "instructions are known",
@@ -86,32 +86,53 @@ def adapt(base: SocModel, measured: Sequence[FitPoint], *, name: str, title: str
         adapted_from=base.name,
         source=f"{source}; adapted from {base.title}: {base.source}",
         fitted_on=networks,
-        fits=tuple(shifts.get(fit.threads, mean).of(fit) for fit in base.fits),
+        fits=tuple(shifts.get(fit, mean).of(fit) for fit in base.fits),
         unfitted=tuple(
-            Unfitted(precision="fp32", threads=fit.threads, rms=RMS[len(networks)], networks=SOCS_LEFT_OUT)
-            for fit in base.fits
+            Unfitted(precision="fp32", threads=threads, rms=RMS[len(networks)], networks=SOCS_LEFT_OUT)
+            for threads in base.threads()
         ),
     )
 
 
 def nearest_soc(models: Sequence[SocModel], measured: Sequence[FitPoint]) -> SocModel:
-    """Return the model that needs the least change to meet the points: in speed for one network, and in the
-    order of networks for more.
+    """Return the model that the points ask for, held by what most SoCs are like.
+
+    One network says the speed alone, and speed says nothing of the kind of cores. So models whose share of
+    reading the weights is the usual one are taken before others, unless more networks speak for those.
     """
+    shares = [share for one in models if (share := _share(one)) is not None]
+    usual = statistics.median(shares) if shares else 0.0
 
     def cost(model: SocModel) -> float:
         shifts = _shifts(model, measured)
-        return math.fsum(one.cost for one in shifts.values()) / len(shifts) if shifts else math.inf
+        best = [shifts[fit] for fit in model.main_fits() if fit in shifts]
+        if not best:
+            return math.inf
+        share = _share(model)
+        unusual = 0.0 if share is None else ((share - usual) / SHARE_SPREAD) ** 2
+        return math.fsum(one.cost for one in best) / len(best) + unusual
 
     return min(models, key=cost)
 
 
-def _shifts(base: SocModel, measured: Sequence[FitPoint]) -> dict[int, _Shift]:
-    """Return the change of each fit that has measured points, by the number of threads."""
-    by_threads = {
-        fit.threads: (fit, [point for point in measured if point.threads == fit.threads]) for fit in base.fits
-    }
-    return {threads: _shift(fit, points) for threads, (fit, points) in by_threads.items() if points}
+def _share(model: SocModel) -> float | None:
+    """Return the logarithm of the weights' share at the fewest threads; None without one."""
+    fit = model.main_fits()[0]
+    return math.log(fit.ms_per_mb / fit.ms_per_million) if fit.ms_per_mb > 0 else None
+
+
+def _shifts(base: SocModel, measured: Sequence[FitPoint]) -> dict[Fit, _Shift]:
+    """Return the change of each fit that has measured points."""
+    found = {}
+    for fit in base.fits:
+        points = [
+            point
+            for point in measured
+            if point.threads == fit.threads and (fit.weights is None or point.layers is not None)
+        ]
+        if points:
+            found[fit] = _shift(fit, points)
+    return found
 
 
 def _shift(fit: Fit, points: Sequence[FitPoint]) -> _Shift:
@@ -121,7 +142,8 @@ def _shift(fit: Fit, points: Sequence[FitPoint]) -> _Shift:
         """Logarithms of measured over estimated, with the base's speed."""
         changed = _Shift(speed=0.0, share=share, cost=0.0).of(fit)
         return [
-            math.log(point.latency_ms / changed.latency_ms(point.millions, point.nb_mb)) for point in points
+            math.log(point.latency_ms / changed.latency_ms(point.millions, point.nb_mb, point.layers))
+            for point in points
         ]
 
     def at(share: float) -> _Shift:
@@ -139,5 +161,4 @@ def _shift(fit: Fit, points: Sequence[FitPoint]) -> _Shift:
             high = right
         else:
             low = left
-    found = at((low + high) / 2)
-    return msgspec.structs.replace(found, cost=found.cost + (found.speed / SPEED_SPREAD) ** 2)
+    return at((low + high) / 2)

@@ -246,7 +246,7 @@ def _latency(
         return f"neither published nor counted at {precision.value}"
     if str(threads) not in network.count.millions:
         return f"not counted at {threads} threads"
-    if not any(fit.threads == threads for fit in soc.fits):
+    if threads not in soc.threads():
         return f"not published, and the model of {soc.title} knows no {threads} threads"
     if not soc.knows(precision.value):
         return f"not published, and {precision.value} on {soc.title} is not fitted"

@@ -22,6 +22,7 @@ from edgekit.errors import (
     UsageError,
 )
 from edgekit.estimate.estimate import known_count
+from edgekit.estimate.layers import read_layers
 from edgekit.estimate.soc_model import NetworkCount, SocModel
 from edgekit.targets.device import opened_targets
 from edgekit.targets.target import Subject
@@ -72,12 +73,14 @@ def count_network(
     if outcome.interrupted:
         raise KeyboardInterrupt
     known = known_count(subject, precision)
+    layers = read_layers(subject.directory, subject.manifest) if precision is Precision.FP32 else None
     return NetworkCount(
         model=subject.manifest.name,
         network=None if known is None else known.network,
         precision=precision.value,
         nb_mb=artifact.files[0].size_bytes / 1e6,
         millions={str(point.requested_threads): _millions(point) for point in outcome.result.points},
+        layers=layers,
         runtime=f"Paddle Lite {outcome.result.points[0].engine_version}",
     )
 

@@ -12,7 +12,6 @@ from edgekit.core.artifact import MANIFEST_NAME, ArtifactKind
 from edgekit.core.spec import ModelSpec, Precision
 from edgekit.errors import InputError
 from edgekit.estimate.soc_model import (
-    COEFFICIENTS,
     ENOUGH_NETWORKS,
     LEVEL,
     Fit,
@@ -169,7 +168,7 @@ def estimate(soc: SocModel, count: NetworkCount, threads: Sequence[int]) -> Esti
 
 
 def _estimate(soc: SocModel, count: NetworkCount, threads: int) -> Estimate:
-    fit = soc.fit(threads)
+    fit = soc.fit(threads, layers=count.layers is not None)
     millions = count.millions.get(str(threads))
     if millions is None:
         raise InputError(
@@ -181,6 +180,8 @@ def _estimate(soc: SocModel, count: NetworkCount, threads: int) -> Estimate:
         reasons.append(f"{count.precision}: fitted on {soc.precision}; less sure")
     elif count.network not in soc.fitted_on:
         reasons.append("the network is not among those that it was fitted on")
+    if _lacks_layers(soc, fit, count):
+        reasons.append("its layers are not known, so that its instructions stand alone")
     if soc.adapted_from is not None:
         reasons.append(f"adapted from {soc.adapted_from} by {', '.join(soc.fitted_on)}")
     elif fit.networks < ENOUGH_NETWORKS:
@@ -193,7 +194,7 @@ def _estimate(soc: SocModel, count: NetworkCount, threads: int) -> Estimate:
             width, error=2 * width.error, level=None, interval=f"twice {width.interval}"
         )
         reasons.append(FAR + " and ".join(far))
-    latency = fit.latency_ms(millions, count.nb_mb)
+    latency = fit.latency_ms(millions, count.nb_mb, count.layers)
     return Estimate(
         threads=threads,
         latency_ms=latency,
@@ -223,11 +224,13 @@ class Width(msgspec.Struct, frozen=True, kw_only=True):
 def _width(soc: SocModel, fit: Fit, count: NetworkCount) -> Width:
     """The widest interval that applies to the network."""
     seen = [one for one in soc.unfitted if (one.precision, one.threads) == (count.precision, fit.threads)]
+    if _lacks_layers(soc, fit, count):
+        seen = []
     if soc.adapted_from is not None:
         return _adapted_width(soc, seen)
     widths = [
         Width(
-            error=prediction_error(fit.leave_one_out_rms, fit.networks - COEFFICIENTS),
+            error=prediction_error(fit.leave_one_out_rms, fit.networks - fit.coefficients),
             level=LEVEL,
             networks=fit.networks,
             interval=f"a {LEVEL:.0%} prediction interval from {fit.networks} networks, "
@@ -251,6 +254,12 @@ def _width(soc: SocModel, fit: Fit, count: NetworkCount) -> Width:
         error = soc.other_error if like_fitted else soc.other_precision_error
         widths.append(Width(error=error, level=None, networks=0, interval=f"±{error:.0%}, a guess"))
     return max(widths, key=lambda one: one.error)
+
+
+def _lacks_layers(soc: SocModel, fit: Fit, count: NetworkCount) -> bool:
+    """Return True for a float network that is estimated without its layers where others are with theirs."""
+    weighted = any(one.threads == fit.threads and one.weights is not None for one in soc.fits)
+    return count.precision == soc.precision and fit.weights is None and weighted
 
 
 def _adapted_width(soc: SocModel, seen: Sequence[Unfitted]) -> Width:

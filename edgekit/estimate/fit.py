@@ -160,6 +160,7 @@ def _fit_points(points: Sequence[Point]) -> list[FitPoint]:
                 threads=point.requested_threads,
                 millions=millions,
                 nb_mb=count.nb_mb,
+                layers=count.layers,
                 latency_ms=point.latency_ns / 1e6,
             )
         )

@@ -27,10 +27,49 @@ COEFFICIENTS = 2
 RANK = 1e-12
 
 
+class Layers(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Sizes of a float network's convolutions and matrix products at its input.
+
+    Attributes:
+        pointwise_m: Millions of multiply-accumulates of 1x1 convolutions and matrix products.
+        spatial_m: Millions of multiply-accumulates of larger kernels, depthwise ones left out.
+        activations_mb: Inputs and outputs of all of them, MB of a million bytes.
+        head_mb: Weights of the matrix products, MB of a million bytes.
+        layers: How many there are.
+    """
+
+    pointwise_m: float
+    spatial_m: float
+    activations_mb: float
+    head_mb: float
+    layers: int
+
+
+class Weights(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """How much each figure of `Layers` adds, in millions of instructions; `head` is taken off the size.
+
+    All SoCs share them, except where a SoC has enough published networks at a number of threads for its own.
+    """
+
+    pointwise: float
+    spatial: float
+    activations: float
+    head: float
+    layer: float = 0.0
+
+
+# Common to all SoCs, chosen over all of them by networks left out: scripts/fit_socs.py.
+WEIGHTS = Weights(pointwise=0.4, spatial=0.3, activations=1.0, head=0.25)
+
+
 class Fit(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """`ms = ms_per_million * millions + ms_per_mb * MB` at one number of threads.
 
     Attributes:
+        weights: What a network's layers add to its instructions, and take off its size; None where
+            instructions and size stand as they are. Such a fit holds for networks of any precision.
+        coefficients: As many degrees of freedom are spent: 1 where the ratio of the two coefficients was
+            taken from another number of threads.
         leave_one_out_error: The largest `ratio_error` of a network that the fit was made without.
         leave_one_out_rms: Root of the mean square, over networks, of the logarithm of truth over the estimate
             of a fit that was made without the network.
@@ -47,10 +86,28 @@ class Fit(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True)
     networks: int
     millions: tuple[float, float]
     nb_mb: tuple[float, float]
+    weights: Weights | None = None
+    coefficients: int = COEFFICIENTS
 
-    def latency_ms(self, millions: float, nb_mb: float) -> float:
-        """Return the estimate of a network by its instructions and the size of its `.nb`."""
-        return self.ms_per_million * millions + self.ms_per_mb * nb_mb
+    def latency_ms(self, millions: float, nb_mb: float, layers: Layers | None = None) -> float:
+        """Return the estimate of a network by its instructions, the size of its `.nb` and its layers."""
+        work, size = _weigh(millions, nb_mb, layers, self.threads, self.weights)
+        return self.ms_per_million * work + self.ms_per_mb * size
+
+
+def _weigh(
+    millions: float, nb_mb: float, layers: Layers | None, threads: int, weights: Weights | None
+) -> tuple[float, float]:
+    """Return the weighted instructions and size. The threads share what the layers add, but for `layer`."""
+    if layers is None or weights is None:
+        return millions, nb_mb
+    shared = (
+        weights.pointwise * layers.pointwise_m
+        + weights.spatial * layers.spatial_m
+        + weights.activations * layers.activations_mb
+    )
+    work = millions + shared / threads + weights.layer * layers.layers
+    return work, nb_mb - weights.head * layers.head_mb
 
 
 class Unfitted(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -96,6 +153,14 @@ class SocModel(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     unfitted: tuple[Unfitted, ...] = ()
     adapted_from: str | None = None
 
+    def threads(self) -> tuple[int, ...]:
+        """Return the numbers of threads that it was fitted at."""
+        return tuple(sorted({one.threads for one in self.fits}))
+
+    def main_fits(self) -> tuple[Fit, ...]:
+        """Return the fit that float networks are estimated by, for each number of threads."""
+        return tuple(self.fit(threads, layers=True) for threads in self.threads())
+
     def knows(self, precision: str) -> bool:
         """Return True where the shipped counts hold for a precision on the SoC."""
         return not self.precisions or precision in self.precisions
@@ -109,12 +174,20 @@ class SocModel(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
                 f"--precision {precision}",
             )
 
-    def fit(self, threads: int) -> Fit:
-        """Raises UsageError where it was not fitted at that number of threads."""
-        for one in self.fits:
-            if one.threads == threads:
+    def fit(self, threads: int, *, layers: bool = False) -> Fit:
+        """Return the fit for networks whose layers are known, or for others.
+
+        Raises:
+            UsageError: It was not fitted at that number of threads.
+        """
+        found = [one for one in self.fits if one.threads == threads]
+        for one in found:
+            if (one.weights is not None) is layers:
                 return one
-        known = ",".join(str(one.threads) for one in self.fits)
+        for one in found:
+            if one.weights is None:
+                return one
+        known = ",".join(map(str, self.threads()))
         raise UsageError(
             f"estimating for {self.title} at {threads} threads: the model knows {known}",
             hint=f"--threads {known}",
@@ -130,6 +203,7 @@ class NetworkCount(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fie
             None where none is known to. Fits name their networks by it.
         nb_mb: Size of the `.nb`, MB of a million bytes.
         millions: Millions of instructions of the longest thread, by number of threads.
+        layers: Of a float network; None for other precisions and where sizes are not known.
     """
 
     model: str
@@ -137,6 +211,7 @@ class NetworkCount(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fie
     precision: str
     nb_mb: float
     millions: dict[str, float]
+    layers: Layers | None = None
     runtime: str | None = None
 
 
@@ -158,6 +233,7 @@ class FitPoint(msgspec.Struct, frozen=True, kw_only=True):
     threads: int
     millions: float
     nb_mb: float
+    layers: Layers | None = None
     latency_ms: float
 
 
@@ -205,9 +281,14 @@ def _unknown_soc(name: str, shipped: tuple[str, ...]) -> UsageError:
 
 def write_soc(path: Path, model: SocModel) -> None:
     """Write a model as a TOML file for `load_soc`. Raises OutputError where it cannot be written."""
-    # TOML has no null.
-    known = {name: value for name, value in msgspec.to_builtins(model).items() if value is not None}
-    write_atomic(path, msgspec.toml.encode(known))
+    write_atomic(path, msgspec.toml.encode(_without_null(msgspec.to_builtins(model))))
+
+
+def _without_null(value: object) -> object:
+    """Leave out what is None: TOML has no null."""
+    if isinstance(value, dict):
+        return {name: _without_null(each) for name, each in value.items() if each is not None}
+    return [_without_null(each) for each in value] if isinstance(value, list | tuple) else value
 
 
 @cache
@@ -234,8 +315,11 @@ def prediction_error(rms: float, freedom: int) -> float:
     return math.expm1(student_quantile(LEVEL, freedom) * rms)
 
 
-def fit_points(points: Sequence[FitPoint]) -> tuple[Fit, ...]:
+def fit_points(points: Sequence[FitPoint], weights: Weights = WEIGHTS) -> tuple[Fit, ...]:
     """A fit for every number of threads, by non-negative least squares of the relative error.
+
+    Where the layers of all networks are known, a second fit weighs them, if it is closer to networks that
+    were left out.
 
     Raises:
         InputError: Fewer than three networks at every number of threads.
@@ -252,18 +336,28 @@ def fit_points(points: Sequence[FitPoint]) -> tuple[Fit, ...]:
             "instructions are known",
             hint="edgekit bench PPLCNet_x0_25 PPLCNet_x0_5 PPLCNet_x1_0 PPLCNet_x2_0 --threads 1,2,4",
         )
-    return tuple(_fit(threads, group) for threads, group in sorted(enough.items()))
+    fits = []
+    for threads, group in sorted(enough.items()):
+        plain = fit_weighted(threads, group, None)
+        fits.append(plain)
+        if all(point.layers is not None for point in group):
+            weighted = fit_weighted(threads, group, weights)
+            if weighted.leave_one_out_rms < plain.leave_one_out_rms:
+                fits.append(weighted)
+    return tuple(fits)
 
 
-def _fit(threads: int, points: Sequence[FitPoint]) -> Fit:
-    per_million, per_mb = _solve(points)
+def fit_weighted(threads: int, points: Sequence[FitPoint], weights: Weights | None) -> Fit:
+    """Fit points at one number of threads, each network left out once for the errors."""
+    loads = [_weigh(one.millions, one.nb_mb, one.layers, threads, weights) for one in points]
+    per_million, per_mb = _solve(points, loads)
     errors, squares = [], []
-    networks = sorted({point.network for point in points})
-    for network in networks:
-        a, b = _solve([point for point in points if point.network != network])
+    for network in sorted({point.network for point in points}):
+        others = [index for index, point in enumerate(points) if point.network != network]
+        a, b = _solve([points[index] for index in others], [loads[index] for index in others])
         own = [
-            ratio_error(a * point.millions + b * point.nb_mb, point.latency_ms)
-            for point in points
+            ratio_error(a * load[0] + b * load[1], point.latency_ms)
+            for point, load in zip(points, loads, strict=True)
             if point.network == network
         ]
         errors += own
@@ -275,15 +369,19 @@ def _fit(threads: int, points: Sequence[FitPoint]) -> Fit:
         ms_per_mb=per_mb,
         leave_one_out_error=max(errors),
         leave_one_out_rms=math.sqrt(math.fsum(squares) / len(squares)),
-        networks=len(networks),
+        networks=len(squares),
         millions=(min(millions), max(millions)),
         nb_mb=(min(nb_mb), max(nb_mb)),
+        weights=weights,
     )
 
 
-def _solve(points: Sequence[FitPoint]) -> tuple[float, float]:
+def _solve(points: Sequence[FitPoint], loads: Sequence[tuple[float, float]]) -> tuple[float, float]:
     """Return the factors, none negative, of the least sum of squares of relative errors."""
-    rows = [(point.millions / point.latency_ms, point.nb_mb / point.latency_ms) for point in points]
+    rows = [
+        (work / point.latency_ms, size / point.latency_ms)
+        for point, (work, size) in zip(points, loads, strict=True)
+    ]
     aa, bb = (math.fsum(row[side] ** 2 for row in rows) for side in (0, 1))
     ab = math.fsum(a * b for a, b in rows)
     to_a, to_b = (math.fsum(row[side] for row in rows) for side in (0, 1))

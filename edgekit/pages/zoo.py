@@ -111,7 +111,7 @@ def _estimates(name: str, soc: SocModel) -> dict[int, float]:
     count = known_count(name, Precision.FP32)
     if count is None:
         return {}
-    known = sorted({one.threads for one in soc.fits if str(one.threads) in count.millions})
+    known = [threads for threads in soc.threads() if str(threads) in count.millions]
     return {one.threads: one.latency_ms for one in estimate(soc, count, known).estimates}
 
 

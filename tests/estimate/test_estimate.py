@@ -21,13 +21,24 @@ from edgekit.errors import InputError, UsageError
 from edgekit.estimate.count import count_network
 from edgekit.estimate.estimate import Estimate, estimate, known_count
 from edgekit.estimate.fit import fit_results
-from edgekit.estimate.soc_model import FitPoint, NetworkCount, fit_points, load_soc, prediction_error
+from edgekit.estimate.soc_model import (
+    FitPoint,
+    Layers,
+    NetworkCount,
+    fit_points,
+    fit_weighted,
+    load_soc,
+    prediction_error,
+)
 from edgekit.targets.target import Subject
 from edgekit.zoo.registry import find_model, list_models
 from tests.conftest import RunCli
 from tests.points import point, process, result
 
 FOUR = ("PPLCNet_x0_25", "PPLCNet_x0_5", "PPLCNet_x1_0", "PPLCNet_x2_5")
+# Invented sizes of layers, and the width at one thread of the interval of networks that were not fitted.
+LAYERS = Layers(pointwise_m=100, spatial_m=5, activations_mb=15, head_mb=5, layers=33)
+WIDTH = prediction_error(0.0592, 12)
 SCALES = ("x0_25", "x0_35", "x0_5", "x0_75", "x1_0", "x1_5", "x2_0", "x2_5")
 
 
@@ -49,6 +60,7 @@ def fit_point(name: str, threads: int) -> FitPoint:
         threads=threads,
         millions=count.millions[str(threads)],
         nb_mb=count.nb_mb,
+        layers=count.layers,
         latency_ms=published(name, threads),
     )
 
@@ -59,7 +71,8 @@ def test_published_rows_are_foretold_by_a_fit_without_them() -> None:
     for threads in (1, 2, 4):
         points = [fit_point(f"PPLCNet_{scale}", threads) for scale in SCALES]
         for left_out in points:
-            [blind] = fit_points([point for point in points if point is not left_out])
+            weights = soc.fit(threads, layers=True).weights
+            blind = fit_weighted(threads, [point for point in points if point is not left_out], weights)
             count = known_count(left_out.network, Precision.FP32)
             assert count is not None
             [one] = estimate(msgspec.structs.replace(soc, fits=(blind,)), count, [threads]).estimates
@@ -91,12 +104,47 @@ def test_unfitted_networks_lie_within_the_interval_of_the_others(precision: Prec
         [one] = estimate(soc, count, [1]).estimates
         errors[name] = abs(math.log(truth / one.latency_ms))
         assert "not among those" in one.reasons[0] or "less sure" in one.reasons[0]
-        assert (one.level, one.networks) == (level(one), 5)
+        assert (one.level, one.networks) == (level(one), 12 if precision is Precision.FP32 else 5)
     for name, error in errors.items():
         others = [errors[other] for other in errors if other != name]
         assert error < math.log1p(prediction_error(rms(others), len(others))), name
-    [shipped] = [one for one in soc.unfitted if one.precision == precision.value]
-    assert rms(list(errors.values())) == pytest.approx(shipped.rms, abs=2e-4)
+    found = list(errors.values())
+    if precision is Precision.FP32:
+        found += paddle_clas_errors(1)
+    [shipped] = [one for one in soc.unfitted if (one.precision, one.threads) == (precision.value, 1)]
+    assert rms(found) == pytest.approx(shipped.rms, abs=2e-4)
+
+
+# PaddleClas, docs/zh_CN/models/ImageNet1k, SD855 columns: milliseconds at 1, 2 and 4 threads.
+PADDLE_CLAS = {
+    "MobileNetV1": (30.24, 17.86, 10.30), "MobileNetV2_x0_25": (3.46, 2.51, 2.03),
+    "MobileNetV2_x0_5": (7.69, 4.92, 3.57), "MobileNetV2": (20.74, 12.71, 8.10),
+    "MobileNetV3_large_x1_0": (16.55, 10.09, 6.84), "MobileNetV3_large_x0_35": (4.43, 3.11, 2.41),
+    "MobileNetV3_small_x1_25": (7.88, 4.91, 3.45), "MobileNetV3_small_x1_0": (5.63, 3.65, 2.60),
+    "MobileNetV3_small_x0_35": (2.23, 1.66, 1.43), "ShuffleNetV2_x0_5": (3.67, 2.63, 2.06),
+    "ShuffleNetV2_x0_33": (2.23, 1.70, 1.79),
+}  # fmt: skip
+
+
+def paddle_clas_errors(threads: int) -> list[float]:
+    errors = []
+    for name, row in PADDLE_CLAS.items():
+        count = known_count(name, Precision.FP32)
+        assert count is not None
+        [one] = estimate(load_soc("sd855"), count, [threads]).estimates
+        errors.append(abs(math.log(row[(1, 2, 4).index(threads)] / one.latency_ms)))
+    return errors
+
+
+@pytest.mark.parametrize(("threads", "largest"), [(1, 0.08), (2, 0.08), (4, 0.10)])
+def test_other_families_are_met_at_every_number_of_threads(threads: int, largest: float) -> None:
+    errors = paddle_clas_errors(threads)
+    assert max(errors) < largest
+    if threads > 1:
+        [shipped] = [
+            one for one in load_soc("sd855").unfitted if (one.precision, one.threads) == ("fp32", threads)
+        ]
+        assert rms(errors) == pytest.approx(shipped.rms, abs=2e-4)
 
 
 def level(one: Estimate) -> float | None:
@@ -108,11 +156,13 @@ def rms(errors: list[float]) -> float:
     return math.sqrt(sum(error**2 for error in errors) / len(errors))
 
 
+@pytest.mark.parametrize("layers", [False, True])
 @pytest.mark.parametrize("threads", [1, 2, 4])
-def test_leave_one_out_is_what_the_data_say(threads: int) -> None:
+def test_leave_one_out_is_what_the_data_say(threads: int, layers: bool) -> None:
     points = [fit_point(f"PPLCNet_{scale}", threads) for scale in SCALES]
-    [again] = fit_points(points)
-    shipped = load_soc("sd855").fit(threads)
+    shipped = load_soc("sd855").fit(threads, layers=layers)
+    assert (shipped.weights is not None) is layers
+    again = fit_weighted(threads, points, shipped.weights)
     assert again.ms_per_million == pytest.approx(shipped.ms_per_million, rel=1e-3)
     assert again.ms_per_mb == pytest.approx(shipped.ms_per_mb, rel=1e-3)
     assert again.leave_one_out_error == pytest.approx(shipped.leave_one_out_error, abs=0.001)
@@ -158,14 +208,19 @@ def test_a_fit_to_few_networks_says_so_and_is_wider(networks: int, few: bool) ->
 
 def test_an_unfitted_network_and_another_precision_are_said_to_be_so() -> None:
     soc = load_soc("sd855")
-    other = NetworkCount(model="Other", precision="fp32", nb_mb=10, millions={"1": 50, "2": 30})
+    other = NetworkCount(
+        model="Other", precision="fp32", nb_mb=10, millions={"1": 50, "2": 30}, layers=LAYERS
+    )
     one, two = estimate(soc, other, [1, 2]).estimates
-    assert one.high_ms == pytest.approx(one.latency_ms * 1.0593, rel=1e-4)
-    assert one.interval == "a 90% prediction interval from 5 networks that it was not fitted on"
-    assert two.high_ms == pytest.approx(two.latency_ms * 1.10)
-    assert (two.interval, two.level, two.networks) == ("±10%, a guess", None, 0)
+    assert one.high_ms == pytest.approx(one.latency_ms * (1 + WIDTH), rel=1e-4)
+    assert one.interval == "a 90% prediction interval from 12 networks that it was not fitted on"
+    assert two.interval == "a 90% prediction interval from 11 networks that it was not fitted on"
     assert "not among those" in one.reasons[0]
-    int8 = msgspec.structs.replace(other, precision="int8")
+    bare = msgspec.structs.replace(other, layers=None)
+    [alone] = estimate(soc, bare, [1]).estimates
+    assert (alone.interval, alone.level, alone.networks) == ("±10%, a guess", None, 0)
+    assert any("its layers are not known" in reason for reason in alone.reasons)
+    int8 = msgspec.structs.replace(bare, precision="int8")
     assert "less sure" in estimate(soc, int8, [1]).estimates[0].reasons[0]
 
 
@@ -180,12 +235,12 @@ def test_an_unfitted_network_and_another_precision_are_said_to_be_so() -> None:
 def test_far_from_what_was_fitted_the_interval_is_twice_as_wide(
     millions: float, nb_mb: float, said: str
 ) -> None:
-    far = NetworkCount(model="Other", precision="fp32", nb_mb=nb_mb, millions={"1": millions})
+    far = NetworkCount(model="Other", precision="fp32", nb_mb=nb_mb, millions={"1": millions}, layers=LAYERS)
     [one] = estimate(load_soc("sd855"), far, [1]).estimates
     assert one.reasons[1] == f"far from what it was fitted on: {said}"
     assert one.interval.startswith("twice a 90% prediction interval")
     assert one.level is None
-    assert one.high_ms == pytest.approx(one.latency_ms * (1 + 2 * 0.0593), rel=1e-4)
+    assert one.high_ms == pytest.approx(one.latency_ms * (1 + 2 * WIDTH), rel=1e-4)
 
 
 def test_the_interval_holds_what_the_fit_has_not_seen() -> None:
@@ -302,15 +357,24 @@ def test_what_was_not_counted_is_named() -> None:
     assert caught.value.hint == "edgekit estimate ResNet50 --precision fp32 --count --threads 4"
 
 
+UNCOUNTED = {
+    "MobileNetV4_conv_medium", "MobileNetV4_conv_large", "EfficientNetLite0", "EfficientNetLite1",
+    "EfficientNetLite2", "PPLCNetV2_large", "ResNet101_vd", "Res2Net200_vd_26w_4s_ssld",
+    "ResNeXt101_32x48d_wsl", "SwinTransformer_tiny_patch4_window7_224",
+    "SwinTransformer_base_patch4_window7_224", "language_classification", "traffic_sign",
+    *(f"PPHGNetV2_B{size}" for size in range(7)),
+}  # fmt: skip
+UNCOUNTED_INT8 = {"MobileNetV4_conv_small", "textline_orientation", "PPLCNet_x1_0_textline_ori"}
+
+
 @pytest.mark.parametrize("precision", [Precision.FP32, Precision.INT8])
 def test_every_network_of_the_zoo_is_counted(precision: Precision) -> None:
-    """Classifiers are, but for those of text lines, PULC's and the newer and larger networks."""
-    uncounted = {"PP-LCNetV2", "PP-HGNetV2", "MobileNetV4", "PULC", "SwinTransformer", "Res2Net", "ResNeXt",
-                 "EfficientNet-Lite", "ResNet101_vd", "PPLCNet_x1_0_textline_ori"}  # fmt: skip
+    """Classifiers are, but for the largest and some that are newer, which are named."""
+    uncounted = UNCOUNTED | (UNCOUNTED_INT8 if precision is Precision.INT8 else set())
     for card in list_models():
         count = known_count(card.name, precision)
-        if not uncounted & {card.family, card.name}:
-            assert (count is None) is (card.task != "classification"), card.name
+        if card.task == "classification" or count is not None:
+            assert (count is None) is (card.name in uncounted), card.name
         assert count is None or set(count.millions) == {"1", "2", "4"}
 
 

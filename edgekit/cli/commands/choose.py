@@ -121,9 +121,9 @@ def _show_socs(*, as_json: bool) -> None:
         (
             one.name,
             one.title,
-            ",".join(str(fit.threads) for fit in one.fits),
+            ",".join(map(str, one.threads())),
             ",".join(one.precisions or ("fp32", "int8")),
-            f"{max(fit.leave_one_out_error for fit in one.fits):.1%}",
+            f"{max(fit.leave_one_out_error for fit in one.main_fits()):.1%}",
         )
         for one in socs
     )

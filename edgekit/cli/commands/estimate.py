@@ -85,7 +85,7 @@ def command(
         )
     for model in models:
         model.require(precision)
-    asked = {model.name: threads or tuple(fit.threads for fit in model.fits) for model in models}
+    asked = {model.name: threads or model.threads() for model in models}
     most = tuple(dict.fromkeys(number for each in asked.values() for number in each))
     count = _count(name, models[0], Precision(precision), most, count_now=count_now, install=not no_install)
     reports = [estimate(model, count, asked[model.name]) for model in models]

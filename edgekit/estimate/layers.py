@@ -1,0 +1,63 @@
+"""Sizes of a network's layers, read from its Paddle program without running it."""
+
+from __future__ import annotations
+
+import math
+from pathlib import Path
+from typing import Any
+
+from edgekit._files import MEGABYTE, read_bytes
+from edgekit.convert.formats.operators import framework
+from edgekit.core.artifact import ArtifactKind, Manifest
+from edgekit.estimate.soc_model import Layers
+
+MOST_BYTES = 256 * MEGABYTE
+FLOAT_BYTES = 4
+
+
+def read_layers(directory: Path, manifest: Manifest) -> Layers | None:
+    """Return the sizes of a model's layers; None without a program, or where it leaves sizes free.
+
+    Raises:
+        InputError: The program cannot be read.
+    """
+    artifact = manifest.artifact(ArtifactKind.PADDLE)
+    if artifact is None:
+        return None
+    content = read_bytes(directory / artifact.main_file, "the model", most_bytes=MOST_BYTES)
+    block = framework().ProgramDesc.FromString(content).blocks[0]
+    shapes = {each.name: tuple(each.type.dense_tensor.tensor.dims) for each in block.vars}
+    weights = {each.name for each in block.vars if each.persistable}
+    pointwise = spatial = activations = head = layers = 0
+    for op in block.ops:
+        slots = {slot: shapes.get(name, ()) for slot, name in _names(op).items()}
+        out = next((shapes.get(slot.arguments[0], ()) for slot in op.outputs if slot.arguments), ())
+        if op.type in ("conv2d", "depthwise_conv2d"):
+            inner, kernel = slots["Input"], slots["Filter"]
+            depthwise = kernel[1] == 1 and inner[1] > 1
+            work = math.prod(kernel[1:]) * math.prod(out[1:])
+            if not depthwise and kernel[2:] == (1, 1):
+                pointwise += work
+            elif not depthwise:
+                spatial += work
+        elif op.type in ("mul", "matmul", "matmul_v2") and _names(op).get("Y") in weights:
+            inner, kernel = slots["X"], slots["Y"]
+            pointwise += math.prod(kernel) * math.prod(out[1:-1])
+            head += math.prod(kernel) * FLOAT_BYTES
+        else:
+            continue
+        if any(size < 0 for size in (*inner[1:], *out[1:])):
+            return None
+        activations += (math.prod(inner[1:]) + math.prod(out[1:])) * FLOAT_BYTES
+        layers += 1
+    return Layers(
+        pointwise_m=round(pointwise / 1e6, 3),
+        spatial_m=round(spatial / 1e6, 3),
+        activations_mb=round(activations / 1e6, 3),
+        head_mb=round(head / 1e6, 3),
+        layers=layers,
+    )
+
+
+def _names(op: Any) -> dict[str, str]:
+    return {slot.parameter: slot.arguments[0] for slot in op.inputs if slot.arguments}
