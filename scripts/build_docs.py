@@ -56,6 +56,8 @@ author = "The edgekit authors"
 html_title = "edgekit"
 extensions = ["myst_parser"]
 myst_heading_anchors = 4
+# An option's `--` is no dash.
+smartquotes = False
 html_theme = "furo"
 html_extra_path = ["extra"]
 html_copy_source = False
@@ -66,6 +68,7 @@ html_show_search_summary = False
 exclude_patterns = ["extra"]
 suppress_warnings = ["misc.highlighting_failure", "myst.header", "toc.not_included"]
 """
+NAMED = re.compile(r"\[([\w-]+\.md)\]\(\1\)")
 LINK = re.compile(r"\]\((?!https?:|#)([^)#\s]+)(#[^)]*)?\)")
 
 
@@ -92,7 +95,7 @@ def _sections(command: click.Command, context: click.Context, level: int) -> Ite
     ]
     if records:
         rows = "\n".join(f"| `{_cell(option)}` | {_cell(words, code=False)} |" for option, words in records)
-        yield f"| Option | |\n|---|---|\n{rows}"
+        yield f"| Argument or option | Meaning |\n|---|---|\n{rows}"
     if isinstance(command, click.Group):
         for name in command.list_commands(context):
             one = command.get_command(context, name)
@@ -114,7 +117,8 @@ def gather() -> None:
         shutil.copy(path, PLACE / name)
     for page in PLACE.glob("*.md"):
         origin = ELSEWHERE.get(page.name, REPOSITORY / "docs" / page.name).parent
-        text = page.read_text(encoding="utf-8")
+        # A page called by its file's name is called by its heading on the site.
+        text = NAMED.sub(r"[](\1)", page.read_text(encoding="utf-8"))
         page.write_text(LINK.sub(lambda link, origin=origin: _link(link, origin), text), encoding="utf-8")
     (PLACE / "commands.md").write_text(commands(), encoding="utf-8")
     (PLACE / "extra").mkdir()

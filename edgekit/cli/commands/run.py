@@ -60,7 +60,7 @@ class RunReport(msgspec.Struct, frozen=True, kw_only=True):
 @device_option
 @adb_server_option
 @click.option("--engine", "engines", type=WordList(),
-              help=f"Engines: {engine_list(host=True, device=True)}.  [default: as of bench]")  # fmt: skip
+              help=f"Engines: {engine_list(host=True, device=True)}.  [default: those of bench]")  # fmt: skip
 @click.option("--precision", "precisions", type=WordList(("fp32", "fp16", "int8")), default="fp32",
               show_default=True, help="Precisions to measure with every engine.")  # fmt: skip
 @click.option("--threads", type=IntList(), default="1", show_default=True, help="Threads of the engines.")
