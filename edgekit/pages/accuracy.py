@@ -55,7 +55,7 @@ class Heat(msgspec.Struct, frozen=True, kw_only=True):
     @property
     def margin(self) -> int:
         """Room for the labels at the left and the top, CSS pixels."""
-        return max(76, 14 + 6 * min(MOST_LETTERS, max(map(len, self.labels))))
+        return max(92, 14 + 6 * min(MOST_LETTERS, max(map(len, self.labels))))
 
     @property
     def short_labels(self) -> list[str]:
@@ -119,9 +119,9 @@ def _view(path: Path, result: Evaluation) -> View:
     galleries = ((title, len(rows), _gallery(result, rows)) for title, rows in result.mistakes(path))
     return View(
         title=result.model,
-        facts=f"{result.pictures:,} pictures of {result.list_path} (SHA-256 {result.list_sha256[:12]}), "
-        f"on {result.target}, {result.ended_at}, weights: {result.weights or 'unknown'}, "
-        f"edgekit {result.edgekit_version}",
+        facts=f"{result.counted} (SHA-256 {result.list_sha256[:12]}), "
+        f"on {result.target}, {result.ended_at[:16].replace('T', ' ')}, "
+        f"weights: {result.weights or 'unknown'}, edgekit {result.edgekit_version}",
         warnings=tuple(map(one_line, warnings)),
         bars=result.bars(),
         tables=(*result.tables(), *result.details()),

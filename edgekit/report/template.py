@@ -30,6 +30,8 @@ SORTING = HERE / "sorting.js"
 PAPER_WIDTH, SMALL_PAPER_WIDTH = 118, 134
 # Longest name that is not wrapped on paper, and on a phone.
 MAX_NAME, MAX_WORD = 26, 15
+# Between a separator and what follows it, but neither within an address or a time nor within `x1_0`.
+PARTING = re.compile(r"(?<=[\W_])(?=[^\W_])(?!(?<=\d\W)\d)(?!(?<=x\d_)\d)")
 
 
 def load_template(path: Path, *packages: str, script: Path | None = None) -> jinja2.Template:
@@ -92,7 +94,7 @@ def _parts(text: str) -> list[str]:
     """Return the parts of a text after which a line may end, besides its spaces: of long words alone."""
     parts = [""]
     for word in re.findall(r"\s*\S+|\s+", text):
-        first, *others = re.findall(r"[^\W_]*[\W_]+|[^\W_]+", word) if len(word) > MAX_WORD else [word]
+        first, *others = PARTING.split(word) if len(word) > MAX_WORD else [word]
         parts[-1] += first
         parts += others
     return parts

@@ -36,6 +36,7 @@ def test_every_page_has_its_place_and_every_link_a_page(
     monkeypatch.setattr(build_docs, "PLACE", tmp_path / "docs")
     build_docs.gather()
     pages = {page.stem for page in (tmp_path / "docs").glob("*.md")}
+    assert "[](predict.md)" in (tmp_path / "docs" / "index.md").read_text(encoding="utf-8")
     assert {*" ".join(build_docs.CHAPTERS.values()).split(), "index"} == pages
     for page in (tmp_path / "docs").glob("*.md"):
         for target, _ in build_docs.LINK.findall(page.read_text(encoding="utf-8")):

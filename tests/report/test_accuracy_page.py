@@ -84,6 +84,8 @@ def test_the_page_fits_a_phone(browser: Browser, tmp_path: Path) -> None:
     tab = browser.open((tmp_path / "a.html").as_uri(), width=390, height=844, mobile=True)
     assert tab.evaluate("document.documentElement.scrollWidth") == 390
     assert tab.evaluate("document.querySelector('.heat').getBoundingClientRect().width") >= 350
+    lefts = "[...document.querySelectorAll('.heat .axis')].map(one => one.getBBox().x)"
+    assert min(tab.evaluate(lefts)) >= 0
     assert tab.evaluate("document.querySelector('.shot img').naturalWidth") == 128
     assert [url for url in tab.requests if not url.startswith(("file:", "data:"))] == []
     assert tab.complaints == []

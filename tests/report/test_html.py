@@ -168,9 +168,10 @@ def test_points_with_one_reason_share_it() -> None:
 
 
 def test_a_long_name_is_wrapped_after_an_underscore() -> None:
-    results = [result(point(model="PPLCNet_x1_0_textline_ori"))]
+    results = [result(point(model="PPLCNet_x1_0_textline_ori"), serial="127.0.0.1:16874", emulated=True)]
     page = as_html(results, result_rows(results), published=False)
-    assert "x1_<wbr>0_<wbr>textline_<wbr>ori</div>" in page
+    assert "PPLCNet_<wbr>x1_0_<wbr>textline_<wbr>ori</div>" in page
+    assert "127.0.0.1:16874" in page.partition("<h1>")[2].partition("</h1>")[0]
 
 
 def test_every_drawing_is_whole(text: str) -> None:

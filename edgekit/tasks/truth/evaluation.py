@@ -187,9 +187,14 @@ class Evaluation(msgspec.Struct, frozen=True, kw_only=True):
         return ()
 
     @property
+    def counted(self) -> str:
+        """Number of the pictures and their list."""
+        return f"{self.pictures} picture{'s' * (self.pictures != 1)} of {self.list_path}"
+
+    @property
     def title(self) -> str:
         """Title of a table of figures in per cent."""
-        return f"{self.model}, {self.pictures} pictures of {self.list_path}, per cent"
+        return f"{self.model}, {self.counted}, per cent"
 
     @property
     def notes(self) -> tuple[str, ...]:
