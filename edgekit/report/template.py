@@ -32,6 +32,9 @@ PAPER_WIDTH, SMALL_PAPER_WIDTH = 118, 134
 MAX_NAME, MAX_WORD = 26, 15
 # Between a separator and what follows it, but neither within an address or a time nor within `x1_0`.
 PARTING = re.compile(r"(?<=[\W_])(?=[^\W_])(?!(?<=\d\W)\d)(?!(?<=x\d_)\d)")
+# Words without separators that are longer than this are parted before their capitals.
+MAX_PART = 12
+CAPITAL = re.compile(r"(?<=[a-z])(?=[A-Z])")
 
 
 def load_template(path: Path, *packages: str, script: Path | None = None) -> jinja2.Template:
@@ -94,7 +97,10 @@ def _parts(text: str) -> list[str]:
     """Return the parts of a text after which a line may end, besides its spaces: of long words alone."""
     parts = [""]
     for word in re.findall(r"\s*\S+|\s+", text):
-        first, *others = PARTING.split(word) if len(word) > MAX_WORD else [word]
+        pieces = PARTING.split(word) if len(word) > MAX_WORD else [word]
+        first, *others = (
+            part for one in pieces for part in (CAPITAL.split(one) if len(one) > MAX_PART else [one])
+        )
         parts[-1] += first
         parts += others
     return parts

@@ -174,6 +174,13 @@ def test_a_long_name_is_wrapped_after_an_underscore() -> None:
     assert "127.0.0.1:16874" in page.partition("<h1>")[2].partition("</h1>")[0]
 
 
+def test_a_long_word_is_wrapped_before_a_capital() -> None:
+    results = [result(point(model=name)) for name in ("conv/GlobalAveragePool", "MobileNetV3_large_x1_0")]
+    page = as_html(results, result_rows(results), published=False)
+    assert "conv/<wbr>Global<wbr>Average<wbr>Pool</div>" in page
+    assert "MobileNetV3_<wbr>large_<wbr>x1_0</div>" in page
+
+
 def test_every_drawing_is_whole(text: str) -> None:
     drawings = re.findall(r"<svg.*?</svg>", text, re.DOTALL)
     assert len(drawings) == len(PLOTS) + PANELS
