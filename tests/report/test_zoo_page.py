@@ -85,7 +85,7 @@ def test_a_choice_can_be_read_on_a_phone(browser: Browser, tmp_path: Path, run_c
     tab = browser.open((tmp_path / "a.html").as_uri(), width=390, height=844, mobile=True)
     assert tab.evaluate("document.documentElement.scrollWidth") == 390
     assert tab.evaluate(CUT) == []
-    assert tab.evaluate("document.querySelectorAll('.zoo title').length") == 32
+    assert tab.evaluate("document.querySelectorAll('.zoo title').length") == 36
     assert tab.faint() == []
     assert [url for url in tab.requests if not url.startswith(("file:", "data:"))] == []
     assert tab.complaints == []
