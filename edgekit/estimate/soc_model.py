@@ -264,7 +264,7 @@ def load_soc(name: str) -> SocModel:
 def _unknown_soc(name: str, shipped: tuple[str, ...]) -> UsageError:
     from edgekit.virtual.machine.soc import list_socs
 
-    near = nearest(name, shipped, 1)
+    near = nearest(name, shipped)
     meant = near[0] if near else shipped[0]
     if name in list_socs():
         return UsageError(
@@ -272,7 +272,7 @@ def _unknown_soc(name: str, shipped: tuple[str, ...]) -> UsageError:
             hint=f"--soc {meant}, or fit one to results of such a phone: edgekit estimate "
             f"--fit RESULT --virtual-soc {name} -o {name}.toml",
         )
-    known = f"did you mean {meant}?" if near else f"one of {', '.join(shipped)},"
+    known = f"did you mean {' or '.join(near)}?" if near else f"one of {', '.join(shipped)},"
     return UsageError(
         f"--soc {name}: no such model",
         hint=f"{known} or a model of your phone: edgekit estimate --adapt auto RESULT -o FILE.toml",

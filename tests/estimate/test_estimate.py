@@ -21,6 +21,7 @@ from edgekit.errors import InputError, UsageError
 from edgekit.estimate.count import count_network
 from edgekit.estimate.estimate import Estimate, estimate, known_count
 from edgekit.estimate.fit import fit_results
+from edgekit.estimate.layers import read_layers
 from edgekit.estimate.soc_model import (
     FitPoint,
     Layers,
@@ -361,10 +362,10 @@ UNCOUNTED = {
     "MobileNetV4_conv_medium", "MobileNetV4_conv_large", "EfficientNetLite0", "EfficientNetLite1",
     "EfficientNetLite2", "PPLCNetV2_large", "ResNet101_vd", "Res2Net200_vd_26w_4s_ssld",
     "ResNeXt101_32x48d_wsl", "SwinTransformer_tiny_patch4_window7_224",
-    "SwinTransformer_base_patch4_window7_224", "language_classification", "traffic_sign",
+    "SwinTransformer_base_patch4_window7_224",
     *(f"PPHGNetV2_B{size}" for size in range(7)),
 }  # fmt: skip
-UNCOUNTED_INT8 = {"MobileNetV4_conv_small", "textline_orientation", "PPLCNet_x1_0_textline_ori"}
+UNCOUNTED_INT8 = {"MobileNetV4_conv_small"}
 
 
 @pytest.mark.parametrize("precision", [Precision.FP32, Precision.INT8])
@@ -433,6 +434,13 @@ def test_a_soc_that_can_only_be_emulated_is_told_from_an_unknown_one() -> None:
     assert "--virtual-soc sd888" in (caught.value.hint or "")
     with pytest.raises(UsageError, match="no such model"):
         load_soc("sd999")
+
+
+@pytest.mark.slow
+def test_the_layers_of_a_program_are_those_that_ship(x0_25: Path) -> None:
+    count = known_count("PPLCNet_x0_25", Precision.FP32)
+    assert count is not None
+    assert read_layers(x0_25, load_manifest(x0_25)) == count.layers
 
 
 @pytest.mark.slow
