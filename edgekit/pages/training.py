@@ -52,15 +52,21 @@ def draw_curves(output: Path) -> Path | None:
         return None
     best = max((report for report in reports if report.best), key=lambda report: report.epoch, default=None)
     drawing = Drawing(3 * PANEL + FOOT)
+    shares = {
+        label: [100 * value for value in values if value is not None]
+        for label, values in (
+            ("Top-1", [report.top1 for report in reports]),
+            ("Top-5", [report.top5 for report in reports]),
+            ("accuracy", [report.mean_accuracy for report in reports]),
+        )
+        if None not in values
+    }
     panels = (
         ("loss", {
             "learned": [report.loss for report in reports],
             "judged": [report.val_loss for report in reports],
         }),
-        ("validation, %", {
-            "Top-1": [100 * report.top1 for report in reports],
-            "Top-5": [100 * report.top5 for report in reports],
-        }),
+        ("validation, %", shares),
         ("learning rate", {"learning rate": [report.learning_rate for report in reports]}),
     )  # fmt: skip
     for place, (name, series) in enumerate(panels):
@@ -96,16 +102,20 @@ def _draw_panel(
         if len(series) > 1:
             drawing.dot(LEFT + 65 + 40 * number, frame[3] + 6, (COLOURS[number], "●"))
             drawing.text(LEFT + 70 + 40 * number, frame[3] + 3, label)
-    if best is not None and "Top-1" in series:
+    share = best and (best.top1 if best.mean_accuracy is None else best.mean_accuracy)
+    if best is not None and share is not None and {"Top-1", "accuracy"} & series.keys():
         axes.line([(best.epoch, axes.y[0]), (best.epoch, axes.y[1])], colour=FAINT, width=0.6, dash="3 2")
-        words = f"best {best.top1:.2%}, epoch {best.epoch}"
+        words = f"best {share:.2%}, epoch {best.epoch}"
         drawing.text(WIDTH - RIGHT, frame[3] + 3, words, anchor="end")
 
 
 def training_text(report: TrainReport) -> str:
     """Return the best epoch of a run and its confusions, as lines for a terminal."""
     judge = "agreement with the teacher" if report.judged_by == "teacher" else "Top-1"
-    line = f"{report.best_weights}: {judge} {report.best_top1:.2%} after epoch {report.best_epoch}"
+    share = report.best_top1
+    if share is None:
+        judge, share = "mean accuracy of the labels", report.best_mean_accuracy or 0.0
+    line = f"{report.best_weights}: {judge} {share:.2%} after epoch {report.best_epoch}"
     if report.stopped_early:
         line += f"; stopped after epoch {len(report.epochs)}, as none was better"
     tables = [table for table in (_confusions(report),) if table is not None]

@@ -29,6 +29,8 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 PADDLE_BATCH_SIZE = 10
+# ONNX's DequantizeLinear has a scale for each channel from here on.
+PER_CHANNEL_OPSET = 13
 # `fc` is refused by Paddle's pass, and with `mul` the last layer is quantised as opt expects it.
 PADDLE_OPS = ("conv2d", "depthwise_conv2d", "mul", "matmul", "matmul_v2")
 
@@ -124,12 +126,17 @@ def quantize_onnx(job: QuantizeJob) -> None:
 
 
 def _prepare(job: QuantizeJob) -> str:
+    import onnx
     from onnxruntime.quantization.shape_inference import quant_pre_process
 
     prepared = job.outputs[0] + ".prepared"
+    model = onnx.load(job.model)
+    opset = next((each.version for each in model.opset_import if each.domain in ("", "ai.onnx")), 1)
+    if opset < PER_CHANNEL_OPSET:
+        model = onnx.version_converter.convert_version(model, PER_CHANNEL_OPSET)
     # Symbolic inference stops at the shapes of a detector's resized feature maps. Quantising needs only the
     # types and sizes that ONNX's own inference finds.
-    quant_pre_process(job.model, prepared, skip_symbolic_shape=True)
+    quant_pre_process(model, prepared, skip_symbolic_shape=True)
     return prepared
 
 

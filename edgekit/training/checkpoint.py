@@ -27,7 +27,8 @@ class Progress(msgspec.Struct, frozen=True, kw_only=True):
     Attributes:
         processes: Number of processes; with another number a step has other pictures.
         loss_sum: Over the steps done of the epoch.
-        risen_epoch: Last epoch whose Top-1 was higher than that of all epochs before.
+        best_share: Top-1 of the best epoch, or its mean accuracy for several labels a picture.
+        risen_epoch: Last epoch whose share was higher than that of all epochs before.
         confusion: Confusions of the best epoch.
     """
 
@@ -38,7 +39,7 @@ class Progress(msgspec.Struct, frozen=True, kw_only=True):
     loss_sum: float = 0.0
     average_updates: int = 0
     best_epoch: int = -1
-    best_top1: float = -1.0
+    best_share: float = -1.0
     best_loss: float = 0.0
     risen_epoch: int = -1
     confusion: tuple[tuple[int, ...], ...] = ()

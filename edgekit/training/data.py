@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from edgekit.core.spec import Preprocess
+from edgekit.tasks.truth.labels import LabelledSeveral, read_label_list
 from edgekit.training.augment import Augment
 from edgekit.vision.lists import Labelled, read_list
 from edgekit.vision.pictures import Picture, read_picture
@@ -26,6 +27,7 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
+    # Labels int64[N], or int64[N,C] of several classes a picture.
     Batch = tuple[NDArray[np.float32], NDArray[np.int64]]
 
 BATCHES_AHEAD = 3
@@ -45,6 +47,11 @@ def load_examples(
 ) -> tuple[Labelled, ...]:
     """Read a whole list; `unlabelled` allows lines without a class. Raises InputError with the wrong line."""
     return tuple(read_list(path, num_classes, unlabelled=unlabelled))
+
+
+def load_labels(path: Path, num_classes: int) -> tuple[LabelledSeveral, ...]:
+    """Read a whole list with a label for each class a line. Raises InputError with the wrong line."""
+    return tuple(read_label_list(path, num_classes))
 
 
 def shuffled(count: int, *, batch_size: int, seed: int, epoch: int, rank: int, processes: int) -> Epoch:
@@ -69,7 +76,12 @@ class Loader:
     """
 
     def __init__(
-        self, examples: Sequence[Labelled], data: Path, parameters: Preprocess, *, threads: int
+        self,
+        examples: Sequence[Labelled | LabelledSeveral],
+        data: Path,
+        parameters: Preprocess,
+        *,
+        threads: int,
     ) -> None:
         self._examples = examples
         self._data = data
@@ -133,4 +145,6 @@ class Loader:
             for future in futures:
                 future.result()
             self.waited_s += time.monotonic() - started
-            yield images, np.array([self._examples[index].label for index in indices], np.int64)
+            chosen = (self._examples[index] for index in indices)
+            labels = [each.label if isinstance(each, Labelled) else each.labels for each in chosen]
+            yield images, np.array(labels, np.int64)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import shutil
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
 import msgspec
@@ -33,7 +33,7 @@ class Counted(msgspec.Struct, frozen=True, kw_only=True):
     Attributes:
         pictures: Pictures to learn from.
         classes: One more than the highest class of both lists; 0 where no picture has a class.
-        by_class: Pictures to learn from, of each class.
+        by_class: Pictures to learn from, of each class, or with each label.
         unlabelled: Pictures to learn from that have no class.
     """
 
@@ -55,6 +55,10 @@ class Counted(msgspec.Struct, frozen=True, kw_only=True):
             )
         return tuple(sum(self.by_class) / (len(self.by_class) * pictures) for pictures in self.by_class)
 
+    def positive_shares(self) -> tuple[float, ...]:
+        """Return the share of the pictures that have each label."""
+        return tuple(pictures / self.pictures for pictures in self.by_class)
+
 
 def count(train_list: Path, val_list: Path, *, unlabelled: bool = False) -> Counted:
     """Count pictures and classes; `unlabelled` allows lines without a class.
@@ -63,9 +67,7 @@ def count(train_list: Path, val_list: Path, *, unlabelled: bool = False) -> Coun
         InputError: A list is bad or empty.
     """
     learned, judged = (data.load_examples(path, unlabelled=unlabelled) for path in (train_list, val_list))
-    for path, examples in ((train_list, learned), (val_list, judged)):
-        if not examples:
-            raise InputError(f"counting the classes of {path}: the list is empty", hint=HINT)
+    _check_filled({train_list: learned, val_list: judged})
     classes = 1 + max(example.label for example in (*learned, *judged))
     numbers = Counter(example.label for example in learned)
     return Counted(
@@ -74,6 +76,29 @@ def count(train_list: Path, val_list: Path, *, unlabelled: bool = False) -> Coun
         by_class=tuple(numbers[label] for label in range(classes)),
         unlabelled=numbers[UNLABELLED],
     )
+
+
+def count_labels(train_list: Path, val_list: Path, classes: int) -> Counted:
+    """Count the pictures with each of so many labels.
+
+    Raises:
+        InputError: A list is bad or empty.
+    """
+    learned, judged = (data.load_labels(path, classes) for path in (train_list, val_list))
+    _check_filled({train_list: learned, val_list: judged})
+    by_label = zip(*(each.labels for each in learned), strict=True)
+    return Counted(
+        pictures=len(learned),
+        classes=classes,
+        by_class=tuple(labels.count(1) for labels in by_label),
+        unlabelled=0,
+    )
+
+
+def _check_filled(lists: Mapping[Path, Sequence[object]]) -> None:
+    for path, examples in lists.items():
+        if not examples:
+            raise InputError(f"counting the classes of {path}: the list is empty", hint=HINT)
 
 
 def refuse_run(output: Path) -> None:

@@ -48,8 +48,10 @@ class Log:
                 file.write(msgspec.json.encode(report) + b"\n")
         except OSError as error:
             raise output_error(self._path, error) from error
-        for name in ("loss", "val_loss", "learning_rate", "top1", "top5", "pictures_per_s", "wait_share"):
-            self._events.add_scalar(name, getattr(report, name), report.epoch)
+        for name in ("loss", "val_loss", "learning_rate", "top1", "top5", "mean_accuracy", "pictures_per_s",
+                     "wait_share"):  # fmt: skip
+            if (value := getattr(report, name)) is not None:
+                self._events.add_scalar(name, value, report.epoch)
         self._events.flush()
 
     def close(self) -> None:

@@ -17,13 +17,15 @@ from edgekit.training import checkpoint, data
 from edgekit.training.augment import Augment
 from edgekit.training.average import MovingAverage
 from edgekit.training.checkpoint import BEST_WEIGHTS, LATEST_WEIGHTS, Progress
+from edgekit.training.judge import Judged, OneLabel, SeveralLabels, Tally
 from edgekit.training.logs import Log
-from edgekit.training.objective import distillation_loss, label_loss, one_hot
+from edgekit.training.objective import distillation_loss, label_loss, one_hot, several_labels_loss
+from edgekit.training.optimizer import build_optimizer
 from edgekit.training.replicas import Replicas
 from edgekit.training.schedule import learning_rate
 from edgekit.training.settings import EpochReport, TrainReport, TrainSettings, peak_rate
 from edgekit.training.teacher import Teacher
-from edgekit.vision.lists import HINT, UNLABELLED
+from edgekit.vision.lists import HINT, UNLABELLED, Labelled
 from edgekit.zoo.build import build_network, head_of
 from edgekit.zoo.registry import find_model
 from edgekit.zoo.weights import RANDOM, build_with_weights
@@ -35,10 +37,6 @@ if TYPE_CHECKING:
 
 REPORT_FILE = "report.json"
 PROGRESS_INTERVAL_S = 10.0
-# A table of more classes cannot be read, and would make checkpoints large.
-MOST_CONFUSED_CLASSES = 100
-
-Confusion = tuple[tuple[int, ...], ...]
 Say = Callable[[str], None]
 
 
@@ -155,7 +153,9 @@ class _Run:
         self.preprocess = model_preprocess(self.spec, settings)
         taught = settings.teacher is not None
         self.train_examples, self.val_examples = (
-            data.load_examples(Path(path), settings.num_classes, unlabelled=taught)
+            data.load_labels(Path(path), settings.num_classes)
+            if settings.multilabel
+            else data.load_examples(Path(path), settings.num_classes, unlabelled=taught)
             for path in (settings.train_list, settings.val_list)
         )
         for path, examples in (
@@ -174,14 +174,14 @@ class _Run:
             spec = find_model(settings.teacher)
             self.teacher = Teacher(spec, settings.teacher_weights, self.preprocess, settings.num_classes)
             self.say(f"teacher: {spec.name}, weights {self.teacher.source.source}")
-        self.judged_by_teacher = any(example.label == UNLABELLED for example in self.val_examples)
-        self.trained = self.together.wrap(self.network)
-        self.optimizer = paddle.optimizer.Momentum(
-            learning_rate=0.0,
-            momentum=settings.momentum,
-            parameters=[each for each in self.network.parameters() if not each.stop_gradient],
-            weight_decay=paddle.regularizer.L2Decay(settings.weight_decay),
+        self.judged_by_teacher = any(
+            isinstance(example, Labelled) and example.label == UNLABELLED for example in self.val_examples
         )
+        self.trained = self.together.wrap(self.network)
+        self.optimizer = build_optimizer(
+            self.network, self.spec, momentum=settings.momentum, adamw=settings.adamw,
+            weight_decay=settings.weight_decay, stage_rates=settings.stage_rates,
+        )  # fmt: skip
         self.average = MovingAverage(self.network, settings.ema_decay) if settings.ema_decay else None
         self.peak = peak_rate(settings, self.together.processes)
         self.progress = Progress(settings=settings, processes=self.together.processes)
@@ -191,9 +191,9 @@ class _Run:
             self._restore()
         settings = self.settings
         options = {"threads": settings.loader_threads}
-        data_root = Path(settings.data)
-        train_loader = data.Loader(self.train_examples, data_root, self.preprocess, **options)
-        val_loader = data.Loader(self.val_examples, data_root, self.preprocess, **options)
+        train_loader = data.Loader(self.train_examples, Path(settings.data), self.preprocess, **options)
+        val_root = Path(settings.val_data or settings.data)
+        val_loader = data.Loader(self.val_examples, val_root, self.preprocess, **options)
         log = Log(self.output, len(self.progress.reports)) if self.first else None
         try:
             while self.progress.epoch < settings.epochs and not self._stalled():
@@ -208,7 +208,7 @@ class _Run:
         return self._finish()
 
     def _stalled(self) -> bool:
-        """Whether Top-1 has not risen for as many epochs as the settings allow."""
+        """Whether the accuracy has not risen for as many epochs as the settings allow."""
         patience, risen = self.settings.patience, self.progress.risen_epoch
         return patience is not None and risen > 0 and self.progress.epoch - risen >= patience
 
@@ -239,21 +239,22 @@ class _Run:
         self.together.share_statistics(self.network.state_dict())
         if self.average is not None:
             self.together.share_statistics(self.average.averages)
-        top1, top5, val_loss, confusion = self._evaluate(val_loader)
+        judged = self._evaluate(val_loader)
         # Few validation pictures are soon all right; the loss still tells the better weights.
-        best = (top1, -val_loss) > (self.progress.best_top1, -self.progress.best_loss)
+        best = (judged.share, -judged.loss) > (self.progress.best_share, -self.progress.best_loss)
         report = EpochReport(
             epoch=number + 1,
             loss=loss / steps,
             learning_rate=rate,
-            top1=top1,
-            top5=top5,
-            val_loss=val_loss,
+            top1=judged.top1,
+            top5=judged.top5,
+            mean_accuracy=judged.mean_accuracy,
+            val_loss=judged.loss,
             pictures_per_s=(plan.steps - first_step) * settings.batch_size * self.together.processes / wall_s,
             wait_share=(train_loader.waited_s - waited) / wall_s,
             best=best,
         )
-        self._keep(report, confusion)
+        self._keep(report, judged)
         return report
 
     def _steps(self, loader: data.Loader, plan: data.Epoch, first_step: int) -> float:
@@ -274,7 +275,7 @@ class _Run:
         for step, (images, labels) in enumerate(batches, start=first_step):
             rate = learning_rate(
                 number * plan.steps + step, peak=self.peak, warmup_steps=warmup,
-                total_steps=settings.epochs * plan.steps,
+                total_steps=settings.epochs * plan.steps, first=settings.first_rate, last=settings.last_rate,
             )  # fmt: skip
             self.optimizer.set_lr(rate)
             rng = np.random.default_rng((settings.seed, number, step, self.together.rank))
@@ -304,11 +305,20 @@ class _Run:
         logits = self.trained(paddle.to_tensor(images))
         share = settings.label_share if self.teacher is not None else 1.0
         losses = []
-        if share:
+        wanted = paddle.to_tensor(targets)
+        if share and settings.multilabel:
+            losses.append(
+                share
+                * several_labels_loss(
+                    logits, wanted, smoothing=settings.label_smoothing,
+                    positive_shares=settings.positive_shares, summed=settings.sum_labels,
+                )
+            )  # fmt: skip
+        elif share:
             losses.append(
                 share
                 * label_loss(
-                    logits, paddle.to_tensor(targets), smoothing=settings.label_smoothing,
+                    logits, wanted, smoothing=settings.label_smoothing,
                     class_weights=settings.class_weights,
                 )
             )  # fmt: skip
@@ -316,8 +326,8 @@ class _Run:
             losses.append(distillation_loss(settings.distillation, logits, self.teacher.logits(images)))
         return sum(losses[1:], losses[0])
 
-    def _evaluate(self, loader: data.Loader) -> tuple[float, float, float, Confusion]:
-        """Top-1, Top-5, loss and confusions on all validation pictures, of averaged weights if there are any.
+    def _evaluate(self, loader: data.Loader) -> Judged:
+        """Judge the averaged weights, if there are any, by all validation pictures.
 
         The teacher's answers stand for labels that are missing.
         """
@@ -328,10 +338,7 @@ class _Run:
         if self.average is not None:
             self.network.set_state_dict(self.average.state())
         self.network.eval()
-        hits, loss = [0, 0], 0.0
-        classes = self.settings.num_classes
-        shown = classes if classes <= MOST_CONFUSED_CLASSES else 0
-        confusion = np.zeros((shown, shown), np.int64)
+        tally: Tally = (SeveralLabels if self.settings.multilabel else OneLabel)(self.settings.num_classes)
         mine = range(self.together.rank, len(self.val_examples), self.together.processes)
         with paddle.no_grad():
             for images, labels in loader.validation(mine, batch_size=self.settings.batch_size):
@@ -345,32 +352,22 @@ class _Run:
                 if self.teacher is not None and self.judged_by_teacher:
                     answers = self.teacher.logits(images).numpy().argmax(axis=1)
                     labels = np.where(labels == UNLABELLED, answers, labels)
-                shifted = scores.astype(np.float64) - scores.max(axis=1, keepdims=True)
-                log_shares = shifted - np.log(np.exp(shifted).sum(axis=1, keepdims=True))
-                loss -= float(log_shares[np.arange(len(labels)), labels].sum())
-                order = np.argsort(-scores, axis=1, kind="stable")
-                hits[0] += int((order[:, 0] == labels).sum())
-                hits[1] += int((order[:, :5] == labels[:, None]).any(axis=1).sum())
-                if shown:
-                    np.add.at(confusion, (labels, order[:, 0]), 1)
+                tally.add(scores, labels)
         self.network.set_state_dict(own)
-        sums = self.together.total([*hits, loss, *confusion.flatten().tolist()])
-        top1, top5, mean_loss = (each / len(self.val_examples) for each in sums[:3])
-        rows = np.array(sums[3:], np.int64).reshape(shown, shown).tolist()
-        return top1, top5, mean_loss, tuple(map(tuple, rows))
+        return tally.judged(self.together.total(tally.sums()), len(self.val_examples))
 
-    def _keep(self, report: EpochReport, confusion: Confusion) -> None:
+    def _keep(self, report: EpochReport, judged: Judged) -> None:
         """Record a finished epoch; weights first, as the checkpoint names their file."""
         self.progress = msgspec.structs.replace(
             self.progress, epoch=report.epoch, step=0, loss_sum=0.0,
             reports=(*self.progress.reports, report),
             risen_epoch=report.epoch
-            if report.top1 > self.progress.best_top1
+            if judged.share > self.progress.best_share
             else self.progress.risen_epoch,
             best_epoch=report.epoch if report.best else self.progress.best_epoch,
-            best_top1=report.top1 if report.best else self.progress.best_top1,
+            best_share=judged.share if report.best else self.progress.best_share,
             best_loss=report.val_loss if report.best else self.progress.best_loss,
-            confusion=confusion if report.best else self.progress.confusion,
+            confusion=judged.confusion if report.best else self.progress.confusion,
         )  # fmt: skip
         if self.first:
             weights: dict[str, Any] = dict(self.network.state_dict())
@@ -379,9 +376,10 @@ class _Run:
                 best = weights if self.average is None else self.average.state()
                 checkpoint.save_weights(best, self.output / BEST_WEIGHTS)
         self._save()
+        figure = f"{'mean accuracy' if self.settings.multilabel else 'Top-1'} {judged.share:.2%}"
         self.say(
             f"epoch {report.epoch} of {self.settings.epochs}: loss {report.loss:.3f}, "
-            f"Top-1 {report.top1:.2%}, {report.pictures_per_s:.0f} pictures/s, {report.wait_share:.0%} waited"
+            f"{figure}, {report.pictures_per_s:.0f} pictures/s, {report.wait_share:.0%} waited"
         )
 
     def _save(self) -> None:
@@ -398,7 +396,8 @@ class _Run:
             num_classes=self.settings.num_classes,
             input_size=self.preprocess.size,
             best_epoch=self.progress.best_epoch,
-            best_top1=self.progress.best_top1,
+            best_top1=None if self.settings.multilabel else self.progress.best_share,
+            best_mean_accuracy=self.progress.best_share if self.settings.multilabel else None,
             best_weights=str(self.output / BEST_WEIGHTS),
             judged_by="teacher" if self.judged_by_teacher else "labels",
             stopped_early=self.progress.epoch < self.settings.epochs,

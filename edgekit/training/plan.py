@@ -3,20 +3,22 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 import msgspec
 
 from edgekit.core.spec import Preprocess
 from edgekit.errors import InputError, UsageError
+from edgekit.tasks.truth.labels import HINT as LABELS_HINT
 from edgekit.training import schedule
 from edgekit.training.augment import DEFAULT, Flip, RandomResizedCrop, Step
 from edgekit.training.checkpoint import CHECKPOINT_FILE
 from edgekit.training.folders import TRAIN_LIST, VAL_LIST, Lists, make_lists, written_lists
-from edgekit.training.launch import Counted, count, refuse_run
+from edgekit.training.launch import Counted, count, count_labels, refuse_run
 from edgekit.training.loop import Say
 from edgekit.training.mixing import Mixing
 from edgekit.training.objective import Distillation
+from edgekit.training.optimizer import AdamW, check_stage_rates
 from edgekit.training.settings import TrainSettings
 from edgekit.zoo.registry import find_model
 from edgekit.zoo.weights import RANDOM, locate_weights
@@ -31,7 +33,8 @@ class Wish(msgspec.Struct, frozen=True, kw_only=True):
     Attributes are those of `TrainSettings`, and besides:
         train_list, val_list: None takes the lists in the data's directory, or makes them of its folders.
         val_share: Share of each class to judge by, where the lists are made.
-        class_weights: `balanced` for weights in inverse proportion to the classes' pictures.
+        class_weights: `balanced` for weights in inverse proportion to the classes' pictures; for several
+            labels a picture PaddleClas's `weight_ratio`.
         min_area: In place of that of the recipe's random crops.
         flip: False takes mirroring out of the recipe.
     """
@@ -39,6 +42,7 @@ class Wish(msgspec.Struct, frozen=True, kw_only=True):
     model: str
     data: Path
     output: Path
+    val_data: str | None = None
     train_list: Path | None = None
     val_list: Path | None = None
     val_share: float = 0.2
@@ -48,7 +52,11 @@ class Wish(msgspec.Struct, frozen=True, kw_only=True):
     batch_size: int | None = None
     learning_rate: float | None = None
     warmup_epochs: float | None = None
+    first_rate: float = 0.0
+    last_rate: float = 0.0
+    stage_rates: tuple[float, ...] = ()
     momentum: float = 0.9
+    adamw: AdamW | None = None
     weight_decay: float = 3e-5
     label_smoothing: float = 0.1
     ema_decay: float = 0.9999
@@ -60,6 +68,8 @@ class Wish(msgspec.Struct, frozen=True, kw_only=True):
     mixing: Mixing = Mixing()
     freeze: bool = False
     class_weights: Literal["none", "balanced"] = "none"
+    multilabel: bool = False
+    sum_labels: bool = True
     patience: int | None = None
     teacher: str | None = None
     teacher_weights: str = "pretrained"
@@ -85,7 +95,10 @@ def plan(wish: Wish, *, processes: int, resume: bool, say: Say) -> TrainSettings
     """
     _check(wish)
     lists = _find_lists(wish, resume)
-    counted = count(lists.train, lists.val, unlabelled=wish.teacher is not None)
+    if wish.multilabel:
+        counted = count_labels(lists.train, lists.val, wish.num_classes or find_model(wish.model).num_classes)
+    else:
+        counted = count(lists.train, lists.val, unlabelled=wish.teacher is not None)
     classes = wish.num_classes or len(lists.names) or counted.classes
     if wish.teacher is not None:
         classes = _taught_classes(wish, counted, classes)
@@ -100,7 +113,7 @@ def plan(wish: Wish, *, processes: int, resume: bool, say: Say) -> TrainSettings
     _remark(wish, counted, lists, say)
     if not tuning and (warning := schedule.too_few(epochs, steps)):
         say(warning)
-    found = {
+    found: dict[str, Any] = {
         "data": str(wish.data.absolute()),
         "output": str(wish.output.absolute()),
         "train_list": str(lists.train.absolute()),
@@ -112,13 +125,18 @@ def plan(wish: Wish, *, processes: int, resume: bool, say: Say) -> TrainSettings
         "learning_rate": rate,
         "warmup_epochs": warmup,
         "augment": _augment(wish),
-        "class_weights": counted.balanced() if wish.class_weights == "balanced" else (),
     }
-    shared = set(wish.__struct_fields__) & set(TrainSettings.__struct_fields__)
+    if wish.class_weights == "balanced":
+        key = "positive_shares" if wish.multilabel else "class_weights"
+        found[key] = counted.positive_shares() if wish.multilabel else counted.balanced()
+    shared = set(wish.__struct_fields__) & set(TrainSettings.__struct_fields__) - {"class_weights"}
     return TrainSettings(**{name: getattr(wish, name) for name in shared} | found)
 
 
 def _check(wish: Wish) -> None:
+    check_stage_rates(find_model(wish.model), wish.stage_rates)
+    if wish.multilabel and wish.mixing != Mixing():
+        raise UsageError("mixing pictures with several labels is not supported", hint="leave the mixing out")
     if wish.freeze and wish.weights == RANDOM:
         raise UsageError(
             "training the last layer of random weights: the other layers would stay random",
@@ -138,6 +156,10 @@ def _find_lists(wish: Wish, resume: bool) -> Lists:
     in_data = Lists(train=wish.data / TRAIN_LIST, val=wish.data / VAL_LIST)
     if wish.train_list is not None or wish.val_list is not None or in_data.train.is_file():
         return Lists(train=wish.train_list or in_data.train, val=wish.val_list or in_data.val)
+    if wish.multilabel:
+        raise InputError(
+            f"training with several labels a picture: {wish.data} has no {TRAIN_LIST}", hint=LABELS_HINT
+        )
     made = written_lists(wish.output) if resume else None
     if made is not None and (wish.output / CHECKPOINT_FILE).exists():
         return made
@@ -184,5 +206,8 @@ def _remark(wish: Wish, counted: Counted, lists: Lists, say: Say) -> None:
     elif counted.unlabelled:
         say(f"{counted.unlabelled} of {counted.pictures} pictures have no class; {wish.teacher} labels them")
     few, many = min(counted.by_class, default=0), max(counted.by_class, default=0)
+    if wish.multilabel:
+        say(f"{counted.pictures} pictures with {counted.classes} labels; {few} to {many} have each")
+        return
     if few and many > UNEVEN * few and wish.class_weights == "none" and wish.teacher is None:
         say(f"the classes have from {few} to {many} pictures: --class-weights balanced counts each alike")

@@ -67,12 +67,15 @@ def too_few(epochs: int, steps: int) -> str | None:
     )
 
 
-def learning_rate(step: int, *, peak: float, warmup_steps: int, total_steps: int) -> float:
-    """The rate of step `step`, counted from 0; it ends near 0.
+def learning_rate(
+    step: int, *, peak: float, warmup_steps: int, total_steps: int, first: float = 0.0, last: float = 0.0
+) -> float:
+    """The rate of step `step`, counted from 0; it rises from near `first` and ends near `last`.
 
-    PaddleClas's `Cosine` with `warmup_epoch` (ppcls/optimizer/learning_rate.py) by step.
+    PaddleClas's `Cosine` with `warmup_epoch`, `warmup_start_lr` and `eta_min`
+    (ppcls/optimizer/learning_rate.py) by step.
     """
     if step < warmup_steps:
-        return peak * (step + 1) / warmup_steps
+        return first + (peak - first) * (step + 1) / warmup_steps
     progress = (step - warmup_steps) / max(1, total_steps - warmup_steps)
-    return peak * 0.5 * (1 + math.cos(math.pi * min(progress, 1.0)))
+    return last + (peak - last) * 0.5 * (1 + math.cos(math.pi * min(progress, 1.0)))

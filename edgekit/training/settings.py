@@ -14,6 +14,7 @@ from edgekit.errors import InputError
 from edgekit.training.augment import DEFAULT, Step
 from edgekit.training.mixing import Mixing
 from edgekit.training.objective import Distillation
+from edgekit.training.optimizer import AdamW
 
 SCHEMA_VERSION = 2
 SETTINGS_FILE = "settings.json"
@@ -31,6 +32,7 @@ class TrainSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fi
     Attributes:
         model: A model of the zoo, or a card's path.
         data: Directory that the lists' paths are relative to.
+        val_data: Directory of the validation list's paths; None for that of all.
         train_list: Pictures to learn from, ImageNet's form.
         val_list: Pictures to judge by.
         num_classes: Width of the last layer.
@@ -40,6 +42,10 @@ class TrainSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fi
         batch_size: Pictures a step, of each process.
         learning_rate: At its highest; None scales PaddleClas's 0.8 at 2048 pictures a step.
         warmup_epochs: Epochs in which the rate rises linearly.
+        first_rate: Learning rate from which it rises.
+        last_rate: Learning rate at the end.
+        stage_rates: Factors of the learning rate by stage of the network; empty for equal ones.
+        adamw: AdamW instead of momentum.
         momentum: Share of the last step in the next one.
         weight_decay: L2 coefficient.
         label_smoothing: Probability spread over all classes.
@@ -50,6 +56,10 @@ class TrainSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fi
         mixing: Mixing of the pictures of a batch.
         freeze: Whether all layers but the last keep their weights.
         class_weights: Weight of each class in the loss; empty for equal ones.
+        multilabel: Whether the lists have 1, 0 or -1 for each class, and the loss is that of several labels.
+        positive_shares: Share of the pictures that have each label, by which the loss of several labels
+            weighs; empty for equal weights.
+        sum_labels: Whether a picture's loss is the sum over its labels, not their mean.
         patience: Epochs without a better accuracy after which the run ends; None runs all epochs.
         label_names: Names of the classes for the table of confusions.
         teacher: A model of the zoo, or a card's path, to learn from; None learns from labels.
@@ -65,6 +75,7 @@ class TrainSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fi
     schema_version: int = SCHEMA_VERSION
     model: str
     data: str
+    val_data: str | None = None
     train_list: str
     val_list: str
     num_classes: Positive
@@ -74,7 +85,11 @@ class TrainSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fi
     batch_size: Positive = 64
     learning_rate: float | None = None
     warmup_epochs: Annotated[float, Meta(ge=0)] = 5
+    first_rate: Annotated[float, Meta(ge=0)] = 0.0
+    last_rate: Annotated[float, Meta(ge=0)] = 0.0
+    stage_rates: tuple[Annotated[float, Meta(ge=0)], ...] = ()
     momentum: Share = 0.9
+    adamw: AdamW | None = None
     weight_decay: float = 3e-5
     label_smoothing: Share = 0.1
     ema_decay: Share = 0.9999
@@ -84,6 +99,9 @@ class TrainSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fi
     mixing: Mixing = Mixing()
     freeze: bool = False
     class_weights: tuple[float, ...] = ()
+    multilabel: bool = False
+    positive_shares: tuple[float, ...] = ()
+    sum_labels: bool = True
     patience: Positive | None = None
     label_names: tuple[str, ...] = ()
     teacher: str | None = None
@@ -101,16 +119,21 @@ class EpochReport(msgspec.Struct, frozen=True, kw_only=True):
 
     Attributes:
         wait_share: Share of the epoch's steps in which training waited for pictures.
-        top1: Validation accuracy, 0 to 1, of the averaged weights where an average is kept.
+        top1: Validation accuracy, 0 to 1, of the averaged weights where an average is kept; None for several
+            labels a picture.
+        top5: The same share of the best five classes.
+        mean_accuracy: For several labels a picture, the mean over the labels of positive and negative recall
+            (PaddleClas's `ma`).
         val_loss: Mean cross-entropy of the validation pictures, nats, of these weights.
-        best: Whether no epoch before had a higher Top-1, or an equal one with a lower loss.
+        best: Whether no epoch before had a higher accuracy, or an equal one with a lower loss.
     """
 
     epoch: int
     loss: float
     learning_rate: float
-    top1: float
-    top5: float
+    top1: float | None = None
+    top5: float | None = None
+    mean_accuracy: float | None = None
     val_loss: float
     pictures_per_s: float
     wait_share: float
@@ -122,6 +145,8 @@ class TrainReport(msgspec.Struct, frozen=True, kw_only=True):
 
     Attributes:
         input_size: Height and width of the pictures fed.
+        best_top1: Top-1 of the best epoch, 0 to 1; None for several labels a picture.
+        best_mean_accuracy: For those, the mean accuracy of the best epoch.
         judged_by: `labels`, or `teacher` where the validation pictures have no labels.
         stopped_early: Whether the run ended before its last epoch, as no epoch was better.
         confusion: Validation pictures of the best epoch by true class (row) and answer (column); empty for
@@ -135,7 +160,8 @@ class TrainReport(msgspec.Struct, frozen=True, kw_only=True):
     num_classes: int
     input_size: tuple[int, int]
     best_epoch: int
-    best_top1: float
+    best_top1: float | None
+    best_mean_accuracy: float | None = None
     best_weights: str
     judged_by: Literal["labels", "teacher"]
     stopped_early: bool

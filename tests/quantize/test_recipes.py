@@ -21,6 +21,7 @@ from edgekit.quantize.recipes import (
     search,
     sensitivities,
 )
+from edgekit.quantize.worker import QuantizeJob, work
 
 onnx = pytest.importorskip("onnx")
 pytest.importorskip("onnxruntime")
@@ -29,7 +30,7 @@ helper, numpy_helper = onnx.helper, onnx.numpy_helper
 CLASSES = 10
 
 
-def network(path: Path, *, spoiled: str | None) -> Path:
+def network(path: Path, *, spoiled: str | None, opset: int = 14) -> Path:
     """Three convolutions, pooling and a linear layer; the spoiled one has channels of far apart scales.
 
     Its channels are scaled up by 1000 in the first half, and the next layer scales them down again, so that
@@ -58,7 +59,7 @@ def network(path: Path, *, spoiled: str | None) -> Path:
     scores = helper.make_tensor_value_info("scores", onnx.TensorProto.FLOAT, ["N", CLASSES])
     constants = [numpy_helper.from_array(value, name) for name, value in weights.items()]
     graph = helper.make_graph(nodes, "net", [image], [scores], constants)
-    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 14)], ir_version=8)
+    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", opset)], ir_version=8)
     onnx.save(onnx.shape_inference.infer_shapes(model), path)
     return path
 
@@ -128,6 +129,24 @@ def test_biases_make_up_for_rounded_weights(tmp_path: Path, reduced: bool) -> No
     wanted = means(model, False)
     uncorrected = np.abs(means(model, True) - wanted).max()
     assert np.abs(means(corrected, True) - wanted).max() < uncorrected / 50
+
+
+def test_models_of_an_older_opset_are_quantised_by_channel(tmp_path: Path) -> None:
+    """Opset 13 brought scales by channel; PaddleOCR's published models have opset 11."""
+    import onnxruntime
+
+    inputs = np.random.default_rng(7).standard_normal((8, 3, 8, 8)).astype("f4")
+    inputs.tofile(tmp_path / "inputs")
+    float_path = network(tmp_path / "net.onnx", spoiled=None, opset=11)
+    job = QuantizeJob(
+        route="onnx", model=str(float_path), params=None, input_name="x",
+        calibration=str(tmp_path / "inputs"),
+        shape=inputs.shape, outputs=(str(tmp_path / "int8.onnx"),),
+    )  # fmt: skip
+    assert len(list(work(job))) == 1
+    both = (onnxruntime.InferenceSession(str(path)) for path in (float_path, job.outputs[0]))
+    expected, found = (session.run(None, {"x": inputs})[0] for session in both)
+    assert np.abs(found - expected).max() < 0.1 * np.ptp(expected)
 
 
 def test_other_outputs_than_scores_are_judged_by_noise() -> None:

@@ -22,6 +22,7 @@ from edgekit.training.augment import (
     ResizeTo,
 )
 from edgekit.training.mixing import Mixing
+from edgekit.training.optimizer import AdamW
 from edgekit.training.plan import Wish
 from edgekit.training.recipe.read import read_recipe
 from tests.conftest import CliResult, RunCli
@@ -77,6 +78,17 @@ def configuration() -> dict[str, Any]:
             "Metric": {"Eval": [{"TopkAcc": {"topk": [1, 5]}}]},
         }
     )  # fmt: skip
+
+
+def several_labels() -> dict[str, Any]:
+    """The same for several labels a picture."""
+    document = configuration()
+    document["Global"]["use_multilabel"] = True
+    loss = {"weight": 1.0, "weight_ratio": True, "size_sum": True}
+    document["Loss"]["Train"] = [{"MultiLabelLoss": loss}]
+    for name in ("Train", "Eval"):
+        document["DataLoader"][name]["dataset"] |= {"name": "MultiLabelDataset", "label_ratio": True}
+    return document
 
 
 def read(document: dict[str, Any], directory: Path, *changes: str) -> tuple[Wish, tuple[str, ...]]:
@@ -155,6 +167,41 @@ def test_a_teacher_and_its_student(tmp_path: Path) -> None:
         read(document, tmp_path)
 
 
+def test_adamw_rates_by_stage_and_pictures_elsewhere(tmp_path: Path) -> None:
+    document = configuration()
+    # YAML takes numbers such as 5e-5 for text.
+    document["Optimizer"] = {
+        "name": "AdamW", "beta1": 0.8, "epsilon": "1e-7", "weight_decay": 0.05,
+        "no_weight_decay_name": ".bias norm", "one_dim_param_no_weight_decay": True,
+        "lr": {"name": "Cosine", "learning_rate": "5e-5", "eta_min": "1e-6", "warmup_start_lr": "1e-7"},
+    }  # fmt: skip
+    factors = [0.0, 0.4, 0.4, 0.8, 0.8, 1.0]
+    document["Arch"]["lr_mult_list"] = factors
+    document["DataLoader"]["Eval"]["dataset"]["image_root"] = "/others"
+    wish, _ = read(document, tmp_path)
+    assert (wish.learning_rate, wish.first_rate, wish.last_rate) == (5e-5, 1e-7, 1e-6)
+    assert wish.adamw == AdamW(
+        beta1=0.8, epsilon=1e-7, no_weight_decay_name=".bias norm", one_dim_param_no_weight_decay=True
+    )
+    assert (wish.weight_decay, wish.stage_rates, wish.val_data) == (0.05, tuple(factors), "/others")
+
+
+def test_several_labels_a_picture(tmp_path: Path) -> None:
+    document = several_labels()
+    wish, _ = read(document, tmp_path)
+    assert (wish.multilabel, wish.sum_labels, wish.class_weights) == (True, True, "balanced")
+    document["Arch"] = {
+        "name": "DistillationModel", "freeze_params_list": [True, False], "use_ssld": True,
+        "models": [{"Teacher": {"name": "PPLCNet_x1_0"}}, {"Student": {"name": "PPLCNet_x0_25"}}],
+    }  # fmt: skip
+    document["Loss"]["Train"] = [
+        {"DistillationDMLLoss": {"weight": 1.0, "model_name_pairs": [["Student", "Teacher"]]}},
+        {"DistillationMultiLabelLoss": {"weight": 0.5, "model_names": ["Student"]}},
+    ]
+    wish, _ = read(document, tmp_path)
+    assert (wish.distillation, wish.label_share, wish.sum_labels) == ("dml", 0.5, False)
+
+
 def test_weights_that_the_zoo_has_in_one_form_only_are_said(tmp_path: Path) -> None:
     wish, notes = read(configuration(), tmp_path, "Arch.name=PPHGNet_base", "Arch.pretrained=True")
     assert (wish.model, wish.weights) == ("PPHGNet_base_ssld", "pretrained")
@@ -170,19 +217,21 @@ def test_weights_that_the_zoo_has_in_one_form_only_are_said(tmp_path: Path) -> N
 @pytest.mark.parametrize(
     ("change", "words"),
     [
-        ("Global.use_multilabel=True", "Global.use_multilabel"),
+        ("Global.use_multilabel=True", "Loss.Train: Global.use_multilabel wants MultiLabelLoss"),
+        ("Loss.Train=[{MultiLabelLoss: {weight: 1.0}}]", r"Loss\.Train\[0\]\.MultiLabelLoss: this loss"),
         ("Global.colour=red", "unknown field `colour`"),
         ("Arch.name=PPLCNet_x9", "Arch: looking up the model 'PPLCNet_x9'"),
-        ("Arch.lr_mult_list=[1.0, 0.5]", "unknown field `lr_mult_list`"),
-        ("Optimizer.name=AdamW", "Invalid enum value 'AdamW'"),
+        ("Arch.lr_mult_list=[1.0, 0.5]", "2 learning rates for the stages of PPLCNet_x0_25: it has 6"),
+        ("Optimizer.name=AdamW", "unknown field `momentum`"),
+        ("Optimizer.name=RMSProp", "Invalid value 'RMSProp'"),
         ("Optimizer.lr.name=Piecewise", "Invalid enum value 'Piecewise'"),
         ("Loss.Train=[{TripletLoss: {weight: 1.0}}]", r"Loss\.Train\[0\]\.TripletLoss: this loss"),
         ("Loss.Train=[{CELoss: {weight: 0.5}}]", "weight of the only loss"),
         ("DataLoader.Train.dataset.transform_ops=[{BlurImage: }]", r"transform_ops\[0\]\.BlurImage"),
         ("DataLoader.Train.dataset.transform_ops=[{TimmAutoAugment: {config_str: augmix-m3}}]", "augmix-m3"),
         ("DataLoader.Train.dataset.transform_ops=[{RandCropImage: {size: -3}}]", "RandCropImage"),
-        ("DataLoader.Train.dataset.name=MultiLabelDataset", "Invalid enum value 'MultiLabelDataset'"),
-        ("DataLoader.Eval.dataset.image_root=elsewhere", "those to learn from are in ./pictures"),
+        ("DataLoader.Train.dataset.name=MultiLabelDataset", "Global.use_multilabel wants ImageNetDataset"),
+        ("DataLoader.Train.dataset.name=MultiScaleDataset", "Invalid enum value 'MultiScaleDataset'"),
         ("DataLoader.Train.dataset.batch_transform_ops=[{FmixOperator: {alpha: 1}}]", "FmixOperator is not"),
     ],
 )  # fmt: skip

@@ -8,6 +8,7 @@ from contextlib import redirect_stdout
 from pathlib import Path
 
 import msgspec
+import numpy as np
 import pytest
 
 from edgekit.convert.importing.attributes import ATTRIBUTES
@@ -254,3 +255,16 @@ def test_a_card_of_pulc_prepares_pictures_and_answers(
         weights_path(spec)
     assert caught.value.hint is not None
     assert f"edgekit fetch {name}" in caught.value.hint and "--weights random" in caught.value.hint
+
+
+@pytest.mark.parametrize("stride", [1, 2])
+def test_blocks_of_res2net_compute_the_same_when_they_are_traced(stride: int) -> None:
+    """Export translates the source of `forward`, which takes no `zip` with `strict`."""
+    from edgekit.zoo.networks.res2net import Block
+
+    block = Block(64, 64, 64 * stride, stride=stride, name="res2a")
+    block.eval()
+    images = paddle.randn([1, 64, 8, 8])
+    expected = block(images).numpy()
+    found = paddle.jit.to_static(block, full_graph=True)(images).numpy()
+    assert np.abs(found - expected).max() < 1e-5

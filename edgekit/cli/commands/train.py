@@ -32,6 +32,8 @@ if TYPE_CHECKING:
               help="Share of each class's folder to judge by, where there are no lists and no val folder.")
 @click.option("--num-classes", type=Count(2),
               help="Number of classes.  [default: the lists' highest class plus one]")
+@click.option("--multilabel", is_flag=True,
+              help="Several labels a picture: lists of `PATH 0,1,1`, a loss and figures for them.")
 @click.option("--weights", default="random", show_default=True, metavar="random|pretrained|PATH",
               help="Weights to start from; another class count begins the last layer anew.")
 @click.option("--freeze", is_flag=True, help="Train the last layer only.")
@@ -93,6 +95,7 @@ def command(context: click.Context, /, model: str | None, config: Path | None, d
     from edgekit.pages.training import draw_curves, training_text
     from edgekit.training.launch import start
     from edgekit.training.plan import plan
+    from edgekit.zoo.registry import find_model
 
     output, changes = split_outputs(config, outputs)
     asked |= {"model": model, "data": data, "output": output, "flip": not no_flip}
@@ -114,6 +117,9 @@ def command(context: click.Context, /, model: str | None, config: Path | None, d
     labels = _labels(wish.data, wish.output)
     words = ["edgekit", "export", wish.model, "--weights", report.best_weights, "--labels", labels]
     note(f"next: {shlex.join(words)}{size} --name mine")
+    if settings.multilabel and find_model(wish.model).task != "multilabel":
+        note(f"{wish.model} answers one class a picture: export by a card of that network whose task is "
+             "multilabel, such as person_attribute")
 
 
 def _wish(asked: dict[str, Any]) -> Wish:

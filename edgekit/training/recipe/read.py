@@ -20,17 +20,20 @@ from edgekit.convert.importing.yml import load_document
 from edgekit.errors import InputError, UsageError
 from edgekit.training import augment
 from edgekit.training.mixing import Mixing
+from edgekit.training.optimizer import AdamW, check_stage_rates
 from edgekit.training.plan import Wish
 from edgekit.training.recipe.operators import MIXING, STEPS, Mixed
 from edgekit.training.recipe.sections import (
     LINE_STRIDES,
+    Adam,
     CrossEntropy,
     DataPart,
     Distilled,
     Ema,
     Global,
+    Momentum,
     Network,
-    Optimizer,
+    SeveralLabels,
     TeacherAndStudent,
     card_name,
     starting_weights,
@@ -177,17 +180,23 @@ class _Reader:
             raise self._refuse("", f"the section {unknown[0]} is not understood")
         general = self._read("Global", Global)
         self._remark(general)
-        optimizer = self._read("Optimizer", Optimizer)
+        optimizer = self._read("Optimizer", Momentum | Adam)
         ema = self._read("EMA", Ema) if "EMA" in self._document else None
         train, evaluation = (self._read_data(part) for part in ("Train", "Eval"))
         student, teacher = self.networks()
-        losses = self._losses(taught=teacher is not None)
+        losses = self._losses(taught=teacher is not None, several=general.use_multilabel)
+        for part, data in (("Train", train), ("Eval", evaluation)):
+            if general.use_multilabel != (data.dataset.name == "MultiLabelDataset"):
+                wanted = "MultiLabelDataset" if general.use_multilabel else "ImageNetDataset"
+                where = f"DataLoader.{part}.dataset.name"
+                raise self._refuse(where, f"{data.dataset.name}, but Global.use_multilabel wants {wanted}")
         reader = TransformReader()
         judged = self._place.at("DataLoader.Eval.dataset.transform_ops")
         preprocess = reader.read(evaluation.dataset.transform_ops, judged)
         wish = Wish(
             model=card_name(student),
             data=Path(train.dataset.image_root),
+            val_data=str(Path(evaluation.dataset.image_root).absolute()),
             output=Path(general.output_dir),
             train_list=Path(train.dataset.cls_label_path),
             val_list=Path(evaluation.dataset.cls_label_path),
@@ -199,8 +208,11 @@ class _Reader:
             batch_size=train.sampler.batch_size,
             learning_rate=optimizer.lr.learning_rate,
             warmup_epochs=optimizer.lr.warmup_epoch,
-            momentum=optimizer.momentum,
-            weight_decay=0.0 if optimizer.regularizer is None else optimizer.regularizer.coeff,
+            first_rate=optimizer.lr.warmup_start_lr,
+            last_rate=optimizer.lr.eta_min,
+            stage_rates=student.lr_mult_list,
+            multilabel=general.use_multilabel,
+            **self._steps(optimizer),
             ema_decay=0.0 if ema is None else ema.decay,
             preprocess=preprocess,
             augment=self._augment(train.dataset.transform_ops),
@@ -211,17 +223,12 @@ class _Reader:
             seed=general.seed,
             **losses,
         )
-        if Path(train.dataset.image_root) != Path(evaluation.dataset.image_root):
-            raise self._refuse(
-                "DataLoader.Eval.dataset.image_root",
-                f"{evaluation.dataset.image_root}, but those to learn from are in {train.dataset.image_root}",
-            )
         return Recipe(wish=wish, notes=tuple(self._notes))
 
     def _refuse(self, section: str, why: str) -> Exception:
         return self._place.at(section).refuse(why, hint=HINT)
 
-    def _read(self, section: str, kind: type[Any]) -> Any:
+    def _read(self, section: str, kind: Any) -> Any:
         value: Any = self._document
         for name in section.split("."):
             if not isinstance(value, dict) or name not in value:
@@ -229,9 +236,10 @@ class _Reader:
             value = value[name]
         return self._record(section, value, kind)
 
-    def _record(self, section: str, value: object, kind: type[Any]) -> Any:
+    def _record(self, section: str, value: object, kind: Any) -> Any:
         try:
-            return msgspec.convert({} if value is None else value, kind)
+            # YAML takes 5e-5 for text, which PaddleClas reads as the number that it is.
+            return msgspec.convert({} if value is None else value, kind, strict=False)
         except (msgspec.ValidationError, ValueError) as error:
             raise self._refuse(section, str(error)) from error
 
@@ -247,10 +255,6 @@ class _Reader:
         for name in ("use_dali", "to_static"):
             if getattr(general, name):
                 self._notes.append(f"Global.{name} has no effect here")
-        if general.use_multilabel:
-            raise self._refuse(
-                "Global.use_multilabel", "training of several labels a picture is not supported"
-            )
         if general.checkpoints is not None:
             raise self._refuse("Global.checkpoints", "a run goes on by --resume with its own output")
 
@@ -281,7 +285,7 @@ class _Reader:
         if network.stride_list not in (None, LINE_STRIDES):
             raise self._refuse(f"{section}.stride_list", f"{network.stride_list} is not {LINE_STRIDES}")
         try:
-            find_model(card_name(network))
+            check_stage_rates(find_model(card_name(network)), network.lr_mult_list)
         except InputError as error:
             raise self._refuse(section, str(error)) from error
         if network.dropout_prob is not None:
@@ -292,8 +296,17 @@ class _Reader:
         if network.use_sync_bn:
             self._notes.append(f"{section}.use_sync_bn: statistics are averaged after every epoch")
 
-    def _losses(self, *, taught: bool) -> dict[str, Any]:
+    def _steps(self, optimizer: Momentum | Adam) -> dict[str, Any]:
+        """Return the run's settings of the optimiser."""
+        if isinstance(optimizer, Momentum):
+            decay = 0.0 if optimizer.regularizer is None else optimizer.regularizer.coeff
+            return {"momentum": optimizer.momentum, "weight_decay": decay}
+        found = {name: getattr(optimizer, name) for name in AdamW.__struct_fields__}
+        return {"adamw": self._record("Optimizer", found, AdamW), "weight_decay": optimizer.weight_decay}
+
+    def _losses(self, *, taught: bool, several: bool) -> dict[str, Any]:
         """Return the run's settings of the loss."""
+        labelled = "DistillationMultiLabelLoss" if taught else "MultiLabelLoss"
         found: dict[str, Any] = {"label_smoothing": 0.0}
         entries = self._document.get("Loss")
         losses = entries.get("Train") if isinstance(entries, dict) else None
@@ -302,14 +315,25 @@ class _Reader:
             if name == "CELoss":
                 loss = self._record(section, arguments, CrossEntropy)
                 found["label_smoothing"] = loss.epsilon
+            elif name == labelled and several:
+                loss = self._record(section, arguments, SeveralLabels)
+                found |= {
+                    "label_smoothing": loss.epsilon or 0.0, "sum_labels": loss.size_sum,
+                    "class_weights": "balanced" if loss.weight_ratio else "none",
+                }  # fmt: skip
             elif name in ("DistillationDMLLoss", "DistillationCELoss") and taught:
                 loss = self._record(section, arguments, Distilled)
                 found["distillation"] = "dml" if "DML" in name else "ce"
             else:
                 raise self._refuse(section, "this loss is not supported")
             weights[name] = loss.weight
-        if len(weights) != 1 or (taught and "CELoss" in weights):
+        beside = weights.pop(labelled, None) if taught and len(weights) > 1 else None
+        if len(weights) != 1 or (taught and weights.keys() & {"CELoss", labelled}):
             raise self._refuse("Loss.Train", f"one loss is supported, not {', '.join(weights) or 'none'}")
+        if several and not taught and labelled not in weights:
+            raise self._refuse("Loss.Train", f"Global.use_multilabel wants {labelled}")
+        if beside is not None:
+            found["label_share"] = beside
         if set(weights.values()) != {1.0}:
             raise self._refuse("Loss.Train", "the weight of the only loss is 1.0")
         return found

@@ -49,6 +49,7 @@ class Network(Section):
     use_sync_bn: bool = False
     stride_list: Any = None
     dropout_prob: float | None = None
+    lr_mult_list: tuple[float, ...] = ()
     infer_add_softmax: bool = True
 
 
@@ -60,12 +61,15 @@ class TeacherAndStudent(Section):
     pretrained_list: None = None
     infer_model_name: Literal["Student"] = "Student"
     use_sync_bn: bool = False
+    use_ssld: bool = False
 
 
 class Rate(Section):
     name: Literal["Cosine"]
     learning_rate: float
     warmup_epoch: float = 0
+    warmup_start_lr: float = 0.0
+    eta_min: float = 0.0
 
 
 class Regularizer(Section):
@@ -73,11 +77,20 @@ class Regularizer(Section):
     coeff: float
 
 
-class Optimizer(Section):
-    name: Literal["Momentum"]
+class Momentum(Section, tag="Momentum", tag_field="name"):
     lr: Rate
     momentum: float = 0.9
     regularizer: Regularizer | None = None
+
+
+class Adam(Section, tag="AdamW", tag_field="name"):
+    lr: Rate
+    beta1: float = 0.9
+    beta2: float = 0.999
+    epsilon: float = 1e-8
+    weight_decay: float = 0.01
+    no_weight_decay_name: str = ""
+    one_dim_param_no_weight_decay: bool = False
 
 
 class Ema(Section):
@@ -89,16 +102,27 @@ class CrossEntropy(Section):
     epsilon: float = 0.0
 
 
+class SeveralLabels(Section):
+    """MultiLabelLoss, and DistillationMultiLabelLoss of the student."""
+
+    weight: float = 1.0
+    epsilon: float | None = None
+    weight_ratio: bool = False
+    size_sum: bool = False
+    model_names: tuple[Literal["Student"]] | None = None
+
+
 class Distilled(Section):
     model_name_pairs: tuple[tuple[Literal["Student"], Literal["Teacher"]]]
     weight: float = 1.0
 
 
 class Dataset(Section):
-    name: Literal["ImageNetDataset"]
+    name: Literal["ImageNetDataset", "MultiLabelDataset"]
     image_root: str
     cls_label_path: str
     transform_ops: list[Any]
+    label_ratio: bool = False
     delimiter: str | None = None
     batch_transform_ops: list[Any] | None = None
 

@@ -62,9 +62,11 @@ class Block(nn.Layer):  # type: ignore[misc]
     def forward(self, x: paddle.Tensor) -> paddle.Tensor:
         *parts, last = paddle.split(self.conv0(x), PARTS, axis=1)
         features: list[paddle.Tensor] = []
-        for name, part in zip(self.names, parts, strict=True):
+        # Paddle's tracing replaces `zip` by one that does not know `strict`.
+        for index, name in enumerate(self.names):
             before = features[-1] if features and self.stride == 1 else None
-            features.append(self._sub_layers[name](part if before is None else part + before))
+            part = parts[index] if before is None else parts[index] + before
+            features.append(self._sub_layers[name](part))
         features.append(last if self.stride == 1 else self.pool(last))
         y = self.conv2(paddle.concat(features, axis=1))
         return self.relu(y + (x if self.short is None else self.short(x)))
