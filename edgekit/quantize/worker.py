@@ -130,13 +130,18 @@ def _prepare(job: QuantizeJob) -> str:
     from onnxruntime.quantization.shape_inference import quant_pre_process
 
     prepared = job.outputs[0] + ".prepared"
-    model = onnx.load(job.model)
+    source = job.model
+    model = onnx.load(source)
     opset = next((each.version for each in model.opset_import if each.domain in ("", "ai.onnx")), 1)
     if opset < PER_CHANNEL_OPSET:
-        model = onnx.version_converter.convert_version(model, PER_CHANNEL_OPSET)
+        # As a file: models in memory are not optimised.
+        source = f"{job.outputs[0]}.newer"
+        onnx.save(onnx.version_converter.convert_version(model, PER_CHANNEL_OPSET), source)
     # Symbolic inference stops at the shapes of a detector's resized feature maps. Quantising needs only the
     # types and sizes that ONNX's own inference finds.
-    quant_pre_process(model, prepared, skip_symbolic_shape=True)
+    quant_pre_process(source, prepared, skip_symbolic_shape=True)
+    if source != job.model:
+        Path(source).unlink()
     return prepared
 
 

@@ -144,6 +144,7 @@ def test_models_of_an_older_opset_are_quantised_by_channel(tmp_path: Path) -> No
         shape=inputs.shape, outputs=(str(tmp_path / "int8.onnx"),),
     )  # fmt: skip
     assert len(list(work(job))) == 1
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["inputs", "int8.onnx", "net.onnx"]
     both = (onnxruntime.InferenceSession(str(path)) for path in (float_path, job.outputs[0]))
     expected, found = (session.run(None, {"x": inputs})[0] for session in both)
     assert np.abs(found - expected).max() < 0.1 * np.ptp(expected)
