@@ -66,7 +66,7 @@ def draw_curves(output: Path) -> Path | None:
             "learned": [report.loss for report in reports],
             "judged": [report.val_loss for report in reports],
         }),
-        ("validation, %", shares),
+        ("validation, %" if len(shares) > 1 else "mean accuracy of the labels, %", shares),
         ("learning rate", {"learning rate": [report.learning_rate for report in reports]}),
     )  # fmt: skip
     for place, (name, series) in enumerate(panels):

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import json
 import xml.dom.minidom
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
 import pytest
 
 from edgekit.training.judge import SeveralLabels
-from tests.conftest import RunCli
+from tests.conftest import CliResult
 
 paddle = pytest.importorskip("paddle")
 pytest.importorskip("tensorboardX")
@@ -70,7 +71,7 @@ def test_figures_are_those_of_paddleclas_in_any_number_of_processes() -> None:
 
 
 def test_a_run_with_several_labels_has_their_loss_and_figures(
-    run_cli: RunCli, digits: Path, tmp_path: Path
+    run_inside: Callable[..., CliResult], digits: Path, tmp_path: Path
 ) -> None:
     """Labels of digits, of which many hold at once: even, above four, has a ring."""
     rings = {0, 6, 8, 9}
@@ -83,7 +84,7 @@ def test_a_run_with_several_labels_has_their_loss_and_figures(
     lists = ["--train-list", tmp_path / "list.txt", "--val-list", tmp_path / "list.txt"]
     words = ["train", "PPLCNet_x0_25", "--data", digits, *lists, "--input-size", "32", "--multilabel"]
     options = ["--num-classes", "3", "--class-weights", "balanced", "--epochs", "1", "--batch-size", "32"]
-    done = run_cli([*words, *options, "-o", tmp_path / "out"], cwd=tmp_path)
+    done = run_inside(*words, *options, "-o", tmp_path / "out")
     assert done.exit_code == 0, done.stderr
     report = json.loads((tmp_path / "out" / "report.json").read_text())
     (epoch,) = report["epochs"]
@@ -96,6 +97,8 @@ def test_a_run_with_several_labels_has_their_loss_and_figures(
     settings = json.loads((tmp_path / "out" / "settings.json").read_text())
     assert settings["positive_shares"] == pytest.approx([0.5, 0.5, 0.4], abs=0.1)
     curves = xml.dom.minidom.parse(str(tmp_path / "out" / "curves.svg"))
-    assert "accuracy" in {text.firstChild.data for text in curves.getElementsByTagName("text")}
-    refused = run_cli([*words, "--num-classes", "4", "-o", tmp_path / "other"], cwd=tmp_path)
+    assert "mean accuracy of the labels, %" in {
+        text.firstChild.data for text in curves.getElementsByTagName("text")
+    }
+    refused = run_inside(*words, "--num-classes", "4", "-o", tmp_path / "other")
     assert refused.exit_code == 3 and "3 label(s), but the model has 4 classes" in refused.stderr
