@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from tests.conftest import RunCli
+from tests.devices import AdbDevice
 
 
 def test_what_fails_first_ends_the_run(
@@ -36,3 +37,18 @@ def test_a_model_is_checked_measured_and_reported(run_cli: RunCli, doc_ori: Path
     assert "is there already" in summary and "1 point: " in summary
     assert "<html" in (tmp_path / "report.html").read_text(encoding="utf-8")
     assert len(list((tmp_path / "results").glob("*.json"))) == 1
+
+
+@pytest.mark.slow
+def test_a_device_is_checked_with_what_measures_it(
+    run_cli: RunCli, virtual_device: AdbDevice, x0_25: Path, tmp_path: Path
+) -> None:
+    """Runners of engines that bench does not measure are not even built."""
+    shutil.copytree(x0_25, tmp_path / "models" / x0_25.name)
+    words = ["run", x0_25.name, "--device", virtual_device.serial, "--html", "report.html"]
+    done = run_cli(words, cwd=tmp_path, timeout_s=600)
+    assert done.exit_code in (0, 9), done.stderr
+    where = f"@{virtual_device.serial}"
+    passed = [line.split()[1] for line in done.stderr.splitlines() if line.strip().startswith("passed")]
+    assert [name for name in passed if name.endswith(where)] == [f"onnx{where}"]
+    assert (tmp_path / "report.html").exists()

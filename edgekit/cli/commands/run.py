@@ -82,9 +82,9 @@ def command(
 ) -> int:
     """Export NAME where it is not exported yet, check its artifacts, measure and report it, in one go.
 
-    Without --device everything runs on this machine. With it runner and model are put on the device, and are
-    checked and measured there. The steps are export, verify, bench and report with their defaults; a step
-    that fails ends the run, and what the steps before it made stays.
+    Without --device everything runs on this machine. With it the runners of the engines and the model are put
+    on the device, and are checked and measured there. The steps are export, verify, bench and report with
+    their defaults; a step that fails ends the run, and what the steps before it made stays.
     """
     from edgekit.core.bench_options import BenchOptions
     from edgekit.core.spec import Precision
@@ -107,7 +107,8 @@ def command(
         from edgekit.cli.commands.bench import opened
 
         with opened(options) as targets:
-            run.verify(directory, manifest, [] if options.host else targets)
+            measured = options.engines or tuple({target.default_engine for target in targets})
+            run.verify(directory, manifest, [] if options.host else targets, measured)
             outcomes = run.bench(options, targets)
         if html is not None:
             run.report(outcomes, html)
@@ -163,14 +164,18 @@ class _Run:
             self._said = f"{made.directory}: {kinds}" + ("" if made.changed else ", unchanged")
             return made.directory, made.manifest
 
-    def verify(self, directory: Path, manifest: Manifest, devices: Sequence[Target]) -> None:
-        """Climb the ladder, on devices too; they get runner and model on the way."""
+    def verify(
+        self, directory: Path, manifest: Manifest, devices: Sequence[Target], engines: Sequence[str]
+    ) -> None:
+        """Climb the ladder, on devices with those engines; they get runner and model on the way."""
         from edgekit.cli.commands.verify import show_rung
         from edgekit.parity.verify import verify_with_devices
 
         with self._step("verify"):
             show = functools.partial(show_rung, err=True)
-            ladder = verify_with_devices(directory, manifest, devices, install=self._install, show=show)
+            ladder = verify_with_devices(
+                directory, manifest, devices, install=self._install, show=show, engines=engines
+            )
             ladder.raise_for_failure(manifest)
             self._said = _counts(ladder)
 
