@@ -58,7 +58,8 @@ class Weights(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
     layer: float = 0.0
 
 
-# Common to all SoCs, chosen over all of them by networks left out: scripts/fit_socs.py.
+# Common to all SoCs, chosen by hand by the errors on networks left out of the coefficients' fit
+# (docs/estimate.md).
 WEIGHTS = Weights(pointwise=0.4, spatial=0.3, activations=1.0, head=0.25)
 
 
