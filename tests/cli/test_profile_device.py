@@ -51,13 +51,7 @@ def test_operators_add_up_to_the_inference(
     assert whole == pytest.approx(point.instruction_count.main_thread, rel=2e-3)
 
 
-@pytest.mark.parametrize(
-    ("arguments", "said"),
-    [(["--precision", "int8"], "for --device"), (["--device", "x", "--repeats", "3"], "repeat exactly")],
-)
-def test_what_does_not_go_together(
-    run_cli: RunCli, x0_25: Path, tmp_path: Path, arguments: list[str], said: str
-) -> None:
-    done = run_cli(["profile", x0_25, *arguments], cwd=tmp_path)
+def test_what_repeats_exactly_is_not_repeated(run_cli: RunCli, x0_25: Path, tmp_path: Path) -> None:
+    done = run_cli(["profile", x0_25, "--device", "x", "--repeats", "3"], cwd=tmp_path)
     assert done.exit_code == 2
-    assert said in done.stderr
+    assert "repeat exactly" in done.stderr

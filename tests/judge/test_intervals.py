@@ -21,7 +21,7 @@ from scripts.simulate_coverage import COUNTS, INTERVALS, coverage
 @pytest.mark.parametrize("machine", ["clean", "outliers", "drifting"])
 @pytest.mark.parametrize("interval", INTERVALS)
 def test_the_interval_holds_the_truth_as_often_as_it_says(interval: str, machine: str) -> None:
-    shares = {count: coverage(interval, machine, count)[0] for count in COUNTS}
+    shares = {count: coverage(interval, machine, count, trials=3000)[0] for count in COUNTS}
     assert all(0.93 <= share <= 0.98 for share in shares.values()), shares
 
 
