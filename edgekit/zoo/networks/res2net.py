@@ -82,6 +82,8 @@ def _name(stage: int, index: int, depth: int) -> str:
 class Res2Net(nn.Layer):  # type: ignore[misc]
     """From float32[N,3,H,W] to logits float32[N,num_classes]."""
 
+    magnifies_rounding = True
+
     def __init__(self, depths: tuple[int, ...], num_classes: int) -> None:
         super().__init__()
         self.conv1_1 = ModelZooConvBN(3, 32, 3, stride=2, act=nn.ReLU())
