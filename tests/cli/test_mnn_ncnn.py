@@ -50,7 +50,8 @@ def test_a_trained_network_goes_all_the_way_on_both(run_cli: RunCli, doc_ori: Pa
         assert profiled.exit_code == 0, profiled.stderr
         profile = json.loads(profiled.stdout)
         assert profile["engine"] == engine
-        assert profile["artifact_sha256"] == manifest["artifacts"][engine]["sha256"]
+        artifact = load_manifest(tmp_path / "models" / MODEL).artifacts[engine]
+        assert profile["artifact_sha256"] == artifact.sha256
         assert profile["operators"][0]["operator"] in ("Convolution", "ConvolutionDepthWise")
     words = ["--engine", "mnn,ncnn", "--threads", "2", "--batch-size", "1,2", *QUICK]
     measured = run_cli(["bench", MODEL, "--host", *words, "-o", "result.json"], cwd=tmp_path)

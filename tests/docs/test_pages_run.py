@@ -46,6 +46,7 @@ LEFT_OUT = {
     "results/phone.json sd845.json": "needs the result of that phone",
     "edgekit import …/": "imports what the line before has downloaded",
     "--engine paddle-gpu,": "needs a GPU",
+    "--engine-option backend=opencl": "needs a device with OpenCL",
     "edgekit apk install ": "needs a phone: the virtual device has no package manager",
     "edgekit apk bench ": "needs a phone",
     "--adb-server lab-host": "needs another computer",
