@@ -4,14 +4,11 @@ from __future__ import annotations
 
 import math
 from pathlib import Path
-from typing import Any
 
-from edgekit._files import MEGABYTE, read_bytes
-from edgekit.convert.formats.operators import framework
+from edgekit.convert.formats.operators import read_program
 from edgekit.core.artifact import ArtifactKind, Manifest
 from edgekit.estimate.soc_model import Layers
 
-MOST_BYTES = 256 * MEGABYTE
 FLOAT_BYTES = 4
 
 
@@ -20,17 +17,18 @@ def read_layers(directory: Path, manifest: Manifest) -> Layers | None:
 
     Raises:
         InputError: The program cannot be read.
+        ToolError: Paddle, which reads it, is not installed.
     """
     artifact = manifest.artifact(ArtifactKind.PADDLE)
     if artifact is None:
         return None
-    content = read_bytes(directory / artifact.main_file, "the model", most_bytes=MOST_BYTES)
-    block = framework().ProgramDesc.FromString(content).blocks[0]
+    block = read_program(directory / artifact.main_file).blocks[0]
     shapes = {each.name: tuple(each.type.dense_tensor.tensor.dims) for each in block.vars}
     weights = {each.name for each in block.vars if each.persistable}
     pointwise = spatial = activations = head = layers = 0
     for op in block.ops:
-        slots = {slot: shapes.get(name, ()) for slot, name in _names(op).items()}
+        names = {slot.parameter: slot.arguments[0] for slot in op.inputs if slot.arguments}
+        slots = {slot: shapes.get(name, ()) for slot, name in names.items()}
         out = next((shapes.get(slot.arguments[0], ()) for slot in op.outputs if slot.arguments), ())
         if op.type in ("conv2d", "depthwise_conv2d"):
             inner, kernel = slots["Input"], slots["Filter"]
@@ -40,7 +38,7 @@ def read_layers(directory: Path, manifest: Manifest) -> Layers | None:
                 pointwise += work
             elif not depthwise:
                 spatial += work
-        elif op.type in ("mul", "matmul", "matmul_v2") and _names(op).get("Y") in weights:
+        elif op.type in ("mul", "matmul", "matmul_v2") and names.get("Y") in weights:
             inner, kernel = slots["X"], slots["Y"]
             pointwise += math.prod(kernel) * math.prod(out[1:-1])
             head += math.prod(kernel) * FLOAT_BYTES
@@ -57,7 +55,3 @@ def read_layers(directory: Path, manifest: Manifest) -> Layers | None:
         head_mb=round(head / 1e6, 3),
         layers=layers,
     )
-
-
-def _names(op: Any) -> dict[str, str]:
-    return {slot.parameter: slot.arguments[0] for slot in op.inputs if slot.arguments}

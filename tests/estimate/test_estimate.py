@@ -443,6 +443,14 @@ def test_the_layers_of_a_program_are_those_that_ship(x0_25: Path) -> None:
     assert read_layers(x0_25, load_manifest(x0_25)) == count.layers
 
 
+def test_the_layers_of_a_damaged_program_are_an_input_error(x0_25: Path, tmp_path: Path) -> None:
+    manifest = load_manifest(x0_25)
+    program = manifest.artifacts["paddle"].main_file
+    (tmp_path / program).write_bytes((x0_25 / program).read_bytes()[:-100])
+    with pytest.raises(InputError, match="it is damaged"):
+        read_layers(tmp_path, manifest)
+
+
 @pytest.mark.slow
 def test_counting_for_a_phone_without_a_virtual_twin_is_refused(x0_25: Path) -> None:
     soc = msgspec.structs.replace(load_soc("sd855"), virtual_soc=None)

@@ -59,16 +59,27 @@ def check_program(path: Path) -> None:
                 f"reading the Paddle program {path}: it is damaged: {error}", hint=HINT
             ) from error
     else:
-        from google.protobuf.message import DecodeError  # type: ignore[import-untyped]
-
-        try:
-            program = framework().ProgramDesc.FromString(content)
-        except DecodeError as error:
-            raise InputError(
-                f"reading the Paddle program {path}: it is damaged: {error}", hint=HINT
-            ) from error
-        names = [op.type for block in program.blocks for op in block.ops]
+        names = [op.type for block in _decode(content, path).blocks for op in block.ops]
     refuse_acting(names, doing)
+
+
+def read_program(path: Path) -> Any:
+    """Return the message of a legacy program file.
+
+    Raises:
+        InputError: It cannot be read, or is damaged.
+        ToolError: Paddle, which reads it, is not installed.
+    """
+    return _decode(read_bytes(path, "the Paddle program", most_bytes=PROGRAM_BYTES), path)
+
+
+def _decode(content: bytes, path: Path) -> Any:
+    from google.protobuf.message import DecodeError  # type: ignore[import-untyped]
+
+    try:
+        return framework().ProgramDesc.FromString(content)
+    except DecodeError as error:
+        raise InputError(f"reading the Paddle program {path}: it is damaged: {error}", hint=HINT) from error
 
 
 def refuse_acting(names: list[str], doing: str) -> None:
