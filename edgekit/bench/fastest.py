@@ -5,14 +5,12 @@ from __future__ import annotations
 from collections.abc import Iterator
 from pathlib import Path
 
-from edgekit.bench.results import RESULTS, load_results
+from edgekit.bench.results import RESULTS, load_result
 from edgekit.core.measurement import Point, Status, Verdict
 from edgekit.core.spec import Precision
 from edgekit.errors import InputError
 from edgekit.targets.target import Subject, Target
 from edgekit.toolchain.component import Report
-
-AUTO = "auto"
 
 
 def fastest_engine(
@@ -60,8 +58,8 @@ def _measured_on(target: Target) -> Iterator[tuple[Path, Point]]:
     """Yield the points of this machine's results with their files; files that cannot be read are left out."""
     for path in sorted(RESULTS.glob("*.json")):
         try:
-            (result,) = load_results([path]).results.values()
-        except (InputError, ValueError):
+            result = load_result(path)
+        except InputError:
             continue
         if target.info.differs_from(result.target) is None:
             yield from ((path, point) for point in result.points)
