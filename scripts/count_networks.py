@@ -10,8 +10,10 @@ library that is installed, and its row is put into the data. Rows that are there
 from __future__ import annotations
 
 import argparse
+import json
 import sys
 import tempfile
+from collections.abc import Mapping
 from pathlib import Path
 
 import msgspec
@@ -78,15 +80,21 @@ def quantized(subject: Subject) -> Subject:
 
 
 def row(count: NetworkCount) -> str:
-    words = ", ".join(f'"{threads}" = {millions}' for threads, millions in count.millions.items())
-    layers = ""
-    if count.layers is not None:
-        sizes = ", ".join(f"{name} = {size}" for name, size in msgspec.structs.asdict(count.layers).items())
-        layers = f"layers = {{ {sizes} }}\n"
+    layers = "" if count.layers is None else f"layers = {inline(msgspec.to_builtins(count.layers))}\n"
     return (
         f'\n[[networks]]\nmodel = "{count.model}"\nprecision = "{count.precision}"\n'
-        f"nb_mb = {round(count.nb_mb, 3)}\nmillions = {{ {words} }}\n{layers}"
+        f"nb_mb = {round(count.nb_mb, 3)}\nmillions = {inline(count.millions)}\n{layers}"
     )
+
+
+def inline(table: Mapping[str, object]) -> str:
+    """Return a table of numbers and of such tables as TOML on one line."""
+    cells = [
+        f"{name if name.isidentifier() else json.dumps(name)} = "
+        f"{inline(value) if isinstance(value, dict) else value}"
+        for name, value in table.items()
+    ]
+    return f"{{ {', '.join(cells)} }}"
 
 
 def count_one(name: str, precision: Precision, threads: tuple[int, ...], work: Path) -> None:

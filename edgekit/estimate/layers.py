@@ -7,9 +7,10 @@ from pathlib import Path
 
 from edgekit.convert.formats.operators import read_program
 from edgekit.core.artifact import ArtifactKind, Manifest
-from edgekit.estimate.soc_model import Layers
+from edgekit.estimate.soc_model import CACHES_MIB, Layers
 
 FLOAT_BYTES = 4
+MIB_BYTES = 1 << 20
 
 
 def read_layers(directory: Path, manifest: Manifest) -> Layers | None:
@@ -25,7 +26,8 @@ def read_layers(directory: Path, manifest: Manifest) -> Layers | None:
     block = read_program(directory / artifact.main_file).blocks[0]
     shapes = {each.name: tuple(each.type.dense_tensor.tensor.dims) for each in block.vars}
     weights = {each.name for each in block.vars if each.persistable}
-    pointwise = spatial = activations = head = layers = 0
+    pointwise = spatial = head = 0
+    touched = []
     for op in block.ops:
         names = {slot.parameter: slot.arguments[0] for slot in op.inputs if slot.arguments}
         slots = {slot: shapes.get(name, ()) for slot, name in names.items()}
@@ -46,12 +48,15 @@ def read_layers(directory: Path, manifest: Manifest) -> Layers | None:
             continue
         if any(size < 0 for size in (*inner[1:], *out[1:])):
             return None
-        activations += (math.prod(inner[1:]) + math.prod(out[1:])) * FLOAT_BYTES
-        layers += 1
+        touched.append((math.prod(inner[1:]) + math.prod(out[1:])) * FLOAT_BYTES)
     return Layers(
         pointwise_m=round(pointwise / 1e6, 3),
         spatial_m=round(spatial / 1e6, 3),
-        activations_mb=round(activations / 1e6, 3),
+        activations_mb=round(sum(touched) / 1e6, 3),
         head_mb=round(head / 1e6, 3),
-        layers=layers,
+        layers=len(touched),
+        beyond_cache_mb={
+            str(cache): round(sum(max(0, each - cache * MIB_BYTES) for each in touched) / 1e6, 3)
+            for cache in CACHES_MIB
+        },
     )

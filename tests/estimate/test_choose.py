@@ -14,8 +14,16 @@ from edgekit.core.spec import Precision
 from edgekit.errors import InputError, UsageError
 from edgekit.estimate.adapt import adapt, nearest_soc
 from edgekit.estimate.estimate import estimate, known_count
-from edgekit.estimate.soc_model import FitPoint, load_soc, shipped_socs
+from edgekit.estimate.soc_model import (
+    WEIGHTS,
+    FitPoint,
+    fit_weighted,
+    load_soc,
+    ratio_error,
+    shipped_socs,
+)
 from edgekit.zoo.registry import find_model
+from scripts import fit_socs
 from tests.conftest import RunCli
 from tests.estimate.test_estimate import phone
 
@@ -28,6 +36,19 @@ PUBLISHED = {
     ("k990", "ResNet50"): 222.21,
     ("k980", "MobileNetV1"): 32.50,
     ("rk3399", "MobileNetV2"): 73.37,
+    ("sd855-v2.11", "ResNet50"): 161.13,
+}
+# Largest errors that the models promise on a network left out of the fit; docs/estimate.md says why those of
+# the RK3399 are larger.
+PROMISED = {
+    "sd865": 0.04,
+    "sd845": 0.04,
+    "sd835": 0.04,
+    "sd625": 0.06,
+    "k990": 0.04,
+    "k980": 0.05,
+    "rk3399": 0.10,
+    "sd855-v2.11": 0.05,
 }
 
 
@@ -39,6 +60,32 @@ def test_published_latencies_lie_within_the_intervals() -> None:
         assert one.low_ms < truth < one.high_ms, (name, network)
         assert one.level == 0.9
     assert set(shipped_socs()) == {"sd855", *(name for name, _ in PUBLISHED)}
+
+
+@pytest.mark.parametrize("name", PROMISED)
+def test_a_network_left_out_is_foretold_by_the_others(name: str) -> None:
+    """The shipped constants and the SoC's cache, the two coefficients fitted to the four other networks."""
+    shipped, points = load_soc(name).fit(1, layers=True), fit_socs.points(name)
+    for left_out in points:
+        others = [one for one in points if one is not left_out]
+        fit = fit_weighted(1, others, shipped.weights, shipped.cache_mib)
+        foretold = fit.latency_ms(left_out.millions, left_out.nb_mb, left_out.layers)
+        assert ratio_error(foretold, left_out.latency_ms) < PROMISED[name], left_out.network
+    assert shipped.leave_one_out_error < PROMISED[name]
+
+
+def test_what_exceeds_the_cache_is_read_from_memory() -> None:
+    count = known_count("MobileNetV2", Precision.FP32)
+    assert count is not None and count.layers is not None
+    asked, fit = (count.millions["1"], count.nb_mb, count.layers), load_soc("sd625").fit(1, layers=True)
+    assert (fit.cache_mib, fit.weights) == (1, WEIGHTS)
+    larger = msgspec.structs.replace(fit, cache_mib=4)
+    beyond = count.layers.beyond_cache_mb
+    assert beyond["1"] > beyond["2"] > beyond["4"] > 0
+    more = fit.ms_per_mb * WEIGHTS.spill * (beyond["1"] - beyond["4"])
+    assert fit.latency_ms(*asked) - larger.latency_ms(*asked) == pytest.approx(more)
+    unknown = msgspec.structs.replace(fit, cache_mib=None)
+    assert larger.latency_ms(*asked) > unknown.latency_ms(*asked)
 
 
 def test_int8_on_cores_without_dot_products_is_refused_by_name() -> None:
@@ -167,6 +214,15 @@ def test_three_points_find_the_share_of_the_weights_and_the_nearest_soc() -> Non
         assert count is not None
         asked = (count.millions["1"], count.nb_mb, count.layers)
         assert fit.latency_ms(*asked) == pytest.approx(1.1 * truth.latency_ms(*asked), rel=0.05)
+
+
+@pytest.mark.parametrize(
+    ("name", "largest"), [("sd865", 0.04), ("sd845", 0.04), ("sd835", 0.06), ("k990", 0.04)]
+)
+def test_auto_adapts_a_usual_soc_to_a_soc_that_it_has_not_seen(name: str, largest: float) -> None:
+    """Every choice of one published network foretells the four others."""
+    others = fit_socs.others(load_soc(name), [load_soc(one) for one in shipped_socs()])
+    assert max(fit_socs.left_out_errors(others, fit_socs.points(name), 1)) < largest
 
 
 def test_a_phone_is_adapted_to_from_results(tmp_path: Path, run_cli: RunCli) -> None:
