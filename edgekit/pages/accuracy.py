@@ -13,7 +13,7 @@ from edgekit.core.artifact import is_random
 from edgekit.core.tables import Table
 from edgekit.errors import InputError
 from edgekit.pages.document import document, jpeg_address
-from edgekit.tasks.truth.evaluation import Bar, Evaluation, Mistake
+from edgekit.tasks.truth.evaluation import Bar, Evaluation, Mark, Mistake
 from edgekit.vision.pictures import Picture, read_picture
 from edgekit.vision.thumbnails import thumbnail
 
@@ -26,6 +26,8 @@ MOST_SHOWN = 60
 # Wrong pictures of one pair of classes beyond these make room for those of others.
 MOST_ALIKE = 3
 SIDE = 128
+# Boxes need larger pictures.
+BOXES_SIDE = 320
 
 Counts = Counter[tuple[int, int]]
 """Number of pictures by true and predicted class."""
@@ -76,10 +78,18 @@ class RouteView(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class WrongPicture(msgspec.Struct, frozen=True, kw_only=True):
-    """A picture with its true label and each route's answer; `address` is None where it cannot be read."""
+    """A picture with its true label and each route's answer.
+
+    Attributes:
+        address: JPEG of the picture; None where it cannot be read.
+        size: Width and height of the picture itself, pixels, in which the marks are.
+        marks: Boxes to draw.
+    """
 
     name: str
     address: str | None
+    size: tuple[int, int]
+    marks: tuple[Mark, ...]
     truth: str
     answers: tuple[tuple[str, str, bool], ...]
 
@@ -202,18 +212,26 @@ def _gallery(result: Evaluation, rows: Sequence[Mistake]) -> tuple[WrongPicture,
             spare.append(row)
     chosen += spare[: MOST_SHOWN - len(chosen)]
     shown = []
-    for path, truth, answers in chosen:
+    for path, truth, answers, marks in chosen:
         words = tuple((one.name, *answer) for one, answer in zip(result.routes, answers, strict=True))
         if len({label for _, label, _ in words}) == 1:
             words = (("every engine" if len(words) > 1 else words[0][0], *words[0][1:]),)
-        address = _address(Path(result.data) / path)
-        shown.append(WrongPicture(name=one_line(path), address=address, truth=truth, answers=words))
+        address, size = _address(Path(result.data) / path, BOXES_SIDE if marks else SIDE)
+        shown.append(
+            WrongPicture(
+                name=one_line(path), address=address, size=size, marks=marks, truth=truth, answers=words
+            )
+        )
     return tuple(shown)
 
 
-def _address(path: Path) -> str | None:
+def _address(path: Path, side: int) -> tuple[str | None, tuple[int, int]]:
+    """Return the picture's thumbnail as an address, and the picture's width and height, pixels."""
     try:
-        pixels = read_picture(Picture(name=str(path), source=path), shrink_to=SIDE)
+        # Boxes are in pixels of the whole picture.
+        shrink_to = side if side == SIDE else None
+        pixels = read_picture(Picture(name=str(path), source=path), shrink_to=shrink_to)
     except InputError:
-        return None
-    return jpeg_address(thumbnail(pixels, SIDE))
+        return None, (0, 0)
+    height, width = pixels.shape[:2]
+    return jpeg_address(thumbnail(pixels, side)), (width, height)

@@ -6,7 +6,7 @@ import contextlib
 import io
 import math
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 import msgspec
 
@@ -39,6 +39,26 @@ class AveragePrecision(msgspec.Struct, frozen=True, kw_only=True):
     by_class: tuple[float | None, ...]
 
 
+class Matched(NamedTuple):
+    """Boxes of one picture that are one object at IoU 0.5, as COCO matches them.
+
+    Attributes:
+        right: For each found box whether it is an object; None where it counts neither way: its object is a
+            crowd or difficult, or 100 better boxes of its class are there.
+        scores: For each true box the score of the box that found it; None where none did.
+    """
+
+    right: list[bool | None]
+    scores: list[float | None]
+
+
+class Comparison(NamedTuple):
+    """COCO's figures, and the matches of every picture; None for a picture that was left out."""
+
+    figures: AveragePrecision
+    pictures: list[Matched | None]
+
+
 def load_pycocotools() -> Any:
     """Import pycocotools. Raises ToolError where it is missing."""
     try:
@@ -52,6 +72,11 @@ def load_pycocotools() -> Any:
 
 
 def average_precision(truth: Annotations, found: Sequence[Boxes | None]) -> AveragePrecision:
+    """Return the figures of `compare_boxes`."""
+    return compare_boxes(truth, found).figures
+
+
+def compare_boxes(truth: Annotations, found: Sequence[Boxes | None]) -> Comparison:
     """Compare found boxes with the truth.
 
     Args:
@@ -75,7 +100,7 @@ def average_precision(truth: Annotations, found: Sequence[Boxes | None]) -> Aver
     # precision[T,R,K,A,M]: IoU thresholds, recalls, classes, sizes, limits; -1 where the truth has none.
     precisions = run.eval["precision"][:, :, :, 0, -1]
     by_class = [precisions[:, :, place] for place in range(len(truth.names))]
-    return AveragePrecision(
+    average = AveragePrecision(
         ap=figures[0],
         ap50=figures[1],
         ap75=figures[2],
@@ -85,6 +110,36 @@ def average_precision(truth: Annotations, found: Sequence[Boxes | None]) -> Aver
         recall=figures[8],
         by_class=tuple(_figure(each[each > -1].mean()) if (each > -1).any() else None for each in by_class),
     )
+    return Comparison(figures=average, pictures=_matches(run, truth, found))
+
+
+def _matches(run: Any, truth: Annotations, found: Sequence[Boxes | None]) -> list[Matched | None]:
+    """Return the matches of an evaluation at its first IoU threshold, 0.5, among objects of all sizes."""
+    matched = [
+        None if boxes is None else Matched([None] * len(boxes), [None] * len(picture.boxes))
+        for picture, boxes in zip(truth.pictures, found, strict=True)
+    ]
+    # Boxes are numbered from 1 through all pictures that were not left out, as `_document` does.
+    own, true = [(0, 0)], [(0, 0)]
+    for number, boxes in enumerate(found):
+        if boxes is not None:
+            own += [(number, row) for row in range(len(boxes))]
+            true += [(number, row) for row in range(len(truth.pictures[number].boxes))]
+    for part in run.evalImgs:
+        if part is None or part["aRng"] != run.params.areaRng[0]:
+            continue
+        scores = dict(zip(part["dtIds"], part["dtScores"], strict=True))
+        for box, partner, is_ignored in zip(
+            part["dtIds"], part["dtMatches"][0], part["dtIgnore"][0], strict=True
+        ):
+            number, row = own[box]
+            if (matches := matched[number]) is not None and not is_ignored:
+                matches.right[row] = bool(partner)
+        for box, partner in zip(part["gtIds"], part["gtMatches"][0], strict=True):
+            number, row = true[box]
+            if (matches := matched[number]) is not None and partner:
+                matches.scores[row] = float(scores[int(partner)])
+    return matched
 
 
 def _figure(value: float) -> float | None:

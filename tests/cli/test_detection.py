@@ -185,12 +185,30 @@ def test_a_missed_and_a_false_box_cost_precision(
     done = run_cli([*words, "--html", tmp_path / "r.html"], cwd=place)
     assert done.exit_code == 0, done.stderr
     assert "mAP" in done.stdout and "AP50" in done.stdout
-    page = (tmp_path / "r.html").read_text()
-    shown = dict(re.findall(r'<th scope="row">(\w+)</th><td>([\d.]+)</td></tr>', page))
-    figures = json.loads((tmp_path / "r.json").read_text())["routes"][0]["figures"]
-    assert [shown[name] for name in ("red", "green", "blue")] == [
-        f"{100 * ap:.2f}" for ap in figures["by_class"]
+    result = json.loads((tmp_path / "r.json").read_text())
+    figures, counts = result["routes"][0]["figures"], result["routes"][0]["counts"]
+    assert counts == [
+        {"objects": 2, "answers": 2, "right": 1},
+        {"objects": 1, "answers": 1, "right": 1},
+        {"objects": 1, "answers": 1, "right": 1},
     ]
+    page = (tmp_path / "r.html").read_text()
+    row = r'<th scope="row">(\w+)</th><td>(\d+)</td><td>([\d.]+)</td><td>([\d.]+)</td><td>([\d.]+)</td></tr>'
+    assert re.findall(row, page) == [
+        ("red", "2", "50.00", "50.00", f"{100 * figures['by_class'][0]:.2f}"),
+        ("green", "1", "100.00", "100.00", f"{100 * figures['by_class'][1]:.2f}"),
+        ("blue", "1", "100.00", "100.00", f"{100 * figures['by_class'][2]:.2f}"),
+    ]
+    missed, wrong = json.loads((tmp_path / "r.wrong.json").read_text())
+    assert (missed["picture"], missed["answers"]) == ("000000000001.png", [[]])
+    assert missed["objects"] == [{"class_id": 0, "corners": [0, 0, 50, 50], "found": [False]}]
+    assert (wrong["picture"], wrong["objects"], wrong["answers"][0][0]["right"]) == (
+        "000000000003.png", [], False,
+    )  # fmt: skip
+    assert re.findall(r'<rect class="(\w+)" x="([\d.]+)"[^>]*><title>red', page) == [
+        ("missed", "0.0"), ("wrong", "96.0"),
+    ]  # fmt: skip
+    assert "missed red" in page and page.count("data:image/jpeg") == 2
     figures = json.loads((tmp_path / "r.json").read_text())["routes"][0]["figures"]
     assert figures["by_class"][1:] == pytest.approx([1, 1])
     assert 0.4 < figures["by_class"][0] < 0.6

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import json
+import re
 from pathlib import Path
 
 import cv2
@@ -120,7 +121,21 @@ def test_several_labels_are_evaluated(place: Path, run_cli: RunCli) -> None:
     assert wrong["onnxruntime fp32"] == ",".join(map(str, answers[1]))
     reported = run_cli(["report", "several.json"], cwd=place)
     assert reported.exit_code == 0 and "instance F1" in reported.stdout and "0 stars" in reported.stdout
-    assert "Wrong pictures" in (place / "several.html").read_text()
+    assert result["thresholds"] == [0.4] * 5 and re.search(r"0 stars +0\.4 ", reported.stdout)
+    page = (place / "several.html").read_text()
+    named = [
+        [("0 stars", r"a\u2028b", "no", "~", "x")[column] for column in np.flatnonzero(answers[1] == state)]
+        for state in (0, 1)
+    ]
+    assert (
+        "Wrong pictures" in page
+        and "; ".join(
+            f"{word} {', '.join(names)}"
+            for word, names in zip(("missed", "wrong"), named, strict=True)
+            if names
+        )
+        in page
+    )
     for line, why in (
         ("0.png 1", "1 label(s), but the model has 5 classes"),
         ("0.png 0,1,2,0,0", "does not end in labels of 0, 1 and -1"),

@@ -12,7 +12,7 @@ import pytest
 
 from edgekit.errors import InputError, ToolError
 from edgekit.vision.annotations import TrueBox, read_annotations
-from edgekit.vision.average_precision import average_precision
+from edgekit.vision.average_precision import average_precision, compare_boxes
 from edgekit.vision.boxes import Boxes, empty_boxes
 
 LABELS = ("cat", "dog", "traffic light")
@@ -219,8 +219,10 @@ def test_difficult_objects_count_neither_as_found_nor_as_missed(data: Path) -> N
     alone = average_precision(truth, [boxes((1, 0.5, 1, 2, 30, 40))])
     also = average_precision(truth, [boxes((1, 0.9, 50, 5, 90, 60), (1, 0.5, 1, 2, 30, 40))])
     assert alone.ap == also.ap == pytest.approx(1)
-    false = average_precision(truth, [boxes((1, 0.9, 45, 45, 60, 60), (1, 0.5, 1, 2, 30, 40))])
-    assert false.ap == pytest.approx(0.5)
+    answers = boxes((1, 0.9, 45, 45, 60, 60), (1, 0.8, 50, 5, 90, 60), (1, 0.5, 1, 2, 30, 40))
+    figures, [matched] = compare_boxes(truth, [answers])
+    assert figures.ap == pytest.approx(0.5)
+    assert matched == ([False, None, True], [0.5, pytest.approx(0.8)])
 
 
 def test_pictures_without_answers(data: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -229,7 +231,8 @@ def test_pictures_without_answers(data: Path, capsys: pytest.CaptureFixture[str]
     assert nothing.ap == 0 and nothing.ap_small == 0 and nothing.ap_medium is None
     assert nothing.by_class == (0, 0, None)  # the only light is a crowd
     # An unreadable picture is left out with its objects.
-    some = average_precision(truth, [boxes((0, 0.9, 10, 20, 40, 60)), None])
+    some, matches = compare_boxes(truth, [boxes((0, 0.9, 10, 20, 40, 60)), None])
+    assert matches[1] is None
     assert some.ap == pytest.approx(1) and some.ap_large is None
     assert capsys.readouterr().out == ""
 

@@ -96,6 +96,20 @@ class Bar(msgspec.Struct, frozen=True, kw_only=True):
         return cls(name=name, share=share, low=share, high=share)
 
 
+class Mark(NamedTuple):
+    """A box to draw on a picture.
+
+    Attributes:
+        kind: `right` or `wrong` for an answer, `found` or `missed` for the truth.
+        words: Label, of an answer with its score.
+        corners: x0, y0, x1, y1, pixels of the picture.
+    """
+
+    kind: str
+    words: str
+    corners: tuple[float, float, float, float]
+
+
 class Mistake(NamedTuple):
     """A picture with an answer that deserves a look.
 
@@ -103,11 +117,13 @@ class Mistake(NamedTuple):
         path: Path of the picture below the evaluation's `data`.
         truth: The true answer in words.
         answers: The answer of each route in words, and whether it is right.
+        marks: True boxes, and those of the first route.
     """
 
     path: str
     truth: str
     answers: tuple[tuple[str, bool], ...]
+    marks: tuple[Mark, ...] = ()
 
 
 class Evaluation(msgspec.Struct, frozen=True, kw_only=True):

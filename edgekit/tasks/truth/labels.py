@@ -146,6 +146,7 @@ class LabelEvalResult(Evaluation, frozen=True, kw_only=True):
         disagreements: Number of pictures whose answered labels differ between routes.
         disagreements_path: Path of a CSV of picture, true labels, and each route's labels.
         wrong_path: Path of a CSV in the same form of the pictures that any route answers wrongly.
+        thresholds: Score from which each label is answered, in order of class; empty in older files.
     """
 
     task: str
@@ -153,6 +154,7 @@ class LabelEvalResult(Evaluation, frozen=True, kw_only=True):
     disagreements_path: str
     wrong_path: str
     routes: tuple[LabelRoute, ...]
+    thresholds: tuple[float, ...] = ()
 
     def tables(self) -> tuple[Table, ...]:
         whole = Table(
@@ -190,13 +192,15 @@ class LabelEvalResult(Evaluation, frozen=True, kw_only=True):
                 f"{self.disagreements} pictures on which the labels differ",
             ),
         )
+        threshold = ["threshold"] if self.thresholds else []
         by_label = [
             Table(
                 title=f"Labels by {route.name} at their thresholds, per cent; - where there is none to count",
-                header=("label", "pictures", "precision", "recall", "F1", "AP"),
+                header=("label", *threshold, "pictures", "precision", "recall", "F1", "AP"),
                 rows=tuple(
                     (
                         self.label(number),
+                        *(f"{each[number]:g}" for each in [self.thresholds] if each),
                         str(one.positives),
                         *map(per_cent, (one.precision, one.recall, one.f1, one.average_precision)),
                     )
@@ -239,15 +243,22 @@ class LabelEvalResult(Evaluation, frozen=True, kw_only=True):
         return tuple(
             Mistake(
                 picture,
-                self._words(true),
-                tuple((self._words(answer), _is_right(answer, true)) for answer in answers),
+                ", ".join(self._names(true, "1")) or "none",
+                tuple((self._words(answer, true), _is_right(answer, true)) for answer in answers),
             )
             for picture, true, *answers in read_table(path, name)
         )
 
-    def _words(self, labels: str) -> str:
-        named = [self.label(number) for number, each in enumerate(labels.split(",")) if each == "1"]
-        return ", ".join(named) or "none"
+    def _words(self, answer: str, true: str) -> str:
+        """Return what an answer lacks and has too much, or its labels where it is right."""
+        pairs = list(enumerate(zip(answer.split(","), true.split(","), strict=True)))
+        missed = [self.label(number) for number, pair in pairs if pair == ("0", "1")]
+        wrong = [self.label(number) for number, pair in pairs if pair == ("1", "0")]
+        said = [f"missed {', '.join(missed)}"] * bool(missed) + [f"wrong {', '.join(wrong)}"] * bool(wrong)
+        return "; ".join(said) or ", ".join(self._names(answer, "1")) or "none"
+
+    def _names(self, labels: str, state: str) -> list[str]:
+        return [self.label(number) for number, each in enumerate(labels.split(",")) if each == state]
 
 
 class LabelTruth(Truth[FoundScores]):
@@ -317,6 +328,7 @@ class LabelTruth(Truth[FoundScores]):
             disagreements=int(differing.sum()),
             disagreements_path=str(disagreements_path),
             wrong_path=str(wrong_path),
+            thresholds=tuple(np.broadcast_to(self._task.rule.thresholds, truth.shape[1]).tolist()),
             routes=tuple(
                 LabelRoute(
                     **route.fields(),
