@@ -1,6 +1,10 @@
 "use strict";
-// A picture is [name, width, height, [[class, score, x0, y0, x1, y1], ...], thumbnail, mask, line].
-const pictures = [...document.querySelectorAll("script.part")].flatMap((part) => JSON.parse(part.textContent));
+// A picture is [name, width, height, [[class, score, x0, y0, x1, y1], ...], line]; its thumbnail and mask lie in
+// a part of their own, which is read when one of its pictures is shown.
+const parts = [...document.querySelectorAll("script.part")].map((part) => JSON.parse(part.textContent));
+const looks = [...document.querySelectorAll("script.looks")];
+const places = new Map(parts.flatMap((part, number) => part.map((picture, place) => [picture, [number, place]])));
+const pictures = parts.flat();
 const facts = JSON.parse(document.getElementById("facts").textContent);
 const byId = (id) => document.getElementById(id);
 const make = (name, className, text) => {
@@ -57,7 +61,14 @@ function more() {
   byId("more").hidden = byId("cards").childElementCount >= shown.length;
 }
 
-function shot([name, width, height, found, thumbnail, mask]) {
+// Returns thumbnail and mask of a picture.
+function lookOf(picture) {
+  const [number, place] = places.get(picture);
+  if (looks[number] instanceof Element) looks[number] = JSON.parse(looks[number].textContent);
+  return looks[number][place];
+}
+
+function shot([name, width, height, found], [thumbnail, mask]) {
   const frame = make("div", "shot");
   const image = make("img");
   const scale = Math.min(1, facts.side / Math.max(width, height)) * facts.zoom;
@@ -93,9 +104,10 @@ function shot([name, width, height, found, thumbnail, mask]) {
 }
 
 function card(picture) {
-  const [name, , , found, thumbnail, mask, line] = picture;
+  const [name, , , found, line] = picture;
+  const [thumbnail, mask] = lookOf(picture);
   const item = make("li", facts.tall ? "card tall" : "card");
-  if (thumbnail) item.append(shot(picture));
+  if (thumbnail) item.append(shot(picture, [thumbnail, mask]));
   const text = make("div", "text");
   const file = make("div", "file");
   file.title = name;

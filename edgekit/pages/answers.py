@@ -1,7 +1,8 @@
 """The page of `predict --html`: thumbnails with their answers, filtered by label, file name and score.
 
-The page is written while the pictures are predicted. They lie in it as JSON in parts, of which the browser
-builds only what is looked at, so that a page of 10,000 pictures opens at once.
+The page is written while the pictures are predicted. They lie in it as JSON in parts, and their thumbnails
+in parts beside them, of which the browser reads only those that are looked at, so that a page of 10,000
+pictures opens at once.
 """
 
 from __future__ import annotations
@@ -44,6 +45,7 @@ class AnswersPage:
         self._task = task
         self._side = side
         self._part: list[Any] = []
+        self._looks: list[tuple[str, str]] = []
         self._labels: dict[int, str] = {}
         self._unreadable: list[str] = []
         self._thumbnails = 0
@@ -61,8 +63,11 @@ class AnswersPage:
     def flush(self) -> None:
         """Write the part that is being collected."""
         if self._part:
-            self._file.write(f'<script type="application/json" class="part">{_inline(self._part)}</script>\n')
-            self._part = []
+            for name, values in (("part", self._part), ("looks", self._looks)):
+                self._file.write(
+                    f'<script type="application/json" class="{name}">{_inline(values)}</script>\n'
+                )
+            self._part, self._looks = [], []
 
     def facts(self) -> str:
         """Return what the script needs beside the pictures, as JSON to stand in a script element."""
@@ -98,7 +103,8 @@ class AnswersPage:
             self._thumbnails += 1
             thumbnail = base64.b64encode(picture.thumbnail).decode()
             mask = base64.b64encode(self._task.mask(answer, self._side) or b"").decode()
-        record = [printable(picture.name), picture.width, picture.height, found, thumbnail, mask]
+        self._looks.append((thumbnail, mask))
+        record = [printable(picture.name), picture.width, picture.height, found]
         if not findings and not self._task.draws:
             record.append(answer.line())
         return record

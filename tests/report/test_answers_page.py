@@ -46,9 +46,9 @@ def write(path: Path, task: Task, pairs: list[tuple[Shown, object]]) -> Path:
     return path
 
 
-def parts(page: Path) -> list[list[object]]:
+def parts(page: Path, name: str = "part") -> list[list[object]]:
     text = page.read_text(encoding="utf-8")
-    scripts = re.findall(r'<script type="application/json" class="part">(.*?)</script>', text)
+    scripts = re.findall(rf'<script type="application/json" class="{name}">(.*?)</script>', text)
     return [picture for each in scripts for picture in json.loads(each)]
 
 
@@ -64,7 +64,7 @@ def test_a_thumbnail_keeps_the_shape() -> None:
 def test_pictures_lie_in_the_page_as_text(tmp_path: Path) -> None:
     page = write(tmp_path / "a.html", DETECTION, [found(number, 0.5, number % 2) for number in range(502)])
     text = page.read_text(encoding="utf-8")
-    assert len(parts(page)) == 502 and text.count('class="part"') == 2
+    assert len(parts(page)) == len(parts(page, "looks")) == 502 and text.count('class="part"') == 2
     assert parts(page)[1][:4] == ["<i>1</i>.png", 90, 60, [[1, 0.5, 10, 20, 50, 60]]]
     assert "<b>text" not in text and "<i>" not in text and "<u>net" not in text and "<s>bad" not in text
     assert "\u202e" not in text
@@ -76,8 +76,9 @@ def test_areas_come_as_a_small_label_map(tmp_path: Path) -> None:
     label_map = np.zeros((60, 90), np.uint8)
     answer = Segmented(class_ids=(0,), areas=(1.0,), label_names=(LABELS[0],), filename="a",
                        label_map=label_map)  # fmt: skip
-    [picture] = parts(write(tmp_path / "a.html", task, [(Shown("a", 60, 90, thumbnail(PIXELS, 48)), answer)]))
-    assert picture[3] == [[0, 1.0]] and str(picture[5]).startswith("iVBOR")
+    page = write(tmp_path / "a.html", task, [(Shown("a", 60, 90, thumbnail(PIXELS, 48)), answer)])
+    [picture], [look] = parts(page), parts(page, "looks")
+    assert picture[3] == [[0, 1.0]] and str(look[1]).startswith("iVBOR")
 
 
 def test_a_page_that_was_not_finished_is_none(tmp_path: Path) -> None:
