@@ -420,9 +420,11 @@ def _worse(before: Parity | None, now: Parity | None) -> Parity | None:
 
 
 def describe(progress: Progress, *, counted: bool = True) -> str:
-    """Format a step as one line, with its number unless `counted` is False."""
-    shown = "" if progress.latency_ns is None else f": {format_ms(progress.latency_ns)} ms"
+    """Format a step as one line with its number; unless `counted`, with the figure in front instead."""
+    figure = "" if progress.latency_ns is None else f"{format_ms(progress.latency_ns)} ms"
     if progress.instructions is not None:
-        shown = f": {format_count(progress.instructions)} instructions"
-    number = f"[{progress.done}/{progress.total}] " if counted else ""
-    return f"{number}{progress.label}{shown}"
+        figure = f"{format_count(progress.instructions)} instructions"
+    if not counted:
+        return f"{figure}  {progress.label}" if figure else progress.label
+    number = f"[{progress.done}/{progress.total}] {progress.label}"
+    return f"{number}: {figure}" if figure else number

@@ -345,7 +345,8 @@ def is_interactive() -> bool:
 def counting_bar() -> Progress:
     """Return a bar on stderr: how many are done, the time spent and left, and what runs (its description).
 
-    Things are few and of unequal length: the rate is that of all so far.
+    Things are few and of unequal length: the rate is that of all so far. On a narrow terminal the description
+    alone is cut.
     """
     from rich.console import Console
     from rich.progress import (
@@ -356,13 +357,15 @@ def counting_bar() -> Progress:
         TimeElapsedColumn,
         TimeRemainingColumn,
     )
+    from rich.table import Column
 
     columns = (
-        BarColumn(bar_width=24),
+        BarColumn(bar_width=12),
         MofNCompleteColumn(),
         TimeElapsedColumn(),
         TextColumn("left"),
         TimeRemainingColumn(),
-        TextColumn("{task.description}", markup=False),
+        TextColumn("{task.description}", markup=False, table_column=Column(no_wrap=True, ratio=1)),
     )
-    return Progress(*columns, console=Console(stderr=True), transient=True, speed_estimate_period=1e6)
+    console = Console(stderr=True)
+    return Progress(*columns, console=console, transient=True, expand=True, speed_estimate_period=1e6)

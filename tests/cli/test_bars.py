@@ -1,0 +1,23 @@
+"""The bar of `export` of several models and of `bench`."""
+
+from __future__ import annotations
+
+import pytest
+
+from edgekit.bench.sweep import Progress, describe
+from edgekit.cli.options import counting_bar
+
+
+@pytest.mark.parametrize("width", [60, 80, 200])
+def test_a_narrow_terminal_cuts_the_description_alone(monkeypatch: pytest.MonkeyPatch, width: int) -> None:
+    monkeypatch.setenv("COLUMNS", str(width))
+    label = "onnxruntime on PPLCNet_x1_0_doc_ori (fp32, 1 thread, batch 1)"
+    step = Progress(done=3, total=30, label=label, latency_ns=3_412_000)
+    assert describe(step) == f"[3/30] {label}: 3.41 ms"
+    bar = counting_bar()
+    bar.add_task(describe(step, counted=False), completed=step.done, total=step.total)
+    with bar.console.capture() as shown:
+        bar.console.print(bar.get_renderable())
+    [line] = shown.get().splitlines()
+    assert "━" in line and " 3/30 0:00:00 left -:--:-- 3.41 ms  onnxr" in line
+    assert (label in line) == (width == 200) and ("…" in line) == (width < 200)
