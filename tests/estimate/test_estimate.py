@@ -365,17 +365,15 @@ UNCOUNTED = {
     "SwinTransformer_base_patch4_window7_224",
     *(f"PPHGNetV2_B{size}" for size in range(7)),
 }  # fmt: skip
-UNCOUNTED_INT8 = {"MobileNetV4_conv_small"}
 
 
 @pytest.mark.parametrize("precision", [Precision.FP32, Precision.INT8])
 def test_every_network_of_the_zoo_is_counted(precision: Precision) -> None:
     """Classifiers are, but for the largest and some that are newer, which are named."""
-    uncounted = UNCOUNTED | (UNCOUNTED_INT8 if precision is Precision.INT8 else set())
     for card in list_models():
         count = known_count(card.name, precision)
         if card.task == "classification" or count is not None:
-            assert (count is None) is (card.name in uncounted), card.name
+            assert (count is None) is (card.name in UNCOUNTED), card.name
         assert count is None or set(count.millions) == {"1", "2", "4"}
 
 
