@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING, Protocol
 import msgspec
 import numpy as np
 
+from edgekit.tasks.truth.attributes import LabelCounts, count_labels
+
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
@@ -84,27 +86,21 @@ class OneLabel:
 
 
 class SeveralLabels:
-    """Tally of pictures with labels int[N,C]: 1, 0, or -1 for unknown. Scores from 0.5 on are answers."""
+    """Tally of pictures with labels int[N,C]: 1, 0, or -1 for unknown. Scores above 0.5 are answers."""
 
     def __init__(self, classes: int) -> None:
-        # Rows: true ones, those found, false ones, those found.
-        self._counts = np.zeros((4, classes), np.int64)
+        self._counts = np.zeros((len(LabelCounts._fields), classes), np.int64)
         self._loss = 0.0
 
     def add(self, logits: NDArray[np.float32], labels: NDArray[np.int64]) -> None:
         wide = logits.astype(np.float64)
-        known = labels >= 0
         losses = np.logaddexp(0.0, wide) - wide * labels
-        self._loss += float((losses * known).sum())
-        answered = wide >= 0
-        parts = (labels == 1, (labels == 1) & answered, labels == 0, (labels == 0) & ~answered)
-        self._counts += np.array([part.sum(axis=0) for part in parts])
+        self._loss += float((losses * (labels >= 0)).sum())
+        self._counts += np.array(count_labels(labels, wide > 0))
 
     def sums(self) -> list[float]:
         return [self._loss, *self._counts.flatten().tolist()]
 
     def judged(self, sums: Sequence[float], pictures: int) -> Judged:
-        true, true_found, false, false_found = np.array(sums[1:]).reshape(self._counts.shape)
-        # As PaddleClas: a label that no picture has counts as not found.
-        recalls = (true_found / np.maximum(true, 1) + false_found / np.maximum(false, 1)) / 2
-        return Judged(loss=sums[0] / pictures, mean_accuracy=float(recalls.mean()))
+        counts = LabelCounts(*np.array(sums[1:]).reshape(self._counts.shape))
+        return Judged(loss=sums[0] / pictures, mean_accuracy=counts.mean_accuracy())

@@ -15,10 +15,11 @@ from edgekit.bench.document import save_result
 from edgekit.core.accuracy import wilson
 from edgekit.core.measurement import ArtifactRef, Verdict
 from edgekit.core.spec import Precision
+from edgekit.tasks.truth.attributes import AttributeFigures
 from edgekit.tasks.truth.boxes import BoxEvalResult, BoxScore
 from edgekit.tasks.truth.classes import EvalResult, RouteScore
 from edgekit.tasks.truth.label_maps import LabelMapEvalResult, LabelMapRoute
-from edgekit.tasks.truth.labels import AttributeFigures, LabelEvalResult, LabelRoute
+from edgekit.tasks.truth.labels import LabelEvalResult, LabelRoute
 from edgekit.vision.average_precision import AveragePrecision
 from edgekit.vision.label_maps import LabelMapScore
 from tests.conftest import RunCli

@@ -5,7 +5,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from edgekit.tasks.truth.labels import attribute_figures, average_precision
+from edgekit.tasks.truth.attributes import attribute_figures
+from edgekit.tasks.truth.labels import average_precision
 
 
 def test_attributes_are_counted_as_paddleclas_counts_them() -> None:

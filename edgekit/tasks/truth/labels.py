@@ -16,6 +16,7 @@ from edgekit.core.accuracy import Share, wilson
 from edgekit.core.tables import Table
 from edgekit.errors import InputError, RunnerError
 from edgekit.tasks.task import Outputs, Shown
+from edgekit.tasks.truth.attributes import ATTRIBUTE_THRESHOLD, AttributeFigures, attribute_figures
 from edgekit.tasks.truth.evaluation import (
     Bar,
     Evaluation,
@@ -37,9 +38,6 @@ if TYPE_CHECKING:
     from edgekit.tasks.multilabel import Multilabel
 
 HINT = "one picture a line: its path below --data, a tab, and for each class 1, 0, or -1 for unknown: 0,1,0"
-# PaddleClas's ATTRMetric counts at this score, whatever thresholds the answers have (release 2.6,
-# ppcls/metric/metrics.py).
-ATTRIBUTE_THRESHOLD = 0.5
 _ENTRY = re.compile(r"(.*[^ \t])[ \t]+(-?[0-9]{1,2}(?:,-?[0-9]{1,2})*)", re.DOTALL)
 
 FoundScores = tuple[tuple[float, ...], ...]
@@ -91,31 +89,6 @@ class LabelFigures(msgspec.Struct, frozen=True, kw_only=True):
     recall: float | None
     f1: float | None
     average_precision: float | None
-
-
-class AttributeFigures(msgspec.Struct, frozen=True, kw_only=True):
-    """Figures of PaddleClas's ATTRMetric, 0 to 1, by its names and in its order.
-
-    Attributes:
-        ma: Mean over the labels of the mean of positive and negative recall.
-        label_f1: Mean over the labels of F1, where the recall of every label is `label_pos_recall`, the
-            mean over all labels: so PaddleClas computes it, and so its published figures are.
-        label_pos_recall: Mean over the labels of the share of true ones that are found.
-        label_neg_recall: Mean over the labels of the share of false ones that are found.
-        instance_f1: Harmonic mean of `instance_prec` and `instance_recall`.
-        instance_acc: Mean over the pictures of right labels over labels that are true or answered.
-        instance_prec: Mean over the pictures of the share of answered labels that are true.
-        instance_recall: Mean over the pictures of the share of true labels that are answered.
-    """
-
-    ma: float
-    label_f1: float
-    label_pos_recall: float
-    label_neg_recall: float
-    instance_f1: float
-    instance_acc: float
-    instance_prec: float
-    instance_recall: float
 
 
 class LabelRoute(Route, frozen=True, kw_only=True):
@@ -346,39 +319,6 @@ class LabelTruth(Truth[FoundScores]):
         )
 
 
-def attribute_figures(truth: NDArray[np.int8], answers: NDArray[np.bool_]) -> AttributeFigures:
-    """Count as PaddleClas's ATTRMetric does (release 2.6, ppcls/metric/metrics.py and utils/misc.py).
-
-    Args:
-        truth: int8[N,C] of 1, 0, and -1 for unknown.
-        answers: bool[N,C], True where a label is answered.
-    """
-
-    true, false = truth == 1, truth == 0
-    found = answers & ~(truth == -1)
-    hits = true & found
-    by_label = {name: each.sum(axis=0).astype(float) for name, each in (
-        ("true", true), ("false", false), ("found", found), ("hits", hits), ("rest", false & ~found),
-    )}  # fmt: skip
-    pos_recall = _ratio(by_label["hits"], by_label["true"])
-    neg_recall = _ratio(by_label["rest"], by_label["false"])
-    mean_recall = pos_recall.mean()
-    precision = _ratio(by_label["hits"], by_label["found"])
-    of_pictures = hits.sum(axis=1).astype(float)
-    instance_prec = _ratio(of_pictures, found.sum(axis=1)).mean()
-    instance_recall = _ratio(of_pictures, true.sum(axis=1)).mean()
-    return AttributeFigures(
-        ma=float(((pos_recall + neg_recall) / 2).mean()),
-        label_f1=float(_ratio(2 * precision * mean_recall, precision + mean_recall).mean()),
-        label_pos_recall=float(mean_recall),
-        label_neg_recall=float(neg_recall.mean()),
-        instance_f1=float(_ratio(2 * instance_prec * instance_recall, instance_prec + instance_recall)),
-        instance_acc=float(_ratio(of_pictures, (true | found).sum(axis=1)).mean()),
-        instance_prec=float(instance_prec),
-        instance_recall=float(instance_recall),
-    )
-
-
 def average_precision(truth: NDArray[np.bool_], scores: NDArray[np.float32]) -> float | None:
     """Return the area under precision over recall of one label; None where no picture has it.
 
@@ -414,14 +354,6 @@ def _by_label(
             )
         )
     return tuple(figures)
-
-
-def _ratio(of: NDArray[np.float64], to: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Divide; 0 where there is nothing to divide by."""
-    import numpy as np
-
-    quotient: NDArray[np.float64] = np.asarray(of, float) / np.where(np.asarray(to) == 0, np.inf, to)
-    return quotient
 
 
 def _mean(figures: Sequence[float | None]) -> float | None:
