@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 
 from edgekit.training.judge import SeveralLabels
+from edgekit.zoo.registry import find_model
 from tests.conftest import CliResult
 
 paddle = pytest.importorskip("paddle")
@@ -52,7 +53,7 @@ def test_the_loss_is_its_formula_and_unknown_labels_count_nothing() -> None:
 
 
 def test_figures_are_those_of_paddleclas_in_any_number_of_processes() -> None:
-    from edgekit.tasks.truth.labels import attribute_figures
+    from edgekit.tasks.truth.attributes import attribute_figures
 
     rng = np.random.default_rng(1)
     logits = rng.normal(0, 2, (40, LABELS)).astype(np.float32)
@@ -93,7 +94,11 @@ def test_a_run_with_several_labels_has_their_loss_and_figures(
     # Of answers by chance: three times ln 2, and weights of about exp(1/2).
     assert epoch["loss"] == pytest.approx(3 * np.log(2) * np.exp(0.5), rel=0.3)
     assert "64 pictures with 3 labels" in done.stderr and "mean accuracy" in done.stderr
-    assert "whose task is multilabel" in done.stderr
+    card = find_model(str(tmp_path / "out" / "card.toml"))
+    assert f"export {tmp_path / 'out' / 'card.toml'} --weights" in done.stderr
+    assert (card.task, card.num_classes, card.input_shape) == ("multilabel", 3, (3, 32, 32))
+    assert card.postprocess == {"kind": "multilabel", "thresholds": [0.5]}
+    assert card.preprocess.size == (32, 32)
     settings = json.loads((tmp_path / "out" / "settings.json").read_text())
     assert settings["positive_shares"] == pytest.approx([0.5, 0.5, 0.4], abs=0.1)
     curves = xml.dom.minidom.parse(str(tmp_path / "out" / "curves.svg"))

@@ -93,9 +93,9 @@ def command(context: click.Context, /, model: str | None, config: Path | None, d
     is what `edgekit export MODEL --weights` takes.
     """
     from edgekit.pages.training import draw_curves, training_text
+    from edgekit.training.card import write_card
     from edgekit.training.launch import start
     from edgekit.training.plan import plan
-    from edgekit.zoo.registry import find_model
 
     output, changes = split_outputs(config, outputs)
     asked |= {"model": model, "data": data, "output": output, "flip": not no_flip}
@@ -108,18 +108,18 @@ def command(context: click.Context, /, model: str | None, config: Path | None, d
         report = start(settings, processes=processes, resume=resume, say=note)
     finally:
         draw_curves(wish.output)
+    labels = _labels(wish.data, wish.output)
+    card = write_card(settings, Path(labels))
     if as_json:
         echo_json(report)
         return
     click.echo(training_text(report))
     height, width = report.input_size
-    size = f" --input-shape 3,{height},{width}" if settings.input_size else ""
-    labels = _labels(wish.data, wish.output)
-    words = ["edgekit", "export", wish.model, "--weights", report.best_weights, "--labels", labels]
-    note(f"next: {shlex.join(words)}{size} --name mine")
-    if settings.multilabel and find_model(wish.model).task != "multilabel":
-        note(f"{wish.model} answers one class a picture: export by a card of that network whose task is "
-             "multilabel, such as person_attribute")
+    size = f" --input-shape 3,{height},{width}" if settings.input_size and card is None else ""
+    words = ["edgekit", "export", str(card or wish.model), "--weights", report.best_weights]
+    note(f"next: {shlex.join([*words, '--labels', labels])}{size} --name mine")
+    if card is not None:
+        note(f"{card} says how this network answers, and how its pictures are prepared")
 
 
 def _wish(asked: dict[str, Any]) -> Wish:
