@@ -343,29 +343,42 @@ def is_interactive() -> bool:
 
 
 def counting_bar() -> Progress:
-    """Return a bar on stderr: how many are done, the time spent and left, and what runs (its description).
+    """Return a bar on stderr: how many are done, the time left, and what runs (its description).
 
-    Things are few and of unequal length: the rate is that of all so far. On a narrow terminal the description
-    alone is cut.
+    Things are few and of unequal length: the time left follows from the mean of all that ended under the bar.
+    On a narrow terminal the description alone is cut.
     """
+    from datetime import timedelta
+
     from rich.console import Console
-    from rich.progress import (
-        BarColumn,
-        MofNCompleteColumn,
-        Progress,
-        TextColumn,
-        TimeElapsedColumn,
-        TimeRemainingColumn,
-    )
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, ProgressColumn, Task, TextColumn
     from rich.table import Column
+    from rich.text import Text
+
+    class TimeLeft(ProgressColumn):
+        def __init__(self) -> None:
+            super().__init__()
+            self._first: tuple[float, float] | None = None
+            self._last = (0.0, 0.0)
+
+        def render(self, task: Task) -> Text:
+            if task.total is None:
+                return Text()
+            now = task.get_time()
+            since, had = self._first = self._first or (now, task.completed)
+            if task.completed != self._last[1]:
+                self._last = now, task.completed
+            last, completed = self._last
+            if completed == had:
+                return Text("-:--:-- left")
+            seconds = (last - since) / (completed - had) * (task.total - completed) - (now - last)
+            return Text(f"{timedelta(seconds=round(max(0, seconds)))} left")
 
     columns = (
         BarColumn(bar_width=12),
         MofNCompleteColumn(),
-        TimeElapsedColumn(),
-        TextColumn("left"),
-        TimeRemainingColumn(),
+        TimeLeft(),
         TextColumn("{task.description}", markup=False, table_column=Column(no_wrap=True, ratio=1)),
     )
     console = Console(stderr=True)
-    return Progress(*columns, console=console, transient=True, expand=True, speed_estimate_period=1e6)
+    return Progress(*columns, console=console, transient=True, expand=True)

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import re
+
 import pytest
 
 from edgekit.bench.sweep import Progress, describe
+from edgekit.cli.commands.bench import LastFigures
 from edgekit.cli.options import counting_bar
 
 
@@ -15,9 +18,23 @@ def test_a_narrow_terminal_cuts_the_description_alone(monkeypatch: pytest.Monkey
     step = Progress(done=3, total=30, label=label, latency_ns=3_412_000)
     assert describe(step) == f"[3/30] {label}: 3.41 ms"
     bar = counting_bar()
-    bar.add_task(describe(step, counted=False), completed=step.done, total=step.total)
+    task = bar.add_task(describe(step, counted=False), completed=step.done, total=step.total)
     with bar.console.capture() as shown:
         bar.console.print(bar.get_renderable())
     [line] = shown.get().splitlines()
-    assert "━" in line and " 3/30 0:00:00 left -:--:-- 3.41 ms  onnxr" in line
+    assert "━" in line and " 3/30 -:--:-- left 3.41 ms  onnxr" in line
     assert (label in line) == (width == 200) and ("…" in line) == (width < 200)
+    bar.update(task, completed=5)
+    with bar.console.capture() as shown:
+        bar.console.print(bar.get_renderable())
+    assert re.search(r" 5/30 \d:\d\d:\d\d left 3\.41", shown.get())
+
+
+def test_a_points_last_figure_stays_while_its_next_turn_runs() -> None:
+    figures = LastFigures()
+    start, other = (Progress(done=1, total=4, label=label) for label in ("a", "b"))
+    assert figures.onto(start) == start
+    ended = Progress(done=2, total=4, label="a", latency_ns=5.0)
+    assert figures.onto(ended) == ended
+    assert figures.onto(other) == other
+    assert figures.onto(start).latency_ns == 5.0

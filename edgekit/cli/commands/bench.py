@@ -144,6 +144,20 @@ def opened(options: BenchOptions, left_out: LeftOut | None = None) -> Iterator[l
         yield list(targets)
 
 
+class LastFigures:
+    """The figure of each point as its last turn left it, to show while its next turn runs."""
+
+    def __init__(self) -> None:
+        self._ended: dict[str, Progress] = {}
+
+    def onto(self, step: Progress) -> Progress:
+        """Return the step with its own figure, else with the last one of its point."""
+        if step.latency_ns is not None or step.instructions is not None:
+            self._ended[step.label] = step
+        last = self._ended.get(step.label, step)
+        return msgspec.structs.replace(step, latency_ns=last.latency_ns, instructions=last.instructions)
+
+
 @contextlib.contextmanager
 def bench_progress() -> Iterator[ShowProgress]:
     """Show a bar with what runs, its figure so far and the time left on a terminal, else a line a turn."""
@@ -151,9 +165,12 @@ def bench_progress() -> Iterator[ShowProgress]:
 
     if is_interactive():
         with counting_bar() as bar:
-            task = bar.add_task("starting", total=None)
+            task, figures = bar.add_task("starting", total=None), LastFigures()
             yield lambda step: bar.update(
-                task, completed=step.done, total=step.total, description=describe(step, counted=False)
+                task,
+                completed=step.done,
+                total=step.total,
+                description=describe(figures.onto(step), counted=False),
             )
         return
 
