@@ -71,7 +71,7 @@ def main() -> int:
             missed += late
             missing = "  MISSED" if late else ""
             print(f"{form:6} {spent:5.2f} s, {cpu:5.2f} s of a CPU  {size / 1e6:5.2f} MB{missing}")
-    return 1 if missed else 0
+    return 9 if missed else 0
 
 
 def report(directory: Path, form: str) -> tuple[float, float, int]:
