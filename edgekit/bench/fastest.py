@@ -8,7 +8,8 @@ from pathlib import Path
 from edgekit.bench.results import RESULTS, load_result
 from edgekit.core.measurement import Point, Status, Verdict
 from edgekit.core.spec import Precision
-from edgekit.errors import InputError
+from edgekit.engines.registry import option_variant
+from edgekit.errors import InputError, UnsupportedError, UsageError
 from edgekit.targets.target import Subject, Target
 from edgekit.toolchain.component import Report
 
@@ -19,7 +20,8 @@ def fastest_engine(
     """Return the engine that takes the least time a picture in the results of `bench` under `results/`.
 
     Only valid points count that ran this model's artifact on this machine, in this precision, with as many
-    threads.
+    threads, and with the engine's options as `target` sets them: options that `bench --engine-option` changed
+    are not those of the run to come.
 
     Args:
         target: The machine that is to compute.
@@ -37,6 +39,7 @@ def fastest_engine(
         for path, point in _measured_on(target)
         if point.artifact is not None and point.artifact.sha256 in hashes
         if (point.precision, point.requested_threads) == (precision, threads)
+        if _has_own_options(target, point)
         if point.status is Status.DONE and point.verdict is Verdict.VALID and point.latency_ns is not None
     ]
     if not found:
@@ -52,6 +55,15 @@ def fastest_engine(
     others = len({engine for _, engine, _ in found})
     progress(f"engine {engine}: {latency_ns / 1e6:.2f} ms a picture in {path}, fastest of {others}")
     return engine
+
+
+def _has_own_options(target: Target, point: Point) -> bool:
+    """Return True where a point's options are those that the target loads the engine with unasked."""
+    try:
+        own = target.options(point.engine, point.precision, {})
+    except (UsageError, UnsupportedError):  # the engine is none any more, or not one of this target
+        return False
+    return option_variant(point.engine, own) == option_variant(point.engine, point.engine_options)
 
 
 def _measured_on(target: Target) -> Iterator[tuple[Path, Point]]:

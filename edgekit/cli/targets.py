@@ -27,6 +27,17 @@ def one_device_option(function: F) -> F:
     )(function)
 
 
+def ray_option(function: F) -> F:
+    """Add `--ray`, the address of a cluster."""
+    return click.option(
+        "--ray",
+        "cluster",
+        metavar="ADDRESS",
+        help="Spread the pictures over the workers of a Ray cluster: HOST:PORT of its head, auto for the one "
+        "that runs here, local for one of this machine.",
+    )(function)
+
+
 def engine_list(*, host: bool = False, device: bool = False) -> str:
     """Return names of engines for the help of `--engine`: of this machine, of devices, or of both."""
     here, there = ", ".join(host_engines()), ", ".join(device_engines())

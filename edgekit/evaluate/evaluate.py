@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import contextlib
+import functools
 import itertools
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from datetime import datetime, timezone
 from pathlib import Path
 from typing import Any
@@ -19,6 +20,7 @@ from edgekit.core.spec import Precision
 from edgekit.errors import EdgekitError, InputError, ParityError, ToolError, UnsupportedError
 from edgekit.evaluate.journal import Identity, Journal
 from edgekit.parity.reference import reference_engine
+from edgekit.predict.cluster import Cluster, Compute, refuse_gpus, spread
 from edgekit.predict.lanes import Route, Scored, batched, open_lanes, plan_route, score_batches
 from edgekit.targets.target import HostTarget, Subject, Target
 from edgekit.tasks.registry import task_of
@@ -103,6 +105,7 @@ def evaluate(
     subject: Subject,
     plan: Plan,
     *,
+    cluster: Cluster | None = None,
     progress: Progress = lambda done, total: None,
     tell: Callable[[str], None] = lambda message: None,
 ) -> Evaluation:
@@ -112,6 +115,8 @@ def evaluate(
         target: Machine on which the engines run.
         subject: Model with its artifacts.
         plan: Settings of the evaluation.
+        cluster: Ray cluster whose workers compute, and see model and pictures under the same paths; None
+            computes in this process.
         progress: Called after every batch.
         tell: Called with a line for the user about engines left out and about a continued evaluation.
 
@@ -126,7 +131,9 @@ def evaluate(
         ToolError: A package that computes the figures is missing.
     """
     manifest = subject.manifest
-    truth = task_of(manifest, subject.labels).truth(plan.list_path, plan.data, tell)
+    # A worker's working directory may be another.
+    data = plan.data if cluster is None else plan.data.absolute()
+    truth = task_of(manifest, subject.labels).truth(plan.list_path, data, tell)
     started_at = datetime.now(timezone.utc).isoformat(timespec="seconds")
     if manifest.doubt is not None:
         tell(manifest.doubt)
@@ -148,7 +155,11 @@ def evaluate(
     try:
         if journal.done:
             tell(f"going on after {journal.done} of {truth.total} pictures ({journal.path})")
-        _compute(subject, plan, routes, batch_size, journal, truth, progress)
+        if cluster is None:
+            _compute(subject, plan, routes, batch_size, journal, truth, progress)
+        else:
+            refuse_gpus([route.engine for route in routes])
+            _compute_on(cluster, subject, plan, routes, batch_size, journal, truth, progress)
         base = Evaluation(
             schema_version=Evaluation.version,
             edgekit_version=__version__,
@@ -196,6 +207,60 @@ def _compute(
         for scored in results:
             journal.append(_seen(scored, truth))
             progress(journal.done, truth.total)
+
+
+def _compute_on(
+    cluster: Cluster,
+    subject: Subject,
+    plan: Plan,
+    routes: Sequence[Route],
+    batch_size: int,
+    journal: Journal[Any],
+    truth: Truth[Any],
+    progress: Progress,
+) -> None:
+    """Compute the pictures that the journal lacks on a cluster, in order."""
+    start = journal.done
+    pictures = [_picture(plan.data, path) for path in itertools.islice(truth.paths(), start, None)]
+    size = cluster.piece_size(len(pictures), batch_size)
+    pieces = {start + at: pictures[at : at + size] for at in range(0, len(pictures), size)}
+    if not pieces:
+        return
+    ways = tuple((route.engine, route.precision) for route in routes)
+    work = functools.partial(
+        _open_seeing, subject.at_absolute(), ways, plan.threads, batch_size, truth, cluster.install
+    )
+    decoder = msgspec.json.Decoder(list[Seen[truth.found]])  # type: ignore[name-defined]
+    with contextlib.closing(spread(cluster, work, pieces, in_order=True)) as computed:
+        for first, content in computed:
+            assert first == journal.done, (first, journal.done)
+            journal.append(decoder.decode(content))
+            progress(journal.done, truth.total)
+
+
+@contextlib.contextmanager
+def _open_seeing(
+    subject: Subject,
+    ways: Sequence[tuple[str, Precision]],
+    threads: int,
+    batch_size: int,
+    truth: Truth[Any],
+    install: bool,
+) -> Iterator[Compute]:
+    """Yield what gives as JSON what is kept of a piece's pictures, with the runners of one lane behind it."""
+    with contextlib.closing(HostTarget(install=install, huge_pages=True)) as target:
+        routes = []
+        for engine, precision in ways:
+            # A reference that failed its check is not among the ways, so that it needs no further care here.
+            routes.append(plan_route(target, subject, engine, precision))
+            target.prepare(engine)
+        with open_lanes(subject, routes, workers=1, threads=threads, batch_size=batch_size) as lanes:
+
+            def compute(pictures: Sequence[Picture]) -> bytes:
+                scored = score_batches(lanes, batched(pictures, batch_size))
+                return msgspec.json.encode([seen for one in scored for seen in _seen(one, truth)])
+
+            yield compute
 
 
 def _seen(scored: Scored, truth: Truth[Any]) -> list[Seen[Any]]:

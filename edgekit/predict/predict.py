@@ -9,9 +9,11 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
+from typing import Any
 
 import msgspec
 
+from edgekit.core.artifact import Artifact
 from edgekit.core.spec import Precision
 from edgekit.engines.registry import PREDICT_ENGINE
 from edgekit.errors import UnsupportedError
@@ -60,11 +62,26 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
 
 @dataclass(frozen=True, kw_only=True)
 class Answers:
-    """Answers of one batch, the pictures that they belong to, and its items that are not pictures."""
+    """Answers of one batch, the pictures that they belong to, and its items that are not pictures.
+
+    Attributes:
+        positions: Places of the answers among all items of the batch, in order.
+    """
 
     predictions: tuple[Answer, ...]
     pictures: tuple[Shown, ...]
     unreadable: tuple[Unreadable, ...]
+    positions: tuple[int, ...]
+
+    def rows(self) -> list[dict[str, Any]]:
+        """Return a dict for each item of the batch in order: its answer, or its `filename` and `error`."""
+        answered = {
+            position: answer.as_dict()
+            for position, answer in zip(self.positions, self.predictions, strict=True)
+        }
+        unread = ({"filename": each.name, "error": each.error.message} for each in self.unreadable)
+        count = len(self.predictions) + len(self.unreadable)
+        return [answered[place] if place in answered else next(unread) for place in range(count)]
 
 
 def usable_cores() -> int:
@@ -101,7 +118,7 @@ class Predictor:
         self._settings = settings
         require_pictures(subject.manifest, "predicting with")
         route = plan_route(target, subject, settings.engine, settings.precision)
-        batch_size = _batch_size(settings.batch_size, route.artifact.fixed_batch, route.artifact.main_file)
+        batch_size = choose_batch_size(settings.batch_size, route.artifact)
         workers = settings.workers
         if count is not None and route.artifact.fixed_batch is None:
             batch_size, workers = share_out(count, batch_size, workers)
@@ -151,7 +168,12 @@ class Predictor:
                     item = scored.items[position]
                     assert isinstance(item, Picture)
                     self._drawings.add(item, answer)
-            yield Answers(predictions=tuple(answers), pictures=scored.pictures, unreadable=scored.unreadable)
+            yield Answers(
+                predictions=tuple(answers),
+                pictures=scored.pictures,
+                unreadable=scored.unreadable,
+                positions=scored.positions,
+            )
 
 
 def _drawings(directory: Path | None, task: Task) -> Drawings | None:
@@ -165,10 +187,16 @@ def _drawings(directory: Path | None, task: Task) -> Drawings | None:
     return Drawings(directory, task)
 
 
-def _batch_size(asked: int | None, fixed: int | None, artifact: str) -> int:
+def choose_batch_size(asked: int | None, artifact: Artifact) -> int:
+    """Return the asked batch size, else the artifact's own or 8.
+
+    Raises:
+        UnsupportedError: The artifact takes batches of another size only.
+    """
+    fixed = artifact.fixed_batch
     if asked is not None and fixed is not None and asked != fixed:
         raise UnsupportedError(
-            f"predicting with {artifact}: it takes batches of {fixed}, not {asked}",
+            f"predicting with {artifact.main_file}: it takes batches of {fixed}, not {asked}",
             hint=f"--batch-size {fixed}",
         )
     return asked or fixed or DEFAULT_BATCH_SIZE

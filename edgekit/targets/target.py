@@ -43,6 +43,10 @@ class Subject(msgspec.Struct, frozen=True, kw_only=True):
     manifest: Manifest
     anyway: bool = False
 
+    def at_absolute(self) -> Subject:
+        """The same model with an absolute path, for processes with another working directory."""
+        return msgspec.structs.replace(self, directory=self.directory.absolute())
+
     def artifact(self, kind: ArtifactKind, serial: str | None = None) -> Artifact:
         """The artifact of that kind, for this machine or for the device of that serial.
 

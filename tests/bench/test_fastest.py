@@ -48,7 +48,9 @@ def test_the_fastest_valid_engine_is_taken(
     assert len(json.loads(done.stdout)) == 1
 
 
-@pytest.mark.parametrize("change", ["unstable", "machine", "artifact", "threads", "nothing measured"])
+@pytest.mark.parametrize(
+    "change", ["unstable", "machine", "artifact", "threads", "options", "nothing measured"]
+)
 def test_what_does_not_count_is_not_chosen(
     run_inside: Callable[..., CliResult], result: dict[str, Any], change: str
 ) -> None:
@@ -59,6 +61,9 @@ def test_what_does_not_count_is_not_chosen(
             point["artifact"]["sha256"] = "0" * 64
         elif change == "threads":
             point["requested_threads"] = 2
+        elif change == "options":
+            changed = {"engine_options": {"spinning": "off"}}
+            point |= changed if point["engine"] == "onnxruntime" else {"engine": "no-engine-any-more"}
     if change == "machine":
         result["target"] |= {"soc": "another"}
     if change != "nothing measured":

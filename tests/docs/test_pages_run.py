@@ -41,6 +41,7 @@ LEFT_OUT = {
     "edgekit fetch ": "downloads an official model",
     "DIR/imagenet_00_243.jpg": "answers for a picture that a line before has fetched",
     "--data DIR --list DIR/list.txt": "measures on pictures that the line before has fetched",
+    "--ray HEAD:6379": "needs a cluster",
     "ssh://user@other": "needs a second board",
     "--adb-server lab1:5037": "needs two other computers",
     "results/phone.json sd845.json": "needs the result of that phone",

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-import time
+import contextlib
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
@@ -13,25 +14,27 @@ from edgekit.cli.options import (
     anyway_option,
     echo_json,
     echo_table,
-    is_interactive,
     json_option,
     lane_options,
     no_install_option,
     note,
 )
 from edgekit.cli.paddleclas import config_options, exported_name, split_outputs
+from edgekit.cli.progress import PicturesProgress
 from edgekit.cli.targets import (
     engine_list,
     find_subject,
     one_device_option,
     one_target,
+    ray_option,
     worker_count,
 )
 from edgekit.engines.registry import DEVICE_ENGINE, PREDICT_ENGINE
 
+if TYPE_CHECKING:
+    from edgekit.predict.cluster import Cluster
+
 PRECISIONS = ("fp32", "fp16", "int8")
-PROGRESS_INTERVAL_S = 0.5
-LINE_INTERVAL_S = 30.0
 
 
 @click.command()
@@ -54,6 +57,7 @@ LINE_INTERVAL_S = 30.0
               help="Write a page of the accuracy, with the pictures whose answers are wrong.")  # fmt: skip
 @one_device_option
 @adb_server_option
+@ray_option
 @json_option
 @anyway_option
 @no_install_option
@@ -72,6 +76,7 @@ def command(
     html: Path | None,
     device: str | None,
     adb_servers: tuple[str, ...],
+    cluster: str | None,
     as_json: bool,
     no_install: bool,
 ) -> None:
@@ -108,6 +113,8 @@ def command(
         data, list_path = data or use.data, list_path or use.list_path
     if name is None or data is None or list_path is None:
         raise click.UsageError("NAME, --data DIR and --list FILE are needed, or --config FILE")
+    if cluster is not None and device is not None:
+        raise click.UsageError("--ray and --device exclude each other")
     subject = find_subject(name)
     digest = None
     if output is None:
@@ -122,15 +129,16 @@ def command(
         precisions=tuple(Precision(precision) for precision in precisions),
         threads=threads,
         batch_size=batch_size,
-        workers=worker_count(workers, threads, device),
+        workers=1 if cluster else worker_count(workers, threads, device),
         restart=restart,
     )
-    progress = _Progress()
+    progress = PicturesProgress()
     try:
         with one_target(device, adb_servers, install=not no_install) as target:
             if not plan.engines:
                 plan = msgspec.structs.replace(plan, engines=(target.default_engine,))
-            result = evaluate(target, subject, plan, progress=progress, tell=note)
+            with _cluster(cluster, workers, threads, not no_install) as connection:
+                result = evaluate(target, subject, plan, cluster=connection, progress=progress, tell=note)
     except KeyboardInterrupt:
         progress.clear()
         note(f"the same command goes on after {progress.done} pictures")
@@ -151,27 +159,11 @@ def command(
     fail_on_unreadable(result)
 
 
-class _Progress:
-    """Display of finished pictures: one changing line on a terminal, occasional lines elsewhere."""
+def _cluster(
+    address: str | None, workers: int | None, threads: int, install: bool
+) -> contextlib.AbstractContextManager[Cluster | None]:
+    if address is None:
+        return contextlib.nullcontext()
+    from edgekit.predict.cluster import connected
 
-    def __init__(self) -> None:
-        self.done = 0
-        self._interactive = is_interactive()
-        self._shown = time.monotonic()
-        self._drawn = False
-
-    def __call__(self, done: int, total: int) -> None:
-        self.done = done
-        interval = PROGRESS_INTERVAL_S if self._interactive else LINE_INTERVAL_S
-        if time.monotonic() - self._shown < interval or done == total:
-            return
-        self._shown = time.monotonic()
-        if self._interactive:
-            self._drawn = True
-            click.echo(f"\r{done} of {total} pictures", nl=False, err=True)
-        else:
-            note(f"{done} of {total} pictures")
-
-    def clear(self) -> None:
-        if self._drawn:
-            click.echo("\r\x1b[2K", nl=False, err=True)
+    return connected(address, workers=workers, threads=threads, install=install)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import time
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -11,6 +12,7 @@ import click
 
 from edgekit._text import json_printable, printable
 from edgekit.cli.options import (
+    MOST,
     Count,
     Number,
     adb_server_option,
@@ -23,11 +25,13 @@ from edgekit.cli.options import (
     note,
 )
 from edgekit.cli.paddleclas import config_options, exported_name, split_outputs
+from edgekit.cli.progress import PicturesProgress
 from edgekit.cli.targets import (
     engine_list,
     find_subject,
     one_device_option,
     one_target,
+    ray_option,
     worker_count,
 )
 from edgekit.engines.registry import DEVICE_ENGINE, PREDICT_ENGINE
@@ -36,10 +40,11 @@ from edgekit.errors import InputError
 if TYPE_CHECKING:
     from edgekit.core.spec import Precision
     from edgekit.pages.answers import AnswersPage
+    from edgekit.predict.cluster import Cluster
     from edgekit.predict.predict import Answers, Predictor, Settings
     from edgekit.targets.target import Target
     from edgekit.tasks.task import Answer, Task
-    from edgekit.vision.pictures import Unreadable
+    from edgekit.vision.pictures import Picture, Unreadable
 
 PROGRESS_INTERVAL_S = 0.5
 
@@ -73,7 +78,13 @@ PROGRESS_INTERVAL_S = 0.5
     "--draw", type=click.Path(path_type=Path, file_okay=False), metavar="DIR",
     help="Write the pictures with their boxes into DIR.",
 )  # fmt: skip
-@config_options("Write the outputs for arrays, an .npz, into FILE.", "FILE")
+@config_options(
+    "Write the outputs for arrays, an .npz, into FILE; with --ray the parts into this directory.", "FILE"
+)
+@click.option(
+    "--list", "list_path", type=click.Path(path_type=Path, dir_okay=False), metavar="FILE",
+    help="Pictures by a list: a path a line, relative to the list; a class number after it does not count.",
+)  # fmt: skip
 @click.option(
     "--reduced-decode", is_flag=True,
     help="Decode large JPEGs at a fraction of their size: faster, but some answers change.",
@@ -84,7 +95,9 @@ PROGRESS_INTERVAL_S = 0.5
 )  # fmt: skip
 @one_device_option
 @adb_server_option
+@ray_option
 @json_option
+@click.option("--parquet", is_flag=True, help="Write parts of Parquet instead of JSON Lines (--ray).")
 @click.option("--jsonl", is_flag=True, help="Write one JSON document a line, as soon as each is ready.")
 @click.option("--csv", "as_csv", is_flag=True, help="Write one line of CSV a class or box.")
 @anyway_option
@@ -104,10 +117,13 @@ def command(
     draw: Path | None,
     outputs: tuple[str, ...],
     reduced_decode: bool,
+    list_path: Path | None,
     html: Path | None,
     device: str | None,
     adb_servers: tuple[str, ...],
+    cluster: str | None,
     as_json: bool,
+    parquet: bool,
     jsonl: bool,
     as_csv: bool,
     no_install: bool,
@@ -124,6 +140,9 @@ def command(
     without any, its Infer section names one.
 
     Of any model, the arrays of one .npz (by the names of the inputs) give another with its outputs (-o FILE).
+
+    With --ray the answers are files in the directory of -o, each for a range of the pictures and with a row
+    for every one; the same command goes on with those that are missing.
     """
     forms = [form for form, given in (("json", as_json), ("jsonl", jsonl), ("csv", as_csv)) if given]
     if len(forms) > 1:
@@ -138,14 +157,25 @@ def command(
         pictures = given or ((use.pictures,) if use.pictures else ())
         name = exported_name(use, None)
         batch_size = batch_size or use.batch_size
-    if name is None or not pictures:
+    if name is None or not (pictures or list_path):
         raise click.UsageError("NAME and IMAGE, DIR or NPZ are needed, or --config FILE that names them")
-    is_arrays = pictures[0].endswith(".npz") and len(pictures) == 1
-    if is_arrays != (output is not None):
+    if parquet and cluster is None:
+        raise click.UsageError("--parquet is the form of parts: it goes with --ray ADDRESS")
+    if cluster is not None:
+        asked = {"--device": device, "--draw": draw, "--html": html, "--csv": as_csv or None}
+        for option, value in asked.items():
+            if value is not None:
+                raise click.UsageError(f"--ray writes JSON Lines or Parquet: {option} does not go with it")
+        if parquet and jsonl:
+            raise click.UsageError("--parquet and --jsonl exclude each other")
+        if output is None:
+            raise click.UsageError("--ray writes its answers as parts into a directory: name it with -o DIR")
+    is_arrays = len(pictures) == 1 and pictures[0].endswith(".npz") and list_path is None and cluster is None
+    if cluster is None and is_arrays != (output is not None):
         raise click.UsageError(
             "-o FILE is needed for the outputs of arrays"
             if is_arrays
-            else "-o FILE takes outputs of one .npz"
+            else "-o FILE takes outputs of one .npz, or with --ray the parts"
         )
     from edgekit.core.spec import Precision
     from edgekit.predict.predict import Settings
@@ -160,7 +190,7 @@ def command(
                 target, name, Path(pictures[0]), output, chosen, Precision(precision), threads, as_json,
             )  # fmt: skip
         return
-    lanes = worker_count(workers, threads, device)
+    lanes = 1 if cluster else worker_count(workers, threads, device)
     printed = _Printer(forms[0] if forms else "line")
     with one_target(device, adb_servers, install=not no_install) as target:
         settings = Settings(
@@ -175,8 +205,63 @@ def command(
             draw=draw,
             reduced_decode=reduced_decode,
         )
-        _predict(target, name, pictures, settings, printed, html)
+        if cluster is not None:
+            from edgekit.predict.cluster import connected
+
+            assert output is not None
+            items = _items(pictures, list_path)
+            connection = connected(cluster, workers=workers, threads=threads, install=not no_install)
+            _predict_parts(connection, name, items, settings, output, parquet, as_json)
+            return
+        _predict(target, name, _items(pictures, list_path), settings, printed, html)
     printed.finish()
+
+
+def _items(pictures: Sequence[str], list_path: Path | None) -> list[Picture | Unreadable]:
+    from edgekit.vision.pictures import find_pictures
+
+    items = find_pictures(pictures)
+    if list_path is not None:
+        from edgekit.vision.lists import read_list
+
+        lines = read_list(list_path, MOST, unlabelled=True)
+        items += find_pictures([list_path.parent / line.path for line in lines])
+    if not items:
+        raise InputError(f"reading the list {list_path}: it is empty", hint="a path of a picture a line")
+    return items
+
+
+def _predict_parts(
+    connection: contextlib.AbstractContextManager[Cluster],
+    name: str,
+    items: Sequence[Picture | Unreadable],
+    settings: Settings,
+    directory: Path,
+    parquet: bool,
+    as_json: bool,
+) -> None:
+    from edgekit.predict.parts import Form, write_parts
+
+    subject = find_subject(name)
+    progress = PicturesProgress()
+    form = Form.PARQUET if parquet else Form.JSONL
+    try:
+        with connection as cluster:
+            written = write_parts(cluster, subject, settings, items, directory, form, progress=progress)
+    finally:
+        progress.clear()
+    if as_json:
+        echo_json(written)
+    else:
+        before = f", {written.parts_before} of them there before" if written.parts_before else ""
+        place, parts = printable(written.directory), f"{written.parts} parts{before}"
+        click.echo(f"wrote {place}: {written.pictures} pictures in {parts}")
+    if written.unreadable:
+        raise InputError(
+            f"predicting: {written.unreadable} of {written.pictures} could not be read, the first: "
+            f"{written.first_error}",
+            hint="their rows in the parts have an error in the answer's place",
+        )
 
 
 def _engine(asked: str | None, target: Target, name: str, precision: Precision, threads: int) -> str:
@@ -208,7 +293,7 @@ def _compute(
 def _predict(
     target: Target,
     name: str,
-    pictures: tuple[str, ...],
+    items: Sequence[Picture | Unreadable],
     settings: Settings,
     printed: _Printer,
     html: Path | None,
@@ -216,10 +301,8 @@ def _predict(
     import msgspec
 
     from edgekit.predict.predict import Predictor
-    from edgekit.vision.pictures import find_pictures
 
     subject = find_subject(name)
-    items = find_pictures(pictures)
     if html is not None:
         from edgekit.pages.answers import thumbnail_side
 
