@@ -18,9 +18,10 @@ import pytest
 
 from edgekit.convert.exporting.export import _still_valid
 from edgekit.convert.exporting.jobs import BuildJob, export_worker
+from edgekit.convert.exporting.plan import ExportRequest, make_plan
 from edgekit.convert.manifest import describe_file, load_manifest, verify_files, write_manifest
 from edgekit.core.artifact import Artifact, ArtifactKind, Manifest
-from edgekit.errors import ConversionError
+from edgekit.errors import ConversionError, UnsupportedError
 from edgekit.zoo.registry import find_model
 from tests.conftest import RunCli
 from tests.convert.kills import kill_at_random_moments
@@ -294,6 +295,15 @@ def test_wrong_arguments(tmp_path: Path, run_cli: RunCli, arguments: list[str], 
     assert result.stdout == ""
     assert "hint:" in result.stderr
     assert not list(tmp_path.iterdir())
+
+
+def test_weights_that_no_onnx_file_holds_are_refused_before_they_are_made() -> None:
+    request = ExportRequest(model="ResNeXt101_32x48d_wsl", weights="random")
+    with pytest.raises(UnsupportedError, match=r"3\.3 GB of weights") as caught:
+        make_plan(request, print)
+    assert str(caught.value.hint).endswith("--weights random --formats paddle,nb")
+    rest = msgspec.structs.replace(request, formats=("paddle",))
+    assert make_plan(rest, print).kinds == (ArtifactKind.PADDLE,)
 
 
 def test_a_full_disk_is_an_output_error(tmp_path: Path) -> None:

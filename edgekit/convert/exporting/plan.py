@@ -33,7 +33,7 @@ from edgekit.core.artifact import (
     is_model_name,
 )
 from edgekit.core.spec import ModelSpec, Preprocess, Resize
-from edgekit.errors import PADDLE_REMEDY, InputError, ToolError, UsageError
+from edgekit.errors import PADDLE_REMEDY, InputError, ToolError, UnsupportedError, UsageError
 from edgekit.tasks.registry import find_task
 from edgekit.toolchain.component import Report
 from edgekit.toolchain.opt.opt import Opt
@@ -42,6 +42,10 @@ from edgekit.zoo.build import side_multiple
 from edgekit.zoo.pretrained import find_pretrained
 from edgekit.zoo.registry import find_model
 from edgekit.zoo.weights import PRETRAINED, RANDOM
+
+# Protobuf, of which `.onnx` is made, holds messages of less than 2 GiB.
+MOST_ONNX_BYTES = 1 << 31
+FLOAT_BYTES = 4
 
 
 class ExportRequest(ConversionRequest, frozen=True, kw_only=True, dict=True):
@@ -133,6 +137,7 @@ def make_plan(request: ExportRequest, progress: Report) -> Plan:
         ToolError: Weights or opt that cannot be had.
     """
     request.check_formats()
+    _check_size(request)
     if not is_model_name(request.model_name):
         raise UsageError(
             f"exporting: the name {request.model_name!r} is not made of {NAME_CHARACTERS}",
@@ -183,6 +188,19 @@ def make_plan(request: ExportRequest, progress: Report) -> Plan:
             "edgekit": __version__,
         },
         notes=notes,
+    )
+
+
+def _check_size(request: ExportRequest) -> None:
+    """Refuse formats that cannot hold a network's weights, before it is built for minutes."""
+    published = request.spec.published
+    millions = (published and published.params_m) or 0.0
+    weight_bytes = millions * 1e6 * FLOAT_BYTES
+    if weight_bytes < MOST_ONNX_BYTES or not asks_for_onnx(request.formats):
+        return
+    raise UnsupportedError(
+        f"{request.doing} to ONNX: {weight_bytes / 1e9:.1f} GB of weights; an ONNX file holds 2.1 at most",
+        hint=request.without_format("onnx"),
     )
 
 
