@@ -33,7 +33,7 @@ from edgekit.vision.pictures import Picture, Unreadable
 
 logger = logging.getLogger("edgekit")
 
-INDEX = "parts.json"
+INDEX = "_parts.json"  # readers of a directory of Parquet leave names with _ out
 INDEX_VERSION = 1
 _PART_BYTES = 1 << 30
 

@@ -169,6 +169,23 @@ def test_a_killed_worker_loses_and_repeats_nothing(
     assert "holds answers to another request (other top_k)" in other.stderr
 
 
+@pytest.mark.slow
+def test_a_directory_of_parquet_is_one_table(
+    cluster: Any, run_cli: Callable[..., CliResult], exported: Path, photos: Path, tmp_path: Path
+) -> None:
+    from pyarrow import parquet
+
+    words = ["predict", MODEL, photos / "pages"]
+    done = run_cli([*words, "--ray", cluster.address, "-o", tmp_path / "tables", "--parquet"],
+                   cwd=exported.parent)  # fmt: skip
+    assert done.exit_code == 0, done.stderr
+    assert done.stdout == f"wrote {tmp_path}/tables: {PAGES} pictures in 2 parts\n"
+    rows = parquet.read_table(tmp_path / "tables").to_pylist()
+    assert [row.pop("error") for row in rows] == [None] * PAGES
+    alone = run_cli([*words, "--jsonl"], cwd=exported.parent)
+    assert rows == [json.loads(line) for line in alone.stdout.splitlines()]
+
+
 def wait_and_kill(cluster: Any, parts: Path, running: subprocess.Popen[bytes]) -> int:
     """Kill a worker of the second machine once two parts are there; return its process."""
     raylet = raylet_of(cluster.list_all_nodes()[1])
