@@ -127,10 +127,11 @@ def _confusions(report: TrainReport) -> Table | None:
     if not matrix:
         return None
     names = report.label_names or tuple(map(str, range(len(matrix))))
+    true_class = "teacher's class" if report.judged_by == "teacher" else "true class"
     if len(matrix) <= MOST_COLUMNS:
         return Table(
-            title="validation pictures by true class (rows) and answer (columns)",
-            header=("true class", *names, "right"),
+            title=f"validation pictures by {true_class} (rows) and answer (columns)",
+            header=(true_class, *names, "same" if report.judged_by == "teacher" else "right"),
             rows=tuple(
                 (name, *map(str, row), f"{row[place] / sum(row):.1%}" if sum(row) else "-")
                 for place, (name, row) in enumerate(zip(names, matrix, strict=True))
@@ -145,7 +146,7 @@ def _confusions(report: TrainReport) -> Table | None:
         return None
     return Table(
         title="classes that were confused most",
-        header=("true class", "answer", "pictures"),
+        header=(true_class, "answer", "pictures"),
         words=(0, 1),
         rows=tuple((names[true], names[answer], str(count)) for count, true, answer in pairs[:MOST_PAIRS]),
     )

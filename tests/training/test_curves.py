@@ -63,3 +63,9 @@ def test_few_classes_are_a_matrix_and_many_the_pairs_confused_most() -> None:
     assert "90.0%" in few and "100.0%" in few
     many = training_text(report(20))
     assert "classes that were confused most" in many and "true class  answer" in many
+
+
+def test_a_teachers_answers_are_not_called_true() -> None:
+    for classes in (3, 20):
+        text = training_text(msgspec.structs.replace(report(classes), judged_by="teacher"))
+        assert "teacher's class" in text and "true class" not in text and "right" not in text
