@@ -65,7 +65,7 @@ class Weights(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
     spill: float = 0.0
 
 
-# Common to all SoCs: the choice of scripts/fit_socs.py --search, which never sees the figure that is judged.
+# Common to all SoCs: the choice of scripts/fit_socs.py --search over all SoCs but the RK3399.
 WEIGHTS = Weights(pointwise=0.4, spatial=0.3, activations=1.0, head=0.25, spill=0.15)
 
 
