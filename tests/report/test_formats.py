@@ -6,7 +6,6 @@ import io
 from html.parser import HTMLParser
 
 import msgspec
-import pandas
 import pytest
 from markdown_it import MarkdownIt
 
@@ -89,6 +88,7 @@ def test_markdown_leaves_ordinary_names_alone() -> None:
 
 
 def test_csv_is_a_frame_of_its_columns() -> None:
+    pandas = pytest.importorskip("pandas")
     made = rows()
     frame = pandas.read_csv(io.StringIO(as_csv(made)), keep_default_na=False, na_values=[""])
     assert list(frame.columns) == list(Row.__struct_fields__)
@@ -100,6 +100,7 @@ def test_csv_is_a_frame_of_its_columns() -> None:
 
 
 def test_no_spreadsheet_computes_what_a_name_says() -> None:
+    pandas = pytest.importorskip("pandas")
     frame = pandas.read_csv(io.StringIO(as_csv(rows())))
     for name in ("=1+1", "+1", "-1", "@a"):
         assert f"'{name}" in frame["model"].tolist()
