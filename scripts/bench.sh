@@ -13,6 +13,7 @@ for name; do
     .venv/bin/python "scripts/bench_$name.py"
     case $? in
     0) outcome='ended well' ;;
+    2) outcome='not run: it needs arguments (--help names them)' ;;
     9) outcome='missed a limit'; status=9 ;;
     *) outcome='failed'; status=9 ;;
     esac

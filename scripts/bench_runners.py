@@ -13,6 +13,8 @@ import statistics
 import tempfile
 from pathlib import Path
 
+from bench_overhead import export
+
 from edgekit.core.spec import Precision
 from edgekit.judge.intervals import paired_interval
 from edgekit.runners.protocol import Run
@@ -20,7 +22,6 @@ from edgekit.runners.session import RunnerSession
 from edgekit.targets.target import HostTarget, Subject, load_request
 from edgekit.toolchain.build.native import build_runner
 from edgekit.transports.local import LocalTransport
-from scripts.bench_overhead import export
 
 ENGINE = "onnxruntime"
 WARMUP, BLOCK = 20, 20
@@ -62,7 +63,7 @@ def main() -> int:
     arguments = parser.parse_args()
     native = build_runner(ENGINE, "x86_64", progress=print).path
     with tempfile.TemporaryDirectory(prefix="edgekit-runners-") as name:
-        subject = export(Path(name) / "PPLCNet_x0_25")
+        subject = export("PPLCNet_x0_25", Path(name) / "PPLCNet_x0_25")
         pairs = [pair(HostTarget(), subject, arguments.blocks, native) for _ in range(arguments.pairs)]
     held = True
     for what, ratios in zip(("latency", "CPU time"), zip(*pairs, strict=True), strict=True):
