@@ -58,6 +58,8 @@ def save_inference_model(
             layer.fuse()
     whole = network if activation == "none" else _with_activation(network, activation)
     whole.eval()
+    # No branch or loop of a network depends on what it computes, so Paddle need not translate its source.
+    paddle.jit.not_to_static(type(whole).forward)
     spec = paddle.static.InputSpec([None, *input_shape], "float32", INPUT_NAME)
     static = paddle.jit.to_static(whole, input_spec=[spec], full_graph=True)
     paddle.jit.save(static, str(prefix))
