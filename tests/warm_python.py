@@ -11,6 +11,7 @@ import atexit
 import contextlib
 import gc
 import importlib
+import importlib.util
 import os
 import runpy
 import secrets
@@ -97,7 +98,8 @@ def warm_python(directory: Path) -> Iterator[Path]:
 def serve(name: str, client: str) -> None:
     """Fork for every connection until stdin ends."""
     for module in PRELOADED:
-        importlib.import_module(module)
+        if importlib.util.find_spec(module.partition(".")[0]):  # Paddle's have no wheels of some Pythons
+            importlib.import_module(module)
     gc.freeze()  # a collection in a fork would copy every page of what has been imported
     threads = len(os.listdir("/proc/self/task"))
     assert threads == 1, f"{threads} threads: a fork would lose all but one"
