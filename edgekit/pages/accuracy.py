@@ -110,14 +110,19 @@ def accuracy_page(evaluations: Sequence[tuple[Path, Evaluation]]) -> str:
     """Render the page of evaluations, each with the path of its document.
 
     The tables of confusions and of wrong pictures are read beside the document, the pictures where the
-    evaluation read them; what is gone is left out.
+    evaluation read them; what is gone is left out, which the page says.
 
     Raises:
+        InputError: A file beside a document is damaged.
         ToolError: jinja2 is not installed.
     """
     views = [_view(path, result) for path, result in evaluations]
     names = list(dict.fromkeys(result.model for _, result in evaluations))
     return document("accuracy", title=f"{', '.join(names)}: accuracy", views=views)
+
+
+def _name(path: str) -> str:
+    return Path(path).name
 
 
 def _view(path: Path, result: Evaluation) -> View:
@@ -126,7 +131,17 @@ def _view(path: Path, result: Evaluation) -> View:
         warnings.append(f"weights: {result.weights}: this accuracy means nothing")
     if result.unreadable:
         warnings.append(f"{result.unreadable} pictures could not be read; first: {result.first_error}")
-    galleries = ((title, len(rows), _gallery(result, rows)) for title, rows in result.mistakes(path))
+    gone = [name for name in map(_name, result.beside()) if not path.with_name(name).is_file()]
+    if gone:
+        warnings.append(f"not beside {path.name}, so left out: {', '.join(gone)}")
+    try:
+        confusions, mistakes = result.confusions(path), result.mistakes(path)
+    except (ValueError, msgspec.MsgspecError) as error:
+        raise InputError(
+            f"reading the files beside {path}: damaged: {error}",
+            hint="edgekit eval NAME --data DIR --list FILE writes them anew",
+        ) from error
+    galleries = ((title, len(rows), _gallery(result, rows)) for title, rows in mistakes)
     return View(
         title=result.model,
         facts=f"{result.counted} (SHA-256 {result.list_sha256[:12]}), "
@@ -135,7 +150,7 @@ def _view(path: Path, result: Evaluation) -> View:
         warnings=tuple(map(one_line, warnings)),
         bars=result.bars(),
         tables=(*result.tables(), *result.details()),
-        routes=tuple(_route(result, name, counts) for name, counts in result.confusions(path).items()),
+        routes=tuple(_route(result, name, counts) for name, counts in confusions.items()),
         galleries=tuple(
             (title, f"{len(shown)} of {total:,}", shown) for title, total, shown in galleries if shown
         ),

@@ -12,6 +12,7 @@ import pytest
 from edgekit.core.accuracy import wilson
 from edgekit.core.measurement import ArtifactRef
 from edgekit.core.spec import Precision
+from edgekit.errors import InputError
 from edgekit.pages.accuracy import accuracy_page
 from edgekit.tasks.truth.classes import EvalResult, RouteScore
 from edgekit.toolchain.cache import cache_directory
@@ -28,8 +29,8 @@ COMMON = {
 }  # fmt: skip
 
 
-def page(place: Path, classes: int) -> str:
-    """The page of an invented evaluation: of each class 9 pictures are right, 1 is answered as the next."""
+def write_evaluation(place: Path, classes: int) -> EvalResult:
+    """Invent an evaluation: of each class 9 pictures are right, 1 is answered as the next."""
     labels = tuple(f"label <u>{number}" for number in range(classes))
     score = {"artifact": ONNX, "top1": wilson(90, 100), "top5": wilson(100, 100)}
     routes = tuple(RouteScore(engine="onnxruntime", precision=one, **score)  # type: ignore[arg-type]
@@ -45,7 +46,11 @@ def page(place: Path, classes: int) -> str:
     (place / "e.disagreements.csv").write_text(f"{head}b.png,2,2,3,\n")
     for name in ("a<s>.png", "b.png"):
         cv2.imwrite(str(place / name), np.zeros((300, 400, 3), np.uint8))
-    return accuracy_page([(place / "e.json", result)])
+    return result
+
+
+def page(place: Path, classes: int) -> str:
+    return accuracy_page([(place / "e.json", write_evaluation(place, classes))])
 
 
 def test_few_classes_are_a_heat_map(tmp_path: Path) -> None:
@@ -70,6 +75,23 @@ def test_wrong_pictures_are_shown_where_they_still_are(tmp_path: Path) -> None:
     assert 'Wrong pictures <span class="quiet">3 of 3' in text
     assert 'the answers differ <span class="quiet">1 of 1' in text
     assert text.count("every engine") == 2
+
+
+def test_tables_that_are_gone_are_named(tmp_path: Path) -> None:
+    result = write_evaluation(tmp_path, 6)
+    (tmp_path / "e.wrong.csv").unlink()
+    text = accuracy_page([(tmp_path / "e.json", result)])
+    assert "not beside e.json, so left out: e.wrong.csv" in text
+    assert "left out" not in page(tmp_path, 6)
+
+
+def test_damaged_tables_are_refused(tmp_path: Path) -> None:
+    result = write_evaluation(tmp_path, 6)
+    (tmp_path / "e.confusion.csv").write_text(
+        "engine,precision,class,predicted,pictures\nonnxruntime,fp32,1\n"
+    )
+    with pytest.raises(InputError, match=r"beside .*e\.json: damaged"):
+        accuracy_page([(tmp_path / "e.json", result)])
 
 
 @pytest.fixture

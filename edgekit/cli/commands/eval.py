@@ -149,7 +149,7 @@ def command(
     else:
         echo_table(*result.tables())
     beside = result.beside()
-    note(f"{plan.output} written{', beside it ' if beside else ''}{' and '.join(beside)}")
+    note(f"{plan.output} written{', beside it ' if beside else ''}{', '.join(beside)}")
     if html is not None:
         from edgekit._files import write_atomic
         from edgekit.pages.accuracy import accuracy_page

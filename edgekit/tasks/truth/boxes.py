@@ -198,9 +198,9 @@ class BoxEvalResult(Evaluation, frozen=True, kw_only=True):
             content = read_bytes(
                 path.with_name(Path(self.wrong_path).name), "the pictures", most_bytes=RESULT_BYTES
             )
-            pictures = msgspec.json.decode(content, type=list[JudgedPicture])
-        except (InputError, msgspec.DecodeError, ValueError):
+        except InputError:
             return ()
+        pictures = msgspec.json.decode(content, type=list[JudgedPicture])
         title = f"Pictures with the most missed and wrong boxes, of {self.routes[0].name}"
         return ((title, tuple(map(self._mistake, pictures))),)
 

@@ -105,7 +105,8 @@ class EvalResult(Evaluation, frozen=True, kw_only=True):
         )
 
     def beside(self) -> tuple[str, ...]:
-        return self.confusion_path, self.disagreements_path
+        wrong = () if self.wrong_path is None else (self.wrong_path,)
+        return self.confusion_path, self.disagreements_path, *wrong
 
     def confusions(self, path: Path) -> Mapping[str, Counter[tuple[int, int]]]:
         found: dict[str, Counter[tuple[int, int]]] = {one.name: Counter() for one in self.routes}
