@@ -30,7 +30,7 @@ ELSEWHERE = {
 CHAPTERS = {
     "Models": "zoo predict own-model int8 training",
     "Where it runs": "phone board server engines parity service app cpp",
-    "Numbers": "results validity ci estimate profile",
+    "Numbers": "results validity performance ci estimate profile",
     "Reference": "commands api examples architecture contributing changes",
 }
 TOCTREE = """
