@@ -46,10 +46,12 @@ class Fault(msgspec.Struct, frozen=True, kw_only=True, tag="fault"):
 
     @classmethod
     def of(cls, error: EdgekitError) -> Fault:
-        return cls(kind=type(error).__name__, message=error.message, hint=error.hint)
+        # Rooms have subclasses of their own, which the other process need not have imported.
+        kind = next(each.__name__ for each in type(error).__mro__ if each.__module__ == errors.__name__)
+        return cls(kind=kind, message=error.message, hint=error.hint)
 
     def error(self) -> EdgekitError:
-        """Return the error as the child raised it."""
+        """Return the error as an instance of `kind`."""
         kind: type[EdgekitError] = getattr(errors, self.kind)
         return kind(self.message, hint=self.hint)
 

@@ -11,8 +11,9 @@ from pathlib import Path
 import pytest
 
 from edgekit import _process
-from edgekit._worker import Worker
+from edgekit._worker import Fault, Worker
 from edgekit.convert.exporting.lanes import spread
+from edgekit.convert.manifest import NoArtifactsError
 from edgekit.errors import ConversionError, EdgekitError, InputError, OutputError
 from tests.processes import alive
 from tests.toy_worker import ToyAnswer, ToyJob
@@ -56,6 +57,13 @@ def test_what_goes_wrong_is_named(act: str, kind: type[EdgekitError], message: s
             ask(worker, act)
         # The next job is served, by another process where that one is gone.
         assert len(ask(worker, "well")) == 2
+
+
+def test_a_rooms_own_error_arrives_as_the_class_of_its_exit_code() -> None:
+    error = NoArtifactsError("looking for it", hint="edgekit export it")
+    arrived = Fault.of(error).error()
+    assert type(arrived) in NoArtifactsError.__mro__ and arrived.exit_code == error.exit_code
+    assert (arrived.message, arrived.hint) == (error.message, error.hint)
 
 
 def test_a_closed_iterator_ends_the_process() -> None:

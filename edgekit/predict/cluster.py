@@ -21,8 +21,9 @@ from typing import Any
 
 import msgspec
 
-from edgekit import __version__, errors
+from edgekit import __version__
 from edgekit._files import temporary_directory
+from edgekit._worker import Fault
 from edgekit.engines.registry import on_gpu
 from edgekit.errors import EdgekitError, RunnerError, ToolError, UnsupportedError, UsageError
 from edgekit.predict.predict import usable_cores
@@ -203,7 +204,7 @@ def spread(
     try:
         for row in computed.iter_rows():
             if row["failure"]:
-                raise _unpack_error(row["failure"])
+                raise msgspec.msgpack.decode(row["failure"], type=Fault).error()
             yield row["start"], row["content"]
     except ray.exceptions.RayError as error:
         raise RunnerError(
@@ -262,7 +263,7 @@ class _Worker:
                 )
             content = self._computed(pictures)
         except EdgekitError as error:
-            failure = _pack_error(error)
+            failure = msgspec.msgpack.encode(Fault.of(error))
         binary = pyarrow.large_binary()
         columns = [("start", pyarrow.int64()), ("content", binary), ("failure", binary)]
         return pyarrow.table([[row["start"]], [content], [failure]], schema=pyarrow.schema(columns))
@@ -299,14 +300,3 @@ def absolute(picture: Picture) -> bytes:
 def _unpack(packed: bytes) -> list[Picture]:
     files = msgspec.msgpack.decode(packed, type=list[tuple[str, bytes]])
     return [Picture(name=name, source=Path(os.fsdecode(path))) for name, path in files]
-
-
-def _pack_error(error: EdgekitError) -> bytes:
-    kind = next(each.__name__ for each in type(error).__mro__ if each.__module__ == errors.__name__)
-    return msgspec.msgpack.encode((kind, error.message, error.hint))
-
-
-def _unpack_error(packed: bytes) -> EdgekitError:
-    kind, message, hint = msgspec.msgpack.decode(packed, type=tuple[str, str, str | None])
-    made: EdgekitError = getattr(errors, kind)(message, hint=hint)
-    return made
