@@ -71,11 +71,6 @@ def load_pycocotools() -> Any:
     return pycocotools
 
 
-def average_precision(truth: Annotations, found: Sequence[Boxes | None]) -> AveragePrecision:
-    """Return the figures of `compare_boxes`."""
-    return compare_boxes(truth, found).figures
-
-
 def compare_boxes(truth: Annotations, found: Sequence[Boxes | None]) -> Comparison:
     """Compare found boxes with the truth.
 

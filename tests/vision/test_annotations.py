@@ -12,7 +12,7 @@ import pytest
 
 from edgekit.errors import InputError, ToolError
 from edgekit.vision.annotations import TrueBox, read_annotations
-from edgekit.vision.average_precision import average_precision, compare_boxes
+from edgekit.vision.average_precision import compare_boxes
 from edgekit.vision.boxes import Boxes, empty_boxes
 
 LABELS = ("cat", "dog", "traffic light")
@@ -192,7 +192,7 @@ def test_the_score_is_that_of_pycocotools_on_its_own_files(data: Path) -> None:
         run.evaluate()
         run.accumulate()
         run.summarize()
-    score = average_precision(read_annotations(path, data, LABELS, 3), found)
+    score = compare_boxes(read_annotations(path, data, LABELS, 3), found).figures
     expected = [run.stats[place] for place in (0, 1, 2, 3, 4, 5, 8)]
     assert 0.1 < expected[0] < 0.9
     measured = [
@@ -216,8 +216,8 @@ def test_difficult_objects_count_neither_as_found_nor_as_missed(data: Path) -> N
     )
     (data / "list.txt").write_text("a.jpg 1.xml")
     truth = read_annotations(data / "list.txt", data, LABELS, 3)
-    alone = average_precision(truth, [boxes((1, 0.5, 1, 2, 30, 40))])
-    also = average_precision(truth, [boxes((1, 0.9, 50, 5, 90, 60), (1, 0.5, 1, 2, 30, 40))])
+    alone = compare_boxes(truth, [boxes((1, 0.5, 1, 2, 30, 40))]).figures
+    also = compare_boxes(truth, [boxes((1, 0.9, 50, 5, 90, 60), (1, 0.5, 1, 2, 30, 40))]).figures
     assert alone.ap == also.ap == pytest.approx(1)
     answers = boxes((1, 0.9, 45, 45, 60, 60), (1, 0.8, 50, 5, 90, 60), (1, 0.5, 1, 2, 30, 40))
     figures, [matched] = compare_boxes(truth, [answers])
@@ -227,7 +227,7 @@ def test_difficult_objects_count_neither_as_found_nor_as_missed(data: Path) -> N
 
 def test_pictures_without_answers(data: Path, capsys: pytest.CaptureFixture[str]) -> None:
     truth = read_annotations(coco(data, instances()), data, LABELS, 3)
-    nothing = average_precision(truth, [empty_boxes(), empty_boxes()])
+    nothing = compare_boxes(truth, [empty_boxes(), empty_boxes()]).figures
     assert nothing.ap == 0 and nothing.ap_small == 0 and nothing.ap_medium is None
     assert nothing.by_class == (0, 0, None)  # the only light is a crowd
     # An unreadable picture is left out with its objects.
@@ -241,5 +241,5 @@ def test_pycocotools_is_missing(data: Path, monkeypatch: pytest.MonkeyPatch) -> 
     monkeypatch.setitem(sys.modules, "pycocotools", None)
     truth = read_annotations(coco(data, instances()), data, LABELS, 3)
     with pytest.raises(ToolError) as caught:
-        average_precision(truth, [None, None])
+        compare_boxes(truth, [None, None])
     assert caught.value.exit_code == 4 and caught.value.hint == "pip install 'edgekit[detection]'"
