@@ -154,7 +154,7 @@ def point(network: str, precision: Precision, threads: int, latency_ms: float) -
 
 def model(name: str) -> SocModel:
     plain = rounded(fit_weighted(1, points(name), None))
-    fit = rounded(fit_weighted(1, points(name), WEIGHTS, CACHES[name]))
+    fit = rounded(fit_of(name, WEIGHTS))
     more = [rounded(fit_speed(fit, threads, name)) for threads in (2, 4)] if name in THREADS else []
     # The fitted networks are of five kinds, so that one left out stands for any other.
     unfitted = [
@@ -192,21 +192,26 @@ def fit_speed(base: Fit, threads: int, soc: str) -> Fit:
     group = threaded(soc, threads)
     model = msgspec.structs.replace(base, threads=threads)
     logs = [math.log(one.latency_ms / model.latency_ms(one.millions, one.nb_mb, one.layers)) for one in group]
-    # The mean of the others is further off than the mean of all by n / (n - 1).
-    mean, scale = math.fsum(logs) / len(logs), len(logs) / (len(logs) - 1)
-    off = [abs(one - mean) * scale for one in logs]
-    factor = math.exp(mean)
+    off = off_others(logs)
+    factor = math.exp(math.fsum(logs) / len(logs))
     return msgspec.structs.replace(
         model,
         ms_per_million=base.ms_per_million * factor,
         ms_per_mb=base.ms_per_mb * factor,
-        leave_one_out_error=math.expm1(max(off)),
+        leave_one_out_error=math.expm1(max(map(abs, off))),
         leave_one_out_rms=math.sqrt(math.fsum(one**2 for one in off) / len(off)),
         networks=len(group),
         coefficients=1,
         millions=(min(one.millions for one in group), max(one.millions for one in group)),
         nb_mb=(min(one.nb_mb for one in group), max(one.nb_mb for one in group)),
     )
+
+
+def off_others(logs: Sequence[float]) -> list[float]:
+    """Return by how much each is above the mean of the others."""
+    # The mean of the others is further off than the mean of all by n / (n - 1).
+    mean, scale = math.fsum(logs) / len(logs), len(logs) / (len(logs) - 1)
+    return [(one - mean) * scale for one in logs]
 
 
 def rms(fit: Fit, group: Sequence[FitPoint]) -> float:
@@ -222,8 +227,7 @@ def speed_errors(base: Fit, threads: int, soc: str) -> list[str]:
     group = threaded(soc, threads)
     model = msgspec.structs.replace(base, threads=threads)
     logs = [math.log(model.latency_ms(one.millions, one.nb_mb, one.layers) / one.latency_ms) for one in group]
-    mean, scale = math.fsum(logs) / len(logs), len(logs) / (len(logs) - 1)
-    return [f"{math.expm1((one - mean) * scale):+.1%}" for one in logs]
+    return [f"{math.expm1(off):+.1%}" for off in off_others(logs)]
 
 
 def show(models: Sequence[SocModel]) -> None:
@@ -328,12 +332,13 @@ def search() -> None:
         sums = [math.fsum(cost[name][index] for name in judged) for index in range(len(GRID))]
         return GRID[sums.index(min(sums))]
 
-    print(f"\nChosen: {best()}")
+    chosen = best()
+    print(f"\nChosen: {chosen}")
     print("\n| SoC | largest left out | constants of the other SoCs | pointwise, activations, head, spill |")
     print("|---|---:|---:|---|")
     for name, title in NAMES.items():
         own = best(name)
-        errors = [fit_of(name, weights).leave_one_out_error for weights in (best(), own)]
+        errors = [fit_of(name, weights).leave_one_out_error for weights in (chosen, own)]
         words = f"{own.pointwise}, {own.activations}, {own.head}, {own.spill}"
         print(f"| {title} | {errors[0]:.1%} | {errors[1]:.1%} | {words} |")
 
@@ -363,8 +368,7 @@ def show_source() -> None:
     for name, by in (("sd845", "sd855-v2.11"), ("sd835", "sd845")):
         for index, threads in enumerate((1, 2, 4)):
             ratios = [math.log(THREADS[by][one][index] / THREADS[name][one][index]) for one in networks]
-            mean, scale = math.fsum(ratios) / len(ratios), len(ratios) / (len(ratios) - 1)
-            cells = [f"{math.expm1((one - mean) * scale):+.1%}" for one in ratios]
+            cells = [f"{math.expm1(off):+.1%}" for off in off_others(ratios)]
             print(f"| {NAMES[name]} by {NAMES[by]} | {threads} | {' | '.join(cells)} |")
 
 

@@ -121,17 +121,14 @@ def accuracy_page(evaluations: Sequence[tuple[Path, Evaluation]]) -> str:
     return document("accuracy", title=f"{', '.join(names)}: accuracy", views=views)
 
 
-def _name(path: str) -> str:
-    return Path(path).name
-
-
 def _view(path: Path, result: Evaluation) -> View:
     warnings = []
     if is_random(result.weights):
         warnings.append(f"weights: {result.weights}: this accuracy means nothing")
     if result.unreadable:
         warnings.append(f"{result.unreadable} pictures could not be read; first: {result.first_error}")
-    gone = [name for name in map(_name, result.beside()) if not path.with_name(name).is_file()]
+    names = [Path(each).name for each in result.beside()]
+    gone = [name for name in names if not path.with_name(name).is_file()]
     if gone:
         warnings.append(f"not beside {path.name}, so left out: {', '.join(gone)}")
     try:
