@@ -3,6 +3,8 @@
     scripts/bench_gpu.py pack DIR   here: exports the networks, and fetches wheels of edgekit and all it needs
     DIR/bench_gpu.py run DIR        there: an environment from these wheels, `bench`, and the tables beside
                                     the published figures
+    --python PYTHON                 `run` uses this interpreter, which has edgekit, onnxruntime-gpu and paddlepaddle,
+                                    and makes no environment
     --dry-run                       prints the commands of either, and runs none
     --fit MINUTES                   seconds of each point so that all end in time (default 10)
 
@@ -42,25 +44,21 @@ def pack(place: Path, root: Path) -> list[list[str]]:
     ]
 
 
-def run(place: Path, minutes: float) -> list[list[str]]:
-    """Commands that measure there."""
+def install(place: Path) -> list[list[str]]:
+    """Commands that make an environment of the wheels there."""
     environment = place / "environment"
-    python = str(environment / "bin" / "python")
-    seconds = max(0.5, minutes * 60 / POINTS / PROCESSES - START_S)
-    commands = [
+    wheels = ["--no-index", "-f", str(place / "wheels")]
+    return [
         [sys.executable, "-m", "venv", str(environment)],
-        [
-            python,
-            "-m",
-            "pip",
-            "install",
-            "-q",
-            "--no-index",
-            "-f",
-            str(place / "wheels"),
-            f"edgekit[{EXTRAS}]",
-        ],
+        [str(environment / "bin" / "python"), "-m", "pip", "install", "-q", *wheels, f"edgekit[{EXTRAS}]"],
     ]
+
+
+def run(place: Path, minutes: float, python: str | None = None) -> list[list[str]]:
+    """Commands that measure there, by an interpreter or in an environment of the wheels."""
+    commands = install(place) if python is None else []
+    python = python or str(place / "environment" / "bin" / "python")
+    seconds = max(0.5, minutes * 60 / POINTS / PROCESSES - START_S)
     results = []
     for number, (networks, batches) in enumerate(SERIES):
         result = str(place / f"v100_{number}.json")
@@ -94,11 +92,12 @@ def main() -> int:
     parser.add_argument("action", choices=("pack", "run"))
     parser.add_argument("place", type=Path, metavar="DIR")
     parser.add_argument("--fit", type=float, default=10.0, metavar="MINUTES")
+    parser.add_argument("--python", metavar="PYTHON")
     parser.add_argument("--dry-run", action="store_true")
     asked = parser.parse_args()
     place = asked.place.absolute()
     root = Path(__file__).resolve().parents[1]
-    commands = pack(place, root) if asked.action == "pack" else run(place, asked.fit)
+    commands = pack(place, root) if asked.action == "pack" else run(place, asked.fit, asked.python)
     if asked.dry_run:
         print("\n".join(shlex.join(command) for command in commands))
         return 0

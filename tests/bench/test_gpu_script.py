@@ -41,6 +41,18 @@ def test_its_commands_are_edgekits(
     assert list(tmp_path.iterdir()) == []
 
 
+def test_an_interpreter_that_has_all_is_used_as_it_is(
+    script: ModuleType, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    words = ["bench_gpu.py", "run", str(tmp_path), "--dry-run", "--python", sys.executable]
+    monkeypatch.setattr(sys, "argv", words)
+    assert script.main() == 0
+    commands = [shlex.split(line) for line in capsys.readouterr().out.splitlines()]
+    assert [words[:4] for words in commands] == [
+        [sys.executable, "-m", "edgekit", name] for name in ("bench", "bench", "report")
+    ]
+
+
 def test_without_a_gpu_it_measures_nothing(
     script: ModuleType, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
