@@ -8,7 +8,8 @@ import math
 
 from edgekit.core.spec import Platform, Precision
 from edgekit.estimate.estimate import estimate, known_count
-from edgekit.estimate.soc_model import COEFFICIENTS, LEVEL, FitPoint, fit_weighted, load_soc, prediction_error
+from edgekit.estimate.least_squares import FitPoint, fit_weighted
+from edgekit.estimate.soc_model import COEFFICIENTS, LEVEL, load_soc, prediction_error
 from edgekit.zoo.registry import find_model
 
 # Paddle Lite v2.11, docs/performance/benchmark.md, ARMv8 CPU, Snapdragon 855: one thread on a big core, ms.

@@ -20,15 +20,14 @@ import msgspec
 from edgekit.core.spec import Precision
 from edgekit.estimate.adapt import adapt, nearest_soc
 from edgekit.estimate.estimate import known_count
+from edgekit.estimate.least_squares import FitPoint, fit_weighted
 from edgekit.estimate.soc_model import (
     SOCS,
     WEIGHTS,
     Fit,
-    FitPoint,
     SocModel,
     Unfitted,
     Weights,
-    fit_weighted,
     load_soc,
     prediction_error,
     ratio_error,

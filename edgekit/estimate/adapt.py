@@ -8,7 +8,8 @@ from collections.abc import Sequence
 import msgspec
 
 from edgekit.errors import InputError
-from edgekit.estimate.soc_model import Fit, FitPoint, SocModel, Unfitted
+from edgekit.estimate.least_squares import FitPoint
+from edgekit.estimate.soc_model import Fit, SocModel, Unfitted
 
 MOST_NETWORKS = 3
 # Standard deviations of logarithms: of a measured latency about the model, and of the weights' share

@@ -11,7 +11,8 @@ from edgekit.core.spec import Precision
 from edgekit.errors import InputError, UsageError
 from edgekit.estimate.adapt import adapt, nearest_soc
 from edgekit.estimate.estimate import exported, known_count
-from edgekit.estimate.soc_model import FitPoint, SocModel, fit_points, load_soc, shipped_socs
+from edgekit.estimate.least_squares import FitPoint, fit_points
+from edgekit.estimate.soc_model import SocModel, load_soc, shipped_socs
 from edgekit.targets.target import Subject
 from edgekit.virtual.machine.soc import list_socs
 

@@ -14,14 +14,8 @@ from edgekit.core.spec import Precision
 from edgekit.errors import InputError, UsageError
 from edgekit.estimate.adapt import adapt, nearest_soc
 from edgekit.estimate.estimate import estimate, known_count
-from edgekit.estimate.soc_model import (
-    WEIGHTS,
-    FitPoint,
-    fit_weighted,
-    load_soc,
-    ratio_error,
-    shipped_socs,
-)
+from edgekit.estimate.least_squares import FitPoint, fit_weighted
+from edgekit.estimate.soc_model import WEIGHTS, load_soc, ratio_error, shipped_socs
 from edgekit.zoo.registry import find_model
 from scripts import fit_socs
 from tests.conftest import RunCli

@@ -22,15 +22,8 @@ from edgekit.estimate.count import count_network
 from edgekit.estimate.estimate import Estimate, estimate, known_count
 from edgekit.estimate.fit import fit_results
 from edgekit.estimate.layers import read_layers
-from edgekit.estimate.soc_model import (
-    FitPoint,
-    Layers,
-    NetworkCount,
-    fit_points,
-    fit_weighted,
-    load_soc,
-    prediction_error,
-)
+from edgekit.estimate.least_squares import FitPoint, fit_points, fit_weighted
+from edgekit.estimate.soc_model import Layers, NetworkCount, load_soc, prediction_error
 from edgekit.targets.target import Subject
 from edgekit.zoo.registry import find_model, list_models
 from tests.conftest import RunCli
