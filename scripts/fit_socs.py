@@ -13,12 +13,13 @@ from __future__ import annotations
 import argparse
 import itertools
 import math
-from collections.abc import Sequence
+import statistics
+from collections.abc import Mapping, Sequence
 
 import msgspec
 
 from edgekit.core.spec import Precision
-from edgekit.estimate.adapt import adapt, nearest_soc
+from edgekit.estimate.adapt import adapt, is_old, nearest_soc, of_kind
 from edgekit.estimate.estimate import known_count
 from edgekit.estimate.least_squares import FitPoint, fit_weighted
 from edgekit.estimate.soc_model import (
@@ -74,6 +75,17 @@ CACHES = {
     "rk3399": 1,
     "sd855-v2.11": 2,
 }
+# CPU part numbers of the big cores (sys-utils/lscpu-arm.c of util-linux).
+PARTS = {
+    "sd865": "0xd0d",
+    "sd845": "0x802",
+    "sd835": "0x800",
+    "sd625": "0xd03",
+    "k990": "0xd40",
+    "k980": "0xd40",
+    "rk3399": "0xd08",
+    "sd855-v2.11": "0x804",
+}
 # Models of one chip; none is adapted to foretell another.
 SAME_CHIP = {"sd855-v2.11": "sd855"}
 # The SoC with the next older or newer big core (A53, A72, A73, A75, A76, A77), which a user would name.
@@ -116,6 +128,8 @@ FP32_BEFORE = {
 # its own share, and no other SoCs' figures foretell them.
 SEARCHED = tuple(name for name in NAMES if name != "rk3399")
 SPATIAL_SHARE = 0.75
+# Networks of a new phone that a model is adapted to.
+NUMBERS = (1, 2, 3)
 GRID = [
     Weights(pointwise=a, spatial=round(SPATIAL_SHARE * a, 3), activations=b, head=c, spill=d)
     for a, b, c, d in itertools.product(
@@ -172,6 +186,7 @@ def model(name: str) -> SocModel:
         engine="paddlelite",
         precision="fp32",
         precisions=("fp32", "int8") if name in DOT_PRODUCT else ("fp32",),
+        part=PARTS[name],
         source=SOURCE if not more else f"{SOURCE}; v2.9.1 at 2 and 4 threads",
         fitted_on=tuple(FP32),
         other_error=guess,
@@ -270,21 +285,21 @@ def show_adapted(models: Sequence[SocModel], known: Sequence[SocModel]) -> None:
     """Print the error on a SoC's other networks of another SoC's model, adapted to some of them.
 
     The other SoC is the one that `auto` chooses, the one that a user would name, and the best with hindsight.
+    `auto` knows the kind of the cores, and in the last row it does not.
     """
-    numbers = (1, 2, 3)
-    heads = [f"{number} measured: median, largest" for number in numbers]
-    print(f"\n| SoC | {' | '.join(heads)} |\n|---|" + "---:|" * len(numbers))
-    every: dict[int, list[float]] = {number: [] for number in numbers}
+    heads = [f"{number} measured: median, largest" for number in NUMBERS]
+    print(f"\n| SoC | {' | '.join(heads)} |\n|---|" + "---:|" * len(NUMBERS))
+    found = {own.name: errors_of(own, of_kind(others(own, known), own.part)) for own in models}
     for own in models:
-        cells = []
-        for number in numbers:
-            errors = sorted(left_out_errors(others(own, known), points(own.name), number))
-            every[number] += errors
-            cells.append(f"{errors[len(errors) // 2]:.1%}, {errors[-1]:.1%}")
+        cells = [f"{statistics.median(errors):.1%}, {max(errors):.1%}" for errors in found[own.name]]
         print(f"| {own.title} | {' | '.join(cells)} |")
-    squares = {number: [math.log1p(error) ** 2 for error in found] for number, found in every.items()}
-    roots = [f"rms {math.sqrt(math.fsum(found) / len(found)):.4f}" for found in squares.values()]
-    print(f"| all | {' | '.join(roots)} |")
+    for kind, title in ((False, "usual cores"), (True, "in-order and older cores")):
+        print_rms(title, [found[own.name] for own in models if is_old(own.part) is kind])
+    print_rms("all, kind not known", [errors_of(own, others(own, known)) for own in models])
+    inside = [[error < width(own, models, found, index) for own in models for error in found[own.name][index]]
+              for index in range(len(NUMBERS))]  # fmt: skip
+    words = ", ".join(f"{sum(each)} of {len(each)}" for each in inside)
+    print(f"\nWithin the interval of the errors on the others of their kind: {words}.")
     print("\n| SoC | named | 1 measured: largest | 3 measured: largest | best of all, 1 | 3 |")
     print("|---|---|---:|---:|---:|---:|")
     for own in models:
@@ -295,6 +310,30 @@ def show_adapted(models: Sequence[SocModel], known: Sequence[SocModel]) -> None:
         best = [min(found[index] for found in largest.values()) for index in (0, 1)]
         cells = [f"{error:.1%}" for error in (*largest[NEAREST[own.name]], *best)]
         print(f"| {own.title} | `{NEAREST[own.name]}` | {' | '.join(cells)} |")
+
+
+def errors_of(own: SocModel, bases: Sequence[SocModel]) -> list[list[float]]:
+    """Return the errors on a SoC's networks by the number of networks that its model was adapted to."""
+    return [left_out_errors(bases, points(own.name), number) for number in NUMBERS]
+
+
+def print_rms(title: str, socs: Sequence[Sequence[Sequence[float]]]) -> None:
+    cells = [f"rms {root([one for found in socs for one in found[index]]):.4f}" for index in (0, 1, 2)]
+    print(f"| {title}, {len(socs)} SoCs | {' | '.join(cells)} |")
+
+
+def root(errors: Sequence[float]) -> float:
+    """Return the root of the mean square of the logarithms of ratios, given as `ratio_error`."""
+    return math.sqrt(math.fsum(math.log1p(one) ** 2 for one in errors) / len(errors))
+
+
+def width(
+    own: SocModel, models: Sequence[SocModel], found: Mapping[str, Sequence[Sequence[float]]], index: int
+) -> float:
+    """Return the interval that the errors on the other SoCs of a SoC's kind make."""
+    rest = [one.name for one in models if one is not own and is_old(one.part) is is_old(own.part)]
+    errors = [error for name in rest for error in found[name][index]]
+    return prediction_error(root(errors), len(rest))
 
 
 def others(own: SocModel, known: Sequence[SocModel]) -> list[SocModel]:

@@ -12,19 +12,61 @@ from edgekit.estimate.least_squares import FitPoint
 from edgekit.estimate.soc_model import Fit, SocModel, Unfitted
 
 MOST_NETWORKS = 3
+# CPU parts (sys-utils/lscpu-arm.c of util-linux) of in-order cores and of those before the Cortex-A73, on
+# which reading a megabyte costs a multiple of its cost on others: Cortex-A53, A35, A55, A57, A72, A510 and
+# A520, and the small cores of Kryo 2xx to 4xx.
+OLD_PARTS = frozenset(
+    {"0xd03", "0xd04", "0xd05", "0xd07", "0xd08", "0xd46", "0xd80", "0x801", "0x803", "0x805"}
+)
+# Others that are known: Cortex-A73, A75, A76 (HiSilicon's, too), A77, A78, A710, A715, A720, X1 to X4, and
+# the big cores of Kryo 2xx to 4xx.
+USUAL_PARTS = frozenset(
+    {
+        "0xd09",
+        "0xd0a",
+        "0xd0b",
+        "0xd40",
+        "0xd0d",
+        "0xd41",
+        "0xd47",
+        "0xd4d",
+        "0xd81",
+        "0xd44",
+        "0xd48",
+        "0xd4e",
+    }
+    | {"0xd82", "0x800", "0x802", "0x804"}
+)
 # Standard deviations of logarithms: of a measured latency about the model, and of the weights' share
 # (`ms_per_mb / ms_per_million`) between SoCs, which holds both a model's share and the choice of a model; of
 # several combinations, that of the least error by scripts/fit_socs.py.
-NOISE = 0.05
+NOISE = 0.03
 SHARE_SPREAD = 1.0
 # Bounds of the search for the share's logarithm; its steps end within 1e-9 of the best.
 MOST_SHARE = 8.0
 SECTIONS = 50
 GOLDEN = (math.sqrt(5) - 1) / 2
-# Root of the mean square of the logarithm of truth over estimate, by the number of networks measured:
-# scripts/fit_socs.py, each published SoC left out in turn.
-RMS = {1: 0.1194, 2: 0.0571, 3: 0.0313}
-SOCS_LEFT_OUT = 8
+
+
+class Experience(msgspec.Struct, frozen=True, kw_only=True):
+    """How well SoCs that were left out were met: scripts/fit_socs.py.
+
+    Attributes:
+        socs: How many were left out in turn.
+        rms: Root of the mean square of the logarithm of truth over estimate, by the number of networks
+            measured.
+    """
+
+    socs: int
+    rms: dict[int, float]
+
+
+# By `is_old` of the phone's cores.
+EXPERIENCE = {
+    False: Experience(socs=6, rms={1: 0.0392, 2: 0.0268, 3: 0.0208}),
+    True: Experience(socs=2, rms={1: 0.1589, 2: 0.0742, 3: 0.0451}),
+    None: Experience(socs=8, rms={1: 0.1194, 2: 0.0549, 3: 0.0317}),
+}
 
 
 class _Shift(msgspec.Struct, frozen=True, kw_only=True):
@@ -43,7 +85,26 @@ class _Shift(msgspec.Struct, frozen=True, kw_only=True):
         )
 
 
-def adapt(base: SocModel, measured: Sequence[FitPoint], *, name: str, title: str, source: str) -> SocModel:
+def is_old(part: str | None) -> bool | None:
+    """Return True for a part of `OLD_PARTS`, False for one of `USUAL_PARTS`, None for others."""
+    return True if part in OLD_PARTS else False if part in USUAL_PARTS else None
+
+
+def of_kind(models: Sequence[SocModel], part: str | None) -> list[SocModel]:
+    """Return the models of cores of a part's kind; all where the kind is not known."""
+    kind = is_old(part)
+    return [one for one in models if kind is None or is_old(one.part) is kind]
+
+
+def adapt(
+    base: SocModel,
+    measured: Sequence[FitPoint],
+    *,
+    name: str,
+    title: str,
+    source: str,
+    part: str | None = None,
+) -> SocModel:
     """Return the model of a new phone: the base's, made as fast as the phone.
 
     One network says the speed alone. With more, the share of reading the weights follows them as far as it
@@ -55,6 +116,7 @@ def adapt(base: SocModel, measured: Sequence[FitPoint], *, name: str, title: str
         name: Name of the new model.
         title: Name of the phone.
         source: Where the points come from.
+        part: CPU part number of the cores that they were measured on.
 
     Raises:
         InputError: There are more than three networks, or no point at the base's numbers of threads.
@@ -79,16 +141,18 @@ def adapt(base: SocModel, measured: Sequence[FitPoint], *, name: str, title: str
         share=math.fsum(one.share for one in shifts.values()) / len(shifts),
         cost=0.0,
     )
+    known = EXPERIENCE[is_old(part)]
     return msgspec.structs.replace(
         base,
         name=name,
         title=title,
+        part=part,
         adapted_from=base.name,
         source=f"{source}; adapted from {base.title}: {base.source}",
         fitted_on=networks,
         fits=tuple(shifts.get(fit, mean).of(fit) for fit in base.fits),
         unfitted=tuple(
-            Unfitted(precision="fp32", threads=threads, rms=RMS[len(networks)], networks=SOCS_LEFT_OUT)
+            Unfitted(precision="fp32", threads=threads, rms=known.rms[len(networks)], networks=known.socs)
             for threads in base.threads()
         ),
     )

@@ -9,7 +9,7 @@ from edgekit.core.device import DeviceInfo
 from edgekit.core.measurement import Point, Result, Status, Verdict
 from edgekit.core.spec import Precision
 from edgekit.errors import InputError, UsageError
-from edgekit.estimate.adapt import adapt, nearest_soc
+from edgekit.estimate.adapt import adapt, is_old, nearest_soc, of_kind
 from edgekit.estimate.estimate import exported, known_count
 from edgekit.estimate.least_squares import FitPoint, fit_points
 from edgekit.estimate.soc_model import SocModel, load_soc, shipped_socs
@@ -56,16 +56,24 @@ def adapt_results(results: Sequence[Result], name: str, base: str) -> SocModel:
     """The model of a SoC, adapted to a new phone by measured points of one to three networks.
 
     Args:
-        base: A SoC that `load_soc` takes, or `auto` for the shipped one that needs the least change.
+        base: A SoC that `load_soc` takes, or `auto` for the shipped one with cores of the phone's kind that
+            needs the least change.
 
     Raises:
         UsageError: There is no such SoC.
         InputError: Results that are no one phone's in one setting, or too few or too many networks.
     """
     points, source = _usable_points(results)
-    known = shipped_socs() if base == AUTO else (base,)
-    model = nearest_soc([load_soc(one) for one in known], points)
-    return adapt(model, points, name=name, title=_title(results), source=source)
+    part = _part(results)
+    known = of_kind([load_soc(one) for one in shipped_socs()], part) if base == AUTO else [load_soc(base)]
+    if is_old(part) and len({point.network for point in points}) == 1:
+        logger.warning(
+            "adapting by one network: on cores like these (%s) it says the speed, not how long reading the "
+            "weights takes; measure a small and a large network as well",
+            part,
+        )
+    model = nearest_soc(known, points)
+    return adapt(model, points, name=name, title=_title(results), source=source, part=part)
 
 
 def _usable_points(results: Sequence[Result]) -> tuple[list[FitPoint], str]:
@@ -82,6 +90,19 @@ def _usable_points(results: Sequence[Result]) -> tuple[list[FitPoint], str]:
 def _title(results: Sequence[Result]) -> str:
     target = results[0].target
     return target.soc or target.model or target.serial
+
+
+def _part(results: Sequence[Result]) -> str | None:
+    """Return the CPU part of the cores that the processes ran on; None where they are of several or unknown.
+
+    Where nobody saw the cores, they are those of the fastest cluster.
+    """
+    clusters = results[0].target.clusters
+    runs = [run for result in results for point in result.points for run in point.processes]
+    seen = {core for run in runs for core in run.cores_seen}
+    used = [one for one in clusters if seen.intersection(one.cores)] or clusters[-1:]
+    parts = {one.part for one in used}
+    return parts.pop() if len(parts) == 1 else None
 
 
 def _require_one_phone(results: Sequence[Result]) -> None:

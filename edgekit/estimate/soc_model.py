@@ -144,6 +144,7 @@ class SocModel(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
             where there is none that stands for it.
         precisions: Precisions that the shipped counts hold for; empty for all. Paddle Lite takes other int8
             kernels on cores without dot products than on the virtual device's.
+        part: CPU part number of the cores that it holds for, as in `Cluster.part`; None where not known.
         source: Where the milliseconds come from that it was fitted to.
         other_error: Guessed `ratio_error` of networks that it was not fitted on, where `unfitted` has none.
         other_precision_error: Guessed `ratio_error` at another precision, where `unfitted` has none.
@@ -157,6 +158,7 @@ class SocModel(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     engine: str
     precision: str
     precisions: tuple[str, ...] = ()
+    part: str | None = None
     source: str
     fitted_on: tuple[str, ...]
     other_error: float

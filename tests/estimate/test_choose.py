@@ -10,10 +10,12 @@ import pytest
 
 import edgekit
 from edgekit.bench.document import save_result
+from edgekit.core.device import Cluster
 from edgekit.core.spec import Precision
 from edgekit.errors import InputError, UsageError
-from edgekit.estimate.adapt import adapt, nearest_soc
+from edgekit.estimate.adapt import EXPERIENCE, adapt, is_old, nearest_soc, of_kind
 from edgekit.estimate.estimate import estimate, known_count
+from edgekit.estimate.fit import adapt_results
 from edgekit.estimate.least_squares import FitPoint, fit_weighted
 from edgekit.estimate.soc_model import WEIGHTS, load_soc, ratio_error, shipped_socs
 from edgekit.zoo.registry import find_model
@@ -217,6 +219,55 @@ def test_auto_adapts_a_usual_soc_to_a_soc_that_it_has_not_seen(name: str, larges
     """Every choice of one published network foretells the four others."""
     others = fit_socs.others(load_soc(name), [load_soc(one) for one in shipped_socs()])
     assert max(fit_socs.left_out_errors(others, fit_socs.points(name), 1)) < largest
+
+
+@pytest.mark.parametrize("old", [True, False])
+def test_the_interval_of_an_adapted_model_is_that_of_its_kind_of_cores(old: bool) -> None:
+    """Its width is the error that each SoC of the kind has when it is left out."""
+    known = [load_soc(name) for name in shipped_socs()]
+    kind = [one for one in known if is_old(one.part) is old and one.name != "sd855"]
+    errors = [
+        error
+        for own in kind
+        for error in fit_socs.left_out_errors(
+            of_kind(fit_socs.others(own, known), own.part), fit_socs.points(own.name), 1
+        )
+    ]
+    assert EXPERIENCE[old].socs == len(kind)
+    assert EXPERIENCE[old].rms[1] == pytest.approx(fit_socs.root(errors), abs=2e-4)
+
+
+OLD, USUAL = "0xd08", "0xd0b"
+
+
+@pytest.mark.parametrize(
+    ("parts", "seen", "socs"),
+    [
+        ((OLD,), (), 2),
+        ((OLD, USUAL), (), 6),
+        ((OLD, USUAL), (0,), 2),
+        ((OLD, USUAL), (0, 1), 8),
+        ((None,), (), 8),
+        (("0xfff",), (), 8),
+    ],
+)
+def test_the_cores_of_the_points_say_the_kind(
+    parts: tuple[str | None, ...], seen: tuple[int, ...], socs: int, caplog: pytest.LogCaptureFixture
+) -> None:
+    """The cores that the processes ran on; where nobody saw them, the fastest."""
+    clusters = tuple(
+        Cluster(cores=(core,), max_frequency_khz=1000 * (core + 1), part=part)
+        for core, part in enumerate(parts)
+    )
+    result = phone(("PPLCNet_x1_0",), 2.0, clusters=clusters)
+    [point] = result.points
+    [run] = point.processes
+    point = msgspec.structs.replace(point, processes=(msgspec.structs.replace(run, cores_seen=seen),))
+    model = adapt_results([msgspec.structs.replace(result, points=(point,))], "mine", "auto")
+    assert {one.networks for one in model.unfitted} == {socs}
+    assert model.adapted_from is not None
+    assert (model.adapted_from in ("sd625", "rk3399")) is (socs == 2)
+    assert ("measure a small and a large network" in caplog.text) is (socs == 2)
 
 
 def test_a_phone_is_adapted_to_from_results(tmp_path: Path, run_cli: RunCli) -> None:
