@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import functools
 import itertools
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterator, Sequence
 from datetime import datetime, timezone
 from pathlib import Path
 from typing import Any
@@ -156,10 +156,15 @@ def evaluate(
         if journal.done:
             tell(f"going on after {journal.done} of {truth.total} pictures ({journal.path})")
         if cluster is None:
-            _compute(subject, plan, routes, batch_size, journal, truth, progress)
+            batches = _on_lanes(subject, plan, routes, batch_size, truth, journal.done)
         else:
             refuse_gpus([route.engine for route in routes])
-            _compute_on(cluster, subject, plan, routes, batch_size, journal, truth, progress)
+            batches = _on_cluster(cluster, subject, plan, routes, batch_size, truth, journal.done)
+        if journal.done < truth.total:
+            with contextlib.closing(batches):
+                for seen in batches:
+                    journal.append(seen)
+                    progress(journal.done, truth.total)
         base = Evaluation(
             schema_version=Evaluation.version,
             edgekit_version=__version__,
@@ -188,54 +193,39 @@ def evaluate(
     return result
 
 
-def _compute(
-    subject: Subject,
-    plan: Plan,
-    routes: Sequence[Route],
-    batch_size: int,
-    journal: Journal[Any],
-    truth: Truth[Any],
-    progress: Progress,
-) -> None:
-    """Compute the pictures that the journal lacks."""
-    if journal.done == truth.total:
-        return
-    paths = itertools.islice(truth.paths(), journal.done, None)
-    items = (_picture(plan.data, path) for path in paths)
+def _on_lanes(
+    subject: Subject, plan: Plan, routes: Sequence[Route], batch_size: int, truth: Truth[Any], done: int
+) -> Generator[list[Seen[Any]], None, None]:
+    """Yield what is kept of the pictures after the first `done`, a batch at a time."""
+    items = (_picture(plan.data, path) for path in itertools.islice(truth.paths(), done, None))
     opened = open_lanes(subject, routes, workers=plan.workers, threads=plan.threads, batch_size=batch_size)
     with opened as lanes, contextlib.closing(score_batches(lanes, batched(items, batch_size))) as results:
         for scored in results:
-            journal.append(_seen(scored, truth))
-            progress(journal.done, truth.total)
+            yield _seen(scored, truth)
 
 
-def _compute_on(
+def _on_cluster(
     cluster: Cluster,
     subject: Subject,
     plan: Plan,
     routes: Sequence[Route],
     batch_size: int,
-    journal: Journal[Any],
     truth: Truth[Any],
-    progress: Progress,
-) -> None:
-    """Compute the pictures that the journal lacks on a cluster, in order."""
-    start = journal.done
-    pictures = [_picture(plan.data, path) for path in itertools.islice(truth.paths(), start, None)]
+    done: int,
+) -> Generator[list[Seen[Any]], None, None]:
+    """Yield what is kept of the pictures after the first `done`, in order, a piece at a time."""
+    pictures = [_picture(plan.data, path) for path in itertools.islice(truth.paths(), done, None)]
     size = cluster.piece_size(len(pictures), batch_size)
-    pieces = {start + at: pictures[at : at + size] for at in range(0, len(pictures), size)}
-    if not pieces:
-        return
+    pieces = {at: pictures[at : at + size] for at in range(0, len(pictures), size)}
     ways = tuple((route.engine, route.precision) for route in routes)
     work = functools.partial(
         _open_seeing, subject.at_absolute(), ways, plan.threads, batch_size, truth, cluster.install
     )
     decoder = msgspec.json.Decoder(list[Seen[truth.found]])  # type: ignore[name-defined]
     with contextlib.closing(spread(cluster, work, pieces, in_order=True)) as computed:
-        for first, content in computed:
-            assert first == journal.done, (first, journal.done)
-            journal.append(decoder.decode(content))
-            progress(journal.done, truth.total)
+        for (first, content), expected in zip(computed, pieces, strict=True):
+            assert first == expected, (first, expected)
+            yield decoder.decode(content)
 
 
 @contextlib.contextmanager
