@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import functools
 import logging
 import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -191,13 +192,17 @@ class DeviceTarget:
             self._check_opencl(engine)
         return kind
 
+    @functools.cached_property
+    def _has_opencl(self) -> bool:
+        return has_opencl(self._transport)
+
     def _check_opencl(self, engine: str) -> None:
         """Refuse what computes by OpenCL where the device or the engine's library has none.
 
         Raises:
             UnsupportedError: With the remedy.
         """
-        if not has_opencl(self._transport):
+        if not self._has_opencl:
             raise UnsupportedError(
                 f"{engine} by OpenCL on {self._info.serial}: none of {', '.join(OPENCL_LIBRARIES)} is there",
                 hint="leave out --engine-option backend=opencl",

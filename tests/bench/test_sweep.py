@@ -268,3 +268,16 @@ def test_a_device_that_stays_hot_fails_with_its_temperature(
 def test_a_device_without_temperature_is_refused(tmp_path: Path) -> None:
     with pytest.raises(UsageError, match="it shows no temperature"):
         run(Cooling(), COOL, tmp_path)
+
+
+def test_a_missing_artifact_is_said_once(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    """Not once for each of its points, which all fail."""
+    subject = idle_subject(tmp_path / "Idle")
+    subject = msgspec.structs.replace(
+        subject, manifest=msgspec.structs.replace(subject.manifest, artifacts={})
+    )
+    options = msgspec.structs.replace(SWEEP, output=str(tmp_path / "r.json"))
+    done = bench(IdleTarget(), [subject], options, show=lambda _: None, references=lambda _: None)
+    assert [point.status for point in done.result.points] == [Status.FAILED] * 2
+    said = [record.getMessage() for record in caplog.records if "it has no artifact" in record.getMessage()]
+    assert said == ["failed: model Idle: it has no artifact onnx"]

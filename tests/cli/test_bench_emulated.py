@@ -87,9 +87,17 @@ def test_the_worker_takes_as_many_instructions_there_as_the_native_runner(
     assert [each["sent_bytes"] for each in json.loads(again.stdout)] == [0]
 
 
-def test_a_device_without_opencl_is_told(virtual_device: AdbDevice) -> None:
+def test_a_device_without_opencl_is_told(virtual_device: AdbDevice, monkeypatch: pytest.MonkeyPatch) -> None:
     with opened_targets([virtual_device.serial]) as (target,):
         assert target.artifact_kind("paddlelite", Precision.FP32) is ArtifactKind.NB_ARM
-        with pytest.raises(UnsupportedError, match=r"/vendor/lib64/libOpenCL\.so, .* is there") as refused:
-            target.artifact_kind("paddlelite", Precision.FP32, {"backend": "opencl"})
+        asked = []
+        run = target._transport.run
+        monkeypatch.setattr(
+            target._transport, "run", lambda argv, **how: asked.append(argv) or run(argv, **how)
+        )
+        none = r"/vendor/lib64/libOpenCL\.so, .* is there"
+        for _ in range(2):  # points of a sweep: the device is asked once
+            with pytest.raises(UnsupportedError, match=none) as refused:
+                target.artifact_kind("paddlelite", Precision.FP32, {"backend": "opencl"})
     assert refused.value.hint == "leave out --engine-option backend=opencl"
+    assert sum("/vendor/lib64/libOpenCL.so" in argv for argv in asked) == 1
