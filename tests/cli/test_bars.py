@@ -1,12 +1,14 @@
-"""The bar of `export` of several models and of `bench`."""
+"""The bar of `export` of several models and of `bench`; the lines of `predict` and `eval`."""
 
 from __future__ import annotations
 
 import re
+import time
 
 import pytest
 
-from edgekit.bench.sweep import Progress, describe
+from edgekit.bench.progress import Progress, describe
+from edgekit.cli import progress
 from edgekit.cli.commands.bench import LastFigures
 from edgekit.cli.options import counting_bar
 
@@ -38,3 +40,19 @@ def test_a_points_last_figure_stays_while_its_next_turn_runs() -> None:
     assert figures.onto(ended) == ended
     assert figures.onto(other) == other
     assert figures.onto(start).latency_ns == 5.0
+
+
+def test_pictures_are_told_with_their_rate(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(progress, "LINE_INTERVAL_S", 0.0)
+    shown = progress.PicturesProgress()
+    shown(100, 400)  # an earlier command's pictures have no rate
+    time.sleep(0.1)
+    shown(120, 400)
+    shown(400, 400)
+    first, second = capsys.readouterr().err.splitlines()
+    assert first == "100 of 400 pictures"
+    found = re.fullmatch(r"120 of 400 pictures, (\d+) a second", second)
+    assert found and 0 < int(found[1]) <= 200
+    assert shown.done == 400

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import contextlib
-import time
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import click
 
-from edgekit._text import json_printable, printable
+from edgekit._text import printable
+from edgekit.cli.answers import AnswersPrinter
 from edgekit.cli.options import (
     MOST,
     Count,
@@ -18,7 +18,6 @@ from edgekit.cli.options import (
     adb_server_option,
     anyway_option,
     echo_json,
-    is_interactive,
     json_option,
     lane_options,
     no_install_option,
@@ -41,12 +40,9 @@ if TYPE_CHECKING:
     from edgekit.core.spec import Precision
     from edgekit.pages.answers import AnswersPage
     from edgekit.predict.cluster import Cluster
-    from edgekit.predict.predict import Answers, Predictor, Settings
+    from edgekit.predict.predict import Predictor, Settings
     from edgekit.targets.target import Target
-    from edgekit.tasks.task import Answer, Task
     from edgekit.vision.pictures import Picture, Unreadable
-
-PROGRESS_INTERVAL_S = 0.5
 
 
 @click.command()
@@ -191,7 +187,7 @@ def command(
             )  # fmt: skip
         return
     lanes = 1 if cluster else worker_count(workers, threads, device)
-    printed = _Printer(forms[0] if forms else "line")
+    printed = AnswersPrinter(forms[0] if forms else "line")
     with one_target(device, adb_servers, install=not no_install) as target:
         settings = Settings(
             engine=_engine(engine, target, name, Precision(precision), threads),
@@ -295,7 +291,7 @@ def _predict(
     name: str,
     items: Sequence[Picture | Unreadable],
     settings: Settings,
-    printed: _Printer,
+    printed: AnswersPrinter,
     html: Path | None,
 ) -> None:
     import msgspec
@@ -336,81 +332,3 @@ def _page(
         subtitle=f"{settings.engine} {settings.precision.value} on {target.info.serial}, "
         f"weights: {manifest.source}, edgekit {__version__}",
     )
-
-
-class _Printer:
-    """Writes answers to stdout in the chosen format; writes unreadable pictures and progress to stderr."""
-
-    def __init__(self, form: str) -> None:
-        self._form = form
-        self._kept: list[Any] = []
-        self._unreadable: list[Unreadable] = []
-        self._done = self._expected = 0
-        self._interactive = is_interactive()
-        self._started = self._shown = time.monotonic()
-
-    def expect(self, count: int, task: Task) -> None:
-        """Set the total number of pictures, and the task whose answers are shown."""
-        self._expected, self._task = count, task
-        if self._form == "csv":
-            self._csv("filename", "rank", "class_id", "label", task.score_name, "x0", "y0", "x1", "y1")
-
-    def take(self, answers: Answers) -> None:
-        """Show the answers of one batch."""
-        self._clear()
-        for prediction in answers.predictions:
-            if self._form == "json":
-                self._kept += self._task.documents(prediction)
-            elif self._form == "jsonl":
-                import msgspec
-
-                click.echo(json_printable(msgspec.json.encode(prediction.as_dict()).decode()))
-            elif self._form == "csv":
-                self._csv_rows(prediction)
-            else:
-                click.echo(prediction.line())
-        for unreadable in answers.unreadable:
-            note(f"passed over: {unreadable.error.message}")
-        self._unreadable += answers.unreadable
-        self._done += len(answers.predictions) + len(answers.unreadable)
-        self._progress()
-
-    def finish(self) -> None:
-        """Show the collected answers; raise an error where a picture was passed over."""
-        self._clear()
-        if self._form == "json":
-            echo_json(self._kept)
-        if self._unreadable:
-            count = len(self._unreadable)
-            raise InputError(
-                f"predicting: {count} of {self._done} could not be read, first {self._unreadable[0].name}",
-                hint=self._unreadable[0].error.hint,
-            )
-
-    def _csv_rows(self, answer: Answer) -> None:
-        """Write a line for each class or box of an answer; one without a class where there is none."""
-        nothing = ("",) * 4
-        findings = self._task.findings(answer)
-        for rank, one in enumerate(findings, start=1):
-            box = one.box or nothing
-            self._csv(answer.filename, rank, one.class_id, one.label or "", one.score, *box)
-        if not findings:
-            self._csv(answer.filename, *nothing, *nothing)
-
-    def _csv(self, *values: object) -> None:
-        from edgekit.report.formats import csv_line
-
-        click.echo(csv_line(values))
-
-    def _progress(self) -> None:
-        now = time.monotonic()
-        if self._interactive and self._done < self._expected and now - self._shown > PROGRESS_INTERVAL_S:
-            self._shown = now
-            rate = self._done / (now - self._started)
-            click.echo(
-                f"\r{self._done} of {self._expected} pictures, {rate:.0f} a second", nl=False, err=True
-            )
-
-    def _clear(self) -> None:
-        if self._interactive and self._shown != self._started:
-            click.echo("\r\x1b[2K", nl=False, err=True)
