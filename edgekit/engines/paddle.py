@@ -3,6 +3,7 @@
 import importlib
 import importlib.util
 import os
+import re
 import sys
 from types import ModuleType
 from typing import Any, Callable, Dict, List, Optional, Sequence
@@ -93,7 +94,7 @@ class PaddleInference(Engine):
         try:
             self._predictor = self._inference.create_predictor(config)
         except Exception as error:
-            raise RefusedError("model_invalid", "loading {}: {}".format(model, last_line(error))) from error
+            raise RefusedError("model_invalid", "loading {}: {}".format(model, last_reason(error))) from error
         self._config = config
         self.describe(model, inputs)
 
@@ -157,11 +158,11 @@ def import_core() -> Any:
     return importlib.import_module("paddle.base.libpaddle")
 
 
-def last_line(error: Exception) -> str:
-    """Return the last line of a Paddle message, which is a C++ stack that ends with the reason."""
+def last_reason(error: BaseException) -> str:
+    """Return the line of a message that names the fault; Paddle puts a C++ stack and hints around it."""
     lines = [line.strip() for line in str(error).splitlines() if line.strip()]
-    reasons = [line for line in lines if "Error:" in line]
-    return (reasons or lines or [type(error).__name__])[-1]
+    reasons = [line for line in lines if re.match(r"\(\w+\) |.*Error[:\]]", line)]
+    return (reasons or lines or [type(error).__name__])[-1][:300]
 
 
 ENGINE = PaddleInference

@@ -2,7 +2,7 @@
 
 from typing import Any, Callable, Dict, Optional, Sequence, Tuple
 
-from edgekit.engines.paddle import PaddleInference, last_line
+from edgekit.engines.paddle import PaddleInference, last_reason
 from edgekit.engines.worker.engine import Inputs
 from edgekit.engines.worker.gpu import describe_gpu
 from edgekit.engines.worker.refusal import RefusedError
@@ -67,7 +67,7 @@ class PaddleGpu(PaddleInference):
         try:
             self._predictor = inference.create_predictor(config)
         except Exception as error:
-            raise RefusedError("model_invalid", "loading {}: {}".format(model, last_line(error))) from error
+            raise RefusedError("model_invalid", "loading {}: {}".format(model, last_reason(error))) from error
         self._config = config
         self.describe(model, inputs)
 

@@ -2,7 +2,7 @@
 
 from typing import Any, Dict, Tuple
 
-from edgekit.engines.paddle import last_line
+from edgekit.engines.paddle import last_reason
 from edgekit.engines.paddle_gpu import RECORD as PADDLE_GPU
 from edgekit.engines.paddle_gpu import PaddleGpu
 from edgekit.engines.worker.engine import Inputs
@@ -52,7 +52,7 @@ class PaddleTensorRt(PaddleGpu):
                 use_calib_mode=False,
             )
         except RuntimeError as error:
-            raise RefusedError("runtime", "asked for TensorRT: {}".format(last_line(error))) from error
+            raise RefusedError("runtime", "asked for TensorRT: {}".format(last_reason(error))) from error
         if not config.tensorrt_engine_enabled():
             raise RefusedError("runtime", "asked for TensorRT, Paddle Inference says that it goes without")
 

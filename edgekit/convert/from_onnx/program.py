@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import re
 from collections.abc import Mapping, Sequence
 from functools import cached_property
 from typing import Any
@@ -12,6 +11,7 @@ import numpy as np
 
 from edgekit.convert.from_onnx.program_file import TYPES, write_program
 from edgekit.convert.from_onnx.values import Value, check_size, of_array
+from edgekit.engines.paddle import last_reason
 from edgekit.errors import ConversionError
 
 _NAMES = {number: np.dtype(name) for name, number in TYPES.items()}
@@ -131,7 +131,7 @@ class Program:
             op.infer_var_type(self._block)
             op.infer_shape(self._block)
         except Exception as error:
-            raise ConversionError(f"Paddle rejects it as {kind}: {last_line(error)}") from error
+            raise ConversionError(f"Paddle rejects it as {kind}: {last_reason(error)}") from error
         self._given.append(given_attributes)
         places = self.places.setdefault(kind, [])
         if self.node not in places[-1:]:
@@ -280,10 +280,3 @@ class Program:
         types = {"in_dtype": TYPES["bool"], "out_dtype": TYPES[value.dtype.name]}
         zero = self.emit("cast", {"X": never}, types)
         return self.emit("elementwise_add", {"X": value, "Y": zero}, {"axis": -1})
-
-
-def last_line(error: BaseException) -> str:
-    """The reason in one of Paddle's messages, which are a C++ stack with hints and places around it."""
-    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
-    reasons = [line for line in lines if re.match(r"\(\w+\) |\w+Error:", line)]
-    return (reasons or lines or [type(error).__name__])[-1][:300]

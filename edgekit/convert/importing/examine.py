@@ -20,6 +20,7 @@ from edgekit.convert.importing.jobs import Answer, ComputeJob, ExamineJob
 from edgekit.convert.importing.shapes import choose_sizes
 from edgekit.core.artifact import TensorSpec
 from edgekit.core.feeds import seeded_feed
+from edgekit.engines.paddle import last_reason
 from edgekit.errors import EdgekitError, InputError
 
 if TYPE_CHECKING:
@@ -276,9 +277,3 @@ def _classes(inputs: Sequence[TensorSpec], outputs: Sequence[Any], channels: int
     count = math.prod(scores.shape[1:])
     is_row = scores.shape[0] == (shape[0] or 1) and max(scores.shape[1:]) == count
     return count if count > 1 and is_row else 0
-
-
-def last_reason(error: BaseException) -> str:
-    """Return the line of an engine's message that names the fault."""
-    lines = [line.strip() for line in str(error).splitlines() if line.strip()] or [type(error).__name__]
-    return next((line for line in reversed(lines) if "Error" in line), lines[-1])[:300]

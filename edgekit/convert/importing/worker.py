@@ -29,6 +29,7 @@ from edgekit.convert.importing.lite_faults import lite_faults, lite_remarks
 from edgekit.convert.importing.pir import unknown_operators
 from edgekit.core.artifact import TensorSpec
 from edgekit.core.feeds import seeded_feed
+from edgekit.engines.paddle import last_reason
 from edgekit.errors import ConversionError, InputError
 
 PREFIX = "inference"
@@ -107,10 +108,8 @@ def _program(job: ProgramJob) -> Iterator[Stage | Answer]:
     try:
         _compute(prefix, [seeded_feed(specs, 0)])
     except Exception as error:
-        lines = [line.strip() for line in str(error).splitlines() if line.strip()] or [""]
-        reason = next((line for line in reversed(lines) if "Error" in line), lines[-1])
         raise InputError(
-            f"importing {job.origin}: Paddle does not run it: {reason[:300]}",
+            f"importing {job.origin}: Paddle does not run it: {last_reason(error)}",
             hint="program and parameters must belong together; export the model again",
         ) from error
     if job.converted and all(each.shape and each.shape[0] in (None, 1) for each in specs):
