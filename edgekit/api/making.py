@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import functools
 import logging
-import threading
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
@@ -30,6 +29,7 @@ from edgekit.zoo.weights import PRETRAINED, RANDOM
 logger = logging.getLogger("edgekit")
 
 Show = Callable[[RungResult], None]
+Checked = Mapping[str, Parity]
 
 
 class Made(msgspec.Struct, frozen=True, kw_only=True):
@@ -140,46 +140,44 @@ def export_all(
 ) -> list[tuple[ExportOutcome, Ladder | None]]:
     """Export several networks, each as `export` does; the failure of one does not keep the others from it.
 
-    Up to `jobs` of them are made at once. `finished` is called with each outcome as soon as it is there.
-    With several jobs the rungs of a model are shown together once it is checked, from another thread.
+    Up to `jobs` of them are made at once. `finished` is called with each outcome as soon as it is there. With
+    several jobs the rungs of a model are shown together before that. All of it is called in this thread.
 
     Returns:
         An outcome for each request, in order, and what its check found where one was made.
     """
-    ladders: dict[int, Ladder] = {}
-    speaking = threading.RLock()
+    ladders: dict[Path, Ladder] = {}
 
-    def say(line: str) -> None:
-        with speaking:
-            progress(line)
-
-    def check(request: ExportRequest, directory: Path, manifest: Manifest) -> Mapping[str, Parity]:
-        say(f"checking {request.model_name}")
-        rungs: list[RungResult] = []
+    def check(request: ExportRequest, report: Report, directory: Path, manifest: Manifest) -> Checked:
+        report(f"checking {request.model_name}")
         ladder = climb_on_host(
             directory,
             manifest,
             install=request.install,
-            show=rungs.append if jobs > 1 else show or _say_nothing,
+            show=show if show is not None and jobs == 1 else _say_nothing,
             spec=request.spec,
             weights=None if request.weights in (PRETRAINED, RANDOM) else Path(request.weights),
         )
-        ladders[id(request)] = ladder
-        if show is not None and rungs:
-            with speaking:
-                say(f"checked {request.model_name}")
-                for rung in rungs:
-                    show(rung)
+        ladders[request.directory] = ladder
         return ladder.parity
+
+    def told(outcome: ExportOutcome) -> None:
+        ladder = ladders.get(outcome.directory)
+        if show is not None and jobs > 1 and ladder is not None:
+            progress(f"checked {outcome.name}")
+            for rung in ladder.rungs:
+                show(rung)
+        if finished is not None:
+            finished(outcome)
 
     outcomes = convert_network(
         requests,
-        check=(lambda request: functools.partial(check, request)) if verify else None,
+        check=(lambda request, report: functools.partial(check, request, report)) if verify else None,
         jobs=jobs,
-        progress=say,
-        finished=finished,
+        progress=progress,
+        finished=told,
     )
-    return [(outcome, ladders.get(id(request))) for request, outcome in zip(requests, outcomes, strict=True)]
+    return [(outcome, ladders.get(outcome.directory)) for outcome in outcomes]
 
 
 def import_model(
@@ -250,7 +248,7 @@ def import_one(request: ImportRequest, *, verify: bool, show: Show | None, progr
     """Import a model as `import_model` does; an artifact that failed its check is in the answer's ladder."""
     ladders: list[Ladder] = []
 
-    def check(directory: Path, manifest: Manifest) -> Mapping[str, Parity]:
+    def check(directory: Path, manifest: Manifest) -> Checked:
         progress(f"checking {request.name}")
         ladder = climb_on_host(directory, manifest, install=request.install, show=show or _say_nothing)
         ladders.append(ladder)

@@ -77,7 +77,7 @@ class ExportOutcome(msgspec.Struct, frozen=True, kw_only=True):
         return self.status is Status.EXPORTED
 
 
-CheckOf = Callable[[ExportRequest], Check]
+CheckOf = Callable[[ExportRequest, Report], Check]
 
 
 def export(
@@ -95,8 +95,8 @@ def export(
 
     Args:
         requests: The models.
-        check: Gives what compares a request's artifacts with its network; None leaves them unchecked.
-            With several jobs it is called in other threads.
+        check: Gives what compares a request's artifacts with its network, and tells its lines to the second
+            argument; None leaves them unchecked. With several jobs it is called in other threads.
         jobs: How many models are made at once, each by a worker of its own.
         progress: Called with a line for the user about each step.
         finished: Called with each outcome as soon as it is there.
@@ -135,7 +135,7 @@ def _export_one(
         for line in plan.notes:
             logger.warning("%s: %s", request.model_name, line)
         with staging_directory(directory) as staging:
-            manifest = _make(request, plan, worker, staging, check, previous)
+            manifest = _make(request, plan, worker, staging, check and check(request, progress), previous)
             commit(staging, directory)
         _tell_of_dropped(previous, manifest, directory, progress)
     return ExportOutcome(
@@ -165,7 +165,7 @@ def _make(
     plan: Plan,
     worker: Worker[Built],
     staging: Path,
-    check: CheckOf | None,
+    check: Check | None,
     previous: Manifest | None,
 ) -> Manifest:
     """Fill the staging directory with artifacts, labels and manifest."""
@@ -191,7 +191,7 @@ def _make(
             recipe=plan.recipe,
             command=request.command,
         )
-        manifest = keep_what_holds(manifest, staging, check and check(request), request)
+        manifest = keep_what_holds(manifest, staging, check, request)
         if previous is not None:
             manifest = _with_earlier(manifest, previous, request.directory)
         stage_manifest(manifest, labels, staging)
