@@ -60,7 +60,7 @@ def write_pictures(directory: Path) -> None:
 
 
 def main() -> int:
-    from edgekit.core.spec import Preprocess
+    from edgekit.core.preprocess import Preprocess
     from edgekit.training.augment import RandomResizedCrop
     from edgekit.training.launch import start
     from edgekit.training.plan import Wish, plan

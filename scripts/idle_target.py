@@ -14,7 +14,7 @@ import numpy
 
 from edgekit.core.artifact import Artifact, ArtifactFile, ArtifactKind, Manifest, TensorSpec
 from edgekit.core.measurement import Environment
-from edgekit.core.spec import Preprocess
+from edgekit.core.preprocess import Preprocess
 from edgekit.runners.protocol import CoreReading, EnvironmentRead, Load, Loaded, Ran, Run
 from edgekit.runners.session import RunnerSession
 from edgekit.targets.target import HostTarget, Subject

@@ -30,7 +30,8 @@ from edgekit.convert.manifest import (
 )
 from edgekit.core.artifact import LABELS_NAME, Artifact, ArtifactKind, Manifest
 from edgekit.core.parity import MAX_RELATIVE_ERROR, MIN_TOP1_AGREEMENT
-from edgekit.core.spec import AnswerKind, Interpolation, Pad, Precision, Resize
+from edgekit.core.preprocess import Interpolation, Pad, Resize
+from edgekit.core.spec import AnswerKind, Precision
 from edgekit.errors import InputError, UnsupportedError
 from edgekit.tasks.registry import require_pictures, task_of
 from edgekit.tasks.task import Task, written_rule

@@ -9,7 +9,8 @@ from typing import Any
 
 import msgspec
 
-from edgekit.core.spec import Precision, Preprocess
+from edgekit.core.preprocess import Preprocess
+from edgekit.core.spec import Precision
 
 MODEL_SCHEMA_VERSION = 2
 MODEL_FILE_NAME = "model.json"

@@ -13,7 +13,8 @@ from edgekit._files import PICTURE_BYTES, read_bytes
 from edgekit.android.model_file import BundledFile, BundledOutput, BundledSample, ExpectedBox, ExpectedOutput
 from edgekit.core.artifact import Artifact
 from edgekit.core.parity import MAX_RELATIVE_ERROR
-from edgekit.core.spec import Interpolation, Precision, Preprocess, Resize, ResizeBackend
+from edgekit.core.preprocess import Interpolation, Preprocess, Resize, ResizeBackend
+from edgekit.core.spec import Precision
 from edgekit.errors import InputError, ToolError
 from edgekit.tasks.classification import Classification
 from edgekit.tasks.detection import Detection

@@ -9,7 +9,8 @@ from typing import Any
 import msgspec
 
 from edgekit.core.parity import Parity
-from edgekit.core.spec import CLASSIFICATION, Precision, Preprocess
+from edgekit.core.preprocess import Preprocess
+from edgekit.core.spec import CLASSIFICATION, Precision
 
 MANIFEST_SCHEMA_VERSION = 2
 MANIFEST_NAME = "manifest.json"

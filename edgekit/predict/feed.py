@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from edgekit.core.artifact import TensorSpec
-from edgekit.core.spec import Preprocess
+from edgekit.core.preprocess import Preprocess
 from edgekit.errors import InputError
 from edgekit.runners.shared import SharedArray
 from edgekit.tasks.task import Shown, Task

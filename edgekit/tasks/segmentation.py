@@ -12,7 +12,7 @@ import msgspec
 from edgekit._text import one_line
 from edgekit.core.artifact import Manifest
 from edgekit.core.parity import Agreement
-from edgekit.core.spec import Resize
+from edgekit.core.preprocess import Resize
 from edgekit.errors import InputError, UnsupportedError
 from edgekit.tasks.task import Answer, Asked, Finding, Outputs, Shown, Task
 from edgekit.vision.label_maps import best_classes, encode_label_map, overlay, shrink

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import msgspec
 from msgspec import Meta
 
-from edgekit.core.spec import Interpolation, Preprocess, Resize, ResizeBackend
+from edgekit.core.preprocess import Interpolation, Preprocess, Resize, ResizeBackend
 from edgekit.errors import InputError
 from edgekit.vision.preprocess import Preprocessor
 

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
-from edgekit.core.spec import Preprocess
+from edgekit.core.preprocess import Preprocess
 from edgekit.tasks.truth.labels import LabelledSeveral, read_label_list
 from edgekit.training.augment import Augment
 from edgekit.vision.lists import Labelled, read_list

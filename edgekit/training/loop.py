@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 
 from edgekit._files import write_atomic
-from edgekit.core.spec import ModelSpec, Preprocess
+from edgekit.core.preprocess import Preprocess
+from edgekit.core.spec import ModelSpec
 from edgekit.errors import InputError, ToolError
 from edgekit.training import checkpoint, data
 from edgekit.training.augment import Augment

@@ -7,7 +7,7 @@ from typing import Any, Literal
 
 import msgspec
 
-from edgekit.core.spec import Preprocess
+from edgekit.core.preprocess import Preprocess
 from edgekit.errors import InputError, UsageError
 from edgekit.tasks.truth.labels import HINT as LABELS_HINT
 from edgekit.training import schedule

@@ -9,7 +9,7 @@ import msgspec
 from msgspec import Meta
 
 from edgekit._files import read_bytes
-from edgekit.core.spec import Preprocess
+from edgekit.core.preprocess import Preprocess
 from edgekit.errors import InputError
 from edgekit.training.augment import DEFAULT, Step
 from edgekit.training.mixing import Mixing

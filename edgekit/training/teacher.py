@@ -6,7 +6,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from edgekit.core.spec import ModelSpec, Preprocess
+from edgekit.core.preprocess import Preprocess
+from edgekit.core.spec import ModelSpec
 from edgekit.errors import InputError
 from edgekit.zoo.weights import build_with_weights
 

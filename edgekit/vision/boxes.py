@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from edgekit.core.boxes import PicoDetRule
-from edgekit.core.spec import Crop, Pad, Step
+from edgekit.core.preprocess import Crop, Pad, Step
 from edgekit.errors import InputError, RunnerError
 
 if TYPE_CHECKING:

@@ -11,15 +11,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from edgekit.core.spec import (
-    ChannelOrder,
-    Crop,
-    Interpolation,
-    Pad,
-    Preprocess,
-    Resize,
-    ResizeBackend,
-)
+from edgekit.core.preprocess import ChannelOrder, Crop, Interpolation, Pad, Preprocess, Resize, ResizeBackend
 from edgekit.errors import InputError
 from edgekit.vision.decode import load_cv2
 

@@ -19,7 +19,7 @@ import onnx
 from edgekit.android.bundle import bundle
 from edgekit.android.project import ASSETS, MODELS
 from edgekit.convert.manifest import describe_file, load_manifest, write_manifest
-from edgekit.core.spec import Interpolation, Preprocess, ResizeBackend
+from edgekit.core.preprocess import Interpolation, Preprocess, ResizeBackend
 
 PILLOW = Preprocess(
     resize_short=236, interpolation=Interpolation.BICUBIC, resize_backend=ResizeBackend.PILLOW

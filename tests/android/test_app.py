@@ -16,7 +16,7 @@ import pytest
 from edgekit._process import Completed
 from edgekit.android.project import ASSETS, MAIN, packaged_project
 from edgekit.core.measurement import Result, Status
-from edgekit.core.spec import ChannelOrder, Interpolation, Preprocess, ResizeBackend
+from edgekit.core.preprocess import ChannelOrder, Interpolation, Preprocess, ResizeBackend
 from edgekit.vision.preprocess import Preprocessor
 from tests.android.broken_models import make_assets
 from tests.android.conftest import needs_java

@@ -17,7 +17,7 @@ from edgekit import EdgeKit, import_model
 from edgekit.android.bundle import bundle
 from edgekit.android.project import ASSETS, MODELS
 from edgekit.convert.manifest import load_manifest, write_manifest
-from edgekit.core.spec import Crop, Interpolation, Pad, Preprocess, Resize
+from edgekit.core.preprocess import Crop, Interpolation, Pad, Preprocess, Resize
 from edgekit.errors import EdgekitError
 from tests.android.conftest import needs_java
 from tests.android.robolectric import CompiledApp

@@ -14,17 +14,8 @@ import pytest
 from edgekit.convert.importing.answers import NUMBERED_NOTE, decide_answer
 from edgekit.convert.importing.configuration import Configured, read_configuration
 from edgekit.convert.importing.modules import TASK_OF
-from edgekit.core.spec import (
-    AnswerKind,
-    ChannelOrder,
-    Crop,
-    Interpolation,
-    Pad,
-    Postprocess,
-    Preprocess,
-    Resize,
-    ResizeBackend,
-)
+from edgekit.core.preprocess import ChannelOrder, Crop, Interpolation, Pad, Preprocess, Resize, ResizeBackend
+from edgekit.core.spec import AnswerKind, Postprocess
 from edgekit.errors import InputError
 
 USUAL = [

@@ -13,7 +13,7 @@ from edgekit.convert.importing.configuration import read_configuration
 from edgekit.convert.importing.detectors import Detector, recognise
 from edgekit.core.artifact import TensorSpec
 from edgekit.core.boxes import BoxesRule, PicoDetRule
-from edgekit.core.spec import Interpolation, Pad, Preprocess, Resize
+from edgekit.core.preprocess import Interpolation, Pad, Preprocess, Resize
 from edgekit.errors import InputError
 from tests.convert import detection_models
 

@@ -20,7 +20,7 @@ from edgekit.convert.manifest import (
     write_manifest,
 )
 from edgekit.core.artifact import Artifact, ArtifactKind, Manifest, TensorSpec
-from edgekit.core.spec import Preprocess
+from edgekit.core.preprocess import Preprocess
 from edgekit.errors import InputError
 
 IMAGE = TensorSpec(name="x", dtype="float32", shape=(None, 3, 224, 224))

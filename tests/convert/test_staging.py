@@ -11,7 +11,7 @@ import pytest
 from edgekit.convert.manifest import describe_file, encode, load_manifest
 from edgekit.convert.staging import LOCK, PENDING, commit, exclusive, settle, staging_directory
 from edgekit.core.artifact import Artifact, ArtifactKind, Manifest, TensorSpec
-from edgekit.core.spec import Preprocess
+from edgekit.core.preprocess import Preprocess
 from edgekit.errors import OutputError
 
 TENSOR = TensorSpec(name="x", dtype="float32", shape=(None, 3, 224, 224))

@@ -14,7 +14,7 @@ import pytest
 from edgekit._files import sha256_file
 from edgekit.core.artifact import Artifact, ArtifactFile, ArtifactKind, Manifest, TensorSpec
 from edgekit.core.device import DeviceInfo
-from edgekit.core.spec import Preprocess
+from edgekit.core.preprocess import Preprocess
 from edgekit.device.lock import held
 from edgekit.device.probe import probe
 from edgekit.device.push import (

@@ -16,7 +16,8 @@ from edgekit.convert.manifest import load_manifest, write_manifest
 from edgekit.core.artifact import Artifact, ArtifactFile, ArtifactKind, Manifest, TensorSpec
 from edgekit.core.bench_options import PowerMode
 from edgekit.core.measurement import ArtifactRef, Point, Result, Verdict
-from edgekit.core.spec import Platform, Precision, Preprocess
+from edgekit.core.preprocess import Preprocess
+from edgekit.core.spec import Platform, Precision
 from edgekit.errors import InputError, UsageError
 from edgekit.estimate.count import count_network
 from edgekit.estimate.estimate import Estimate, estimate, known_count

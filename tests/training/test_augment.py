@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from edgekit.core.spec import Preprocess, Resize
+from edgekit.core.preprocess import Preprocess, Resize
 from edgekit.errors import InputError
 from edgekit.training.augment import (
     Augment,

@@ -8,7 +8,7 @@ from typing import Any
 import msgspec
 import pytest
 
-from edgekit.core.spec import Preprocess, Resize
+from edgekit.core.preprocess import Preprocess, Resize
 from edgekit.training.card import write_card
 from edgekit.training.settings import TrainSettings
 from edgekit.zoo.registry import find_model

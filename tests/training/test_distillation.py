@@ -9,7 +9,7 @@ import msgspec
 import numpy as np
 import pytest
 
-from edgekit.core.spec import Preprocess
+from edgekit.core.preprocess import Preprocess
 from edgekit.errors import InputError
 from edgekit.vision.preprocess import Preprocessor
 from tests.conftest import RunCli

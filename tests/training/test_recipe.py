@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from edgekit.core.spec import Interpolation, ResizeBackend
+from edgekit.core.preprocess import Interpolation, ResizeBackend
 from edgekit.errors import InputError, UsageError
 from edgekit.training.augment import (
     AutoAugment,

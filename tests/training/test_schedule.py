@@ -7,7 +7,7 @@ import itertools
 import numpy as np
 import pytest
 
-from edgekit.core.spec import Preprocess
+from edgekit.core.preprocess import Preprocess
 from edgekit.training.augment import Augment, Flip, RandomResizedCrop
 from edgekit.training.data import shuffled
 from edgekit.training.schedule import (

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 
 from edgekit.core.boxes import BoxesRule, DetectionRule, PicoDetRule
-from edgekit.core.spec import Crop, Resize
+from edgekit.core.preprocess import Crop, Resize
 from edgekit.errors import InputError, RunnerError
 from edgekit.vision.boxes import Boxes, Frame, decode_picodet, match, overlaps, split_boxes, suppress
 

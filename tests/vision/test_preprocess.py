@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from edgekit.core.spec import (
+from edgekit.core.preprocess import (
     ChannelOrder,
     Crop,
     Interpolation,

@@ -6,7 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from edgekit.core.spec import Interpolation, Platform, ResizeBackend
+from edgekit.core.preprocess import Interpolation, ResizeBackend
+from edgekit.core.spec import Platform
 from edgekit.errors import InputError
 from edgekit.vision.labels import load_labels
 from edgekit.zoo.registry import cards_directory, find_model, list_models, read_card

@@ -12,7 +12,8 @@ import msgspec
 from edgekit._text import nearest
 from edgekit.cli.options import echo_json, echo_table, json_option, note
 from edgekit.core.artifact import ArtifactKind, Manifest
-from edgekit.core.spec import ModelSpec, Platform, Preprocess, Published, PublishedLatency
+from edgekit.core.preprocess import Preprocess
+from edgekit.core.spec import ModelSpec, Platform, Published, PublishedLatency
 from edgekit.errors import InputError
 
 if TYPE_CHECKING:
@@ -326,7 +327,7 @@ def _accuracies(task: str, published: Published) -> list[tuple[str, str, str]]:
 
 
 def _preprocessing(steps: Preprocess) -> str:
-    from edgekit.core.spec import Crop, Pad
+    from edgekit.core.preprocess import Crop, Pad
 
     texts = [steps.channel_order.value.upper()]
     for step in steps.geometry:

@@ -32,7 +32,8 @@ from edgekit.core.artifact import (
     Manifest,
     is_model_name,
 )
-from edgekit.core.spec import ModelSpec, Preprocess, Resize
+from edgekit.core.preprocess import Preprocess, Resize
+from edgekit.core.spec import ModelSpec
 from edgekit.errors import PADDLE_REMEDY, InputError, ToolError, UnsupportedError, UsageError
 from edgekit.tasks.registry import find_task
 from edgekit.toolchain.component import Report

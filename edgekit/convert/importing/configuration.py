@@ -19,7 +19,8 @@ from edgekit.convert.importing.place import Place
 from edgekit.convert.importing.segmenters import Segmenter, read_segmenter
 from edgekit.convert.importing.transforms import TransformReader
 from edgekit.convert.importing.yml import load_document
-from edgekit.core.spec import ChannelOrder, Postprocess, Preprocess
+from edgekit.core.preprocess import ChannelOrder, Preprocess
+from edgekit.core.spec import Postprocess
 from edgekit.vision.labels import load_labels
 from edgekit.zoo.registry import list_models
 

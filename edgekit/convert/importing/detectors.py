@@ -12,7 +12,7 @@ from edgekit.convert.importing.modules import other_model
 from edgekit.convert.importing.place import Place
 from edgekit.core.artifact import TensorSpec
 from edgekit.core.boxes import BoxesRule, DetectionRule, PicoDetRule
-from edgekit.core.spec import Interpolation, Pad, Preprocess, Resize, Step
+from edgekit.core.preprocess import Interpolation, Pad, Preprocess, Resize, Step
 from edgekit.errors import InputError
 
 # Distances of anchors that are looked for in outputs of an unknown head, input pixels.

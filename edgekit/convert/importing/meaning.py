@@ -14,7 +14,7 @@ from edgekit.convert.importing.jobs import Answer
 from edgekit.convert.importing.segmenters import recognise_segmenter
 from edgekit.convert.importing.shapes import shown
 from edgekit.convert.request import ConversionRequest
-from edgekit.core.spec import Interpolation, Pad, Preprocess, Resize
+from edgekit.core.preprocess import Interpolation, Pad, Preprocess, Resize
 from edgekit.errors import InputError
 from edgekit.tasks.detection import Detection
 from edgekit.tasks.multilabel import task_of_rule

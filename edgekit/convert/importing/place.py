@@ -7,7 +7,7 @@ from typing import TypeVar
 
 import msgspec
 
-from edgekit.core.spec import Step
+from edgekit.core.preprocess import Step
 from edgekit.errors import InputError
 
 HINT = "say it in TOML instead: --preprocess FILE.toml, and --labels FILE (docs/own-model.md has its fields)"

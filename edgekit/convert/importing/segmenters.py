@@ -8,7 +8,7 @@ import msgspec
 
 from edgekit.convert.importing.place import Place
 from edgekit.core.artifact import TensorSpec
-from edgekit.core.spec import Interpolation, Preprocess, Resize
+from edgekit.core.preprocess import Interpolation, Preprocess, Resize
 from edgekit.errors import InputError
 
 _INTERPOLATIONS = {

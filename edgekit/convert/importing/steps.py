@@ -25,7 +25,7 @@ from edgekit.convert.importing.jobs import (
 )
 from edgekit.convert.importing.source import Source, SourceKind
 from edgekit.core.artifact import ArtifactKind, TensorSpec
-from edgekit.core.spec import Preprocess
+from edgekit.core.preprocess import Preprocess
 from edgekit.errors import ConversionError, EdgekitError
 from edgekit.toolchain.component import Report
 from edgekit.toolchain.opt.opt import Opt

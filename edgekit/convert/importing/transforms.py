@@ -14,7 +14,7 @@ import msgspec
 
 from edgekit.convert.importing.modules import other_task
 from edgekit.convert.importing.place import Place
-from edgekit.core.spec import ChannelOrder, Crop, Interpolation, Preprocess, Resize, ResizeBackend
+from edgekit.core.preprocess import ChannelOrder, Crop, Interpolation, Preprocess, Resize, ResizeBackend
 
 Size = int | tuple[int, int]
 Three = tuple[float, float, float]

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any, Literal
 
-from edgekit.core.spec import Interpolation, ResizeBackend
+from edgekit.core.preprocess import Interpolation, ResizeBackend
 from edgekit.training import augment
 from edgekit.training.recipe.sections import Section
 
