@@ -29,10 +29,12 @@ from edgekit.convert.manifest import load_manifest
 from edgekit.core.artifact import Artifact, ArtifactFile, ArtifactKind
 from edgekit.core.bench_options import BenchOptions
 from edgekit.core.spec import Precision
-from edgekit.device.push import Model, PackedBundle, push_to
+from edgekit.device.packed import Model, PackedBundle
+from edgekit.device.push import push_to
 from edgekit.device.store import DeviceStore
 from edgekit.runners.protocol import Run
-from edgekit.targets.device import Bundles, DeviceTarget
+from edgekit.targets.bundles import Bundles
+from edgekit.targets.device import DeviceTarget
 from edgekit.targets.target import Subject, load_request
 from edgekit.toolchain.build.bundle import assemble
 from edgekit.transports.adb import AdbTransport

@@ -26,7 +26,8 @@ from edgekit.core.measurement import Point, Verdict
 from edgekit.parity.reference import References
 from edgekit.runners.protocol import Ran, Run
 from edgekit.runners.session import RunnerSession
-from edgekit.targets.device import Bundles, DeviceTarget
+from edgekit.targets.bundles import Bundles
+from edgekit.targets.device import DeviceTarget
 from edgekit.targets.target import HostTarget, Subject, Target
 from edgekit.transports.connect import open_devices
 from edgekit.virtual import lifecycle

@@ -9,13 +9,14 @@ from __future__ import annotations
 import enum
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any
 
 import msgspec
 
+from edgekit.quantize.layers import activations, correct_biases, layer_groups, open_session, with_outputs
+
 if TYPE_CHECKING:
     import numpy as np
-    import onnx
     from numpy.typing import NDArray
 
     Outputs = list[NDArray[np.float32]]
@@ -28,9 +29,6 @@ CORRECTION_PICTURES = 30
 SHOWN_LAYERS = 4
 # ONNX Runtime computes softmax fast enough in float, and 256 levels of a score make ties.
 FLOAT_OPS = ("Softmax",)
-# ONNX Runtime's name of a convolution's weights with a batch norm in them begins like this.
-_FUSED = "ConvBnFusion_W_"
-LAYER_OPS = ("Conv", "Gemm", "MatMul", "ConvTranspose")
 
 
 class Ranges(enum.Enum):
@@ -175,7 +173,7 @@ class Bench:
         )
 
     def _run(self, path: Path, chosen: Sequence[int]) -> Iterator[Outputs]:
-        session = _session(path)
+        session = open_session(path)
         for index in chosen:
             yield session.run(None, {self._input: self._inputs[index : index + 1]})
 
@@ -183,8 +181,8 @@ class Bench:
         """Bounds of all activations, from one pass over the calibration inputs."""
         import numpy as np
 
-        tensors = _activations(self.model)
-        session = _session(_with_outputs(self.model, tensors, self._work / "ranges.onnx"))
+        tensors = activations(self.model)
+        session = open_session(with_outputs(self.model, tensors, self._work / "ranges.onnx"))
         lows: dict[Ranges, list[list[float]]] = {each: [] for each in Ranges}
         highs: dict[Ranges, list[list[float]]] = {each: [] for each in Ranges}
         for index in range(len(self._inputs)):
@@ -282,88 +280,6 @@ def shown_layers(layers: Sequence[str]) -> str:
     return f"{', '.join(layers[:SHOWN_LAYERS])} and {len(layers) - SHOWN_LAYERS} others"
 
 
-def layer_groups(model: onnx.ModelProto) -> dict[str, tuple[str, ...]]:
-    """Return the nodes of each layer by the name of its weights: itself, and what follows up to the next.
-
-    Nodes before the first layer belong to none.
-    """
-    constants = {tensor.name for tensor in model.graph.initializer}
-    layer_of: dict[str, str] = {}
-    groups: dict[str, list[str]] = {}
-    for node in model.graph.node:
-        layer: str | None
-        if node.op_type in LAYER_OPS and len(node.input) > 1 and node.input[1] in constants:
-            layer = node.input[1].removeprefix(_FUSED)
-        else:
-            layer = next((layer_of[name] for name in reversed(node.input) if name in layer_of), None)
-        if layer is None:
-            continue
-        groups.setdefault(layer, []).append(node.name)
-        layer_of.update(dict.fromkeys(node.output, layer))
-    return {layer: tuple(nodes) for layer, nodes in groups.items()}
-
-
-class _Convolution(NamedTuple):
-    node: onnx.NodeProto
-    weight: NDArray[np.float32]
-    error: NDArray[np.float32]
-
-
-def correct_biases(
-    model: onnx.ModelProto, feeds: Iterator[dict[str, Any]], output: Path, *, levels: int
-) -> None:
-    """Write a model whose convolutions keep the means of their outputs when their weights become integers."""
-    import numpy as np
-    import onnx
-    from onnx import helper, numpy_helper
-
-    corrected, probe = onnx.ModelProto(), onnx.ModelProto()
-    corrected.CopyFrom(model)
-    probe.CopyFrom(model)
-    weights = {tensor.name: tensor for tensor in model.graph.initializer}
-    names = []
-    for node in model.graph.node:
-        if node.op_type != "Conv" or node.input[1] not in weights:
-            continue
-        weight = numpy_helper.to_array(weights[node.input[1]])
-        error = f"{node.name}.error"
-        probe.graph.initializer.append(numpy_helper.from_array(weight - _rounded(weight, levels), error))
-        lost = helper.make_node("Conv", [node.input[0], error], [f"{error}.out"], name=error)
-        lost.attribute.extend(node.attribute)
-        mean = helper.make_node("GlobalAveragePool", [f"{error}.out"], [f"{error}.mean"])
-        probe.graph.node.extend([lost, mean])
-        names.append(node.name)
-    session = _session(_with_outputs(probe, [f"{name}.error.mean" for name in names], output))
-    sums = None
-    count = 0
-    for feed in feeds:
-        means = [value.reshape(-1) for value in session.run([f"{name}.error.mean" for name in names], feed)]
-        sums = means if sums is None else [a + b for a, b in zip(sums, means, strict=True)]
-        count += 1
-    shifts = dict(zip(names, [] if sums is None else [each / count for each in sums], strict=True))
-    for node in corrected.graph.node:
-        if node.name not in shifts:
-            continue
-        bias = shifts[node.name].astype(np.float32)
-        if len(node.input) > 2 and node.input[2]:
-            bias = bias + numpy_helper.to_array(weights[node.input[2]])
-        name = f"{node.name}.bias"
-        corrected.graph.initializer.append(numpy_helper.from_array(bias, name))
-        del node.input[2:]
-        node.input.append(name)
-    onnx.save(corrected, str(output))
-
-
-def _rounded(weight: NDArray[np.float32], levels: int) -> NDArray[np.float32]:
-    """Weights as integers of -levels to levels with one scale an output channel represent them."""
-    import numpy as np
-
-    scale = np.abs(weight).max(axis=tuple(range(1, weight.ndim)), keepdims=True) / levels
-    scale[scale == 0] = 1
-    rounded: NDArray[np.float32] = (np.rint(weight / scale) * scale).astype(np.float32)
-    return rounded
-
-
 def _ends(value: NDArray[np.float32], tail: float) -> tuple[float, float]:
     """Least and largest value, without a share of the values at either end."""
     import numpy as np
@@ -374,41 +290,6 @@ def _ends(value: NDArray[np.float32], tail: float) -> tuple[float, float]:
         return float(flat.min()), float(flat.max())
     ordered = np.partition(flat, (cut, flat.size - 1 - cut))
     return float(ordered[cut]), float(ordered[flat.size - 1 - cut])
-
-
-def _activations(model: onnx.ModelProto) -> list[str]:
-    """Names of the input and of all float tensors that nodes compute, the input first."""
-    import onnx
-
-    known = [*model.graph.value_info, *model.graph.output]
-    floats = {each.name for each in known if each.type.tensor_type.elem_type == onnx.TensorProto.FLOAT}
-    computed = [name for node in model.graph.node for name in node.output if name in floats]
-    return [model.graph.input[0].name, *computed]
-
-
-def _with_outputs(model: onnx.ModelProto, names: Sequence[str], path: Path) -> Path:
-    """Write a model that also gives these float tensors."""
-    import onnx
-    from onnx import helper
-
-    changed = onnx.ModelProto()
-    changed.CopyFrom(model)
-    have = {each.name for each in (*changed.graph.output, *changed.graph.input)}
-    changed.graph.output.extend(
-        helper.make_tensor_value_info(name, onnx.TensorProto.FLOAT, None)
-        for name in names
-        if name not in have
-    )
-    onnx.save(changed, str(path))
-    return path
-
-
-def _session(path: Path) -> Any:
-    import onnxruntime
-
-    options = onnxruntime.SessionOptions()
-    options.log_severity_level = 3
-    return onnxruntime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
 
 
 def _reader(name: str, inputs: NDArray[np.float32]) -> Any:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import functools
 import logging
-import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 
@@ -19,6 +18,7 @@ from edgekit.core.measurement import Environment, InstructionCount
 from edgekit.core.processes import ProcessWatch
 from edgekit.core.spec import Precision
 from edgekit.device.lock import held
+from edgekit.device.packed import Model, PackedBundle, check_device
 from edgekit.device.probe import (
     OPENCL_LIBRARIES,
     has_fp16,
@@ -27,14 +27,14 @@ from edgekit.device.probe import (
     read_environment,
     require_64_bit,
 )
-from edgekit.device.push import Model, PackedBundle, check_device, push_to
+from edgekit.device.push import push_to
 from edgekit.device.store import DeviceStore
-from edgekit.engines.registry import DEVICE_ENGINE, artifact_kind, device_options, device_side, native_engines
-from edgekit.errors import DeviceError, EdgekitError, RunnerError, ToolError, UnsupportedError
+from edgekit.engines.registry import artifact_kind, device_options, device_side
+from edgekit.errors import EdgekitError, RunnerError, UnsupportedError
 from edgekit.runners.session import RunnerSession
+from edgekit.targets.bundles import Bundles, default_engine, device_target
 from edgekit.targets.target import Placed, Subject
-from edgekit.toolchain.build.bundle import ABIS, check_target, target_of
-from edgekit.toolchain.bundles import assemble, available
+from edgekit.toolchain.build.bundle import check_target
 from edgekit.transports.connect import LeftOut, open_devices
 from edgekit.transports.interface import DeviceTransport
 from edgekit.virtual.counting.counting import Stretch, counting_argv, parse_counts, parse_stretches
@@ -46,79 +46,6 @@ COUNTING_PATIENCE = 10.0
 # An emulated inference of a detector at its own size takes a minute where a phone takes a tenth of a second.
 EMULATED_PATIENCE = 5.0
 PYTHON_START = "Python's own start with the import of numpy"
-# Named by hints where an engine's library cannot be had; it comes from a package registry.
-OTHER_ENGINE = "onnxruntime"
-
-
-class Bundles:
-    """Assemble and hash the runner bundle of each engine once for all devices of a command.
-
-    Args:
-        install: Whether a missing runtime may be installed on the way.
-        other_engines: Whether the command has `--engine`, so that hints may name another.
-    """
-
-    def __init__(self, *, install: bool = True, other_engines: bool = True) -> None:
-        self._install = install
-        self._other_engines = other_engines
-        self._packed: dict[tuple[str, str], PackedBundle] = {}
-        self._guard = threading.Lock()
-
-    def get(self, engine: str, info: DeviceInfo) -> PackedBundle:
-        """Return the bundle of an engine for a device.
-
-        Raises:
-            ToolError: It cannot be assembled; the hint lists the remedies.
-            UnsupportedError: The engine has no runner for the device's processor.
-        """
-        target = device_target(info)
-        with self._guard:
-            if (engine, target) not in self._packed:
-                try:
-                    bundle = assemble(engine, target, install=self._install, progress=logger.info)
-                except ToolError as error:
-                    if self._other_engines and engine != OTHER_ENGINE:
-                        without = f"or go on without: --engine {OTHER_ENGINE}"
-                        error.hint = without if error.hint is None else f"{error.hint}\n  {without}"
-                    raise
-                self._packed[engine, target] = PackedBundle(bundle)
-            return self._packed[engine, target]
-
-    def close(self) -> None:
-        for packed in self._packed.values():
-            packed.close()
-
-
-def device_target(info: DeviceInfo) -> str:
-    """Return the target of the bundles that a device runs. Raises DeviceError where there are none."""
-    target = target_of(info.abis)
-    if target is None:
-        require_64_bit(info)
-        raise DeviceError(
-            f"using {info.serial}: it runs {', '.join(info.abis)}, edgekit has runners for "
-            f"{', '.join(ABIS.values())}",
-            hint="edgekit devices",
-        )
-    return target
-
-
-def default_engine(info: DeviceInfo) -> str:
-    """Return the engine of a device where none is named.
-
-    That is Paddle Lite where it is pushed there or, with nothing pushed, installed here; else an engine for
-    which that holds; else the first that the device's processor has a runner for. Engines without a native
-    runner are named by those who want them.
-    """
-    target = device_target(info)
-    suitable = [name for name in native_engines() if target in device_side(name).targets]
-    suitable.sort(key=lambda name: name != DEVICE_ENGINE)
-    here = [name for name in suitable if available(name, target)]
-    pushed = [name for name in here if name in info.runtimes]
-    chosen = next(iter([*pushed, *here, *suitable]))
-    if chosen != DEVICE_ENGINE and DEVICE_ENGINE in suitable:
-        where = "pushed to the device" if pushed else "installed here"
-        logger.info("engine %s on %s: %s is not %s", chosen, info.serial, DEVICE_ENGINE, where)
-    return chosen
 
 
 class _Runner(msgspec.Struct, frozen=True, kw_only=True):

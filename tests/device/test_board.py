@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from edgekit.device.probe import probe
-from edgekit.targets.device import default_engine
+from edgekit.targets.bundles import default_engine
 from edgekit.transports.ssh import SshTransport
 from tests import pages
 from tests.conftest import RunCli

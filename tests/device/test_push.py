@@ -16,17 +16,9 @@ from edgekit.core.artifact import Artifact, ArtifactFile, ArtifactKind, Manifest
 from edgekit.core.device import DeviceInfo
 from edgekit.core.preprocess import Preprocess
 from edgekit.device.lock import held
+from edgekit.device.packed import Model, PackedBundle, check_device
 from edgekit.device.probe import probe
-from edgekit.device.push import (
-    Model,
-    PackedBundle,
-    SlowPush,
-    check_device,
-    clean_all,
-    push_all,
-    push_to,
-    unpack_there,
-)
+from edgekit.device.push import SlowPush, clean_all, push_all, push_to, unpack_there
 from edgekit.device.store import DeviceStore
 from edgekit.errors import DeviceError, MismatchError, ParityError, RunnerError, ToolError
 from edgekit.parity.ladder import Ladder, RungResult, RungStatus

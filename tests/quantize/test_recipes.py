@@ -8,16 +8,15 @@ import msgspec
 import numpy as np
 import pytest
 
+from edgekit.quantize.layers import correct_biases, layer_groups
 from edgekit.quantize.recipes import (
     Bench,
     Ranges,
     Recipe,
     Trial,
-    correct_biases,
     describe,
     is_within,
     keep_float,
-    layer_groups,
     search,
     sensitivities,
 )

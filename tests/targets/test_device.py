@@ -10,7 +10,7 @@ import pytest
 
 from edgekit.core.device import DeviceInfo
 from edgekit.errors import DeviceError, ToolError, UnsupportedError
-from edgekit.targets.device import Bundles, default_engine
+from edgekit.targets.bundles import Bundles, default_engine
 from edgekit.toolchain.build.runtimes import Runtime
 from edgekit.toolchain.bundles import available
 from edgekit.toolchain.python.parts import Part, store_part

@@ -26,7 +26,8 @@ if TYPE_CHECKING:
 
     from edgekit.core.artifact import Manifest
     from edgekit.core.device import DeviceInfo
-    from edgekit.device.push import Model, Outcome, PackedBundle, Pushed, ShowBytes
+    from edgekit.device.packed import Model, PackedBundle
+    from edgekit.device.push import Outcome, Pushed, ShowBytes
 
 
 @click.command()
@@ -57,7 +58,7 @@ def command(
     """
     from edgekit.device.push import clean_all, push_all
     from edgekit.engines.registry import device_side
-    from edgekit.targets.device import Bundles, default_engine
+    from edgekit.targets.bundles import Bundles, default_engine
     from edgekit.transports.connect import open_devices
 
     if clean and names:
@@ -93,7 +94,7 @@ def _find(names: Sequence[str]) -> list[tuple[Path, Manifest]]:
 def _models(found: Sequence[tuple[Path, Manifest]], engine: str, *, named: bool) -> list[Model]:
     """Return all artifacts of the models that the engine reads; a named model must have one."""
     from edgekit.convert.manifest import remake
-    from edgekit.device.push import Model
+    from edgekit.device.packed import Model
     from edgekit.engines.registry import device_side
     from edgekit.errors import InputError
 
