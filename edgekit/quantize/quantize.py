@@ -3,39 +3,36 @@
 from __future__ import annotations
 
 import contextlib
-import math
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import NamedTuple
 
 import msgspec
 
 from edgekit._files import output_error, scratch_directory
 from edgekit.convert.manifest import encode, load_manifest
 from edgekit.convert.staging import commit, exclusive, staging_directory
-from edgekit.core.accuracy import Drop, Share, paired_drop, wilson
+from edgekit.core.accuracy import Drop, Share
 from edgekit.core.artifact import MANIFEST_NAME, Artifact, ArtifactKind, Manifest
 from edgekit.core.parity import MIN_TOP1_AGREEMENT, rung_artifact
 from edgekit.core.spec import Precision
 from edgekit.engines.registry import rung_engine
-from edgekit.errors import ConversionError, InputError, UnsupportedError
+from edgekit.errors import InputError, UnsupportedError
 from edgekit.predict.feed import Feed
-from edgekit.predict.lanes import Route, batched, open_lanes, plan_route, score_batches
+from edgekit.predict.lanes import batched, plan_route
+from edgekit.quantize.agreement import BATCH_SIZE, compare_answers
 from edgekit.quantize.artifacts import FORMATS, NB_TARGETS, Calibration, Choice, check_request, quantize
 from edgekit.quantize.gate import check_loss, pictures_needed
 from edgekit.quantize.recipes import Found
 from edgekit.quantize.speed import PROCESSES, Speed, measure_speed
 from edgekit.targets.held_back import MOST_INPUTS, write_held_back
 from edgekit.targets.target import HostTarget, Subject
-from edgekit.tasks.classification import Classification, require_classifier
-from edgekit.tasks.registry import find_task, task_of
-from edgekit.tasks.task import Outputs
+from edgekit.tasks.classification import require_classifier
+from edgekit.tasks.registry import find_task
 from edgekit.vision.lists import read_list
 from edgekit.vision.pictures import Picture, find_pictures
 
 # Raised with every change of the fields of `QuantizeResult`.
 QUANTIZE_SCHEMA_VERSION = 2
-BATCH_SIZE = 8
 AUTO = "auto"
 # Where no others are given, calibration pictures are kept for measuring: every fifth, and as many more as the
 # gate needs where enough are left to calibrate with.
@@ -82,15 +79,6 @@ class QuantizeSettings(msgspec.Struct, frozen=True, kw_only=True):
             kept_float=() if auto else self.keep_float,
             float_limit=self.max_drop / 100 if auto else None,
         )
-
-
-class _Agreed(NamedTuple):
-    """Comparison of both precisions on the held-back pictures; `counted` is what `share` counts."""
-
-    share: Share
-    counted: str
-    drop: Drop | None
-    unread: tuple[str, ...]
 
 
 class Quantized(msgspec.Struct, frozen=True, kw_only=True):
@@ -323,7 +311,7 @@ def _measure(
             continue
         engine = ENGINE_OF[kind]
         routes = [plan_route(target, subject, engine, one) for one in (Precision.FP32, Precision.INT8)]
-        agreed = _accuracy(subject, routes, held_back, settings.workers)
+        agreed = compare_answers(subject, routes, held_back, settings.workers)
         unread = agreed.unread
         measured.append(
             Quantized(
@@ -336,73 +324,6 @@ def _measure(
             )
         )
     return tuple(measured), unread
-
-
-def _accuracy(
-    subject: Subject,
-    routes: Sequence[Route],
-    held_back: Sequence[tuple[Picture, int | None]],
-    workers: int,
-) -> _Agreed:
-    """Compare the answers of both precisions, by the model's task, and with labels where there are any."""
-    labels = [label for _, label in held_back]
-    task = task_of(subject.manifest)
-    agreeing: list[float] = []
-    counted = "pictures"
-    lost = gained = pictures = 0
-    first: Outputs | None = None
-    constant = True
-    position = 0
-    unread: list[str] = []
-    with open_lanes(subject, routes, workers=workers, threads=1, batch_size=BATCH_SIZE) as lanes:
-        for scored in score_batches(lanes, batched([item for item, _ in held_back], BATCH_SIZE)):
-            if scored.positions:
-                floats, int8 = scored.outputs
-                agreement = task.agreement(int8, floats, None)
-                assert agreement is not None, "the request was checked"
-                agreeing += agreement.agreeing
-                counted = "pictures" if agreement.of == "inputs" else agreement.of
-                pictures += len(scored.positions)
-                first = task.cut(int8, 1) if first is None else first
-                constant &= _is_constant(int8, first)
-                if labels[0] is not None:
-                    assert isinstance(task, Classification)
-                    for wanted, given, index in zip(
-                        task.scores(floats), task.scores(int8), scored.positions, strict=True
-                    ):
-                        label = labels[position + index]
-                        right = int(given.argmax()) == label
-                        was_right = int(wanted.argmax()) == label
-                        lost += was_right and not right
-                        gained += right and not was_right
-            position += len(scored.items)
-            unread += [item.error.message for item in scored.unreadable]
-    name = routes[1].artifact.main_file
-    if not pictures:
-        raise InputError(f"quantising {subject.manifest.name}: no held-back picture can be read")
-    if not agreeing:
-        raise InputError(
-            f"quantising {subject.manifest.name}: the held-back pictures show no {counted} to compare",
-            hint="--held-back DIR with pictures of the kind that the model will see",
-        )
-    if constant and pictures > 1:
-        raise ConversionError(
-            f"quantising {subject.manifest.name}: {name} gives one answer for every picture"
-        )
-    return _Agreed(
-        share=wilson(math.floor(sum(agreeing) + 1e-9), len(agreeing)),
-        counted=counted,
-        drop=paired_drop(lost, gained, pictures) if labels[0] is not None else None,
-        unread=tuple(unread),
-    )
-
-
-def _is_constant(outputs: Outputs, first: Outputs) -> bool:
-    """Return True where every row of every output equals the first picture's."""
-    return all(
-        array.shape[1:] == first[name].shape[1:] and len(first[name]) == 1 and (array == first[name]).all()
-        for name, array in outputs.items()
-    )
 
 
 def _commit(manifest: Manifest, made: dict[str, Artifact], staging: Path, directory: Path) -> None:

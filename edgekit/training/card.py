@@ -11,8 +11,8 @@ from edgekit._files import write_atomic
 from edgekit.core.spec import AnswerKind, ModelSpec
 from edgekit.tasks.multilabel import MULTILABEL
 from edgekit.tasks.truth.attributes import ATTRIBUTE_THRESHOLD
-from edgekit.training.loop import model_preprocess
 from edgekit.training.settings import TrainSettings
+from edgekit.training.start import model_preprocess
 from edgekit.zoo.registry import find_model
 
 CARD_FILE = "card.toml"
