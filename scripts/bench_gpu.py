@@ -3,8 +3,8 @@
     scripts/bench_gpu.py pack DIR   here: exports the networks, and fetches wheels of edgekit and all it needs
     DIR/bench_gpu.py run DIR        there: an environment from these wheels, `bench`, and the tables beside
                                     the published figures
-    --python PYTHON                 `run` uses this interpreter, which has edgekit, onnxruntime-gpu and paddlepaddle,
-                                    and makes no environment
+    --python PYTHON                 `run` uses this interpreter, which has edgekit, onnxruntime-gpu and
+                                    paddlepaddle, and makes no environment
     --dry-run                       prints the commands of either, and runs none
     --fit MINUTES                   seconds of each point so that all end in time (default 10)
 

@@ -361,14 +361,19 @@ def test_a_dying_worker_is_named_with_its_stage(tmp_path: Path, end: signal.Sign
             next(answers)
 
 
-def interrupt_at(moment_s: float, end: signal.Signals, directory: Path) -> int:
-    """Start an export, send a signal after a while, and return how it ended."""
-    child = subprocess.Popen(
+def start_export(directory: Path) -> subprocess.Popen[bytes]:
+    """Start an export that changes the model."""
+    return subprocess.Popen(
         [sys.executable, "-m", "edgekit", "export", MODEL, *RANDOM, "--num-classes", "7", "--force"],
         cwd=directory,
         stdout=subprocess.DEVNULL,
         stderr=subprocess.DEVNULL,
     )
+
+
+def interrupt_at(moment_s: float, end: signal.Signals, directory: Path) -> int:
+    """Start an export, send a signal after a while, and return how it ended."""
+    child = start_export(directory)
     time.sleep(moment_s)
     child.send_signal(end)
     return child.wait(60)
@@ -382,7 +387,11 @@ def assert_old_or_new(directory: Path) -> None:
 
 def test_ctrl_c_leaves_the_old_state(copy: Path, tmp_path: Path) -> None:
     before = hashes(copy)
-    assert interrupt_at(1.0, signal.SIGINT, tmp_path) == 130
+    child = start_export(tmp_path)
+    while child.poll() is None and not list(copy.glob(".export-*")):
+        time.sleep(0.01)
+    child.send_signal(signal.SIGINT)
+    assert child.wait(60) == 130
     assert hashes(copy) == before
     assert not list(copy.glob(".export-*"))
 
