@@ -28,6 +28,8 @@ PACKET = struct.Struct("<4sI")
 OPEN_TIMEOUT_S = 15.0
 # linux/sockios.h: bytes of a socket that the kernel has not sent yet, because the peer has no room.
 SIOCOUTQNSD = 0x894B
+# Bytes that may wait in the kernel: enough that the link never idles between two polls.
+IN_FLIGHT_BYTES = 1 << 18
 POLL_S = 0.0005
 LONGEST_POLL_S = 0.02
 
@@ -119,7 +121,7 @@ class SyncSession:
             view = view[self._socket.send(view) :]
 
     def _await_taken(self, standstill_s: float) -> None:
-        """Wait until the adb server has room for all that was sent.
+        """Wait until the adb server has taken all but `IN_FLIGHT_BYTES` of what was sent.
 
         Without this the kernel and the server would swallow megabytes at once, and on a slow link nothing
         would be seen to move for minutes.
@@ -129,7 +131,7 @@ class SyncSession:
         """
         poll_s, since = POLL_S, time.monotonic()
         waiting = self._unsent()
-        while waiting:
+        while waiting > IN_FLIGHT_BYTES:
             if select.select([self._socket], [], [], 0)[0]:
                 return
             time.sleep(poll_s)
