@@ -4,35 +4,53 @@
     scripts/zoo_parity.py measure --work DIR --device SERIAL  the engines of a device, on what DIR has
     scripts/zoo_parity.py table --work DIR                    rewrites docs/parity.md
 
-Each network is exported with random weights, and `verify` computes every artifact on the engine that reads
-it; `bench` computes OpenVINO, which has no rung. A network that DIR has an answer for is passed over, so that
-an interrupted run goes on. Variants that differ in their weights alone are left out: random ones are the
-same.
+Each network is exported with random weights, and every engine that reads one of its artifacts is compared
+with the network as `verify` compares it, OpenVINO on the Paddle artifact too. A network that DIR knows an
+answer for is passed over, so that an interrupted run goes on; the page keeps rows that DIR has no answer for.
+Variants that differ in their weights alone are left out: random ones are the same.
 """
 
 from __future__ import annotations
 
 import argparse
-import json
-import os
-import subprocess
-import sys
+import re
 from collections.abc import Sequence
 from pathlib import Path
 
 import msgspec
 
+from edgekit.api.making import export_all
+from edgekit.cli.options import note
+from edgekit.convert.exporting.plan import ExportRequest
+from edgekit.convert.manifest import load_manifest
 from edgekit.core.parity import MAX_RELATIVE_ERROR
 from edgekit.core.spec import ModelSpec, Precision
-from edgekit.zoo.registry import list_models
+from edgekit.engines.registry import artifact_kind, host_side
+from edgekit.errors import EdgekitError
+from edgekit.parity.ladder import DYGRAPH, Ladder, Rung, RungStatus, device_rungs, host_rungs
+from edgekit.parity.verify import verify
+from edgekit.targets.device import opened_targets
+from edgekit.targets.target import HostTarget, Subject, Target
+from edgekit.zoo.registry import find_model, list_models
 
 ROOT = Path(__file__).resolve().parents[1]
 PAGE = ROOT / "docs" / "parity.md"
-TIMEOUT_S = 3600.0
-FORMATS = ("paddle,onnx", "nb", "mnn", "ncnn")
-RUNGS = {"paddle": "paddle", "onnx": "onnxruntime", "nb-x86": "paddlelite", "mnn": "mnn", "ncnn": "ncnn"}
+# The formats of each engine, what others are made of first.
+FORMATS = {
+    "paddle": "paddle",
+    "openvino": "paddle",
+    "onnxruntime": "onnx",
+    "paddlelite": "nb",
+    "mnn": "mnn",
+    "ncnn": "ncnn",
+}
 HOST = ("paddle", "onnxruntime", "openvino", "paddlelite", "mnn", "ncnn")
 DEVICE = ("paddlelite", "onnxruntime", "mnn", "ncnn")
+ARM = "ARM "
+NONE = "—"
+OPENVINO = "openvino"
+# Networks of one export, which starts Paddle once.
+TOGETHER = 4
 SAME_NETWORK = "_ssld"
 # Where a network stands whose operations are not published: after the mobile ones.
 UNPUBLISHED_MFLOPS = 500.0
@@ -61,89 +79,115 @@ def _size(spec: ModelSpec) -> tuple[float, str]:
     return published or UNPUBLISHED_MFLOPS, spec.name
 
 
-def edgekit(*words: str | Path, work: Path) -> tuple[int, str, str]:
-    """Run a command; give its exit code, what it printed, and its error line."""
-    done = subprocess.run(
-        [sys.executable, "-m", "edgekit", *words], cwd=work, capture_output=True, text=True,
-        timeout=TIMEOUT_S, check=False, env={**os.environ, "NO_COLOR": "1", "COLUMNS": "400"},
-    )  # fmt: skip
-    lines = [line for line in done.stderr.splitlines() if line.startswith("error:")]
-    return done.returncode, done.stdout, (lines or [f"exit code {done.returncode}"])[0]
-
-
-def export(name: str, work: Path) -> dict[str, str]:
-    """Export to all formats; give why a format was not made."""
-    words = ["--weights", "random", "--nb-targets", "arm,x86", "--keep-failed", "--no-verify"]
-    if not edgekit("export", name, *words, "--formats", ",".join(FORMATS), work=work)[0]:
-        return {}
-    refused = {}
-    made = FORMATS[0]
-    for each in FORMATS:
-        formats = made if each == made else f"{made},{each}"
-        code, _, error = edgekit("export", name, *words, "--formats", formats, work=work)
-        if code:
-            refused[each] = error.removeprefix("error: ")
-        else:
-            made = formats
+def export(names: Sequence[str], work: Path) -> dict[str, dict[str, str]]:
+    """Export networks to all formats; give by network why a format was not made."""
+    formats = tuple(dict.fromkeys(FORMATS.values()))
+    errors = _export(names, formats, work)
+    refused: dict[str, dict[str, str]] = {}
+    for name in errors:
+        made: tuple[str, ...] = ()
+        for one in formats:
+            error = _export([name], (*made, one), work)
+            if error:
+                refused.setdefault(name, {})[one] = error[name]
+            else:
+                made = (*made, one)
     return refused
 
 
-def host_answers(name: str, work: Path) -> Answers:
-    """All engines of this machine."""
-    refused = export(name, work)
-    _, printed, error = edgekit("verify", name, "--json", work=work)
-    found = rungs(printed)
-    answers = {
-        engine: found.get(rung, Answer(None, False, refused.get(rung.partition("-")[0], error)))
-        for rung, engine in RUNGS.items()
-    }
-    quick = ["--processes", "1", "--warmup", "0", "--repeats", "1", "--min-secs", "0", "--anyway"]
-    words = ["bench", name, "--host", "--engine", "openvino", *quick, "-o", f"{name}.openvino.json", "--json"]
-    _, printed, error = edgekit(*words, work=work)
-    try:
-        point = json.loads(printed)["points"][0]
-        parity = point["parity"]
-        reason = parity["reason"] if parity else point["error"]
-        openvino = Answer(parity and parity["max_relative_error"], bool(parity and parity["passed"]), reason)
-    except (ValueError, LookupError):
-        openvino = Answer(None, False, error)
-    return {**answers, "openvino": openvino}
-
-
-def device_answers(name: str, work: Path, serial: str) -> Answers:
-    """All engines of a device."""
-    words = ["verify", name, "--device", serial, "--engine", ",".join(DEVICE), "--json"]
-    _, printed, error = edgekit(*words, work=work)
-    found = {rung.partition("@")[0]: answer for rung, answer in rungs(printed).items() if "@" in rung}
-    kinds = {"paddlelite": "nb-arm", "onnxruntime": "onnx", "mnn": "mnn", "ncnn": "ncnn"}
-    return {engine: found.get(kind, Answer(None, False, error)) for engine, kind in kinds.items()}
-
-
-def rungs(printed: str) -> Answers:
-    """The rungs of `verify --json`."""
-    try:
-        listed = json.loads(printed)["rungs"]
-    except (ValueError, LookupError):
-        return {}
-    return {
-        one["name"]: Answer(
-            one["parity"] and one["parity"]["max_relative_error"], one["status"] == "passed", one["reason"]
+def _export(names: Sequence[str], formats: Sequence[str], work: Path) -> dict[str, str]:
+    """Export networks; give the errors by network."""
+    requests = [
+        ExportRequest(
+            model=name,
+            weights="random",
+            output=work / "models" / name,
+            formats=tuple(formats),
+            nb_targets=("arm", "x86"),
         )
-        for one in listed
+        for name in names
+    ]
+    done = export_all(requests, verify=False, show=None, progress=note)
+    return {outcome.name: outcome.error.message for outcome, _ in done if outcome.error is not None}
+
+
+def subject_of(name: str, work: Path) -> Subject:
+    directory = work / "models" / name
+    return Subject(directory=directory, manifest=load_manifest(directory), anyway=True)
+
+
+def host_answers(name: str, work: Path, refused: dict[str, str]) -> Answers:
+    """All engines of this machine."""
+    try:
+        subject, target = subject_of(name, work), HostTarget()
+        kind = artifact_kind(OPENVINO, host_side(OPENVINO), Precision.FP32)
+        openvino = Rung(name=f"{kind.value}/{OPENVINO}", kind=kind, engine=OPENVINO, target=target)
+        found = answers_of(
+            verify(subject, find_model(name), [*host_rungs(subject, target), openvino], show=_quiet)
+        )
+    except EdgekitError as error:
+        found, refused = {}, {one: refused.get(one, error.message) for one in FORMATS.values()}
+    return {
+        engine: found.get(engine, Answer(None, False, refused.get(FORMATS[engine], "not computed")))
+        for engine in HOST
     }
 
 
-def measure(names: Sequence[str], work: Path, serial: str | None) -> None:
+def device_answers(name: str, work: Path, target: Target) -> Answers:
+    """All engines of a device."""
+    try:
+        subject = subject_of(name, work)
+        rungs = [rung for rung in device_rungs(subject, target) if rung.engine in DEVICE]
+        found = answers_of(verify(subject, find_model(name), rungs, show=_quiet))
+    except EdgekitError as error:
+        return {engine: Answer(None, False, error.message) for engine in DEVICE}
+    return {engine: found.get(engine, Answer(None, False, "its artifact was not made")) for engine in DEVICE}
+
+
+def answers_of(ladder: Ladder) -> Answers:
+    """The answers of a ladder by engine; none counts where the network itself is no reference."""
+    if ladder.reference != DYGRAPH:
+        [network] = [rung for rung in ladder.rungs if rung.name == DYGRAPH]
+        return {rung.engine: Answer(None, False, f"the network: {network.reason}") for rung in ladder.rungs}
+    return {
+        rung.engine: Answer(
+            rung.parity and rung.parity.max_relative_error, rung.status is RungStatus.PASSED, rung.reason
+        )
+        for rung in ladder.rungs
+        if rung.name != DYGRAPH
+    }
+
+
+def _quiet(_rung: object) -> None:
+    pass
+
+
+def measure(names: Sequence[str], work: Path) -> None:
+    """Measure this machine's engines."""
     work.mkdir(parents=True, exist_ok=True)
-    kept = work / ("device.jsonl" if serial else "host.jsonl")
+    kept = work / "host.jsonl"
     done = read(kept)
-    for name in networks(names):
-        if name in done or (serial and not (work / "models" / name / "manifest.json").exists()):
-            continue
-        answers = device_answers(name, work, serial) if serial else host_answers(name, work)
-        with kept.open("ab") as file:
-            file.write(msgspec.json.encode((name, answers)) + b"\n")
-        print(name, *(f"{engine} {cell(one)}" for engine, one in answers.items()), flush=True)
+    left = [name for name in networks(names) if name not in done]
+    for group in (left[first : first + TOGETHER] for first in range(0, len(left), TOGETHER)):
+        refused = export(group, work)
+        for name in group:
+            keep(kept, name, host_answers(name, work, refused.get(name, {})))
+
+
+def measure_device(names: Sequence[str], work: Path, serial: str) -> None:
+    """Measure a device's engines on the networks that are exported and computed here."""
+    kept = work / "device.jsonl"
+    done, exported = read(kept), read(work / "host.jsonl")
+    with opened_targets([serial]) as [target]:
+        for name in networks(names):
+            if name not in done and name in exported:
+                keep(kept, name, device_answers(name, work, target))
+
+
+def keep(kept: Path, name: str, answers: Answers) -> None:
+    with kept.open("ab") as file:
+        file.write(msgspec.json.encode((name, answers)) + b"\n")
+    print(name, *(f"{engine} {cell(one)}" for engine, one in answers.items()), flush=True)
 
 
 def read(kept: Path) -> dict[str, Answers]:
@@ -155,40 +199,62 @@ def cell(answer: Answer | None) -> str:
     if answer is None:
         return ""
     if answer.error is None:
-        return "—"
+        return NONE
     return f"{answer.error:.1e}" if answer.passed else f"**{answer.error:.1e}**"
+
+
+def earlier(text: str) -> tuple[dict[str, Answers], dict[str, Answers]]:
+    """The answers of a page, of this machine and of the device, so that a further run keeps them."""
+    reasons = dict(re.findall(r"^- ([^:]+): (.*)$", text, re.MULTILINE))
+    columns: list[str] = []
+    sides: tuple[dict[str, Answers], dict[str, Answers]] = ({}, {})
+    for line in text.splitlines():
+        name, *cells = [each.strip() for each in line.strip("|").split("|")]
+        if name == "network":
+            columns = cells
+        elif columns and len(cells) == len(columns) and not name.startswith("-"):
+            for column, written in zip(columns, cells, strict=True):
+                if written:
+                    error = None if written == NONE else float(written.strip("*"))
+                    passed = written[0] not in f"*{NONE}"
+                    answer = Answer(error, passed, reasons.get(f"{name}, {column}"))
+                    sides[column.startswith(ARM)].setdefault(name, {})[column.removeprefix(ARM)] = answer
+    return sides
 
 
 def page(work: Path) -> str:
     """The whole page."""
-    host, device = read(work / "host.jsonl"), read(work / "device.jsonl")
-    columns = [*(("", engine) for engine in HOST), *(("ARM ", engine) for engine in DEVICE)]
+    before_host, before_device = earlier(PAGE.read_text()) if PAGE.exists() else ({}, {})
+    host = {**before_host, **read(work / "host.jsonl")}
+    device = {**before_device, **read(work / "device.jsonl")}
+    columns = [*(("", engine) for engine in HOST), *((ARM, engine) for engine in DEVICE)]
+    listed = [name for name in networks([]) if name in host]
     lines = [
         "# Agreement of the engines",
         "",
         "Written by `scripts/zoo_parity.py` from what it measured. A number is the largest error of fp32",
         "over the range of the network's outputs, on several inputs, with random weights; the network",
         "is computed by Paddle without any export.",
-        f"The limit is {LIMIT:.0e}: what is over it is bold, what cannot be computed is —, and",
+        f"The limit is {LIMIT:.0e}: what is over it is bold, what cannot be computed is {NONE}, and",
         "both are explained below. Empty: not run. ARM is the virtual Snapdragon 855.",
-        "OpenVINO is compared with the Paddle artifact.",
+        "OpenVINO reads the Paddle artifact.",
         "",
-        f"{len(host)} of the zoo's {len(networks([]))} networks were run on this machine,",
-        f"{len(device)} on ARM, the smallest first. Variants that differ in weights alone are not counted.",
+        f"{len(listed)} of the zoo's {len(networks([]))} networks were run on this machine,",
+        f"{len(device)} on ARM. Variants that differ in weights alone are not counted.",
         "",
         f"| network | {' | '.join(side + engine for side, engine in columns)} |",
         f"|---|{'---:|' * len(columns)}",
     ]
-    for name in networks([]):
-        if name in host:
-            cells = [cell((device if side else host).get(name, {}).get(engine)) for side, engine in columns]
-            lines.append(f"| {name} | {' | '.join(cells)} |")
-    wrong = []
-    for side, found in (("", host), ("ARM ", device)):
-        for name, answers in found.items():
-            for engine, one in answers.items():
-                if not one.passed:
-                    wrong.append(f"- {name}, {side}{engine}: {one.reason}")
+    for name in listed:
+        cells = [cell((device if side else host).get(name, {}).get(engine)) for side, engine in columns]
+        lines.append(f"| {name} | {' | '.join(cells)} |")
+    wrong = [
+        f"- {name}, {side}{engine}: {' '.join((one.reason or '').split())}"
+        for side, found in (("", host), (ARM, device))
+        for name in listed
+        for engine, one in found.get(name, {}).items()
+        if not one.passed
+    ]
     title = "## What is over the limit, and what cannot be computed"
     lines += ["", title, "", *(wrong or ["Nothing of what was run."])]
     return "\n".join(lines) + "\n"
@@ -203,8 +269,10 @@ def main() -> None:
     asked = parser.parse_intermixed_args()
     if asked.action == "table":
         PAGE.write_text(page(asked.work))
+    elif asked.device is None:
+        measure(asked.names, asked.work)
     else:
-        measure(asked.names, asked.work, asked.device)
+        measure_device(asked.names, asked.work, asked.device)
 
 
 if __name__ == "__main__":
