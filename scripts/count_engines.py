@@ -3,14 +3,15 @@
     scripts/count_engines.py --work DIR --device SERIAL [--engine mnn,ncnn] [NAME ...]
 
 Without names these are the eight PP-LCNet scales and PP-HGNet_tiny. Each is exported into DIR with random
-weights where it is not there yet, compared with Paddle by `bench`, and counted at 1, 2 and 4 threads, at one
-thread in a second process too. Every count stays in DIR, so that an interrupted run goes on. Where Paddle
+weights where it is not there yet, compared with Paddle by `bench`, and counted at 1, then at 2 and 4 threads,
+then at one thread once more. Every count stays in DIR, so that an interrupted run goes on. Where Paddle
 Lite's ARM library is not installed its column has the shipped counts of edgekit/estimate/data.
 """
 
 from __future__ import annotations
 
 import argparse
+import itertools
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -22,12 +23,13 @@ from edgekit.bench.results import load_result
 from edgekit.bench.sweep import Progress, describe
 from edgekit.cli.options import note
 from edgekit.core.bench_options import BenchOptions
-from edgekit.core.measurement import Point
 from edgekit.core.spec import Precision
 from edgekit.engines.registry import DEVICE_ENGINE
 from edgekit.errors import EdgekitError
 from edgekit.estimate.estimate import known_count
+from edgekit.parity.reference import References
 from edgekit.targets.device import DeviceTarget, opened_targets
+from edgekit.targets.target import HostTarget, Subject
 
 NETWORKS = (
     *(f"PPLCNet_x{scale}" for scale in ("0_25", "0_35", "0_5", "0_75", "1_0", "1_5", "2_0", "2_5")),
@@ -35,21 +37,18 @@ NETWORKS = (
 )
 ENGINES = (DEVICE_ENGINE, "ncnn", "mnn", "onnxruntime")
 THREADS = (1, 2, 4)
+AGAIN = "again"
 
 
-def count(
-    target: DeviceTarget, name: str, engine: str, threads: Sequence[int], kept: Path, work: Path
-) -> None:
-    """Count an engine on a network into a result file; nothing where the file is there."""
-    if kept.exists():
-        return
-    options = BenchOptions(engines=(engine,), threads=tuple(threads), output=str(kept))
+def count(target: DeviceTarget, subject: Subject, options: BenchOptions, references: References) -> None:
+    """Count into the result file of the options; a failure is told and does not end the others."""
     try:
-        error = bench(target, [subject_of(name, work)], options, show=_show).error
+        error = bench(target, [subject], options, show=_show, references=references).error
     except EdgekitError as raised:
-        error = raised
+        note(f"error: {subject.manifest.name} {options.engines[0]}: {raised.message}")
+        return
     if error is not None:
-        note(f"error: {name} {engine}: {error.message}")
+        note(f"error: {subject.manifest.name} {options.engines[0]}: {error.message}")
 
 
 def _show(step: Progress) -> None:
@@ -57,20 +56,15 @@ def _show(step: Progress) -> None:
         note(describe(step))
 
 
-def points(kept: Path) -> dict[int, Point]:
-    """The counted points of a result file by their threads; unverified ones are an error."""
-    if not kept.exists():
-        return {}
-    found = {point.requested_threads: point for point in load_result(kept).points}
-    for point in found.values():
+def counted(kept: Path) -> dict[int, float]:
+    """Millions of instructions of the main thread by threads; a result that is not verified is an error."""
+    found = {}
+    for point in load_result(kept).points if kept.exists() else ():
         if point.parity is not None and not point.parity.passed:
             raise SystemExit(f"{kept}: {point.parity.reason}")
-    return {threads: point for threads, point in found.items() if point.instruction_count is not None}
-
-
-def millions(point: Point) -> float:
-    assert point.instruction_count is not None
-    return point.instruction_count.main_thread / 1e6
+        if point.instruction_count is not None:
+            found[point.requested_threads] = point.instruction_count.main_thread / 1e6
+    return found
 
 
 def table(names: Sequence[str], engines: Sequence[str], work: Path) -> str:
@@ -83,12 +77,12 @@ def table(names: Sequence[str], engines: Sequence[str], work: Path) -> str:
     for name in names:
         cells = []
         for engine in engines:
-            found = {
-                threads: millions(point) for threads, point in points(file_of(work, name, engine)).items()
-            }
-            again = points(file_of(work, name, engine, "again"))
-            if 1 in found and 1 in again:
-                repeats.setdefault(engine, []).append(abs(millions(again[1]) / found[1] - 1))
+            found = {}
+            for turn in map(str, THREADS):
+                found |= counted(file_of(work, name, engine, turn))
+            again = counted(file_of(work, name, engine, AGAIN))
+            if 1 in found and again:
+                repeats.setdefault(engine, []).append(abs(again[1] / found[1] - 1))
             if not found and engine == DEVICE_ENGINE:
                 shipped = known_count(name, Precision.FP32)
                 found = (
@@ -101,7 +95,7 @@ def table(names: Sequence[str], engines: Sequence[str], work: Path) -> str:
     return "\n".join(lines)
 
 
-def file_of(work: Path, name: str, engine: str, turn: str = "first") -> Path:
+def file_of(work: Path, name: str, engine: str, turn: str) -> Path:
     return work / f"{name}.{engine}.{turn}.json"
 
 
@@ -116,10 +110,13 @@ def main() -> None:
     asked.work.mkdir(parents=True, exist_ok=True)
     export([name for name in names if not (asked.work / "models" / name).exists()], asked.work)
     with opened_targets([asked.device]) as [target]:
-        for name in names:
-            for engine in engines:
-                count(target, name, engine, THREADS, file_of(asked.work, name, engine), asked.work)
-                count(target, name, engine, (1,), file_of(asked.work, name, engine, "again"), asked.work)
+        references = References(HostTarget())
+        for turn, name, engine in itertools.product((*map(str, THREADS), AGAIN), names, engines):
+            kept = file_of(asked.work, name, engine, turn)
+            if not kept.exists():
+                threads = THREADS[0] if turn == AGAIN else int(turn)
+                options = BenchOptions(engines=(engine,), threads=(threads,), output=str(kept))
+                count(target, subject_of(name, asked.work), options, references)
     sys.stdout.write(table(names, ENGINES, asked.work) + "\n")
 
 

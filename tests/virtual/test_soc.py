@@ -34,6 +34,11 @@ def test_snapdragon_855_is_what_paddle_lite_knows_it_by() -> None:
     assert tops == [1785600] * 4 + [2419200] * 3 + [2841600]
     assert "sys/devices/system/cpu/cpu7/uevent" in files
     assert "sys/devices/system/cpu/cpu8/uevent" not in files
+    # hwloc reads masks of the cores, no lists; without them OpenVINO ends by a segmentation fault.
+    topology = "sys/devices/system/cpu/cpu6/topology"
+    assert int(files[f"{topology}/core_siblings"], 16) == 0xFF
+    assert int(files[f"{topology}/thread_siblings"], 16) == 1 << 6
+    assert files[f"{topology}/thread_siblings_list"] == "6\n"
     # MIDR_EL1 of a Kryo 485 Gold, as its kernel logs it.
     assert files["sys/devices/system/cpu/cpu4/regs/identification/midr_el1"] == "0x0000000051df804e\n"
 

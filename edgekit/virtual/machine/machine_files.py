@@ -109,7 +109,11 @@ def _core_files(soc: Soc, core: int) -> dict[str, str]:
         "regs/identification/midr_el1": f"0x{cluster.midr:016x}\n",
         "topology/core_id": f"{core}\n",
         "topology/physical_package_id": "0\n",
+        # hwloc gives up without the masks, and oneTBB's library above it crashes then: OpenVINO's.
+        "topology/core_siblings": f"{(1 << soc.core_count) - 1:02x}\n",
         "topology/core_siblings_list": f"0-{soc.core_count - 1}\n",
+        "topology/thread_siblings": f"{1 << core:02x}\n",
+        "topology/thread_siblings_list": f"{core}\n",
         "topology/cluster_cpus_list": f"{siblings[0]}-{siblings[-1]}\n",
     }
     caches = [
