@@ -49,6 +49,13 @@ DEVICE = ("paddlelite", "onnxruntime", "mnn", "ncnn")
 ARM = "ARM "
 NONE = "—"
 OPENVINO = "openvino"
+# Measured before OpenVINO was a rung of the ladder; a name that is measured anew leaves this list.
+OPENVINO_BY_ARTIFACT = (
+    *("MobileNetV2_x0_25", "MobileNetV3_large_x0_35", "ShuffleNetV2_x0_5", "PPLCNet_x0_5", "PPLCNet_x0_75"),
+    *("MobileNetV2_x0_5", "MobileNetV3_small_x1_25", "PPLCNet_x1_0", "MobileNetV2", "PicoDet_xs_320_LCNet"),
+    *("PPLCNet_x1_5", "EfficientNetB0", "EfficientNetLite0", "PicoDet_s_320_LCNet"),
+    *("DeepLabV3P_PPLCNet_x0_5", "DeepLabV3P_PPLCNet_x1_0", "MobileNetV1", "PPLCNet_x2_0"),
+)
 # Networks of one export, which starts Paddle once.
 TOGETHER = 4
 SAME_NETWORK = "_ssld"
@@ -237,7 +244,8 @@ def page(work: Path) -> str:
         "is computed by Paddle without any export.",
         f"The limit is {LIMIT:.0e}: what is over it is bold, what cannot be computed is {NONE}, and",
         "both are explained below. Empty: not run. ARM is the virtual Snapdragon 855.",
-        "OpenVINO reads the Paddle artifact.",
+        "OpenVINO reads the Paddle artifact; in these rows it is compared with that, not with the network:",
+        f"{', '.join(OPENVINO_BY_ARTIFACT)}.",
         "",
         f"{len(listed)} of the zoo's {len(networks([]))} networks were run on this machine,",
         f"{len(device)} on ARM. Variants that differ in weights alone are not counted.",
