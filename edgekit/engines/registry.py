@@ -17,6 +17,7 @@ from types import ModuleType
 import msgspec
 
 import edgekit.engines
+from edgekit._packages import entry_points
 from edgekit.core.artifact import ArtifactKind
 from edgekit.core.spec import Precision
 from edgekit.engines.spec import DeviceSide, EngineSpec, HostRung, HostSide, NativeRunner, Package, Wheel
@@ -81,10 +82,8 @@ def _own() -> dict[str, EngineSpec]:
 @functools.lru_cache(maxsize=1)
 def _installed() -> dict[str, EngineSpec]:
     """Return the engines of other packages. Raises ToolError for a broken one."""
-    import importlib.metadata
-
     found = dict(_own())
-    for point in importlib.metadata.entry_points(group=ENTRY_POINTS):
+    for point in entry_points(ENTRY_POINTS):
         try:
             module = point.load()
         except Exception as error:  # a module of another package may raise anything

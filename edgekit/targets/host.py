@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import importlib.metadata
 import os
 import platform
 import shutil
@@ -53,6 +52,8 @@ def host_info() -> DeviceInfo:
 
 def _libraries() -> dict[str, str]:
     """Versions of the installed packages of the engines, and of Python and the C library, by name."""
+    import importlib.metadata
+
     versions = {"python": platform.python_version(), "libc": " ".join(platform.libc_ver()).strip()}
     engines = [one.distribution for packages in host_packages().values() for one in packages]
     for distribution in ("numpy", *engines):

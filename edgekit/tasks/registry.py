@@ -8,12 +8,12 @@ from __future__ import annotations
 
 import functools
 import importlib
-import importlib.metadata
 import importlib.util
 import shlex
 from collections.abc import Sequence
 from types import ModuleType
 
+from edgekit._packages import entry_points
 from edgekit.core.artifact import Manifest
 from edgekit.errors import InputError, ToolError, UnsupportedError
 from edgekit.tasks.task import Task
@@ -33,7 +33,7 @@ def find_task(name: str) -> type[Task]:
     own = f"edgekit.tasks.{name}"
     if name.isidentifier() and name not in _NOT_TASKS and importlib.util.find_spec(own) is not None:
         return _task(importlib.import_module(own), own)
-    for point in importlib.metadata.entry_points(group=ENTRY_POINTS):
+    for point in entry_points(ENTRY_POINTS):
         if point.name == name:
             try:
                 module = point.load()

@@ -11,6 +11,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+from edgekit._packages import entry_points
 from edgekit.core.spec import ModelSpec
 from edgekit.errors import PADDLE_REMEDY, InputError, ToolError
 from edgekit.zoo import networks
@@ -41,10 +42,8 @@ class Head(NamedTuple):
 
 def families() -> dict[str, str]:
     """Return modules of network families, by the family name that cards use."""
-    import importlib.metadata
-
     own = {each.name: f"{networks.__name__}.{each.name}" for each in pkgutil.iter_modules(networks.__path__)}
-    others = {point.name: point.value for point in importlib.metadata.entry_points(group=ENTRY_POINTS)}
+    others = {point.name: point.value for point in entry_points(ENTRY_POINTS)}
     return {name: module for name, module in {**others, **own}.items() if _head(module) is not None}
 
 
