@@ -6,12 +6,13 @@ Runs in the export worker. Paddle must have been imported with `FLAGS_enable_pir
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import importlib.util
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
-from types import ModuleType
+from types import ModuleType, SimpleNamespace
 from typing import TYPE_CHECKING, Any
 
 from edgekit._files import MODEL_BYTES, read_bytes
@@ -62,7 +63,8 @@ def save_inference_model(
     paddle.jit.not_to_static(type(whole).forward)
     spec = paddle.static.InputSpec([None, *input_shape], "float32", INPUT_NAME)
     static = paddle.jit.to_static(whole, input_spec=[spec], full_graph=True)
-    paddle.jit.save(static, str(prefix))
+    with _without_call_stacks():
+        paddle.jit.save(static, str(prefix))
     model = prefix.with_suffix(".pdmodel")
     if not model.is_file():
         raise ConversionError(
@@ -70,6 +72,23 @@ def save_inference_model(
             hint="pip install paddlepaddle==3.1.1",
         )
     model.write_bytes(tidied(model.read_bytes()))
+
+
+@contextlib.contextmanager
+def _without_call_stacks() -> Iterator[None]:
+    """Keep Paddle from writing the Python stack into each operator, which `tidied` takes out again.
+
+    Paddle 3.1.1 looks up every frame's file on disk for every operator, and has no setting against it.
+    """
+    from paddle.base import framework
+
+    traceback = framework.traceback
+    # One frame, because Paddle would store an empty list as one of numbers.
+    framework.traceback = SimpleNamespace(extract_stack=lambda: [("", 0, "", "")])
+    try:
+        yield
+    finally:
+        framework.traceback = traceback
 
 
 def activation_of(name: str) -> Callable[[Any], Any]:
