@@ -11,7 +11,7 @@ import ctypes
 import os
 import signal
 import sys
-from collections.abc import Callable, Generator, Iterator, Mapping
+from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Generic, NoReturn, TypeVar
@@ -85,7 +85,8 @@ class Worker(Generic[Answer]):
     """One child for any number of jobs in sequence, started by the first job; use it as a context manager.
 
     Args:
-        module: Module that the child runs; it calls `serve`.
+        program: Module that the child runs and that calls `serve`; or a command line whose program speaks the
+            same lines.
         answers: Type of the answers, a tagged Struct or a union of such; None for a worker without answers.
         failure: Class of the errors for a death, a hang, and exceptions other than EdgekitError.
         timeout_s: Seconds of silence after which the worker is killed.
@@ -94,14 +95,15 @@ class Worker(Generic[Answer]):
 
     def __init__(
         self,
-        module: str,
+        program: str | Sequence[str | Path],
         answers: Any,
         *,
         failure: type[EdgekitError],
         timeout_s: float,
         env: Mapping[str, str | None] | None = None,
     ) -> None:
-        self._module, self._failure, self._timeout_s, self._env = module, failure, timeout_s, env
+        self._argv = _process.own_python(program) if isinstance(program, str) else program
+        self._failure, self._timeout_s, self._env = failure, timeout_s, env
         self._decoder = msgspec.json.Decoder(Stage | Fault | _Finished | answers)
         self._child: _process.LineChild | None = None
         self._logged = 0
@@ -112,7 +114,7 @@ class Worker(Generic[Answer]):
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        self._kill()
+        self.close()
 
     @property
     def pid(self) -> int | None:
@@ -141,14 +143,15 @@ class Worker(Generic[Answer]):
             hint=hint,
             job=msgspec.Raw(msgspec.json.encode(job)),
         )
-        child = self._start()
+        child = self.start()
         with contextlib.suppress(BrokenPipeError):  # `_answers` finds it dead
             child.write_line(msgspec.json.encode(request).decode())
         return self._answers(child, request)
 
-    def _start(self) -> _process.LineChild:
+    def start(self) -> _process.LineChild:
+        """Start the child before its first job, so that it is ready by then."""
         if self._child is None:
-            self._child = _process.LineChild(_process.own_python(self._module), env=self._env)
+            self._child = _process.LineChild(self._argv, env=self._env)
             self._logged = 0
         return self._child
 
@@ -183,7 +186,7 @@ class Worker(Generic[Answer]):
                 _process.logger.info("%s", new)
             self._logged = len(log)
             if not whole:
-                self._kill()
+                self.close()
 
     def _death(self, child: _process.LineChild, stage: Stage, request: _Request) -> EdgekitError:
         ended = _process.describe_exit(child.close())
@@ -202,7 +205,8 @@ class Worker(Generic[Answer]):
             hint=request.hint,
         )
 
-    def _kill(self) -> None:
+    def close(self) -> None:
+        """Kill the child; the next job starts another."""
         # All results are on disk by now; frameworks take a while to end by themselves.
         if self._child is not None:
             self._child.kill()

@@ -230,22 +230,20 @@ def _try(core: Any, case: Case) -> Result:
 
 def _convert_on(result: Result, prefix: Path, wanted: np.ndarray, name: str) -> None:
     """Fill in what becomes of the program at opt and Paddle Lite."""
-    from edgekit.convert.formats.lite import Conversion
+    from edgekit.convert.formats.lite import convert, lite_worker
     from edgekit.toolchain.opt.install import require_opt
 
     opt = require_opt(install=False, progress=lambda _: None)
     directory = prefix.parent
     ends = {}
-    for target in ("arm", "x86"):
-        conversion = Conversion(
-            opt, prefix.with_suffix(".pdmodel"), prefix.with_suffix(".pdiparams"),
-            directory / f"inference.{target}.nb", target=target, name=name,
-        )  # fmt: skip
-        try:
-            conversion.finish()
-            ends[target] = RIGHT
-        except EdgekitError as error:
-            ends[target] = f"refused: {error.message}"
+    model, params = prefix.with_suffix(".pdmodel"), prefix.with_suffix(".pdiparams")
+    with lite_worker(opt) as worker:
+        for target in ("arm", "x86"):
+            try:
+                convert(worker, opt, model, params, {target: directory / f"inference.{target}.nb"}, name=name)
+                ends[target] = RIGHT
+            except EdgekitError as error:
+                ends[target] = f"refused: {error.message}"
     result.arm, result.x86 = ends["arm"], ends["x86"]
     if result.x86 == RIGHT and opt.python is not None:
         try:

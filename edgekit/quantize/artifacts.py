@@ -10,7 +10,7 @@ import msgspec
 
 from edgekit._worker import Worker
 from edgekit.convert.entries import describe_artifact
-from edgekit.convert.formats.lite import Conversion
+from edgekit.convert.formats.lite import convert, lite_worker
 from edgekit.convert.formats.mnn import quantize_mnn
 from edgekit.core.artifact import Artifact, ArtifactKind, Manifest
 from edgekit.errors import ConversionError, UnsupportedError
@@ -159,11 +159,10 @@ def quantize(
             progress,
         )
         made[ArtifactKind.PADDLE_INT8.value] = program
-        name = ArtifactKind.NB_ARM_INT8.file_names[0]
         model, params = (staging / file.path for file in program.files)
-        header = Conversion(
-            opt, model, params, staging / name, target="arm", name=f"int8 {manifest.name}"
-        ).finish()
+        output = staging / ArtifactKind.NB_ARM_INT8.file_names[0]
+        with lite_worker(opt) as worker:
+            header = convert(worker, opt, model, params, {"arm": output}, name=f"int8 {manifest.name}")["arm"]
         made[ArtifactKind.NB_ARM_INT8.value] = describe_artifact(
             staging,
             ArtifactKind.NB_ARM_INT8,

@@ -17,8 +17,9 @@ import msgspec
 import pytest
 
 from edgekit.convert.exporting.export import _still_valid
-from edgekit.convert.exporting.jobs import BuildJob, export_worker
+from edgekit.convert.exporting.jobs import BuildJob
 from edgekit.convert.exporting.plan import ExportRequest, make_plan
+from edgekit.convert.exporting.workers import ExportWorkers
 from edgekit.convert.manifest import describe_file, load_manifest, verify_files, write_manifest
 from edgekit.core.artifact import Artifact, ArtifactKind, Manifest
 from edgekit.errors import ConversionError, UnsupportedError
@@ -353,7 +354,8 @@ def test_a_dying_worker_is_named_with_its_stage(tmp_path: Path, end: signal.Sign
         directory=str(tmp_path),
         with_onnx=False,
     )
-    with export_worker() as worker:
+    with ExportWorkers() as workers:
+        worker = workers.paddle
         answers = worker.ask(job, "exporting net", hint="edgekit export net")
         assert worker.pid is not None
         os.kill(worker.pid, end)

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import os
+import signal
+import threading
 import time
 from pathlib import Path
 
 import pytest
 
-from edgekit.convert.formats.lite import Conversion, check_loadable
-from edgekit.convert.formats.nb import read_operators
+from edgekit._worker import Worker
+from edgekit.convert.formats.lite import Ended, check_loadable, convert, lite_worker
+from edgekit.convert.formats.nb import NbHeader, read_operators
 from edgekit.core.artifact import ArtifactKind
 from edgekit.errors import ConversionError, ToolError
 from edgekit.toolchain.opt.opt import Opt, find_opt
@@ -24,16 +28,11 @@ def script(path: Path, body: str) -> Opt:
     return Opt(version="2.12", argv=(str(path),), python=None, source="EDGEKIT_OPT")
 
 
-def convert(opt: Opt, directory: Path, timeout_s: float = 20.0, target: str = "arm") -> Conversion:
-    return Conversion(
-        opt,
-        directory / "inference.pdmodel",
-        directory / "inference.pdiparams",
-        directory / f"inference.{target}.nb",
-        target=target,
-        name="net",
-        timeout_s=timeout_s,
-    )
+def convert_net(opt: Opt, directory: Path, timeout_s: float = 20.0, target: str = "arm") -> NbHeader:
+    output = directory / f"inference.{target}.nb"
+    model, params, _ = (directory / name for name in ArtifactKind.PADDLE.file_names)
+    with lite_worker(opt, timeout_s=timeout_s) as worker:
+        return convert(worker, opt, model, params, {target: output}, name="net")[target]
 
 
 @pytest.mark.parametrize(
@@ -49,7 +48,7 @@ def convert(opt: Opt, directory: Path, timeout_s: float = 20.0, target: str = "a
 )
 def test_a_misbehaving_opt_is_a_conversion_error(tmp_path: Path, body: str, message: str) -> None:
     with pytest.raises(ConversionError, match=r"net to \.nb for arm") as failure:
-        convert(script(tmp_path / "opt", body), tmp_path).finish()
+        convert_net(script(tmp_path / "opt", body), tmp_path)
     assert message in failure.value.message
     assert failure.value.exit_code == 5
     assert failure.value.hint
@@ -58,27 +57,47 @@ def test_a_misbehaving_opt_is_a_conversion_error(tmp_path: Path, body: str, mess
 def test_an_opt_that_hangs_is_stopped_with_its_children(tmp_path: Path) -> None:
     opt = script(tmp_path / "opt", f"sleep 60 & echo $! > {tmp_path}/pid\nwait")
     started = time.monotonic()
-    with pytest.raises(ConversionError, match="did not end within 1 s"):
-        convert(opt, tmp_path, timeout_s=1.0).finish()
+    with pytest.raises(ConversionError, match="was still running opt after 1 s, stopped"):
+        convert_net(opt, tmp_path, timeout_s=1.0)
     assert time.monotonic() - started < 10
-    child = int((tmp_path / "pid").read_text())
+    wait_until_dead(int((tmp_path / "pid").read_text()))
+
+
+def test_a_run_ends_with_the_process_that_forked_it(tmp_path: Path) -> None:
+    opt = script(tmp_path / "opt", f"echo $$ > {tmp_path}/pid\nexec sleep 60")
+    with lite_worker(opt) as worker:
+        model, params, _ = (tmp_path / name for name in ArtifactKind.PADDLE.file_names)
+        with pytest.raises(ConversionError, match=r"died while running opt \(killed by SIGKILL\)"):
+            threading.Thread(target=kill_once_there, args=(tmp_path / "pid", worker)).start()
+            convert(worker, opt, model, params, {"arm": tmp_path / "inference.arm.nb"}, name="net")
+    wait_until_dead(int((tmp_path / "pid").read_text()))
+
+
+def kill_once_there(path: Path, worker: Worker[Ended]) -> None:
+    while not (path.exists() and path.read_text()):
+        time.sleep(0.02)
+    assert worker.pid is not None
+    os.kill(worker.pid, signal.SIGKILL)
+
+
+def wait_until_dead(pid: int) -> None:
     deadline = time.monotonic() + 10  # a loaded kernel takes its time over a signal
-    while alive(child) and time.monotonic() < deadline:
+    while alive(pid) and time.monotonic() < deadline:
         time.sleep(0.05)
-    assert not alive(child)
+    assert not alive(pid)
 
 
 def test_a_truncated_file_with_a_good_exit_code_is_a_conversion_error(tmp_path: Path) -> None:
     (tmp_path / "whole.nb").write_bytes(invented_nb())
     opt = script(tmp_path / "opt", f'head -c 60 {tmp_path}/whole.nb > "$out.nb"')
     with pytest.raises(ConversionError, match=r"not a whole \.nb file"):
-        convert(opt, tmp_path).finish()
+        convert_net(opt, tmp_path)
 
 
 def test_a_whole_file_counts_whatever_the_exit_code(tmp_path: Path) -> None:
     (tmp_path / "whole.nb").write_bytes(invented_nb())
     opt = script(tmp_path / "opt", f'cat {tmp_path}/whole.nb > "$out.nb"; kill -SEGV $$')
-    assert convert(opt, tmp_path).finish().opt_version == "2.12"
+    assert convert_net(opt, tmp_path).opt_version == "2.12"
     assert not list(tmp_path.glob("*.log"))
 
 
@@ -90,14 +109,14 @@ def test_the_known_crash_names_the_version_that_works(tmp_path: Path) -> None:
         source="environment",
     )
     with pytest.raises(ConversionError) as failure:
-        convert(opt, tmp_path, target="x86").finish()
+        convert_net(opt, tmp_path, target="x86")
     assert "known to crash on x86" in (failure.value.hint or "")
 
 
 def test_an_opt_that_cannot_be_started_is_a_tool_error(tmp_path: Path) -> None:
     opt = Opt(version="2.12", argv=(str(tmp_path / "absent"),), python=None, source="EDGEKIT_OPT")
     with pytest.raises(ToolError, match="absent"):
-        convert(opt, tmp_path)
+        convert_net(opt, tmp_path)
 
 
 def test_the_real_opt_on_a_truncated_model(x0_25: Path, tmp_path: Path) -> None:
@@ -107,7 +126,7 @@ def test_the_real_opt_on_a_truncated_model(x0_25: Path, tmp_path: Path) -> None:
         content = (x0_25 / name).read_bytes()
         (tmp_path / name).write_bytes(content[: len(content) // 2])
     with pytest.raises(ConversionError, match=r"net to .nb for arm"):
-        convert(opt, tmp_path).finish()
+        convert_net(opt, tmp_path)
 
 
 def test_paddle_lite_loads_what_it_made_and_nothing_else(x0_25: Path, tmp_path: Path) -> None:
@@ -116,11 +135,15 @@ def test_paddle_lite_loads_what_it_made_and_nothing_else(x0_25: Path, tmp_path: 
     nb = x0_25 / "inference.x86.nb"
     if not nb.exists() or opt.python is None:
         pytest.skip(f"opt {opt.version} makes no x86 .nb or brings no interpreter")
-    assert check_loadable(opt, nb, "net")
     broken = tmp_path / "inference.x86.nb"
     broken.write_bytes(nb.read_bytes()[:-1000])
-    with pytest.raises(ConversionError, match=r"inference\.x86\.nb"):
-        check_loadable(opt, broken, "net")
+    with lite_worker(opt) as worker:
+        assert check_loadable(worker, opt, nb, "net")
+        pid = worker.pid
+        with pytest.raises(ConversionError, match=r"inference\.x86\.nb"):
+            check_loadable(worker, opt, broken, "net")
+        assert check_loadable(worker, opt, nb, "net")
+        assert worker.pid == pid, "a crash ends its own fork alone"
 
 
 def test_opts_program_for_opencl_copies_to_the_gpu_and_back(x0_25: Path, tmp_path: Path) -> None:
@@ -128,6 +151,7 @@ def test_opts_program_for_opencl_copies_to_the_gpu_and_back(x0_25: Path, tmp_pat
     assert opt is not None
     model, params, _ = (x0_25 / name for name in ArtifactKind.PADDLE.file_names)
     output = tmp_path / ArtifactKind.NB_OPENCL.file_names[0]
-    Conversion(opt, model, params, output, target="opencl", name="net").finish()
+    with lite_worker(opt) as worker:
+        convert(worker, opt, model, params, {"opencl": output}, name="net")
     assert read_operators(output).count("io_copy") == 2
     assert "io_copy" not in read_operators(x0_25 / ArtifactKind.NB_ARM.file_names[0])

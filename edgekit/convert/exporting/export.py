@@ -15,13 +15,13 @@ import msgspec
 
 from edgekit import __version__
 from edgekit._files import output_error
-from edgekit._worker import Worker
 from edgekit.convert.checking import Check, keep_what_holds
 from edgekit.convert.entries import describe_artifact, describe_children, describe_nb
-from edgekit.convert.exporting.jobs import BuildJob, Built, OnnxBuilt, PaddleBuilt, export_worker
+from edgekit.convert.exporting.jobs import BuildJob, OnnxBuilt, PaddleBuilt
 from edgekit.convert.exporting.lanes import spread
 from edgekit.convert.exporting.plan import ExportRequest, Plan, make_plan, why_outdated
-from edgekit.convert.formats.lite import TARGETS, Conversion, check_loadable
+from edgekit.convert.exporting.workers import ExportWorkers
+from edgekit.convert.formats.lite import TARGETS, check_loadable, convert
 from edgekit.convert.formats.nb import NbHeader
 from edgekit.convert.formats.onnx import OPSET_VERSION
 from edgekit.convert.formats.onnx_children import Child, make_children
@@ -88,7 +88,7 @@ def export(
     progress: Report,
     finished: Callable[[ExportOutcome], None] | None = None,
 ) -> list[ExportOutcome]:
-    """Export models with one worker, or several side by side; a failure does not keep the others from it.
+    """Export models one after another, or several side by side; a failure does not keep the others from it.
 
     Every directory ends in its old state or in the new one. Where nothing has changed nothing is done.
     Artifacts that fail their check, and those made from them, are not written.
@@ -106,20 +106,20 @@ def export(
     """
     planning = threading.Lock()
 
-    def one(request: ExportRequest, worker: Worker[Built], report: Report) -> ExportOutcome:
+    def one(request: ExportRequest, workers: ExportWorkers, report: Report) -> ExportOutcome:
         try:
             with planning:  # what is missing is fetched once
                 plan = make_plan(request, report)
-            return _export_one(request, plan, worker, check, report)
+            return _export_one(request, plan, workers, check, report)
         except EdgekitError as error:
             name, directory = request.model_name, request.directory
             return ExportOutcome(name=name, directory=directory, status=Status.FAILED, error=error)
 
-    return spread(requests, jobs, export_worker, one, progress, finished or (lambda _outcome: None))
+    return spread(requests, jobs, ExportWorkers, one, progress, finished or (lambda _outcome: None))
 
 
 def _export_one(
-    request: ExportRequest, plan: Plan, worker: Worker[Built], check: CheckOf | None, progress: Report
+    request: ExportRequest, plan: Plan, workers: ExportWorkers, check: CheckOf | None, progress: Report
 ) -> ExportOutcome:
     directory = request.directory
     with exclusive(directory):
@@ -135,7 +135,7 @@ def _export_one(
         for line in plan.notes:
             logger.warning("%s: %s", request.model_name, line)
         with staging_directory(directory) as staging:
-            manifest = _make(request, plan, worker, staging, check and check(request, progress), previous)
+            manifest = _make(request, plan, workers, staging, check and check(request, progress), previous)
             commit(staging, directory)
         _tell_of_dropped(previous, manifest, directory, progress)
     return ExportOutcome(
@@ -163,14 +163,14 @@ def _previous_manifest(directory: Path, force: bool) -> Manifest | None:
 def _make(
     request: ExportRequest,
     plan: Plan,
-    worker: Worker[Built],
+    workers: ExportWorkers,
     staging: Path,
     check: Check | None,
     previous: Manifest | None,
 ) -> Manifest:
     """Fill the staging directory with artifacts, labels and manifest."""
     try:
-        built, artifacts = _build(request, plan, worker, staging)
+        built, artifacts = _build(request, plan, workers, staging)
         labels = _labels(request, plan, built.num_classes)
         manifest = Manifest(
             edgekit_version=__version__,
@@ -228,9 +228,9 @@ def _full_disk(staging: Path) -> OSError | None:
 
 
 def _build(
-    request: ExportRequest, plan: Plan, worker: Worker[Built], staging: Path
+    request: ExportRequest, plan: Plan, workers: ExportWorkers, staging: Path
 ) -> tuple[PaddleBuilt, dict[str, Artifact]]:
-    """Let the worker write Paddle and ONNX; opt runs beside it once Paddle's files are there."""
+    """Let Paddle's process write Paddle and ONNX; opt runs beside it once Paddle's files are there."""
     job = BuildJob(
         name=request.model_name,
         spec=request.spec,
@@ -244,11 +244,13 @@ def _build(
     name = request.model_name
     onnx: OnnxBuilt | None = None
     with contextlib.closing(
-        worker.ask(job, request.doing, hint=f"edgekit --verbose export {name}")
+        workers.paddle.ask(job, request.doing, hint=f"edgekit --verbose export {name}")
     ) as answers:
+        if plan.opt is not None:
+            workers.lite(plan.opt)  # ready when the Paddle model is
         built = next(answers)
         assert isinstance(built, PaddleBuilt)
-        headers = _convert_to_nb(request, plan, staging)
+        headers = _convert_to_nb(request, plan, workers, staging)
         try:
             for answer in answers:
                 assert isinstance(answer, OnnxBuilt)
@@ -262,37 +264,21 @@ def _build(
     return built, _describe(built, onnx, headers, children, staging)
 
 
-def _convert_to_nb(request: ExportRequest, plan: Plan, staging: Path) -> dict[str, NbHeader]:
+def _convert_to_nb(
+    request: ExportRequest, plan: Plan, workers: ExportWorkers, staging: Path
+) -> dict[str, NbHeader]:
     """Run opt for every target at once, and load what this host can load."""
     if plan.opt is None:
         return {}
-    model, params, _ = (staging / name for name in ArtifactKind.PADDLE.file_names)
-    running: list[Conversion] = []
-    headers: dict[str, NbHeader] = {}
+    worker, name = workers.lite(plan.opt), request.model_name
+    model, params, _ = (staging / file for file in ArtifactKind.PADDLE.file_names)
+    outputs = {target: staging / TARGETS[target].file_names[0] for target in plan.nb_targets}
     try:
-        for target in plan.nb_targets:
-            output = staging / TARGETS[target].file_names[0]
-            running.append(
-                Conversion(
-                    plan.opt,
-                    model,
-                    params,
-                    output,
-                    target=target,
-                    name=request.model_name,
-                    timeout_s=request.opt_timeout_s,
-                )
-            )
-        for conversion in running:
-            try:
-                headers[conversion.target] = conversion.finish()
-            except ConversionError as error:
-                raise ConversionError(error.message, hint=request.without_format("nb")) from error
-    finally:
-        for conversion in running:
-            conversion.cancel()
+        headers = convert(worker, plan.opt, model, params, outputs, name=name)
+    except ConversionError as error:
+        raise ConversionError(error.message, hint=request.without_format("nb")) from error
     if "x86" in headers:
-        check_loadable(plan.opt, staging / ArtifactKind.NB_X86.file_names[0], request.model_name)
+        check_loadable(worker, plan.opt, outputs["x86"], name)
     return headers
 
 

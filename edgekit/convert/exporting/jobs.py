@@ -4,13 +4,8 @@ from __future__ import annotations
 
 import msgspec
 
-from edgekit._worker import Worker
 from edgekit.core.artifact import TensorSpec
 from edgekit.core.spec import ModelSpec
-from edgekit.errors import ConversionError
-
-# Building, writing and converting the largest network takes 20 s.
-ANSWER_TIMEOUT_S = 600.0
 
 
 class BuildJob(msgspec.Struct, frozen=True, kw_only=True):
@@ -62,15 +57,3 @@ class OnnxBuilt(msgspec.Struct, frozen=True, kw_only=True, tag="onnx"):
 
 
 Built = PaddleBuilt | OnnxBuilt
-
-
-def export_worker() -> Worker[Built]:
-    """A process that imports Paddle once and builds any number of models."""
-    return Worker(
-        "edgekit.convert.exporting.worker",
-        Built,
-        failure=ConversionError,
-        timeout_s=ANSWER_TIMEOUT_S,
-        # Without FLAGS_enable_pir_api Paddle writes PIR programs, which opt cannot read.
-        env={"FLAGS_enable_pir_api": "0", "GLOG_minloglevel": "2"},
-    )

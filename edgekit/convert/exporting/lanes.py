@@ -1,4 +1,4 @@
-"""Items done side by side, each lane a thread with a worker of its own."""
+"""Items done side by side, each lane a thread with workers of its own."""
 
 from __future__ import annotations
 
@@ -6,14 +6,28 @@ import functools
 import queue
 import threading
 from collections.abc import Callable, Sequence
-from typing import TypeVar
+from types import TracebackType
+from typing import Protocol, TypeVar
 
-from edgekit._worker import Worker
 from edgekit.toolchain.component import Report
+
+
+class Stoppable(Protocol):
+    """A worker, or several, whose processes end with the context."""
+
+    def __enter__(self) -> object: ...
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None: ...
+
+    def stop(self) -> None:
+        """Kill the processes from another thread."""
+
 
 Item = TypeVar("Item")
 Result = TypeVar("Result")
-Answer = TypeVar("Answer")
+Workers = TypeVar("Workers", bound=Stoppable)
 
 
 class _StoppedError(Exception):
@@ -23,8 +37,8 @@ class _StoppedError(Exception):
 def spread(
     items: Sequence[Item],
     lanes: int,
-    open_worker: Callable[[], Worker[Answer]],
-    do: Callable[[Item, Worker[Answer], Report], Result],
+    open_workers: Callable[[], Workers],
+    do: Callable[[Item, Workers, Report], Result],
     progress: Report,
     finished: Callable[[Result], None],
 ) -> list[Result]:
@@ -35,7 +49,7 @@ def spread(
     Args:
         items: The items; a lane that is free takes the next.
         lanes: How many items are done at once.
-        open_worker: Makes the worker of a lane. Its child starts and ends in the lane's thread.
+        open_workers: Makes the workers of a lane. Their children start and end in the lane's thread.
         do: Does one item, and gives its lines for the user to its last argument.
         progress: Called in this thread with these lines.
         finished: Called in this thread with each result as soon as it is there.
@@ -44,11 +58,11 @@ def spread(
         BaseException: An error that `do` raised; all lanes have ended by then.
     """
     if min(lanes, len(items)) > 1:
-        return _in_threads(items, min(lanes, len(items)), open_worker, do, progress, finished)
+        return _in_threads(items, min(lanes, len(items)), open_workers, do, progress, finished)
     results = []
-    with open_worker() as worker:
+    with (workers := open_workers()):
         for item in items:
-            results.append(do(item, worker, progress))
+            results.append(do(item, workers, progress))
             finished(results[-1])
     return results
 
@@ -56,8 +70,8 @@ def spread(
 def _in_threads(
     items: Sequence[Item],
     lanes: int,
-    open_worker: Callable[[], Worker[Answer]],
-    do: Callable[[Item, Worker[Answer], Report], Result],
+    open_workers: Callable[[], Workers],
+    do: Callable[[Item, Workers, Report], Result],
     progress: Report,
     finished: Callable[[Result], None],
 ) -> list[Result]:
@@ -80,21 +94,21 @@ def _in_threads(
     def fail(error: BaseException) -> None:
         raise error
 
-    def work(worker: Worker[Answer]) -> None:
+    def work(workers: Workers) -> None:
         try:
-            with worker:
+            with workers:
                 while not stop.is_set():
                     try:
                         number, item = waiting.get_nowait()
                     except queue.Empty:
                         return
-                    result = do(item, worker, report)
+                    result = do(item, workers, report)
                     events.put(functools.partial(keep, number, result))
         except BaseException as error:
             events.put(functools.partial(fail, error))
 
-    workers = [open_worker() for _ in range(lanes)]
-    threads = [threading.Thread(target=work, args=(worker,), name="lane") for worker in workers]
+    opened = [open_workers() for _ in range(lanes)]
+    threads = [threading.Thread(target=work, args=(workers,), name="lane") for workers in opened]
     try:
         for thread in threads:
             thread.start()
@@ -102,8 +116,8 @@ def _in_threads(
             events.get()()
     except BaseException:
         stop.set()
-        for worker in workers:
-            worker.stop()
+        for workers in opened:
+            workers.stop()
         raise
     finally:
         for thread in threads:

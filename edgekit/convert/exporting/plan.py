@@ -13,7 +13,7 @@ import msgspec
 from edgekit import __version__
 from edgekit._files import MODEL_BYTES, check_plain_file, sha256_file
 from edgekit.convert.checking import has_failed
-from edgekit.convert.formats.lite import OPT_TIMEOUT_S, TARGETS, choose_targets
+from edgekit.convert.formats.lite import TARGETS, choose_targets
 from edgekit.convert.formats.onnx import OPSET_VERSION
 from edgekit.convert.formats.onnx_children import (
     asks_for_onnx,
@@ -59,7 +59,6 @@ class ExportRequest(ConversionRequest, frozen=True, kw_only=True, dict=True):
         num_classes: Width of the last layer for random weights; None takes the card's or the file's.
         input_shape: Channels, height, width; None takes the card's.
         output_op: Operator after the network, one of the task's `output_ops`; None for the task's usual one.
-        opt_timeout_s: When one run of opt counts as hanging.
 
     Raises:
         InputError: There is no such model.
@@ -71,7 +70,6 @@ class ExportRequest(ConversionRequest, frozen=True, kw_only=True, dict=True):
     num_classes: int | None = None
     input_shape: tuple[int, int, int] | None = None
     output_op: str | None = None
-    opt_timeout_s: float = OPT_TIMEOUT_S
 
     def __post_init__(self) -> None:
         # A request of a model that does not exist is not made; the card is read here and kept.

@@ -1,4 +1,4 @@
-"""From a Paddle inference model to Paddle Lite's `.nb`, with opt as a child process.
+"""From a Paddle inference model to Paddle Lite's `.nb`, with opt in processes of its own.
 
 opt ends with exit code 0 whatever happens in its Python wrapper, with abort() on models that it does not
 like, and prints success before it has written: only the file counts.
@@ -6,10 +6,16 @@ like, and prints success before it has written: only the file counts.
 
 from __future__ import annotations
 
-import time
+import contextlib
+import os
+import shlex
+from collections.abc import Mapping
 from pathlib import Path
 
+import msgspec
+
 from edgekit import _process
+from edgekit._worker import Worker
 from edgekit.convert.formats.nb import NbHeader, clear_uninitialised, read_header
 from edgekit.core.artifact import ArtifactKind
 from edgekit.errors import ConversionError, InputError, ToolError
@@ -19,7 +25,8 @@ from edgekit.toolchain.opt.install import require_opt
 from edgekit.toolchain.opt.opt import Opt
 
 OPT_TIMEOUT_S = 300.0
-LOAD_TIMEOUT_S = 60.0
+SHOWN_LINES = 3
+SERVER, LOAD = (Path(__file__).with_name(f"lite_{name}.py") for name in ("server", "load"))
 LOADED = "edgekit: loaded"
 FORMATS = ("paddle", "onnx", "nb")
 TARGETS: dict[str, ArtifactKind] = {
@@ -35,14 +42,7 @@ _NAMED_ALONE = ("opencl",)
 # Words of opt's `--valid_targets`; what OpenCL lacks is computed on ARM's cores.
 _VALID_TARGETS = {"opencl": "opencl,arm", "arm_fp16": "arm"}
 
-_LOAD = f"""\
-import sys
-from paddlelite.lite import MobileConfig, create_paddle_predictor
-config = MobileConfig()
-config.set_model_from_file(sys.argv[1])
-create_paddle_predictor(config).get_input(0)
-print({LOADED!r})
-"""
+_REINSTALL = "edgekit toolchain install opt --force, or leave this target out with --nb-targets"
 
 
 def choose_targets(
@@ -67,90 +67,111 @@ def choose_targets(
     return opt, targets, notes
 
 
-class Conversion:
-    """One run of opt, started at once; several run side by side.
+class LiteJob(msgspec.Struct, frozen=True, kw_only=True):
+    """Command lines to run side by side."""
+
+    commands: list[list[str]]
+
+
+class Ended(msgspec.Struct, frozen=True, kw_only=True, tag="ended"):
+    """End of one command line; a negative exit code is that of a signal.
+
+    Attributes:
+        stdout: End of the output.
+        stderr: End of the error output.
+    """
+
+    exit_code: int
+    stdout: str
+    stderr: str
+
+    @property
+    def said(self) -> str:
+        """The last lines, of stderr where that is not empty."""
+        lines = (self.stderr.strip() or self.stdout.strip()).splitlines()
+        return " | ".join(lines[-SHOWN_LINES:]) or "nothing"
+
+
+def lite_worker(opt: Opt, *, timeout_s: float = OPT_TIMEOUT_S) -> Worker[Ended]:
+    """Return a process that runs opt and loads x86 `.nb` without importing Paddle Lite each time.
 
     Args:
+        opt: The opt. A standalone binary has no interpreter; it is started each time.
+        timeout_s: Seconds without the end of a run after which all runs are killed.
+    """
+    program: str | list[str | Path] = str(SERVER)
+    if opt.python is not None:
+        program = [opt.python, "-I", SERVER, "paddlelite.lite"]
+    return Worker(program, Ended, failure=ConversionError, timeout_s=timeout_s, env=CLEAN)
+
+
+def convert(
+    worker: Worker[Ended], opt: Opt, model: Path, params: Path, outputs: Mapping[str, Path], *, name: str
+) -> dict[str, NbHeader]:
+    """Write a `.nb` for every target, side by side, and check that each is new, whole and of a known version.
+
+    Args:
+        worker: Answer of `lite_worker` for this opt.
         opt: The opt.
         model: The `.pdmodel`.
         params: The `.pdiparams`.
-        output: The `.nb` to write, in a directory that is private to this export.
-        target: A key of `TARGETS`.
+        outputs: The files to write, in a directory that is private to this command, by key of `TARGETS`.
         name: What messages call the model.
-        timeout_s: When it counts as hanging.
+
+    Returns:
+        The headers of the files, by target.
 
     Raises:
+        ConversionError: opt hung, crashed, or left no whole file.
         ToolError: opt cannot be started.
     """
-
-    def __init__(
-        self,
-        opt: Opt,
-        model: Path,
-        params: Path,
-        output: Path,
-        *,
-        target: str,
-        name: str,
-        timeout_s: float = OPT_TIMEOUT_S,
-    ) -> None:
-        self.target, self.output, self._opt, self._name = target, output, opt, name
-        self._deadline, self._timeout_s = time.monotonic() + timeout_s, timeout_s
-        words = [
-            *opt.argv,
-            f"--model_file={model}",
-            f"--param_file={params}",
-            f"--valid_targets={_VALID_TARGETS.get(target, target)}",
-            # opt puts the suffix on by itself.
-            f"--optimize_out={output.with_suffix('')}",
-            "--optimize_out_type=naive_buffer",
-            *(["--enable_fp16=true"] if target.endswith("fp16") else []),
-        ]
-        self._child = _process.LineChild(words, env=CLEAN)
-        self._ended = False
-
-    def finish(self) -> NbHeader:
-        """Wait for the end, and check the file: new, whole, of a version that can be told.
-
-        Raises:
-            ConversionError: opt hung, crashed, or left no whole file.
-        """
-        printed: list[str] = []
-        try:
-            while (line := self._child.read_line(max(0.0, self._deadline - time.monotonic()))) is not None:
-                printed.append(line)
-            exit_code = self._child.close()
-            self._ended = True
-        except TimeoutError as error:
-            self.cancel()
-            raise self._failed(f"opt {self._opt.version} did not end within {self._timeout_s:g} s") from error
-        said = self._child.stderr_text().strip().splitlines() or printed
-        outcome = f"opt {self._opt.version} ended with {_process.describe_exit(exit_code)}"
-        if not self.output.is_file():
-            raise self._failed(f"{outcome} and wrote no file; it said: {' | '.join(said[-3:]) or 'nothing'}")
-        try:
-            clear_uninitialised(self.output)
-            return read_header(self.output)
-        except InputError as error:
-            raise self._failed(f"{outcome}; {error.message}") from error
-
-    def cancel(self) -> None:
-        """Stop it, if it still runs."""
-        if not self._ended:
-            self._child.kill()
-            self._ended = True
-
-    def _failed(self, what: str) -> ConversionError:
-        hint = "edgekit toolchain install opt --force, or leave this target out with --nb-targets"
-        if self.target in self._opt.broken_targets:
-            hint = (
-                f"opt {self._opt.version} is known to crash on {self.target}: "
-                "edgekit toolchain install opt --version 2.12"
-            )
-        return ConversionError(f"converting {self._name} to .nb for {self.target}: {what}", hint=hint)
+    if not os.access(opt.path, os.X_OK if len(opt.argv) == 1 else os.R_OK):
+        raise ToolError(f"starting {opt.path}: no such program", hint="edgekit doctor")
+    commands = [_command(opt, model, params, output, target) for target, output in outputs.items()]
+    for words in commands:
+        _process.logger.info("+ %s", shlex.join(words))
+    doing = f"converting {name} to .nb for "
+    answers = worker.ask(
+        LiteJob(commands=commands), f"{doing}{', '.join(outputs)} with opt {opt.version}", hint=_REINSTALL
+    )
+    headers: dict[str, NbHeader] = {}
+    with contextlib.closing(answers):
+        for (target, output), ended in zip(outputs.items(), answers, strict=True):
+            headers[target] = _header(opt, output, target, ended, f"{doing}{target}")
+    return headers
 
 
-def check_loadable(opt: Opt, path: Path, name: str) -> bool:
+def _command(opt: Opt, model: Path, params: Path, output: Path, target: str) -> list[str]:
+    return [
+        *opt.argv,
+        f"--model_file={model}",
+        f"--param_file={params}",
+        f"--valid_targets={_VALID_TARGETS.get(target, target)}",
+        # opt puts the suffix on by itself.
+        f"--optimize_out={output.with_suffix('')}",
+        "--optimize_out_type=naive_buffer",
+        *(["--enable_fp16=true"] if target.endswith("fp16") else []),
+    ]
+
+
+def _header(opt: Opt, output: Path, target: str, ended: Ended, doing: str) -> NbHeader:
+    """Return the header of a file that opt has just written. Raises ConversionError where it is not whole."""
+    outcome = f"opt {opt.version} ended with {_process.describe_exit(ended.exit_code)}"
+    hint = _REINSTALL
+    if target in opt.broken_targets:
+        hint = (
+            f"opt {opt.version} is known to crash on {target}: edgekit toolchain install opt --version 2.12"
+        )
+    if not output.is_file():
+        raise ConversionError(f"{doing}: {outcome} and wrote no file; it said: {ended.said}", hint=hint)
+    try:
+        clear_uninitialised(output)
+        return read_header(output)
+    except InputError as error:
+        raise ConversionError(f"{doing}: {outcome}; {error.message}", hint=hint) from error
+
+
+def check_loadable(worker: Worker[Ended], opt: Opt, path: Path, name: str) -> bool:
     """Load an x86 `.nb` with the Paddle Lite that comes with opt; False where that opt has none.
 
     Raises:
@@ -158,14 +179,11 @@ def check_loadable(opt: Opt, path: Path, name: str) -> bool:
     """
     if opt.python is None:
         return False
-    try:
-        done = _process.run([opt.python, "-I", "-c", _LOAD, path], timeout_s=LOAD_TIMEOUT_S, env=CLEAN)
-    except ToolError as error:
-        raise ConversionError(f"loading {name}'s {path.name}: {error.message}", hint=error.hint) from error
-    if LOADED not in done.stdout:
+    doing = f"loading {name}'s {path.name} with Paddle Lite {opt.version}"
+    job = LiteJob(commands=[[str(opt.python), str(LOAD), str(path)]])
+    (ended,) = worker.ask(job, doing, hint=_REINSTALL)
+    if LOADED not in ended.stdout:
         raise ConversionError(
-            f"loading {name}'s {path.name} with Paddle Lite {opt.version}: "
-            f"{_process.describe_exit(done.exit_code)}: {done.tail(2)}",
-            hint="edgekit toolchain install opt --force",
+            f"{doing}: {_process.describe_exit(ended.exit_code)}: {ended.said}", hint=_REINSTALL
         )
     return True

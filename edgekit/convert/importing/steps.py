@@ -11,7 +11,7 @@ import msgspec
 
 from edgekit import __version__, _process
 from edgekit._worker import Worker, call
-from edgekit.convert.formats.lite import TARGETS, Conversion, check_loadable
+from edgekit.convert.formats.lite import TARGETS, check_loadable, convert, lite_worker
 from edgekit.convert.formats.nb import NbHeader
 from edgekit.convert.importing.jobs import (
     ONE_AT_A_TIME,
@@ -281,27 +281,25 @@ def to_nb(
         raise ConversionError(f"importing {origin}: Paddle Lite computes no {wrong}", hint=instead(()))
     model, params, _ = (staging / name for name in ArtifactKind.PADDLE.file_names)
     headers: dict[str, NbHeader] = {}
-    for target in targets:
-        output = staging / TARGETS[target].file_names[0]
-        conversion = Conversion(opt, model, params, output, target=target, name=name)
-        try:
-            header = conversion.finish()
-            if target == "x86":
-                check_loadable(opt, output, name)
-        except ConversionError as error:
-            unknown = set(operators) - _known_to(opt, target.partition("_")[0])
-            message = error.message
-            if unknown:
-                places = "; ".join(operators[kind] for kind in sorted(unknown))
-                message = (
-                    f"importing {origin}: opt {opt.version} has no operator "
-                    f"{', '.join(sorted(unknown))} for {target}: {places}"
-                )
-            # A target that failed fails again; the hint makes the targets before it again.
-            raise ConversionError(message, hint=instead(tuple(headers))) from error
-        finally:
-            conversion.cancel()
-        headers[target] = header
+    with lite_worker(opt) as worker:
+        for target in targets:
+            output = staging / TARGETS[target].file_names[0]
+            try:
+                made = convert(worker, opt, model, params, {target: output}, name=name)
+                if target == "x86":
+                    check_loadable(worker, opt, output, name)
+            except ConversionError as error:
+                unknown = set(operators) - _known_to(opt, target.partition("_")[0])
+                message = error.message
+                if unknown:
+                    places = "; ".join(operators[kind] for kind in sorted(unknown))
+                    message = (
+                        f"importing {origin}: opt {opt.version} has no operator "
+                        f"{', '.join(sorted(unknown))} for {target}: {places}"
+                    )
+                # A target that failed fails again; the hint makes the targets before it again.
+                raise ConversionError(message, hint=instead(tuple(headers))) from error
+            headers |= made
     return headers
 
 
