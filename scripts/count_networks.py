@@ -1,10 +1,11 @@
 """Count networks of the zoo for edgekit/estimate/data/counts.toml, as `edgekit estimate NAME --count` does.
 
     scripts/count_networks.py --work DIR --precision fp32,int8 PPLCNet_x0_5 PPHGNet_tiny
+    scripts/count_networks.py --work DIR --precision int8 --soc sd845 --threads 1 MobileNetV1
 
 Each network is exported into DIR with random weights where it is not there yet, for int8 quantised on noise
-(values change no instruction of these kernels), counted on the virtual Snapdragon 855 with the Paddle Lite
-library that is installed, and its row is put into the data. Rows that are there are passed over.
+(values change no instruction of these kernels), counted on the virtual device with the SoC's kernels and the
+Paddle Lite library that is installed, and its row is put into the data. Rows that are there are passed over.
 """
 
 from __future__ import annotations
@@ -29,7 +30,7 @@ from edgekit.core.spec import Precision
 from edgekit.errors import EdgekitError
 from edgekit.estimate.count import count_network
 from edgekit.estimate.estimate import known_count
-from edgekit.estimate.soc_model import COUNTS, NetworkCount, load_soc
+from edgekit.estimate.soc_model import COUNTS, NetworkCount, SocModel, load_soc
 from edgekit.quantize.artifacts import Calibration, Choice, quantize
 from edgekit.targets.target import Subject
 
@@ -80,9 +81,10 @@ def quantized(subject: Subject) -> Subject:
 
 
 def row(count: NetworkCount) -> str:
+    kernels = "" if count.counted_on is None else f'counted_on = "{count.counted_on}"\n'
     layers = "" if count.layers is None else f"layers = {inline(msgspec.to_builtins(count.layers))}\n"
     return (
-        f'\n[[networks]]\nmodel = "{count.model}"\nprecision = "{count.precision}"\n'
+        f'\n[[networks]]\nmodel = "{count.model}"\nprecision = "{count.precision}"\n{kernels}'
         f"nb_mb = {round(count.nb_mb, 3)}\nmillions = {inline(count.millions)}\n{layers}"
     )
 
@@ -97,7 +99,7 @@ def inline(table: Mapping[str, object]) -> str:
     return f"{{ {', '.join(cells)} }}"
 
 
-def count_one(name: str, precision: Precision, threads: tuple[int, ...], work: Path) -> None:
+def count_one(name: str, soc: SocModel, precision: Precision, threads: tuple[int, ...], work: Path) -> None:
     subject = exported(name, work)
     if precision is Precision.INT8:
         subject = quantized(subject)
@@ -106,9 +108,7 @@ def count_one(name: str, precision: Precision, threads: tuple[int, ...], work: P
         if step.instructions is not None:
             note(describe(step))
 
-    count = count_network(
-        subject, load_soc("sd855"), precision=precision, threads=threads, work=work, show=show
-    )
+    count = count_network(subject, soc, precision=precision, threads=threads, work=work, show=show)
     with COUNTS.open("a") as file:
         file.write(row(count))
     sys.stdout.write(row(count))
@@ -119,16 +119,17 @@ def main() -> int:
     parser.add_argument("names", nargs="+", metavar="NAME")
     parser.add_argument("--work", type=Path, required=True, metavar="DIR")
     parser.add_argument("--precision", default="fp32", metavar="WORD,...")
+    parser.add_argument("--soc", default="sd855", metavar="SOC")
     parser.add_argument("--threads", default="1,2,4", metavar="NUMBER,...")
     asked = parser.parse_args()
     threads = tuple(map(int, asked.threads.split(",")))
-    failed = 0
+    failed, soc = 0, load_soc(asked.soc)
     for precision in map(Precision, asked.precision.split(",")):
         for name in asked.names:
-            if known_count(name, precision) is not None:
+            if known_count(name, precision, soc.kernels(precision.value)) is not None:
                 continue
             try:
-                count_one(name, precision, threads, asked.work)
+                count_one(name, soc, precision, threads, asked.work)
             except EdgekitError as error:
                 failed += 1
                 note(f"error: {name} {precision.value}: {error.message}")

@@ -15,6 +15,7 @@ import itertools
 import math
 import statistics
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 
 import msgspec
 
@@ -35,95 +36,36 @@ from edgekit.estimate.soc_model import (
     write_soc,
 )
 
-# Paddle Lite v2.9.1, the same page: milliseconds at 1, 2 and 4 threads.
-THREADS = {
-    "sd845": {
-        "MobileNetV1": (59.27, 32.62, 19.57),
-        "MobileNetV2": (38.15, 21.77, 13.81),
-        "ShuffleNetV2_x1_0": (18.45, 10.91, 7.16),
-    },
-    "sd835": {
-        "MobileNetV1": (86.65, 48.89, 27.06),
-        "MobileNetV2": (61.17, 33.08, 19.89),
-        "ShuffleNetV2_x1_0": (24.02, 14.24, 8.74),
-    },
-    "sd855-v2.11": {
-        "MobileNetV1": (29.50, 17.50, 9.58),
-        "MobileNetV2": (19.98, 12.19, 7.44),
-        "ShuffleNetV2_x1_0": (9.74, 6.02, 3.99),
-    },
-}
+
+class Published(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """A SoC of Paddle Lite's page; scripts/published_latencies.toml says what its fields are."""
+
+    title: str
+    part: str
+    cache_mib: int
+    nearest: str
+    dot_product: bool
+
+
+class Page(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Milliseconds by network in the order of the SoCs; `threads` by SoC and network, at 1, 2 and 4."""
+
+    socs: dict[str, Published]
+    fp32: dict[str, tuple[float, ...]]
+    int8: dict[str, tuple[float, ...]]
+    fp32_before: dict[str, tuple[float, ...]]
+    threads: dict[str, dict[str, tuple[float, float, float]]]
+
+
+PAGE = msgspec.toml.decode(Path(__file__).with_name("published_latencies.toml").read_bytes(), type=Page)
+THREADS, FP32, INT8, FP32_BEFORE = PAGE.threads, PAGE.fp32, PAGE.int8, PAGE.fp32_before
 SOURCE = "Paddle Lite v2.11, docs/performance/benchmark.md, ARMv8 CPU, one thread on a big core"
-NAMES = {
-    "sd865": "Snapdragon 865",
-    "sd845": "Snapdragon 845",
-    "sd835": "Snapdragon 835",
-    "sd625": "Snapdragon 625",
-    "k990": "Kirin 990",
-    "k980": "Kirin 980",
-    "rk3399": "RK3399",
-    "sd855-v2.11": "Snapdragon 855, Paddle Lite v2.11",
-}
-# The last cache before the memory as the makers publish it, MiB: shared by all cores, or by the big ones.
-CACHES = {
-    "sd865": 4,
-    "sd845": 2,
-    "sd835": 2,
-    "sd625": 1,
-    "k990": 4,
-    "k980": 4,
-    "rk3399": 1,
-    "sd855-v2.11": 2,
-}
-# CPU part numbers of the big cores (sys-utils/lscpu-arm.c of util-linux).
-PARTS = {
-    "sd865": "0xd0d",
-    "sd845": "0x802",
-    "sd835": "0x800",
-    "sd625": "0xd03",
-    "k990": "0xd40",
-    "k980": "0xd40",
-    "rk3399": "0xd08",
-    "sd855-v2.11": "0x804",
-}
+NAMES = {name: soc.title for name, soc in PAGE.socs.items()}
+CACHES = {name: soc.cache_mib for name, soc in PAGE.socs.items()}
+# The virtual device with the int8 kernels of cores without dot products.
+WITHOUT_DOT_PRODUCT = "rpi4"
 # Models of one chip; none is adapted to foretell another.
 SAME_CHIP = {"sd855-v2.11": "sd855"}
-# The SoC with the next older or newer big core (A53, A72, A73, A75, A76, A77), which a user would name.
-NEAREST = {
-    "sd865": "k990",
-    "sd845": "sd835",
-    "sd835": "sd845",
-    "sd625": "rk3399",
-    "k990": "k980",
-    "k980": "k990",
-    "rk3399": "sd835",
-    "sd855-v2.11": "k980",
-}
-# Cores with dot products take the int8 kernels that were counted on the virtual Snapdragon 855.
-DOT_PRODUCT = ("sd865", "k990", "k980", "sd855-v2.11")
-# Milliseconds in the order of NAMES.
-FP32 = {
-    "MobileNetV1": (28.38, 58.70, 82.48, 143.64, 38.22, 32.50, 103.39, 29.04),
-    "MobileNetV2": (18.52, 37.61, 53.47, 106.17, 24.93, 22.07, 73.37, 19.37),
-    "MobileNetV3_large_x1_0": (14.46, 29.55, 41.74, 96.11, 19.38, 17.46, 63.34, 15.59),
-    "MobileNetV3_small_x1_0": (4.73, 9.76, 13.45, 39.08, 6.41, 5.85, 21.67, 5.39),
-    "ResNet50": (160.97, 339.59, 484.79, 831.62, 222.21, 190.38, 616.68, 161.13),
-}
-INT8 = {
-    "MobileNetV1": (11.18, 44.12, 55.57, 117.41, 14.75, 13.58, 77.60, 11.86),
-    "MobileNetV2": (10.37, 33.45, 40.78, 83.47, 14.14, 12.94, 56.66, 11.38),
-    "MobileNetV3_large_x1_0": (8.03, 24.32, 30.57, 66.76, 10.41, 9.57, 46.66, 8.88),
-    "MobileNetV3_small_x1_0": (2.89, 8.41, 10.86, 22.83, 4.23, 3.90, 15.83, 3.29),
-    "ResNet50": (64.50, 263.17, 331.76, 690.01, 82.07, 74.52, 473.00, 66.81),
-}
-# Paddle Lite v2.10, the same page of that version: float, in the order of NAMES.
-FP32_BEFORE = {
-    "MobileNetV1": (28.52, 60.78, 82.54, 144.20, 38.16, 32.86, 111.76, 29.22),
-    "MobileNetV2": (18.84, 42.74, 56.23, 107.66, 24.91, 22.51, 79.95, 23.17),
-    "MobileNetV3_large_x1_0": (14.55, 32.49, 41.95, 96.30, 19.46, 17.78, 71.17, 18.39),
-    "MobileNetV3_small_x1_0": (4.75, 9.98, 13.98, 37.99, 6.50, 6.00, 23.34, 6.41),
-    "ResNet50": (162.40, 430.72, 490.54, 842.96, 221.81, 191.14, 638.29, 192.88),
-}
 # The search leaves out the RK3399: its figures moved by 3 to 12 % between the two releases, each network's by
 # its own share, and no other SoCs' figures foretell them.
 SEARCHED = tuple(name for name in NAMES if name != "rk3399")
@@ -144,7 +86,10 @@ GRID = [
 def points(soc: str, precision: Precision = Precision.FP32) -> list[FitPoint]:
     column = list(NAMES).index(soc)
     table = FP32 if precision is Precision.FP32 else INT8
-    return [point(network, precision, 1, row[column]) for network, row in table.items()]
+    kernels = WITHOUT_DOT_PRODUCT if precision is Precision.INT8 and not PAGE.socs[soc].dot_product else None
+    # ResNet50 was not counted with these kernels.
+    rows = [(one, row[column]) for one, row in table.items() if kernels is None or one != "ResNet50"]
+    return [point(network, precision, 1, latency_ms, kernels) for network, latency_ms in rows]
 
 
 def threaded(soc: str, threads: int) -> list[FitPoint]:
@@ -152,8 +97,10 @@ def threaded(soc: str, threads: int) -> list[FitPoint]:
     return [point(network, Precision.FP32, threads, row[column]) for network, row in THREADS[soc].items()]
 
 
-def point(network: str, precision: Precision, threads: int, latency_ms: float) -> FitPoint:
-    count = known_count(network, precision)
+def point(
+    network: str, precision: Precision, threads: int, latency_ms: float, kernels: str | None = None
+) -> FitPoint:
+    count = known_count(network, precision, kernels)
     assert count is not None
     return FitPoint(
         network=network,
@@ -174,9 +121,13 @@ def model(name: str) -> SocModel:
         Unfitted(precision="fp32", threads=one.threads, rms=one.leave_one_out_rms, networks=one.networks)
         for one in (fit, *more)
     ]
-    if name in DOT_PRODUCT:
+    fits = [plain, fit, *more]
+    if PAGE.socs[name].dot_product:
         off = round(rms(plain, points(name, Precision.INT8)), 4)
         unfitted.append(Unfitted(precision="int8", threads=1, rms=off, networks=len(INT8)))
+    else:
+        # Four networks, three of one family, do not stand for others: theirs is a guess.
+        fits.append(fit_int8(name))
     # Networks of other kinds than the fitted ones, by the largest error of a network left out.
     guess = max(0.10, round(2 * plain.leave_one_out_error, 2))
     return SocModel(
@@ -185,15 +136,22 @@ def model(name: str) -> SocModel:
         virtual_soc="sd855",
         engine="paddlelite",
         precision="fp32",
-        precisions=("fp32", "int8") if name in DOT_PRODUCT else ("fp32",),
-        part=PARTS[name],
+        precisions=("fp32", "int8"),
+        counted_on={} if PAGE.socs[name].dot_product else {"int8": WITHOUT_DOT_PRODUCT},
+        part=PAGE.socs[name].part,
         source=SOURCE if not more else f"{SOURCE}; v2.9.1 at 2 and 4 threads",
         fitted_on=tuple(FP32),
         other_error=guess,
         other_precision_error=max(0.17, guess),
-        fits=(plain, fit, *more),
+        fits=tuple(fits),
         unfitted=tuple(unfitted),
     )
+
+
+def fit_int8(name: str) -> Fit:
+    """Fit the int8 networks of a SoC without dot products, whose instructions cost other than float ones."""
+    fit = fit_weighted(1, points(name, Precision.INT8), None)
+    return rounded(msgspec.structs.replace(fit, precision="int8"))
 
 
 def rounded(fit: Fit) -> Fit:
@@ -253,7 +211,7 @@ def show(models: Sequence[SocModel]) -> None:
             f"{fit.latency_ms(point.millions, point.nb_mb, point.layers) / point.latency_ms - 1:+.1%}"
             for point in points(one.name)
         ]
-        int8 = next((f"{seen.rms:.1%}" for seen in one.unfitted if seen.precision == "int8"), "not counted")
+        int8 = next((f"{seen.rms:.1%}" for seen in one.unfitted if seen.precision == "int8"), "below")
         left_out = f"{fit.leave_one_out_error:.1%} | {plain.leave_one_out_error:.1%}"
         print(f"| {one.title} | {' | '.join(errors)} | {left_out} | {int8} |")
     print("\n| SoC | threads | " + " | ".join(next(iter(THREADS.values()))) + " |\n|---|---:|---:|---:|---:|")
@@ -267,6 +225,21 @@ def show(models: Sequence[SocModel]) -> None:
             )
 
 
+def show_int8() -> None:
+    """Print each int8 network's error by a fit to the others, where the cores have no dot products."""
+    print(
+        "\n| SoC, int8 | " + " | ".join([*INT8][:-1]) + " | largest left out |\n|---|" + "---:|" * len(INT8)
+    )
+    for name, soc in PAGE.socs.items():
+        if soc.dot_product:
+            continue
+        cells, every = [], points(name, Precision.INT8)
+        for one in every:
+            fit = fit_weighted(1, [each for each in every if each is not one], None)
+            cells.append(f"{fit.latency_ms(one.millions, one.nb_mb) / one.latency_ms - 1:+.1%}")
+        print(f"| {soc.title} | {' | '.join(cells)} | {fit_int8(name).leave_one_out_error:.1%} |")
+
+
 def show_coverage() -> None:
     """Print how many networks lie within the interval of a fit to the others."""
     inside = []
@@ -278,7 +251,7 @@ def show_coverage() -> None:
             ms = fit.latency_ms(left_out.millions, left_out.nb_mb, left_out.layers)
             width = prediction_error(fit.leave_one_out_rms, fit.networks - fit.coefficients)
             inside.append(ratio_error(ms, left_out.latency_ms) < width)
-    print(f"\nWithin the interval of the other four networks: {sum(inside)} of {len(inside)}.")
+    print(f"\nFloat networks within the interval of the other four: {sum(inside)} of {len(inside)}.")
 
 
 def show_adapted(models: Sequence[SocModel], known: Sequence[SocModel]) -> None:
@@ -308,8 +281,8 @@ def show_adapted(models: Sequence[SocModel], known: Sequence[SocModel]) -> None:
             for base in others(own, known)
         }
         best = [min(found[index] for found in largest.values()) for index in (0, 1)]
-        cells = [f"{error:.1%}" for error in (*largest[NEAREST[own.name]], *best)]
-        print(f"| {own.title} | `{NEAREST[own.name]}` | {' | '.join(cells)} |")
+        cells = [f"{error:.1%}" for error in (*largest[PAGE.socs[own.name].nearest], *best)]
+        print(f"| {own.title} | `{PAGE.socs[own.name].nearest}` | {' | '.join(cells)} |")
 
 
 def errors_of(own: SocModel, bases: Sequence[SocModel]) -> list[list[float]]:
@@ -423,6 +396,7 @@ def main() -> int:
     for one in models if asked.write else ():
         write_soc(SOCS / f"{one.name}.toml", one)
     show(models)
+    show_int8()
     show_coverage()
     show_source()
     show_adapted(models, known)

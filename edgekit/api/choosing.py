@@ -11,7 +11,7 @@ from edgekit.errors import InputError
 from edgekit.estimate.choose import Choice, Own
 from edgekit.estimate.choose import choose as choose_network
 from edgekit.estimate.estimate import counting_commands, exported, known_count
-from edgekit.estimate.soc_model import load_soc
+from edgekit.estimate.soc_model import SocModel, load_soc
 
 
 def choose(
@@ -51,16 +51,16 @@ def choose(
         UsageError: There is no such SoC or task.
         InputError: A file cannot be read, or the instructions of a network of `also` are not known.
     """
-    wanted = Precision(precision)
+    wanted, model = Precision(precision), load_soc(soc)
     return choose_network(
-        load_soc(soc),
+        model,
         threads=threads,
         precision=wanted,
         task=task,
         max_ms=max_ms,
         max_mb=max_mb,
         min_accuracy=min_accuracy,
-        also=[_own(name, accuracy, wanted) for name, accuracy in (also or {}).items()],
+        also=[_own(name, accuracy, wanted, model) for name, accuracy in (also or {}).items()],
         results=_load(results),
     )
 
@@ -74,12 +74,12 @@ def _load(paths: Sequence[str | Path]) -> list[Result]:
     return [load_result(Path(path)) for path in paths]
 
 
-def _own(name: str, accuracy: float, precision: Precision) -> Own:
+def _own(name: str, accuracy: float, precision: Precision, soc: SocModel) -> Own:
     subject = exported(name)
-    count = known_count(subject or name, precision)
+    count = known_count(subject or name, precision, soc.kernels(precision.value))
     if count is None:
         raise InputError(
             f"choosing with {name} at {precision.value}: its instructions are not known",
-            hint=counting_commands(name, subject, precision),
+            hint=counting_commands(name, subject, precision, soc),
         )
     return Own(count=count, accuracy=accuracy)

@@ -150,7 +150,10 @@ def adapt(
         adapted_from=base.name,
         source=f"{source}; adapted from {base.title}: {base.source}",
         fitted_on=networks,
-        fits=tuple(shifts.get(fit, mean).of(fit) for fit in base.fits),
+        # What was measured is float: it says nothing of another precision's own fits.
+        precisions=tuple(one for one in base.precisions if one not in {fit.precision for fit in base.fits}),
+        counted_on={},
+        fits=tuple(shifts.get(fit, mean).of(fit) for fit in base.fits if fit.precision is None),
         unfitted=tuple(
             Unfitted(precision="fp32", threads=threads, rms=known.rms[len(networks)], networks=known.socs)
             for threads in base.threads()
@@ -199,6 +202,8 @@ def _shifts(base: SocModel, measured: Sequence[FitPoint]) -> dict[Fit, _Shift]:
     """Return the change of each fit that has measured points."""
     found = {}
     for fit in base.fits:
+        if fit.precision is not None:
+            continue
         points = [
             point
             for point in measured

@@ -125,7 +125,7 @@ def choose(
             accuracy=accuracy,
             accuracy_is="published",
             published=card.published,
-            count=known_count(card.name, precision),
+            count=known_count(card.name, precision, soc.kernels(precision.value)),
         )
         for card, accuracy in _cards(task)
     ]
@@ -246,7 +246,7 @@ def _latency(
         return f"neither published nor counted at {precision.value}"
     if str(threads) not in network.count.millions:
         return f"not counted at {threads} threads"
-    if threads not in soc.threads():
+    if threads not in soc.threads(precision.value):
         return f"not published, and the model of {soc.title} knows no {threads} threads"
     if not soc.knows(precision.value):
         return f"not published, and {precision.value} on {soc.title} is not fitted"

@@ -50,14 +50,16 @@ def count_network(
     """
     from edgekit.virtual import lifecycle
 
-    if soc.virtual_soc is None:
+    counted_on = soc.kernels(precision.value)
+    virtual_soc = counted_on or soc.virtual_soc
+    if virtual_soc is None:
         raise UsageError(
             f"counting {subject.manifest.name} for {soc.title}: its model names no virtual device's SoC",
             hint="--virtual-soc NAME, one of: edgekit virtual socs",
         )
     kind = artifact_kind(soc.engine, device_side(soc.engine), precision)
     artifact = subject.artifact(kind)
-    instance = lifecycle.start(soc=soc.virtual_soc)
+    instance = lifecycle.start(soc=virtual_soc)
     try:
         options = BenchOptions(
             engines=(soc.engine,),
@@ -72,12 +74,13 @@ def count_network(
             lifecycle.stop(instance.config.serial)
     if outcome.interrupted:
         raise KeyboardInterrupt
-    known = known_count(subject, precision)
+    known = known_count(subject, precision, counted_on)
     layers = read_layers(subject.directory, subject.manifest) if precision is Precision.FP32 else None
     return NetworkCount(
         model=subject.manifest.name,
         network=None if known is None else known.network,
         precision=precision.value,
+        counted_on=counted_on,
         nb_mb=artifact.files[0].size_bytes / 1e6,
         millions={str(point.requested_threads): _millions(point) for point in outcome.result.points},
         layers=layers,

@@ -92,22 +92,27 @@ def exported(name: str) -> Subject | None:
     return Subject(directory=directory, manifest=manifest, anyway=True)
 
 
-def known_count(asked: str | Subject, precision: Precision) -> NetworkCount | None:
+def known_count(
+    asked: str | Subject, precision: Precision, kernels: str | None = None
+) -> NetworkCount | None:
     """The shipped count of a network of the zoo; weights make no difference, input and classes do.
 
     Args:
         asked: A model of the zoo as its card says, or artifacts.
+        kernels: The virtual SoC whose kernels are to have been counted; see `SocModel.kernels`.
     """
     name, model = (asked, asked) if isinstance(asked, str) else (asked.manifest.name, _zoo_model(asked))
     counts, twins = load_counts(), _twins(model)
     for one in counts.networks:
-        if one.precision == precision.value and one.model in twins:
+        if (one.precision, one.counted_on) == (precision.value, kernels) and one.model in twins:
             runtime = one.runtime or counts.runtime
             return msgspec.structs.replace(one, model=name, network=one.model, runtime=runtime)
     return None
 
 
-def counting_commands(name: str, subject: Subject | None, precision: Precision) -> str:
+def counting_commands(
+    name: str, subject: Subject | None, precision: Precision, soc: SocModel | None = None
+) -> str:
     """Commands that have a model counted; those that are done already are left out.
 
     Raises:
@@ -121,7 +126,8 @@ def counting_commands(name: str, subject: Subject | None, precision: Precision) 
     has_int8 = subject is not None and subject.manifest.artifact(ArtifactKind.NB_ARM_INT8) is not None
     if precision is Precision.INT8 and not has_int8:
         commands.append(f"edgekit quantize {name}")
-    return "; ".join([*commands, f"edgekit estimate {name} --precision {precision.value} --count"])
+    of = "" if soc is None or soc.kernels(precision.value) is None else f" --soc {soc.name}"
+    return "; ".join([*commands, f"edgekit estimate {name}{of} --precision {precision.value} --count"])
 
 
 def _zoo_model(subject: Subject) -> str | None:
@@ -168,7 +174,13 @@ def estimate(soc: SocModel, count: NetworkCount, threads: Sequence[int]) -> Esti
 
 
 def _estimate(soc: SocModel, count: NetworkCount, threads: int) -> Estimate:
-    fit = soc.fit(threads, layers=count.layers is not None)
+    fit = soc.fit(threads, layers=count.layers is not None, precision=count.precision)
+    if count.counted_on != soc.kernels(count.precision):
+        raise InputError(
+            f"estimating {count.model} {count.precision} for {soc.title}: it was counted with other kernels "
+            f"({count.counted_on or 'sd855'})",
+            hint=f"edgekit estimate {count.model} --precision {count.precision} --soc {soc.name} --count",
+        )
     millions = count.millions.get(str(threads))
     if millions is None:
         raise InputError(
@@ -176,7 +188,7 @@ def _estimate(soc: SocModel, count: NetworkCount, threads: int) -> Estimate:
             hint=f"edgekit estimate {count.model} --precision {count.precision} --count --threads {threads}",
         )
     width, reasons = _width(soc, fit, count), []
-    if count.precision != soc.precision:
+    if count.precision != (fit.precision or soc.precision):
         reasons.append(f"{count.precision}: fitted on {soc.precision}; less sure")
     elif count.network not in soc.fitted_on:
         reasons.append("the network is not among those that it was fitted on")
@@ -237,7 +249,7 @@ def _width(soc: SocModel, fit: Fit, count: NetworkCount) -> Width:
             "each left out of the fit",
         )
     ]
-    like_fitted = count.precision == soc.precision
+    like_fitted = count.precision == (fit.precision or soc.precision)
     is_fitted = like_fitted and count.network in soc.fitted_on
     if not is_fitted and seen:
         [one] = seen

@@ -73,6 +73,8 @@ class Fit(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True)
             instructions and size stand as they are. Such a fit holds for networks of any precision.
         cache_mib: The last cache before the memory, one of `CACHES_MIB`; None where nobody knows it, so that
             all activations count as within it.
+        precision: The precision whose networks alone it was fitted to and holds for; None for a fit to float
+            networks, which stands for others as well.
         coefficients: As many degrees of freedom are spent: 1 where the ratio of the two coefficients was
             taken from another number of threads.
         leave_one_out_error: The largest `ratio_error` of a network that the fit was made without.
@@ -91,6 +93,7 @@ class Fit(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True)
     networks: int
     millions: tuple[float, float]
     nb_mb: tuple[float, float]
+    precision: str | None = None
     weights: Weights | None = None
     cache_mib: int | None = None
     coefficients: int = COEFFICIENTS
@@ -142,8 +145,10 @@ class SocModel(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     Attributes:
         virtual_soc: The virtual device's name for it, under whose identity instructions are counted; None
             where there is none that stands for it.
-        precisions: Precisions that the shipped counts hold for; empty for all. Paddle Lite takes other int8
-            kernels on cores without dot products than on the virtual device's.
+        precisions: Precisions that can be estimated; empty for all.
+        counted_on: The virtual device's name for a SoC with the same kernels, by precision, where they are
+            others than those of `virtual_soc`: Paddle Lite takes other int8 kernels on cores without dot
+            products.
         part: CPU part number of the cores that it holds for, as in `Cluster.part`; None where not known.
         source: Where the milliseconds come from that it was fitted to.
         other_error: Guessed `ratio_error` of networks that it was not fitted on, where `unfitted` has none.
@@ -158,6 +163,7 @@ class SocModel(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     engine: str
     precision: str
     precisions: tuple[str, ...] = ()
+    counted_on: dict[str, str] = {}
     part: str | None = None
     source: str
     fitted_on: tuple[str, ...]
@@ -167,13 +173,17 @@ class SocModel(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     unfitted: tuple[Unfitted, ...] = ()
     adapted_from: str | None = None
 
-    def threads(self) -> tuple[int, ...]:
+    def threads(self, precision: str = "fp32") -> tuple[int, ...]:
         """Return the numbers of threads that it was fitted at."""
-        return tuple(sorted({one.threads for one in self.fits}))
+        return tuple(sorted({one.threads for one in self._fits(precision)}))
 
     def main_fits(self) -> tuple[Fit, ...]:
         """Return the fit that float networks are estimated by, for each number of threads."""
         return tuple(self.fit(threads, layers=True) for threads in self.threads())
+
+    def kernels(self, precision: str) -> str | None:
+        """Return the virtual SoC whose kernels its counts have; None for those of the Snapdragon 855."""
+        return self.counted_on.get(precision)
 
     def knows(self, precision: str) -> bool:
         """Return True where the shipped counts hold for a precision on the SoC."""
@@ -188,22 +198,27 @@ class SocModel(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
                 f"--precision {precision}",
             )
 
-    def fit(self, threads: int, *, layers: bool = False) -> Fit:
+    def _fits(self, precision: str) -> list[Fit]:
+        """Return the fits to a precision's networks; those to float ones where there are none."""
+        own = [one for one in self.fits if one.precision == precision]
+        return own or [one for one in self.fits if one.precision is None]
+
+    def fit(self, threads: int, *, layers: bool = False, precision: str = "fp32") -> Fit:
         """Return the fit for networks whose layers are known, or for others.
 
         Raises:
             UsageError: It was not fitted at that number of threads.
         """
-        found = [one for one in self.fits if one.threads == threads]
+        found = [one for one in self._fits(precision) if one.threads == threads]
         for one in found:
             if (one.weights is not None) is layers:
                 return one
         for one in found:
             if one.weights is None:
                 return one
-        known = ",".join(map(str, self.threads()))
+        known = ",".join(map(str, self.threads(precision)))
         raise UsageError(
-            f"estimating for {self.title} at {threads} threads: the model knows {known}",
+            f"estimating {precision} for {self.title} at {threads} threads: the model knows {known}",
             hint=f"--threads {known}",
         )
 
@@ -215,6 +230,7 @@ class NetworkCount(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fie
         model: The model that the estimate is for.
         network: The model of the shipped counts that has this network, at this input and with these classes;
             None where none is known to. Fits name their networks by it.
+        counted_on: The virtual device's SoC where it is another than the Snapdragon 855; see `SocModel`.
         nb_mb: Size of the `.nb`, MB of a million bytes.
         millions: Millions of instructions of the longest thread, by number of threads.
         layers: Of a float network; None for other precisions and where sizes are not known.
@@ -223,6 +239,7 @@ class NetworkCount(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fie
     model: str
     network: str | None = None
     precision: str
+    counted_on: str | None = None
     nb_mb: float
     millions: dict[str, float]
     layers: Layers | None = None

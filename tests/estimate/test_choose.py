@@ -17,7 +17,7 @@ from edgekit.estimate.adapt import EXPERIENCE, adapt, is_old, nearest_soc, of_ki
 from edgekit.estimate.estimate import estimate, known_count
 from edgekit.estimate.fit import adapt_results
 from edgekit.estimate.least_squares import FitPoint, fit_weighted
-from edgekit.estimate.soc_model import WEIGHTS, load_soc, ratio_error, shipped_socs
+from edgekit.estimate.soc_model import WEIGHTS, load_soc, prediction_error, ratio_error, shipped_socs
 from edgekit.zoo.registry import find_model
 from scripts import fit_socs
 from tests.conftest import RunCli
@@ -84,13 +84,52 @@ def test_what_exceeds_the_cache_is_read_from_memory() -> None:
     assert larger.latency_ms(*asked) > unknown.latency_ms(*asked)
 
 
-def test_int8_on_cores_without_dot_products_is_refused_by_name() -> None:
-    count = known_count("MobileNetV1", Precision.INT8)
-    assert count is not None
-    [one] = estimate(load_soc("sd865"), count, [1]).estimates
-    assert one.low_ms < 11.18 < one.high_ms
-    with pytest.raises(UsageError, match="int8 for Snapdragon 845: its cores take kernels that were not"):
-        estimate(load_soc("sd845"), count, [1])
+def test_int8_on_cores_without_dot_products_has_counts_and_a_fit_of_its_own() -> None:
+    """The same network takes other kernels there: each SoC's figure lies within the interval of its own."""
+    for name, dot_product, truth in (("sd865", True, 11.18), ("sd845", False, 44.12)):
+        soc = load_soc(name)
+        assert (soc.kernels("int8") is None) is dot_product
+        count = known_count("MobileNetV1", Precision.INT8, soc.kernels("int8"))
+        assert count is not None
+        [one] = estimate(soc, count, [1]).estimates
+        assert one.low_ms < truth < one.high_ms
+        assert (soc.fit(1, precision="int8").precision == "int8") is not dot_product
+        other = load_soc("sd845" if dot_product else "sd865")
+        with pytest.raises(InputError, match="it was counted with other kernels") as caught:
+            estimate(other, count, [1])
+        assert f"--soc {other.name} --count" in str(caught.value.hint)
+    assert soc.threads("int8") == (1,) and soc.threads() == (1, 2, 4)
+    with pytest.raises(
+        UsageError, match="estimating int8 for Snapdragon 845 at 4 threads: the model knows 1"
+    ):
+        soc.fit(4, precision="int8")
+
+
+def test_int8_networks_left_out_are_foretold_by_the_others() -> None:
+    """Nine of ten lie within the interval of the others, over the SoCs without dot products."""
+    inside = []
+    for name, soc in fit_socs.PAGE.socs.items():
+        every = [] if soc.dot_product else fit_socs.points(name, Precision.INT8)
+        for one in every:
+            fit = fit_weighted(1, [each for each in every if each is not one], None)
+            width = prediction_error(fit.leave_one_out_rms, fit.networks - fit.coefficients)
+            inside.append(ratio_error(fit.latency_ms(one.millions, one.nb_mb), one.latency_ms) < width)
+    assert len(inside) == 16 and sum(inside) >= 14
+
+
+def test_an_int8_network_that_was_counted_for_other_cores_alone_is_refused(
+    tmp_path: Path, run_cli: RunCli
+) -> None:
+    asked = ["estimate", "PPLCNet_x1_0", "--precision", "int8", "--soc"]
+    assert run_cli([*asked, "sd865"], cwd=tmp_path).exit_code == 0
+    refused = run_cli([*asked, "sd865,sd845"], cwd=tmp_path)
+    assert refused.exit_code == 3
+    assert "edgekit estimate PPLCNet_x1_0 --soc sd845 --precision int8 --count" in refused.stderr
+    both = run_cli(
+        ["estimate", "MobileNetV1", "--precision", "int8", "--soc", "sd865,sd845", "--json"], cwd=tmp_path
+    )
+    first, second = json.loads(both.stdout)
+    assert first["estimates"][0]["latency_ms"] < second["estimates"][0]["latency_ms"] / 3
 
 
 @pytest.mark.parametrize(

@@ -79,16 +79,20 @@ def command(
         models = [msgspec.structs.replace(model, virtual_soc=virtual_soc) for model in models]
     if name is None:
         return 0
-    if count_now and len({model.virtual_soc for model in models}) > 1:
+    if count_now and len({model.kernels(precision) or model.virtual_soc for model in models}) > 1:
         raise click.UsageError(
             "--count counts for one virtual device: SoCs that have several cannot be mixed"
         )
     for model in models:
         model.require(precision)
-    asked = {model.name: threads or model.threads() for model in models}
+    asked = {model.name: threads or model.threads(precision) for model in models}
     most = tuple(dict.fromkeys(number for each in asked.values() for number in each))
-    count = _count(name, models[0], Precision(precision), most, count_now=count_now, install=not no_install)
-    reports = [estimate(model, count, asked[model.name]) for model in models]
+    kernels = {model.kernels(precision): model for model in models}
+    counts = {
+        each: _count(name, model, Precision(precision), most, count_now=count_now, install=not no_install)
+        for each, model in kernels.items()
+    }
+    reports = [estimate(model, counts[model.kernels(precision)], asked[model.name]) for model in models]
     if as_json:
         echo_json(reports if len(reports) > 1 else reports[0])
     else:
@@ -141,14 +145,14 @@ def _count(
 
     subject = exported(name)
     if not count_now:
-        known = known_count(subject or name, precision)
+        known = known_count(subject or name, precision, soc.kernels(precision.value))
         if known is not None:
             return known
     if subject is None or not count_now:
         why = "nothing is exported here to count" if count_now else "its instructions are not known"
         raise InputError(
             f"estimating {name} at {precision.value}: {why}",
-            hint=counting_commands(name, subject, precision),
+            hint=counting_commands(name, subject, precision, soc),
         )
 
     def show(step: Progress) -> None:
