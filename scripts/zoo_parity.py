@@ -56,6 +56,11 @@ OPENVINO_BY_ARTIFACT = (
     *("PPLCNet_x1_5", "EfficientNetB0", "EfficientNetLite0", "PicoDet_s_320_LCNet"),
     *("DeepLabV3P_PPLCNet_x0_5", "DeepLabV3P_PPLCNet_x1_0", "MobileNetV1", "PPLCNet_x2_0"),
 )
+# What is known beyond the engines' own reasons.
+EXPLANATIONS = (
+    "EfficientNetLite1: its engines are 7.3e-05 to 1.2e-04 from the network. On three inputs of noise",
+    "OpenVINO and ONNX Runtime are at most 6.2e-05 from each other. The layer was not looked for.",
+)
 # Networks of one export, which starts Paddle once.
 TOGETHER = 4
 SAME_NETWORK = "_ssld"
@@ -264,7 +269,7 @@ def page(work: Path) -> str:
         if not one.passed
     ]
     title = "## What is over the limit, and what cannot be computed"
-    lines += ["", title, "", *(wrong or ["Nothing of what was run."])]
+    lines += ["", title, "", *(wrong or ["Nothing of what was run."]), "", *EXPLANATIONS]
     return "\n".join(lines) + "\n"
 
 
