@@ -8,6 +8,7 @@ import statistics
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -66,14 +67,24 @@ def test_no_pictures(run_cli, model: Path, tmp_path: Path) -> None:
     assert "too few pictures" in done.stderr
 
 
-@pytest.mark.slow
-def test_onnx_and_its_figures(run_cli, model: Path, calibration: Path) -> None:
-    before = load_manifest(model)
+@pytest.fixture(scope="module")
+def quantized(
+    run_cli, exported: Path, calibration: Path, tmp_path_factory: pytest.TempPathFactory
+) -> tuple[Path, dict[str, Any]]:
+    """A copy of the artifact directory with an int8 ONNX model, and what `quantize` said of it."""
+    model = Path(shutil.copytree(exported / MODEL, tmp_path_factory.mktemp("int8") / "models" / MODEL))
     arguments = ["quantize", model, "--calibration", calibration, "--formats", "onnx", "--json"]
-    arguments += ["--max-drop", "50"]
-    done = run_cli(arguments, cwd=model.parent)
+    done = run_cli([*arguments, "--max-drop", "50"], cwd=model.parent)
     assert done.exit_code == 0, done.stderr
-    result = json.loads(done.stdout)
+    return model, json.loads(done.stdout)
+
+
+@pytest.mark.slow
+def test_onnx_and_its_figures(
+    run_cli, exported: Path, quantized: tuple[Path, dict[str, Any]], calibration: Path
+) -> None:
+    before = load_manifest(exported / MODEL)
+    model, result = quantized
     assert (result["calibration_pictures"], result["held_back_pictures"]) == (20, 4)
     assert "notes.jpg" in result["passed_over"][0]
     (figures,) = result["artifacts"]
@@ -104,9 +115,8 @@ def test_onnx_and_its_figures(run_cli, model: Path, calibration: Path) -> None:
 
 
 @pytest.mark.slow
-def test_verify_judges_int8_on_what_was_held_back(run_cli, model: Path, calibration: Path) -> None:
-    arguments = ["quantize", model, "--calibration", calibration, "--formats", "onnx", "--max-drop", "50"]
-    assert run_cli(arguments, cwd=model.parent).exit_code == 0
+def test_verify_judges_int8_on_what_was_held_back(run_cli, quantized: tuple[Path, dict[str, Any]]) -> None:
+    model, _ = quantized
     done = run_cli(["verify", model, "--json"], cwd=model.parent)
     assert done.exit_code == 0, done.stderr
     rungs = {rung["name"]: rung for rung in json.loads(done.stdout)["rungs"]}
