@@ -87,9 +87,7 @@ def points(soc: str, precision: Precision = Precision.FP32) -> list[FitPoint]:
     column = list(NAMES).index(soc)
     table = FP32 if precision is Precision.FP32 else INT8
     kernels = WITHOUT_DOT_PRODUCT if precision is Precision.INT8 and not PAGE.socs[soc].dot_product else None
-    # ResNet50 was not counted with these kernels.
-    rows = [(one, row[column]) for one, row in table.items() if kernels is None or one != "ResNet50"]
-    return [point(network, precision, 1, latency_ms, kernels) for network, latency_ms in rows]
+    return [point(network, precision, 1, row[column], kernels) for network, row in table.items()]
 
 
 def threaded(soc: str, threads: int) -> list[FitPoint]:
@@ -124,10 +122,11 @@ def model(name: str) -> SocModel:
     fits = [plain, fit, *more]
     if PAGE.socs[name].dot_product:
         off = round(rms(plain, points(name, Precision.INT8)), 4)
-        unfitted.append(Unfitted(precision="int8", threads=1, rms=off, networks=len(INT8)))
     else:
-        # Four networks, three of one family, do not stand for others: theirs is a guess.
-        fits.append(fit_int8(name))
+        int8 = fit_int8(name)
+        off = int8.leave_one_out_rms
+        fits.append(int8)
+    unfitted.append(Unfitted(precision="int8", threads=1, rms=off, networks=len(INT8)))
     # Networks of other kinds than the fitted ones, by the largest error of a network left out.
     guess = max(0.10, round(2 * plain.leave_one_out_error, 2))
     return SocModel(
@@ -211,7 +210,7 @@ def show(models: Sequence[SocModel]) -> None:
             f"{fit.latency_ms(point.millions, point.nb_mb, point.layers) / point.latency_ms - 1:+.1%}"
             for point in points(one.name)
         ]
-        int8 = next((f"{seen.rms:.1%}" for seen in one.unfitted if seen.precision == "int8"), "below")
+        [int8] = [f"{seen.rms:.1%}" for seen in one.unfitted if seen.precision == "int8"]
         left_out = f"{fit.leave_one_out_error:.1%} | {plain.leave_one_out_error:.1%}"
         print(f"| {one.title} | {' | '.join(errors)} | {left_out} | {int8} |")
     print("\n| SoC | threads | " + " | ".join(next(iter(THREADS.values()))) + " |\n|---|---:|---:|---:|---:|")
@@ -227,9 +226,7 @@ def show(models: Sequence[SocModel]) -> None:
 
 def show_int8() -> None:
     """Print each int8 network's error by a fit to the others, where the cores have no dot products."""
-    print(
-        "\n| SoC, int8 | " + " | ".join([*INT8][:-1]) + " | largest left out |\n|---|" + "---:|" * len(INT8)
-    )
+    print("\n| SoC, int8 | " + " | ".join(INT8) + " | largest left out |\n|---|" + "---:|" * (len(INT8) + 1))
     for name, soc in PAGE.socs.items():
         if soc.dot_product:
             continue
