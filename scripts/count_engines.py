@@ -19,8 +19,8 @@ from pathlib import Path
 from zoo_parity import export, subject_of
 
 from edgekit.bench.bench import bench
-from edgekit.bench.progress import Progress, describe
 from edgekit.bench.results import load_result
+from edgekit.bench.sweep import Progress, describe
 from edgekit.cli.options import note
 from edgekit.core.bench_options import BenchOptions
 from edgekit.core.spec import Precision

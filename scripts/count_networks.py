@@ -20,7 +20,7 @@ from pathlib import Path
 import msgspec
 import numpy as np
 
-from edgekit.bench.progress import Progress, describe
+from edgekit.bench.sweep import Progress, describe
 from edgekit.cli.options import note
 from edgekit.convert.exporting.export import export
 from edgekit.convert.exporting.plan import ExportRequest

@@ -13,9 +13,8 @@ import msgspec
 from edgekit import __version__
 from edgekit.bench.cell import Cell, Timing
 from edgekit.bench.journal import Journal
-from edgekit.bench.progress import ShowProgress
 from edgekit.bench.results import default_path, load_result
-from edgekit.bench.sweep import Sweep, logger
+from edgekit.bench.sweep import ShowProgress, Sweep, logger
 from edgekit.core.bench_options import BenchOptions
 from edgekit.core.device import DeviceInfo
 from edgekit.core.measurement import Point, PointError, Result, Status, now

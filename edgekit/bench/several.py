@@ -10,7 +10,7 @@ from pathlib import Path
 import msgspec
 
 from edgekit.bench.bench import Outcome, bench
-from edgekit.bench.progress import Progress, ShowProgress
+from edgekit.bench.sweep import Progress, ShowProgress
 from edgekit.core.bench_options import BenchOptions
 from edgekit.core.measurement import PointError
 from edgekit.errors import EdgekitError, UsageError

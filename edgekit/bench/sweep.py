@@ -11,11 +11,11 @@ from collections.abc import Callable, Iterator, Sequence
 import msgspec
 
 from edgekit.bench.cell import Cell, Timing, Turn, check_batch, measure_startup, take_turn
-from edgekit.bench.progress import Progress, ShowProgress
 from edgekit.convert.manifest import verify_files
 from edgekit.core.artifact import Artifact
 from edgekit.core.measurement import ArtifactRef, Environment, Point, PointError, ProcessRun, Status
 from edgekit.core.parity import Parity
+from edgekit.core.units import format_count, format_ms
 from edgekit.engines.registry import on_gpu
 from edgekit.errors import DeviceError, DeviceLostError, EdgekitError, UnsupportedError
 from edgekit.judge.intervals import latency_interval, process_medians
@@ -30,6 +30,22 @@ COOLING_POLL_S = 2.0
 logger = logging.getLogger("edgekit")
 
 
+class Progress(msgspec.Struct, frozen=True, kw_only=True):
+    """One step of a sweep as it is shown; it has a figure once a turn has ended.
+
+    Attributes:
+        latency_ns: Latency of the point so far, ns; None on an emulated device.
+        instructions: Instructions of one inference on an emulated device.
+    """
+
+    done: int
+    total: int
+    label: str
+    latency_ns: float | None = None
+    instructions: int | None = None
+
+
+ShowProgress = Callable[[Progress], None]
 Keep = Callable[[int, Point, ProcessRun | None], None]
 """Called with a point's number, the point, and the process that it has just gained."""
 
@@ -404,3 +420,14 @@ def _worse(before: Parity | None, now: Parity | None) -> Parity | None:
     if before is None or now is None:
         return now if before is None else before
     return max(before, now, key=lambda parity: (not parity.passed, parity.max_relative_error or 0.0))
+
+
+def describe(progress: Progress, *, counted: bool = True) -> str:
+    """Format a step as one line with its number; unless `counted`, with the figure in front instead."""
+    figure = "" if progress.latency_ns is None else f"{format_ms(progress.latency_ns)} ms"
+    if progress.instructions is not None:
+        figure = f"{format_count(progress.instructions)} instructions"
+    if not counted:
+        return f"{figure}  {progress.label}" if figure else progress.label
+    number = f"[{progress.done}/{progress.total}] {progress.label}"
+    return f"{number}: {figure}" if figure else number

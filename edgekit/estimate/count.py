@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from edgekit.bench.bench import bench
-from edgekit.bench.progress import ShowProgress
+from edgekit.bench.sweep import ShowProgress
 from edgekit.core.bench_options import BenchOptions
 from edgekit.core.measurement import Point
 from edgekit.core.spec import Precision

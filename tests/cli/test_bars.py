@@ -7,7 +7,7 @@ import time
 
 import pytest
 
-from edgekit.bench.progress import Progress, describe
+from edgekit.bench.sweep import Progress, describe
 from edgekit.cli import progress
 from edgekit.cli.commands.bench import LastFigures
 from edgekit.cli.options import counting_bar

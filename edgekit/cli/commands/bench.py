@@ -25,8 +25,8 @@ from edgekit.cli.targets import find_subjects
 from edgekit.errors import INTERRUPTED_EXIT_CODE, EdgekitError, UsageError
 
 if TYPE_CHECKING:
-    from edgekit.bench.progress import Progress, ShowProgress
     from edgekit.bench.several import TargetOutcome
+    from edgekit.bench.sweep import Progress, ShowProgress
     from edgekit.core.bench_options import BenchOptions
     from edgekit.targets.target import Target
     from edgekit.transports.connect import LeftOut
@@ -161,7 +161,7 @@ class LastFigures:
 @contextlib.contextmanager
 def bench_progress() -> Iterator[ShowProgress]:
     """Show a bar with what runs, its figure so far and the time left on a terminal, else a line a turn."""
-    from edgekit.bench.progress import describe
+    from edgekit.bench.sweep import describe
 
     if is_interactive():
         with counting_bar() as bar:

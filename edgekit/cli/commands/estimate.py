@@ -138,7 +138,7 @@ def _count(
     install: bool,
 ) -> NetworkCount:
     from edgekit._files import scratch_directory
-    from edgekit.bench.progress import Progress, describe
+    from edgekit.bench.sweep import Progress, describe
     from edgekit.errors import InputError
     from edgekit.estimate.count import count_network
     from edgekit.estimate.estimate import counting_commands, exported, known_count
