@@ -120,10 +120,8 @@ class Preprocess(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_field
 
     By default PaddleClas's evaluation transform: resize the short side, crop the centre to a square, multiply
     by `scale`, subtract `mean`, divide by `std`, by channel. Where `steps` lists other resizes and crops,
-    they
-    are done in order, and the four fields `resize_short`, `crop_size`, `interpolation` and `resize_backend`
-    are
-    ignored.
+    they are done in order, and the four fields `resize_short`, `crop_size`, `interpolation` and
+    `resize_backend` are ignored.
 
     Attributes:
         resize_short: Length of the short side after the resize, pixels; None resizes both sides to

@@ -20,23 +20,10 @@ OLD_PARTS = frozenset(
 )
 # Others that are known: Cortex-A73, A75, A76 (HiSilicon's, too), A77, A78, A710, A715, A720, X1 to X4, and
 # the big cores of Kryo 2xx to 4xx.
-USUAL_PARTS = frozenset(
-    {
-        "0xd09",
-        "0xd0a",
-        "0xd0b",
-        "0xd40",
-        "0xd0d",
-        "0xd41",
-        "0xd47",
-        "0xd4d",
-        "0xd81",
-        "0xd44",
-        "0xd48",
-        "0xd4e",
-    }
-    | {"0xd82", "0x800", "0x802", "0x804"}
-)
+USUAL_PARTS = frozenset({
+    "0xd09", "0xd0a", "0xd0b", "0xd40", "0xd0d", "0xd41", "0xd47", "0xd4d", "0xd81", "0xd44", "0xd48",
+    "0xd4e", "0xd82", "0x800", "0x802", "0x804",
+})  # fmt: skip
 # Standard deviations of logarithms: of a measured latency about the model, and of the weights' share
 # (`ms_per_mb / ms_per_million`) between SoCs, which holds both a model's share and the choice of a model; of
 # several combinations, that of the least error by scripts/fit_socs.py.
