@@ -14,7 +14,7 @@ from __future__ import annotations
 
 import argparse
 import re
-from collections.abc import Sequence
+from collections.abc import Container, Sequence
 from pathlib import Path
 
 import msgspec
@@ -82,8 +82,14 @@ Answers = dict[str, Answer]
 
 def networks(names: Sequence[str]) -> list[str]:
     """The networks to take, the smallest first."""
-    specs = [spec for spec in list_models() if not spec.name.endswith(SAME_NETWORK)]
+    every = {spec.name: spec for spec in list_models()}
+    specs = [spec for name, spec in every.items() if not _is_variant(name, every)]
     return list(names) or [spec.name for spec in sorted(specs, key=_size)]
+
+
+def _is_variant(name: str, known: Container[str]) -> bool:
+    """Return whether a network is listed under another name too, with other weights."""
+    return name.endswith(SAME_NETWORK) and name.removesuffix(SAME_NETWORK) in known
 
 
 def _size(spec: ModelSpec) -> tuple[float, str]:
