@@ -3,7 +3,15 @@
 from time import perf_counter_ns
 from typing import Any, Callable, Dict, List, Optional, Sequence, Tuple
 
-from edgekit.engines.worker.engine import Engine, Inputs, LayerTimes, check_inputs, layer, tensor
+from edgekit.engines.worker.engine import (
+    Engine,
+    Inputs,
+    LayerTimes,
+    check_inputs,
+    format_shape,
+    layer,
+    tensor,
+)
 from edgekit.engines.worker.process import tasks
 from edgekit.engines.worker.refusal import RefusedError
 
@@ -53,6 +61,11 @@ RECORD: Dict[str, Any] = {
 }
 # MNN's Interpreter::HintMode. Large tiles make PP-HGNet tiny differ by 5e-3 of its range, small ones by 2e-5.
 _WINOGRAD_MEMORY_LEVEL = 3
+# MNN's ErrorCode, as the protocol calls them. MNN resizes a session to sizes that the network cannot take.
+_REFUSALS = {
+    1: ("memory", "there is not enough memory"),
+    3: ("shape", "the network takes no inputs of these sizes"),
+}
 # numpy's spelling of MNN's types, and attributes of MNN's module with these types.
 _TYPES = {"float32": "Halide_Type_Float", "int32": "Halide_Type_Int", "uint8": "Halide_Type_Uint8"}
 
@@ -90,7 +103,9 @@ class Mnn(Engine):
         try:
             self._network = mnn.Interpreter(model)
         except Exception as error:
-            raise RefusedError("model_invalid", "loading {}: {}".format(model, error)) from error
+            raise RefusedError(
+                "model_invalid", "loading {}: MNN refuses it: damaged, or no model of MNN".format(model)
+            ) from error
         settings: Dict[str, Any] = {name[len("mnn_") :]: value for name, value in self.options.items()}
         before = tasks()
         if settings.pop("winograd") == "small":
@@ -110,7 +125,7 @@ class Mnn(Engine):
         self._output_names = _output_order(model, list(self._network.getSessionOutputAll(self._session)))
 
     def inputs(self) -> List[Dict[str, Any]]:
-        # Any size can be asked for; `_resize` finds those that the network does not take.
+        # Any size can be asked for; the first inference finds those that the network does not take.
         return [tensor(name, _dtype(one), [None] * len(one.getShape())) for name, one in self._inputs]
 
     def outputs(self) -> List[Dict[str, Any]]:
@@ -137,7 +152,14 @@ class Mnn(Engine):
     def _infer(self) -> None:
         for target, host in self._bound:
             target.copyFrom(host)
-        self._network.runSession(self._session)
+        self._check(self._network.runSession(self._session))
+
+    def _check(self, status: int) -> None:
+        """Raise RefusedError for an inference that MNN ended early; its outputs are whatever was there."""
+        if status != 0:
+            sizes = ", ".join(format_shape(shape) for shape in self._shapes)
+            code, fault = _REFUSALS.get(status, ("runtime", "MNN ended with error {}".format(status)))
+            raise RefusedError(code, "inputs of {}: {}".format(sizes, fault))
 
     def layer_times(self, arrays: Sequence[Any], runs: int) -> LayerTimes:
         self.bind(arrays)
@@ -179,7 +201,7 @@ class Mnn(Engine):
     ) -> None:
         for target, host in self._bound:
             target.copyFrom(host)
-        self._network.runSessionWithCallBackInfo(self._session, before, after)
+        self._check(self._network.runSessionWithCallBackInfo(self._session, before, after))
 
     def results(self) -> List[Any]:
         import _mnncengine as mnn

@@ -155,8 +155,10 @@ class Ncnn(Engine):
         extractor = self._network.create_extractor()
         for name, matrix in self._bound:
             extractor.input(name, matrix)
-        computed = [extractor.extract(name) for name in self._output_names]
-        self._computed = computed
+        self._computed = [extractor.extract(name) for name in self._output_names]
+        for name, (status, _) in zip(self._output_names, self._computed):  # noqa: B905 (Python 3.10)
+            if status != 0:
+                raise RefusedError("runtime", "output {}: ncnn ended with {}".format(name, status))
 
     def layer_times(self, arrays: Sequence[Any], runs: int) -> LayerTimes:
         """Time each layer as the difference of two reads of its output.
@@ -197,9 +199,7 @@ class Ncnn(Engine):
         import numpy
 
         arrays = []
-        for name, (status, matrix) in zip(self._output_names, self._computed):  # noqa: B905 (Python 3.10)
-            if status != 0:
-                raise RefusedError("runtime", "output {}: ncnn ended with {}".format(name, status))
+        for _, matrix in self._computed:
             array = numpy.array(matrix, dtype="float32")
             arrays.append(array[None] if self._drops_batch else array)
         return arrays

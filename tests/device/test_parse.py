@@ -108,6 +108,15 @@ def test_a_32_bit_phone_is_refused_by_name() -> None:
         require_64_bit(info)
 
 
+def test_a_32_bit_board_is_refused_by_name() -> None:
+    # Invented in the format of Raspberry Pi OS 12 (32-bit) on a Pi 2.
+    cpuinfo = "processor\t: 0\nFeatures\t: half neon vfpv4\n\nModel\t\t: Raspberry Pi 2 Model B\n"
+    sections = {"uname": "Linux\n6.1.0-rpi7\narmv7l", "cpuinfo": cpuinfo}
+    info = describe(sections, serial="ssh://pi", transport="ssh")
+    with pytest.raises(DeviceError, match=r"Raspberry Pi 2 Model B is a 32-bit device \(armv7l\)"):
+        require_64_bit(info)
+
+
 def test_a_board_without_android() -> None:
     # Invented in the format of Raspberry Pi OS 12 on a Pi 4.
     cpuinfo = "".join(

@@ -16,7 +16,7 @@ from edgekit.core.spec import Precision
 from edgekit.engines.registry import artifact_kind, host_options, host_side
 from edgekit.errors import ConversionError, RunnerError, UnsupportedError
 from edgekit.runners.launch import host_launcher
-from edgekit.runners.protocol import Load, Tensor
+from edgekit.runners.protocol import Load, Run, Tensor
 from edgekit.runners.session import RunnerSession
 from edgekit.toolchain.converters import MNNCONVERT, require_python
 from edgekit.transports.local import LocalTransport
@@ -170,7 +170,10 @@ def test_files_that_are_cut_or_belong_to_others_are_refused(small: Sources, tmp_
         (tmp_path / name).write_bytes(content[: len(content) // 2])
     param = small[1] / "inference.ncnn.param"
     (tmp_path / param.name).write_bytes(param.read_bytes())
-    for engine, said in (("mnn", "inference.mnn"), ("ncnn", r"ncnn\.bin is too short: damaged")):
+    for engine, said in (
+        ("mnn", r"inference\.mnn: MNN refuses it"),
+        ("ncnn", r"ncnn\.bin is too short: damaged"),
+    ):
         with session(engine) as runner, pytest.raises(RunnerError, match=said):
             runner.load(request(engine, tmp_path, (1, 3, 30, 21), Precision.FP32))
     # ncnn reads what it needs of a file that belongs to a larger network, and computes.
@@ -178,6 +181,39 @@ def test_files_that_are_cut_or_belong_to_others_are_refused(small: Sources, tmp_
     (tmp_path / "inference.ncnn.bin").write_bytes(weights + bytes(8))
     with session("ncnn") as runner, pytest.raises(RunnerError, match="8 bytes too long: damaged, or of ano"):
         runner.load(request("ncnn", tmp_path, (1, 3, 30, 21), Precision.FP32))
+
+
+def test_the_weights_of_another_network_are_refused_both_ways(small: Sources, tmp_path: Path) -> None:
+    onnx = onnx_models.classifier(tmp_path / "wide.onnx", side=30, width=21, classes=9)
+    convert(onnx, tmp_path, "ncnn")
+    (own, other), names = (small[1], tmp_path), ArtifactKind.NCNN.file_names
+    for param, weights, said in ((own, other, "bytes too long"), (other, own, "is too short")):
+        (mixed := tmp_path / said.split()[-1]).mkdir()
+        for source, name in zip((param, weights), names, strict=True):
+            (mixed / name).write_bytes((source / name).read_bytes())
+        with session("ncnn") as runner, pytest.raises(RunnerError, match=rf"{said}: damaged, or of another"):
+            runner.load(request("ncnn", mixed, (1, 3, 30, 21), Precision.FP32))
+
+
+@pytest.mark.parametrize("ask", ["run", "layers"])
+def test_an_inference_that_mnn_ends_early_is_no_measurement(ask: str, small: Sources) -> None:
+    """MNN loads a network for sizes that it cannot compute, and leaves its outputs as they were."""
+    with session("mnn") as runner:
+        runner.load(request("mnn", small[1], (1, 4, 30, 21), Precision.FP32))
+        with pytest.raises(
+            RunnerError, match="inputs of 1x4x30x21: the network takes no inputs of these siz"
+        ):
+            runner.run(Run(repeats=1)) if ask == "run" else runner.layer_times(1)
+
+
+def test_an_inference_that_ncnn_ends_early_is_no_measurement(tmp_path: Path) -> None:
+    layers = ("Input in0 0 1 in0 0=4 1=3 2=2", "Crop c 1 1 in0 out0 0=9 3=0 4=0 5=0")
+    (tmp_path / "inference.ncnn.param").write_text("\n".join(("7767517", "2 2", *layers, "")))
+    (tmp_path / "inference.ncnn.bin").write_bytes(b"")
+    with session("ncnn") as runner:
+        runner.load(request("ncnn", tmp_path, (1, 2, 3, 4), Precision.FP32))
+        with pytest.raises(RunnerError, match="output out0: ncnn ended with -100"):
+            runner.run(Run(repeats=1))
 
 
 def test_several_inputs_and_outputs_keep_their_order(tmp_path: Path) -> None:

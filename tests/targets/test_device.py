@@ -17,6 +17,7 @@ from edgekit.toolchain.python.parts import Part, store_part
 
 PHONE = DeviceInfo(serial="phone", state="device", transport="adb", abi="arm64-v8a", abis=("arm64-v8a",))
 BOARD = DeviceInfo(serial="board", state="device", transport="ssh", abi="x86_64", abis=("x86_64",))
+OLD = DeviceInfo(serial="pi2", state="device", transport="ssh", abi="armv7l", abis=("armv7l",))
 MIPS = DeviceInfo(serial="router", state="device", transport="ssh", abi="mips64", abis=("mips64",))
 
 
@@ -46,6 +47,8 @@ def test_an_engine_of_the_worker_names_its_parts(tmp_path: Path, monkeypatch: py
     assert "edgekit toolchain install device-python" in (raised.value.hint or "")
     with pytest.raises(UnsupportedError, match="its runner is for aarch64"):
         Bundles(install=False).get("onnxruntime-python", BOARD)
+    with pytest.raises(DeviceError, match=r"pi2 is a 32-bit device \(armv7l\)"):
+        Bundles(install=False).get("mnn", OLD)
 
 
 def test_the_default_engine_has_a_native_runner(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
