@@ -7,7 +7,7 @@ labels; the taught student learns the teacher's answers on all 1,400 pictures (s
 moving average), in as many steps as the student alone. All students have one teacher. The goal was stated
 before the first run: in the mean of three seeds the taught student is at least two points better.
 
-    python scripts/bench_distillation.py --seeds 0,1,2
+    python scripts/experiment_distillation.py --seeds 0,1,2
 """
 
 from __future__ import annotations

@@ -7,7 +7,7 @@ digits, 500 to judge by of the other 397, so that no digit is seen before. PPLCN
 weights. The goal was stated before the first run: a mean accuracy of the labels (PaddleClas's `ma`) of 90 %,
 where answers by chance have 50 %.
 
-    python scripts/bench_several_labels.py --seed 0 --epochs 12 --keep DIR
+    python scripts/experiment_several_labels.py --seed 0 --epochs 12 --keep DIR
 """
 
 from __future__ import annotations
