@@ -1,4 +1,4 @@
-"""What installed packages announce to edgekit."""
+"""Entry points by which installed packages extend edgekit."""
 
 from __future__ import annotations
 

@@ -115,7 +115,7 @@ def write_pages(directory: Path, count: int) -> None:
 
 
 def write_their_model(model: Path, directory: Path) -> None:
-    """The same program under PaddleDetection's names, with a configuration made from the manifest."""
+    """Write the program under PaddleDetection's names, with a configuration made from the manifest."""
     manifest = json.loads((model / "manifest.json").read_text())
     rule, preprocess = manifest["postprocess"], manifest["preprocess"]
     directory.mkdir()

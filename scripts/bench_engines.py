@@ -97,7 +97,7 @@ def worker_median(target: HostTarget, directory: Path, engine: str, seconds: flo
 
 
 def benchmark_app_median(model: Path, seconds: float) -> float:
-    """What OpenVINO's own tool says, ns."""
+    """Return the median latency that OpenVINO's own tool prints, ns."""
     words = [
         *(Path(sys.executable).with_name("benchmark_app"), "-m", model, "-d", "CPU", "-api", "sync"),
         *("-hint", "none", "-nstreams", "1", "-nthreads", "1", "-infer_precision", "f32", "-pin", "NO"),

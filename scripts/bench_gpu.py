@@ -79,7 +79,7 @@ def run(place: Path, minutes: float, python: str | None = None) -> list[list[str
 
 
 def gpus() -> str:
-    """What NVIDIA's driver lists; nothing without a driver or a GPU."""
+    """Return the GPUs that NVIDIA's driver lists; an empty text without a driver or a GPU."""
     program = shutil.which("nvidia-smi")
     if program is None:
         return ""

@@ -1,4 +1,4 @@
-"""What the native runner itself adds to a sample: its core around an engine that does nothing.
+"""Time that the native runner itself adds to a sample: its core around an engine that does nothing.
 
 A sample is from the clock's reading before an inference to the one after, so all of it is the runner's.
 Limit: 1 microsecond (median, of each process).

@@ -1,4 +1,4 @@
-"""What measuring costs: inside a sample, and the worker's median against a bare loop.
+"""Cost of measuring: inside a sample, and the worker's median against a bare loop.
 
 1. The clock readings and the call around nothing, as a share of the smallest network's latency:
    limit 0.1 %.

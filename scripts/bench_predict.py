@@ -229,7 +229,7 @@ def paddleclas_words(python: str, model: Path) -> list[str]:
 
 
 def compare_answers(python: str, models: Path, pictures: Path, engine: str) -> dict[str, float]:
-    """The same answers: trained weights on the engine measured, random ones on PaddleClas's own engine.
+    """Compare both sides' answers: trained weights on the engine measured, random ones on PaddleClas's own.
 
     Random weights amplify the last bits in which engines differ, and that the wheel's configuration rounds
     the training configuration's 1/255: they are given its constant.

@@ -1,4 +1,4 @@
-"""What saving costs a large sweep: 1,000 points, 5 processes, 2,000 samples each, with an engine that idles.
+"""Cost of saving in a large sweep: 1,000 points, 5 processes, 2,000 samples each, with an engine that idles.
 
 Saving is what the journal takes with each turn and the document at the end. Limits: 1 % of the time that the
 inferences would take at a millisecond each, a turn at the end as cheap as one at the beginning within a

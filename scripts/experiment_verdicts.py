@@ -38,7 +38,7 @@ SLOWED_CORE = 7
 
 
 class Experiment(msgspec.Struct, frozen=True, kw_only=True):
-    """What was done, and what the verdict is to be; `reason` is a part of one of its reasons."""
+    """One circumstance and the verdict expected of it; `reason` is a part of one of its reasons."""
 
     name: str
     expected: Verdict

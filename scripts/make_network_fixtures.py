@@ -161,7 +161,7 @@ def strip(document: onnx.ModelProto) -> None:
 def by_torchscript(
     network: nn.Module, picture: torch.Tensor, opset: int | None, free: bool
 ) -> onnx.ModelProto:
-    """What `torch.onnx.export(..., dynamo=False)` writes."""
+    """Return the model that `torch.onnx.export(..., dynamo=False)` writes."""
     buffer = io.BytesIO()
     axes = {"dynamic_axes": {"input": {0: "batch"}, "output": {0: "batch"}}} if free else {}
     torch.onnx.export(
@@ -180,7 +180,7 @@ def captured(network: nn.Module, side: int, free: bool) -> torch.export.Exported
 
 
 def by_dynamo(program: torch.export.ExportedProgram, opset: int | None) -> onnx.ModelProto:
-    """What `torch.onnx.export` writes by default."""
+    """Return the model that `torch.onnx.export` writes by default."""
     written = torch.onnx.export(
         program, (), None, dynamo=True, opset_version=opset, input_names=["input"], output_names=["output"],
         verbose=False,

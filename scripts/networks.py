@@ -123,7 +123,7 @@ def pictures(shape: tuple[int, ...]) -> np.ndarray:
 
 
 def compute_onnx(model: Path, inputs: np.ndarray) -> np.ndarray:
-    """What ONNX Runtime computes, one picture at a time: float32[N,C]."""
+    """Return ONNX Runtime's outputs, one picture at a time: float32[N,C]."""
     import onnxruntime
 
     options = onnxruntime.SessionOptions()

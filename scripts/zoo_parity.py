@@ -65,7 +65,7 @@ LIMIT = MAX_RELATIVE_ERROR[Precision.FP32] or 0.0
 
 
 class Answer(msgspec.Struct, frozen=True):
-    """What one engine gave: its error relative to the network's range, or why there is none."""
+    """Result of one engine: its error relative to the network's range, or why there is none."""
 
     error: float | None
     passed: bool

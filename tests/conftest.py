@@ -32,7 +32,7 @@ if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
 
 @dataclass(frozen=True)
 class CliResult:
-    """What a run of `edgekit` left; exit code, stdout and stderr are asserted apart."""
+    """Outcome of a run of `edgekit`; exit code, stdout and stderr are asserted apart."""
 
     exit_code: int
     stdout: str

@@ -86,7 +86,7 @@ def _write(
 
 
 def _age(page: np.ndarray, rng: np.random.Generator) -> np.ndarray:
-    """What scanners and phones do: a crop, uneven light, blur, noise."""
+    """Treat a page as scanners and phones do: a crop, uneven light, blur, noise."""
     height, width = page.shape[:2]
     if rng.random() < 0.5:
         top, left = int(rng.integers(0, height // 6)), int(rng.integers(0, width // 8))

@@ -1,4 +1,4 @@
-"""What the tests ask of processes that they did not start themselves."""
+"""Questions of the tests about processes that they did not start themselves."""
 
 from __future__ import annotations
 

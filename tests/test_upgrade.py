@@ -1,4 +1,4 @@
-"""What edgekit 0.1.0 left behind is used by today's: a model's directory, a bench, an evaluation."""
+"""A model's directory, a bench and an evaluation of edgekit 0.1.0 are used by today's."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The same artifact in the app and in the shell: a model that is slower in the app is a known complaint."""
+"""Measure one artifact in the app and in the shell: a slower one in the app is a known complaint."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What the shell offers for a word that is being typed: names of models, engines, devices, and files.
+"""Completions of a word that is being typed: names of models, engines, devices, and files.
 
 click completes commands, options, closed sets of values and paths by itself. A completion never fails and
 never waits: what cannot be found at once is not offered.

@@ -1,4 +1,4 @@
-"""What becomes of artifacts that were made and then checked: those that hold are kept, the others are not."""
+"""Keep the artifacts that passed their check, and remove the others."""
 
 from __future__ import annotations
 

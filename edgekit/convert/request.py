@@ -1,4 +1,4 @@
-"""What every conversion is asked for, and the command line that asks for it."""
+"""Options that every conversion has, and the command line that asks for it."""
 
 from __future__ import annotations
 

@@ -20,7 +20,7 @@ CHARGING = {"Discharging": False, "Charging": True, "Full": True, "Not charging"
 
 
 class CpuInfo(msgspec.Struct, frozen=True, kw_only=True):
-    """What /proc/cpuinfo says.
+    """Contents of /proc/cpuinfo.
 
     Attributes:
         parts: Core number to part, e.g. `{0: "0xd05"}`.

@@ -39,7 +39,7 @@ class Quantity(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Verdict(enum.Enum):
-    """What became of a quantity."""
+    """Change of a quantity from the old result to the new one."""
 
     EQUAL = "equal"
     BETTER = "better"

@@ -1,4 +1,4 @@
-"""What a training run shows at its end: its curves as a picture, and a table of confusions."""
+"""Pages of a finished training run: its curves as a picture, and a table of confusions."""
 
 from __future__ import annotations
 

@@ -231,7 +231,7 @@ class _Attempts:
 
 
 class _Worker:
-    """What Ray Data starts on a worker: opens the work with the first piece, and keeps it open."""
+    """Actor of Ray Data on a worker: it opens the work with the first piece, and keeps it open."""
 
     def __init__(self, work: Work, version: str, attempts: Any) -> None:
         self._work = work

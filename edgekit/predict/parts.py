@@ -46,7 +46,7 @@ class Form(Enum):
 
 
 class Request(msgspec.Struct, frozen=True, kw_only=True):
-    """What the parts of a directory answer.
+    """Question that all parts of a directory answer.
 
     Attributes:
         artifact: SHA-256 of the artifact.

@@ -40,7 +40,7 @@ _REFUSED = {
 
 
 class Choice(msgspec.Struct, frozen=True, kw_only=True):
-    """What is measured before ONNX Runtime and Paddle quantise; by default nothing.
+    """Measurements to make before ONNX Runtime and Paddle quantise; by default none.
 
     Attributes:
         search: Whether settings of ONNX Runtime's quantisation are measured.

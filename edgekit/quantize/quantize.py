@@ -72,7 +72,7 @@ class QuantizeSettings(msgspec.Struct, frozen=True, kw_only=True):
 
     @property
     def choice(self) -> Choice:
-        """What is measured before the model is quantised."""
+        """Measurements to make before the model is quantised."""
         auto = self.keep_float == (AUTO,)
         return Choice(
             search=self.search,

@@ -90,7 +90,7 @@ class Sensitivity(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Found(msgspec.Struct, frozen=True, kw_only=True, tag="found"):
-    """What was chosen, and what it was chosen from.
+    """The chosen recipe, with all trials it was chosen from.
 
     Attributes:
         trials: All that were measured, in order.

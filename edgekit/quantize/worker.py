@@ -36,7 +36,7 @@ PADDLE_OPS = ("conv2d", "depthwise_conv2d", "mul", "matmul", "matmul_v2")
 
 
 class QuantizeJob(msgspec.Struct, frozen=True, kw_only=True):
-    """What one worker does.
+    """Work order of one quantisation worker.
 
     Attributes:
         route: `onnx`, or `paddle`.

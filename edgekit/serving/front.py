@@ -1,4 +1,4 @@
-"""What people use beside the protocol: a page at `/`, the list of models, and answers to a plain picture."""
+"""Routes for people beside the protocol: a page at `/`, the list of models, and answers to a picture."""
 
 from __future__ import annotations
 

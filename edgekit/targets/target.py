@@ -44,7 +44,7 @@ class Subject(msgspec.Struct, frozen=True, kw_only=True):
     anyway: bool = False
 
     def at_absolute(self) -> Subject:
-        """The same model with an absolute path, for processes with another working directory."""
+        """Return the model with an absolute path, for processes with another working directory."""
         return msgspec.structs.replace(self, directory=self.directory.absolute())
 
     def artifact(self, kind: ArtifactKind, serial: str | None = None) -> Artifact:

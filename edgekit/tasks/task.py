@@ -64,7 +64,7 @@ class Finding(NamedTuple):
 
 
 class Asked(msgspec.Struct, frozen=True, kw_only=True):
-    """What a caller wants of answers.
+    """Limits that a caller sets to answers.
 
     Attributes:
         top_k: Maximum number of classes or objects a picture; None leaves the number to the model.
@@ -117,9 +117,9 @@ class Task(ABC):
     summary: ClassVar[str]
     """Noun for a model of the task, with its article, e.g. `a classifier of pictures`."""
     activation: ClassVar[str] = "none"
-    """What an export adds to a network of the zoo: `softmax`, `sigmoid` or `none`."""
+    """Activation that an export adds to a network of the zoo: `softmax`, `sigmoid` or `none`."""
     output_ops: ClassVar[tuple[str, ...]] = ()
-    """What an export may add instead of `activation` where asked to, by the names of PaddleSeg's export."""
+    """Operators that an export adds instead of `activation` if asked, by the names of PaddleSeg's export."""
     takes_pictures: ClassVar[bool] = True
     """False where the model's inputs are no pictures, so that nothing is answered."""
     draws: ClassVar[bool] = False
@@ -129,7 +129,7 @@ class Task(ABC):
     one_class: ClassVar[bool] = False
     """True where only the best class of an answer is claimed to be right."""
     score_name: ClassVar[str] = "score"
-    """What `Finding.score` is."""
+    """Name of the figure in `Finding.score`."""
     Rule: ClassVar[type[Any]]
     """Struct of the manifest's `postprocess`."""
 

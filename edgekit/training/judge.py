@@ -1,4 +1,4 @@
-"""What an epoch's weights are worth on validation pictures: counts that processes add up, then figures."""
+"""Figures of an epoch's weights on validation pictures, from counts that processes add up."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a run begins with: its preprocessing, its network with first weights, its device."""
+"""Start of a run: its preprocessing, its network with first weights, its device."""
 
 from __future__ import annotations
 

@@ -69,7 +69,7 @@ class Transport(Protocol):
     name: str
     """`adb`, `ssh` or `local`."""
     serial: str
-    """What `--device` takes."""
+    """Value of `--device` that names it."""
 
     def run(
         self, argv: Sequence[str], *, timeout_s: float = 30.0, env: Mapping[str, str] | None = None

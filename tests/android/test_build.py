@@ -203,7 +203,7 @@ def _sources() -> list[tuple[Path, Path]]:
 
 
 def _undefined(tools: BuildTools, classes: Path) -> list[str]:
-    """What classes use that Android 7 (API 24) does not have, or hides."""
+    """Return the names that classes use and Android 7 (API 24) lacks or hides."""
     maven = fetch_maven(pinned_files(), _quiet)
     said = tools.run_java(
         [maven["animal-sniffer"], maven["asm"]],

@@ -1,4 +1,4 @@
-"""What `bundle` writes: everything out of the manifest, all or nothing."""
+"""Files that `bundle` writes: everything out of the manifest, all or nothing."""
 
 from __future__ import annotations
 

@@ -30,7 +30,7 @@ def waiting() -> Result:
 
 
 def grow(start: Result, turns: int) -> list[Result]:
-    """What a sweep has after each turn, the points in turn; the first is what it starts from."""
+    """Return the points of a sweep after each turn; the first are those that it starts from."""
     states = [start]
     for turn in range(turns):
         points = list(states[-1].points)

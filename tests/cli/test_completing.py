@@ -1,4 +1,4 @@
-"""What the shell offers, what `help` shows, and what a misspelt name may have meant."""
+"""Completions of the shell, the text of `help`, and suggestions for a misspelt name."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ RunInside = Callable[..., CliResult]
 
 @pytest.fixture
 def offers(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[str], list[str]]:
-    """What is offered for the last word of a line, in a directory with the model `mynet`."""
+    """Return the completions of a line's last word, in a directory with the model `mynet`."""
     write_manifest(tmp_path / "models" / "mynet", name="mynet")
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("ANDROID_ADB_SERVER_PORT", "9")

@@ -1,4 +1,4 @@
-"""What failed its check is never the truth: not kept unasked, no reference, never used without a word."""
+"""An artifact that failed its check is not kept unasked, is no reference, and is never used in silence."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a program's scores are, by its last operators or by what it makes of noise."""
+"""Scores of a program are recognised by its last operators or by its outputs for noise."""
 
 from __future__ import annotations
 

@@ -137,7 +137,7 @@ def test_rows_are_boxes_where_a_configuration_says_so() -> None:
 
 
 def test_the_models_of_these_tests_find_cells(tmp_path: Path) -> None:
-    """What other tests rely on: a red and a blue cell are found where they are."""
+    """A red and a blue cell are found where they are, as other tests rely on."""
     pixels = detection_models.picture((0, 0, 0), (2, 5, 2))[:, :, ::-1].astype(np.float32) / 255
     image = np.ascontiguousarray(pixels.transpose(2, 0, 1)[None])
     session = onnxruntime.InferenceSession(str(detection_models.with_nms(tmp_path / "nms.onnx")))

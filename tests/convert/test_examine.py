@@ -1,4 +1,4 @@
-"""What is read off a model before anything is made of it: sizes, types, meaning of its scores, and damage."""
+"""Sizes, types, meaning of the scores and damage are read off a model before anything is made of it."""
 
 from __future__ import annotations
 

@@ -21,7 +21,7 @@ pytestmark = pytest.mark.skipif(os.uname().machine != "x86_64", reason="needs an
 
 @pytest.fixture(scope="module")
 def board(sshd: Sshd, run_cli: RunCli, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    """What `--device` takes; edgekit's files are gone from the board at the end."""
+    """Yield the board's name for `--device`; edgekit's files are gone from the board at the end."""
     yield sshd.url
     run_cli(["push", "--clean", "--device", sshd.url], cwd=tmp_path_factory.mktemp("clean"))
 

@@ -55,7 +55,7 @@ LEFT_OUT = {
     "cmake -S ": "needs Debian's libstb-dev; tests/native/test_classify.py runs it with the header's place",
 }
 NEEDS_PADDLE_LITE = ("--engine paddlelite,onnxruntime", f"profile {DOC_ORI} --device")
-"""What needs Paddle Lite's ARM library, which is no package of a registry."""
+"""Commands that need Paddle Lite's ARM library, which is no package of a registry."""
 
 # One short process a point: how figures come to be valid has tests of its own.
 SHORTER = {
@@ -103,7 +103,7 @@ class Clone:
     server: subprocess.Popen[bytes] | None = None
 
     def run(self, step: Step) -> str:
-        """What a command or program wrote to stdout; it must end well."""
+        """Return the stdout of a command or program, which must end well."""
         text = step.text
         for name, here in self.names.items():
             text = text.replace(name, here)

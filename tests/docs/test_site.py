@@ -1,4 +1,4 @@
-"""What `make docs` gathers for the site."""
+"""Files that `make docs` gathers for the site."""
 
 from __future__ import annotations
 

@@ -85,7 +85,7 @@ def test_what_exceeds_the_cache_is_read_from_memory() -> None:
 
 
 def test_int8_on_cores_without_dot_products_has_counts_and_a_fit_of_its_own() -> None:
-    """The same network takes other kernels there: each SoC's figure lies within the interval of its own."""
+    """One network takes other kernels on each SoC: every figure lies within the interval of its own SoC."""
     for name, dot_product, truth in (("sd865", True, 11.18), ("sd845", False, 44.12)):
         soc = load_soc(name)
         assert (soc.kernels("int8") is None) is dot_product

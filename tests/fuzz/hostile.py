@@ -59,7 +59,7 @@ class Case:
 
 @dataclass(frozen=True)
 class Outcome:
-    """What came of a case; `findings` are what must not have come."""
+    """Outcome of a case; `findings` are its faults."""
 
     case: Case
     exit_code: int | None

@@ -33,7 +33,7 @@ TEXTS = st.one_of(
 
 
 def refusal(read: Callable[[Path], object], path: Path) -> str | None:
-    """What is said of a file; None where it is taken."""
+    """Return the error for a file; None where it is taken."""
     try:
         read(path)
     except EdgekitError as error:

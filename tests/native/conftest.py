@@ -50,7 +50,7 @@ def idle_runner(shared_directory: Path) -> Path:
 
 @pytest.fixture(scope="session")
 def checked_runner(shared_directory: Path) -> Path:
-    """The same with the compiler's checks for memory errors and undefined behaviour."""
+    """Runner built with the compiler's checks for memory errors and undefined behaviour."""
     output = shared_directory / "edgekit-runner-checked"
     flags = ("-g", "-fsanitize=address,undefined", "-fno-sanitize-recover=all")
     with FileLock(shared_directory / "checked.lock"):

@@ -1,4 +1,4 @@
-"""What is pasted elsewhere is there what it was: Markdown, CSV, and tables in a narrow terminal."""
+"""Markdown, CSV and tables in a narrow terminal keep their contents where they are pasted."""
 
 from __future__ import annotations
 

@@ -98,7 +98,7 @@ def everything() -> list[Result]:
 
 
 class Page(HTMLParser):
-    """What a page refers to, and its words."""
+    """References of a page, and its words."""
 
     def __init__(self, text: str) -> None:
         super().__init__()
@@ -420,7 +420,7 @@ def test_it_is_printed_whole(browser: Browser, url: str) -> None:
 
 @pytest.mark.slow
 def test_the_browser_would_tell(browser: Browser, tmp_path: Path) -> None:
-    """What the tests above look for is seen where it is there."""
+    """The tests above see the faults that they look for."""
     page = tmp_path / "bad.html"
     page.write_text(
         '<!DOCTYPE html><meta name="viewport" content="width=device-width"><img src="http://127.0.0.1:9/x.png">'

@@ -1,4 +1,4 @@
-"""What the plots over all points draw: which dots, which front, which names."""
+"""Plots over all points: their dots, their front, their names."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What was recorded of the circumstances is said."""
+"""Reports say the recorded circumstances."""
 
 from __future__ import annotations
 

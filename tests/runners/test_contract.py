@@ -1,4 +1,4 @@
-"""What every runner must do, whatever it is written in (edgekit.runners.protocol is the text)."""
+"""Contract of every runner, whatever it is written in (edgekit.runners.protocol is the text)."""
 
 from __future__ import annotations
 
@@ -221,7 +221,7 @@ TWO: list[dict[str, Any]] = [
 
 
 def expected_of_two(x: np.ndarray, k: np.ndarray) -> list[np.ndarray]:
-    """What `tests.convert.onnx_models.two_inputs` computes."""
+    """Compute the outputs of `tests.convert.onnx_models.two_inputs`."""
     weights = np.linspace(-1, 1, 8, dtype=np.float32).reshape(4, 2)
     return [x @ weights + np.array([[0.5, 1.0], [-2.0, 4.0]], np.float32)[k], k + k]
 

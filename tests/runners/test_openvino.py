@@ -1,4 +1,4 @@
-"""What OpenVINO computes in, by its own account: real compiled models, quantised by ONNX Runtime."""
+"""OpenVINO's own account of its precision: real compiled models, quantised by ONNX Runtime."""
 
 from __future__ import annotations
 

@@ -25,7 +25,7 @@ def service(exported: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterato
 
 @pytest.fixture(scope="session")
 def predicted(run_cli: RunCli, exported: Path) -> list[dict[str, object]]:
-    """What `edgekit predict` answers for the samples."""
+    """Answers of `edgekit predict` for the samples."""
     done = run_cli(["predict", MODEL, *SAMPLES, "--json"], cwd=exported.parent)
     assert done.exit_code == 0, done.stderr
     return json.loads(done.stdout)

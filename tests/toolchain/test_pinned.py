@@ -38,7 +38,7 @@ def program(note: bytes) -> bytes:
 
 
 def opt_error(request: InstallRequest) -> ToolError:
-    """What is said of a download that is a program but no opt, once its hash is accepted or not."""
+    """Return the error for a download that is a program but no opt, its hash accepted or not."""
     with pytest.raises(ToolError) as caught:
         sources.from_release(RELEASES, request)
     return caught.value

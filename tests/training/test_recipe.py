@@ -81,7 +81,7 @@ def configuration() -> dict[str, Any]:
 
 
 def several_labels() -> dict[str, Any]:
-    """The same for several labels a picture."""
+    """Recipe for several labels a picture."""
     document = configuration()
     document["Global"]["use_multilabel"] = True
     loss = {"weight": 1.0, "weight_ratio": True, "size_sum": True}

@@ -1,4 +1,4 @@
-"""What edgekit makes of an adb server that misbehaves: another program on its port, or a broken network."""
+"""Errors of an adb server that misbehaves: another program on its port, or a broken network."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What every Transport does, on the virtual device over adb, on a board over ssh and on this machine."""
+"""Contract of every Transport, on the virtual device over adb, on a board over ssh and on this machine."""
 
 from __future__ import annotations
 

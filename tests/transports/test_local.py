@@ -1,4 +1,4 @@
-"""What is particular to the local transport; the rest is the contract's."""
+"""Peculiarities of the local transport; test_contract.py has the rest."""
 
 from __future__ import annotations
 

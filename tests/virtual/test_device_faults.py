@@ -1,4 +1,4 @@
-"""What the real adb sees when faults strike the device."""
+"""Faults of the device as the real adb sees them."""
 
 from __future__ import annotations
 

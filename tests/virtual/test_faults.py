@@ -1,4 +1,4 @@
-"""What a user may write as a fault, and the table of those armed."""
+"""Faults as a user writes them, and the table of those armed."""
 
 from __future__ import annotations
 

@@ -29,7 +29,7 @@ Document = TypeVar("Document", bound="Evaluation")
 
 
 class Seen(msgspec.Struct, Generic[Found], frozen=True, kw_only=True, omit_defaults=True):
-    """What an evaluation keeps of one picture, or the error for which it could not be read."""
+    """Record that an evaluation keeps of one picture, or the error for which it could not be read."""
 
     found: Found | None = None
     error: str | None = None

@@ -1,4 +1,4 @@
-"""What every ONNX operator is in Paddle's: one module a group, each entering its functions into the table."""
+"""ONNX operators written in Paddle's: one module a group, each entering its functions into the table."""
 
 from __future__ import annotations
 
