@@ -26,6 +26,7 @@ import msgspec
 import numpy as np
 
 from edgekit import _process
+from edgekit.engines.paddle import last_reason
 from edgekit.toolchain.opt.environments import CLEAN
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -175,9 +176,7 @@ def _try(core: Any, case: Case, directory: Path) -> Result:
     try:
         found = infer(core, prefix, dict(zip(done.inputs, feeds.values(), strict=True)), done.outputs)
     except Exception as error:
-        lines = [line.strip() for line in str(error).splitlines() if line.strip()] or [""]
-        reason = next((each for each in lines if "Error:" in each), lines[-1])
-        return Result("not running", reason[:300], operators)
+        return Result("not running", last_reason(error), operators)
     wrong = agrees(found, wanted)
     faults = lite_faults(parse(prefix.with_suffix(".pdmodel"), case.name))
     why = ", ".join(f"{kind} {fault}" for kind, fault in faults.items())

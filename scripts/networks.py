@@ -33,6 +33,7 @@ from edgekit import _process
 from edgekit._files import sha256_file
 from edgekit.core.parity import compare
 from edgekit.core.spec import Precision
+from edgekit.engines.paddle import last_reason
 from edgekit.errors import EdgekitError
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -229,8 +230,7 @@ def _try(core: Any, case: Case, computed: dict[str, np.ndarray]) -> Result:
             computed[digest] = compute_paddle(core, prefix, inputs)
         result.paddle, result.error = judge(computed[digest], wanted)
     except Exception as error:
-        lines = [line.strip() for line in str(error).splitlines() if line.strip()] or [""]
-        result.paddle = f"not running: {next((each for each in lines if 'Error:' in each), lines[-1])[:300]}"
+        result.paddle = f"not running: {last_reason(error)}"
     if case.nb:
         _convert_on(result, prefix, wanted, case.name)
     return result
