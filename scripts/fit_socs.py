@@ -20,7 +20,8 @@ from pathlib import Path
 import msgspec
 
 from edgekit.core.spec import Precision
-from edgekit.estimate.adapt import adapt, is_old, nearest_soc, of_kind
+from edgekit.estimate.adapt import adapt, nearest_soc, of_kind
+from edgekit.estimate.cores import WITHOUT_DOT_PRODUCT, is_old
 from edgekit.estimate.estimate import known_count
 from edgekit.estimate.least_squares import FitPoint, fit_weighted
 from edgekit.estimate.soc_model import (
@@ -63,7 +64,6 @@ SOURCE = "Paddle Lite v2.11, docs/performance/benchmark.md, ARMv8 CPU, one threa
 NAMES = {name: soc.title for name, soc in PAGE.socs.items()}
 CACHES = {name: soc.cache_mib for name, soc in PAGE.socs.items()}
 # The virtual device with the int8 kernels of cores without dot products.
-WITHOUT_DOT_PRODUCT = "rpi4"
 # Models of one chip; none is adapted to foretell another.
 SAME_CHIP = {"sd855-v2.11": "sd855"}
 # The search leaves out the RK3399: its figures moved by 3 to 12 % between the two releases, each network's by

@@ -8,22 +8,11 @@ from collections.abc import Sequence
 import msgspec
 
 from edgekit.errors import InputError
+from edgekit.estimate.cores import is_old
 from edgekit.estimate.least_squares import FitPoint
 from edgekit.estimate.soc_model import Fit, SocModel, Unfitted
 
 MOST_NETWORKS = 3
-# CPU parts (sys-utils/lscpu-arm.c of util-linux) of in-order cores and of those before the Cortex-A73, on
-# which reading a megabyte costs a multiple of its cost on others: Cortex-A53, A35, A55, A57, A72, A510 and
-# A520, and the small cores of Kryo 2xx to 4xx.
-OLD_PARTS = frozenset(
-    {"0xd03", "0xd04", "0xd05", "0xd07", "0xd08", "0xd46", "0xd80", "0x801", "0x803", "0x805"}
-)
-# Others that are known: Cortex-A73, A75, A76 (HiSilicon's, too), A77, A78, A710, A715, A720, X1 to X4, and
-# the big cores of Kryo 2xx to 4xx.
-USUAL_PARTS = frozenset({
-    "0xd09", "0xd0a", "0xd0b", "0xd40", "0xd0d", "0xd41", "0xd47", "0xd4d", "0xd81", "0xd44", "0xd48",
-    "0xd4e", "0xd82", "0x800", "0x802", "0x804",
-})  # fmt: skip
 # Standard deviations of logarithms: of a measured latency about the model, and of the weights' share
 # (`ms_per_mb / ms_per_million`) between SoCs, which holds both a model's share and the choice of a model; of
 # several combinations, that of the least error by scripts/fit_socs.py.
@@ -70,11 +59,6 @@ class _Shift(msgspec.Struct, frozen=True, kw_only=True):
             ms_per_million=fit.ms_per_million * factor,
             ms_per_mb=fit.ms_per_mb * factor * math.exp(self.share),
         )
-
-
-def is_old(part: str | None) -> bool | None:
-    """Return True for a part of `OLD_PARTS`, False for one of `USUAL_PARTS`, None for others."""
-    return True if part in OLD_PARTS else False if part in USUAL_PARTS else None
 
 
 def of_kind(models: Sequence[SocModel], part: str | None) -> list[SocModel]:

@@ -20,6 +20,7 @@ from edgekit.estimate.soc_model import (
     Unfitted,
     load_counts,
     prediction_error,
+    shipped_socs,
 )
 from edgekit.zoo.registry import find_model, list_models, model_names
 
@@ -126,8 +127,13 @@ def counting_commands(
     has_int8 = subject is not None and subject.manifest.artifact(ArtifactKind.NB_ARM_INT8) is not None
     if precision is Precision.INT8 and not has_int8:
         commands.append(f"edgekit quantize {name}")
-    of = "" if soc is None or soc.kernels(precision.value) is None else f" --soc {soc.name}"
+    of = "" if soc is None or soc.kernels(precision.value) is None else f" --soc {_soc_word(soc)}"
     return "; ".join([*commands, f"edgekit estimate {name}{of} --precision {precision.value} --count"])
+
+
+def _soc_word(soc: SocModel) -> str:
+    """Return a model for `--soc`: a shipped one's name, else the file that `-o` named it after."""
+    return soc.name if soc.name in shipped_socs() else f"{soc.name}.toml"
 
 
 def _zoo_model(subject: Subject) -> str | None:
@@ -179,7 +185,8 @@ def _estimate(soc: SocModel, count: NetworkCount, threads: int) -> Estimate:
         raise InputError(
             f"estimating {count.model} {count.precision} for {soc.title}: it was counted with other kernels "
             f"({count.counted_on or 'sd855'})",
-            hint=f"edgekit estimate {count.model} --precision {count.precision} --soc {soc.name} --count",
+            hint=f"edgekit estimate {count.model} --precision {count.precision} --soc {_soc_word(soc)} "
+            "--count",
         )
     millions = count.millions.get(str(threads))
     if millions is None:

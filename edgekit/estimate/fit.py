@@ -5,20 +5,27 @@ from __future__ import annotations
 import logging
 from collections.abc import Sequence
 
+import msgspec
+
 from edgekit.core.device import DeviceInfo
 from edgekit.core.measurement import Point, Result, Status, Verdict
 from edgekit.core.spec import Precision
 from edgekit.errors import InputError, UsageError
-from edgekit.estimate.adapt import adapt, is_old, nearest_soc, of_kind
+from edgekit.estimate.adapt import adapt, nearest_soc, of_kind
+from edgekit.estimate.cores import WITHOUT_DOT_PRODUCT, is_old, takes_dot_products
 from edgekit.estimate.estimate import exported, known_count
 from edgekit.estimate.least_squares import FitPoint, fit_points
 from edgekit.estimate.soc_model import SocModel, load_soc, shipped_socs
 from edgekit.targets.target import Subject
 from edgekit.virtual.machine.soc import list_socs
+from edgekit.virtual.machine.soc import load_soc as load_virtual
 
 logger = logging.getLogger("edgekit")
 
 AUTO = "auto"
+# By how much float models with int8's counts missed the page's int8 networks where the cores have no dot
+# products, at most: scripts/fit_socs.py.
+WITHOUT_DOT_PRODUCT_ERROR = 0.38
 
 
 def fit_results(results: Sequence[Result], name: str, *, virtual_soc: str | None = None) -> SocModel:
@@ -38,7 +45,7 @@ def fit_results(results: Sequence[Result], name: str, *, virtual_soc: str | None
     points, source = _usable_points(results)
     fits = fit_points(points)
     known_error = max(one.leave_one_out_error for one in fits)
-    return SocModel(
+    model = SocModel(
         name=name,
         title=_title(results),
         virtual_soc=virtual_soc,
@@ -50,6 +57,7 @@ def fit_results(results: Sequence[Result], name: str, *, virtual_soc: str | None
         other_precision_error=max(0.17, known_error),
         fits=fits,
     )
+    return _with_kernels(model, _takes_dot_products(results, virtual_soc))
 
 
 def adapt_results(results: Sequence[Result], name: str, base: str) -> SocModel:
@@ -73,7 +81,30 @@ def adapt_results(results: Sequence[Result], name: str, base: str) -> SocModel:
             part,
         )
     model = nearest_soc(known, points)
-    return adapt(model, points, name=name, title=_title(results), source=source, part=part)
+    adapted = adapt(model, points, name=name, title=_title(results), source=source, part=part)
+    return _with_kernels(adapted, _takes_dot_products(results, None))
+
+
+def _takes_dot_products(results: Sequence[Result], virtual_soc: str | None) -> bool | None:
+    """Return whether the phone's int8 kernels use dot products; None where neither phone nor chip tells."""
+    known = takes_dot_products(one.part for one in results[0].target.clusters)
+    if known is None and virtual_soc is not None:
+        return takes_dot_products(f"{one.part:#x}" for one in load_virtual(virtual_soc).clusters)
+    return known
+
+
+def _with_kernels(model: SocModel, dot_products: bool | None) -> SocModel:
+    """Return a user's model with int8's counts of its cores' kernels; without int8 where they are unknown."""
+    if dot_products is None:
+        known = [one for one in model.precisions or [each.value for each in Precision] if one != "int8"]
+        return msgspec.structs.replace(model, precisions=tuple(known))
+    if dot_products:
+        return model
+    return msgspec.structs.replace(
+        model,
+        counted_on={Precision.INT8.value: WITHOUT_DOT_PRODUCT},
+        other_precision_error=max(WITHOUT_DOT_PRODUCT_ERROR, model.other_precision_error),
+    )
 
 
 def _usable_points(results: Sequence[Result]) -> tuple[list[FitPoint], str]:

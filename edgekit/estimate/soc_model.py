@@ -193,7 +193,8 @@ class SocModel(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
         """Raises UsageError where nothing is known of a precision on the SoC."""
         if not self.knows(precision):
             raise UsageError(
-                f"estimating {precision} for {self.title}: its cores take kernels that were not counted",
+                f"estimating {precision} for {self.title}: its model does not know the kernels of its cores, "
+                f"or not how fast they are; it holds for {', '.join(self.precisions)}",
                 hint=f"--precision {self.precisions[0]}, or measure: edgekit bench NAME --device SERIAL "
                 f"--precision {precision}",
             )

@@ -13,7 +13,8 @@ from edgekit.bench.document import save_result
 from edgekit.core.device import Cluster
 from edgekit.core.spec import Precision
 from edgekit.errors import InputError, UsageError
-from edgekit.estimate.adapt import EXPERIENCE, adapt, is_old, nearest_soc, of_kind
+from edgekit.estimate.adapt import EXPERIENCE, adapt, nearest_soc, of_kind
+from edgekit.estimate.cores import is_old, takes_dot_products
 from edgekit.estimate.estimate import estimate, known_count
 from edgekit.estimate.fit import adapt_results
 from edgekit.estimate.least_squares import FitPoint, fit_weighted
@@ -93,6 +94,7 @@ def test_int8_on_cores_without_dot_products_has_counts_and_a_fit_of_its_own() ->
         assert count is not None
         [one] = estimate(soc, count, [1]).estimates
         assert one.low_ms < truth < one.high_ms
+        assert takes_dot_products([soc.part]) is dot_product
         assert (soc.fit(1, precision="int8").precision == "int8") is not dot_product
         other = load_soc("sd845" if dot_product else "sd865")
         with pytest.raises(InputError, match="it was counted with other kernels") as caught:

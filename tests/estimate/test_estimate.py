@@ -15,6 +15,7 @@ from edgekit.bench.document import save_result
 from edgekit.convert.manifest import load_manifest, write_manifest
 from edgekit.core.artifact import Artifact, ArtifactFile, ArtifactKind, Manifest, TensorSpec
 from edgekit.core.bench_options import PowerMode
+from edgekit.core.device import Cluster
 from edgekit.core.measurement import ArtifactRef, Point, Result, Verdict
 from edgekit.core.preprocess import Preprocess
 from edgekit.core.spec import Platform, Precision
@@ -405,6 +406,58 @@ def test_a_fit_takes_no_phone_for_another(tmp_path: Path, run_cli: RunCli) -> No
     unknown = run_cli([*fit, "never.toml", "--virtual-soc", "sd999"], cwd=tmp_path)
     assert unknown.exit_code == 2
     assert not (tmp_path / "never.toml").exists()
+
+
+@pytest.mark.parametrize("how", ["--fit", "--adapt"])
+@pytest.mark.parametrize(
+    ("parts", "millions"),
+    [
+        (("0x805", "0x804"), 70.609),
+        (("0xd03",), 165.85),
+        # One core without dot products rules them out for all; Paddle Lite does not know a plain Cortex-A76.
+        (("0xd05", "0xd0b"), 165.85),
+        (("0x803", "0x802"), 165.85),
+        ((None, "0x804"), None),
+        ((), None),
+    ],
+)
+def test_int8_on_a_phone_of_ones_own_takes_the_counts_of_its_cores(
+    how: str, parts: tuple[str | None, ...], millions: float | None, tmp_path: Path, run_inside: RunCli
+) -> None:
+    cores = tuple(
+        Cluster(cores=(core,), max_frequency_khz=1000 * (core + 1), part=part)
+        for core, part in enumerate(parts)
+    )
+    save_result(tmp_path / "phone.json", phone(FOUR[: 3 if how == "--adapt" else 4], 2.0, clusters=cores))
+    words = ["--fit", "phone.json"] if how == "--fit" else ["--adapt", "sd865", "phone.json"]
+    made = run_inside("estimate", *words, "-o", "mine.toml")
+    assert made.exit_code == 0, made.stderr
+    int8 = ["--precision", "int8", "--soc", "mine.toml", "--threads", "1", "--json"]
+    done = run_inside("estimate", "MobileNetV1", *int8)
+    if millions is None:
+        assert done.exit_code == 2 and "does not know the kernels of its cores" in done.stderr
+        return
+    assert done.exit_code == 0, done.stderr
+    [one] = json.loads(done.stdout)["estimates"]
+    assert one["instructions_millions"] == millions
+    assert one["level"] is None and "a guess" in one["interval"]
+    if millions > 100:
+        uncounted = run_inside("estimate", "PPLCNet_x0_5", *int8)
+        assert uncounted.exit_code == 3
+        assert "PPLCNet_x0_5 --soc mine.toml --precision int8 --count" in uncounted.stderr
+
+
+def test_the_chip_that_a_phone_is_like_says_its_int8_kernels(tmp_path: Path, run_inside: RunCli) -> None:
+    save_result(tmp_path / "phone.json", phone(FOUR, 2.0))
+    fit = ["estimate", "MobileNetV1", "--fit", "phone.json", "--precision", "int8", "--json"]
+    counted = {}
+    for chip in ("sd888", "rpi4"):
+        done = run_inside(*fit, "--virtual-soc", chip)
+        assert done.exit_code == 0, done.stderr
+        [one] = json.loads(done.stdout)["estimates"]
+        counted[chip] = one["instructions_millions"]
+    assert counted == {"sd888": 70.609, "rpi4": 165.85}
+    assert run_inside(*fit).exit_code == 2
 
 
 @pytest.mark.parametrize(
