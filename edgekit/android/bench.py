@@ -20,7 +20,7 @@ from edgekit.device.lock import held
 from edgekit.device.probe import probe
 from edgekit.device.store import store_root
 from edgekit.errors import DeviceLostError, RunnerError
-from edgekit.transports.interface import Transport
+from edgekit.transports.interface import DeviceTransport
 
 ACTIVITY = f"{PACKAGE}/.ui.BenchmarkActivity"
 ACTION = f"{PACKAGE}.BENCH"
@@ -80,7 +80,9 @@ class AppSweep(msgspec.Struct, frozen=True, kw_only=True):
         return {name: value for name, value in extras.items() if value}
 
 
-def run_in_app(transport: Transport, sweep: AppSweep, *, command: Sequence[str], report: Report) -> Result:
+def run_in_app(
+    transport: DeviceTransport, sweep: AppSweep, *, command: Sequence[str], report: Report
+) -> Result:
     """Run a sweep in the installed app.
 
     Args:
@@ -102,7 +104,7 @@ def run_in_app(transport: Transport, sweep: AppSweep, *, command: Sequence[str],
     return msgspec.structs.replace(merge_starts(documents), command=tuple(command), target=target)
 
 
-def _run_once(transport: Transport, sweep: AppSweep, report: Report) -> Result:
+def _run_once(transport: DeviceTransport, sweep: AppSweep, report: Report) -> Result:
     """Start the app, wait for its result, end it."""
     run_id = uuid.uuid4().hex
     result = f"{RESULTS}/{run_id}.json"
@@ -130,7 +132,7 @@ def merge_starts(documents: Sequence[Result]) -> Result:
     return msgspec.structs.replace(first, points=tuple(points), ended_at=last.ended_at)
 
 
-def _start(transport: Transport, sweep: AppSweep, run_id: str) -> None:
+def _start(transport: DeviceTransport, sweep: AppSweep, run_id: str) -> None:
     """Start the activity in a fresh process."""
     transport.run(["am", "force-stop", PACKAGE], timeout_s=COMMAND_TIMEOUT_S)
     extras = [
@@ -151,7 +153,7 @@ def _start(transport: Transport, sweep: AppSweep, run_id: str) -> None:
         )
 
 
-def _wait(transport: Transport, sweep: AppSweep, run_id: str, report: Report) -> Result:
+def _wait(transport: DeviceTransport, sweep: AppSweep, run_id: str, report: Report) -> Result:
     """Poll until the app has marked its result as ended."""
     patience_s = sweep.max_s + sweep.warmup_s + POINT_MARGIN_S
     deadline = time.monotonic() + patience_s
@@ -188,7 +190,7 @@ def _wait(transport: Transport, sweep: AppSweep, run_id: str, report: Report) ->
         time.sleep(POLL_S)
 
 
-def _collect(transport: Transport, run_id: str) -> Result | None:
+def _collect(transport: DeviceTransport, run_id: str) -> Result | None:
     """Read the present result file (the app replaces it whole); None where there is none yet."""
     name = f"{run_id}.json"
     if name not in transport.list_files(RESULTS):
@@ -211,7 +213,7 @@ def _collect(transport: Transport, run_id: str) -> Result | None:
     return document
 
 
-def _crash(transport: Transport) -> str:
+def _crash(transport: DeviceTransport) -> str:
     """The app's last words in the device's log, as the tail of a message."""
     done = transport.run(
         ["logcat", "-d", "-t", "200", "AndroidRuntime:E", "DEBUG:F", "lowmemorykiller:I", "*:S"],
@@ -221,7 +223,7 @@ def _crash(transport: Transport) -> str:
     return f": {' / '.join(lines[-3:])}" if done.exit_code == 0 and lines else ""
 
 
-def _stop(transport: Transport, remotes: Sequence[str]) -> None:
+def _stop(transport: DeviceTransport, remotes: Sequence[str]) -> None:
     """End the app and delete its files; a device that is gone has been reported already."""
     try:
         transport.run(["am", "force-stop", PACKAGE], timeout_s=COMMAND_TIMEOUT_S)

@@ -83,6 +83,20 @@ class Hold:
         """Take the lock; raises as `held`."""
         self._process = _hold_there(self._transport, self._root, deadline, self._timeout_s)
 
+    @property
+    def process(self) -> RemoteProcess | None:
+        """The process on the device that holds the lock; None where it or its link has ended.
+
+        A link ends with the machine behind it: as long as one process holds, one machine answers.
+        """
+        try:
+            ended = self._process is None or self._process.read_line(0.0) is None
+        except TimeoutError:
+            return self._process
+        except DeviceLostError:
+            ended = True
+        return None if ended else self._process
+
     def renew(self) -> None:
         """Take the lock again where its link was cut and has come back; nothing else is done.
 
@@ -90,13 +104,7 @@ class Hold:
             DeviceError: Another command has taken it meanwhile.
             DeviceLostError: The link has not come back.
         """
-        try:
-            ended = self._process is None or self._process.read_line(0.0) is None
-        except TimeoutError:
-            return
-        except DeviceLostError:
-            ended = True
-        if ended:
+        if self.process is None:
             self.release()
             self.take(time.monotonic() + self._timeout_s)
             logger.warning(

@@ -180,7 +180,8 @@ def parse_thermal(text: str) -> dict[str, float]:
 
 
 def parse_battery(dumpsys: str, sysfs: str) -> Battery | None:
-    """`dumpsys battery` where there is one, the kernel's power_supply `NAME=value` lines otherwise.
+    """`dumpsys battery` where there is one, the kernel's power_supply `NAME=value` lines otherwise, in which
+    `online` is a charger's.
 
     `dumpsys` has millivolts and tenths of degrees; the kernel microvolts, microamperes, tenths of degrees.
     """
@@ -195,7 +196,7 @@ def parse_battery(dumpsys: str, sysfs: str) -> Battery | None:
     millivolts = _integer(said.get("voltage", ""))
     status = kernel.get("status")
     powered = [said[key] == "true" for key in said if key.endswith("powered")]
-    charging = any(powered) if powered else CHARGING.get(status or "")
+    charging = any(powered) if powered else "online" in kernel or CHARGING.get(status or "")
     return Battery(
         level_percent=_first(_integer(said.get("level", "")), _integer(kernel.get("capacity", ""))),
         temperature_celsius=None if tenths is None else tenths / 10,

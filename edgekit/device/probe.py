@@ -1,4 +1,9 @@
-"""Reads a device's description and its circumstances, each in one round trip."""
+"""Reads a device's description, its circumstances and its identity, each in one round trip.
+
+A program that is started costs a phone milliseconds and the virtual device, which emulates it, tens of them.
+So the scripts read files by the shell's own `read`, and a reading of the circumstances starts two programs
+beside the shell on Android, one elsewhere: `cat` and, for the screen, `dumpsys`.
+"""
 
 from __future__ import annotations
 
@@ -11,7 +16,7 @@ from edgekit.core.measurement import CoreState, Environment, now
 from edgekit.core.processes import ProcessWatch, parse_ticks
 from edgekit.device import parse
 from edgekit.errors import DeviceError, DeviceLostError
-from edgekit.transports.interface import Transport
+from edgekit.transports.interface import DeviceTransport
 
 PROBE_TIMEOUT_S = 30.0
 # Where Paddle Lite looks for OpenCL (lite/backends/opencl/cl_wrapper.cc), and boards with Debian keep it.
@@ -29,7 +34,6 @@ SOC_PROPERTIES = ("ro.soc.model", "ro.board.platform", "ro.hardware.chipname", "
 # Processes that carry edgekit's own questions are no load by others.
 LINK_PROCESSES = frozenset(("adbd", "sshd", "sh", "cat"))
 
-# `read` is the shell's own: a process a value would cost more than the rest together.
 _FUNCTIONS = r"""
 get() { v=-; { read -r v < "$1"; } 2>/dev/null; [ -n "$v" ] || v=-; }
 section() { echo "== edgekit $1"; }
@@ -57,30 +61,43 @@ for z in /sys/class/thermal/thermal_zone*; do
   get "$z/type"; t=$v; get "$z/temp"; echo "$t $v"
 done
 section power
+n=0
 for b in /sys/class/power_supply/*; do
-  get "$b/type"; [ "$v" = Battery ] || [ "${b##*/}" = battery ] || continue
-  for k in capacity status current_now voltage_now temp; do get "$b/$k"; [ "$v" = - ] || echo "$k=$v"; done
-  break
+  get "$b/type"; t=$v
+  if [ "$t" = Battery ] || [ "${b##*/}" = battery ]; then
+    [ $n -eq 0 ] || continue
+    for k in capacity status current_now voltage_now temp; do
+      get "$b/$k"; [ "$v" = - ] || { echo "$k=$v"; n=$((n + 1)); }
+    done
+  else
+    get "$b/online"
+    case $t:$v in *:[1-9]*) echo online=1 ;; Mains:-|USB*:-|Wireless:-) n=-9 ;; esac
+  fi
 done
 section battery
-command -v dumpsys >/dev/null 2>&1 && dumpsys battery 2>/dev/null
+# Android's own account, where the kernel's is not all readable.
+[ $n -eq 5 ] || { command -v dumpsys >/dev/null 2>&1 && dumpsys battery 2>/dev/null; }
 section screen
-command -v dumpsys >/dev/null 2>&1 && dumpsys power 2>/dev/null | grep mWakefulness=
+command -v dumpsys >/dev/null 2>&1 && dumpsys power 2>/dev/null
 section files
-cat /proc/meminfo 2>/dev/null
+n=0; while [ $n -lt 3 ] && read -r v; do echo "$v"; n=$((n + 1)); done < /proc/meminfo
 section load
 get /proc/loadavg; echo "$v"
 section stat
 get /proc/stat; echo "$v"
 """
-_COMMON = _FUNCTIONS + _IDENTITY + _CIRCUMSTANCES
-_PROCESSES = r"""
+READING = (
+    _FUNCTIONS
+    + _CIRCUMSTANCES
+    + r"""
 section processes
-cat /proc/[0-9]*/stat 2>/dev/null
-true
+exec cat /proc/[0-9]*/stat 2>/dev/null
 """
+)
 _PROBE = (
-    _COMMON
+    _FUNCTIONS
+    + _IDENTITY
+    + _CIRCUMSTANCES
     + r"""
 section uname
 uname -s; uname -r; uname -m
@@ -102,14 +119,14 @@ true
 )
 
 
-def has_opencl(transport: Transport) -> bool:
+def has_opencl(transport: DeviceTransport) -> bool:
     """Return True where a device has one of OpenCL's libraries. Raises DeviceLostError."""
     script = 'for f; do [ -e "$f" ] && echo "$f"; done; true'
-    found = transport.run(["sh", "-c", script, "sh", *OPENCL_LIBRARIES], timeout_s=PROBE_TIMEOUT_S)
+    found = transport.run_script(script, OPENCL_LIBRARIES, timeout_s=PROBE_TIMEOUT_S)
     return bool(found.stdout.strip())
 
 
-def probe(transport: Transport, *, root: str | None = None) -> DeviceInfo:
+def probe(transport: DeviceTransport, *, root: str | None = None) -> DeviceInfo:
     """Read SoC, ABI, cores, features, memory and versions of a device in one round trip.
 
     Args:
@@ -122,7 +139,7 @@ def probe(transport: Transport, *, root: str | None = None) -> DeviceInfo:
     from edgekit.device.store import store_root
 
     place = root if root is not None else store_root(transport)
-    done = transport.run(["sh", "-c", _PROBE, "sh", place], timeout_s=PROBE_TIMEOUT_S)
+    done = transport.run_script(_PROBE, [place], timeout_s=PROBE_TIMEOUT_S)
     return describe(parse.split_sections(done.stdout), serial=transport.serial, transport=transport.name)
 
 
@@ -160,8 +177,14 @@ def describe(sections: Mapping[str, str], *, serial: str, transport: str) -> Dev
     )
 
 
-def _check_identity(sections: Mapping[str, str], known: DeviceInfo) -> None:
-    machine_id, model = parse.parse_identity(sections.get("identity", ""))
+def check_identity(transport: DeviceTransport, known: DeviceInfo) -> None:
+    """Refuse to go on where another machine answers now than the one that was probed.
+
+    Raises:
+        DeviceLostError: It is another machine than `known`, went away or did not answer.
+    """
+    done = transport.run_script(_FUNCTIONS + _IDENTITY, timeout_s=PROBE_TIMEOUT_S)
+    machine_id, model = parse.parse_identity(parse.split_sections(done.stdout).get("identity", ""))
     found = msgspec.structs.replace(known, machine_id=machine_id, model=model or known.model)
     why = known.differs_from(found)
     if why is not None:
@@ -171,9 +194,7 @@ def _check_identity(sections: Mapping[str, str], known: DeviceInfo) -> None:
         )
 
 
-def read_environment(
-    transport: Transport, watch: ProcessWatch, known: DeviceInfo | None = None
-) -> Environment:
+def read_environment(transport: DeviceTransport, watch: ProcessWatch) -> Environment:
     """Read frequencies, temperatures, battery, screen and load in one round trip.
 
     Busy processes are those since the watch's last reading; None at the first.
@@ -181,15 +202,12 @@ def read_environment(
     Args:
         transport: The way to the device.
         watch: Which processes had used how much at the reading before.
-        known: The machine that was probed; of another one nothing is taken. None asks for no identity.
 
     Raises:
-        DeviceLostError: It went away or did not answer, or it is another machine than `known`.
+        DeviceLostError: It went away or did not answer.
     """
-    done = transport.run(["sh", "-c", _COMMON + _PROCESSES], timeout_s=PROBE_TIMEOUT_S)
+    done = transport.run_script(READING, timeout_s=PROBE_TIMEOUT_S)
     sections = parse.split_sections(done.stdout)
-    if known is not None:
-        _check_identity(sections, known)
     ticks = parse_ticks(sections.get("processes", ""))
     return describe_environment(sections, watch.look(ticks, own=LINK_PROCESSES) if ticks else None)
 

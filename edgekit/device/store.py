@@ -19,7 +19,7 @@ import msgspec
 
 from edgekit.errors import DeviceError
 from edgekit.transports.far_shell import parse_df
-from edgekit.transports.interface import DeviceTransport, Outgoing, Progress, Transport
+from edgekit.transports.interface import DeviceTransport, Outgoing, Progress
 
 ADB_ROOT = "/data/local/tmp/edgekit"
 HOME_ROOT = ".cache/edgekit-device"
@@ -76,7 +76,7 @@ class Inspection(msgspec.Struct, frozen=True, kw_only=True):
     free_bytes: int | None
 
 
-def store_root(transport: Transport) -> str:
+def store_root(transport: DeviceTransport) -> str:
     """Return edgekit's directory on a device: the shell user's on Android, below the home directory
     elsewhere.
 
@@ -85,7 +85,7 @@ def store_root(transport: Transport) -> str:
     """
     if transport.name == "adb":
         return ADB_ROOT
-    home = transport.run(["sh", "-c", 'printf %s "$HOME"'], timeout_s=15.0).stdout.strip()
+    home = transport.run_script('printf %s "$HOME"', timeout_s=15.0).stdout.strip()
     if not home.startswith("/"):
         raise DeviceError(f"using {transport.serial}: the login there has no home", hint="edgekit devices")
     return f"{home.rstrip('/')}/{HOME_ROOT}"
@@ -109,9 +109,8 @@ class DeviceStore:
 
     def inspect(self, items: Sequence[Item]) -> Inspection:
         """Compare `items` with the store; delete the files that an interrupted push left."""
-        done = self.transport.run(
-            ["sh", "-c", _INSPECT, "sh", self.root, *(item.path for item in items)],
-            timeout_s=INSPECT_TIMEOUT_S,
+        done = self.transport.run_script(
+            _INSPECT, [self.root, *(item.path for item in items)], timeout_s=INSPECT_TIMEOUT_S
         )
         space, _, rest = done.stdout.partition(f"{_MARK}verified\n")
         verified_text, _, present_text = rest.partition(f"{_MARK}present\n")
@@ -185,7 +184,7 @@ class DeviceStore:
         if not items:
             return
         paths = [item.path for item in items]
-        done = self.transport.run(["sh", "-c", _RECORD, "sh", self.root, *paths], timeout_s=INSPECT_TIMEOUT_S)
+        done = self.transport.run_script(_RECORD, [self.root, *paths], timeout_s=INSPECT_TIMEOUT_S)
         if done.exit_code != 0:
             raise DeviceError(
                 f"noting what was pushed to {self.transport.serial}: {done.stderr.strip()}",
@@ -194,7 +193,7 @@ class DeviceStore:
 
     def clean(self) -> int:
         """Delete edgekit's files on the device and no others; return the bytes freed."""
-        done = self.transport.run(["sh", "-c", _CLEAN, "sh", self.root, *OWNED], timeout_s=60.0)
+        done = self.transport.run_script(_CLEAN, [self.root, *OWNED], timeout_s=60.0)
         if done.exit_code != 0:
             raise DeviceError(
                 f"cleaning {self.root} on {self.transport.serial}: {done.stderr.strip()}",

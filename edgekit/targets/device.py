@@ -21,6 +21,7 @@ from edgekit.device.lock import held
 from edgekit.device.packed import Model, PackedBundle, check_device
 from edgekit.device.probe import (
     OPENCL_LIBRARIES,
+    check_identity,
     has_fp16,
     has_opencl,
     probe,
@@ -36,7 +37,7 @@ from edgekit.targets.bundles import Bundles, default_engine, device_target
 from edgekit.targets.target import Placed, Subject
 from edgekit.toolchain.build.bundle import check_target
 from edgekit.transports.connect import LeftOut, open_devices
-from edgekit.transports.interface import DeviceTransport
+from edgekit.transports.interface import DeviceTransport, RemoteProcess
 from edgekit.virtual.counting.counting import Stretch, counting_argv, parse_counts, parse_stretches
 
 logger = logging.getLogger("edgekit")
@@ -86,6 +87,8 @@ class DeviceTarget:
         self._ready: dict[str, _Runner] = {}
         self._placed: dict[tuple[ArtifactFile, ...], Placed] = {}
         self._watch = ProcessWatch()
+        # The process that held the device when its identity was last compared.
+        self._compared: RemoteProcess | None = None
         self._stack = contextlib.ExitStack()
         self._stack.callback(transport.close)
         try:
@@ -311,7 +314,12 @@ class DeviceTarget:
         Raises:
             DeviceLostError: The device went away, or another machine answers behind its serial.
         """
-        return read_environment(self._transport, self._watch, self._info)
+        read = read_environment(self._transport, self._watch)
+        holds = self._hold.process
+        if holds is None or holds is not self._compared:
+            check_identity(self._transport, self._info)
+            self._compared = holds
+        return read
 
     def close(self) -> None:
         """Free the device for other commands; its files stay."""

@@ -116,8 +116,8 @@ class FarShell:
     serial: str
 
     @abstractmethod
-    def _script(self, script: str, arguments: Sequence[str], *, timeout_s: float) -> CommandResult:
-        """Run a script with positional parameters to its end."""
+    def run_script(self, script: str, arguments: Sequence[str] = (), *, timeout_s: float) -> CommandResult:
+        """Run a script in the far side's shell; see the interface."""
 
     @abstractmethod
     def _send(
@@ -205,7 +205,7 @@ class FarShell:
 
     def _commit(self, directory: str, staging: str, staged: Sequence[str], *, last: bool) -> None:
         script = _COMMIT if last else _COMMIT.replace('&& cd / && rmdir "$s"', "")
-        done = self._script(script, [directory, staging, *staged], timeout_s=COMMIT_TIMEOUT_S)
+        done = self.run_script(script, [directory, staging, *staged], timeout_s=COMMIT_TIMEOUT_S)
         if done.exit_code != 0:
             raise self._refused(f"pushing to {directory}", done)
 
@@ -228,19 +228,19 @@ class FarShell:
 
     def read_text(self, remote: str, *, timeout_s: float = 10.0) -> str | None:
         """A small file's text, or None where it does not exist or cannot be read."""
-        done = self._script(_READ, [remote], timeout_s=timeout_s)
+        done = self.run_script(_READ, [remote], timeout_s=timeout_s)
         return done.stdout if done.exit_code == 0 else None
 
     def sha256(self, remotes: Sequence[str], *, timeout_s: float = 60.0) -> dict[str, str]:
         """SHA-256 in hex, by path, of the files of `remotes` that exist; computed on the far side."""
         digests: dict[str, str] = {}
         for batch in _batches(remotes):
-            digests.update(parse_sha256(self._script(_SHA256, batch, timeout_s=timeout_s).stdout))
+            digests.update(parse_sha256(self.run_script(_SHA256, batch, timeout_s=timeout_s).stdout))
         return digests
 
     def list_files(self, remote: str, *, timeout_s: float = 30.0) -> list[str]:
         """Paths of all regular files below a directory, relative to it; empty where there is none."""
-        done = self._script(_LIST, [remote], timeout_s=timeout_s)
+        done = self.run_script(_LIST, [remote], timeout_s=timeout_s)
         if done.exit_code != 0:
             raise self._refused(f"listing {remote}", done)
         return sorted(line.removeprefix("./") for line in done.stdout.splitlines() if line)
@@ -248,13 +248,13 @@ class FarShell:
     def remove(self, remotes: Sequence[str], *, timeout_s: float = 30.0) -> None:
         """Delete files or whole directories; what does not exist is no error."""
         for batch in _batches(remotes):
-            done = self._script(_REMOVE, batch, timeout_s=timeout_s)
+            done = self.run_script(_REMOVE, batch, timeout_s=timeout_s)
             if done.exit_code != 0:
                 raise self._refused(f"removing {batch[0]}", done)
 
     def free_bytes(self, remote: str, *, timeout_s: float = 10.0) -> int | None:
         """Free space of the file system that holds a path (or its nearest existing parent)."""
-        return parse_df(self._script(_FREE, [remote], timeout_s=timeout_s).stdout)
+        return parse_df(self.run_script(_FREE, [remote], timeout_s=timeout_s).stdout)
 
     def _refused(self, action: str, done: CommandResult) -> DeviceError:
         return refusal(action, self.serial, done.stderr.strip() or f"exit code {done.exit_code}")

@@ -118,6 +118,11 @@ class Transport(Protocol):
 class DeviceTransport(Transport, Protocol):
     """A way to another machine (adb, ssh): many small files cost no more than their bytes."""
 
+    def run_script(self, script: str, arguments: Sequence[str] = (), *, timeout_s: float) -> CommandResult:
+        """Run a script with positional parameters to its end, in the shell that reads it: no second one is
+        started.
+        """
+
     def push_many(
         self,
         files: Sequence[Outgoing],

@@ -121,7 +121,8 @@ class SshTransport(FarShell):
         """Run a command to its end; see the interface."""
         return self._run(quote(argv, env, keep_shell=True), f"running {argv[0]}", timeout_s)
 
-    def _script(self, script: str, arguments: Sequence[str], *, timeout_s: float) -> CommandResult:
+    def run_script(self, script: str, arguments: Sequence[str] = (), *, timeout_s: float) -> CommandResult:
+        """Run a script in the far side's shell; see the interface."""
         return self._run(script_line(script, arguments), "running a command", timeout_s)
 
     def _run(self, script: str, action: str, timeout_s: float) -> CommandResult:

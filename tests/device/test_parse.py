@@ -10,18 +10,17 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from edgekit.core.device import Battery, Cluster, DeviceInfo
-from edgekit.core.processes import ProcessWatch
 from edgekit.device import parse
 from edgekit.device.probe import (
+    check_identity,
     describe,
     describe_environment,
     has_dotprod,
     has_fp16,
-    read_environment,
     require_64_bit,
 )
 from edgekit.errors import DeviceError, DeviceLostError
-from edgekit.transports.interface import CommandResult, Transport
+from edgekit.transports.interface import CommandResult, DeviceTransport
 
 RECORDINGS = Path(__file__).parent.parent / "data" / "devices"
 
@@ -160,6 +159,9 @@ def test_battery_of_dumpsys_and_of_the_kernel() -> None:
     kernel = parse.parse_battery("", "capacity=0\nstatus=Discharging\nvoltage_now=3500000\ntemp=310")
     assert kernel == Battery(level_percent=0, temperature_celsius=31.0, voltage_uv=3500000, charging=False)
     assert parse.parse_battery("", "") is None
+    charger = parse.parse_battery("", "online=1\ncapacity=50\nstatus=Discharging")
+    assert charger is not None
+    assert charger.charging, "a charger that gives less than is used"
 
 
 def test_temperatures_in_degrees_in_millidegrees_and_nonsense() -> None:
@@ -206,7 +208,7 @@ class Answering:
     def __init__(self, stdout: str) -> None:
         self._stdout = stdout
 
-    def run(self, argv: object, **_: object) -> CommandResult:
+    def run_script(self, script: object, **_: object) -> CommandResult:
         return CommandResult(exit_code=0, stdout=self._stdout, stderr="")
 
 
@@ -223,9 +225,9 @@ def test_another_phone_behind_the_same_serial_is_found(other: str, why: str) -> 
     known = DeviceInfo(
         serial=Answering.serial, state="device", transport="adb", machine_id=machine_id, model=model
     )
-    read_environment(cast("Transport", Answering(section + IDENTITY)), ProcessWatch(), known)
+    check_identity(cast("DeviceTransport", Answering(section + IDENTITY)), known)
     with pytest.raises(DeviceLostError, match=f"another machine answers there now: {why}"):
-        read_environment(cast("Transport", Answering(section + other)), ProcessWatch(), known)
+        check_identity(cast("DeviceTransport", Answering(section + other)), known)
 
 
 def test_a_machine_that_tells_no_number_has_no_id() -> None:

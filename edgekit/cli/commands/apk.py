@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from edgekit.android.check import ApkReport
     from edgekit.android.side_by_side import Pair
     from edgekit.core.measurement import Point, Result
-    from edgekit.transports.interface import Transport
+    from edgekit.transports.interface import DeviceTransport
 
 POWER_MODES = ("HIGH", "LOW", "FULL", "NO_BIND", "RAND_HIGH", "RAND_LOW")
 ABIS = ("arm64-v8a", "x86_64")
@@ -180,7 +180,7 @@ def bench(
 
 
 @contextmanager
-def _transports(devices: Sequence[str], adb_servers: Sequence[str]) -> Iterator[Sequence[Transport]]:
+def _transports(devices: Sequence[str], adb_servers: Sequence[str]) -> Iterator[Sequence[DeviceTransport]]:
     from edgekit.transports.connect import open_devices
 
     transports = open_devices(devices, adb_servers)
