@@ -16,6 +16,7 @@ import pytest
 from filelock import FileLock
 
 from edgekit.cli.root import main
+from edgekit.toolchain import paddle
 from edgekit.toolchain.build.runtimes import AARCH64, find_runtime
 from edgekit.toolchain.cache import cache_directory
 from tests.devices import AdbDevice, AdbHost, running_adb_server, running_virtual_device
@@ -118,8 +119,15 @@ def shared_directory(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return base.parent if os.environ.get("PYTEST_XDIST_WORKER") else base
 
 
+def require_paddle() -> None:
+    """Skip a test that exports or imports where neither this Python nor an environment has Paddle."""
+    if not paddle.is_here() and paddle.find_environment_python() is None:
+        pytest.skip("needs Paddle, of which this Python has no wheels: edgekit toolchain install paddle")
+
+
 def _exported(shared_directory: Path, run_cli: RunCli, model: str, *options: str) -> Path:
     """Export a model once a run and return its directory; others are exported side by side."""
+    require_paddle()
     root = shared_directory / "exported"
     with FileLock(shared_directory / f"{model}.lock"):
         if not (root / f"{model}.done").exists():
@@ -165,6 +173,7 @@ def x86_nb(has_x86_nb: bool) -> None:
 @pytest.fixture(scope="session")
 def two_inputs(shared_directory: Path, has_x86_nb: bool, run_cli: RunCli) -> Path:
     """An imported model of two inputs and two outputs of different types (`tests.convert.onnx_models`)."""
+    require_paddle()
     from tests.convert import onnx_models
 
     root = shared_directory / "imported"

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import importlib.resources
 import re
 from collections.abc import Sequence
 from pathlib import Path
 
 import msgspec
 
+from edgekit._cards import cards_directory
 from edgekit._files import read_bytes
 from edgekit.errors import InputError
 from edgekit.vision.lines import read_lines
@@ -54,8 +54,8 @@ def load_labels(name_or_path: str | Path, num_classes: int | None = None) -> tup
             another number of labels.
     """
     if str(name_or_path) in LABEL_SETS:
-        resource = importlib.resources.files("edgekit.cards") / "labels" / f"{name_or_path}.txt"
-        labels = _lines_of(resource.read_text("utf-8"))
+        path = cards_directory() / "labels" / f"{name_or_path}.txt"
+        labels = _lines_of(path.read_text("utf-8"))
     else:
         labels = read_label_file(Path(name_or_path)).labels
     if num_classes is not None and len(labels) != num_classes:

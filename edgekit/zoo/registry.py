@@ -2,40 +2,20 @@
 
 from __future__ import annotations
 
-import importlib.resources
 from collections.abc import Iterable
 from functools import cache
 from pathlib import Path
 
 import msgspec
 
+from edgekit._cards import cards_directory
 from edgekit._files import read_bytes
 from edgekit._text import nearest
 from edgekit.core.artifact import NAME_CHARACTERS, is_model_name
 from edgekit.core.spec import ModelSpec
-from edgekit.errors import InputError, ToolError
+from edgekit.errors import InputError
 
 CARD_SUFFIX = ".toml"
-CARDS_PACKAGE = "edgekit.cards"
-
-
-def cards_directory() -> Path:
-    """Return the directory of the cards, label sets and sample pictures.
-
-    Raises:
-        ToolError: This installation lacks the directory.
-    """
-    try:
-        directory = Path(str(importlib.resources.files(CARDS_PACKAGE)))
-    except ModuleNotFoundError:
-        # An editable install of an older layout, or the checkout itself on sys.path.
-        directory = Path(__file__).parents[2] / "models"
-    if not directory.is_dir():
-        raise ToolError(
-            f"reading the model cards: {directory} does not exist",
-            hint="install edgekit again: pip install .",
-        )
-    return directory
 
 
 @cache

@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from edgekit.zoo.registry import cards_directory
+from edgekit._cards import cards_directory
 from tests.conftest import CliResult, RunCli
 
 RunInside = Callable[..., CliResult]

@@ -8,10 +8,11 @@ from pathlib import Path
 
 import pytest
 
+from edgekit._cards import cards_directory
 from edgekit.convert.manifest import load_manifest
 from edgekit.core.artifact import is_model_name
 from edgekit.errors import InputError
-from edgekit.zoo.registry import cards_directory, read_card
+from edgekit.zoo.registry import read_card
 from tests.conftest import CliResult
 
 BAD = [

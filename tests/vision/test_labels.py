@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 from pathlib import Path
 
+import msgspec
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -17,6 +20,7 @@ from edgekit.vision.labels import (
     read_label_file,
     read_own_labels,
 )
+from tests.conftest import REPOSITORY
 
 
 def test_imagenet_labels_are_those_that_the_documentation_prints() -> None:
@@ -118,3 +122,17 @@ def test_refuses_what_is_no_text(tmp_path: Path, content: bytes | None) -> None:
     with pytest.raises(InputError, match=r"labels\.txt") as caught:
         load_labels(path, 2)
     assert caught.value.hint is not None and "imagenet1k" in caught.value.hint
+
+
+def test_a_checkout_on_the_path_has_the_labels_and_cards() -> None:
+    """So it is in Paddle's own environment beside an editable install, which maps the cards elsewhere."""
+    code = (
+        "import sys; sys.path += sys.argv[1:]\n"
+        "from edgekit.vision.labels import load_labels\n"
+        "from edgekit.zoo.registry import model_names\n"
+        "print(len(load_labels('coco80')), 'PPLCNet_x1_0' in model_names())"
+    )
+    packages = Path(msgspec.__file__).parents[1]
+    words = [sys.executable, "-ES", "-c", code, str(REPOSITORY), str(packages)]
+    done = subprocess.run(words, capture_output=True, text=True, timeout=60)
+    assert done.stdout == "80 True\n", done.stderr

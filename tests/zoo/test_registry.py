@@ -6,11 +6,12 @@ from pathlib import Path
 
 import pytest
 
+from edgekit._cards import cards_directory
 from edgekit.core.preprocess import Interpolation, ResizeBackend
 from edgekit.core.spec import Platform
 from edgekit.errors import InputError
 from edgekit.vision.labels import load_labels
-from edgekit.zoo.registry import cards_directory, find_model, list_models, read_card
+from edgekit.zoo.registry import find_model, list_models, read_card
 
 # PaddleClas, docs/en/models/PP-LCNet_en.md, section 1.3.1, as printed:
 # model | Params(M) | FLOPs(M) | Top-1 | Top-5 | Latency(ms)
