@@ -162,6 +162,7 @@ def test_a_voc_list_that_does_not_fit(data: Path, line: str, annotation: str, to
 
 def test_the_score_is_that_of_pycocotools_on_its_own_files(data: Path) -> None:
     """Random truth and answers in COCO's files, read by pycocotools itself."""
+    pytest.importorskip("pycocotools")
     from pycocotools.coco import COCO
     from pycocotools.cocoeval import COCOeval
 
@@ -211,6 +212,7 @@ def test_the_score_is_that_of_pycocotools_on_its_own_files(data: Path) -> None:
 
 
 def test_difficult_objects_count_neither_as_found_nor_as_missed(data: Path) -> None:
+    pytest.importorskip("pycocotools")
     (data / "1.xml").write_text(
         voc(voc_object("dog", (1, 2, 30, 40)), voc_object("dog", (50, 5, 90, 60), difficult=1))
     )
@@ -226,6 +228,7 @@ def test_difficult_objects_count_neither_as_found_nor_as_missed(data: Path) -> N
 
 
 def test_pictures_without_answers(data: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    pytest.importorskip("pycocotools")
     truth = read_annotations(coco(data, instances()), data, LABELS, 3)
     nothing = compare_boxes(truth, [empty_boxes(), empty_boxes()]).figures
     assert nothing.ap == 0 and nothing.ap_small == 0 and nothing.ap_medium is None
