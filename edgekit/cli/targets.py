@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import os
 from collections.abc import Callable, Iterator, Sequence
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -10,6 +11,7 @@ import click
 
 from edgekit.cli.options import ANYWAY, named_device
 from edgekit.engines.registry import device_engines, engines, host_engines, option_choices
+from edgekit.errors import EdgekitError
 
 if TYPE_CHECKING:
     from edgekit.targets.target import Subject, Target
@@ -65,21 +67,42 @@ def worker_count(workers: int | None, threads: int, device: str | None) -> int:
         if workers is not None and workers > 1:
             raise click.UsageError("--workers is for this machine; on a device raise --threads")
         return 1
-    from edgekit.predict.predict import usable_cores
-
-    return workers or max(1, usable_cores() // threads)
+    return workers or max(1, len(os.sched_getaffinity(0)) // threads)
 
 
 @contextlib.contextmanager
-def one_target(device: str | None, adb_servers: Sequence[str], *, install: bool) -> Iterator[Target]:
-    """Yield this machine where no device is given, else the device, held until the end."""
+def one_target(
+    device: str | None,
+    adb_servers: Sequence[str],
+    *,
+    install: bool,
+    engine: str | None = None,
+    threads: int = 1,
+) -> Iterator[Target]:
+    """Yield this machine where no device is given, else the device, held until the end.
+
+    Args:
+        device: Serial of the device; None for this machine.
+        adb_servers: Addresses of the adb servers where the device may be.
+        install: Whether packages and components of an engine may be installed on the way.
+        engine: Engine whose first runner starts on this machine before the modules that use it are imported.
+        threads: Threads of that runner.
+    """
     if device is None:
         if adb_servers:
             raise click.UsageError("--adb-server is for --device")
-        from edgekit.targets.target import HostTarget
+        from edgekit.transports.local import LocalTransport
 
-        with contextlib.closing(HostTarget(install=install, huge_pages=True)) as host:
-            yield host
+        with contextlib.closing(LocalTransport()) as transport:
+            if engine is not None:
+                from edgekit.runners.launch import host_launcher, start_ahead
+
+                # Where it cannot be had the prediction says so.
+                with contextlib.suppress(EdgekitError):
+                    start_ahead(transport, host_launcher(engine, install=False, huge_pages=True), threads)
+            from edgekit.targets.target import HostTarget
+
+            yield HostTarget(install=install, huge_pages=True, transport=transport)
         return
     from edgekit.targets.device import opened_targets
 

@@ -9,7 +9,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import msgspec
 
@@ -17,7 +17,6 @@ from edgekit.core.artifact import Artifact
 from edgekit.core.spec import Precision
 from edgekit.engines.registry import PREDICT_ENGINE
 from edgekit.errors import UnsupportedError
-from edgekit.predict.drawings import Drawings
 from edgekit.predict.feed import Item
 from edgekit.predict.lanes import batched, open_lanes, plan_route, score_batches
 from edgekit.targets.target import Subject, Target
@@ -25,6 +24,9 @@ from edgekit.tasks.registry import require_pictures, task_of
 from edgekit.tasks.task import Answer, Asked, Shown, Task
 from edgekit.vision.labels import load_labels
 from edgekit.vision.pictures import Picture, Unreadable
+
+if TYPE_CHECKING:
+    from edgekit.predict.drawings import Drawings
 
 logger = logging.getLogger("edgekit")
 
@@ -184,6 +186,8 @@ def _drawings(directory: Path | None, task: Task) -> Drawings | None:
             f"drawing answers of {task.manifest.name}: {task.summary} has none to draw",
             hint="leave --draw out",
         )
+    from edgekit.predict.drawings import Drawings
+
     return Drawings(directory, task)
 
 

@@ -14,9 +14,11 @@ from edgekit._process import own_python
 from edgekit.engines.registry import WORKER, engine, host_side
 from edgekit.engines.spec import HostSide, Interpreter
 from edgekit.errors import ToolError
+from edgekit.runners.protocol import Prepare
 
 if TYPE_CHECKING:
     from edgekit.toolchain.component import Report
+    from edgekit.transports.local import LocalTransport
 
 logger = logging.getLogger("edgekit")
 # NVIDIA's libraries multiply fp32 with ten bits of mantissa (TF32) from Ampere on unless told not to.
@@ -59,6 +61,16 @@ def host_launcher(
             )
     argv = tuple(map(str, own_python(*worker)))
     return Launcher(argv=argv, env={**tuned, **(FULL_FP32 if side.gpu else {})})
+
+
+def start_ahead(transport: LocalTransport, launcher: Launcher, threads: int) -> None:
+    """Start the worker that a session takes over: it imports its engine while this process imports the rest.
+
+    Raises:
+        DeviceError: It cannot be started.
+    """
+    line = msgspec.json.encode(Prepare(threads=threads)).decode()
+    transport.start_ahead(launcher.argv, launcher.env, line)
 
 
 def _opt_python(name: str, side: HostSide, install: bool, progress: Report | None) -> Path:

@@ -179,6 +179,12 @@ class Infer(msgspec.Struct, frozen=True, kw_only=True, tag_field="op", tag="infe
     at_once: int | None = None
 
 
+class Prepare(msgspec.Struct, frozen=True, kw_only=True, tag_field="op", tag="prepare"):
+    """Import the engine before `load` names a model; workers of this machine only, which do not answer it."""
+
+    threads: int
+
+
 class ReadEnvironment(msgspec.Struct, frozen=True, kw_only=True, tag_field="op", tag="environment"):
     """Read frequencies and temperatures."""
 

@@ -12,9 +12,6 @@ import msgspec
 from edgekit.convert.formats.operators import check_program
 from edgekit.convert.manifest import first_fault, remake, usable_artifact
 from edgekit.core.artifact import Artifact, ArtifactKind, Manifest, TensorSpec
-from edgekit.core.bench_options import PowerMode
-from edgekit.core.device import DeviceInfo
-from edgekit.core.measurement import Environment, InstructionCount
 from edgekit.core.processes import ProcessWatch
 from edgekit.core.spec import Precision
 from edgekit.engines.registry import PREDICT_ENGINE, artifact_kind, host_options, host_side, on_gpu
@@ -22,14 +19,16 @@ from edgekit.errors import InputError, UnsupportedError
 from edgekit.runners.launch import Launcher, host_launcher
 from edgekit.runners.protocol import Load, Tensor
 from edgekit.runners.session import RunnerSession
-from edgekit.targets.environment import read_host_environment
-from edgekit.targets.host import host_info
 from edgekit.transports.local import LocalTransport
 from edgekit.vision.labels import read_own_labels
 
 if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
+
+    from edgekit.core.bench_options import PowerMode
+    from edgekit.core.device import DeviceInfo
+    from edgekit.core.measurement import Environment, InstructionCount
 
 
 class Subject(msgspec.Struct, frozen=True, kw_only=True):
@@ -279,17 +278,22 @@ class HostTarget:
     Args:
         install: Whether packages and components of an engine may be installed on the way.
         huge_pages: As `edgekit.runners.launch.host_launcher`; a bench measures engines without.
+        transport: Starts the runners; closed with the target. A new one where None.
     """
 
-    def __init__(self, *, install: bool = True, huge_pages: bool = False) -> None:
+    def __init__(
+        self, *, install: bool = True, huge_pages: bool = False, transport: LocalTransport | None = None
+    ) -> None:
         self._install = install
         self._huge_pages = huge_pages
-        self._transport = LocalTransport()
+        self._transport = transport or LocalTransport()
         self._launchers: dict[str, Launcher] = {}
         self._watch = ProcessWatch()
 
     @functools.cached_property
     def info(self) -> DeviceInfo:
+        from edgekit.targets.host import host_info
+
         return host_info()
 
     @property
@@ -354,6 +358,8 @@ class HostTarget:
         raise UnsupportedError("counting instructions: the virtual device only does that")
 
     def environment(self, engine: str) -> Environment:
+        from edgekit.targets.environment import read_host_environment
+
         return read_host_environment(self._watch, gpu=on_gpu(engine))
 
     def close(self) -> None:

@@ -23,6 +23,21 @@ class LocalTransport:
     name = "local"
     serial = "host"
 
+    def __init__(self) -> None:
+        self._ahead: tuple[Sequence[str], Mapping[str, str], _process.LineChild] | None = None
+
+    def start_ahead(self, argv: Sequence[str], env: Mapping[str, str], line: str) -> None:
+        """Start a command and send it a line; the first `open` of the same command takes it over.
+
+        Raises:
+            DeviceError: It cannot be started.
+        """
+        self.close()
+        child = self.open(argv, env=env)
+        with contextlib.suppress(BrokenPipeError):  # its reader finds it dead
+            child.write_line(line)
+        self._ahead = (argv, env, child)
+
     def run(
         self, argv: Sequence[str], *, timeout_s: float = 30.0, env: Mapping[str, str] | None = None
     ) -> CommandResult:
@@ -38,6 +53,9 @@ class LocalTransport:
         return CommandResult(exit_code=done.exit_code, stdout=done.stdout, stderr=done.stderr)
 
     def open(self, argv: Sequence[str], *, env: Mapping[str, str] | None = None) -> _process.LineChild:
+        if self._ahead is not None and self._ahead[:2] == (argv, env):
+            child, self._ahead = self._ahead[2], None
+            return child
         try:
             return _process.LineChild(argv, env=env)
         except ToolError as error:
@@ -97,7 +115,10 @@ class LocalTransport:
         return None
 
     def close(self) -> None:
-        """Do nothing: a local transport holds no connection."""
+        """End a command that was started ahead and that nobody took over."""
+        if self._ahead is not None:
+            self._ahead[2].kill()
+            self._ahead = None
 
 
 @contextlib.contextmanager

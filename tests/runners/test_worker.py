@@ -63,6 +63,27 @@ def test_noise_is_chosen_as_the_feeds_are() -> None:
     assert scalar.shape == () and scalar in (0, 1)
 
 
+@pytest.mark.parametrize("threads", ["1", '"none"'])
+def test_preparing_is_not_answered(threads: str, x0_25: Path) -> None:
+    """Whether it succeeds or not: `load` tells that."""
+    load = {
+        "op": "load",
+        "protocol": PROTOCOL_VERSION,
+        "model": str(x0_25 / "inference.onnx"),
+        "inputs": INPUTS,
+    }
+    done = subprocess.run(
+        host_launcher("onnxruntime").argv,
+        input=f'{{"op": "prepare", "threads": {threads}}}\n{json.dumps(load)}\n',
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=True,
+    )
+    answers = [json.loads(line) for line in done.stdout.splitlines()]
+    assert [(answer["op"], answer["ok"]) for answer in answers] == [("load", True)]
+
+
 def test_what_others_print_does_not_reach_the_answers(tmp_path: Path, x0_25: Path) -> None:
     """An engine that prints, from Python and below it, when its file is imported and when it is prepared."""
     noisy = tmp_path / "noisy.py"

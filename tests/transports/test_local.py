@@ -60,3 +60,21 @@ def test_a_place_that_cannot_be_written_is_a_refusal(tmp_path: Path) -> None:
     source.write_text("x")
     with pytest.raises(DeviceError, match="/proc/nowhere"):
         LocalTransport().push(source, "/proc/nowhere/file")
+
+
+def test_a_command_started_ahead_is_taken_over_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
+    transport, argv, env = LocalTransport(), ["sh", "-c", "cat; echo $WORD"], {"WORD": "end"}
+    transport.start_ahead(argv, env, "ahead")
+    other = transport.open(argv, env={"WORD": "other"})
+    taken, second = transport.open(argv, env=env), transport.open(argv, env=env)
+    assert taken.read_line(5.0) == "ahead"
+    for process in (other, taken, second):
+        process.end_stdin()
+    said = [process.read_line(5.0) for process in (other, taken, second)]
+    assert said == ["other", "end", "end"]
+    for process in (other, taken, second):
+        process.close()
+    transport.start_ahead(argv, env, "nobody takes this one")
+    transport.close()
+    assert list(tmp_path.iterdir()) == []

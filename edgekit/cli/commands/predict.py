@@ -174,7 +174,6 @@ def command(
             else "-o FILE takes outputs of one .npz, or with --ray the parts"
         )
     from edgekit.core.spec import Precision
-    from edgekit.predict.predict import Settings
 
     if is_arrays and (html is not None or as_csv):
         raise click.UsageError("--html and --csv show answers for pictures: arrays have none")
@@ -188,7 +187,11 @@ def command(
         return
     lanes = 1 if cluster else worker_count(workers, threads, device)
     printed = AnswersPrinter(forms[0] if forms else "line")
-    with one_target(device, adb_servers, install=not no_install) as target:
+    # With a cluster the runners are elsewhere, and auto looks for the engine first.
+    first = None if cluster or engine == "auto" else engine or PREDICT_ENGINE
+    with one_target(device, adb_servers, install=not no_install, engine=first, threads=threads) as target:
+        from edgekit.predict.predict import Settings
+
         settings = Settings(
             engine=_engine(engine, target, name, Precision(precision), threads),
             precision=Precision(precision),

@@ -1,6 +1,7 @@
 """Protocol loop: reads a JSON line, writes a JSON line, until end of file."""
 
 import argparse
+import contextlib
 import hashlib
 import importlib.util
 import json
@@ -73,13 +74,15 @@ class Worker:
             if not line.strip():
                 continue
             answer = self._answer(line)
+            if answer is None:
+                continue
             if not answer["ok"]:
                 exit_code = exit_code or EXIT_CODES[answer["error"]["code"]]
             answers.write(json.dumps(answer) + "\n")
             answers.flush()
         return exit_code
 
-    def _answer(self, line: str) -> Dict[str, Any]:
+    def _answer(self, line: str) -> Optional[Dict[str, Any]]:
         op = None
         try:
             try:
@@ -91,6 +94,9 @@ class Worker:
                     "request", "a request is a JSON object, not {}".format(type(request).__name__)
                 )
             op = request.get("op")
+            if op == "prepare":
+                self._prepare(request)
+                return None
             if not isinstance(op, str) or op not in self._operations:
                 raise RefusedError("request", "no such op: {!r}".format(op))
             answer = self._operations[op](request)
@@ -102,6 +108,12 @@ class Worker:
             return _refusal(op, "runtime", "{}: {}".format(type(error).__name__, error))
         answer.update(ok=True, op=op)
         return answer
+
+    def _prepare(self, request: Dict[str, Any]) -> None:
+        """Import the library before `load` names a model; no answer follows, `load` tells of failures."""
+        with contextlib.suppress(Exception):
+            os.environ["OMP_NUM_THREADS"] = str(fields.integer(request, "threads", 1, default=1))
+            self._engine.prepare()
 
     def _check(self, request: Dict[str, Any]) -> Dict[str, Any]:
         _check_protocol(request)
