@@ -26,6 +26,7 @@ _UNWRITABLE = (
 # Names of temporary directories below $TMPDIR begin with it.
 SCRATCH_PREFIX = "edgekit."
 YOUNG_S = 60.0
+LOCK_TIMEOUT_S = 600.0
 # Size limits of files that are read into memory, by kind; `read_bytes` refuses larger ones unread.
 TEXT_BYTES = 32 * MEGABYTE  # cards, manifests, configurations, labels
 PICTURE_BYTES = 256 * MEGABYTE
@@ -305,8 +306,10 @@ def remove_stale_parts(directory: Path) -> None:
 
 
 @contextlib.contextmanager
-def locked(path: Path, what: str, *, timeout_s: float = 600.0) -> Iterator[None]:
+def locked(path: Path, what: str, *, timeout_s: float = LOCK_TIMEOUT_S) -> Iterator[None]:
     """Hold a lock file; a second process waits, and after `timeout_s` raises an error that names the holder.
+
+    With a `timeout_s` of 0 it does not wait.
 
     The kernel releases the lock however its holder ends; the file contains the holder's process id.
     """
@@ -319,6 +322,8 @@ def locked(path: Path, what: str, *, timeout_s: float = 600.0) -> Iterator[None]
         try:
             lock.acquire(timeout=0)
         except Timeout:
+            if not timeout_s:
+                raise
             import logging
 
             logging.getLogger("edgekit").warning("%s is in use by %s; waiting", what, _owner(owner))

@@ -146,7 +146,9 @@ class Worker(Generic[Answer]):
         child = self.start()
         with contextlib.suppress(BrokenPipeError):  # `_answers` finds it dead
             child.write_line(msgspec.json.encode(request).decode())
-        return self._answers(child, request)
+        answers = self._answers(child, request)
+        next(answers)  # from here on closing them abandons the job
+        return answers
 
     def start(self) -> _process.LineChild:
         """Start the child before its first job, so that it is ready by then."""
@@ -155,10 +157,12 @@ class Worker(Generic[Answer]):
             self._logged = 0
         return self._child
 
-    def _answers(self, child: _process.LineChild, request: _Request) -> Generator[Answer, None, None]:
+    def _answers(self, child: _process.LineChild, request: _Request) -> Generator[Any, None, None]:
+        """Yield None at once, and then the answers."""
         stage = Stage(doing="starting")
         whole = False
         try:
+            yield None
             while True:
                 try:
                     line = child.read_line(self._timeout_s)

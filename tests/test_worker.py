@@ -5,7 +5,7 @@ import os
 import subprocess
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Generator, Iterator
 from pathlib import Path
 
 import pytest
@@ -39,6 +39,14 @@ def test_one_process_does_several_jobs_and_outlives_a_refused_one() -> None:
     assert first == second == ["one", str(pid)]
     assert refused.value.hint == "edgekit fetch x"
     assert pid is not None and not alive(pid)
+
+
+def test_a_job_that_is_abandoned_before_its_first_answer_leaves_none_to_the_next() -> None:
+    with toy() as worker:
+        worker.ask(ToyJob("well"), "toying", hint="edgekit toy").close()
+        abandoned = worker.pid
+        assert ask(worker, "well") == ["one", str(worker.pid)]
+    assert abandoned is None
 
 
 @pytest.mark.parametrize(
@@ -166,11 +174,14 @@ def test_an_interruption_ends_the_workers_of_all_lanes() -> None:
         workers.append(toy())
         return workers[-1]
 
-    def hang(number: int, worker: Worker[ToyAnswer], report: Callable[[str], None]) -> None:
-        with contextlib.closing(worker.ask(ToyJob("hang"), "toying", hint="edgekit toy")) as answers:
-            next(answers)
-            report(f"{number} hangs")
-            next(answers)
+    def hang(
+        numbers: Iterator[int], worker: Worker[ToyAnswer], report: Callable[[str], None]
+    ) -> Generator[ToyAnswer, None, None]:
+        for number in numbers:
+            with contextlib.closing(worker.ask(ToyJob("hang"), "toying", hint="edgekit toy")) as answers:
+                next(answers)
+                report(f"{number} hangs")
+                yield next(answers)
 
     def interrupt(line: str) -> None:
         lines.append(line)
@@ -186,11 +197,14 @@ def test_an_interruption_ends_the_workers_of_all_lanes() -> None:
 
 
 def test_an_unexpected_error_of_a_lane_is_raised_and_results_keep_their_order() -> None:
-    def slow_first(number: int, _worker: Worker[ToyAnswer], _report: Callable[[str], None]) -> int:
-        if number > 8:
-            raise ZeroDivisionError
-        time.sleep(0.05 if number == 0 else 0)
-        return number
+    def slow_first(
+        numbers: Iterator[int], _worker: Worker[ToyAnswer], _report: Callable[[str], None]
+    ) -> Generator[int, None, None]:
+        for number in numbers:
+            if number > 8:
+                raise ZeroDivisionError
+            time.sleep(0.05 if number == 0 else 0)
+            yield number
 
     done: list[int] = []
     assert spread(range(4), 3, toy, slow_first, print, done.append) == [0, 1, 2, 3]

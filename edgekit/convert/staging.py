@@ -16,7 +16,7 @@ from pathlib import Path
 
 import msgspec
 
-from edgekit._files import locked, output_error, remove_stale_parts
+from edgekit._files import LOCK_TIMEOUT_S, locked, output_error, remove_stale_parts
 from edgekit.core.artifact import MANIFEST_NAME, Manifest
 
 STAGING_PREFIX = ".export-"
@@ -26,15 +26,19 @@ READER_TIMEOUT_S = 60.0
 
 
 @contextlib.contextmanager
-def exclusive(directory: Path) -> Iterator[None]:
+def exclusive(directory: Path, *, timeout_s: float = LOCK_TIMEOUT_S) -> Iterator[None]:
     """Hold an artifact directory for writing; a change that an export did not finish is finished first.
 
     A directory that was made for this and got nothing is removed again.
 
+    Args:
+        directory: The artifact directory.
+        timeout_s: Seconds to wait for another edgekit that holds it.
+
     Raises:
         OutputError: It cannot be made or written, or stays in use by another edgekit.
     """
-    with locked(directory / LOCK, str(directory)):
+    with locked(directory / LOCK, str(directory), timeout_s=timeout_s):
         try:
             _settle(directory)
             for stale in directory.glob(f"{STAGING_PREFIX}*"):

@@ -330,16 +330,23 @@ def test_a_full_disk_is_an_output_error(tmp_path: Path) -> None:
     assert done.stdout == ""
 
 
-def test_two_exports_of_one_model_at_once(tmp_path: Path) -> None:
-    words = [sys.executable, "-m", "edgekit", "export", MODEL, *RANDOM, *QUICK, "--json"]
+def test_two_exports_of_the_same_models_at_once_in_another_order(tmp_path: Path) -> None:
+    """Neither waits for the other's second model while it holds its own first one."""
+    models = [MODEL, "PPLCNet_x0_35"]
     running = [
-        subprocess.Popen(words, cwd=tmp_path, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
-        for _ in range(2)
-    ]
-    outputs = [child.communicate(timeout=120) for child in running]
+        subprocess.Popen(
+            [sys.executable, "-m", "edgekit", "export", *order, *RANDOM, *QUICK, "--json"],
+            cwd=tmp_path, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
+        )
+        for order in (models, models[::-1])
+    ]  # fmt: skip
+    outputs = [child.communicate(timeout=240) for child in running]
     assert [child.returncode for child in running] == [0, 0], outputs
-    assert sorted(json.loads(out)[0]["status"] for out, _ in outputs) == ["exported", "unchanged"]
-    verify_files(load_manifest(tmp_path / "models" / MODEL), tmp_path / "models" / MODEL)
+    lines = [line for out, _ in outputs for line in json.loads(out)]
+    for model in models:
+        ends = sorted(line["status"] for line in lines if line["name"] == model)
+        assert ends == ["exported", "unchanged"]
+        verify_files(load_manifest(tmp_path / "models" / model), tmp_path / "models" / model)
 
 
 @pytest.mark.parametrize("end", [signal.SIGSEGV, signal.SIGKILL])

@@ -7,7 +7,7 @@ import enum
 import logging
 import os
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -19,9 +19,10 @@ from edgekit.convert.checking import Check, keep_what_holds
 from edgekit.convert.entries import describe_artifact, describe_children, describe_nb
 from edgekit.convert.exporting.jobs import BuildJob, OnnxBuilt, PaddleBuilt
 from edgekit.convert.exporting.lanes import spread
+from edgekit.convert.exporting.overlap import Export, Steps, Stop, overlapped
 from edgekit.convert.exporting.plan import ExportRequest, Plan, make_plan, why_outdated
 from edgekit.convert.exporting.workers import ExportWorkers
-from edgekit.convert.formats.lite import TARGETS, check_loadable, convert
+from edgekit.convert.formats.lite import TARGETS, Ended, begin, check_loadable, headers_of
 from edgekit.convert.formats.nb import NbHeader
 from edgekit.convert.formats.onnx import OPSET_VERSION
 from edgekit.convert.formats.onnx_children import Child, make_children
@@ -106,23 +107,36 @@ def export(
     """
     planning = threading.Lock()
 
-    def one(request: ExportRequest, workers: ExportWorkers, report: Report) -> ExportOutcome:
+    def steps(request: ExportRequest, workers: ExportWorkers, report: Report) -> Export[ExportOutcome]:
         try:
             with planning:  # what is missing is fetched once
                 plan = make_plan(request, report)
-            return _export_one(request, plan, workers, check, report)
+            outcome = yield from _export_one(request, plan, workers, check, report)
         except EdgekitError as error:
             name, directory = request.model_name, request.directory
-            return ExportOutcome(name=name, directory=directory, status=Status.FAILED, error=error)
+            outcome = ExportOutcome(name=name, directory=directory, status=Status.FAILED, error=error)
+        yield outcome
 
-    return spread(requests, jobs, ExportWorkers, one, progress, finished or (lambda _outcome: None))
+    def in_turn(
+        asked: Iterator[ExportRequest], workers: ExportWorkers, report: Report
+    ) -> Generator[ExportOutcome, None, None]:
+        return overlapped(steps(request, workers, report) for request in asked)
+
+    return spread(requests, jobs, ExportWorkers, in_turn, progress, finished or (lambda _outcome: None))
 
 
 def _export_one(
     request: ExportRequest, plan: Plan, workers: ExportWorkers, check: CheckOf | None, progress: Report
-) -> ExportOutcome:
+) -> Steps[ExportOutcome]:
     directory = request.directory
-    with exclusive(directory):
+    with contextlib.ExitStack() as held:
+        try:
+            held.enter_context(exclusive(directory, timeout_s=0))
+        except OutputError:
+            # It may be in use. The last model's directory is left first: of two commands with the same models
+            # in another order each would wait for the other.
+            yield Stop.WAITS
+            held.enter_context(exclusive(directory))
         previous = _previous_manifest(directory, request.force)
         reason = "asked to" if request.force else why_outdated(plan, previous, directory)
         if reason is None and check is not None and not (previous is not None and previous.parity):
@@ -135,7 +149,9 @@ def _export_one(
         for line in plan.notes:
             logger.warning("%s: %s", request.model_name, line)
         with staging_directory(directory) as staging:
-            manifest = _make(request, plan, workers, staging, check and check(request, progress), previous)
+            manifest = yield from _make(
+                request, plan, workers, staging, check and check(request, progress), previous
+            )
             commit(staging, directory)
         _tell_of_dropped(previous, manifest, directory, progress)
     return ExportOutcome(
@@ -167,10 +183,10 @@ def _make(
     staging: Path,
     check: Check | None,
     previous: Manifest | None,
-) -> Manifest:
+) -> Steps[Manifest]:
     """Fill the staging directory with artifacts, labels and manifest."""
     try:
-        built, artifacts = _build(request, plan, workers, staging)
+        built, artifacts = yield from _build(request, plan, workers, staging)
         labels = _labels(request, plan, built.num_classes)
         manifest = Manifest(
             edgekit_version=__version__,
@@ -229,7 +245,7 @@ def _full_disk(staging: Path) -> OSError | None:
 
 def _build(
     request: ExportRequest, plan: Plan, workers: ExportWorkers, staging: Path
-) -> tuple[PaddleBuilt, dict[str, Artifact]]:
+) -> Steps[tuple[PaddleBuilt, dict[str, Artifact]]]:
     """Let Paddle's process write Paddle and ONNX; opt runs beside it once Paddle's files are there."""
     job = BuildJob(
         name=request.model_name,
@@ -242,21 +258,29 @@ def _build(
         with_onnx=ArtifactKind.ONNX in plan.kinds,
     )
     name = request.model_name
+    model, params, _ = (staging / file for file in ArtifactKind.PADDLE.file_names)
+    outputs = {target: staging / TARGETS[target].file_names[0] for target in plan.nb_targets}
     onnx: OnnxBuilt | None = None
-    with contextlib.closing(
-        workers.paddle.ask(job, request.doing, hint=f"edgekit --verbose export {name}")
-    ) as answers:
+    with contextlib.ExitStack() as running:
+        paddle = workers.paddle.ask(job, request.doing, hint=f"edgekit --verbose export {name}")
+        answers = running.enter_context(contextlib.closing(paddle))
         if plan.opt is not None:
             workers.lite(plan.opt)  # ready when the Paddle model is
+        yield Stop.WAITS
         built = next(answers)
         assert isinstance(built, PaddleBuilt)
-        headers = _convert_to_nb(request, plan, workers, staging)
+        runs: Iterable[Ended] = ()
+        if plan.opt is not None:
+            opt = begin(workers.lite(plan.opt), plan.opt, model, params, outputs, name=name)
+            runs = running.enter_context(contextlib.closing(opt))
         try:
             for answer in answers:
                 assert isinstance(answer, OnnxBuilt)
                 onnx = answer
         except ConversionError as error:
             raise ConversionError(error.message, hint=request.without_format("onnx")) from error
+        yield Stop.BUILT
+        headers = _read_headers(request, plan, workers, runs, outputs)
     children: Sequence[Child] = ()
     if onnx is not None:
         path, signature = staging / ArtifactKind.ONNX.file_names[0], (onnx.inputs, onnx.outputs)
@@ -264,21 +288,22 @@ def _build(
     return built, _describe(built, onnx, headers, children, staging)
 
 
-def _convert_to_nb(
-    request: ExportRequest, plan: Plan, workers: ExportWorkers, staging: Path
+def _read_headers(
+    request: ExportRequest,
+    plan: Plan,
+    workers: ExportWorkers,
+    runs: Iterable[Ended],
+    outputs: dict[str, Path],
 ) -> dict[str, NbHeader]:
-    """Run opt for every target at once, and load what this host can load."""
+    """Wait for opt's runs, and load what this host can load."""
     if plan.opt is None:
         return {}
-    worker, name = workers.lite(plan.opt), request.model_name
-    model, params, _ = (staging / file for file in ArtifactKind.PADDLE.file_names)
-    outputs = {target: staging / TARGETS[target].file_names[0] for target in plan.nb_targets}
     try:
-        headers = convert(worker, plan.opt, model, params, outputs, name=name)
+        headers = headers_of(runs, plan.opt, outputs, request.model_name)
     except ConversionError as error:
         raise ConversionError(error.message, hint=request.without_format("nb")) from error
     if "x86" in headers:
-        check_loadable(worker, plan.opt, outputs["x86"], name)
+        check_loadable(workers.lite(plan.opt), plan.opt, outputs["x86"], request.model_name)
     return headers
 
 

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import queue
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Generator, Iterator, Sequence
 from types import TracebackType
 from typing import Protocol, TypeVar
 
@@ -28,6 +29,7 @@ class Stoppable(Protocol):
 Item = TypeVar("Item")
 Result = TypeVar("Result")
 Workers = TypeVar("Workers", bound=Stoppable)
+Do = Callable[[Iterator[Item], Workers, Report], Generator[Result, None, None]]
 
 
 class _StoppedError(Exception):
@@ -38,7 +40,7 @@ def spread(
     items: Sequence[Item],
     lanes: int,
     open_workers: Callable[[], Workers],
-    do: Callable[[Item, Workers, Report], Result],
+    do: Do[Item, Workers, Result],
     progress: Report,
     finished: Callable[[Result], None],
 ) -> list[Result]:
@@ -50,7 +52,8 @@ def spread(
         items: The items; a lane that is free takes the next.
         lanes: How many items are done at once.
         open_workers: Makes the workers of a lane. Their children start and end in the lane's thread.
-        do: Does one item, and gives its lines for the user to its last argument.
+        do: Does the items of one lane, which it takes one by one, and yields their results in this order; it
+            gives lines for the user to its last argument.
         progress: Called in this thread with these lines.
         finished: Called in this thread with each result as soon as it is there.
 
@@ -60,10 +63,10 @@ def spread(
     if min(lanes, len(items)) > 1:
         return _in_threads(items, min(lanes, len(items)), open_workers, do, progress, finished)
     results = []
-    with (workers := open_workers()):
-        for item in items:
-            results.append(do(item, workers, progress))
-            finished(results[-1])
+    with (workers := open_workers()), contextlib.closing(do(iter(items), workers, progress)) as done:
+        for result in done:
+            results.append(result)
+            finished(result)
     return results
 
 
@@ -71,7 +74,7 @@ def _in_threads(
     items: Sequence[Item],
     lanes: int,
     open_workers: Callable[[], Workers],
-    do: Callable[[Item, Workers, Report], Result],
+    do: Do[Item, Workers, Result],
     progress: Report,
     finished: Callable[[Result], None],
 ) -> list[Result]:
@@ -94,16 +97,19 @@ def _in_threads(
     def fail(error: BaseException) -> None:
         raise error
 
+    def take(taken: queue.SimpleQueue[int]) -> Iterator[Item]:
+        with contextlib.suppress(queue.Empty):
+            while not stop.is_set():
+                number, item = waiting.get_nowait()
+                taken.put(number)
+                yield item
+
     def work(workers: Workers) -> None:
+        taken: queue.SimpleQueue[int] = queue.SimpleQueue()
         try:
-            with workers:
-                while not stop.is_set():
-                    try:
-                        number, item = waiting.get_nowait()
-                    except queue.Empty:
-                        return
-                    result = do(item, workers, report)
-                    events.put(functools.partial(keep, number, result))
+            with workers, contextlib.closing(do(take(taken), workers, report)) as done:
+                for result in done:
+                    events.put(functools.partial(keep, taken.get(), result))
         except BaseException as error:
             events.put(functools.partial(fail, error))
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 import contextlib
 import os
 import shlex
-from collections.abc import Mapping
+from collections.abc import Generator, Iterable, Mapping
 from pathlib import Path
 
 import msgspec
@@ -108,7 +108,15 @@ def lite_worker(opt: Opt, *, timeout_s: float = OPT_TIMEOUT_S) -> Worker[Ended]:
 def convert(
     worker: Worker[Ended], opt: Opt, model: Path, params: Path, outputs: Mapping[str, Path], *, name: str
 ) -> dict[str, NbHeader]:
-    """Write a `.nb` for every target, side by side, and check that each is new, whole and of a known version.
+    """Write a `.nb` for every target as `begin` does, and return their headers as `headers_of` does."""
+    with contextlib.closing(begin(worker, opt, model, params, outputs, name=name)) as runs:
+        return headers_of(runs, opt, outputs, name)
+
+
+def begin(
+    worker: Worker[Ended], opt: Opt, model: Path, params: Path, outputs: Mapping[str, Path], *, name: str
+) -> Generator[Ended, None, None]:
+    """Let opt write a `.nb` for every target, side by side, without waiting for it.
 
     Args:
         worker: Answer of `lite_worker` for this opt.
@@ -119,10 +127,9 @@ def convert(
         name: What messages call the model.
 
     Returns:
-        The headers of the files, by target.
+        The ends of opt's runs, in the order of the outputs; closing them kills opt.
 
     Raises:
-        ConversionError: opt hung, crashed, or left no whole file.
         ToolError: opt cannot be started.
     """
     if not os.access(opt.path, os.X_OK if len(opt.argv) == 1 else os.R_OK):
@@ -130,15 +137,29 @@ def convert(
     commands = [_command(opt, model, params, output, target) for target, output in outputs.items()]
     for words in commands:
         _process.logger.info("+ %s", shlex.join(words))
-    doing = f"converting {name} to .nb for "
-    answers = worker.ask(
-        LiteJob(commands=commands), f"{doing}{', '.join(outputs)} with opt {opt.version}", hint=_REINSTALL
-    )
-    headers: dict[str, NbHeader] = {}
-    with contextlib.closing(answers):
-        for (target, output), ended in zip(outputs.items(), answers, strict=True):
-            headers[target] = _header(opt, output, target, ended, f"{doing}{target}")
-    return headers
+    doing = f"{_doing(name, ', '.join(outputs))} with opt {opt.version}"
+    return worker.ask(LiteJob(commands=commands), doing, hint=_REINSTALL)
+
+
+def headers_of(
+    runs: Iterable[Ended], opt: Opt, outputs: Mapping[str, Path], name: str
+) -> dict[str, NbHeader]:
+    """Return the headers of the files that opt writes, by target; each is new, whole and of a known version.
+
+    Args:
+        runs: Answer of `begin` for this opt, these outputs and this name.
+
+    Raises:
+        ConversionError: opt hung, crashed, or left no whole file.
+    """
+    return {
+        target: _header(opt, output, target, ended, _doing(name, target))
+        for (target, output), ended in zip(outputs.items(), runs, strict=True)
+    }
+
+
+def _doing(name: str, targets: str) -> str:
+    return f"converting {name} to .nb for {targets}"
 
 
 def _command(opt: Opt, model: Path, params: Path, output: Path, target: str) -> list[str]:
