@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import importlib.metadata
 import shutil
 import tempfile
@@ -13,6 +14,7 @@ import msgspec
 from edgekit._worker import Stage, serve
 from edgekit.convert.exporting.jobs import BuildJob, Built, OnnxBuilt, PaddleBuilt
 from edgekit.convert.formats import onnx, paddle
+from edgekit.errors import ConversionError
 from edgekit.zoo.build import require_paddle
 from edgekit.zoo.weights import build_with_weights
 
@@ -42,7 +44,8 @@ def _build(job: BuildJob) -> Iterator[Stage | Built]:
     # A guard for each job: names of parameters count up, and equal input shall give equal bytes.
     with framework.utils.unique_name.guard():
         yield Stage(doing="building the network and loading its weights")
-        network, weights = build_with_weights(job.spec, job.weights, num_classes=job.num_classes)
+        with _nothing_drawn():
+            network, weights = build_with_weights(job.spec, job.weights, num_classes=job.num_classes)
         yield Stage(doing="writing the Paddle inference model")
         paddle.save_inference_model(network, job.input_shape, prefix, job.activation)
     inputs, outputs = paddle.read_signature(prefix.with_suffix(".pdmodel"))
@@ -58,15 +61,32 @@ def _build(job: BuildJob) -> Iterator[Stage | Built]:
         inputs=inputs,
         outputs=outputs,
     )
-    yield Stage(doing="loading the Paddle inference model again")
-    paddle.check_loadable(prefix)
-    if job.with_onnx:
-        yield Stage(doing="converting to ONNX")
-        target = prefix.with_suffix(".onnx")
+    if not job.with_onnx:
+        yield Stage(doing="loading the Paddle inference model again")
+        paddle.check_loadable(prefix)
+        return
+    yield Stage(doing="converting to ONNX")
+    target = prefix.with_suffix(".onnx")
+    try:  # paddle2onnx begins by loading the Paddle inference model again
         onnx.convert(prefix.with_suffix(".pdmodel"), prefix.with_suffix(".pdiparams"), target)
-        inputs, outputs = onnx.read_signature(target)
-        version = importlib.metadata.version("paddle2onnx")
-        yield OnnxBuilt(tool_version=version, inputs=inputs, outputs=outputs)
+    except ConversionError:
+        paddle.check_loadable(prefix)
+        raise
+    inputs, outputs = onnx.read_signature(target)
+    version = importlib.metadata.version("paddle2onnx")
+    yield OnnxBuilt(tool_version=version, inputs=inputs, outputs=outputs)
+
+
+@contextlib.contextmanager
+def _nothing_drawn() -> Iterator[None]:
+    """Let new parameters be zeros unless their layer says otherwise: weights overwrite them."""
+    from paddle.nn import initializer
+
+    initializer.set_global_initializer(initializer.Constant(0.0))
+    try:
+        yield
+    finally:
+        initializer.set_global_initializer(None)
 
 
 if __name__ == "__main__":

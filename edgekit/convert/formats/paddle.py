@@ -9,8 +9,9 @@ from __future__ import annotations
 import contextlib
 import functools
 import importlib.util
+import pickle
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from types import ModuleType, SimpleNamespace
 from typing import TYPE_CHECKING, Any
@@ -48,9 +49,6 @@ def save_inference_model(
         prefix: Path of the three files without their suffixes.
         activation: What follows the only output: `softmax` over its last axis, `sigmoid`, `argmax` over its
             channels, or `none`.
-
-    Raises:
-        ConversionError: Paddle wrote another format.
     """
     import paddle
 
@@ -64,14 +62,72 @@ def save_inference_model(
     spec = paddle.static.InputSpec([None, *input_shape], "float32", INPUT_NAME)
     static = paddle.jit.to_static(whole, input_spec=[spec], full_graph=True)
     with _without_call_stacks():
-        paddle.jit.save(static, str(prefix))
-    model = prefix.with_suffix(".pdmodel")
-    if not model.is_file():
-        raise ConversionError(
-            f"exporting {prefix.name}: paddlepaddle {paddle.__version__} wrote no {model.name}",
-            hint="pip install paddlepaddle==3.1.1",
-        )
-    model.write_bytes(tidied(model.read_bytes()))
+        concrete = _traced(static.forward, spec)
+    paddle.enable_static()
+    try:
+        program, saved = _inference_program(concrete)
+    finally:
+        paddle.disable_static()
+    prefix.with_suffix(".pdmodel").write_bytes(tidied(program))
+    _save_parameters(concrete, saved, static.to_static_state_dict(), prefix)
+
+
+def _traced(forward: Any, spec: Any) -> Any:
+    """Return the program of a static function, without the one for training that Paddle makes beside it."""
+    from paddle.jit.dy2static.program_translator import ConcreteProgram
+
+    function = forward._function_spec
+    specs = function.args_to_input_spec(*function.unified_args_and_kwargs((spec,), {}))
+    return ConcreteProgram.from_func_spec(function, *specs, forward.class_instance)
+
+
+def _inference_program(concrete: Any) -> tuple[bytes, list[str]]:
+    """Return the program that answers alone need, and the names of its parameters and statistics.
+
+    `paddle.jit.save` (Paddle 3.1.1, through `paddle.static.normalize_program`) takes the same steps and gives
+    the same bytes, but copies the program eight times and lists its variables in Python for each copy.
+    """
+    import paddle
+    from paddle.base import core, framework
+    from paddle.static import io
+
+    program = framework.process_type_promotion(concrete.main_program)
+    outputs = paddle.utils.flatten(concrete.outputs)
+    names = [each.name for each in outputs if isinstance(each, framework.Variable)]
+    description = core.ProgramDesc(program.desc)
+    block = description.block(0)
+    makers: dict[str, int] = {}
+    for index in range(block.op_size()):
+        op = block.op(index)
+        op._set_attr("op_device", "")
+        op.set_is_target(False)
+        makers |= dict.fromkeys(op.output_arg_names(), index)
+    description.flush()
+    pruned = framework.Program()
+    pruned.desc, _ = core.prune(description, {INPUT_NAME}, [[0, makers[name]] for name in names])
+    pruned = pruned._inference_optimize()
+    saved = sorted(variable.name for variable in pruned.list_vars() if variable.persistable)
+    io.prepend_feed_ops(pruned, [INPUT_NAME])
+    io.append_fetch_ops(pruned, names)
+    pruned.desc._set_version()
+    return pruned._remove_training_info().desc.serialize_to_string(legacy_format=False), saved
+
+
+def _save_parameters(concrete: Any, saved: list[str], state: Mapping[str, Any], prefix: Path) -> None:
+    """Write `PREFIX.pdiparams` and `PREFIX.pdiparams.info` as `paddle.jit.save` does."""
+    from paddle.base import core, framework
+
+    keys = {tensor.name: key for key, tensor in state.items()}
+    tensors = [state[keys[name]].value().get_tensor() for name in saved]
+    core.save_combine_func(tensors, saved, str(prefix.with_suffix(".pdiparams")), True, False, False)
+    described = {}
+    for parameter in concrete.parameters:
+        one = {"structured_name": keys[parameter.name]} if parameter.name in keys else {}
+        one["stop_gradient"] = parameter.stop_gradient
+        if isinstance(parameter, framework.EagerParamBase):
+            one["trainable"] = parameter.trainable
+        described[parameter.name] = one
+    prefix.with_suffix(".pdiparams.info").write_bytes(pickle.dumps(described, protocol=2))
 
 
 @contextlib.contextmanager
