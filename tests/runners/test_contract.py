@@ -14,6 +14,7 @@ import pytest
 
 from edgekit._process import LineChild
 from edgekit.core.artifact import ArtifactKind
+from edgekit.engines.registry import host_side
 from edgekit.runners.protocol import EXIT_CODES, PROTOCOL_VERSION, ErrorCode
 from edgekit.targets.inputs import seeded_inputs
 from tests.convert import onnx_models
@@ -33,6 +34,8 @@ ANSWER_TIMEOUT_S = 120.0
 @pytest.fixture(scope="session", params=RUNNERS, ids=lambda case: case.name)
 def case(request: pytest.FixtureRequest) -> RunnerCase:
     runner: RunnerCase = request.param
+    for package in host_side(runner.engine).packages:
+        pytest.importorskip(package.module)
     if runner.kind is ArtifactKind.NB_X86:
         request.getfixturevalue("x86_nb")
     return runner

@@ -22,6 +22,8 @@ from edgekit.targets.host import host_info
 from edgekit.transports.local import LocalTransport
 from tests.convert.onnx_models import classifier
 
+pytest.importorskip("openvino")
+
 INPUTS = (Tensor(name="input", dtype="float32", shape=(1, 3, 32, 32)),)
 HAS_BF16 = bool({"avx512_bf16", "amx_bf16"} & set(host_info().features))
 
