@@ -118,6 +118,7 @@ def test_what_others_print_does_not_reach_the_answers(tmp_path: Path, x0_25: Pat
 
 
 def test_a_foreign_thread_setting_does_not_decide(x0_25: Path) -> None:
+    pytest.importorskip("paddle")
     request = {
         "op": "load", "protocol": PROTOCOL_VERSION, "model": str(x0_25 / "inference.pdmodel"),
         "params": str(x0_25 / "inference.pdiparams"), "inputs": INPUTS, "threads": 1,
