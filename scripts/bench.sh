@@ -4,6 +4,8 @@
 #   scripts/bench.sh [export predict …]
 set -uo pipefail
 cd "$(dirname "$0")/.."
+# As an installed wheel has it: without bytecode every start compiles the sources anew.
+.venv/bin/python -m compileall -q edgekit
 status=0
 summary=''
 [ $# -gt 0 ] || set -- $(printf '%s\n' scripts/bench_*.py | sed 's|.*/bench_||; s|\.py$||')
