@@ -114,6 +114,8 @@ class HGStage(nn.Layer):  # type: ignore[misc]
 class PPHGNet(nn.Layer):  # type: ignore[misc]
     """From float32[N,3,H,W] to logits float32[N,num_classes]."""
 
+    magnifies_rounding = True
+
     def __init__(self, size: Size, num_classes: int) -> None:
         super().__init__()
         widths = (3, *size.stem)
