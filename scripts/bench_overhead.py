@@ -86,11 +86,12 @@ for line in sys.stdin:
 
 
 class BareLoop:
-    """The hand-written loop, in a process of its own on one core."""
+    """A hand-written loop, in a process of its own on one core or on any."""
 
-    def __init__(self, engine: str, directory: Path, core: int) -> None:
+    def __init__(self, program: str, *arguments: Path, core: int | None = None) -> None:
+        pinned = [] if core is None else ["taskset", "--cpu-list", str(core)]
         self._child = subprocess.Popen(
-            ["taskset", "--cpu-list", str(core), sys.executable, "-c", BARE[engine], str(directory)],
+            [*pinned, sys.executable, "-c", program, *map(str, arguments)],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=subprocess.DEVNULL,
@@ -128,7 +129,7 @@ def pair(target: HostTarget, subject: Subject, engine: str, blocks: int, *, core
     Returns:
         The lower fiftieths of worker and bare loop: other work disturbs them less than medians.
     """
-    bare = BareLoop(engine, subject.directory, core)
+    bare = BareLoop(BARE[engine], subject.directory, core=core)
     with contextlib.closing(bare), worker(target, subject, engine, core) as session:
         bare.run(WARMUP)
         sample_worker(session, WARMUP)
