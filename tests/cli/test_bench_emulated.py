@@ -91,13 +91,15 @@ def test_a_device_without_opencl_is_told(virtual_device: AdbDevice, monkeypatch:
     with opened_targets([virtual_device.serial]) as (target,):
         assert target.artifact_kind("paddlelite", Precision.FP32) is ArtifactKind.NB_ARM
         asked = []
-        run = target._transport.run
+        run = target._transport.run_script
         monkeypatch.setattr(
-            target._transport, "run", lambda argv, **how: asked.append(argv) or run(argv, **how)
+            target._transport,
+            "run_script",
+            lambda script, words=(), **how: asked.append(words) or run(script, words, **how),
         )
         none = r"/vendor/lib64/libOpenCL\.so, .* is there"
         for _ in range(2):  # points of a sweep: the device is asked once
             with pytest.raises(UnsupportedError, match=none) as refused:
                 target.artifact_kind("paddlelite", Precision.FP32, {"backend": "opencl"})
     assert refused.value.hint == "leave out --engine-option backend=opencl"
-    assert sum("/vendor/lib64/libOpenCL.so" in argv for argv in asked) == 1
+    assert sum("/vendor/lib64/libOpenCL.so" in words for words in asked) == 1
