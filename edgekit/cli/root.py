@@ -169,7 +169,8 @@ def _keep_log(arguments: list[str], code: int, error: BaseException | None) -> N
 def _continue_where_paddle_is(arguments: list[str]) -> None:
     """Replace this process by the same command in Paddle's environment, if it needs Paddle and that is there.
 
-    Nothing happens where this Python has Paddle itself; without either the command says what is missing.
+    Nothing happens where this Python has Paddle itself, or is that environment's; without Paddle the command
+    says what is missing.
     """
     command = next((word for word in arguments if not word.startswith("-")), None)
     if command not in WITH_PADDLE and not _asks_for_paddle(arguments):
@@ -182,7 +183,8 @@ def _continue_where_paddle_is(arguments: list[str]) -> None:
     from edgekit.toolchain.paddle import find_environment_python
 
     python = find_environment_python()
-    if python is not None:
+    # That environment itself, where its Paddle is gone, would start itself for ever.
+    if python is not None and os.path.realpath(python.parent.parent) != os.path.realpath(sys.prefix):
         os.execv(python, [str(python), "-E", str(_process.CHILD), "", "edgekit.__main__", *arguments])
 
 

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import importlib.util
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -7,7 +9,8 @@ from pathlib import Path
 import click
 import pytest
 
-from edgekit.cli.root import COMMANDS, root
+from edgekit.cli.root import COMMANDS, _continue_where_paddle_is, root
+from edgekit.toolchain import paddle
 from tests.conftest import RunCli
 
 
@@ -74,3 +77,16 @@ def test_a_reader_that_goes_away_is_no_error(tmp_path: Path) -> None:
     )
     assert done.stderr == ""
     assert len(done.stdout.splitlines()) == 1
+
+
+@pytest.mark.parametrize(("prefix", "continues"), [("environment", False), ("elsewhere", True)])
+def test_paddles_environment_does_not_start_itself(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, prefix: str, continues: bool
+) -> None:
+    python, started = tmp_path / "environment" / "bin" / "python", []
+    monkeypatch.setattr(importlib.util, "find_spec", lambda _module: None)  # Paddle is gone
+    monkeypatch.setattr(paddle, "find_environment_python", lambda: python)
+    monkeypatch.setattr(sys, "prefix", str(tmp_path / prefix))
+    monkeypatch.setattr(os, "execv", lambda program, words: started.append((program, words[-1])))
+    _continue_where_paddle_is(["export", "PPLCNet_x0_25"])
+    assert started == ([(python, "PPLCNet_x0_25")] if continues else [])
