@@ -51,6 +51,11 @@ class Completed:
         return "\n".join(text.splitlines()[-lines:])
 
 
+def usable_cores() -> int:
+    """Return the number of cores that this process may run on."""
+    return len(os.sched_getaffinity(0))
+
+
 def own_python(module: str, *arguments: str | Path) -> list[str | Path]:
     """Return the command line that runs a module as a program in this Python, with this edgekit.
 

@@ -14,18 +14,17 @@ from __future__ import annotations
 
 import argparse
 import contextlib
+import functools
 import importlib.util
 import itertools
 import statistics
 import tempfile
-from collections.abc import Callable, Sequence
 from pathlib import Path
 
-from bench_overhead import BareLoop, export
+from bench_overhead import BareLoop, export, sample_worker
 
 from edgekit.core.spec import Precision
 from edgekit.judge.intervals import paired_interval
-from edgekit.runners.protocol import Run
 from edgekit.runners.session import RunnerSession
 from edgekit.targets.target import HostTarget, Subject, load_request
 from edgekit.toolchain.build.native import build_runner
@@ -35,9 +34,6 @@ ENGINE = "onnxruntime"
 WARMUP, BLOCK = 20, 20
 LIMITS = 0.99, 1.01
 WORKER, NATIVE, LIBRARY = "worker", "native runner", "C library in Python"
-
-Inferences = Callable[[int], Sequence[int]]
-"""Makes so many inferences, and returns the nanoseconds of each."""
 
 # Functions are entries of ONNX Runtime's table, numbered as in edgekit/native/onnxruntime_slots.h.
 LIBRARY_LOOP = """\
@@ -96,10 +92,6 @@ def c_library() -> Path:
     return library
 
 
-def inferences_of(session: RunnerSession) -> Inferences:
-    return lambda number: session.run(Run(warmup=1, warmup_ns=0, repeats=number, min_ns=0)).samples_ns
-
-
 def lowest(target: HostTarget, subject: Subject, blocks: int, native: Path) -> dict[str, float]:
     """Nanoseconds of an inference by each side, all in fresh processes: the lower fiftieths."""
     artifact = subject.artifact(target.artifact_kind(ENGINE, Precision.FP32))
@@ -112,7 +104,11 @@ def lowest(target: HostTarget, subject: Subject, blocks: int, native: Path) -> d
     ):
         worker.load(request)
         runner.load(request)
-        sides = {WORKER: inferences_of(worker), NATIVE: inferences_of(runner), LIBRARY: loop.run}
+        sides = {
+            WORKER: functools.partial(sample_worker, worker),
+            NATIVE: functools.partial(sample_worker, runner),
+            LIBRARY: loop.run,
+        }
         samples: dict[str, list[int]] = {name: [] for name in sides}
         for infer in sides.values():
             infer(WARMUP)

@@ -63,7 +63,6 @@ THREADS, FP32, INT8, FP32_BEFORE = PAGE.threads, PAGE.fp32, PAGE.int8, PAGE.fp32
 SOURCE = "Paddle Lite v2.11, docs/performance/benchmark.md, ARMv8 CPU, one thread on a big core"
 NAMES = {name: soc.title for name, soc in PAGE.socs.items()}
 CACHES = {name: soc.cache_mib for name, soc in PAGE.socs.items()}
-# The virtual device with the int8 kernels of cores without dot products.
 # Models of one chip; none is adapted to foretell another.
 SAME_CHIP = {"sd855-v2.11": "sd855"}
 # The search leaves out the RK3399: its figures moved by 3 to 12 % between the two releases, each network's by

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import os
 from collections.abc import Callable, Iterator, Sequence
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -67,7 +66,9 @@ def worker_count(workers: int | None, threads: int, device: str | None) -> int:
         if workers is not None and workers > 1:
             raise click.UsageError("--workers is for this machine; on a device raise --threads")
         return 1
-    return workers or max(1, len(os.sched_getaffinity(0)) // threads)
+    from edgekit._process import usable_cores
+
+    return workers or max(1, usable_cores() // threads)
 
 
 @contextlib.contextmanager

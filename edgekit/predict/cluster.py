@@ -23,10 +23,10 @@ import msgspec
 
 from edgekit import __version__
 from edgekit._files import temporary_directory
+from edgekit._process import usable_cores
 from edgekit._worker import Fault
 from edgekit.engines.registry import on_gpu
 from edgekit.errors import EdgekitError, RunnerError, ToolError, UnsupportedError, UsageError
-from edgekit.predict.predict import usable_cores
 from edgekit.vision.pictures import Picture
 
 LOCAL, RUNNING = "local", "auto"

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import logging
-import os
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -84,11 +83,6 @@ class Answers:
         unread = ({"filename": each.name, "error": each.error.message} for each in self.unreadable)
         count = len(self.predictions) + len(self.unreadable)
         return [answered[place] if place in answered else next(unread) for place in range(count)]
-
-
-def usable_cores() -> int:
-    """Return the cores that this process may run on."""
-    return len(os.sched_getaffinity(0))
 
 
 def share_out(count: int, batch_size: int, workers: int) -> tuple[int, int]:

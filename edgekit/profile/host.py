@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import functools
 import logging
-import os
 from collections.abc import Sequence
 
 import msgspec
 
+from edgekit._process import usable_cores
 from edgekit.convert.manifest import remake, verify_files
 from edgekit.core.artifact import Artifact
 from edgekit.core.processes import ProcessWatch
@@ -106,7 +106,7 @@ def profile_host(
 
 def _available(name: str, threads: Sequence[int] | None) -> list[int]:
     """Return the numbers of threads, the fewest first."""
-    cores = len(os.sched_getaffinity(0))
+    cores = usable_cores()
     if threads is None:
         return [number for number in DEFAULT_THREADS if number <= cores]
     numbers = sorted(set(threads))

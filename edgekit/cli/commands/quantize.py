@@ -66,7 +66,7 @@ def command(
     Where they are worse than --max-drop allows, or the held-back pictures are too few to tell, nothing is
     kept and the exit code is 9.
     """
-    from edgekit.predict.predict import usable_cores
+    from edgekit._process import usable_cores
     from edgekit.quantize.quantize import QuantizeSettings, quantize_model
 
     subject = find_subject(name)
