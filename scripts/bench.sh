@@ -15,7 +15,7 @@ for name; do
     .venv/bin/python "scripts/bench_$name.py"
     case $? in
     0) outcome='ended well' ;;
-    2) outcome='not run: it needs arguments (--help names them)' ;;
+    2) outcome='not run: it said above what it needs' ;;
     9) outcome='missed a limit'; status=9 ;;
     *) outcome='failed'; status=9 ;;
     esac
