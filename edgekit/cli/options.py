@@ -23,6 +23,8 @@ if TYPE_CHECKING:
 
 ANYWAY = "edgekit.anyway"
 MOST = 1_000_000_000
+# Precisions of artifacts.
+PRECISIONS = ("fp32", "fp16", "int8")
 F = TypeVar("F", bound=Callable[..., Any])
 
 
@@ -218,6 +220,14 @@ def lane_options(function: F) -> F:
         "--workers", type=Count(1), help="Parallel workers.  [default: as many as cores allow]"
     )
     return threads(batch_size(workers(function)))
+
+
+def precision_option(function: F) -> F:
+    """Add `--precision`: that of the artifact to use."""
+    return click.option(
+        "--precision", type=click.Choice(PRECISIONS), default="fp32", show_default=True,
+        help="Precision of the artifact.",
+    )(function)  # fmt: skip
 
 
 def no_install_option(function: F) -> F:

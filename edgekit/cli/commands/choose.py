@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from edgekit.cli.options import Count, Number, echo_json, echo_table, json_option, note
+from edgekit.cli.options import Count, Number, echo_json, echo_table, json_option, note, precision_option
 
 if TYPE_CHECKING:
     from edgekit.estimate.choose import Candidate, Choice
@@ -19,8 +19,7 @@ if TYPE_CHECKING:
               help="SoC of --list-socs, or a file written by `estimate --fit` or `--adapt`.")  # fmt: skip
 @click.option("--threads", type=Count(min=1), default=1, show_default=True,
               help="Threads of Paddle Lite.")  # fmt: skip
-@click.option("--precision", type=click.Choice(("fp32", "fp16", "int8")), default="fp32", show_default=True,
-              help="Precision of the artifact.")  # fmt: skip
+@precision_option
 @click.option("--task", type=click.Choice(("classification", "detection", "segmentation")),
               default="classification", show_default=True, help="Task of the networks.")  # fmt: skip
 @click.option("--max-ms", type=Number(min=0, min_open=True), metavar="MS",

@@ -8,7 +8,16 @@ from typing import TYPE_CHECKING
 
 import click
 
-from edgekit.cli.options import IntList, WordList, echo_json, echo_table, json_option, no_install_option, note
+from edgekit.cli.options import (
+    IntList,
+    WordList,
+    echo_json,
+    echo_table,
+    json_option,
+    no_install_option,
+    note,
+    precision_option,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -25,8 +34,7 @@ if TYPE_CHECKING:
               help="SoCs of `choose --list-socs`, or files written by --fit and --adapt.")  # fmt: skip
 @click.option("--threads", type=IntList(),
               help="Threads of the engine.  [default: all that SOC's model and the counts know]")  # fmt: skip
-@click.option("--precision", type=click.Choice(("fp32", "fp16", "int8")), default="fp32", show_default=True,
-              help="Precision of the artifact.")  # fmt: skip
+@precision_option
 @click.option("--count", "count_now", is_flag=True,
               help="Count the exported model's instructions now, on a virtual device.")  # fmt: skip
 @click.option("--fit", "fit_files", multiple=True, type=click.Path(path_type=Path), metavar="FILE",

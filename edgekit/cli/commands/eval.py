@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 import click
 
 from edgekit.cli.options import (
+    PRECISIONS,
     WordList,
     adb_server_option,
     anyway_option,
@@ -33,8 +34,6 @@ from edgekit.engines.registry import DEVICE_ENGINE, PREDICT_ENGINE
 
 if TYPE_CHECKING:
     from edgekit.predict.cluster import Cluster
-
-PRECISIONS = ("fp32", "fp16", "int8")
 
 
 @click.command()

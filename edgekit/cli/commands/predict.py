@@ -22,6 +22,7 @@ from edgekit.cli.options import (
     lane_options,
     no_install_option,
     note,
+    precision_option,
 )
 from edgekit.cli.paddleclas import config_options, exported_name, split_outputs
 from edgekit.cli.progress import PicturesProgress
@@ -53,10 +54,7 @@ if TYPE_CHECKING:
     help=f"Engine: {engine_list(host=True, device=True)}; auto takes the one that bench found fastest here.  "
     f"[default: {PREDICT_ENGINE}; on a device {DEVICE_ENGINE} where it can be had]",
 )
-@click.option(
-    "--precision", type=click.Choice(["fp32", "fp16", "int8"]), default="fp32", show_default=True,
-    help="Precision of the artifact.",
-)  # fmt: skip
+@precision_option
 @lane_options
 @click.option(
     "--top-k",

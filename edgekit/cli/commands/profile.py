@@ -18,6 +18,7 @@ from edgekit.cli.options import (
     named_device,
     no_install_option,
     note,
+    precision_option,
 )
 from edgekit.cli.targets import find_subject
 
@@ -36,8 +37,7 @@ DEFAULT_REPEATS = 50
 @adb_server_option
 @click.option("--engine", metavar="WORD",
               help="Engine of this machine: onnxruntime, mnn or ncnn.  [default: onnxruntime]")  # fmt: skip
-@click.option("--precision", type=click.Choice(("fp32", "fp16", "int8")), default="fp32", show_default=True,
-              help="Precision of the artifact.")  # fmt: skip
+@precision_option
 @click.option("--threads", type=IntList(),
               help="Numbers of threads.  [default: 1,2,4, as far as this machine has cores]")  # fmt: skip
 @click.option("--repeats", type=Count(1), metavar="NUMBER",

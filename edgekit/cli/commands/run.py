@@ -14,6 +14,7 @@ import click
 import msgspec
 
 from edgekit.cli.options import (
+    PRECISIONS,
     IntList,
     WordList,
     adb_server_option,
@@ -61,7 +62,7 @@ class RunReport(msgspec.Struct, frozen=True, kw_only=True):
 @adb_server_option
 @click.option("--engine", "engines", type=WordList(),
               help=f"Engines: {engine_list(host=True, device=True)}.  [default: those of bench]")  # fmt: skip
-@click.option("--precision", "precisions", type=WordList(("fp32", "fp16", "int8")), default="fp32",
+@click.option("--precision", "precisions", type=WordList(PRECISIONS), default="fp32",
               show_default=True, help="Precisions to measure with every engine.")  # fmt: skip
 @click.option("--threads", type=IntList(), default="1", show_default=True, help="Threads of the engines.")
 @click.option("--html", type=click.Path(path_type=Path, dir_okay=False), metavar="FILE",

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import click
 
-from edgekit.cli.options import note
+from edgekit.cli.options import note, precision_option
 from edgekit.cli.targets import engine_list
 from edgekit.engines.registry import PREDICT_ENGINE
 
@@ -30,8 +30,7 @@ from edgekit.engines.registry import PREDICT_ENGINE
 @click.option(
     "--engine", default=PREDICT_ENGINE, show_default=True, help=f"Engine: {engine_list(host=True)}."
 )
-@click.option("--precision", type=click.Choice(["fp32", "fp16", "int8"]), default="fp32", show_default=True,
-              help="Precision of the artifact.")  # fmt: skip
+@precision_option
 @click.option(
     "--threads", type=click.IntRange(1), default=1, show_default=True, help="Threads of each model."
 )
