@@ -119,7 +119,7 @@ def bench(
         result=result,
         path=path if written or resume is not None else None,
         interrupted=interrupted,
-        error=_first_error(result.points),
+        error=first_error(result.points),
     )
 
 
@@ -238,12 +238,13 @@ def timing_for(info: DeviceInfo, options: BenchOptions) -> Timing:
     )
 
 
-def _first_error(points: Sequence[Point]) -> PointError | None:
+def first_error(points: Sequence[Point]) -> PointError | None:
+    """Return the first failure of points, or that all were skipped; None where all is well."""
     failed = [point.error for point in points if point.status is Status.FAILED]
     if failed:
         return failed[0]
     skipped = [point.error for point in points if point.status is Status.SKIPPED]
-    if len(skipped) == len(points) and skipped[0] is not None:
+    if skipped and len(skipped) == len(points) and skipped[0] is not None:
         return msgspec.structs.replace(
             skipped[0],
             message=f"nothing ran: every combination was skipped; {skipped[0].message}",

@@ -264,12 +264,19 @@ class Sweep:
         if self._stop is not None and self._stop.is_set():
             raise KeyboardInterrupt
 
+    def _rest(self, seconds: float) -> None:
+        """Let the target rest; raise KeyboardInterrupt as soon as the sweep is to stop."""
+        if self._stop is None:
+            time.sleep(seconds)
+        elif self._stop.wait(seconds):
+            raise KeyboardInterrupt
+
     def _turn(self, index: int) -> None:
         cell, point = self._cells[index], self.points[index]
         total = self._total()
         self._show(Progress(done=self._turns_done, total=total, label=cell.label))
         if self._cooldown_s:
-            time.sleep(self._cooldown_s)
+            self._rest(self._cooldown_s)
         with self._kept(index):
             self._wait_until_cool(index, total)
             started = time.monotonic()
@@ -307,8 +314,7 @@ class Sweep:
                 )
             waits = f"{cell.label}: {degrees:.1f} °C, waits for {limit:g} °C"
             self._show(Progress(done=self._turns_done, total=total, label=waits))
-            time.sleep(COOLING_POLL_S)
-            self._check_stop()
+            self._rest(COOLING_POLL_S)
             self._cooling_s = before + time.monotonic() - began
 
     def _total(self) -> int:

@@ -266,6 +266,8 @@ def named_device(_ctx: click.Context, _option: click.Parameter, given: Any) -> A
     """Return what `--device` was given, with names of virtual devices replaced by their addresses."""
     if not given:
         return given
+    if given == "all":
+        raise click.UsageError("--device all: this command runs on one device, name it")
     from edgekit.virtual.state import address_of
 
     return address_of(given) if isinstance(given, str) else tuple(map(address_of, given))

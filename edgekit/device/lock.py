@@ -182,6 +182,11 @@ def _hold_there(transport: Transport, root: str, deadline: float, limit_s: float
             )
         other = answer.removeprefix("busy").strip() or "another command"
         if time.monotonic() > deadline:
+            if other == owner:
+                raise DeviceError(
+                    f"using {transport.serial}: this command holds that device already",
+                    hint="name a device once, by one of its serials",
+                )
             raise DeviceError(
                 f"using {transport.serial}: still in use by {other} after {limit_s:g} s",
                 hint="wait for it to end, or stop that process",

@@ -251,3 +251,15 @@ def test_app_and_shell_side_by_side(phone: Phone, apk: Path, run_cli: RunCli, tm
     other = msgspec.structs.replace(result, target=recorded.target)
     with pytest.raises(InputError, match="comparing the app with the shell"):
         pair_up(other, msgspec.json.decode(shell.read_bytes(), type=Result))
+
+
+def test_a_device_that_fails_takes_no_result_of_another(
+    phone: Phone, virtual_device: AdbDevice, run_cli: RunCli, apk: Path, tmp_path: Path
+) -> None:
+    """The virtual device has no app runtime, which is found when the first device has been measured."""
+    install(phone.transport, apk)
+    words = ["apk", "bench", "--device", phone.device.serial, "--device", virtual_device.serial]
+    done = run_cli([*words, "--processes", "1"], cwd=tmp_path, env=phone.device.host.environment)
+    assert done.exit_code == 6, done.stderr
+    (saved,) = (tmp_path / "results").glob("*-app.json")
+    assert f"saved {saved.relative_to(tmp_path)}" in done.stderr

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -281,3 +282,15 @@ def test_a_missing_artifact_is_said_once(tmp_path: Path, caplog: pytest.LogCaptu
     assert [point.status for point in done.result.points] == [Status.FAILED] * 2
     said = [record.getMessage() for record in caplog.records if "it has no artifact" in record.getMessage()]
     assert said == ["failed: model Idle: it has no artifact onnx"]
+
+
+def test_a_rest_ends_when_the_sweep_is_to_stop(tmp_path: Path) -> None:
+    """Ctrl-C on several devices: no turn begins after the rest in which it came."""
+    stop = threading.Event()
+    threading.Timer(0.5, stop.set).start()
+    options = msgspec.structs.replace(SWEEP, cooldown_s=60.0, output=str(tmp_path / "r.json"))
+    target, began = IdleTarget(), time.monotonic()
+    subject = idle_subject(tmp_path / "Idle")
+    done = bench(target, [subject], options, show=lambda _: None, references=lambda _: None, stop=stop)
+    assert done.interrupted and time.monotonic() - began < 30
+    assert not any(point.processes for point in done.result.points)

@@ -19,7 +19,7 @@ from edgekit.bench.bench import Outcome, resolve_cores, timing_for
 from edgekit.bench.bench import bench as run_bench
 from edgekit.bench.results import load_result
 from edgekit.bench.several import TargetOutcome
-from edgekit.cli.commands.bench import tell_outcome
+from edgekit.cli.commands.bench import render, tell_outcome
 from edgekit.convert.manifest import find_artifacts
 from edgekit.core.artifact import MANIFEST_NAME
 from edgekit.core.bench_options import BenchOptions
@@ -396,3 +396,15 @@ def test_a_device_that_can_be_had_again_gets_the_hint_to_go_on(
     outcome = Outcome(result=measured, path=Path("results/phone.json"), error=error)
     assert tell_outcome(TargetOutcome(serial="phone", outcome=outcome, error=error)) == exit_code
     assert ("edgekit bench --resume results/phone.json" in capsys.readouterr().err) is told
+
+
+def test_a_device_whose_sweep_was_cut_short_is_not_measured_whole(capsys: pytest.CaptureFixture[str]) -> None:
+    measured = points.result(points.point(points.process(points.samples())))
+    outcomes = [
+        TargetOutcome(
+            serial=serial, outcome=Outcome(result=measured, path=Path(f"{serial}.json"), interrupted=cut)
+        )
+        for serial, cut in (("a", False), ("b", True))
+    ]
+    assert render(outcomes, as_json=False) == 130
+    assert "1 of 2 devices are measured whole" in capsys.readouterr().err

@@ -66,6 +66,23 @@ def test_arrays_that_do_not_fit_are_refused_by_name(
     assert not (place / "never.npz").exists()
 
 
+@pytest.mark.parametrize(
+    "words",
+    [["--jsonl"], ["--draw", "d"], ["--top-k", "2"], ["--threshold", "0"], ["--reduced-decode"], ["--csv"]],
+)
+def test_options_for_pictures_are_refused(run_inside: RunCli, words: list[str]) -> None:
+    done = run_inside("predict", "two", "in.npz", "-o", "out.npz", *words)
+    assert (done.exit_code, done.stdout) == (2, "")
+    assert f"{words[0]} is for answers about pictures" in done.stderr
+
+
+@pytest.mark.parametrize("command", ["predict", "profile"])
+def test_all_devices_are_not_one(run_inside: RunCli, command: str) -> None:
+    done = run_inside(command, "two", *["a.jpg"] * (command == "predict"), "--device", "all")
+    assert (done.exit_code, done.stdout) == (2, "")
+    assert "this command runs on one device" in done.stderr
+
+
 def test_what_is_no_file_of_arrays_is_refused(place: Path, run_cli: RunCli, tmp_path: Path) -> None:
     (tmp_path / "text.npz").write_text("no zip")
     os.mkfifo(tmp_path / "fifo.npz")

@@ -149,6 +149,7 @@ def bench(
     All points run one after the other in each process of the app.
     """
     from edgekit.android.bench import AppSweep, run_in_app
+    from edgekit.bench.bench import first_error
     from edgekit.bench.results import load_result
     from edgekit.core.bench_options import PowerMode
 
@@ -167,16 +168,18 @@ def bench(
     with _transports(devices, adb_servers) as transports:
         if len(transports) > 1 and output:
             raise click.UsageError("-o names one file; several devices are measured: leave it out")
-        results = [
-            run_in_app(transport, sweep, command=sys.argv, report=_note_point) for transport in transports
-        ]
-    paths = [_save(result, output) for result in results]
+        results, paths = [], []
+        for transport in transports:
+            results.append(run_in_app(transport, sweep, command=sys.argv, report=_note_point))
+            paths.append(_save(results[-1], output))
+            note(f"saved {paths[-1]}")
     if as_json:
         documents = [_document(result, shell_result) for result in results]
         echo_json(documents[0] if len(documents) == 1 else documents)
     else:
-        _show_results(results, paths, shell_result)
-    return _exit_code(results)
+        _show_results(results, shell_result)
+    error = first_error([point for result in results for point in result.points])
+    return 0 if error is None else error.exit_code
 
 
 @contextmanager
@@ -238,16 +241,15 @@ def _document(result: Result, shell: Result | None) -> Result | dict[str, object
     return result if shell is None else {"result": result, "side_by_side": pair_up(result, shell)}
 
 
-def _show_results(results: Sequence[Result], paths: Sequence[Path], shell: Result | None) -> None:
+def _show_results(results: Sequence[Result], shell: Result | None) -> None:
     from edgekit.android.side_by_side import pair_up
     from edgekit.report.table import latency_table
 
-    for result, path in zip(results, paths, strict=True):
+    for result in results:
         click.echo(latency_table(result, width=terminal_width()))
         if shell is not None:
             click.echo()
             _show_pairs(pair_up(result, shell))
-        note(f"saved {path}")
 
 
 def _show_pairs(pairs: Sequence[Pair]) -> None:
@@ -266,15 +268,3 @@ def _show_pairs(pairs: Sequence[Pair]) -> None:
     echo_table(Table(header=header, rows=tuple(rows), words=(0, 1)))
     if any(pair.app_over_shell is None and pair.shell_ns and pair.app_ns for pair in pairs):
         note("an interval takes two processes or more on both sides: --processes 5")
-
-
-def _exit_code(results: Sequence[Result]) -> int:
-    """Return 0, or the exit code of the first failed point, or of the first skipped one where none ran."""
-    from edgekit.core.measurement import Status
-
-    points = [point for result in results for point in result.points]
-    failed = [point for point in points if point.status is Status.FAILED]
-    if not failed and not any(point.status is Status.DONE for point in points):
-        failed = points
-    codes = [point.error.exit_code for point in failed if point.error]
-    return codes[0] if codes else 0

@@ -120,7 +120,7 @@ def _bench(options: BenchOptions, resume: Path | None, as_json: bool) -> int:
             if targets
             else []
         )
-    return _render([*outcomes, *without], as_json)
+    return render([*outcomes, *without], as_json)
 
 
 @contextlib.contextmanager
@@ -182,7 +182,8 @@ def bench_progress() -> Iterator[ShowProgress]:
     yield line
 
 
-def _render(outcomes: Sequence[TargetOutcome], as_json: bool) -> int:
+def render(outcomes: Sequence[TargetOutcome], as_json: bool) -> int:
+    """Write results to stdout and what became of each target to stderr; return the exit code."""
     from edgekit.report.table import latency_table
 
     ended = [one.outcome for one in outcomes if one.outcome is not None]
@@ -196,7 +197,10 @@ def _render(outcomes: Sequence[TargetOutcome], as_json: bool) -> int:
     files = [shlex.quote(str(outcome.path)) for outcome in ended if outcome.path is not None]
     if len(outcomes) > 1 and files:
         failed = [one.serial for one in outcomes if one.error is not None]
-        note(f"{len(outcomes) - len(failed)} of {len(outcomes)} devices are measured whole")
+        cut = sum(
+            one.error is None and one.outcome is not None and one.outcome.interrupted for one in outcomes
+        )
+        note(f"{len(outcomes) - len(failed) - cut} of {len(outcomes)} devices are measured whole")
         if failed:
             note(f"failed: {', '.join(failed)}")
         note(f"one report of all: edgekit report --format html -o shelf.html {' '.join(files)}")

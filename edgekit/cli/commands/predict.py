@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -138,6 +138,11 @@ def command(
     With --ray the answers are files in the directory of -o, each for a range of the pictures and with a row
     for every one; the same command goes on with those that are missing.
     """
+    for_pictures = {
+        "--html": html, "--csv": as_csv, "--jsonl": jsonl, "--draw": draw, "--labels": labels,
+        "--top-k": top_k, "--threshold": threshold, "--batch-size": batch_size, "--workers": workers,
+        "--reduced-decode": reduced_decode,
+    }  # fmt: skip
     forms = [form for form, given in (("json", as_json), ("jsonl", jsonl), ("csv", as_csv)) if given]
     if len(forms) > 1:
         raise click.UsageError(f"--{forms[0]} and --{forms[1]} exclude each other")
@@ -156,10 +161,10 @@ def command(
     if parquet and cluster is None:
         raise click.UsageError("--parquet is the form of parts: it goes with --ray ADDRESS")
     if cluster is not None:
-        asked = {"--device": device, "--draw": draw, "--html": html, "--csv": as_csv or None}
-        for option, value in asked.items():
-            if value is not None:
-                raise click.UsageError(f"--ray writes JSON Lines or Parquet: {option} does not go with it")
+        _refuse(
+            {"--device": device, "--draw": draw, "--html": html, "--csv": as_csv},
+            "does not go with it: --ray writes JSON Lines or Parquet",
+        )
         if parquet and jsonl:
             raise click.UsageError("--parquet and --jsonl exclude each other")
         if output is None:
@@ -173,9 +178,8 @@ def command(
         )
     from edgekit.core.spec import Precision
 
-    if is_arrays and (html is not None or as_csv):
-        raise click.UsageError("--html and --csv show answers for pictures: arrays have none")
     if is_arrays:
+        _refuse(for_pictures, "is for answers about pictures: arrays have none")
         assert output is not None
         with one_target(device, adb_servers, install=not no_install) as target:
             chosen = _engine(engine, target, name, Precision(precision), threads)
@@ -212,6 +216,13 @@ def command(
             return
         _predict(target, name, _items(pictures, list_path), settings, printed, html)
     printed.finish()
+
+
+def _refuse(asked: Mapping[str, object], why: str) -> None:
+    """Raise UsageError for the first of these options that was given."""
+    for option, value in asked.items():
+        if value is not None and value is not False:
+            raise click.UsageError(f"{option} {why}")
 
 
 def _items(pictures: Sequence[str], list_path: Path | None) -> list[Picture | Unreadable]:
