@@ -298,6 +298,21 @@ def _remove_if_dead(entry: os.DirEntry[str]) -> None:
         os.close(handle)
 
 
+def lock_file(file: BinaryIO) -> bool:
+    """Lock an open file until it is closed, where the file system has locks.
+
+    Returns:
+        False where another process holds the lock, or has removed the file since it was opened.
+    """
+    try:
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    except OSError:
+        return True
+    return os.fstat(file.fileno()).st_nlink > 0
+
+
 def remove_stale_parts(directory: Path) -> None:
     """Delete temporary files of a killed writer; call it while holding the directory's lock."""
     for part in directory.glob(".*.part"):

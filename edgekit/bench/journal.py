@@ -10,7 +10,6 @@ that reads FILE.
 from __future__ import annotations
 
 import contextlib
-import fcntl
 import io
 import os
 import shlex
@@ -22,7 +21,7 @@ from typing import Annotated, BinaryIO
 import msgspec
 from msgspec import Meta
 
-from edgekit._files import atomic_file, output_error
+from edgekit._files import atomic_file, lock_file, output_error
 from edgekit.bench.document import layout
 from edgekit.core.measurement import Point, ProcessRun, Result, Timestamp
 from edgekit.errors import InputError, OutputError
@@ -75,7 +74,7 @@ class Journal:
             self._file = journal.open("ab")
         except OSError as error:
             raise output_error(path, error) from error
-        if not _lock(self._file) or os.fstat(self._file.fileno()).st_nlink == 0:
+        if not lock_file(self._file):
             self._file.close()
             raise OutputError(
                 f"writing {path}: another edgekit bench is writing it now", hint="write elsewhere with -o"
@@ -141,8 +140,8 @@ def settle(path: Path) -> bytes | None:
         return None
     with file:
         # Who finds it locked reads it beside the bench that goes on with it.
-        held = _lock(file)
-        if held and os.fstat(file.fileno()).st_nlink == 0:
+        held = lock_file(file)
+        if os.fstat(file.fileno()).st_nlink == 0:
             return None
         if held:
             with contextlib.suppress(OutputError, OSError):
@@ -229,12 +228,3 @@ def _count(file: BinaryIO) -> int:
     end = file.tell()
     file.seek(0)
     return file.read(end).count(b"\n")
-
-
-def _lock(file: BinaryIO) -> bool:
-    """Lock a journal until the file is closed. Returns False where another process holds the lock."""
-    try:
-        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        return False
-    return True

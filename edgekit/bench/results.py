@@ -79,7 +79,7 @@ def load_results(places: Iterable[Path], keep: Callable[[Result], Result] | None
             try:
                 result = load_result(path)
             except InputError:
-                if path is place or not _is_another(path):
+                if path is place or not is_another(path):
                     raise
                 others.append(path)
                 continue
@@ -96,10 +96,12 @@ def _in_directory(place: Path) -> list[Path]:
     return sorted({*place.glob("*.json"), *(path.with_suffix("") for path in journals)})
 
 
-def _is_another(path: Path) -> bool:
+def is_another(path: Path) -> bool:
     """Return whether a file is a whole JSON document without points: another command wrote it."""
     try:
         content = read_bytes(path, "the result file", most_bytes=RESULT_BYTES)
-        return msgspec.json.decode(content, type=_Outline).points is None
+        # The boxes of a detector's accuracy are a list.
+        found = msgspec.json.decode(content, type=_Outline | list[msgspec.Raw])
     except (msgspec.DecodeError, ValueError):
         return False
+    return isinstance(found, list) or found.points is None

@@ -12,7 +12,7 @@ from typing import Any, Generic
 
 import msgspec
 
-from edgekit._files import output_error
+from edgekit._files import lock_file, output_error
 from edgekit.errors import OutputError
 from edgekit.tasks.truth.evaluation import Found, Seen
 
@@ -33,7 +33,7 @@ class Identity(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Journal(Generic[Found]):
-    """Journal open for appending; it holds the first `done` pictures.
+    """Journal open for appending, held by a lock; it has the first `done` pictures.
 
     Args:
         path: Path of the file.
@@ -42,7 +42,7 @@ class Journal(Generic[Found]):
         restart: True to begin again whatever the file holds.
 
     Raises:
-        OutputError: The journal cannot be written.
+        OutputError: The journal cannot be written, or another evaluation writes it now.
     """
 
     def __init__(self, path: Path, identity: Identity, found: Any, *, restart: bool = False) -> None:
@@ -54,6 +54,12 @@ class Journal(Generic[Found]):
             self._file = path.open("r+b" if path.exists() else "w+b")
         except OSError as error:
             raise output_error(path, error) from error
+        if not lock_file(self._file):
+            self._file.close()
+            raise OutputError(
+                f"writing {path}: another edgekit eval is writing it now",
+                hint="wait for it to end, or write elsewhere with -o",
+            )
         self.done = 0 if restart else self._find_end()
         if self.done == 0:
             self._write(0, self._identity + b"\n")
@@ -78,7 +84,7 @@ class Journal(Generic[Found]):
             self._file.write(content)
             self._file.flush()
         except OSError as error:
-            raise self._failed(error) from error
+            raise output_error(self.path, error) from error
 
     def append(self, pictures: Sequence[Seen[Found]]) -> None:
         """Append a batch; the kernel has the data when this returns."""
@@ -87,11 +93,8 @@ class Journal(Generic[Found]):
             self._file.write(b"".join(encoder.encode(picture) + b"\n" for picture in pictures))
             self._file.flush()
         except OSError as error:
-            raise self._failed(error) from error
+            raise output_error(self.path, error) from error
         self.done += len(pictures)
-
-    def _failed(self, error: OSError) -> OutputError:
-        return output_error(self.path, error)
 
     def read(self) -> Iterator[Seen[Found]]:
         """Yield all pictures from the first on."""

@@ -75,7 +75,7 @@ def counts_of(result: Result) -> list[Quantity]:
     """Return the instruction counts of a result's points; points that failed have none."""
     return [
         Quantity(
-            subject=f"{point.model}, {configuration_of(point)}",
+            subject=f"{point.model}, {configuration_of(point)}, {result.target.soc or result.target.serial}",
             kind=Kind.INSTRUCTIONS,
             value=point.instruction_count.main_thread,
         )

@@ -219,7 +219,8 @@ def _begin(directory: Path, request: Request, part_size: int) -> Index:
                 hint="write to another directory with -o",
             )
         return index
-    if directory.is_dir() and any(directory.iterdir()):
+    # A command that was killed may have left the beginning of an index.
+    if directory.is_dir() and any(not each.name.startswith(f".{INDEX}.") for each in directory.iterdir()):
         raise OutputError(
             f"writing parts to {directory}: it holds other files and no {INDEX}",
             hint="write to a new directory with -o",

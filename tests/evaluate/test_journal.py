@@ -75,6 +75,17 @@ def test_restart_begins_anew(tmp_path: Path) -> None:
     journal.close()
 
 
+def test_two_evaluations_do_not_mix_their_lines(tmp_path: Path) -> None:
+    path = tmp_path / "x.journal"
+    journal = Journal(path, IDENTITY, FOUND)
+    journal.append(PICTURES[:2])
+    with pytest.raises(OutputError, match="another edgekit eval is writing it now"):
+        Journal(path, IDENTITY, FOUND, restart=True)
+    journal.append(PICTURES[2:])
+    assert list(journal.read()) == PICTURES
+    journal.close()
+
+
 def test_random_bytes_are_another_journal(tmp_path: Path) -> None:
     path = tmp_path / "x.journal"
     path.write_bytes(bytes(range(256)) * 10)

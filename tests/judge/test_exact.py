@@ -19,6 +19,7 @@ from tests.conftest import REPOSITORY, CliResult
 
 ACTION = REPOSITORY / ".github" / "actions" / "regression" / "action.yml"
 COUNTS = REPOSITORY / "tests" / "data" / "results" / "version1_virtual.json"
+EVALUATION = REPOSITORY / "tests" / "data" / "release_0_1_0" / "eval.json"
 
 
 @pytest.mark.parametrize(
@@ -73,6 +74,33 @@ def test_a_result_with_more_instructions_ends_with_9(
     allowed = run_inside("compare", old, new, "--counts", "--fail-above", "3%", "--json")
     assert allowed.exit_code == 0
     assert {one["verdict"] for one in json.loads(allowed.stdout)["changes"]} == {"within the threshold"}
+
+
+def accuracy(place: Path, digest: str, top1: float) -> Path:
+    """Write a document of eval with these shares, and a detector's boxes beside it."""
+    document = json.loads(EVALUATION.read_text()) | {"list_sha256": digest * 64}
+    for route in document["routes"]:
+        route["top1"] = {**route["top1"], "share": top1}
+    place.mkdir()
+    (place / "accuracy.json").write_text(json.dumps(document))
+    (place / "accuracy.onnxruntime-fp32.bbox.json").write_text("[]")
+    return place
+
+
+def test_accuracies_of_different_lists_are_not_compared(
+    run_inside: Callable[..., CliResult], tmp_path: Path
+) -> None:
+    old, same = accuracy(tmp_path / "old", "a", 0.8), accuracy(tmp_path / "same", "a", 0.8)
+    assert run_inside("compare", old, same, "--counts").exit_code == 0
+    other = run_inside("compare", old, accuracy(tmp_path / "other", "b", 0.8), "--counts", "--json")
+    assert other.exit_code == 9
+    assert {one["verdict"] for one in json.loads(other.stdout)["changes"]} == {"gone", "new"}
+
+
+def test_a_large_result_is_compared_too(run_inside: Callable[..., CliResult], tmp_path: Path) -> None:
+    path = changed(tmp_path / "counts.json", 0)
+    path.write_text(path.read_text() + " " * (33 << 20))
+    assert run_inside("compare", path, path, "--counts").exit_code == 0
 
 
 @pytest.mark.parametrize(

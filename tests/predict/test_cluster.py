@@ -14,6 +14,9 @@ from typing import Any
 
 import pytest
 
+from edgekit.core.spec import Precision
+from edgekit.errors import OutputError
+from edgekit.predict.parts import INDEX, Form, Request, _begin
 from tests import pages
 from tests.conftest import CliResult
 from tests.ports import free_port
@@ -22,6 +25,10 @@ MODEL = "PPLCNet_x1_0_doc_ori"
 COUNT = 320
 PAGES = 16
 LIMIT_S = 120.0
+REQUEST = Request(
+    model=MODEL, artifact="0" * 64, engine="onnxruntime", precision=Precision.FP32, top_k=None,
+    threshold=None, labels=None, reduced_decode=False, form=Form.JSONL, pictures=COUNT, names_sha256="1" * 64,
+)  # fmt: skip
 
 
 @pytest.mark.parametrize(
@@ -225,3 +232,16 @@ def test_eval_on_a_cluster_that_loses_a_machine(
         for name in ("started_at", "ended_at", "confusion_path", "disagreements_path", "wrong_path"):
             each.pop(name, None)
     assert found == expected
+
+
+def test_the_index_of_a_command_that_was_killed_is_begun_anew(
+    run_inside: Callable[..., CliResult], tmp_path: Path
+) -> None:
+    """SIGKILL between the index's temporary file and its last name."""
+    (tmp_path / "parts").mkdir()
+    (tmp_path / "parts" / f".{INDEX}.0a1b2c.part").write_text("{")
+    assert _begin(tmp_path / "parts", REQUEST, 8).part_size == 8
+    (tmp_path / "other").mkdir()
+    (tmp_path / "other" / "notes.txt").write_text("")
+    with pytest.raises(OutputError, match="holds other files"):
+        _begin(tmp_path / "other", REQUEST, 8)
