@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from edgekit.core.measurement import Result
-from edgekit.core.spec import CLASSIFICATION, Precision
+from edgekit.core.spec import CLASSIFICATION, Precision, find_precision
 from edgekit.errors import InputError
 from edgekit.estimate.choose import Choice, Own
 from edgekit.estimate.choose import choose as choose_network
@@ -48,10 +48,10 @@ def choose(
         results: Result files measured on a phone with this SoC.
 
     Raises:
-        UsageError: There is no such SoC or task.
+        UsageError: There is no such SoC, task or precision.
         InputError: A file cannot be read, or the instructions of a network of `also` are not known.
     """
-    wanted, model = Precision(precision), load_soc(soc)
+    wanted, model = find_precision(precision), load_soc(soc)
     return choose_network(
         model,
         threads=threads,

@@ -10,7 +10,7 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Any
 
 from edgekit.convert.manifest import DEFAULT_ROOT, find_artifacts
-from edgekit.core.spec import Precision
+from edgekit.core.spec import Precision, find_precision
 from edgekit.engines.registry import PREDICT_ENGINE
 from edgekit.errors import UsageError
 from edgekit.predict.predict import Predictor, Settings
@@ -36,7 +36,7 @@ class EdgeKit:
 
     Args:
         name: Name of a model below `root`, or the path of an artifact directory.
-        engine: A host engine: `onnxruntime`, `paddle`, `openvino`, `paddlelite`.
+        engine: An engine of this machine (docs/engines.md), e.g. `onnxruntime`, `paddle`, `openvino`, `mnn`.
         precision: `fp32`, `fp16` or `int8`.
         batch_size: Pictures a batch.
         threads: Threads of each worker.
@@ -80,7 +80,7 @@ class EdgeKit:
         directory, manifest = find_artifacts(name, Path(root))
         settings = Settings(
             engine=engine,
-            precision=_precision(precision),
+            precision=find_precision(precision),
             threads=threads,
             batch_size=batch_size,
             workers=workers,
@@ -126,11 +126,3 @@ class EdgeKit:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self.close()
-
-
-def _precision(name: str) -> Precision:
-    try:
-        return Precision(name)
-    except ValueError as error:
-        known = ", ".join(precision.value for precision in Precision)
-        raise UsageError(f"EdgeKit: precision={name!r}", hint=f"one of {known}") from error

@@ -11,6 +11,7 @@ from msgspec import Meta
 
 from edgekit.core.attributes import Attributes
 from edgekit.core.preprocess import Pixels, Preprocess
+from edgekit.errors import UsageError
 
 # Name of the task of most models.
 CLASSIFICATION = "classification"
@@ -24,6 +25,15 @@ class Precision(enum.Enum):
     FP16 = "fp16"
     BF16 = "bf16"
     INT8 = "int8"
+
+
+def find_precision(name: str) -> Precision:
+    """Return the precision of a name. Raises UsageError."""
+    try:
+        return Precision(name)
+    except ValueError as error:
+        known = ", ".join(precision.value for precision in Precision)
+        raise UsageError(f"precision={name!r}: there is none of this name", hint=f"one of {known}") from error
 
 
 class AnswerKind(enum.Enum):

@@ -92,10 +92,11 @@ def adapt(
     Raises:
         InputError: There are more than three networks, or no point at the base's numbers of threads.
     """
-    networks = tuple(dict.fromkeys(point.network for point in measured))
+    known_threads = base.threads()
+    networks = tuple(dict.fromkeys(one.network for one in measured if one.threads in known_threads))
     shifts = _shifts(base, measured)
     if not shifts:
-        threads = ",".join(map(str, base.threads()))
+        threads = ",".join(map(str, known_threads))
         raise InputError(
             f"adapting the model of {base.title}: no usable point at {threads} threads of a network whose "
             "instructions are known",
@@ -127,7 +128,7 @@ def adapt(
         fits=tuple(shifts.get(fit, mean).of(fit) for fit in base.fits if fit.precision is None),
         unfitted=tuple(
             Unfitted(precision="fp32", threads=threads, rms=known.rms[len(networks)], networks=known.socs)
-            for threads in base.threads()
+            for threads in known_threads
         ),
     )
 

@@ -11,6 +11,7 @@ from edgekit.core.spec import CLASSIFICATION, ModelSpec, Precision, Published
 from edgekit.core.stats import pareto_front
 from edgekit.errors import InputError, UsageError
 from edgekit.estimate.estimate import estimate, known_count
+from edgekit.estimate.phone import require_phone
 from edgekit.estimate.soc_model import NetworkCount, SocModel
 from edgekit.zoo.registry import list_models
 
@@ -115,7 +116,7 @@ def choose(
 
     Raises:
         UsageError: The task has no figure of accuracy.
-        InputError: A result was measured on an emulated device, or no network has a latency.
+        InputError: A result was measured on an emulated device or on a host, or no network has a latency.
     """
     if task not in ACCURACY:
         raise UsageError(f"choosing a network for {task}", hint=f"--task {'|'.join(ACCURACY)}")
@@ -208,15 +209,11 @@ def _measured(results: Sequence[Result], threads: int, precision: Precision) -> 
     """Return run and milliseconds of the last usable point of each model.
 
     Raises:
-        InputError: A result was measured on an emulated device, which has no milliseconds.
+        InputError: A result was measured on an emulated device or on a host.
     """
     found = {}
     for result in results:
-        if result.target.emulated:
-            raise InputError(
-                f"choosing by {result.run_id}: measured on an emulated device, which has no milliseconds",
-                hint="edgekit bench NAME --device PHONE",
-            )
+        require_phone(result, "choosing by")
         for point in result.points:
             asked = (point.engine, point.precision, point.requested_threads, point.batch_size)
             if asked != (ENGINE, precision, threads, 1) or point.status is not Status.DONE:

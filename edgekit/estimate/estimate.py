@@ -29,6 +29,8 @@ if TYPE_CHECKING:
 
 # Raised with every change of the fields of `EstimateReport`.
 ESTIMATE_SCHEMA_VERSION = 1
+# The SoC of commands that are given none.
+DEFAULT_SOC = "sd855"
 # How far outside the fitted range a network may be before that is said.
 RANGE_MARGIN = 1.25
 FAR = "far from what it was fitted on: "
@@ -127,13 +129,18 @@ def counting_commands(
     has_int8 = subject is not None and subject.manifest.artifact(ArtifactKind.NB_ARM_INT8) is not None
     if precision is Precision.INT8 and not has_int8:
         commands.append(f"edgekit quantize {name}")
-    of = "" if soc is None or soc.kernels(precision.value) is None else f" --soc {_soc_word(soc)}"
-    return "; ".join([*commands, f"edgekit estimate {name}{of} --precision {precision.value} --count"])
+    return "; ".join([*commands, f"edgekit estimate {name} {_wanted(soc, precision.value)} --count"])
 
 
-def _soc_word(soc: SocModel) -> str:
-    """Return a model for `--soc`: a shipped one's name, else the file that `-o` named it after."""
-    return soc.name if soc.name in shipped_socs() else f"{soc.name}.toml"
+def _wanted(soc: SocModel | None, precision: str) -> str:
+    """Return the options of an estimate that counts, for a SoC that a virtual device stands for.
+
+    A user's own model is named by the file that `-o` named it after.
+    """
+    if soc is None or soc.name == DEFAULT_SOC or not (soc.kernels(precision) or soc.virtual_soc):
+        return f"--precision {precision}"
+    word = soc.name if soc.name in shipped_socs() else f"{soc.name}.toml"
+    return f"--soc {word} --precision {precision}"
 
 
 def _zoo_model(subject: Subject) -> str | None:
@@ -185,14 +192,14 @@ def _estimate(soc: SocModel, count: NetworkCount, threads: int) -> Estimate:
         raise InputError(
             f"estimating {count.model} {count.precision} for {soc.title}: it was counted with other kernels "
             f"({count.counted_on or 'sd855'})",
-            hint=f"edgekit estimate {count.model} --precision {count.precision} --soc {_soc_word(soc)} "
-            "--count",
+            hint=f"edgekit estimate {count.model} {_wanted(soc, count.precision)} --count",
         )
     millions = count.millions.get(str(threads))
     if millions is None:
         raise InputError(
             f"estimating {count.model} at {threads} threads: it was counted at {', '.join(count.millions)}",
-            hint=f"edgekit estimate {count.model} --precision {count.precision} --count --threads {threads}",
+            hint=f"edgekit estimate {count.model} {_wanted(soc, count.precision)} --count "
+            f"--threads {threads}",
         )
     width, reasons = _width(soc, fit, count), []
     if count.precision != (fit.precision or soc.precision):

@@ -7,7 +7,6 @@ from collections.abc import Sequence
 
 import msgspec
 
-from edgekit.core.device import DeviceInfo
 from edgekit.core.measurement import Point, Result, Status, Verdict
 from edgekit.core.spec import Precision
 from edgekit.errors import InputError, UsageError
@@ -15,6 +14,7 @@ from edgekit.estimate.adapt import adapt, nearest_soc, of_kind
 from edgekit.estimate.cores import WITHOUT_DOT_PRODUCT, is_old, takes_dot_products
 from edgekit.estimate.estimate import exported, known_count
 from edgekit.estimate.least_squares import FitPoint, fit_points
+from edgekit.estimate.phone import phone_of, require_phone
 from edgekit.estimate.soc_model import SocModel, load_soc, shipped_socs
 from edgekit.targets.target import Subject
 from edgekit.virtual.machine.soc import list_socs
@@ -138,28 +138,13 @@ def _part(results: Sequence[Result]) -> str | None:
 
 def _require_one_phone(results: Sequence[Result]) -> None:
     for result in results:
-        target = result.target
-        if target.emulated:
-            raise InputError(
-                f"fitting to {result.run_id}: measured on an emulated device, which has no milliseconds",
-                hint="edgekit bench … --device PHONE",
-            )
-        if target.transport == "local":
-            raise InputError(
-                f"fitting to {result.run_id}: measured on a host ({target.soc or target.serial}), no device",
-                hint="edgekit bench … --device PHONE",
-            )
-    phones = dict.fromkeys(_phone(result.target) for result in results)
+        require_phone(result, "fitting to")
+    phones = dict.fromkeys(phone_of(result.target) for result in results)
     if len(phones) > 1:
         raise InputError(
             f"fitting to results of {len(phones)} devices, {' and '.join(phones)}: a model is one device's",
             hint="edgekit estimate --fit FILE -o NAME.toml  for each",
         )
-
-
-def _phone(target: DeviceInfo) -> str:
-    """Model and SoC of a phone, which do not depend on how it is attached; else its serial."""
-    return f"{target.model} ({target.soc})" if target.model and target.soc else target.serial
 
 
 def _is_usable(point: Point) -> bool:

@@ -99,7 +99,7 @@ def test_int8_on_cores_without_dot_products_has_counts_and_a_fit_of_its_own() ->
         other = load_soc("sd845" if dot_product else "sd865")
         with pytest.raises(InputError, match="it was counted with other kernels") as caught:
             estimate(other, count, [1])
-        assert f"--soc {other.name} --count" in str(caught.value.hint)
+        assert f"--soc {other.name} --precision int8 --count" in str(caught.value.hint)
     assert soc.threads("int8") == (1,) and soc.threads() == (1, 2, 4)
     with pytest.raises(
         UsageError, match="estimating int8 for Snapdragon 845 at 4 threads: the model knows 1"
@@ -358,3 +358,54 @@ def test_the_page_has_the_choice_its_limit_and_every_candidate(run_cli: RunCli, 
     assert done.exit_code == 9
     assert "No network of at most 1 ms" in (tmp_path / "choice.html").read_text(encoding="utf-8")
     assert run_cli([*words, "--list-socs"], cwd=tmp_path).exit_code == 2
+
+
+def test_a_hosts_latency_is_no_phones(tmp_path: Path, run_cli: RunCli) -> None:
+    save_result(tmp_path / "host.json", phone(("PPLCNet_x1_0",), 2.0, transport="local", serial="host"))
+    done = run_cli(["choose", "--results", "host.json"], cwd=tmp_path)
+    assert (done.exit_code, done.stdout) == (3, "")
+    assert "measured on a host (SM1), no device" in done.stderr
+
+
+def test_the_hint_of_a_limit_that_nothing_meets_keeps_what_was_asked(tmp_path: Path, run_cli: RunCli) -> None:
+    done = run_cli(["choose", "--soc", "sd865", "--precision", "int8", "--max-ms", "0.01"], cwd=tmp_path)
+    assert done.exit_code == 9
+    assert (
+        "edgekit choose --soc sd865 --threads 1 --precision int8 --task classification --all" in done.stderr
+    )
+
+
+def test_the_command_that_counts_estimates_for_the_soc_that_was_asked(
+    tmp_path: Path, run_cli: RunCli
+) -> None:
+    done = run_cli(["estimate", "ResNet101_vd", "--soc", "sd845"], cwd=tmp_path)
+    assert done.exit_code == 3
+    assert "edgekit estimate ResNet101_vd --soc sd845 --precision fp32 --count" in done.stderr
+
+
+def test_a_network_at_threads_that_the_base_does_not_know_counts_for_nothing() -> None:
+    [one], [other] = measured("sd865", "PPLCNet_x1_0", factor=1.5), measured("sd865", "ResNet50", factor=1.5)
+    points = [one, msgspec.structs.replace(other, threads=4)]
+    adapted = adapt(load_soc("sd865"), points, name="new", title="New", source="run")
+    assert adapted.fitted_on == ("PPLCNet_x1_0",)
+    assert {each.rms for each in adapted.unfitted} == {EXPERIENCE[None].rms[1]}
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (["--adapt", "sd855", "r.json", "-o", "m.toml", "--json"], "RESULT files and -o alone"),
+        (["--adapt", "sd855", "r.json", "-o", "m.toml", "--threads", "1"], "RESULT files and -o alone"),
+        (["--fit", "r.json", "-o", "m.toml", "--soc", "sd845"], "leave one of them out"),
+        (["--fit", "r.json", "-o", "m.toml", "--json"], "give a NAME too"),
+    ],
+)
+def test_options_that_would_be_ignored_are_refused(run_inside: RunCli, words: list[str], said: str) -> None:
+    done = run_inside("estimate", *words)
+    assert (done.exit_code, done.stdout) == (2, "")
+    assert said in done.stderr
+
+
+def test_a_wrong_precision_is_named() -> None:
+    with pytest.raises(UsageError, match="precision='fp8'"):
+        edgekit.choose("sd855", precision="fp8")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -91,8 +92,8 @@ def command(
     if limits and choice.best is None:
         raise GateError(
             f"choosing for {choice.title} at {threads_words(threads)}: no network of {limits}",
-            hint=f"the fastest is {choice.candidates[0].model}: "
-            f"edgekit choose --soc {soc} --threads {threads} --task {task} --all",
+            hint=f"the fastest is {choice.candidates[0].model}: edgekit choose --soc {shlex.quote(soc)} "
+            f"--threads {threads} --precision {precision} --task {task} --all",
         )
     return 0
 
@@ -151,7 +152,7 @@ def _render(choice: Choice, *, show_all: bool) -> Table:
         for one in choice.candidates
         if shown(one)
     )
-    notes = []
+    notes, accuracy = [], ACCURACY[choice.task][1]
     if choice.surest not in (None, choice.best):
         notes.append(f"{choice.best}'s interval reaches beyond the limit; {choice.surest} stays within it")
     hidden = sum(not shown(one) for one in choice.candidates)
@@ -159,15 +160,14 @@ def _render(choice: Choice, *, show_all: bool) -> Table:
         notes.append(f"{hidden} networks that another one beats in both are not shown (--all)")
     if choice.precision == "int8":
         notes.append(
-            "Top-1 is that of the float networks: edgekit eval NAME --precision int8 measures int8's"
+            f"{accuracy} is that of the float networks: edgekit eval NAME --precision int8 measures int8's"
         )
     notes += [f"left out, {reason}: {', '.join(names)}" for reason, names in choice.left_out.items()]
     notes += dict.fromkeys(f"{one.latency_is}: {one.source}" for one in choice.candidates if shown(one))
-    figure = f"{ACCURACY[choice.task][1]}(%)"
     return Table(
         title=f"{choice.title}, Paddle Lite {choice.precision}, {threads_words(choice.threads)}: "
         f"{_verdict(choice)}",
-        header=("Model", figure, "ms", "interval", "latency is", ".nb MB", "fits", ""),
+        header=("Model", f"{accuracy}(%)", "ms", "interval", "latency is", ".nb MB", "fits", ""),
         rows=rows,
         words=(0, 4, 6, 7),
         notes=tuple(notes),

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
+from click.core import ParameterSource
 
 from edgekit.cli.options import (
     IntList,
@@ -48,7 +49,10 @@ if TYPE_CHECKING:
               help="Chip of `virtual socs` that resembles your phone; for --fit and --count.")  # fmt: skip
 @no_install_option
 @json_option
+@click.pass_context
 def command(
+    context: click.Context,
+    /,
     names: tuple[str, ...],
     socs: tuple[str, ...],
     threads: tuple[int, ...] | None,
@@ -71,8 +75,11 @@ def command(
     from edgekit.estimate.estimate import estimate
     from edgekit.estimate.soc_model import load_soc
 
+    typed = {
+        name for name in context.params if context.get_parameter_source(name) is ParameterSource.COMMANDLINE
+    }
     if base is not None:
-        return _adapt(names, output, base, other=bool(fit_files or count_now or virtual_soc))
+        return _adapt(names, output, base, other=bool(typed - {"names", "base", "output"}))
     if len(names) > 1:
         raise click.UsageError(f"one NAME, not {len(names)}: {', '.join(names)}")
     name = names[0] if names else None
@@ -80,6 +87,10 @@ def command(
         raise click.UsageError("-o goes with --fit or --adapt")
     if name is None and (count_now or not (fit_files and output)):
         raise click.UsageError("which model? Give its NAME, or --fit FILE -o FILE alone")
+    if fit_files and "socs" in typed:
+        raise click.UsageError("--fit makes a model in the place of --soc's: leave one of them out")
+    if name is None and typed & {"threads", "precision", "as_json"}:
+        raise click.UsageError("--threads, --precision and --json are for an estimate: give a NAME too")
     if virtual_soc is not None and not (fit_files or count_now):
         raise click.UsageError("--virtual-soc goes with --fit or --count")
     models = [_fit(fit_files, output, virtual_soc)] if fit_files else [load_soc(soc) for soc in socs]
