@@ -6,19 +6,22 @@ import collections
 import contextlib
 import itertools
 import logging
+import os
 import re
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 LINES = 400
 SECRET_OPTIONS = ("--api-key",)
-DEVICE_OPTIONS = ("--device", "--serial", "--adb-server")
+DEVICE_OPTIONS = ("--device", "--serial", "--adb-server", "--ray")
 _ADDRESS = r"\b\d{1,3}(?:\.\d{1,3}){3}(?::\d+)?\b"
 _SSH = r"ssh://[^\s'\"]+"
+# User and password of a proxy or an index.
+_LOGIN = r"(?<=://)[^/\s@'\"]+@"
 _MAIL = r"[\w.+-]+@[\w.-]+\.\w+"
 _HOMES = r"/(?:home|Users)/[^/\s:'\"]+"
-# Letters and digits as phones have them on their stickers: R58M12ABCDE, 3a1f09bc.
-_SERIAL = r"\b(?=\w*\d)(?=\w*[A-Za-z])(?:[A-Z0-9]{8,20}|[0-9a-f]{8,16})\b"
+# Letters and digits as phones have them on their stickers: R58M12ABCDE, 3a1f09bc, wkbyt4ay9hhmm7fa.
+_SERIAL = r"\b(?=\w*\d)(?=\w*[A-Za-z])(?:[A-Z0-9]{8,20}|[0-9a-f]{8,16}|[0-9a-z]{16})\b"
 
 
 class Recent(logging.Handler):
@@ -53,12 +56,12 @@ def keep(arguments: Sequence[str], code: int, lines: Iterable[str], trace: str) 
 
 
 def named(arguments: Sequence[str]) -> list[str]:
-    """Return the devices, servers and keys that a command line names."""
-    found = []
+    """Return the devices, servers and keys that a command line and the environment name."""
+    found = [os.environ.get("ANDROID_SERIAL", "")]
     for option in (*SECRET_OPTIONS, *DEVICE_OPTIONS):
         found += [word.partition("=")[2] for word in arguments if word.startswith(f"{option}=")]
         found += [after for word, after in itertools.pairwise(arguments) if word == option]
-    return [word for word in found if len(word) > 2 and word not in ("all", "local")]
+    return [word for word in found if len(word) > 2 and word not in ("all", "auto", "local")]
 
 
 def redact(text: str, names: Iterable[str] = ()) -> str:
@@ -71,6 +74,7 @@ def redact(text: str, names: Iterable[str] = ()) -> str:
         text = text.replace(str(Path.home()), "~")
     text = re.sub(_HOMES, "~", text)
     text = re.sub(_SSH, "ssh://DEVICE", text)
+    text = re.sub(_LOGIN, "", text)
     text = re.sub(_MAIL, "ADDRESS", text)
     text = re.sub(_ADDRESS, "ADDRESS", text)
     for name, shown in ((_user(), "USER"), (socket.gethostname(), "HOST")):

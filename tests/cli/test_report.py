@@ -152,6 +152,9 @@ def test_directories_stand_for_their_results(files: Path, run_cli: RunCli) -> No
     empty = run_cli(["report", "empty"], cwd=files)
     assert (empty.exit_code, empty.stdout) == (3, "")
     assert "none in it" in empty.stderr
+    (files / "eval-boxes.onnxruntime-fp32.bbox.json").write_text("[]")  # beside a detector's accuracy
+    assert run_cli(["report", ".", "--format", "csv"], cwd=files).stdout == whole.stdout
+    (files / "eval-boxes.onnxruntime-fp32.bbox.json").unlink()
     (files / "eval.json").write_text('{"schema_version": 1, "top1": 0.5}')
     other = run_cli(["report", ".", "--format", "csv"], cwd=files)
     assert (other.exit_code, other.stdout) == (0, whole.stdout)

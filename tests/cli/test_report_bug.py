@@ -24,6 +24,8 @@ from tests.conftest import CliResult
         ("pushed to 3a1f09bc", "pushed to SERIAL"),
         ("exporting PPLCNet_x0_25, inference.onnx", "exporting PPLCNet_x0_25, inference.onnx"),
         ("mail anna@example.org", "mail ADDRESS"),
+        ("pushed to wkbyt4ay9hhmm7fa", "pushed to SERIAL"),
+        ("pip: http://anna:hunter2@proxy:3128 refused", "pip: http://proxy:3128 refused"),
         ("numpy 2.3.5, Python 3.14.8, opt 2.13rc0", "numpy 2.3.5, Python 3.14.8, opt 2.13rc0"),
     ],
 )
@@ -31,9 +33,10 @@ def test_what_is_personal_is_taken_out(text: str, shown: str) -> None:
     assert redact(text) == shown
 
 
-def test_names_on_the_command_line_are_taken_out() -> None:
-    words = ["bench", "--device", "kitchen", "--api-key=hunter2", "--device=all"]
-    assert redact("kitchen: hunter2", named(words)) == "DEVICE: DEVICE"
+def test_names_on_the_command_line_are_taken_out(monkeypatch: pytest.MonkeyPatch) -> None:
+    words = ["bench", "--device", "kitchen", "--api-key=hunter2", "--device=all", "--ray", "lab7:6379"]
+    monkeypatch.setenv("ANDROID_SERIAL", "0123456789")
+    assert redact("kitchen: hunter2, lab7:6379, 0123456789", named(words)) == "DEVICE: DEVICE, DEVICE, DEVICE"
 
 
 def test_the_file_has_the_last_failure_and_nothing_personal(

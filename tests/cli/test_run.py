@@ -8,6 +8,10 @@ from pathlib import Path
 
 import pytest
 
+from edgekit.bench.bench import Outcome
+from edgekit.bench.several import TargetOutcome
+from edgekit.cli.commands.run import _Run
+from tests import points
 from tests.conftest import RunCli
 from tests.devices import AdbDevice
 
@@ -52,3 +56,14 @@ def test_a_device_is_checked_with_what_measures_it(
     passed = [line.split()[1] for line in done.stderr.splitlines() if line.strip().startswith("passed")]
     assert [name for name in passed if name.endswith(where)] == [f"onnx{where}"]
     assert (tmp_path / "report.html").exists()
+
+
+def test_a_bench_in_which_nothing_ran_leaves_no_name_of_a_file(capsys: pytest.CaptureFixture[str]) -> None:
+    run = _Run("mine", install=False)
+    run._outcomes = [TargetOutcome(serial="host", outcome=Outcome(result=points.result(), path=None))]
+    run.show(as_json=True)
+    assert json.loads(capsys.readouterr().out)["results"] == []
+    with pytest.raises(OSError, match="gone"), run._step("bench"):
+        raise OSError("gone")
+    run.show(as_json=True)
+    assert json.loads(capsys.readouterr().out)["steps"][0]["outcome"] == "OSError: gone"

@@ -91,6 +91,7 @@ def _load(
 
     Other documents of a directory are noted on stderr.
     """
+    from edgekit._files import RESULT_BYTES, read_bytes
     from edgekit.bench.results import load_results
     from edgekit.report.timings import compact
 
@@ -98,9 +99,10 @@ def _load(
     estimates: dict[Path, list[Estimated]] = {}
 
     def take(path: Path) -> bool:
-        if evaluation := _read_evaluation(path):
+        content = read_bytes(path, "the result file", most_bytes=RESULT_BYTES)
+        if evaluation := _read_evaluation(content):
             evaluations[path] = evaluation
-        elif found := _read_estimates(path):
+        elif found := _read_estimates(content):
             estimates[path] = found
         return path in evaluations or path in estimates
 
@@ -145,11 +147,8 @@ def _render_accuracy(evaluations: Mapping[Path, Evaluation], form: str) -> str:
     )
 
 
-def _read_evaluation(path: Path) -> Evaluation | None:
-    """Return the document of eval at `path`; None for any other document."""
-    from edgekit._files import RESULT_BYTES, read_bytes
-
-    content = read_bytes(path, "the result file", most_bytes=RESULT_BYTES)
+def _read_evaluation(content: bytes) -> Evaluation | None:
+    """Return a document of eval; None for any other document."""
     # A result of bench is large, and is read again later.
     if b'"list_sha256"' not in content:
         return None
@@ -158,14 +157,12 @@ def _read_evaluation(path: Path) -> Evaluation | None:
     return read_evaluation(content)
 
 
-def _read_estimates(path: Path) -> list[Estimated]:
+def _read_estimates(content: bytes) -> list[Estimated]:
     """Return the estimates of a document of `estimate --json`; none for any other document."""
     import msgspec
 
-    from edgekit._files import RESULT_BYTES, read_bytes
     from edgekit.report.estimates import Estimated
 
-    content = read_bytes(path, "the result file", most_bytes=RESULT_BYTES)
     if b'"instructions_millions"' not in content:
         return []
     from edgekit.estimate.estimate import EstimateReport
@@ -255,4 +252,5 @@ def _check_complete(results: Mapping[Path, Result]) -> None:
         left = [point for point in result.points if point.status not in (Status.DONE, Status.SKIPPED)]
         if left or not result.points:
             point = f"{left[0].model} on {left[0].engine} is {left[0].status.value}" if left else "no points"
-            raise InputError(f"reading {path}: not complete: {point}", hint=f"edgekit bench --resume {path}")
+            hint = shlex.join(["edgekit", "bench", "--resume", str(path)])
+            raise InputError(f"reading {path}: not complete: {point}", hint=hint)

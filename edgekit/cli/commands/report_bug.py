@@ -68,7 +68,8 @@ def _doctor() -> str:
 def _attached() -> list[str]:
     """Return the serials of what a running adb server has, and of virtual devices."""
     from edgekit.cli.completing import device_names
+    from edgekit.cli.last_command import named
 
     with contextlib.suppress(Exception):  # a report is made of what is there
-        return device_names()
-    return []
+        return [*device_names(), *named(())]
+    return named(())

@@ -137,8 +137,9 @@ class _Run:
         try:
             yield
         except BaseException as error:
-            said = error.message if isinstance(error, EdgekitError) else "interrupted"
-            self._add(name, said, started, failed=True)
+            stopped = isinstance(error, KeyboardInterrupt)
+            said = error.message if isinstance(error, EdgekitError) else f"{type(error).__name__}: {error}"
+            self._add(name, "interrupted" if stopped else said, started, failed=True)
             raise
         self._add(name, self._said, started)
 
@@ -218,7 +219,7 @@ class _Run:
 
         ended = [one.outcome for one in self._outcomes if one.outcome is not None]
         if as_json:
-            results = tuple(str(one.path) for one in ended)
+            results = tuple(str(one.path) for one in ended if one.path is not None)
             echo_json(RunReport(model=self._name, steps=tuple(self._steps), results=results))
             return
         for one in ended:
