@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Callable, Sequence
+import os
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 
 import msgspec
@@ -51,7 +52,7 @@ class QuantizeSettings(msgspec.Struct, frozen=True, kw_only=True):
         calibration: Directory of pictures from which the ranges of activations are taken.
         held_back: Directory of other pictures to measure on; None keeps pictures of `calibration`.
         list_path: Labels of the held-back pictures (`path label`): accuracy is measured, not agreement.
-        formats: `onnx`, `nb`.
+        formats: Some of `onnx`, `nb`, `mnn`.
         nb_targets: Only `arm` can be had.
         search: Whether settings of the quantisation are measured and the best is taken.
         keep_float: Layers that are not quantised, by the names of their weights; `auto` alone finds them.
@@ -140,6 +141,8 @@ def quantize_model(
                 hint="leave --list out: int8 is then measured by the float model's answers",
             )
     calibration, held_back = _pictures(settings)
+    if both := len({*_places(calibration)}.intersection(_places(item for item, _ in held_back))):
+        tell(f"{both} held-back pictures are calibration pictures, too: on others int8 may lose more")
     with exclusive(directory):
         manifest = load_manifest(directory)
         with (
@@ -186,6 +189,10 @@ def quantize_model(
             )
             _commit(manifest, _with_inputs(manifest, made, held_back, staging), staging, directory)
     return result
+
+
+def _places(pictures: Iterable[Picture]) -> Iterator[str]:
+    return (os.path.realpath(picture.name) for picture in pictures)
 
 
 def _with_inputs(

@@ -137,7 +137,7 @@ class Bench:
         quantize_static(
             str(source),
             str(output),
-            _reader(self._input, self._inputs[:1]),
+            reader(self._input, self._inputs[:1]),
             quant_format=QuantFormat.QDQ,
             activation_type=QuantType.QUInt8,
             weight_type=QuantType.QInt8,
@@ -292,8 +292,8 @@ def _ends(value: NDArray[np.float32], tail: float) -> tuple[float, float]:
     return float(ordered[cut]), float(ordered[flat.size - 1 - cut])
 
 
-def _reader(name: str, inputs: NDArray[np.float32]) -> Any:
-    """ONNX Runtime's reader of calibration inputs, one at a time."""
+def reader(name: str, inputs: NDArray[np.float32]) -> Any:
+    """Return ONNX Runtime's reader of calibration inputs, one at a time."""
     from onnxruntime.quantization import CalibrationDataReader
 
     class Reader(CalibrationDataReader):  # type: ignore[misc]

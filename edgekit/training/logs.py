@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 
 import msgspec
 
-from edgekit._files import output_error
+from edgekit._files import output_error, write_atomic
 from edgekit.errors import ToolError
 from edgekit.training.settings import EpochReport
 
@@ -19,14 +20,14 @@ class Log:
 
     Args:
         output: The run's directory.
-        epochs_done: Lines that a resumed run keeps; later ones, of an interrupted epoch, are deleted.
+        done: Finished epochs of a resumed run. The log has these alone, whatever an interruption left.
 
     Raises:
         ToolError: tensorboardX is not installed.
         OutputError: The directory cannot be written.
     """
 
-    def __init__(self, output: Path, epochs_done: int) -> None:
+    def __init__(self, output: Path, done: Sequence[EpochReport]) -> None:
         try:
             from tensorboardX import SummaryWriter
         except ImportError as error:
@@ -34,12 +35,8 @@ class Log:
                 f"logging for TensorBoard: {error}", hint="pip install 'edgekit[train]'"
             ) from error
         self._path = output / METRICS_FILE
-        try:
-            kept = self._path.read_text().splitlines()[:epochs_done] if self._path.is_file() else []
-            self._path.write_text("".join(f"{line}\n" for line in kept))
-        except OSError as error:
-            raise output_error(self._path, error) from error
-        self._events = SummaryWriter(str(output / EVENTS_DIRECTORY), purge_step=epochs_done + 1)
+        write_atomic(self._path, msgspec.json.Encoder().encode_lines(done))
+        self._events = SummaryWriter(str(output / EVENTS_DIRECTORY), purge_step=len(done) + 1)
 
     def epoch(self, report: EpochReport) -> None:
         """Add one epoch. Raises OutputError."""

@@ -118,7 +118,7 @@ class _Run:
         train_loader = data.Loader(self.train_examples, Path(settings.data), self.preprocess, **options)
         val_root = Path(settings.val_data or settings.data)
         val_loader = data.Loader(self.val_examples, val_root, self.preprocess, **options)
-        log = Log(self.output, len(self.progress.reports)) if self.first else None
+        log = Log(self.output, self.progress.reports) if self.first else None
         try:
             while self.progress.epoch < settings.epochs and not self._stalled():
                 report = self._epoch(train_loader, val_loader)

@@ -191,3 +191,12 @@ def test_int8_holds_on_held_back_pages(run_cli, model: Path, tmp_path: Path) -> 
     for kind in ("onnx-int8", "nb-arm-int8"):
         assert figures[kind]["size_ratio"] <= 0.30
     verify_files(load_manifest(model), model)
+
+
+def test_held_back_pictures_of_the_calibration_are_said(run_cli, model: Path, tmp_path: Path) -> None:
+    (tmp_path / "pages").mkdir()
+    (tmp_path / "pages" / "a.jpg").write_text("no picture")
+    words = ["--calibration", "pages", "--held-back", "pages", "--formats", "onnx"]
+    done = run_cli(["quantize", model, *words], cwd=tmp_path)
+    assert done.exit_code == 3
+    assert "1 held-back pictures are calibration pictures, too" in done.stderr

@@ -10,7 +10,7 @@ import pytest
 
 from edgekit.errors import InputError
 from edgekit.pages.training import draw_curves, training_text
-from edgekit.training.logs import METRICS_FILE
+from edgekit.training.logs import METRICS_FILE, Log
 from edgekit.training.settings import EpochReport, TrainReport
 
 
@@ -69,3 +69,14 @@ def test_a_teachers_answers_are_not_called_true() -> None:
     for classes in (3, 20):
         text = training_text(msgspec.structs.replace(report(classes), judged_by="teacher"))
         assert "teacher's class" in text and "true class" not in text and "right" not in text
+
+
+def test_the_log_of_a_resumed_run_has_the_epochs_of_its_checkpoint(tmp_path: Path) -> None:
+    """A run that is killed between its checkpoint and its log has no whole line of the last epoch."""
+    pytest.importorskip("tensorboardX")
+    (tmp_path / METRICS_FILE).write_bytes(msgspec.json.encode(epochs(1)[0]) + b'\n{"epoch": 2')
+    log = Log(tmp_path, epochs(2))
+    log.epoch(epochs(3)[2])
+    log.close()
+    lines = (tmp_path / METRICS_FILE).read_bytes()
+    assert msgspec.json.Decoder(EpochReport).decode_lines(lines) == list(epochs(3))
