@@ -7,7 +7,7 @@ import binascii
 import gc
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import msgspec
 from mlserver import MLModel
@@ -31,10 +31,6 @@ from edgekit.serving.metrics import BATCH_SIZES
 from edgekit.serving.runner import ServedModel
 from edgekit.serving.tensors import TensorEngine
 from edgekit.tasks.registry import find_task
-
-if TYPE_CHECKING:
-    import numpy as np
-    from numpy.typing import NDArray
 
 
 class EdgekitRuntime(MLModel):  # type: ignore[misc]
@@ -153,7 +149,8 @@ class EdgekitRuntime(MLModel):  # type: ignore[misc]
             pictures = _pictures(given)
             self._check_count(engine, len(pictures))
             return await engine.pictures(pictures)
-        tensors = _tensors(given, engine.input_shape)
+        assert own is not None
+        tensors = read_array(given, msgspec.structs.replace(own, shape=(None, *engine.input_shape)))
         self._check_count(engine, len(tensors))
         return await engine.tensors(tensors)
 
@@ -206,25 +203,3 @@ def _picture(entry: Any, index: int) -> bytes:
         return base64.b64decode(entry, validate=True)
     except (binascii.Error, ValueError) as error:
         raise InferenceError(f"picture {index}: no base64 text ({error})") from error
-
-
-def _tensors(given: RequestInput, shape: tuple[int, ...]) -> NDArray[np.float32]:
-    import numpy as np
-
-    if given.datatype != "FP32":
-        raise InferenceError(f"input {given.name} is {given.datatype}, the model takes FP32")
-    if list(given.shape[1:]) != list(shape) or given.shape[0] < 0:
-        raise InferenceError(f"input {given.name} has shape {given.shape}, the model takes [N, {shape}]")
-    content = given.data.root if hasattr(given.data, "root") else given.data
-    try:
-        if isinstance(content, bytes):
-            values = np.frombuffer(content, "<f4")
-        else:
-            with np.errstate(over="ignore"):  # found below
-                values = np.asarray(content, dtype=np.float32)
-        tensors: NDArray[np.float32] = values.reshape(given.shape).astype(np.float32)
-    except (ValueError, TypeError, OverflowError) as error:
-        raise InferenceError(f"input {given.name}: {error}") from error
-    if not np.isfinite(tensors).all():
-        raise InferenceError(f"input {given.name}: NaN or infinity in it")
-    return tensors
