@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import difflib
 from pathlib import Path
 from typing import Any
 
 import msgspec
 
 from edgekit._files import read_bytes
+from edgekit._text import nearest
 from edgekit.core.bench_options import OPTIONS, FieldOption
 from edgekit.core.units import parse_celsius, parse_percentage
 from edgekit.errors import InputError
@@ -31,7 +31,7 @@ def load_config(path: Path) -> dict[str, Any]:
     given = {}
     for name, value in document.items():
         if name not in known:
-            close = difflib.get_close_matches(name, known, n=1)
+            close = nearest(name, known, 1)
             meant = f"; did you mean `{close[0]}`?" if close else ""
             raise InputError(
                 f"reading the configuration {path}: bench has no option `{name}`{meant}", hint=HINT

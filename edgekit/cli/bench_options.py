@@ -117,7 +117,7 @@ def _type(one: FieldOption) -> click.ParamType[Any]:
 
 
 def _shown_default(one: FieldOption) -> str:
-    """Return the field's default, or a device's; None where there is no value."""
+    """Return the field's default, or a device's, as the end of its help; empty where there is none."""
     shown = one.option.shown
     if shown is None:
         default = one.default or one.option.default

@@ -86,9 +86,9 @@ class LazyGroup(click.Group):
         self, ctx: click.Context, args: list[str]
     ) -> tuple[str | None, click.Command | None, list[str]]:
         if args and not args[0].startswith("-") and args[0] not in COMMANDS:
-            import difflib
+            from edgekit._text import nearest
 
-            near = difflib.get_close_matches(args[0], COMMANDS, n=1)
+            near = nearest(args[0], COMMANDS, 1)
             meant = f"did you mean `edgekit {near[0]}`?" if near else "edgekit --help lists the commands."
             raise click.UsageError(f"no command {args[0]!r}; {meant}")
         return super().resolve_command(ctx, args)
@@ -290,14 +290,10 @@ def _drop_stdout() -> None:
 
 def _say(message: str, hint: str | None) -> None:
     from edgekit._text import printable
+    from edgekit.cli.options import color
 
     lines = [f"{click.style('error:', fg='red', bold=True)} {printable(message)}"]
     if hint:
         lines.append(f"{click.style('hint:', fg='cyan', bold=True)} {printable(hint)}")
     with contextlib.suppress(OSError):  # a full or vanished stderr takes nothing from the exit code
-        click.echo("\n".join(lines), err=True, color=_color())
-
-
-def _color() -> bool | None:
-    """Return None to let click decide by the terminal; NO_COLOR (no-color.org) overrides that."""
-    return False if os.environ.get("NO_COLOR") else None
+        click.echo("\n".join(lines), err=True, color=color())

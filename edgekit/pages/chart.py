@@ -10,16 +10,13 @@ from html import escape
 import msgspec
 
 from edgekit.core.stats import pareto_front
-from edgekit.report.canvas import COLOURS
+from edgekit.report.canvas import COLOURS, Box, overlap
 
 # Size of the chart, and the room around its axes, CSS pixels.
 WIDTH, HEIGHT = 860, 460
 LEFT, RIGHT, TOP, BOTTOM = 52, 16, 14, 46
 # Names of points on the front that would lie closer together than this are left out, CSS pixels.
 LETTER, LINE = 6.1, 13
-
-_Box = tuple[float, float, float, float]
-"""Left, top, right and bottom of a text."""
 
 
 class Dot(msgspec.Struct, frozen=True, kw_only=True):
@@ -105,7 +102,7 @@ def draw_chart(
             f'<path fill="{colour}" transform="{place}" d="{shape}"><title>{escape(words)}</title></path>'
         )
     # The names keep off the points, the one that is named too.
-    taken: list[_Box] = [
+    taken: list[Box] = [
         (x(one.ms) - 5, y(one.accuracy) - 5, x(one.ms) + 5, y(one.accuracy) + 5) for one in points
     ]
     for point in reversed(front):
@@ -114,7 +111,7 @@ def draw_chart(
         for end, foot, anchor in ((left - 7, base - 6, "end"), (left + 8, base + 11, "start")):
             start = end - LETTER * len(point.name) if anchor == "end" else end
             box = (start, foot - LINE, start + LETTER * len(point.name), foot)
-            if box[0] > LEFT and not any(_overlap(box, other) for other in taken):
+            if box[0] > LEFT and not any(overlap(box, other) for other in taken):
                 taken.append(box)
                 parts.append(_text(end, foot, point.name, anchor))
                 break
@@ -130,10 +127,6 @@ def draw_chart(
         f'<svg xmlns="http://www.w3.org/2000/svg" class="zoo" viewBox="0 0 {WIDTH} {HEIGHT}" role="img" '
         f'aria-label="{escape(name)}">{style}{"".join(parts)}</svg>'
     )
-
-
-def _overlap(one: _Box, other: _Box) -> bool:
-    return one[0] < other[2] and other[0] < one[2] and one[1] < other[3] and other[1] < one[3]
 
 
 _STYLE = (

@@ -213,6 +213,11 @@ def _share(value: float, low: float, high: float) -> float:
     return min(1.0, max(0.0, (value - low) / (high - low)))
 
 
+def overlap(one: Box, other: Box) -> bool:
+    """Return whether two boxes have room in common, whichever way positions count up."""
+    return one[0] < other[2] and other[0] < one[2] and one[1] < other[3] and other[1] < one[3]
+
+
 def round_ticks(low: float, high: float, most: int) -> dict[float, str]:
     """Return round figures from `low` to `high` with their words, about `most` at most."""
     decade = 10.0 ** math.floor(math.log10((high - low) / most))

@@ -25,6 +25,7 @@ from edgekit.report.canvas import (
     Span,
     key,
     legend,
+    overlap,
     round_ticks,
 )
 from edgekit.report.grid import threads_words
@@ -302,7 +303,7 @@ def _label(axes: Axes, dots: Sequence[Dot]) -> list[str]:
         width = len(model) * LETTER
         # Try the height of the dot first: above or below it the name could seem another dot's.
         boxes = (box for corner in CORNERS for x, y in own if (box := _box(x, y, width, corner)) is not None)
-        free = (box for box in boxes if not any(_overlap(box, other) for other in taken))
+        free = (box for box in boxes if not any(overlap(box, other) for other in taken))
         if (box := next(free, None)) is None:
             unnamed.append(model)
             continue
@@ -317,7 +318,3 @@ def _box(x: float, y: float, width: float, corner: tuple[float, float, float]) -
     left, bottom = x + right - share * width, y + above
     inside = left >= LEFT and left + width <= WIDTH and bottom >= BOTTOM and bottom + TEXT <= HEIGHT
     return (left, bottom, left + width, bottom + TEXT) if inside else None
-
-
-def _overlap(one: Box, other: Box) -> bool:
-    return one[0] < other[2] and other[0] < one[2] and one[1] < other[3] and other[1] < one[3]

@@ -228,8 +228,8 @@ def _row(
         spread=times.spread,
         processes=len(point.processes),
         samples=sum(len(run.samples_ns) for run in point.processes),
-        cold_start_ms=None if info.emulated else cold_start_ms(point),
-        peak_memory_mb=peak_memory_mb(point),
+        cold_start_ms=None if info.emulated else _ms(point.cold_start_ns),
+        peak_memory_mb=None if point.peak_memory_bytes is None else point.peak_memory_bytes / BYTES_PER_MB,
         energy_mj=None if info.emulated or joules is None else joules * 1000,
         instructions=None if count is None else count.main_thread,
         copy_in_ms=_median_ms([ns for run in point.processes for ns in run.copy_in_ns]),
@@ -274,15 +274,6 @@ def _median_ms(times_ns: Sequence[int]) -> float | None:
     return median(times_ns) / NS_PER_MS if times_ns else None
 
 
-def cold_start_ms(point: Point) -> float | None:
-    """Return the time from starting a process to its first answer, ms."""
-    return _ms(point.cold_start_ns)
-
-
-def peak_memory_mb(point: Point) -> float | None:
-    return None if point.peak_memory_bytes is None else point.peak_memory_bytes / BYTES_PER_MB
-
-
 def published_platform(info: DeviceInfo, engine: str) -> Platform:
     """Return the published table whose layout a measurement takes."""
     if on_gpu(engine):
@@ -295,11 +286,7 @@ def published_latency(card: ModelSpec | None, info: DeviceInfo, point: Point) ->
     if card is None or card.published is None or point.precision is not Precision.FP32:
         return None
     platform = published_platform(info, point.engine)
-    return _find(card.published.latencies, platform, point)
-
-
-def _find(latencies: Sequence[PublishedLatency], platform: Platform, point: Point) -> PublishedLatency | None:
-    for one in latencies:
+    for one in card.published.latencies:
         same_threads = one.threads is None or one.threads == point.requested_threads
         if one.platform is platform and one.batch_size == point.batch_size and same_threads:
             return one

@@ -58,8 +58,8 @@ def locate_weights(
 ) -> WeightsSource:
     """Find, fetch and read weights without importing Paddle, so that a bad file is an error at once.
 
-    spec: Card of the model.
-        spec: The model's card.
+    Args:
+        spec: Card of the model.
         source: `pretrained`, `random`, or the path of a `.pdparams` file.
         num_classes: Expected number of classes; must agree with the file's. For random weights None takes
             the card's.

@@ -208,7 +208,7 @@ _COLUMNS = (Platform.INTEL_CPU, Platform.V100, Platform.SD855)
 
 
 def _lines(specs: tuple[ModelSpec, ...]) -> list[ModelLine]:
-    """Yield the models of the zoo, then exported models under ./models that the zoo lacks."""
+    """Return the models of the zoo, then exported models under ./models that the zoo lacks."""
     found = _exported()
     lines = []
     for spec in specs:
