@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 import onnxruntime
 import pytest
+from onnx import TensorProto, helper
 
 from edgekit.convert.formats.mnn import quantize_mnn
 from edgekit.convert.formats.onnx import read_signature
@@ -20,7 +21,7 @@ from edgekit.runners.protocol import Load, Run, Tensor
 from edgekit.runners.session import RunnerSession
 from edgekit.toolchain.converters import MNNCONVERT, require_python
 from edgekit.transports.local import LocalTransport
-from tests.convert import onnx_models
+from tests.convert import onnx_graphs, onnx_models
 from tests.convert.mobile_models import convert
 
 pytest.importorskip("_mnncengine")
@@ -29,6 +30,7 @@ pytest.importorskip("ncnn")
 ENGINES = ("mnn", "ncnn")
 # MNN differs from ONNX Runtime by up to 1e-5 here, ncnn by less.
 FP32 = 3e-5
+GELU = {"root": 2**0.5, "one": 1.0, "half": 0.5}
 Sources = tuple[Path, Path]
 
 
@@ -71,6 +73,28 @@ def infer(
         answers = [runner.infer([picture])[0][0] for _ in range(2)]
         np.testing.assert_array_equal(*answers)
         return answers[0], loaded.options
+
+
+def test_mnn_computes_gelu_by_erf(tmp_path: Path) -> None:
+    numbers = np.linspace(-6, 6, 192, dtype=np.float32).reshape(1, 3, 8, 8)
+    onnx = onnx_graphs.model(
+        tmp_path / "gelu.onnx",
+        [
+            onnx_graphs.node("Div", ["input", "root"], ["scaled"]),
+            onnx_graphs.node("Erf", ["scaled"], ["erf"]),
+            onnx_graphs.node("Add", ["erf", "one"], ["gate"]),
+            onnx_graphs.node("Mul", ["input", "gate"], ["twice"]),
+            helper.make_node("Mul", ["twice", "half"], ["output"]),
+        ],
+        [("input", TensorProto.FLOAT, list(numbers.shape))],
+        [("output", TensorProto.FLOAT, list(numbers.shape))],
+        {name: np.array(value, np.float32) for name, value in GELU.items()},
+    )
+    convert(onnx, tmp_path / "made", "mnn")
+    [wanted] = onnxruntime.InferenceSession(str(onnx)).run(None, {"input": numbers})
+    answer, _ = infer("mnn", (onnx, tmp_path / "made"), numbers)
+    # 4.7e-4 by MNN's own GELU.
+    np.testing.assert_allclose(answer, wanted, rtol=0, atol=2e-6)
 
 
 def error(found: np.ndarray, small: Sources, picture: np.ndarray) -> float:

@@ -15,6 +15,7 @@ import msgspec
 
 from edgekit import _process
 from edgekit._files import temporary_directory
+from edgekit.convert.formats.exact_gelu import with_exact_gelu
 from edgekit.core.artifact import ArtifactKind, TensorSpec
 from edgekit.errors import ConversionError
 from edgekit.toolchain.opt.environments import CLEAN
@@ -84,7 +85,9 @@ def convert_to_mnn(
     """
     output = directory / kind.file_names[0]
     words = [f"--{option}" for option in OPTIONS[kind]]
-    done = _process.run([python, "-I", "-c", _CONVERT, onnx, output, *words], timeout_s=TIMEOUT_S, env=CLEAN)
+    with temporary_directory("mnnconvert", directory) as scratch:
+        run: list[str | Path] = [python, "-I", "-c", _CONVERT, with_exact_gelu(onnx, scratch), output, *words]
+        done = _process.run(run, timeout_s=TIMEOUT_S, env=CLEAN)
     said = f"{done.stdout}\n{done.stderr}"
     lacking = re.search(r"These Op Not Support: (.*)", said)
     if lacking:
