@@ -262,8 +262,9 @@ def page(work: Path) -> str:
     for name in listed:
         cells = [cell((device if side else host).get(name, {}).get(engine)) for side, engine in columns]
         lines.append(f"| {name} | {' | '.join(cells)} |")
+    directory = f"{work / 'models'}/"
     wrong = [
-        f"- {name}, {side}{engine}: {' '.join((one.reason or '').split())}"
+        f"- {name}, {side}{engine}: {' '.join((one.reason or '').replace(directory, '').split())}"
         for side, found in (("", host), (ARM, device))
         for name in listed
         for engine, one in found.get(name, {}).items()
