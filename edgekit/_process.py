@@ -17,7 +17,8 @@ import sys
 import tempfile
 import threading
 import time
-from collections.abc import Callable, Mapping, Sequence
+import weakref
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -29,6 +30,9 @@ KILL_GRACE_S = 2.0
 # Capacity of a pipe: a larger buffer would be mapped and unmapped for every line.
 PIPE_BYTES = 1 << 16
 CHILD = Path(__file__).with_name("_child.py")
+# Running children, each with the thread that started it.
+_children: weakref.WeakKeyDictionary[subprocess.Popen[bytes], int] = weakref.WeakKeyDictionary()
+_counting = threading.Lock()
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -147,7 +151,7 @@ def _spawn(
     stderr: int = subprocess.PIPE,
 ) -> subprocess.Popen[bytes]:
     try:
-        return subprocess.Popen(
+        child = subprocess.Popen(
             words,
             stdin=stdin,
             stdout=stdout,
@@ -158,6 +162,9 @@ def _spawn(
         )
     except OSError as error:
         raise ToolError(f"starting {words[0]}: {error.strerror or error}", hint="edgekit doctor") from error
+    with _counting:
+        _children[child] = threading.get_ident()
+    return child
 
 
 def run_on_files(
@@ -237,6 +244,15 @@ def kill_group(child: subprocess.Popen[bytes]) -> None:
         child.wait(KILL_GRACE_S)
     except subprocess.TimeoutExpired:
         logger.warning("process %d did not die", child.pid)
+
+
+def kill_children(threads: Collection[int | None]) -> None:
+    """Kill the children that some threads have started; the threads' own calls then end with an error."""
+    with _counting:
+        children = [child for child, thread in _children.items() if thread in threads]
+    for child in children:
+        if child.poll() is None:
+            kill_group(child)
 
 
 class LineChild:
@@ -337,10 +353,6 @@ class LineChild:
     def kill(self) -> None:
         kill_group(self._child)
         self._release()
-
-    def stop(self) -> None:
-        """Kill the child while another thread reads from it, which then closes it."""
-        kill_group(self._child)
 
     def _release(self) -> None:
         # A thread that reads meanwhile gets the end of the file; of a closed selector it would not hear.

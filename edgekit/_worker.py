@@ -121,11 +121,6 @@ class Worker(Generic[Answer]):
         """Process id of the running child."""
         return None if self._child is None else self._child.pid
 
-    def stop(self) -> None:
-        """Kill the child from another thread; the thread that asked it hears of a death."""
-        if (child := self._child) is not None:
-            child.stop()
-
     def ask(self, job: msgspec.Struct, purpose: str, *, hint: str) -> Generator[Answer, None, None]:
         """Give the worker a job at once; iterate for its answers, or close the iterator to abandon the job.
 

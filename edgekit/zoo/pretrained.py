@@ -48,6 +48,20 @@ def weights_path(spec: ModelSpec) -> Path:
     )
 
 
+def is_at_hand(spec: ModelSpec) -> bool:
+    """Return True where a model's official weights need no download. Raises InputError as `weights_path`."""
+    return bool(_places(spec))
+
+
+def _places(spec: ModelSpec) -> list[Path]:
+    """Return the files on this machine that should hold a model's official weights."""
+    weights, places = spec.weights, [weights_path(spec)]
+    if weights.pretrained_url is None and weights.package is not None and weights.package_file is not None:
+        installed = _installed(weights.package, weights.package_file)
+        places += [] if installed is None else [installed]
+    return [place for place in places if place.is_file()]
+
+
 def find_pretrained(
     spec: ModelSpec,
     *,
@@ -107,13 +121,10 @@ def _from_package(spec: ModelSpec, path: Path) -> tuple[Path, str]:
             f"getting the weights of {spec.name}: its card has no package_sha256",
             hint="add the file's SHA-256 to the card",
         )
-    for candidate in (path, _installed(package, member)):
-        if candidate is not None and candidate.is_file():
-            if sha256_file(candidate) == wanted:
-                return candidate, wanted
-            logger.warning(
-                "%s is damaged (its SHA-256 is not the model card's); fetching it again", candidate
-            )
+    for place in _places(spec):
+        if sha256_file(place) == wanted:
+            return place, wanted
+        logger.warning("%s is damaged (its SHA-256 is not the model card's); fetching it again", place)
     logger.info("fetching the weights of %s: %s from the package registry", spec.name, package)
     try:
         _fetch_member(package, member, path, wanted)

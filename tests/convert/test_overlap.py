@@ -3,7 +3,13 @@
 from __future__ import annotations
 
 import pickle
+import signal
+import subprocess
+import sys
+import threading
+import time
 from collections.abc import Iterator
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import numpy as np
@@ -87,3 +93,68 @@ def test_a_model_that_fails_in_paddles_process_is_named_and_the_others_are_whole
         assert outcome.manifest is not None and outcome.manifest.name == outcome.name
         verify_files(outcome.manifest, outcome.directory)
         assert not list(outcome.directory.glob(".export-*"))
+
+
+@pytest.fixture
+def mirror(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[tuple[str, list[bool]]]:
+    """A mirror without files, or below `stalls` with the beginnings of all, and whether x0_25 was there when
+    it was asked.
+    """
+    written = tmp_path / "models" / "PPLCNet_x0_25" / "manifest.json"
+    asked, over = list[bool](), threading.Event()
+
+    class Handler(BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            asked.append(written.exists())
+            if not self.path.startswith("/stalls/"):
+                self.send_error(404)
+                return
+            self.send_response(200)
+            self.send_header("Content-Length", "1000000")
+            self.end_headers()
+            self.wfile.write(bytes(1000))
+            over.wait(60)
+
+        def log_message(self, *_: object) -> None:
+            pass
+
+    with ThreadingHTTPServer(("127.0.0.1", 0), Handler) as running:
+        threading.Thread(target=running.serve_forever, args=(0.05,), daemon=True).start()
+        monkeypatch.setenv("EDGEKIT_CACHE", str(tmp_path / "cache"))
+        monkeypatch.setenv("no_proxy", "127.0.0.1")
+        monkeypatch.chdir(tmp_path)
+        yield f"http://127.0.0.1:{running.server_address[1]}", asked
+        over.set()
+        running.shutdown()
+
+
+def test_a_model_is_written_before_the_next_ones_weights_are_downloaded(
+    mirror: tuple[str, list[bool]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("EDGEKIT_MIRROR", mirror[0])
+    requests = [
+        ExportRequest(model="PPLCNet_x0_25", weights="random", formats=("paddle",)),
+        ExportRequest(model="PPLCNet_x0_35", formats=("paddle",)),
+    ]
+    outcomes = export(requests, progress=print)
+    assert [outcome.status for outcome in outcomes] == [Status.EXPORTED, Status.FAILED]
+    assert mirror[1] == [True]
+
+
+def test_ctrl_c_ends_several_jobs_of_which_one_downloads(
+    mirror: tuple[str, list[bool]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("EDGEKIT_MIRROR", f"{mirror[0]}/stalls")
+    words = ["export", "PPLCNet_x0_35", "PPLCNet_x0_5", "--formats", "paddle", "--no-verify", "--jobs", "2"]
+    child = subprocess.Popen(
+        [sys.executable, "-m", "edgekit", *words], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
+    )
+    try:
+        deadline = time.monotonic() + 60
+        while not mirror[1] and time.monotonic() < deadline:
+            time.sleep(0.02)
+        child.send_signal(signal.SIGINT)
+        assert child.wait(30) == 130
+    finally:
+        child.kill()
+        child.wait(10)

@@ -20,7 +20,7 @@ from edgekit.convert.entries import describe_artifact, describe_children, descri
 from edgekit.convert.exporting.jobs import BuildJob, OnnxBuilt, PaddleBuilt
 from edgekit.convert.exporting.lanes import spread
 from edgekit.convert.exporting.overlap import Export, Steps, Stop, overlapped
-from edgekit.convert.exporting.plan import ExportRequest, Plan, make_plan, why_outdated
+from edgekit.convert.exporting.plan import ExportRequest, Plan, has_weights, make_plan, why_outdated
 from edgekit.convert.exporting.workers import ExportWorkers
 from edgekit.convert.formats.lite import TARGETS, Ended, begin, check_loadable, headers_of
 from edgekit.convert.formats.nb import NbHeader
@@ -109,8 +109,13 @@ def export(
 
     def steps(request: ExportRequest, workers: ExportWorkers, report: Report) -> Export[ExportOutcome]:
         try:
-            with planning:  # what is missing is fetched once
+            if not (has_weights(request) and planning.acquire(blocking=False)):
+                yield Stop.WAITS  # for a download of this lane or of another, maybe for minutes
+                planning.acquire()
+            try:  # what is missing is fetched once
                 plan = make_plan(request, report)
+            finally:
+                planning.release()
             outcome = yield from _export_one(request, plan, workers, check, report)
         except EdgekitError as error:
             name, directory = request.model_name, request.directory

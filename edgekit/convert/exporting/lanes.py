@@ -6,29 +6,20 @@ import contextlib
 import functools
 import queue
 import threading
+import time
 from collections.abc import Callable, Generator, Iterator, Sequence
-from types import TracebackType
-from typing import Protocol, TypeVar
+from typing import TypeVar
 
+from edgekit import _process
 from edgekit.toolchain.component import Report
 
-
-class Stoppable(Protocol):
-    """A worker, or several, whose processes end with the context."""
-
-    def __enter__(self) -> object: ...
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None: ...
-
-    def stop(self) -> None:
-        """Kill the processes from another thread."""
-
+# Seconds that interrupted lanes have to clean up; one in a download, or waiting for a lock, is left to end
+# with this process.
+STOP_S = 5.0
 
 Item = TypeVar("Item")
 Result = TypeVar("Result")
-Workers = TypeVar("Workers", bound=Stoppable)
+Workers = TypeVar("Workers", bound=contextlib.AbstractContextManager[object])
 Do = Callable[[Iterator[Item], Workers, Report], Generator[Result, None, None]]
 
 
@@ -46,19 +37,20 @@ def spread(
 ) -> list[Result]:
     """Do items, several at once, and return their results in the order of the items.
 
-    One lane is this thread. An interruption of several kills the workers and waits for the lanes.
+    One lane is this thread. An interruption of several kills the processes that they wait for.
 
     Args:
         items: The items; a lane that is free takes the next.
         lanes: How many items are done at once.
-        open_workers: Makes the workers of a lane. Their children start and end in the lane's thread.
+        open_workers: Makes the workers of a lane. Their processes start in the lane's thread, and end with
+            the context.
         do: Does the items of one lane, which it takes one by one, and yields their results in this order; it
             gives lines for the user to its last argument.
         progress: Called in this thread with these lines.
         finished: Called in this thread with each result as soon as it is there.
 
     Raises:
-        BaseException: An error that `do` raised; all lanes have ended by then.
+        BaseException: An error that `do` raised.
     """
     if min(lanes, len(items)) > 1:
         return _in_threads(items, min(lanes, len(items)), open_workers, do, progress, finished)
@@ -113,8 +105,9 @@ def _in_threads(
         except BaseException as error:
             events.put(functools.partial(fail, error))
 
-    opened = [open_workers() for _ in range(lanes)]
-    threads = [threading.Thread(target=work, args=(workers,), name="lane") for workers in opened]
+    threads = [
+        threading.Thread(target=work, args=(open_workers(),), name="lane", daemon=True) for _ in range(lanes)
+    ]
     try:
         for thread in threads:
             thread.start()
@@ -122,11 +115,17 @@ def _in_threads(
             events.get()()
     except BaseException:
         stop.set()
-        for workers in opened:
-            workers.stop()
+        _end(threads)
         raise
-    finally:
-        for thread in threads:
-            if thread.ident is not None:
-                thread.join()
+    for thread in threads:
+        thread.join()
     return [results[number] for number in range(len(items))]
+
+
+def _end(threads: Sequence[threading.Thread]) -> None:
+    """Kill the processes that threads wait for until the threads have ended, for `STOP_S` at most."""
+    deadline = time.monotonic() + STOP_S
+    while (alive := [each for each in threads if each.is_alive()]) and time.monotonic() < deadline:
+        # Again and again: a lane may be about to start another.
+        _process.kill_children({each.ident for each in alive})
+        alive[0].join(0.1)

@@ -12,7 +12,7 @@ Outcome = TypeVar("Outcome")
 class Stop(enum.Enum):
     """Why an export lets the others of its lane go on."""
 
-    WAITS = "it waits for Paddle's process, or for its directory"
+    WAITS = "it waits for Paddle's process, for its directory, or for its weights"
     BUILT = "Paddle's process is done with it"
 
 

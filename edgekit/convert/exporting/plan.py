@@ -40,7 +40,7 @@ from edgekit.toolchain.component import Report
 from edgekit.toolchain.opt.opt import Opt
 from edgekit.vision.labels import load_labels
 from edgekit.zoo.build import side_multiple
-from edgekit.zoo.pretrained import find_pretrained
+from edgekit.zoo.pretrained import find_pretrained, is_at_hand
 from edgekit.zoo.registry import find_model
 from edgekit.zoo.weights import PRETRAINED, RANDOM
 
@@ -125,6 +125,11 @@ class Plan(msgspec.Struct, frozen=True, kw_only=True):
     labels: tuple[str, ...] | None
     recipe: dict[str, str]
     notes: tuple[str, ...]
+
+
+def has_weights(request: ExportRequest) -> bool:
+    """Return True where no weights have to be downloaded. Raises InputError where the card names none."""
+    return request.weights != PRETRAINED or is_at_hand(request.spec)
 
 
 def make_plan(request: ExportRequest, progress: Report) -> Plan:

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from types import TracebackType
-from typing import Any
+import contextlib
 
 from edgekit._worker import Worker
 from edgekit.convert.exporting.jobs import Built
@@ -15,7 +14,7 @@ from edgekit.toolchain.opt.opt import Opt
 ANSWER_TIMEOUT_S = 600.0
 
 
-class ExportWorkers:
+class ExportWorkers(contextlib.AbstractContextManager["ExportWorkers"]):
     """The processes of one lane, each for any number of models: Paddle's, and opt's. Use as context manager.
 
     Attributes:
@@ -39,19 +38,7 @@ class ExportWorkers:
         worker.start()
         return worker
 
-    def __enter__(self) -> ExportWorkers:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        for worker in self._every():
+    def __exit__(self, *_: object) -> None:
+        self.paddle.close()
+        for worker in self._lite.values():
             worker.close()
-
-    def stop(self) -> None:
-        """Kill the processes from another thread; the thread that asked them hears of a death."""
-        for worker in self._every():
-            worker.stop()
-
-    def _every(self) -> list[Worker[Any]]:
-        return [self.paddle, *self._lite.values()]
