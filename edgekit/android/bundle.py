@@ -167,8 +167,8 @@ def _write_model(
 ) -> BundledModel:
     task = _readable_task(manifest)
     # The expected outputs are computed with it.
-    reference = usable_artifact(manifest, ArtifactKind.ONNX, anyway=anyway)
-    artifacts = [usable_artifact(manifest, kind, anyway=anyway) for kind in kinds]
+    reference = usable_artifact(manifest, source, ArtifactKind.ONNX, anyway=anyway)
+    artifacts = [usable_artifact(manifest, source, kind, anyway=anyway) for kind in kinds]
     verify_files(manifest, source, [ArtifactKind.ONNX, *kinds])
     _check_input(manifest)
     samples = make_samples(pictures, task, reference, source / reference.main_file)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import functools
 import logging
 import time
 from collections.abc import Callable, Iterator
@@ -12,7 +11,6 @@ from typing import Any
 
 import msgspec
 
-from edgekit.convert.manifest import remake
 from edgekit.core.artifact import Artifact
 from edgekit.core.bench_options import PowerMode
 from edgekit.core.feeds import seeded_feed
@@ -193,8 +191,7 @@ def _started(target: Target, cell: Cell, artifact: Artifact, *, counted: bool) -
         power_mode=cell.power_mode,
         options=cell.options,
     )
-    again = functools.partial(remake, cell.subject.manifest)
-    fresh = target.session(cell.engine, cell.label, counted=counted, remake=again)
+    fresh = target.session(cell.engine, cell.label, counted=counted, remake=cell.subject.remake)
     start_ns = time.perf_counter_ns()
     with fresh as session:
         if target.start_left_out(cell.engine) is not None:

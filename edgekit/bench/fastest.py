@@ -49,7 +49,7 @@ def fastest_engine(
         raise InputError(
             f"choosing the engine for {subject.manifest.name}: no valid result in {RESULTS}/ of this model "
             f"as it is now, on this machine, in {precision.value} and with {count}",
-            hint=f"edgekit bench {subject.directory} {where} {options}",
+            hint=f"edgekit bench {subject.word} {where} {options}",
         )
     latency_ns, engine, path = min(found)
     others = len({engine for _, engine, _ in found})

@@ -13,7 +13,7 @@ import msgspec
 from edgekit._files import read_bytes, sha256_file, write_atomic
 from edgekit._text import nearest
 from edgekit.convert.remedy import with_options
-from edgekit.convert.staging import settle
+from edgekit.convert.staging import STAGING_PREFIX, settle
 from edgekit.core.artifact import (
     LABELS_NAME,
     MANIFEST_NAME,
@@ -55,8 +55,10 @@ def load_manifest(directory: Path) -> Manifest:
     """
     settle(directory)
     path = directory / MANIFEST_NAME
-    content = read_bytes(path, "the manifest", hint=_how_to_make(directory.name))
-    redo = _how_to_make(directory.name, "--force")
+    name = directory.absolute().name
+    elsewhere = _elsewhere(directory, DEFAULT_ROOT / name)
+    content = read_bytes(path, "the manifest", hint=_how_to_make(name, elsewhere))
+    redo = _how_to_make(name, f"--force {elsewhere}")
     try:
         version = msgspec.json.decode(content, type=_SchemaVersion).schema_version
         if version > MANIFEST_SCHEMA_VERSION:
@@ -168,13 +170,25 @@ def verify_files(manifest: Manifest, directory: Path, kinds: Iterable[ArtifactKi
     for owner in owners:
         fault = first_fault(owner, directory)
         if fault is not None:
-            raise InputError(fault, hint=remake(manifest))
+            raise InputError(fault, hint=remake(manifest, directory))
 
 
 def usable_artifact(
-    manifest: Manifest, kind: ArtifactKind, *, serial: str | None = None, anyway: bool = False
+    manifest: Manifest,
+    directory: Path,
+    kind: ArtifactKind,
+    *,
+    serial: str | None = None,
+    anyway: bool = False,
 ) -> Artifact:
     """An artifact of a model that may be used on this machine, or on the device of that serial.
+
+    Args:
+        manifest: The directory's manifest.
+        directory: The artifact directory, for hints.
+        kind: Kind of the artifact.
+        serial: Serial of the device; None for this machine.
+        anyway: Return an artifact that failed its check, too.
 
     Raises:
         InputError: The model has none; the hint is the command that makes it.
@@ -188,20 +202,22 @@ def usable_artifact(
     if artifact is not None:
         raise ParityError(
             f"model {name}: its artifact {kind.value} failed its check: {reason}",
-            hint=f"edgekit verify {shlex.quote(name)} shows it anew; --anyway uses the artifact all the same",
+            hint=f"edgekit verify {word_for(manifest, directory)} shows it anew; "
+            "--anyway uses the artifact all the same",
         )
     if kind.precision is Precision.INT8:
         raise InputError(
             f"model {name}: it has no artifact {kind.value}",
-            hint=f"edgekit quantize {shlex.quote(name)} --calibration DIR",
+            hint=f"edgekit quantize {word_for(manifest, directory)} --calibration DIR",
         )
     if reason is not None:
         raise ParityError(
             f"model {name}: its artifact {kind.value} failed its check and was not kept: {reason}",
-            hint=remake(manifest, "--keep-failed"),
+            hint=remake(manifest, directory, "--keep-failed"),
         )
-    kinds = [one for one in ArtifactKind if one is kind or one.value in manifest.artifacts]
-    raise InputError(f"model {name}: it has no artifact {kind.value}", hint=remake(manifest, making(kinds)))
+    raise InputError(
+        f"model {name}: it has no artifact {kind.value}", hint=remake_with(manifest, directory, kind)
+    )
 
 
 def making(kinds: Iterable[ArtifactKind]) -> str:
@@ -213,14 +229,38 @@ def making(kinds: Iterable[ArtifactKind]) -> str:
     return f"{formats} --nb-targets {','.join(targets)}" if targets else formats
 
 
-def remake(manifest: Manifest, options: str = "--force") -> str:
-    """The command line that makes the artifacts of a manifest anew; `options` replace its own."""
-    command = manifest.command
+def remake(manifest: Manifest, directory: Path, options: str = "--force") -> str:
+    """The command line that makes the artifacts of a directory anew; `options` replace its own.
+
+    A directory that was copied or moved is made anew where it is.
+    """
+    command, name = manifest.command, shlex.quote(manifest.name)
     if command is None and manifest.model is None:
-        command = f"edgekit import {shlex.quote(manifest.source)} --name {shlex.quote(manifest.name)}"
+        command = f"edgekit import {shlex.quote(manifest.source)} --name {name}"
     elif command is None:
-        command = f"edgekit export {manifest.model}"
-    return with_options(command, options)
+        command = f"edgekit export {manifest.model}" + ("" if name == manifest.model else f" --name {name}")
+    words = shlex.split(command)
+    made = Path(words[words.index("-o") + 1]) if "-o" in words[:-1] else DEFAULT_ROOT / manifest.name
+    return with_options(command, f"{options} {_elsewhere(directory, made)}")
+
+
+def remake_with(manifest: Manifest, directory: Path, kind: ArtifactKind) -> str:
+    """The command line that makes an artifact of a kind beside those that a directory has."""
+    kinds = [one for one in ArtifactKind if one is kind or one.value in manifest.artifacts]
+    return remake(manifest, directory, making(kinds))
+
+
+def word_for(manifest: Manifest, directory: Path) -> str:
+    """The word, quoted for a shell, by which commands find a directory: the model's name, else its path."""
+    path = _elsewhere(directory, DEFAULT_ROOT / manifest.name).removeprefix("-o ")
+    return path or shlex.quote(manifest.name)
+
+
+def _elsewhere(directory: Path, made: Path) -> str:
+    """The option that makes a directory's artifacts there; empty where a command makes them there without."""
+    place = directory.parent if directory.name.startswith(STAGING_PREFIX) else directory
+    same = os.path.realpath(place) == os.path.realpath(made)
+    return "" if same else f"-o {shlex.quote(str(place))}"
 
 
 def stage_manifest(manifest: Manifest, labels: tuple[str, ...] | None, staging: Path) -> None:

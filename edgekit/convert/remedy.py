@@ -16,7 +16,7 @@ def with_options(command: str, options: str) -> str:
         options: `--formats onnx`, `--force`.
     """
     given = shlex.split(options)
-    names = {word for word in given if word.startswith("--")} - _REPEATABLE
+    names = {word for word in given if word.startswith("-")} - _REPEATABLE
     if "--formats" in names and "nb" not in given[given.index("--formats") + 1].split(","):
         names.add("--nb-targets")
     return shlex.join([*_without(shlex.split(command), names), *given])

@@ -8,7 +8,6 @@ import functools
 from collections.abc import Callable, Iterator, Sequence
 from typing import Generic, TypeVar
 
-from edgekit.convert.manifest import remake
 from edgekit.core.artifact import Artifact, Origin
 from edgekit.core.parity import Parity
 from edgekit.core.spec import Precision
@@ -98,11 +97,8 @@ class Climb(abc.ABC, Generic[Outputs]):
         """Start a runner of a rung's engine and load the artifact."""
         subject, target = self._subject, rung.target
         target.prepare(rung.engine)
-        label, again = (
-            f"{rung.engine} on {subject.manifest.name}",
-            functools.partial(remake, subject.manifest),
-        )
-        with target.session(rung.engine, label, remake=again) as session:
+        label = f"{rung.engine} on {subject.manifest.name}"
+        with target.session(rung.engine, label, remake=subject.remake) as session:
             options = {**target.options(rung.engine, rung.kind.precision, {}), **rung.options}
             request = load_request(target, subject, artifact, batch_size=batch_size, options=options)
             if not session.shares_files:

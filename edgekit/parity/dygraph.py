@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import math
 import re
+import shlex
 from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -15,13 +16,14 @@ import msgspec
 
 from edgekit._files import scratch_directory, write_scratch
 from edgekit._worker import Stage, Worker, call, serve
-from edgekit.core.artifact import Manifest
 from edgekit.core.spec import ModelSpec
 from edgekit.errors import PADDLE_REMEDY, InputError, RunnerError, ToolError, UnsupportedError
 
 if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
+
+    from edgekit.targets.target import Subject
 
 TIMEOUT_S = 300.0
 # Inputs that are computed at once have at most this many pixels; a segmenter takes a kilobyte for each.
@@ -52,12 +54,12 @@ class Job(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def compute(
-    manifest: Manifest, spec: ModelSpec, inputs: NDArray[np.float32], *, weights: Path | None = None
+    subject: Subject, spec: ModelSpec, inputs: NDArray[np.float32], *, weights: Path | None = None
 ) -> list[NDArray[np.float32]]:
     """Return the network's outputs, which the artifacts have to reproduce, float32[N, …] each.
 
     Args:
-        manifest: Manifest with the weights, the number of classes and the activation.
+        subject: The exported model.
         spec: The model's card.
         inputs: float32[N, C, H, W].
         weights: Path of the weights where they are not official; None for the weights of the manifest.
@@ -69,7 +71,8 @@ def compute(
     """
     import numpy
 
-    source, seed = _source(manifest, weights)
+    manifest = subject.manifest
+    source, seed = _source(subject, weights)
     with scratch_directory("verify") as name:
         directory = Path(name)
         job = Job(
@@ -90,18 +93,19 @@ def compute(
             return [found[str(number)] for number in range(len(found.files))]
 
 
-def _source(manifest: Manifest, weights: Path | None) -> tuple[str, int]:
+def _source(subject: Subject, weights: Path | None) -> tuple[str, int]:
     if weights is not None:
         return str(weights), 0
-    random = _RANDOM.match(manifest.source)
+    source = subject.manifest.source
+    random = _RANDOM.match(source)
     if random:
         return "random", int(random[1])
-    if manifest.source == "pretrained":
+    if source == "pretrained":
         return "pretrained", 0
     raise UnsupportedError(
-        f"the network of {manifest.name} has its weights from {manifest.source}, of which the manifest keeps "
+        f"the network of {subject.manifest.name} has its weights from {source}, of which the manifest keeps "
         f"the name only",
-        hint=f"edgekit verify {manifest.name} --weights {manifest.source}",
+        hint=f"edgekit verify {subject.word} --weights {shlex.quote(source)}",
     )
 
 

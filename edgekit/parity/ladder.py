@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import enum
-import shlex
+from pathlib import Path
 
 import msgspec
 
-from edgekit.convert.manifest import making, remake
+from edgekit.convert.manifest import making, remake, word_for
 from edgekit.core.artifact import ArtifactKind, Manifest
 from edgekit.core.parity import MAX_SIMULATION_ERROR, Parity
 from edgekit.core.spec import Precision
@@ -101,10 +101,11 @@ class Ladder(msgspec.Struct, frozen=True, kw_only=True):
 
     def _remedy(self, rung: str, manifest: Manifest, fresh: bool) -> str:
         """Return the command that makes the artifact anew, or only the artifacts that hold."""
+        directory = Path(self.directory)
         if "int8" in rung:
-            return f"edgekit quantize {shlex.quote(manifest.name)} --calibration DIR"
+            return f"edgekit quantize {word_for(manifest, directory)} --calibration DIR"
         if manifest.model is not None and not fresh:
-            return remake(manifest)
+            return remake(manifest, directory)
         failed = {one.name for one in self.rungs if one.status is RungStatus.FAILED}
         kinds = [
             kind
@@ -113,8 +114,8 @@ class Ladder(msgspec.Struct, frozen=True, kw_only=True):
             and not {kind.value, ArtifactKind.PADDLE.value if kind.format == "nb" else ""} & failed
         ]  # fmt: skip
         if not kinds or failed - {kind.value for kind in ArtifactKind}:
-            return remake(manifest, "--keep-failed")
-        return remake(manifest, making(kinds))
+            return remake(manifest, directory, "--keep-failed")
+        return remake(manifest, directory, making(kinds))
 
 
 class Rung(msgspec.Struct, frozen=True, kw_only=True):

@@ -164,7 +164,7 @@ class Reference:
     def _paddle(self) -> Iterator[RunnerSession]:
         """Yield a session that has loaded the Paddle artifact."""
         subject = self._subject
-        artifact = usable_artifact(subject.manifest, ArtifactKind.PADDLE)
+        artifact = usable_artifact(subject.manifest, subject.directory, ArtifactKind.PADDLE)
         with self._target.session(PADDLE, f"the reference ({PADDLE}) of {subject.manifest.name}") as session:
             options = self._target.options(PADDLE, Precision.FP32, {})
             session.load(load_request(self._target, subject, artifact, options=options))

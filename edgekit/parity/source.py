@@ -10,7 +10,7 @@ from edgekit._files import scratch_directory
 from edgekit.convert.formats.operators import check_program
 from edgekit.convert.importing.jobs import ComputeJob
 from edgekit.convert.importing.steps import run_step
-from edgekit.convert.manifest import first_fault, remake
+from edgekit.convert.manifest import first_fault
 from edgekit.core.artifact import ArtifactKind, Origin
 from edgekit.engines.registry import rung_engine
 from edgekit.errors import InputError
@@ -34,7 +34,7 @@ def source_paths(origin: Origin, subject: Subject) -> list[str]:
     """Return the paths of the source's files. Raises InputError where one is missing or has changed."""
     fault = first_fault(origin, subject.directory)
     if fault is not None:
-        raise InputError(fault, hint=remake(subject.manifest))
+        raise InputError(fault, hint=subject.remake())
     return [str(subject.directory.absolute() / file.path) for file in origin.files]
 
 

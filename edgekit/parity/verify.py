@@ -9,10 +9,11 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
-from edgekit.convert.manifest import load_manifest, remake, verify_files, write_manifest
+from edgekit.convert.manifest import load_manifest, remake_with, verify_files, write_manifest
 from edgekit.convert.staging import exclusive
 from edgekit.core.artifact import Manifest
-from edgekit.core.spec import ModelSpec
+from edgekit.core.spec import ModelSpec, Precision
+from edgekit.engines.registry import DEVICE_ENGINE, device_side
 from edgekit.errors import InputError, ToolError
 from edgekit.parity import dygraph
 from edgekit.parity.climb import Show
@@ -83,7 +84,9 @@ def verify_with_devices(
         mine = [rung for rung in ladder.rungs if rung.name.endswith(f"@{target.info.serial}")]
         if all(rung.status is RungStatus.SKIPPED for rung in mine):
             why = "; ".join(f"{rung.name}: {rung.reason}" for rung in mine) or "no artifact for its engines"
-            hint = next((rung.hint for rung in mine if rung.hint), remake(manifest))
+            side = device_side((engines or [DEVICE_ENGINE])[0])
+            lacking = remake_with(manifest, directory, side.artifacts[Precision.FP32])
+            hint = next((rung.hint for rung in mine if rung.hint), subject.remake() if mine else lacking)
             raise ToolError(f"verifying {manifest.name} on {target.info.serial}: {why}", hint=hint)
     return ladder
 
@@ -138,7 +141,7 @@ def _climb(
 ) -> Ladder:
     def network(inputs: NDArray[np.float32]) -> list[NDArray[np.float32]]:
         assert spec is not None
-        return dygraph.compute(subject.manifest, spec, inputs, weights=weights)
+        return dygraph.compute(subject, spec, inputs, weights=weights)
 
     if subject.is_plain:
         rows = RowClimb(subject, show, ladder_inputs(subject, spec, pictures))
@@ -156,7 +159,7 @@ def _climb(
         tensors.climb(rungs, None if spec is None else lambda: tensors.by_feed(network))
         ladder = tensors.ladder()
     if not any(rung.parity for rung in ladder.rungs):
-        hint = next((rung.hint for rung in ladder.rungs if rung.hint), remake(subject.manifest))
+        hint = next((rung.hint for rung in ladder.rungs if rung.hint), subject.remake())
         raise ToolError(
             f"verifying {ladder.name}: nothing could be compared: "
             + "; ".join(f"{rung.name}: {rung.reason or rung.status.value}" for rung in ladder.rungs),

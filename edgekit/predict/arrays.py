@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 
 from edgekit._files import atomic_file, check_plain_file, output_error
-from edgekit.convert.manifest import remake
 from edgekit.core.artifact import TensorSpec
 from edgekit.core.spec import Precision
 from edgekit.errors import InputError, UsageError
@@ -80,7 +79,7 @@ def compute_file(
         for tensor, array in zip(request.inputs, given, strict=True)
     ]
     label = f"{route.name} on {manifest.name}"
-    with target.session(engine, label, remake=lambda: remake(manifest)) as session:
+    with target.session(engine, label, remake=subject.remake) as session:
         session.load(msgspec.structs.replace(request, inputs=tuple(sizes)))
         values, inferred = session.infer(given)
     outputs = dict(zip((spec.name for spec in manifest.outputs), values, strict=True))

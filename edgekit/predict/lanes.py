@@ -7,7 +7,6 @@ As many lanes as cores therefore keep all cores busy, and batches need no queue 
 from __future__ import annotations
 
 import contextlib
-import functools
 import itertools
 import math
 import os
@@ -18,7 +17,6 @@ from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Se
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 
-from edgekit.convert.manifest import remake
 from edgekit.core.artifact import Artifact
 from edgekit.core.spec import Precision
 from edgekit.engines.registry import on_gpu
@@ -131,9 +129,9 @@ class Lane(Killable):
         self._core = core
         self._reduced_decode = reduced_decode
         self._thumbnails = thumbnails
-        again = functools.partial(remake, subject.manifest)
+        name = subject.manifest.name
         self._sessions = tuple(
-            route.target.session(route.engine, f"{route.name} on {subject.manifest.name}", remake=again)
+            route.target.session(route.engine, f"{route.name} on {name}", remake=subject.remake)
             for route in self._routes
         )
         one_input = len(subject.manifest.inputs) == 1
@@ -238,7 +236,7 @@ class Lane(Killable):
         if not all(np.isfinite(output).all() for output in outputs.values()):
             raise RunnerError(
                 f"{session.label}: the output is not finite (NaN or infinity)",
-                hint=f"edgekit verify {self._subject.manifest.name}",
+                hint=f"edgekit verify {self._subject.word}",
             )
         return outputs, inferred.latency_ns
 

@@ -46,7 +46,7 @@ def profile_device(
     if not target.counts_instructions:
         raise UnsupportedError(
             f"profiling {name} on {serial}: only the virtual device counts instructions by operator",
-            hint=f"edgekit bench {name} --device {serial}  times the whole inference",
+            hint=f"edgekit bench {subject.word} --device {serial}  times the whole inference",
         )
     artifact = subject.artifact(target.artifact_kind(ENGINE, precision))
     verify_files(subject.manifest, subject.directory, [artifact.kind])

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import functools
 import logging
 from collections.abc import Sequence
 
 import msgspec
 
 from edgekit._process import usable_cores
-from edgekit.convert.manifest import remake, verify_files
+from edgekit.convert.manifest import verify_files
 from edgekit.core.artifact import Artifact
 from edgekit.core.processes import ProcessWatch
 from edgekit.core.profile import Cost, Kind, Layer, Profile, Unit, layer_shares, shares
@@ -66,7 +65,7 @@ def profile_host(
         able = ", ".join(profiled_engines())
         raise UnsupportedError(
             f"profiling {name} on {engine}: edgekit gets no times of layers from it",
-            hint=f"edgekit profile {name} --engine {PREDICT_ENGINE}  (any of {able})",
+            hint=f"edgekit profile {subject.word} --engine {PREDICT_ENGINE}  (any of {able})",
         )
     numbers = _available(name, threads)
     target.prepare(engine)
@@ -133,7 +132,7 @@ def _profile(
         threads=threads,
         options=options,
     )
-    with target.session(engine, label, remake=functools.partial(remake, subject.manifest)) as session:
+    with target.session(engine, label, remake=subject.remake) as session:
         loaded = session.load(request)
         timed = session.layer_times(WARMUP_RUNS + repeats)
     timed = msgspec.structs.replace(timed, microseconds=timed.microseconds[WARMUP_RUNS:])

@@ -11,7 +11,6 @@ from pathlib import Path
 import msgspec
 
 from edgekit._files import scratch_directory
-from edgekit.convert.manifest import remake
 from edgekit.core.artifact import Artifact, ArtifactFile, ArtifactKind
 from edgekit.core.device import DeviceInfo
 from edgekit.core.measurement import Environment, InstructionCount
@@ -181,7 +180,7 @@ class DeviceTarget:
             directory=subject.directory,
             manifest=subject.manifest,
             artifacts=(artifact,),
-            remake=remake(subject.manifest),
+            remake=subject.remake(),
         )
         packed = self._bundle_for(artifact.kind)
         self._check_fp16(artifact, packed)

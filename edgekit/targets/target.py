@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 import msgspec
 
 from edgekit.convert.formats.operators import check_program
-from edgekit.convert.manifest import first_fault, remake, usable_artifact
+from edgekit.convert.manifest import first_fault, remake, usable_artifact, word_for
 from edgekit.core.artifact import Artifact, ArtifactKind, Manifest, TensorSpec
 from edgekit.core.processes import ProcessWatch
 from edgekit.core.spec import Precision
@@ -53,7 +53,16 @@ class Subject(msgspec.Struct, frozen=True, kw_only=True):
             InputError: The model has none; the hint is the command that makes it.
             ParityError: It failed its check.
         """
-        return usable_artifact(self.manifest, kind, serial=serial, anyway=self.anyway)
+        return usable_artifact(self.manifest, self.directory, kind, serial=serial, anyway=self.anyway)
+
+    def remake(self, options: str = "--force") -> str:
+        """Return the command line that makes the artifacts anew; `options` replace its own."""
+        return remake(self.manifest, self.directory, options)
+
+    @property
+    def word(self) -> str:
+        """The word, quoted for a shell, by which commands find the model."""
+        return word_for(self.manifest, self.directory)
 
     @property
     def labels(self) -> tuple[str, ...]:
@@ -330,7 +339,7 @@ class HostTarget:
     def place(self, subject: Subject, artifact: Artifact) -> Placed:
         fault = first_fault(artifact, subject.directory)
         if fault is not None:
-            raise InputError(fault, hint=remake(subject.manifest))
+            raise InputError(fault, hint=subject.remake())
         paths = [subject.directory.absolute() / file.path for file in artifact.files]
         if artifact.kind.format == "paddle":
             check_program(paths[0])

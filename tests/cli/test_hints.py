@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shlex
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 
@@ -134,6 +135,21 @@ def test_the_hint_helps(
     assert command.split()[0] == words[0] or words[0] == "import", "an import is mended by an import"
     done = run_cli(words, cwd=tmp_path)
     assert done.exit_code == 0, (words, done.stderr)
+
+
+def test_the_hint_of_a_copy_mends_the_copy(tmp_path: Path, run_cli: RunCli) -> None:
+    plain(tmp_path)
+    made = run_cli([*shlex.split(IMPORT), "--formats", "onnx", "--no-verify"], cwd=tmp_path)
+    assert made.exit_code == 0, made.stderr
+    original, copy = tmp_path / "models" / "mine" / "inference.onnx", tmp_path / "copy" / "inference.onnx"
+    shutil.copytree(original.parent, copy.parent)
+    copy.unlink()
+    before = original.stat().st_mtime_ns
+    failed = run_cli(["verify", "copy"], cwd=tmp_path)
+    assert failed.exit_code == 3, failed.stderr
+    done = run_cli(hint_of(failed.stderr), cwd=tmp_path)
+    assert done.exit_code == 0, done.stderr
+    assert copy.is_file() and original.stat().st_mtime_ns == before
 
 
 def test_a_model_that_cannot_become_paddle_is_imported_as_onnx(tmp_path: Path, run_cli: RunCli) -> None:

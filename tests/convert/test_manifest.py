@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import random
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +17,9 @@ from edgekit.convert.manifest import (
     find_artifacts,
     list_artifacts,
     load_manifest,
+    remake,
+    remake_with,
+    usable_artifact,
     verify_files,
     write_manifest,
 )
@@ -70,6 +74,28 @@ def test_what_is_written_is_read(directory: Path) -> None:
     assert manifest.artifacts["onnx"].inputs == (IMAGE,)
     assert encode(manifest) == (directory / "manifest.json").read_bytes()
     verify_files(manifest, directory)
+
+
+def test_hints_name_the_directory(directory: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    own, copy = Path("models/net"), Path("the copy")
+    shutil.copytree(own, copy)
+    manifest = load_manifest(copy)
+    assert remake(manifest, own) == remake(manifest, own / ".export-0") == "edgekit export net --force"
+    assert remake(manifest, copy) == "edgekit export net --force -o 'the copy'"
+    assert (
+        remake_with(manifest, copy, ArtifactKind.MNN) == "edgekit export net --formats onnx,mnn -o 'the copy'"
+    )
+    made_there = msgspec.structs.replace(manifest, command="edgekit export net --num-classes 4 -o there")
+    assert remake(made_there, Path("there")) == "edgekit export net --num-classes 4 -o there --force"
+    assert remake(made_there, own) == "edgekit export net --num-classes 4 --force -o models/net"
+    for place, word in ((own, "net"), (copy, "'the copy'")):
+        with pytest.raises(InputError) as refusal:
+            usable_artifact(manifest, place, ArtifactKind.ONNX_INT8)
+        assert refusal.value.hint == f"edgekit quantize {word} --calibration DIR"
+    with pytest.raises(InputError) as refusal:
+        load_manifest(Path("other"))
+    assert refusal.value.hint == "edgekit import PATH --name other -o other"
 
 
 def test_a_newer_schema_is_refused_with_both_versions(directory: Path) -> None:

@@ -93,7 +93,7 @@ def _find(names: Sequence[str]) -> list[tuple[Path, Manifest]]:
 
 def _models(found: Sequence[tuple[Path, Manifest]], engine: str, *, named: bool) -> list[Model]:
     """Return all artifacts of the models that the engine reads; a named model must have one."""
-    from edgekit.convert.manifest import remake
+    from edgekit.convert.manifest import remake, remake_with
     from edgekit.device.packed import Model
     from edgekit.engines.registry import device_side
     from edgekit.errors import InputError
@@ -104,11 +104,17 @@ def _models(found: Sequence[tuple[Path, Manifest]], engine: str, *, named: bool)
         artifacts = tuple(artifact for kind in kinds if (artifact := manifest.artifact(kind)) is not None)
         if artifacts:
             models.append(
-                Model(directory=directory, manifest=manifest, artifacts=artifacts, remake=remake(manifest))
+                Model(
+                    directory=directory,
+                    manifest=manifest,
+                    artifacts=artifacts,
+                    remake=remake(manifest, directory),
+                )
             )
         elif named:
             raise InputError(
-                f"pushing {manifest.name}: {directory} has no artifact for {engine}", hint=remake(manifest)
+                f"pushing {manifest.name}: {directory} has no artifact for {engine}",
+                hint=remake_with(manifest, directory, kinds[0]),
             )
         else:
             note(f"{manifest.name}: nothing exported for {engine}, left out")
