@@ -8,10 +8,13 @@ from pathlib import Path
 
 import msgspec
 
+from edgekit.convert.manifest import word_for
 from edgekit.convert.request import ConversionRequest
 from edgekit.core.artifact import Artifact, Manifest
 from edgekit.core.parity import Parity
+from edgekit.core.spec import Precision
 from edgekit.errors import ParityError
+from edgekit.toolchain.component import Report
 
 Check = Callable[[Path, Manifest], Mapping[str, Parity]]
 """Computes the artifacts of a directory and judges them by their reference; results by rung."""
@@ -86,3 +89,18 @@ def _drop_unlisted(staging: Path, manifest: Manifest) -> None:
             shutil.rmtree(path)
         elif path.name not in listed:
             path.unlink()
+
+
+def tell_of_dropped(previous: Manifest | None, manifest: Manifest, directory: Path, progress: Report) -> None:
+    """Say which int8 artifacts were deleted with the earlier model; `quantize` makes new ones."""
+    earlier = {} if previous is None else previous.artifacts
+    dropped = [
+        key
+        for key, artifact in earlier.items()
+        if artifact.kind.precision is Precision.INT8 and key not in manifest.artifacts
+    ]
+    if dropped:
+        progress(
+            f"int8 artifacts were dropped ({', '.join(dropped)}); "
+            f"edgekit quantize {word_for(manifest, directory)} --calibration DIR makes them anew"
+        )

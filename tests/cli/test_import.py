@@ -12,13 +12,16 @@ import sys
 import tarfile
 from pathlib import Path
 
+import msgspec
 import numpy as np
 import onnx
 import onnxruntime
 import pytest
 
+import edgekit
 from edgekit.convert.formats.onnx import tidy
-from edgekit.convert.manifest import load_manifest, verify_files
+from edgekit.convert.manifest import describe_file, load_manifest, verify_files, write_manifest
+from edgekit.core.artifact import ArtifactKind
 from edgekit.zoo.registry import find_model
 from tests.conftest import RunCli
 from tests.convert.kills import kill_at_random_moments
@@ -417,6 +420,43 @@ def test_labels_and_preprocessing_that_do_not_fit(tmp_path: Path, run_cli: RunCl
         assert result.exit_code == 3, result.stderr
         assert said in result.stderr
     assert not (tmp_path / "models" / "mine").exists()
+
+
+def test_a_further_import_tells_that_int8_artifacts_are_gone(tmp_path: Path, run_cli: RunCli) -> None:
+    classifier(tmp_path / "net.onnx")
+    words = ["import", "net.onnx", "--name", "mine", "--formats", "onnx", "--no-verify", "--force"]
+    assert run_cli(words, cwd=tmp_path).exit_code == 0
+    directory = tmp_path / "models" / "mine"
+    [name] = ArtifactKind.ONNX_INT8.file_names
+    shutil.copyfile(directory / "inference.onnx", directory / name)
+    manifest = load_manifest(directory)
+    made = msgspec.structs.replace(
+        manifest.artifacts["onnx"], kind=ArtifactKind.ONNX_INT8, files=(describe_file(directory / name),)
+    )
+    artifacts = {**manifest.artifacts, "onnx-int8": made}
+    write_manifest(directory, msgspec.structs.replace(manifest, artifacts=artifacts))
+    again = run_cli(words, cwd=tmp_path)
+    assert again.exit_code == 0, again.stderr
+    assert "dropped (onnx-int8); edgekit quantize mine --calibration DIR makes them anew" in again.stderr
+    assert "onnx-int8" not in load_manifest(directory).artifacts
+
+
+def test_a_paddle_of_another_distribution_imports(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """paddlepaddle-gpu gives the same module."""
+    (tmp_path / "sitecustomize.py").write_text(
+        "import importlib.metadata as metadata\n"
+        "own = metadata.version\n"
+        "def version(name):\n"
+        "    if name == 'paddlepaddle':\n"
+        "        raise metadata.PackageNotFoundError(name)\n"
+        "    return own(name)\n"
+        "metadata.version = version\n"
+    )
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("PYTHONPATH", str(tmp_path))
+    classifier(tmp_path / "net.onnx")
+    done = edgekit.import_model("net.onnx", "mine", formats=["paddle"], verify=False)
+    assert "paddle" in done.manifest.artifacts
 
 
 @pytest.mark.slow

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import cv2
 import numpy as np
+import onnx
 import onnxruntime
 import pytest
 
@@ -185,8 +186,14 @@ def test_a_configuration_for_another_size_is_refused(tmp_path: Path, run_cli: Ru
     assert "gives pictures of 32x48 (height, width), the model takes 32x32" in done.stderr
 
 
-def test_grey_pictures(tmp_path: Path, run_cli: RunCli) -> None:
+@pytest.mark.parametrize("free", [False, True], ids=["fixed sizes", "free sizes"])
+def test_grey_pictures(tmp_path: Path, run_cli: RunCli, free: bool) -> None:
     classifier(tmp_path / "net.onnx", channels=1, side=28, end="Softmax")
+    if free:
+        document = onnx.load(tmp_path / "net.onnx")
+        for number, size in enumerate(document.graph.input[0].type.tensor_type.shape.dim):
+            size.dim_param = f"size_{number}"
+        onnx.save(document, tmp_path / "net.onnx")
     (tmp_path / "grey.toml").write_text(
         'channel_order = "grey"\nmean = [0.1307, 0, 0]\nstd = [0.3081, 1, 1]\n'
         '[[steps]]\nstep = "resize"\nsize = [28, 28]\n'

@@ -376,7 +376,8 @@ def test_damage_and_lies_are_refused_by_name(
     damage(path)
     before_kib = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     with pytest.raises(InputError, match=said) as refused:
-        choose_sizes(open_model("onnx", path, None, "net.onnx", tmp_path).inputs, {}, None, "net.onnx", "")
+        inputs = open_model("onnx", path, None, "net.onnx", tmp_path).inputs
+        choose_sizes(inputs, {}, (3, None, None), "net.onnx", "")
     assert refused.value.hint
     assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before_kib < 500 << 10
 

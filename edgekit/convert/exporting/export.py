@@ -15,7 +15,7 @@ import msgspec
 
 from edgekit import __version__
 from edgekit._files import output_error
-from edgekit.convert.checking import Check, keep_what_holds
+from edgekit.convert.checking import Check, keep_what_holds, tell_of_dropped
 from edgekit.convert.entries import describe_artifact, describe_children, describe_nb
 from edgekit.convert.exporting.jobs import BuildJob, OnnxBuilt, PaddleBuilt
 from edgekit.convert.exporting.lanes import spread
@@ -36,7 +36,7 @@ from edgekit.core.artifact import (
     Manifest,
 )
 from edgekit.core.parity import rung_artifact
-from edgekit.core.spec import ModelSpec, Precision
+from edgekit.core.spec import ModelSpec
 from edgekit.errors import ConversionError, EdgekitError, InputError, OutputError
 from edgekit.tasks.registry import find_task
 from edgekit.tasks.task import written_rule
@@ -158,7 +158,7 @@ def _export_one(
                 request, plan, workers, staging, check and check(request, progress), previous
             )
             commit(staging, directory)
-        _tell_of_dropped(previous, manifest, directory, progress)
+        tell_of_dropped(previous, manifest, directory, progress)
     return ExportOutcome(
         name=request.model_name, directory=directory, status=Status.EXPORTED, manifest=manifest
     )
@@ -370,23 +370,6 @@ def _still_valid(previous: Manifest, directory: Path, made: Manifest) -> dict[st
             if first_fault(artifact, directory) is None:
                 valid[key] = artifact
                 ancestors.add(artifact.sha256)
-
-
-def _tell_of_dropped(
-    previous: Manifest | None, manifest: Manifest, directory: Path, progress: Report
-) -> None:
-    """Say which int8 artifacts were deleted with the earlier model; `quantize` makes new ones."""
-    earlier = {} if previous is None else previous.artifacts
-    dropped = [
-        key
-        for key, artifact in earlier.items()
-        if artifact.kind.precision is Precision.INT8 and key not in manifest.artifacts
-    ]
-    if dropped:
-        progress(
-            f"int8 artifacts were dropped ({', '.join(dropped)}); "
-            f"edgekit quantize {directory} --calibration DIR makes them anew"
-        )
 
 
 def _labels(request: ExportRequest, plan: Plan, num_classes: int) -> tuple[str, ...] | None:

@@ -6,6 +6,7 @@ Inputs and outputs are read from the file; computed numbers tell the meaning of 
 from __future__ import annotations
 
 import math
+import os
 import resource
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
@@ -13,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 from edgekit._files import scratch_directory
 from edgekit.convert.formats.operators import check_program
+from edgekit.convert.from_onnx import graph
 from edgekit.convert.importing import onnx_file, parameters
 from edgekit.convert.importing import program as legacy
 from edgekit.convert.importing.activation import Step, find_activation, last_activation
@@ -40,12 +42,12 @@ def examine(job: ExamineJob) -> Answer:
     limit_memory()
     with scratch_directory("examine") as name:
         opened = open_model(job.format, Path(job.model), job.params, job.origin, Path(name))
-        inputs = choose_sizes(opened.inputs, job.shapes, job.picture_size, job.origin, job.command)
+        inputs = choose_sizes(opened.inputs, job.shapes, job.picture, job.origin, job.command)
         feed = seeded_feed(inputs, 0)
         try:
             compute = opened.load()
             found = compute(feed)
-            num_classes = _classes(inputs, found, job.picture_channels)
+            num_classes = _classes(inputs, found, job.picture[0])
             activation, guesses = "none", tuple[str, ...]()
             if num_classes:
 
@@ -102,16 +104,10 @@ def compute(job: ComputeJob) -> Answer:
 
 def limit_memory() -> None:
     """Limit the address space to this machine's memory: a model that asks for more fails alone."""
-    total = resource.getpagesize() * _physical_pages()
+    total = resource.getpagesize() * os.sysconf("SC_PHYS_PAGES")
     _, hard = resource.getrlimit(resource.RLIMIT_AS)
     limit = total if hard == resource.RLIM_INFINITY else min(total, hard)
     resource.setrlimit(resource.RLIMIT_AS, (limit, hard))
-
-
-def _physical_pages() -> int:
-    import os
-
-    return os.sysconf("SC_PHYS_PAGES")
 
 
 class Opened:
@@ -168,7 +164,7 @@ def open_model(format_name: str, model: Path, params: str | None, origin: str, s
 
 def _open_onnx(model: Path, origin: str) -> Opened:
     document, external = onnx_file.read(model, origin)
-    inputs = onnx_file.tensors(onnx_file.inputs_of(document), origin, "input")
+    inputs = onnx_file.tensors(graph.inputs_of(document), origin, "input")
     outputs = onnx_file.tensors(document.graph.output, origin, "output")
     steps = [
         Step(node.op_type.lower(), tuple(node.input), tuple(node.output)) for node in document.graph.node

@@ -13,7 +13,7 @@ import msgspec
 
 from edgekit import __version__
 from edgekit._files import output_error, sha256_file
-from edgekit.convert.checking import Check, has_failed, keep_what_holds
+from edgekit.convert.checking import Check, has_failed, keep_what_holds, tell_of_dropped
 from edgekit.convert.entries import describe_artifact, describe_children, describe_nb
 from edgekit.convert.formats.lite import TARGETS, choose_targets
 from edgekit.convert.formats.nb import NbHeader
@@ -177,6 +177,7 @@ def import_model(
             except OSError as error:
                 raise output_error(request.directory, error) from error
             commit(staging, request.directory)
+        tell_of_dropped(previous, manifest, request.directory, progress)
     return Imported(directory=request.directory, manifest=manifest, changed=True)
 
 

@@ -24,8 +24,7 @@ class ExamineJob(msgspec.Struct, frozen=True, kw_only=True, tag="examine"):
     Attributes:
         format: `onnx`, `paddle` or `pir`.
         shapes: Sizes asked for, by input; under the empty name for the only one.
-        picture_size: Height and width that the preprocessing gives.
-        picture_channels: Number of channels that the preprocessing gives.
+        picture: Channels, height and width of the preprocessed pictures.
         command: Command line of the import, for hints.
         copy: Path for a copy of an ONNX file with its weights inside; None for the other formats.
     """
@@ -35,8 +34,7 @@ class ExamineJob(msgspec.Struct, frozen=True, kw_only=True, tag="examine"):
     model: str
     params: str | None
     shapes: dict[str, tuple[int, ...]]
-    picture_size: tuple[int, int] | None
-    picture_channels: int
+    picture: tuple[int, int | None, int | None]
     command: str
     copy: str | None
 
@@ -105,6 +103,7 @@ class Answer(msgspec.Struct, frozen=True, kw_only=True, tag="answer"):
         num_classes: Number of classes of a classifier of pictures; 0 for any other model.
         activation: The manifest's `output_activation`.
         external: SHA-256 of the files with weights beside an ONNX, by name.
+        tool_version: Version of paddle2onnx, where it wrote ONNX.
         operators: Places of the program's operators, by type.
         lite_faults: Faults of operators that opt takes and Paddle Lite computes wrongly, by type.
     """

@@ -66,11 +66,6 @@ def copy(path: Path, has_external: bool, target: Path) -> None:
         ) from error
 
 
-def inputs_of(document: onnx.ModelProto) -> list[Any]:
-    """Return the inputs that are no weights."""
-    return graph.inputs_of(document)
-
-
 def tensors(values: Iterable[Any], origin: str, what: str) -> tuple[TensorSpec, ...]:
     """Return inputs or outputs as records. Raises InputError where one is no tensor of numbers."""
     import onnx

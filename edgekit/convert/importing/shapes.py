@@ -24,7 +24,7 @@ KNOWN = frozenset({
 def choose_sizes(
     specs: Sequence[TensorSpec],
     asked: Mapping[str, tuple[int, ...]],
-    picture_size: tuple[int, int] | None,
+    picture: tuple[int, int | None, int | None],
     origin: str,
     command: str,
 ) -> tuple[TensorSpec, ...]:
@@ -33,7 +33,7 @@ def choose_sizes(
     Args:
         specs: Inputs that the model declares.
         asked: Sizes by input, with or without the batch; those under `ONLY` are the only input's.
-        picture_size: Height and width that the preprocessing gives, for pictures whose size is free.
+        picture: Channels, height and width of the preprocessed pictures, for inputs whose size is free.
         origin: Name of the model in messages.
         command: The command line so far, for hints.
 
@@ -59,7 +59,7 @@ def choose_sizes(
         TensorSpec(
             name=spec.name,
             dtype=spec.dtype,
-            shape=_sizes(spec, asked.get(spec.name, asked.get(ONLY)), picture_size, origin, command),
+            shape=_sizes(spec, asked.get(spec.name, asked.get(ONLY)), picture, origin, command),
         )
         for spec in specs
     )
@@ -68,7 +68,7 @@ def choose_sizes(
 def _sizes(
     spec: TensorSpec,
     asked: tuple[int, ...] | None,
-    picture_size: tuple[int, int] | None,
+    picture: tuple[int, int | None, int | None],
     origin: str,
     command: str,
 ) -> Shape:
@@ -95,9 +95,7 @@ def _sizes(
             other = None  # a free batch stays free
         sizes.append(other if size is None else size)
     if len(own) == 4:
-        sizes[1] = sizes[1] or 3
-        height, width = picture_size or (None, None)
-        sizes[2], sizes[3] = sizes[2] or height, sizes[3] or width
+        sizes[1:] = (size or other for size, other in zip(sizes[1:], picture, strict=True))
     if None in sizes[1:]:
         raise InputError(
             f"{what} is {shown(own)}; its size has to be said",

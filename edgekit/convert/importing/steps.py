@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib.metadata
 import logging
 from collections.abc import Callable
 from pathlib import Path
@@ -100,8 +99,7 @@ def examine_source(
             model=str(source.model.absolute()),
             params=None if source.params is None else str(source.params.absolute()),
             shapes=shapes,
-            picture_size=None if preprocess is None else preprocess.size,
-            picture_channels=3 if preprocess is None else preprocess.channels,
+            picture=(3, None, None) if preprocess is None else (preprocess.channels, *preprocess.size),
             command=command,
             copy=str(onnx) if source.kind is SourceKind.ONNX else None,
         )
@@ -156,7 +154,7 @@ def build_program(
     signature, tool = came.onnx, came.onnx_tool
     if to_onnx:
         signature = (made.onnx_inputs, made.onnx_outputs)
-        tool = (_PADDLE2ONNX, importlib.metadata.version(_PADDLE2ONNX))
+        tool = (_PADDLE2ONNX, made.tool_version)
     return Built(program=made, onnx=signature, onnx_tool=tool, notes=(*came.notes, *made.notes))
 
 

@@ -119,7 +119,6 @@ def _program(job: ProgramJob) -> Iterator[Stage | Answer]:
         notes=tuple(notes),
         inputs=inputs,
         outputs=outputs,
-        tool_version=importlib.metadata.version("paddlepaddle"),
         operators={
             kind: import_program.places_of(program, {kind})
             for kind in {op.type for op in program.blocks[0].ops}
@@ -136,7 +135,10 @@ def _program(job: ProgramJob) -> Iterator[Stage | Answer]:
     target = Path(job.onnx)
     onnx.convert(prefix.with_suffix(".pdmodel"), prefix.with_suffix(".pdiparams"), target)
     onnx_inputs, onnx_outputs = onnx.read_signature(target)
-    yield msgspec.structs.replace(answer, onnx_inputs=onnx_inputs, onnx_outputs=onnx_outputs)
+    version = importlib.metadata.version("paddle2onnx")
+    yield msgspec.structs.replace(
+        answer, onnx_inputs=onnx_inputs, onnx_outputs=onnx_outputs, tool_version=version
+    )
 
 
 def _converting(unknown: dict[str, str], origin: str, hint: str) -> Stage:
