@@ -7,14 +7,15 @@ import os
 import shutil
 import socket
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 
 from edgekit import _process
 from edgekit._files import locked, output_error, write_atomic
 from edgekit.errors import DeviceError, ToolError, UsageError
 from edgekit.toolchain.cache import cache_directory
-from edgekit.transports.adb_server import find_adb
+from edgekit.toolchain.component import Report
+from edgekit.transports.adb_server import find_adb, parse_server
 from edgekit.virtual.config import AuthMode, Backend, DeviceConfig, encode_config
 from edgekit.virtual.faults.control import ArmFault, ClearFault, GetStatus, ask
 from edgekit.virtual.faults.faults import Fault, FaultName
@@ -40,8 +41,6 @@ START_TIMEOUT_S = 20.0
 CONNECT_TIMEOUT_S = 10.0
 PORT_ATTEMPTS = 5
 DEFAULT_STORAGE_BYTES = 2 << 30
-
-Report = Callable[[str], None]
 
 
 def start(
@@ -117,9 +116,9 @@ def _reuse(present: Instance, soc: str, auth: AuthMode, report: Report) -> Insta
 
 def _remove_remains(name: str, present: Instance | None) -> None:
     """Delete the files that a crash or a failed start left."""
-    if present is not None:
-        end_instance(present)
     directory = instance_directory(name)
+    if present is not None:
+        end_instance(present.pid, directory)
     if directory.exists():
         shutil.rmtree(directory)
 
@@ -196,38 +195,35 @@ def _launch(directory: Path) -> Instance | None:
     log = directory / "log"
     pid = _process.start_daemon(_process.own_python("edgekit.virtual.adbd.daemon", directory), log_path=log)
     deadline = time.monotonic() + START_TIMEOUT_S
-    while time.monotonic() < deadline:
-        instance = read_instance(directory)
-        if instance is not None and instance.ready:
-            return instance
-        if os.waitpid(pid, os.WNOHANG)[0] == pid:
-            text = log.read_text(errors="replace")
-            if "Address already in use" in text or "address already in use" in text:
-                return None
-            shutil.rmtree(directory, ignore_errors=True)
-            raise DeviceError(
-                f"starting a virtual device: its process ended:\n{_last_lines(text)}",
-                hint="edgekit virtual start --backend proot",
-            )
-        time.sleep(0.01)
-    instance = read_instance(directory)
-    text = log.read_text(errors="replace")
-    if instance is not None:
-        end_instance(instance)
-    raise DeviceError(
-        f"starting a virtual device: no answer after {START_TIMEOUT_S:g} s:\n{_last_lines(text)}"
-    )
+    try:
+        while time.monotonic() < deadline:
+            instance = read_instance(directory)
+            if instance is not None and instance.ready:
+                return instance
+            if os.waitpid(pid, os.WNOHANG)[0] == pid:
+                if "address already in use" in log.read_text(errors="replace").lower():
+                    return None
+                raise DeviceError(
+                    f"starting a virtual device: its process ended:\n{_last_lines(log)}",
+                    hint="edgekit virtual start --backend proot",
+                )
+            time.sleep(0.01)
+        raise DeviceError(
+            f"starting a virtual device: no answer after {START_TIMEOUT_S:g} s:\n{_last_lines(log)}"
+        )
+    except BaseException:
+        end_instance(pid, directory)
+        raise
 
 
-def _last_lines(text: str) -> str:
-    return "\n".join(text.strip().splitlines()[-5:])
+def _last_lines(log: Path) -> str:
+    return "\n".join(log.read_text(errors="replace").strip().splitlines()[-5:])
 
 
 def stop(serial: str) -> Instance:
     """Stop a device and delete its files. Raises DeviceError where there is none."""
     instance = find_instance(serial)
-    _forget_at_server(instance)
-    end_instance(instance)
+    _stop(instance)
     return instance
 
 
@@ -246,9 +242,13 @@ def stop_all() -> list[Instance]:
     """Stop every device, and delete the files of crashed ones."""
     stopped = list_instances()
     for instance in stopped:
-        _forget_at_server(instance)
-        end_instance(instance)
+        _stop(instance)
     return stopped
+
+
+def _stop(instance: Instance) -> None:
+    _forget_at_server(instance)
+    end_instance(instance.pid, instance.directory)
 
 
 def set_fault(serial: str, fault: Fault) -> tuple[Fault, ...]:
@@ -308,9 +308,9 @@ def connect_to_server(instance: Instance) -> None:
 
 def _forget_at_server(instance: Instance) -> None:
     """Tell a running adb server that the device is gone; do not start one for that."""
-    port = int(os.environ.get("ANDROID_ADB_SERVER_PORT", "5037"))
+    server = parse_server(None)
     with socket.socket() as probe:
         probe.settimeout(0.5)
-        if probe.connect_ex(("127.0.0.1", port)) != 0:
+        if probe.connect_ex((server.host, server.port)) != 0:
             return
     _process.run([find_adb(), "disconnect", instance.config.address], timeout_s=10.0)

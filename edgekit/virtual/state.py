@@ -100,15 +100,15 @@ def _is_daemon(pid: int, directory: Path) -> bool:
     return os.fsencode(directory) in words
 
 
-def end_instance(instance: Instance) -> None:
-    """Stop its process, with everything in it, and remove its directory.
+def end_instance(pid: int | None, directory: Path) -> None:
+    """Stop a device's process where it runs, with everything in it, and remove the device's directory.
 
     Raises:
         DeviceError: The process does not die.
     """
-    if instance.running and instance.pid is not None:
-        _terminate(instance.pid, instance.directory)
-    shutil.rmtree(instance.directory, ignore_errors=True)
+    if pid is not None and _is_daemon(pid, directory):
+        _terminate(pid, directory)
+    shutil.rmtree(directory, ignore_errors=True)
 
 
 def _terminate(pid: int, directory: Path) -> None:

@@ -7,10 +7,12 @@ import os
 import signal
 import subprocess
 import time
+from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
 
+from edgekit import _process
 from edgekit.errors import DeviceError, UsageError
 from edgekit.transports.adb_server import find_adb
 from edgekit.virtual import lifecycle
@@ -69,6 +71,35 @@ def test_several_at_once_do_not_share_anything(adb_host: AdbHost, tmp_path: Path
     lifecycle.stop(first.config.address)
     assert _state(adb_host, second) == "device"
     assert [instance.config.serial for instance in list_instances()] == ["rpi4-1"]
+
+
+def test_an_interrupted_start_leaves_nothing(own_cache: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    started: list[int] = []
+    start_daemon = _process.start_daemon
+
+    def interrupted(argv: Sequence[str | Path], *, log_path: Path) -> int:
+        started.append(start_daemon(argv, log_path=log_path))
+        patch.setattr(lifecycle, "read_instance", interrupt)
+        return started[0]
+
+    def interrupt(directory: Path) -> None:
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr(_process, "start_daemon", interrupted)
+        with pytest.raises(KeyboardInterrupt):
+            lifecycle.start(serial="one", connect=False)
+    assert not [pid for pid in started if alive(pid)]
+    assert started and not (own_cache / "virtual" / "one").exists()
+
+
+def test_a_port_that_is_none_is_said(own_cache: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    lifecycle.start(serial="one")
+    with monkeypatch.context() as patch:
+        patch.setenv("ANDROID_ADB_SERVER_PORT", "none")
+        with pytest.raises(UsageError, match="'none' is no port number"):
+            lifecycle.stop("one")
+    lifecycle.stop("one")
 
 
 def test_starting_twice_is_starting_once(adb_host: AdbHost) -> None:

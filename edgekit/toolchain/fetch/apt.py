@@ -9,7 +9,7 @@ from __future__ import annotations
 import hashlib
 import shutil
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 
 import msgspec
@@ -18,6 +18,7 @@ from edgekit import _process
 from edgekit._files import locked, new_directory, output_error, write_atomic
 from edgekit.errors import ToolError
 from edgekit.toolchain.cache import cache_directory
+from edgekit.toolchain.component import Report
 
 MARKER = ".edgekit-packages.json"
 SOURCES = "sources.d"
@@ -25,9 +26,6 @@ LISTS_FRESH_S = 24 * 3600
 UPDATE_TIMEOUT_S = 300.0
 DOWNLOAD_TIMEOUT_S = 900.0
 UNPACK_TIMEOUT_S = 120.0
-
-Report = Callable[[str], None]
-"""Called with a line for the user before each slow step."""
 
 
 class UnpackedPackages(msgspec.Struct, frozen=True, kw_only=True):

@@ -1,7 +1,7 @@
 """The process of one virtual device; its argument is the directory.
 
 It reads `config.json` there, writes `pid` and, once it answers, `ready`; its log is the file that its
-output goes to. SIGTERM and the control socket stop it.
+output goes to. SIGTERM stops it.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from edgekit._files import write_atomic
 from edgekit.virtual.adbd.acts import Acts
 from edgekit.virtual.adbd.device import Device
 from edgekit.virtual.config import Backend, DeviceConfig, decode_config
-from edgekit.virtual.faults.control import Answer, Request, Stop, serve_control
+from edgekit.virtual.faults.control import serve_control
 from edgekit.virtual.machine import namespace
 from edgekit.virtual.machine.sandbox import NamespaceSandbox, ProotSandbox
 
@@ -36,18 +36,10 @@ def main(directory: Path) -> None:
 async def _live(config: DeviceConfig) -> None:
     sandbox = NamespaceSandbox(config) if config.backend is Backend.USERNS else ProotSandbox(config)
     device = Device(config, sandbox)
-    acts = Acts(device)
     stopped = asyncio.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         asyncio.get_running_loop().add_signal_handler(number, stopped.set)
-
-    def handle(request: Request) -> Answer:
-        if isinstance(request, Stop):
-            stopped.set()
-            return Answer()
-        return acts.handle(request)
-
-    control = await serve_control(config.directory, handle)
+    control = await serve_control(config.directory, Acts(device).handle)
     await device.start()
     write_atomic(config.directory / "ready", "")
     logger.info("listening on %s (%s, %s)", config.address, config.soc, config.backend.value)

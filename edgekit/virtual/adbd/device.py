@@ -28,7 +28,7 @@ STREAM_LIMIT_BYTES = 4 << 20
 
 
 class Device:
-    """One virtual device. `run` is its life."""
+    """One virtual device: `start` it, then `run_until` it is stopped."""
 
     def __init__(self, config: DeviceConfig, sandbox: Sandbox) -> None:
         self.config = config

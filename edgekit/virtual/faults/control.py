@@ -38,11 +38,7 @@ class GetStatus(msgspec.Struct, frozen=True, kw_only=True, tag_field="op", tag="
     """Ask for the armed faults."""
 
 
-class Stop(msgspec.Struct, frozen=True, kw_only=True, tag_field="op", tag="stop"):
-    """Shut down."""
-
-
-Request = ArmFault | ClearFault | GetStatus | Stop
+Request = ArmFault | ClearFault | GetStatus
 
 
 class Answer(msgspec.Struct, frozen=True, kw_only=True):

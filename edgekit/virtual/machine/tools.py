@@ -7,7 +7,6 @@ import os
 import platform
 import re
 import shutil
-from collections.abc import Callable
 from importlib import resources
 from pathlib import Path
 
@@ -18,6 +17,7 @@ from edgekit._files import atomic_file, locked
 from edgekit.errors import ToolError
 from edgekit.toolchain.build.compilers import find_zig
 from edgekit.toolchain.cache import cache_directory
+from edgekit.toolchain.component import Report
 from edgekit.toolchain.fetch.apt import fetch_packages
 from edgekit.virtual.config import Backend
 from edgekit.virtual.machine.tree import SHIM_NAME
@@ -27,15 +27,12 @@ LIBRARIES = ("lib/**/*.so*", "usr/lib/**/*.so*", "lib64/*", "usr/lib64/*")
 # A library that every build of qemu-user needs, whose name is long enough to be overwritten with ours.
 SHIMMED_LIBRARY = "libglib-2.0.so.0"
 
-Report = Callable[[str], None]
-
 
 class Tools(msgspec.Struct, frozen=True, kw_only=True):
     """Paths of the parts.
 
     Attributes:
         qemu: The emulator as the kernel is to start it.
-        qemu_version: e.g. `7.2.22`.
         host_libraries: Device path by host path of the libraries that the emulator needs at run time.
         loader: Argument list that starts the emulator outside the device.
         counter: The counting plug-in; None where the emulator or the machine cannot have it.
@@ -43,7 +40,6 @@ class Tools(msgspec.Struct, frozen=True, kw_only=True):
     """
 
     qemu: Path
-    qemu_version: str
     host_libraries: dict[str, str]
     loader: tuple[str, ...]
     busybox: Path
@@ -107,7 +103,6 @@ def _prepare_static(busybox: Path, report: Report) -> Tools:
         proot = str(_loader_script(into, "usr/bin/proot"))
     return Tools(
         qemu=Path(found),
-        qemu_version=_version([found]),
         host_libraries={},
         loader=(found,),
         busybox=busybox,
@@ -152,14 +147,13 @@ def _prepare_dynamic(busybox: Path, report: Report) -> Tools:
     )  # fmt: skip
     loader = _loader(packages)
     qemu = packages / "usr/bin/qemu-aarch64"
-    version = _version([*loader, str(qemu)])
     libraries = {str(packages / name): f"/{name}" for name in _library_directories(packages)}
     counter = shim = None
     compiler = find_compiler()
     if compiler is None:
         report("no C compiler: this device cannot count instructions (install gcc, or pip install ziglang)")
     else:
-        plugin_api = "2" if int(version.split(".")[0]) >= 9 else "1"
+        plugin_api = "2" if _major_version([*loader, str(qemu)]) >= 9 else "1"
         counter = compile_library("counting/icount.c", (f"-DPLUGIN_API={plugin_api}",), compiler, report)
         replaced = sorted(packages.glob(f"**/{SHIMMED_LIBRARY}"))
         options = ("-Wl,--no-as-needed", *map(str, replaced[:1]))
@@ -167,7 +161,6 @@ def _prepare_dynamic(busybox: Path, report: Report) -> Tools:
         qemu = _with_shim(qemu, shim)
     return Tools(
         qemu=qemu,
-        qemu_version=version,
         host_libraries=libraries,
         loader=(*loader, str(packages / "usr/bin/qemu-aarch64")),
         busybox=busybox,
@@ -197,12 +190,12 @@ def _with_shim(qemu: Path, shim: Path) -> Path:
     return place
 
 
-def _version(qemu: list[str]) -> str:
+def _major_version(qemu: list[str]) -> int:
     done = _process.run([*qemu, "--version"], timeout_s=30.0)
-    match = re.search(r"version (\d+\.\d+(\.\d+)?)", done.stdout)
+    match = re.search(r"version (\d+)\.", done.stdout)
     if not done.ok or match is None:
         raise ToolError(f"asking {qemu[-1]} for its version: {done.tail(2)}", hint="edgekit cache clean apt")
-    return match.group(1)
+    return int(match[1])
 
 
 def find_compiler() -> tuple[str, ...] | None:
