@@ -7,10 +7,16 @@ user. `edgekit.cli.root` catches these errors at one place.
 from __future__ import annotations
 
 import sys
+from pathlib import Path
 
-# paddle2onnx and the onnx that it goes with have no wheels from Python 3.13 on.
+# paddle2onnx and the onnx that it goes with have no wheels from Python 3.13 on. Paddle's own environment
+# (`edgekit.toolchain.opt.environments`) is there where this Python is the environment's: it is made anew.
 PADDLE_REMEDY = (
-    "pip install 'edgekit[paddle]'" if sys.version_info < (3, 13) else "edgekit toolchain install paddle"
+    "edgekit toolchain install paddle --force"
+    if Path(sys.prefix, ".edgekit-environment.json").exists()
+    else "pip install 'edgekit[paddle]'"
+    if sys.version_info < (3, 13)
+    else "edgekit toolchain install paddle"
 )
 """Command that installs what turns networks into artifacts."""
 

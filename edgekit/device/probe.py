@@ -61,7 +61,7 @@ for z in /sys/class/thermal/thermal_zone*; do
   get "$z/type"; t=$v; get "$z/temp"; echo "$t $v"
 done
 section power
-n=0
+n=0; u=
 for b in /sys/class/power_supply/*; do
   get "$b/type"; t=$v
   if [ "$t" = Battery ] || [ "${b##*/}" = battery ]; then
@@ -71,12 +71,12 @@ for b in /sys/class/power_supply/*; do
     done
   else
     get "$b/online"
-    case $t:$v in *:[1-9]*) echo online=1 ;; Mains:-|USB*:-|Wireless:-) n=-9 ;; esac
+    case $t:$v in *:[1-9]*) echo online=1 ;; Mains:-|USB*:-|Wireless:-) u=unknown ;; esac
   fi
 done
 section battery
 # Android's own account, where the kernel's is not all readable.
-[ $n -eq 5 ] || { command -v dumpsys >/dev/null 2>&1 && dumpsys battery 2>/dev/null; }
+[ "$n$u" = 5 ] || { command -v dumpsys >/dev/null 2>&1 && dumpsys battery 2>/dev/null; }
 section screen
 command -v dumpsys >/dev/null 2>&1 && dumpsys power 2>/dev/null
 section files

@@ -6,7 +6,7 @@ import logging
 import threading
 import time
 from collections.abc import Callable, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import CancelledError, ThreadPoolExecutor
 
 import msgspec
 
@@ -95,10 +95,12 @@ def push_to(
     info: DeviceInfo | None = None,
     allow_mismatch: bool | None = None,
     show: ShowBytes | None = None,
+    stop: threading.Event | None = None,
 ) -> Pushed:
     """Bring a bundle and models to one device whose lock is held.
 
     Raises:
+        CancelledError: `stop` was set while bytes were sent.
         DeviceError: Wrong ABI, no fp16, no space, refused.
         DeviceLostError: The link broke.
         ToolError: opt and runtime do not belong together.
@@ -119,11 +121,20 @@ def push_to(
         check_device(info or probe(store.transport, root=store.root), models, packed.bundle)
         total_bytes = sum(item.size_bytes for item in to_send)
         slow = SlowPush(serial, total_bytes)
+
+        def progress(sent_bytes: int) -> None:
+            if stop is not None and stop.is_set():
+                raise CancelledError
+            if show is None:
+                slow.add(sent_bytes)
+            else:
+                show(serial, sent_bytes, total_bytes)
+
         store.send(
             to_send,
             free_bytes=found.free_bytes,
             unpacked_bytes=packed.unpacked_bytes(to_send),
-            progress=slow.add if show is None else lambda sent: show(serial, sent, total_bytes),
+            progress=progress,
         )
     unpack_there(store, packed)
     return Pushed(
@@ -166,13 +177,15 @@ def push_all(
 ) -> list[Outcome]:
     """Push to several devices at once, one thread each; a device's failure is its own.
 
+    Ctrl-C stops all of them.
+
     Args:
         transports: The devices.
         choose: Called with each device's description, from several threads.
         allow_mismatch: Take a `.nb` of another opt than the runtime's version.
         show: Called as bytes arrive.
     """
-    guard = threading.Lock()
+    guard, stop = threading.Lock(), threading.Event()
 
     def show_one(serial: str, sent: int, total: int) -> None:
         assert show is not None
@@ -184,11 +197,13 @@ def push_all(
             info = probe(store.transport, root=store.root)
             packed, models = choose(info)
             shown = None if show is None else show_one
-            return push_to(store, packed, models, info=info, allow_mismatch=allow_mismatch, show=shown)
+            return push_to(
+                store, packed, models, info=info, allow_mismatch=allow_mismatch, show=shown, stop=stop
+            )
 
         return _on_device(transport, work)
 
-    return _on_all(transports, push_one)
+    return _on_all(transports, push_one, stop)
 
 
 def clean_all(transports: Sequence[DeviceTransport]) -> list[Outcome]:
@@ -197,16 +212,21 @@ def clean_all(transports: Sequence[DeviceTransport]) -> list[Outcome]:
     def clean(store: DeviceStore) -> Pushed:
         return Pushed(serial=store.transport.serial, root=store.root, freed_bytes=store.clean())
 
-    return _on_all(transports, lambda transport: _on_device(transport, clean))
+    return _on_all(transports, lambda transport: _on_device(transport, clean), threading.Event())
 
 
 def _on_all(
-    transports: Sequence[DeviceTransport], work: Callable[[DeviceTransport], Outcome]
+    transports: Sequence[DeviceTransport], work: Callable[[DeviceTransport], Outcome], stop: threading.Event
 ) -> list[Outcome]:
+    """Work on all devices at once; an interruption sets `stop` and waits for those that still work."""
     if len(transports) == 1:
         return [work(transports[0])]
     with ThreadPoolExecutor(len(transports), thread_name_prefix="device") as pool:
-        return list(pool.map(work, transports))
+        try:
+            return list(pool.map(work, transports))
+        except BaseException:
+            stop.set()
+            raise
 
 
 def _on_device(transport: DeviceTransport, work: Callable[[DeviceStore], Pushed]) -> Outcome:

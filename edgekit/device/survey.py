@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+import functools
+from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 
 import msgspec
@@ -12,7 +13,7 @@ from edgekit.device.probe import probe
 from edgekit.errors import EdgekitError
 from edgekit.transports.adb import AdbTransport
 from edgekit.transports.adb_server import AttachedDevice, unusable
-from edgekit.transports.connect import attached_devices, open_devices
+from edgekit.transports.connect import ALL, attached_devices, open_devices
 from edgekit.transports.interface import DeviceTransport
 
 
@@ -24,22 +25,17 @@ class Surveyed(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def survey(devices: Sequence[str] = (), adb_servers: Sequence[str] = ()) -> list[Surveyed]:
-    """Probe named devices, or everything that the adb servers have; all at the same time.
+    """Probe named devices, or with `all` or no name everything that the adb servers have; all at once.
 
     Raises:
         ToolError: No adb server.
     """
-    if devices:
-        looks = [lambda name=name: _look_at_named(name, adb_servers) for name in dict.fromkeys(devices)]
-    else:
-        looks = [lambda device=device: _look_at(device) for device in attached_devices(adb_servers)]
-    return _all_at_once(looks)
-
-
-def _all_at_once(looks: Sequence[Callable[[], Surveyed]]) -> list[Surveyed]:
-    if not looks:
-        return []
-    with ThreadPoolExecutor(min(len(looks), 16), thread_name_prefix="device") as pool:
+    named = [name for name in dict.fromkeys(devices) if name != ALL]
+    looks = [functools.partial(_look_at_named, name, adb_servers) for name in named]
+    if ALL in devices or not devices:
+        others = [device for device in attached_devices(adb_servers) if device.serial not in named]
+        looks += [functools.partial(_look_at, device) for device in others]
+    with ThreadPoolExecutor(16, thread_name_prefix="device") as pool:
         return list(pool.map(lambda look: look(), looks))
 
 

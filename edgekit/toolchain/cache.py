@@ -83,7 +83,7 @@ def clean(parts: Sequence[str]) -> int:
                 "cleaning the cache: a virtual device is running", hint="edgekit virtual stop --all"
             )
     freed = 0
-    for name in parts:
+    for name in dict.fromkeys(parts):
         freed += present[name].size_bytes
         shutil.rmtree(cache_root() / name)
     return freed

@@ -43,7 +43,7 @@ def open_devices(
     wanted = list(dict.fromkeys(devices)) or [os.environ.get("ANDROID_SERIAL") or ""]
     servers = [parse_server(address) for address in dict.fromkeys(adb_servers)] or [parse_server(None)]
     if ALL in wanted:
-        serials = [device.serial for server in servers for device in server.devices()]
+        serials = [device.serial for device in attached_devices(adb_servers)]
         if not serials:
             raise DeviceError("looking for devices: none is attached", hint=NONE_HINT)
         wanted = list(dict.fromkeys([*serials, *(device for device in wanted if device != ALL)]))

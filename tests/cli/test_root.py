@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import importlib.util
 import os
+import runpy
 import subprocess
 import sys
 from pathlib import Path
@@ -9,8 +10,10 @@ from pathlib import Path
 import click
 import pytest
 
+from edgekit import errors
 from edgekit.cli.root import COMMANDS, _continue_where_paddle_is, root
 from edgekit.toolchain import paddle
+from edgekit.toolchain.opt import environments
 from tests.conftest import RunCli
 
 
@@ -90,3 +93,9 @@ def test_paddles_environment_does_not_start_itself(
     monkeypatch.setattr(os, "execv", lambda program, words: started.append((program, words[-1])))
     _continue_where_paddle_is(["export", "PPLCNet_x0_25"])
     assert started == ([(python, "PPLCNet_x0_25")] if continues else [])
+
+
+def test_the_remedy_makes_paddles_environment_anew(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / environments.MARKER).touch()
+    monkeypatch.setattr(sys, "prefix", str(tmp_path))
+    assert runpy.run_path(errors.__file__)["PADDLE_REMEDY"] == "edgekit toolchain install paddle --force"

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import sys
+import threading
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -395,9 +397,29 @@ def test_a_second_command_says_who_has_the_device(
     assert clean_all([transport])[0].report.freed_bytes
 
 
-def test_one_that_waits_gets_the_device(virtual_device: AdbDevice) -> None:
-    import threading
+def test_an_interruption_ends_the_pushes_to_other_devices(
+    on_adb: DeviceStore, sshd: Sshd, bundle: Bundle, virtual_device: AdbDevice
+) -> None:
+    begun, sent = threading.Event(), list[int]()
 
+    def choose(info: DeviceInfo) -> tuple[PackedBundle, list[Model]]:
+        if info.serial != virtual_device.serial:
+            assert begun.wait(60)
+            raise KeyboardInterrupt
+        return PackedBundle(bundle), []
+
+    def show(serial: str, sent_bytes: int, total_bytes: int) -> None:
+        begun.set()
+        sent.append(sent_bytes)
+        time.sleep(1)
+
+    board = SshTransport(sshd.url)
+    with contextlib.closing(board), pytest.raises(KeyboardInterrupt):
+        push_all([board, virtual_device.open()], choose, show=show)
+    assert sum(sent) < sum(path.stat().st_size for path in bundle.files.values())
+
+
+def test_one_that_waits_gets_the_device(virtual_device: AdbDevice) -> None:
     first, second = virtual_device.open(), virtual_device.open()
     root = DeviceStore(first).root
     order = []

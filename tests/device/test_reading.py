@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from edgekit.device.parse import split_sections
+from edgekit.device.parse import parse_battery, split_sections
 from edgekit.device.probe import READING, describe_environment
 from edgekit.transports.far_shell import script_line
 
@@ -63,3 +63,30 @@ def test_a_reading_starts_as_few_programs_as_it_can(shell: str, android: bool, t
     asked = ["battery"] * (sections["power"].count("=") < 5) + ["power"] if android else []
     assert log.read_text().split() in ([*asked, "cat"], asked)
     assert ("battery" in asked) is (read.battery_percent == 64)
+
+
+@pytest.mark.parametrize("shell", SHELLS)
+def test_a_charger_that_cannot_be_read_hides_no_battery(shell: str, tmp_path: Path) -> None:
+    path = shutil.which(shell)
+    if path is None:
+        pytest.skip(f"no {shell} here")
+    supplies, log = tmp_path / "power_supply", tmp_path / "log"
+    files = {"capacity": "63", "status": "Full", "current_now": "-250000", "voltage_now": "1", "temp": "300"}
+    for name, content in {"ac/type": "Mains", "bat/type": "Battery"}.items():
+        (supplies / name).parent.mkdir(parents=True)
+        (supplies / name).write_text(f"{content}\n")
+    for name, content in files.items():
+        (supplies / "bat" / name).write_text(f"{content}\n")
+    done = subprocess.run(
+        [
+            path, *(["sh"] if shell == "busybox" else []), "-c",
+            script_line(READING.replace("/sys/class/power_supply", str(supplies)), []),
+        ],
+        env={"PATH": str(programs(tmp_path, android=True)), "LOG": str(log)},
+        capture_output=True, text=True, timeout=60, check=False,
+    )  # fmt: skip
+    sections = split_sections(done.stdout)
+    battery = parse_battery(sections["battery"], sections["power"])
+    assert battery is not None
+    # Android says whether the charger is connected, and nothing of the current.
+    assert (battery.level_percent, battery.current_ua, battery.charging) == (64, -250_000, True)

@@ -13,6 +13,7 @@ from pathlib import Path
 import pytest
 
 from edgekit import _process
+from edgekit.device.survey import survey
 from edgekit.errors import DeviceError, UsageError
 from edgekit.transports.adb_server import find_adb
 from edgekit.virtual import lifecycle
@@ -59,6 +60,10 @@ def test_starting_connects_and_stopping_leaves_nothing(adb_host: AdbHost) -> Non
 def test_several_at_once_do_not_share_anything(adb_host: AdbHost, tmp_path: Path) -> None:
     first, second = lifecycle.start(), lifecycle.start(soc="rpi4", storage_bytes=32 << 20)
     assert first.config.port != second.config.port
+    addresses = {first.config.address, second.config.address}
+    for named in (["all"], [first.config.address, "all"]):
+        found = [one.info.serial for one in survey(named)]
+        assert addresses <= set(found) and len(found) == len(set(found))
     shell = {
         instance.config.serial: adb_host.adb(
             "-s", instance.config.address, "shell",

@@ -22,6 +22,7 @@ def command(devices: tuple[str, ...], adb_servers: tuple[str, ...], as_json: boo
     Without --device all devices of the adb servers are listed; name a board by --device ssh://user@host.
     """
     from edgekit.device.survey import survey
+    from edgekit.transports.connect import ALL
 
     found = survey(devices, adb_servers)
     if as_json:
@@ -37,7 +38,7 @@ def command(devices: tuple[str, ...], adb_servers: tuple[str, ...], as_json: boo
         note(f"no device is attached; {NONE_HINT}")
     failed = [one.error for one in found if one.error is not None]
     # A device named by the user must answer; for an attached one its state is enough.
-    raised = failed[:1] if devices else []
+    raised = failed[:1] if {*devices} - {ALL} else []
     for error in failed[len(raised) :]:
         note(error.message + (f" ({error.hint})" if error.hint else ""))
     if raised:
