@@ -36,9 +36,10 @@ from edgekit.runners.protocol import Run
 from edgekit.targets.bundles import Bundles
 from edgekit.targets.device import DeviceTarget
 from edgekit.targets.target import Subject, load_request
+from edgekit.toolchain.adb import find_adb
 from edgekit.toolchain.build.bundle import assemble
 from edgekit.transports.adb import AdbTransport
-from edgekit.transports.adb_server import find_adb, parse_server
+from edgekit.transports.adb_server import parse_server
 from edgekit.virtual.lifecycle import start, stop
 
 ENGINE = "onnxruntime"

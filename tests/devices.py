@@ -12,8 +12,9 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from edgekit.toolchain.adb import find_adb
 from edgekit.transports.adb import AdbTransport
-from edgekit.transports.adb_server import AdbServer, find_adb
+from edgekit.transports.adb_server import AdbServer
 from tests.ports import free_port
 
 START_TIMEOUT_S = 300.0

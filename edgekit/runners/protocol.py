@@ -11,6 +11,9 @@ Requests carry `op`. Before `load`, outside of any time that is measured, a file
     {"op": "check", "protocol": 3, "model": "/path/inference.onnx", "sha256": "… of the file"}
     -> {"ok": true, "op": "check", "protocol": 3}
 
+To the worker of this machine alone `{"op": "prepare", "threads": 2}` may come first: it imports its engine at
+once, and does not answer.
+
 `load` comes before everything that computes, once:
 
     {"op": "load", "protocol": 3, "model": "/path/inference.onnx", "params": "/path or null",

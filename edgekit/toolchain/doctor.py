@@ -18,6 +18,7 @@ from edgekit import _process
 from edgekit.core.units import format_bytes
 from edgekit.engines.registry import host_engines, host_packages, host_side
 from edgekit.errors import PADDLE_REMEDY, EdgekitError
+from edgekit.toolchain.adb import find_adb
 from edgekit.toolchain.cache import cache_root
 
 if TYPE_CHECKING:
@@ -218,21 +219,17 @@ def _version(distribution: str, module: str) -> str | None:
 
 def _adb() -> Check:
     purpose = "talking to Android devices"
+    remedy = "set ADBUTILS_ADB_PATH to a working adb, or pip install --force-reinstall adbutils"
     try:
-        from adbutils import adb_path
+        path = find_adb()
+        done = _process.run([path, "version"], timeout_s=CHECK_TIMEOUT_S)
     except ImportError:
         return Check(name="adb", purpose=purpose, state=State.BROKEN, remedy="pip install edgekit")
-    path = adb_path()
-    try:
-        done = _process.run([path, "version"], timeout_s=CHECK_TIMEOUT_S)
     except EdgekitError as error:
-        return Check(
-            name="adb",
-            purpose=purpose,
-            state=State.BROKEN,
-            where=error.message,
-            remedy="set ADBUTILS_ADB_PATH to a working adb, or pip install --force-reinstall adbutils",
-        )
+        return Check(name="adb", purpose=purpose, state=State.BROKEN, where=error.message, remedy=remedy)
+    if not done.ok:
+        where = f"{path}: {_process.describe_exit(done.exit_code)}"
+        return Check(name="adb", purpose=purpose, state=State.BROKEN, where=where, remedy=remedy)
     version = next(
         (line.split()[1] for line in done.stdout.splitlines() if line.startswith("Version ")), None
     )

@@ -15,6 +15,7 @@ import msgspec
 
 from edgekit import _process
 from edgekit.errors import DeviceError, EdgekitError, ToolError, UsageError
+from edgekit.toolchain.adb import find_adb
 from edgekit.transports.far_shell import lost
 
 if TYPE_CHECKING:
@@ -305,27 +306,6 @@ def parse_server(address: str | None) -> AdbServer:
 def is_network_serial(serial: str) -> bool:
     """Whether a serial is an address that `adb connect` takes."""
     return re.fullmatch(r"[^\s/@]+:\d{1,5}", serial) is not None
-
-
-def find_adb() -> str:
-    """The adb program: `$ADBUTILS_ADB_PATH`, the one on PATH, or the one in adbutils' wheel.
-
-    Raises:
-        ToolError: There is none.
-    """
-    from adbutils._utils import adb_path
-    from adbutils.errors import AdbError
-
-    try:
-        program = adb_path()
-    except AdbError as error:
-        raise ToolError(f"looking for adb: {error}", hint="install Android's platform tools") from error
-    if not os.access(program, os.X_OK):
-        raise ToolError(
-            f"looking for adb: {program} is no program",
-            hint="unset ADBUTILS_ADB_PATH, or let it name an adb program",
-        )
-    return str(program)
 
 
 def _connect(host: str, port: int) -> BoundedConnection:

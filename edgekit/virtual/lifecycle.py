@@ -13,9 +13,10 @@ from pathlib import Path
 from edgekit import _process
 from edgekit._files import locked, output_error, write_atomic
 from edgekit.errors import DeviceError, ToolError, UsageError
+from edgekit.toolchain.adb import find_adb
 from edgekit.toolchain.cache import cache_directory
 from edgekit.toolchain.component import Report
-from edgekit.transports.adb_server import find_adb, parse_server
+from edgekit.transports.adb_server import parse_server
 from edgekit.virtual.config import AuthMode, Backend, DeviceConfig, encode_config
 from edgekit.virtual.faults.control import ArmFault, ClearFault, GetStatus, ask
 from edgekit.virtual.faults.faults import Fault, FaultName

@@ -23,9 +23,9 @@ import cv2
 import numpy as np
 import pytest
 
+from edgekit.toolchain.adb import find_adb
 from edgekit.toolchain.build.runtimes import AARCH64, find_runtime
 from edgekit.toolchain.cache import cache_root
-from edgekit.transports.adb_server import find_adb
 from tests.conftest import REPOSITORY
 from tests.docs.fences import DOCUMENTS, Step, command_lines, steps
 from tests.pages import render_page, write_pages

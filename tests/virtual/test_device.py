@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from edgekit.transports.adb_server import find_adb
+from edgekit.toolchain.adb import find_adb
 from edgekit.virtual import lifecycle
 from tests.devices import AdbDevice
 from tests.virtual.conftest import PROBE

@@ -15,7 +15,7 @@ import pytest
 from edgekit import _process
 from edgekit.device.survey import survey
 from edgekit.errors import DeviceError, UsageError
-from edgekit.transports.adb_server import find_adb
+from edgekit.toolchain.adb import find_adb
 from edgekit.virtual import lifecycle
 from edgekit.virtual.config import AuthMode, Backend
 from edgekit.virtual.faults.faults import parse_fault
