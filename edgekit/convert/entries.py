@@ -9,10 +9,7 @@ from edgekit.convert.formats.lite import TARGETS
 from edgekit.convert.formats.nb import NbHeader
 from edgekit.convert.formats.onnx_children import Child
 from edgekit.convert.manifest import describe_file
-from edgekit.core.artifact import Artifact, ArtifactKind, TensorSpec
-
-# Inputs and outputs.
-Signature = tuple[tuple[TensorSpec, ...], tuple[TensorSpec, ...]]
+from edgekit.core.artifact import Artifact, ArtifactKind, Signature
 
 
 def describe_artifact(

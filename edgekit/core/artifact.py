@@ -98,6 +98,10 @@ class TensorSpec(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     is_sigmoid: bool = False
 
 
+Signature = tuple[tuple[TensorSpec, ...], tuple[TensorSpec, ...]]
+"""Inputs and outputs."""
+
+
 class ArtifactFile(msgspec.Struct, frozen=True, kw_only=True):
     """One file of an artifact, relative to the artifact directory."""
 

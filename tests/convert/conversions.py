@@ -11,9 +11,9 @@ import onnxruntime
 import pytest
 from onnx import TensorProto, helper, numpy_helper
 
-from edgekit.convert.formats.paddle import import_core
 from edgekit.convert.from_onnx import graph
 from edgekit.convert.from_onnx.convert import Converted, convert_onnx
+from edgekit.engines.paddle import import_core
 from scripts import conformance
 
 # Before the converter, which would load only its core.

@@ -10,9 +10,9 @@ import onnx
 import onnxruntime
 import pytest
 
-from edgekit.convert.formats.paddle import import_core
 from edgekit.convert.from_onnx.batch import with_free_batch
 from edgekit.convert.importing.program import parse
+from edgekit.engines.paddle import import_core
 from scripts import conformance
 from tests.convert.conversions import FLOAT, convert, model, node, noise
 

@@ -13,7 +13,7 @@ import onnxruntime
 import pytest
 from onnx import TensorProto, helper
 
-from edgekit.convert.formats.paddle import import_core
+from edgekit.engines.paddle import import_core
 from edgekit.errors import ConversionError, EdgekitError, InputError
 from scripts import conformance
 from tests.cli.test_import import rungs

@@ -9,11 +9,11 @@ import onnx
 import pytest
 from onnx import TensorProto
 
-from edgekit.convert.formats.paddle import import_core
 from edgekit.convert.from_onnx import lower
 from edgekit.convert.from_onnx.program import Program
 from edgekit.convert.importing.lite_faults import lite_faults, lite_remarks
 from edgekit.convert.importing.program import parse
+from edgekit.engines.paddle import import_core
 from tests.convert.conversions import FLOAT, convert, model, node
 
 DOUBLE = TensorProto.DOUBLE

@@ -16,7 +16,7 @@ import msgspec
 from edgekit import _process
 from edgekit._files import temporary_directory
 from edgekit.convert.formats.exact_gelu import with_exact_gelu
-from edgekit.core.artifact import ArtifactKind, TensorSpec
+from edgekit.core.artifact import ArtifactKind, Signature
 from edgekit.errors import ConversionError
 from edgekit.toolchain.opt.environments import CLEAN
 
@@ -60,8 +60,6 @@ print({LOADED!r})
 """
 _UUID = re.compile(rb"[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}")
 _HEADER_BYTES = 4096
-
-Signature = tuple[tuple[TensorSpec, ...], tuple[TensorSpec, ...]]
 
 
 def convert_to_mnn(

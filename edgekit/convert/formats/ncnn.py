@@ -13,7 +13,7 @@ from pathlib import Path
 
 from edgekit import _process
 from edgekit._files import temporary_directory
-from edgekit.core.artifact import ArtifactKind, TensorSpec
+from edgekit.core.artifact import ArtifactKind, Signature, TensorSpec
 from edgekit.errors import ConversionError, ToolError
 from edgekit.toolchain.opt.environments import CLEAN
 
@@ -36,8 +36,6 @@ if network.load_param(sys.argv[1]) == 0 and network.load_model(sys.argv[2]) == 0
 _TYPES = {"float32": "", "float16": "f16", "int64": "i64", "int32": "i32", "int8": "i8", "uint8": "u8"}
 # Parameters of ncnn's Input layer, from the last axis to the first.
 _SIZES = {1: ("0",), 2: ("0", "1"), 3: ("0", "1", "2"), 4: ("0", "1", "11", "2")}
-
-Signature = tuple[tuple[TensorSpec, ...], tuple[TensorSpec, ...]]
 
 
 def convert_to_ncnn(

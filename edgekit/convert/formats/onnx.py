@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from edgekit.core.artifact import TensorSpec
+from edgekit.core.artifact import Signature, TensorSpec
 from edgekit.errors import PADDLE_REMEDY, ConversionError, ToolError
 
 if TYPE_CHECKING:
@@ -155,7 +155,7 @@ def _load_with_onnxruntime(path: Path) -> None:
     onnxruntime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
 
 
-def read_signature(path: Path) -> tuple[tuple[TensorSpec, ...], tuple[TensorSpec, ...]]:
+def read_signature(path: Path) -> Signature:
     """Inputs and outputs that an ONNX file declares."""
     import onnx
 

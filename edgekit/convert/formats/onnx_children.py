@@ -8,10 +8,10 @@ from pathlib import Path
 import msgspec
 
 from edgekit.convert.formats.mnn import OPTIONS as MNN_OPTIONS
-from edgekit.convert.formats.mnn import Signature, convert_to_mnn
+from edgekit.convert.formats.mnn import convert_to_mnn
 from edgekit.convert.formats.ncnn import OPTIONS as NCNN_OPTIONS
 from edgekit.convert.formats.ncnn import convert_to_ncnn
-from edgekit.core.artifact import ArtifactKind
+from edgekit.core.artifact import ArtifactKind, Signature
 from edgekit.errors import ConversionError
 from edgekit.toolchain.component import Report
 from edgekit.toolchain.converters import MNNCONVERT, PNNX, Converter, require_python

@@ -8,17 +8,15 @@ from __future__ import annotations
 
 import contextlib
 import functools
-import importlib.util
 import pickle
-import sys
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
-from types import ModuleType, SimpleNamespace
+from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
 
 from edgekit._files import MODEL_BYTES, read_bytes
-from edgekit.core.artifact import TensorSpec
-from edgekit.errors import PADDLE_REMEDY, ConversionError, ToolError
+from edgekit.core.artifact import Signature, TensorSpec
+from edgekit.errors import ConversionError
 
 if TYPE_CHECKING:
     import paddle
@@ -196,7 +194,7 @@ def tidied(program: bytes) -> bytes:
     return content
 
 
-def read_signature(model: Path) -> tuple[tuple[TensorSpec, ...], tuple[TensorSpec, ...]]:
+def read_signature(model: Path) -> Signature:
     """Inputs and outputs that a `.pdmodel` declares.
 
     Raises:
@@ -213,25 +211,28 @@ def read_signature(model: Path) -> tuple[tuple[TensorSpec, ...], tuple[TensorSpe
         raise ConversionError(
             f"reading {model}: no Paddle program", hint="edgekit export NAME --force"
         ) from error
-    block = program.blocks[0] if program.blocks else framework_pb2.BlockDesc()
-    variables = {variable.name: variable for variable in block.vars}
-    inputs = [op.outputs[0].arguments[0] for op in sorted(block.ops, key=_column) if op.type == "feed"]
-    outputs = [op.inputs[0].arguments[0] for op in sorted(block.ops, key=_column) if op.type == "fetch"]
+    inputs, outputs = feeds_and_fetches(program) if program.blocks else ([], [])
     if not inputs or not outputs:
         raise ConversionError(
             f"reading {model}: {len(inputs)} inputs and {len(outputs)} outputs",
             hint="edgekit export NAME --force",
         )
-    return (
-        tuple(tensor_spec(variables[name]) for name in inputs),
-        tuple(tensor_spec(variables[name]) for name in outputs),
-    )
+    return tuple(map(tensor_spec, inputs)), tuple(map(tensor_spec, outputs))
 
 
-def _column(op: object) -> int:
-    """Position of a feed or fetch among its like."""
-    attributes = {attribute.name: attribute for attribute in op.attrs}  # type: ignore[attr-defined]
-    return int(attributes["col"].i) if "col" in attributes else 0
+def feeds_and_fetches(program: Any) -> tuple[list[Any], list[Any]]:
+    """The variables that are fed and fetched. Raises LookupError where one of them is not declared."""
+    block = program.blocks[0]
+    variables = {variable.name: variable for variable in block.vars}
+    ordered = sorted(block.ops, key=_column)
+    feeds = [variables[op.outputs[0].arguments[0]] for op in ordered if op.type == "feed"]
+    fetches = [variables[op.inputs[0].arguments[0]] for op in ordered if op.type == "fetch"]
+    return feeds, fetches
+
+
+def _column(op: Any) -> int:
+    """Return the position of a feed among feeds, or of a fetch among fetches; 0 for other operators."""
+    return next((int(attribute.i) for attribute in op.attrs if attribute.name == "col"), 0)
 
 
 def tensor_spec(variable: object) -> TensorSpec:
@@ -263,20 +264,3 @@ def check_loadable(prefix: Path) -> None:
         ) from error
     finally:
         paddle.disable_static()
-
-
-def import_core() -> Any:
-    """Paddle's C++ core without the framework that `import paddle` brings along, unless that is here already.
-
-    It knows the operators and their shapes, which is all that writing a program needs, and takes a third of
-    the time and half the memory.
-    """
-    if "paddle" not in sys.modules:
-        found = importlib.util.find_spec("paddle")
-        if found is None or found.submodule_search_locations is None:
-            raise ToolError("converting: paddlepaddle is not installed", hint=PADDLE_REMEDY)
-        for name, inside in (("paddle", ""), ("paddle.base", "base")):
-            package = ModuleType(name)
-            package.__path__ = [str(Path(path) / inside) for path in found.submodule_search_locations]
-            sys.modules[name] = package
-    return importlib.import_module("paddle.base.libpaddle")

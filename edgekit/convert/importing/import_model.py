@@ -29,7 +29,7 @@ from edgekit.convert.importing.configuration import Configured, of_official_arch
 from edgekit.convert.importing.jobs import Answer
 from edgekit.convert.importing.meaning import choose_preprocess, find_meaning
 from edgekit.convert.importing.source import Source, SourceKind
-from edgekit.convert.importing.steps import Built, Signature, Wanted, build_program, examine_source, to_nb
+from edgekit.convert.importing.steps import Built, Wanted, build_program, examine_source, to_nb
 from edgekit.convert.manifest import describe_file, load_manifest, stage_manifest, verify_files
 from edgekit.convert.request import ConversionRequest
 from edgekit.convert.staging import commit, exclusive, staging_directory
@@ -41,6 +41,7 @@ from edgekit.core.artifact import (
     ArtifactKind,
     Manifest,
     Origin,
+    Signature,
     is_model_name,
 )
 from edgekit.errors import ConversionError, InputError, UsageError

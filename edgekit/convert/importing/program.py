@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from edgekit._files import PROGRAM_BYTES, read_bytes
+from edgekit.convert.formats import paddle
 from edgekit.convert.formats.operators import refuse_acting
 from edgekit.convert.from_onnx.node import name_places
 from edgekit.errors import InputError
@@ -35,22 +36,12 @@ def parse(path: Path, origin: str) -> Any:
 
 def feeds_and_fetches(program: Any, origin: str) -> tuple[list[Any], list[Any]]:
     """Return the variables that are fed and fetched. Raises InputError where the program declares none."""
-    block = program.blocks[0]
-    variables = {variable.name: variable for variable in block.vars}
     try:
-        ordered = sorted(block.ops, key=_column)
-        feeds = [variables[op.outputs[0].arguments[0]] for op in ordered if op.type == "feed"]
-        fetches = [variables[op.inputs[0].arguments[0]] for op in ordered if op.type == "fetch"]
-    except (IndexError, KeyError) as error:
+        return paddle.feeds_and_fetches(program)
+    except LookupError as error:
         raise InputError(
             f"importing {origin}: its program is damaged (a feed or fetch without its variable)", hint=HINT
         ) from error
-    return feeds, fetches
-
-
-def _column(op: Any) -> int:
-    """Return the position of a feed among feeds, or of a fetch among fetches; 0 for other operators."""
-    return next((int(attribute.i) for attribute in op.attrs if attribute.name == "col"), 0)
 
 
 def set_input_shapes(program: Any, shapes: Sequence[tuple[int | None, ...]], origin: str) -> None:

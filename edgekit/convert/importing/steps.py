@@ -23,7 +23,7 @@ from edgekit.convert.importing.jobs import (
     ProgramJob,
 )
 from edgekit.convert.importing.source import Source, SourceKind
-from edgekit.core.artifact import ArtifactKind, TensorSpec
+from edgekit.core.artifact import ArtifactKind, Signature
 from edgekit.core.preprocess import Preprocess
 from edgekit.errors import ConversionError, EdgekitError
 from edgekit.toolchain.component import Report
@@ -36,8 +36,6 @@ OPS_TIMEOUT_S = 60.0
 _PADDLE2ONNX = "paddle2onnx"
 WORKER = "edgekit.convert.importing.worker"
 _ENVIRONMENT = {"GLOG_minloglevel": "2", "OMP_NUM_THREADS": "1"}
-
-Signature = tuple[tuple[TensorSpec, ...], tuple[TensorSpec, ...]]
 
 
 class Wanted(msgspec.Struct, frozen=True, kw_only=True):

@@ -29,8 +29,8 @@ from edgekit.convert.importing.lite_faults import lite_faults, lite_remarks
 from edgekit.convert.importing.pir import unknown_operators
 from edgekit.core.artifact import TensorSpec
 from edgekit.core.feeds import seeded_feed
-from edgekit.engines.paddle import last_reason
-from edgekit.errors import ConversionError, InputError
+from edgekit.engines.paddle import import_core, last_reason
+from edgekit.errors import PADDLE_REMEDY, ConversionError, InputError, ToolError
 
 PREFIX = "inference"
 # Largest difference of rows computed together from rows computed alone, relative to the largest score.
@@ -66,7 +66,12 @@ def _from_onnx(job: OnnxJob) -> Answer:
     from edgekit.convert.from_onnx.convert import Converted, convert_onnx
 
     document = graph.load(Path(job.model), job.origin)
-    core = paddle.import_core()
+    try:
+        core = import_core()
+    except ImportError as error:
+        raise ToolError(
+            f"importing {job.origin}: paddlepaddle cannot be imported ({error})", hint=PADDLE_REMEDY
+        ) from error
 
     def converted(count: int) -> tuple[Converted, Path]:
         program = Path(job.scratch) / f"program_{count}.pdmodel"
