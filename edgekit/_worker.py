@@ -13,7 +13,6 @@ import signal
 import sys
 from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
 from pathlib import Path
-from types import TracebackType
 from typing import Any, Generic, NoReturn, TypeVar
 
 import msgspec
@@ -111,9 +110,7 @@ class Worker(Generic[Answer]):
     def __enter__(self) -> Worker[Answer]:
         return self
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         self.close()
 
     @property

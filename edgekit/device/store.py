@@ -70,7 +70,6 @@ class Inspection(msgspec.Struct, frozen=True, kw_only=True):
         doubtful: There, but touched since its hash was checked.
     """
 
-    present: tuple[Item, ...]
     missing: tuple[Item, ...]
     doubtful: tuple[Item, ...]
     free_bytes: int | None
@@ -115,21 +114,14 @@ class DeviceStore:
         space, _, rest = done.stdout.partition(f"{_MARK}verified\n")
         verified_text, _, present_text = rest.partition(f"{_MARK}present\n")
         verified, there = _stat_lines(verified_text), _stat_lines(present_text)
-        present, missing, doubtful = [], [], []
+        missing, doubtful = [], []
         for item in items:
             found = there.get(item.path)
             if found is None or found[0] != item.size_bytes:
                 missing.append(item)
-            elif verified.get(item.path) == found:
-                present.append(item)
-            else:
+            elif verified.get(item.path) != found:
                 doubtful.append(item)
-        return Inspection(
-            present=tuple(present),
-            missing=tuple(missing),
-            doubtful=tuple(doubtful),
-            free_bytes=parse_df(space),
-        )
+        return Inspection(missing=tuple(missing), doubtful=tuple(doubtful), free_bytes=parse_df(space))
 
     def damaged(self, items: Sequence[Item]) -> list[Item]:
         """Return the items whose content differs on the device; record the others as verified."""

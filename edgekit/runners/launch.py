@@ -17,7 +17,6 @@ from edgekit.errors import ToolError
 from edgekit.runners.protocol import Prepare
 
 if TYPE_CHECKING:
-    from edgekit.toolchain.component import Report
     from edgekit.transports.local import LocalTransport
 
 logger = logging.getLogger("edgekit")
@@ -33,9 +32,7 @@ class Launcher(msgspec.Struct, frozen=True, kw_only=True):
     env: dict[str, str] = {}
 
 
-def host_launcher(
-    name: str, *, install: bool = True, huge_pages: bool = False, progress: Report | None = None
-) -> Launcher:
+def host_launcher(name: str, *, install: bool = True, huge_pages: bool = False) -> Launcher:
     """Return the command line that starts an engine's worker on this machine.
 
     Args:
@@ -43,7 +40,6 @@ def host_launcher(
         install: True to install opt's environment where it is missing.
         huge_pages: Ask glibc (2.35 and later; others ignore it) for memory in huge pages, in which inference
             on a CPU takes a twentieth less time. A value set by the user stays.
-        progress: Called with a line for the user about each installation.
 
     Raises:
         ToolError: A component that the engine needs is missing; the hint installs it.
@@ -53,7 +49,7 @@ def host_launcher(
     tuned = HUGE_PAGES if huge_pages and not os.environ.keys() & HUGE_PAGES else {}
     if side.interpreter is Interpreter.OPT:
         # -E: PYTHONPATH entries for edgekit's Python break this older one.
-        return Launcher(argv=(str(_opt_python(name, side, install, progress)), "-E", *worker), env=tuned)
+        return Launcher(argv=(str(_opt_python(name, side, install)), "-E", *worker), env=tuned)
     for package in side.packages[:1]:
         if importlib.util.find_spec(package.module) is None:
             raise ToolError(
@@ -73,13 +69,13 @@ def start_ahead(transport: LocalTransport, launcher: Launcher, threads: int) -> 
     transport.start_ahead(launcher.argv, launcher.env, line)
 
 
-def _opt_python(name: str, side: HostSide, install: bool, progress: Report | None) -> Path:
+def _opt_python(name: str, side: HostSide, install: bool) -> Path:
     from edgekit.toolchain.opt.install import require_opt
     from edgekit.toolchain.opt.opt import find_opt
 
     found = find_opt()
     if found is None and install:
-        found = require_opt(install=True, progress=progress or logger.info)
+        found = require_opt(install=True, progress=logger.info)
     if found is None:
         raise ToolError(f"engine {name}: Paddle Lite's wheel is not installed", hint=side.install)
     if found.python is None:

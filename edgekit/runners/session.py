@@ -171,9 +171,9 @@ class RunnerSession(Killable):
         self._check_protocol(answer.protocol)
         return answer
 
-    def check(self, model: str, sha256: str, *, timeout_s: float = LOAD_TIMEOUT_S) -> None:
+    def check(self, model: str, sha256: str) -> None:
         """Have the runner compare a file's SHA-256; raises as `load`, and RefusedError on a difference."""
-        self._check_protocol(self._ask(Check(model=model, sha256=sha256), Checked, timeout_s).protocol)
+        self._check_protocol(self._ask(Check(model=model, sha256=sha256), Checked, LOAD_TIMEOUT_S).protocol)
 
     def _check_protocol(self, spoken: int) -> None:
         if spoken != PROTOCOL_VERSION:
@@ -192,9 +192,9 @@ class RunnerSession(Killable):
             raise RunnerError(f"{self.label}: timed no inference", hint="raise --max-secs")
         return answer
 
-    def layer_times(self, runs: int, *, timeout_s: float = LAYERS_TIMEOUT_S) -> LayersTimed:
+    def layer_times(self, runs: int) -> LayersTimed:
         """Time each layer in a number of inferences; raises the errors of `load`."""
-        answer = self._ask(TimeLayers(runs=runs), LayersTimed, timeout_s)
+        answer = self._ask(TimeLayers(runs=runs), LayersTimed, LAYERS_TIMEOUT_S)
         numbers = {len(row) for row in answer.microseconds}
         if len(answer.microseconds) != runs or numbers != {len(answer.layers)}:
             self.kill()
@@ -208,14 +208,11 @@ class RunnerSession(Killable):
         """Types of the inputs of the artifact that is loaded, in order."""
         return self._dtypes
 
-    def infer(
-        self, arrays: Sequence[NDArray[Any]], *, timeout_s: float = INFER_TIMEOUT_S
-    ) -> tuple[list[NDArray[Any]], Inferred]:
+    def infer(self, arrays: Sequence[NDArray[Any]]) -> tuple[list[NDArray[Any]], Inferred]:
         """Run arrays through the model; raises the errors of `load`.
 
         Args:
             arrays: An array for each input, in the order and of the types of the `load` request.
-            timeout_s: Seconds for the inference; transfers have limits of their own.
 
         Returns:
             All outputs in the model's order, and the runner's answer.
@@ -232,11 +229,11 @@ class RunnerSession(Killable):
                     file.write(numpy.ascontiguousarray(array).reshape(-1).view(numpy.uint8).data)
         except OSError as error:
             raise output_error(path, error) from error
-        return self.infer_file(path, [array.shape for array in arrays], timeout_s=timeout_s)
+        return self.infer_file(path, [array.shape for array in arrays])
 
     def infer_file(
         self, path: Path, shapes: Sequence[tuple[int, ...]], *, skip: int | None = None,
-        at_once: int | None = None, timeout_s: float = INFER_TIMEOUT_S,
+        at_once: int | None = None,
     ) -> tuple[list[NDArray[Any]], Inferred]:  # fmt: skip
         """Run a file of this machine through the model: raw little-endian arrays in C order without gaps.
 
@@ -252,14 +249,15 @@ class RunnerSession(Killable):
             with self._outputs.lend() as output:
                 shared = f"/proc/{os.getpid()}/fd/{output}"
                 request = Infer(input=str(path), shapes=given, output=shared, skip=skip, at_once=at_once)
-                answer = self._ask(request, Inferred, timeout_s)
+                answer = self._ask(request, Inferred, INFER_TIMEOUT_S)
                 content = numpy.empty(os.fstat(output).st_size, numpy.uint8)
                 os.preadv(output, [content.data], 0)
         else:
             local_out = self._staging / "out"
             remote_in, remote_out = f"{self._scratch}/in", f"{self._scratch}/out"
             self._transport.push(path, remote_in)
-            answer = self._ask(Infer(input=remote_in, shapes=given, output=remote_out), Inferred, timeout_s)
+            request = Infer(input=remote_in, shapes=given, output=remote_out)
+            answer = self._ask(request, Inferred, INFER_TIMEOUT_S)
             self._transport.pull(remote_out, local_out)
             content = numpy.fromfile(local_out, numpy.uint8)
         return self._split(content, answer), answer

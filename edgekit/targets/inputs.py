@@ -13,13 +13,12 @@ if TYPE_CHECKING:
 
 
 @functools.lru_cache(maxsize=4)
-def seeded_inputs(count: int, shape: tuple[int, ...], *, first: int = 0) -> NDArray[np.float32]:
-    """Make pseudo-random pictures, smooth with some grain, equal on every machine.
+def seeded_inputs(count: int, shape: tuple[int, ...]) -> NDArray[np.float32]:
+    """Make pseudo-random pictures, smooth with some grain, equal on every machine and for any count.
 
     Args:
         count: How many.
         shape: Shape of one input, usually channels, height, width.
-        first: Number of the first; input i depends on its number alone.
 
     Returns:
         float32[count, *shape], mean about 0 and deviation about 1, as ImageNet-normalised pictures;
@@ -29,6 +28,6 @@ def seeded_inputs(count: int, shape: tuple[int, ...], *, first: int = 0) -> NDAr
 
     batch = numpy.empty((count, *shape), dtype=numpy.float32)
     for index in range(count):
-        batch[index] = seeded_array(shape, first + index)
+        batch[index] = seeded_array(shape, index)
     batch.setflags(write=False)
     return batch

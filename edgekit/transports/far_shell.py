@@ -13,7 +13,7 @@ from abc import abstractmethod
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path, PurePosixPath
 
-from edgekit._files import sha256_file
+from edgekit._files import atomic_file, sha256_file
 from edgekit.errors import DeviceError, DeviceLostError, EdgekitError, InputError
 from edgekit.transports.interface import STANDSTILL_S, CommandResult, Outgoing, Progress, RemoteProcess
 
@@ -221,8 +221,6 @@ class FarShell:
 
     def pull(self, remote: str, local: Path, *, standstill_s: float = STANDSTILL_S) -> None:
         """Fetch a file; see the interface."""
-        from edgekit._files import atomic_file
-
         with atomic_file(local) as temporary:
             self._receive(remote, temporary, standstill_s=standstill_s)
 

@@ -43,9 +43,6 @@ def bundle(tmp_path: Path) -> Bundle:
         engine="paddlelite",
         engine_version="v2.12",
         fp16=False,
-        build_id="test",
-        compiler="none",
-        library_versions={},
         files={path.name: path for path in sorted(directory.iterdir())},
         program="runner",
     )

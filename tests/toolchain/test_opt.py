@@ -123,7 +123,6 @@ def test_the_opt_that_the_user_names_is_taken(
     assert (found.version, found.argv, found.source) == ("2.13rc0", (str(program),), "EDGEKIT_OPT")
     assert found.python is None
     assert found.broken_targets == ("x86",)
-    assert find_opt("2.12") is None
 
 
 @pytest.mark.parametrize("what", ["absent", "directory", "not executable"])

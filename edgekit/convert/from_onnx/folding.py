@@ -45,7 +45,7 @@ def fold(node: Node, shapes: Sequence[tuple[int, ...] | None]) -> list[Array | N
     if node.kind == "Constant":
         return [_constant(node)]
     arrays = [None if value is None else value.array() for value in node.inputs]
-    if node.kind in _QUICK and len(arrays) == len(list(filter(lambda each: each is not None, arrays))):
+    if node.kind in _QUICK and all(each is not None for each in arrays):
         return [np.asarray(_QUICK[node.kind](*arrays)).astype(_quick_type(node, arrays))]
     if node.kind in ("Cast", "CastLike", "Expand", "ConstantOfShape", "Tile", "Range"):
         _check_growth(node, arrays)
@@ -103,30 +103,19 @@ def _check_growth(node: Node, arrays: list[Any]) -> None:
 
 
 def _by_onnxruntime(node: Node, arrays: list[Any]) -> list[Array | None]:
-    return run_node(node, node.proto, arrays, [bool(name) for name in node.proto.output])
-
-
-def run_node(node: Node, proto: Any, arrays: list[Any], wanted: Sequence[bool]) -> list[Array | None]:
-    """Let ONNX Runtime compute one node.
-
-    Args:
-        node: What messages name, and whose opset counts.
-        proto: The node to compute; the names of its tensors do not matter.
-        arrays: Its inputs; None for those left out.
-        wanted: For each output whether it is asked for.
-    """
+    """Return a node's outputs, None for those not asked for. Inputs that are left out are None."""
     try:
         import onnxruntime
     except ImportError as error:
         raise ToolError(
             "converting ONNX: onnxruntime is not installed", hint="pip install 'edgekit[onnxruntime]'"
         ) from error
-    from onnx import TensorProto, helper
+    from onnx import TypeProto, helper
 
-    own = type(proto)()
-    own.CopyFrom(proto)
+    own = type(node.proto)()
+    own.CopyFrom(node.proto)
     inputs = ["" if array is None else f"i{index}" for index, array in enumerate(arrays)]
-    outputs = [f"o{index}" if each else "" for index, each in enumerate(wanted)]
+    outputs = [f"o{index}" if each else "" for index, each in enumerate(node.proto.output)]
     del own.input[:], own.output[:]
     own.input.extend(inputs)
     own.output.extend(outputs)
@@ -140,7 +129,7 @@ def run_node(node: Node, proto: Any, arrays: list[Any], wanted: Sequence[bool]) 
             helper.make_tensor_value_info(name, helper.np_dtype_to_tensor_dtype(array.dtype), array.shape)
             for name, array in feeds.items()
         ],
-        [helper.make_value_info(name, _no_type()) for name in outputs if name],
+        [helper.make_value_info(name, TypeProto()) for name in outputs if name],
     )
     model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", node.opset)], ir_version=8)
     options = onnxruntime.SessionOptions()
@@ -155,14 +144,7 @@ def run_node(node: Node, proto: Any, arrays: list[Any], wanted: Sequence[bool]) 
     except Exception as error:
         lines = [line.strip() for line in str(error).splitlines() if line.strip()] or [""]
         raise node.refused(f"ONNX Runtime does not compute it beforehand: {lines[0][:200]}") from error
-    del TensorProto
-    return [np.asarray(next(results)) if each else None for each in wanted]
-
-
-def _no_type() -> Any:
-    from onnx import TypeProto
-
-    return TypeProto()
+    return [np.asarray(next(results)) if each else None for each in outputs]
 
 
 def _compute_halves_as_floats(proto: Any) -> None:

@@ -38,9 +38,6 @@ class Bundle(msgspec.Struct, frozen=True, kw_only=True):
         target: `aarch64` or `x86_64`.
         fp16: True where the library has fp16 kernels.
         opencl: True where the library computes by OpenCL.
-        build_id: Build id of the runner, as its `--version` prints it.
-        compiler: Compiler that built the runner.
-        library_versions: Debian versions of the C and C++ library, by package.
         files: Name in the bundle -> file on this machine; all are executable on the device.
     """
 
@@ -49,9 +46,6 @@ class Bundle(msgspec.Struct, frozen=True, kw_only=True):
     target: str = AARCH64
     fp16: bool
     opencl: bool = False
-    build_id: str
-    compiler: str
-    library_versions: dict[str, str]
     files: dict[str, Path]
     program: str
 
@@ -119,9 +113,6 @@ def assemble(engine: str, target: str = AARCH64, *, install: bool = True, progre
         target=target,
         fp16=runtime.fp16,
         opencl=runtime.opencl,
-        build_id=runner.build_id,
-        compiler=runner.compiler,
-        library_versions=libraries.versions,
         files=files,
         program=runner.path.name,
     )

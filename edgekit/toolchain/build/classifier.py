@@ -2,25 +2,20 @@
 
 from __future__ import annotations
 
-import hashlib
 from pathlib import Path
 
-from edgekit import __version__, _process
-from edgekit._files import sha256_file
-from edgekit.errors import ToolError
-from edgekit.toolchain.build.compilers import Compiler, cxx_compiler
+from edgekit.toolchain.build.compilers import cxx_compiler
 from edgekit.toolchain.build.native import (
-    C_FLAGS,
-    COMPILE_FLAGS,
-    COMPILE_TIMEOUT_S,
-    CXX_FLAGS,
     LINK_FLAGS,
     SOURCES,
+    build_id,
     build_once,
+    call_compiler,
+    compile_source,
     put_library,
 )
 from edgekit.toolchain.build.onnxruntime_runtime import installed_library
-from edgekit.toolchain.build.runtimes import X86_64, Runtime
+from edgekit.toolchain.build.runtimes import X86_64
 from edgekit.toolchain.cache import cache_directory
 from edgekit.toolchain.component import Report
 from edgekit.toolchain.fetch.apt import fetch_packages
@@ -41,22 +36,16 @@ def build_classifier(*, progress: Report, force: bool = False) -> Path:
     runtime = installed_library()
     compiler = cxx_compiler(X86_64, progress=progress)
     stb = _stb_directory(progress)
-    place = cache_directory("native") / f"classify-{X86_64}-{_build_id(compiler, runtime, stb)}"
-    program = place / PROGRAM
+    headers = [*SOURCES.glob("*.h"), *(SOURCES / "classify").glob("*.h"), stb / Path(STB_HEADER).name]
+    identity = build_id([*_sources(), *sorted(headers)], compiler, runtime)
+    program = cache_directory("native") / f"classify-{X86_64}-{identity}" / PROGRAM
 
     def build(work: Path, new: Path) -> None:
         progress(f"building {PROGRAM} with {compiler.name}")
-        objects = []
-        for source in _sources():
-            output = work / f"{source.stem}.o"
-            cxx = source.suffix == ".cc"
-            words = [*(compiler.cxx if cxx else compiler.c), *COMPILE_FLAGS, *(CXX_FLAGS if cxx else C_FLAGS)]
-            _call(
-                [*words, "-isystem", str(stb), "-c", source.name, "-o", str(output)], compiler, source.parent
-            )
-            objects.append(str(output))
-        link = [*compiler.link, *LINK_FLAGS, *objects, "-ldl", "-lm", *compiler.link_last]
-        _call([*link, "-o", str(new / PROGRAM)], compiler, work)
+        flags = ["-isystem", str(stb)]
+        objects = [compile_source(source, work, compiler, flags, "classifier") for source in _sources()]
+        link = [*compiler.link, *LINK_FLAGS, *map(str, objects), "-ldl", "-lm", *compiler.link_last]
+        call_compiler([*link, "-o", str(new / PROGRAM)], "linking", compiler, "classifier", cwd=work)
         put_library(runtime, new)
 
     build_once(program, PROGRAM, build, force=force)
@@ -71,25 +60,3 @@ def _stb_directory(progress: Report) -> Path:
 
 def _sources() -> list[Path]:
     return [*(SOURCES / name for name in SHARED), *sorted((SOURCES / "classify").glob("*.cc"))]
-
-
-def _build_id(compiler: Compiler, runtime: Runtime, stb: Path) -> str:
-    digest = hashlib.sha256()
-    headers = [*SOURCES.glob("*.h"), *(SOURCES / "classify").glob("*.h"), stb / Path(STB_HEADER).name]
-    for path in [*_sources(), *sorted(headers)]:
-        digest.update(f"{path.name} {sha256_file(path)}\n".encode())
-    flags = (COMPILE_FLAGS, C_FLAGS, CXX_FLAGS, LINK_FLAGS)
-    for part in (__version__, compiler.name, flags, runtime.version, runtime.sha256):
-        digest.update(f"{part!r}\n".encode())
-    return digest.hexdigest()[:16]
-
-
-def _call(argv: list[str], compiler: Compiler, cwd: Path) -> None:
-    env: dict[str, str | None] = {**compiler.env, "LC_ALL": "C"}
-    done = _process.run(argv, timeout_s=COMPILE_TIMEOUT_S, env=env, cwd=cwd)
-    if not done.ok:
-        raise ToolError(
-            f"building {PROGRAM} with {compiler.name}: it ended with "
-            f"{_process.describe_exit(done.exit_code)}:\n{done.tail(12)}",
-            hint="edgekit --verbose toolchain build classifier shows the command",
-        )

@@ -9,7 +9,7 @@ from __future__ import annotations
 import hashlib
 import os
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 
 import msgspec
@@ -61,6 +61,11 @@ class NativeRunner(msgspec.Struct, frozen=True, kw_only=True):
     build_id: str
     compiler: str
 
+    @property
+    def build(self) -> str:
+        """What `edgekit toolchain build` takes to build it."""
+        return f"runner --engine {self.engine} --target {self.target}"
+
 
 def build_runner(engine: str, target: str, *, progress: Report, force: bool = False) -> NativeRunner:
     """Build a runner unless it exists, and return it.
@@ -79,8 +84,12 @@ def build_runner(engine: str, target: str, *, progress: Report, force: bool = Fa
 
     def build(work: Path, new: Path) -> None:
         progress(f"building the {engine} runner for {target} with {compiler.name}")
-        objects = [_compile(SOURCES / f"{name}.c", work, runner, compiler, None) for name in CORE]
-        objects.append(_compile(backend, work, runner, compiler, runtime))
+        flags = [f'-DEDGEKIT_VERSION="{__version__}"', f'-DEDGEKIT_BUILD_ID="{runner.build_id}"']
+        objects = [compile_source(SOURCES / f"{name}.c", work, compiler, flags, runner.build) for name in CORE]
+        if cxx and runtime is not None:
+            engine_version = f'-DEDGEKIT_ENGINE_VERSION="{runtime.version}"'
+            flags += ["-isystem", str(runtime.include_directory), engine_version]
+        objects.append(compile_source(backend, work, compiler, flags, runner.build))
         _link(objects, new / runner.path.name, runner, compiler, runtime)
         if target == X86_64 and runtime is not None:
             put_library(runtime, new)
@@ -90,13 +99,14 @@ def build_runner(engine: str, target: str, *, progress: Report, force: bool = Fa
 
 
 def _planned(engine: str, target: str, compiler: Compiler, runtime: Runtime | None) -> NativeRunner:
-    build_id = _build_id(engine, target, compiler, runtime)
-    directory = cache_directory("native") / f"{engine}-{target}-{build_id}"
+    sources = sorted(path for path in SOURCES.iterdir() if path.suffix in (".c", ".cc", ".h"))
+    identity = build_id(sources, compiler, runtime, engine, target)
+    directory = cache_directory("native") / f"{engine}-{target}-{identity}"
     return NativeRunner(
         engine=engine,
         target=target,
         path=directory / f"edgekit-runner-{engine}",
-        build_id=build_id,
+        build_id=identity,
         compiler=compiler.name,
     )
 
@@ -168,31 +178,26 @@ def _runtime(engine: str, target: str) -> Runtime | None:
     return runtime
 
 
-def _build_id(engine: str, target: str, compiler: Compiler, runtime: Runtime | None) -> str:
+def build_id(sources: Iterable[Path], compiler: Compiler, runtime: Runtime | None, *others: str) -> str:
+    """Return a hash of everything that a program is built from."""
     digest = hashlib.sha256()
-    sources = sorted(path for path in SOURCES.iterdir() if path.suffix in (".c", ".cc", ".h"))
     for path in sources:
         digest.update(f"{path.name} {sha256_file(path)}\n".encode())
     # The compiler counts by name and version; its path does not affect the output.
     flags = (COMPILE_FLAGS, C_FLAGS, CXX_FLAGS, LINK_FLAGS)
     library = (runtime.version, runtime.sha256) if runtime else None
-    for part in (engine, target, __version__, compiler.name, flags, library):
+    for part in (*others, __version__, compiler.name, flags, library):
         digest.update(f"{part!r}\n".encode())
     return digest.hexdigest()[:16]
 
 
-def _compile(
-    source: Path, work: Path, runner: NativeRunner, compiler: Compiler, runtime: Runtime | None
-) -> Path:
-    cxx = source.suffix == ".cc"
+def compile_source(source: Path, work: Path, compiler: Compiler, flags: Sequence[str], build: str) -> Path:
+    """Compile a source for what `edgekit toolchain build` calls `build`; return the object file."""
     output = work / f"{source.stem}.o"
-    flags = [*COMPILE_FLAGS, *(CXX_FLAGS if cxx else C_FLAGS)]
-    flags += [f'-DEDGEKIT_VERSION="{__version__}"', f'-DEDGEKIT_BUILD_ID="{runner.build_id}"']
-    if cxx and runtime is not None:
-        flags += ["-isystem", str(runtime.include_directory), f'-DEDGEKIT_ENGINE_VERSION="{runtime.version}"']
+    program, standard = (compiler.cxx, CXX_FLAGS) if source.suffix == ".cc" else (compiler.c, C_FLAGS)
     # Relative names, because the output must not depend on the directory of the sources.
-    call = [*(compiler.cxx if cxx else compiler.c), *flags, "-c", source.name, "-o", str(output)]
-    _call(call, f"compiling {source.name}", runner, compiler, cwd=source.parent)
+    words = [*program, *COMPILE_FLAGS, *standard, *flags, "-c", source.name, "-o", str(output)]
+    call_compiler(words, f"compiling {source.name}", compiler, build, cwd=source.parent)
     return output
 
 
@@ -203,8 +208,8 @@ def _link(
     if runtime is not None and native_runner(runner.engine).library is Library.LINKED:
         libraries.insert(0, str(runtime.library_path))
     inputs = [*map(str, objects), *libraries, *compiler.link_last]
-    call = [*compiler.link, *LINK_FLAGS, *inputs, "-o", str(output)]
-    _call(call, "linking", runner, compiler, cwd=output.parent)
+    words = [*compiler.link, *LINK_FLAGS, *inputs, "-o", str(output)]
+    call_compiler(words, "linking", compiler, runner.build, cwd=output.parent)
     machine = read_elf(output).machine
     if machine != (AARCH64 if runner.target == ANDROID else runner.target):
         raise ToolError(
@@ -212,14 +217,15 @@ def _link(
         )
 
 
-def _call(argv: list[str], what: str, runner: NativeRunner, compiler: Compiler, *, cwd: Path) -> None:
+def call_compiler(argv: list[str], what: str, compiler: Compiler, build: str, *, cwd: Path) -> None:
+    """Run a compiler for what `edgekit toolchain build` calls `build`. Raises ToolError where it fails."""
     env: dict[str, str | None] = {**compiler.env, "LC_ALL": "C"}
     done = _process.run(argv, timeout_s=COMPILE_TIMEOUT_S, env=env, cwd=cwd)
     if not done.ok:
         raise ToolError(
-            f"building the {runner.engine} runner for {runner.target}: {what} with {compiler.name} ended "
-            f"with {_process.describe_exit(done.exit_code)}:\n{done.tail(12)}",
-            hint="edgekit --verbose toolchain build runner shows the command"
+            f"building {build}: {what} with {compiler.name} ended with "
+            f"{_process.describe_exit(done.exit_code)}:\n{done.tail(12)}",
+            hint=f"edgekit --verbose toolchain build {build} shows the command"
             + ("; is the disk full?" if _low_on_space(cwd) else ""),
         )
 

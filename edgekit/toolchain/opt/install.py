@@ -11,13 +11,13 @@ from edgekit.toolchain.opt.opt import ENVIRONMENT_VARIABLE, RELEASES, Opt, Relea
 from edgekit.toolchain.opt.sources import ATTEMPTS, install_archive, install_in_environment, suitable
 
 
-def require_opt(*, install: bool, progress: Report, version: str | None = None) -> Opt:
+def require_opt(*, install: bool, progress: Report) -> Opt:
     """Return the opt of `find_opt`; install one where it is missing and `install` allows it.
 
     Raises:
         ToolError: There is no opt and none can be installed, or `install` is False.
     """
-    found = find_opt(version)
+    found = find_opt()
     if found is not None:
         return found
     if not install:
@@ -25,7 +25,7 @@ def require_opt(*, install: bool, progress: Report, version: str | None = None) 
             "converting to .nb: Paddle Lite's opt is not installed",
             hint="edgekit toolchain install opt, or leave it out with --formats paddle,onnx",
         )
-    return install_opt(InstallRequest(version=version, progress=progress))
+    return install_opt(InstallRequest(progress=progress))
 
 
 def install_opt(request: InstallRequest) -> Opt:

@@ -82,25 +82,16 @@ class Opt(msgspec.Struct, frozen=True, kw_only=True):
         return next((each.broken_targets for each in RELEASES if each.version == self.version), ())
 
 
-def find_opt(version: str | None = None) -> Opt | None:
+def find_opt() -> Opt | None:
     """Return `$EDGEKIT_OPT`, else the best opt in the cache; None where there is none.
-
-    Args:
-        version: Required version; None for any.
 
     Raises:
         ToolError: `$EDGEKIT_OPT` names something that cannot be run.
     """
     explicit = os.environ.get(ENVIRONMENT_VARIABLE)
     if explicit:
-        found = _explicit(Path(explicit).expanduser())
-        return found if version in (None, found.version) else None
-    for release in RELEASES:
-        if version in (None, release.version):
-            found_here = _in_environment(release) or _binary(release.version)
-            if found_here is not None:
-                return found_here
-    return None
+        return _explicit(Path(explicit).expanduser())
+    return next(filter(None, (_in_environment(each) or _binary(each.version) for each in RELEASES)), None)
 
 
 def x86_obstacle(opt: Opt | None) -> str | None:

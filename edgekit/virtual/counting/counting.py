@@ -17,17 +17,6 @@ import msgspec
 
 from edgekit.core.measurement import InstructionCount
 from edgekit.errors import RunnerError
-from edgekit.virtual.machine.machine_files import ICOUNT_PROPERTY, VIRTUAL_PROPERTY
-
-__all__ = [
-    "ICOUNT_PROPERTY",
-    "VIRTUAL_PROPERTY",
-    "Stretch",
-    "counting_argv",
-    "entry_list",
-    "parse_counts",
-    "parse_stretches",
-]
 
 ICOUNT = "/system/bin/icount"
 
