@@ -1,4 +1,4 @@
-"""The app on a device: whether it can run there, installed, removed; over a Transport.
+"""The app on a device: whether it can run there, installed, removed.
 
 The answers of `pm` and `am` are those that AOSP's PackageManagerShellCommand and
 ActivityManagerShellCommand print (Android 7 to 15).
@@ -18,7 +18,7 @@ from edgekit.android.project import ABIS, PACKAGE
 from edgekit.android.signing import MIN_SDK
 from edgekit.core.units import format_bytes
 from edgekit.errors import DeviceError, InputError
-from edgekit.transports.interface import CommandResult, Transport
+from edgekit.transports.interface import CommandResult, DeviceTransport
 
 STAGING = "/data/local/tmp"
 ANSWER_TIMEOUT_S = 20.0
@@ -63,7 +63,7 @@ class InstalledApp(msgspec.Struct, frozen=True, kw_only=True):
     apk_sha256: str
 
 
-def require_app_runtime(transport: Transport, apk_abis: Collection[str] = tuple(ABIS)) -> None:
+def require_app_runtime(transport: DeviceTransport, apk_abis: Collection[str] = tuple(ABIS)) -> None:
     """Refuse a device on which no Android app can run, or not this one.
 
     Args:
@@ -114,7 +114,7 @@ def _abis(apk: Path) -> list[str]:
     return sorted(found)
 
 
-def install(transport: Transport, apk: Path) -> InstalledApp:
+def install(transport: DeviceTransport, apk: Path) -> InstalledApp:
     """Put the app onto a device in place of an earlier version; the app asks for no permission to grant.
 
     Raises:
@@ -147,7 +147,7 @@ def install(transport: Transport, apk: Path) -> InstalledApp:
     )
 
 
-def require_installed(transport: Transport) -> str:
+def require_installed(transport: DeviceTransport) -> str:
     """Return the path of the installed app's APK on the device.
 
     Raises:
@@ -178,5 +178,5 @@ def _refusal(serial: str, apk: Path, done: CommandResult) -> DeviceError:
     )
 
 
-def _property(transport: Transport, name: str) -> str:
+def _property(transport: DeviceTransport, name: str) -> str:
     return transport.run(["getprop", name], timeout_s=ANSWER_TIMEOUT_S).stdout.strip()

@@ -21,7 +21,7 @@ from collections.abc import Iterator
 from edgekit._files import locked
 from edgekit.errors import DeviceError, DeviceLostError, OutputError, UsageError
 from edgekit.toolchain.cache import cache_directory
-from edgekit.transports.interface import RemoteProcess, Transport
+from edgekit.transports.interface import DeviceTransport, RemoteProcess
 
 logger = logging.getLogger("edgekit.device")
 
@@ -75,7 +75,7 @@ class Hold:
         timeout_s: How long to wait for another command.
     """
 
-    def __init__(self, transport: Transport, root: str, timeout_s: float) -> None:
+    def __init__(self, transport: DeviceTransport, root: str, timeout_s: float) -> None:
         self._transport, self._root, self._timeout_s = transport, root, timeout_s
         self._process: RemoteProcess | None = None
 
@@ -124,7 +124,7 @@ class Hold:
 
 
 @contextlib.contextmanager
-def held(transport: Transport, root: str, *, timeout_s: float | None = None) -> Iterator[Hold]:
+def held(transport: DeviceTransport, root: str, *, timeout_s: float | None = None) -> Iterator[Hold]:
     """Hold a device for the block; `root`/run is empty then, for the holder's inputs and outputs.
 
     Args:
@@ -157,7 +157,7 @@ def held(transport: Transport, root: str, *, timeout_s: float | None = None) -> 
             hold.release()
 
 
-def _hold_there(transport: Transport, root: str, deadline: float, limit_s: float) -> RemoteProcess:
+def _hold_there(transport: DeviceTransport, root: str, deadline: float, limit_s: float) -> RemoteProcess:
     owner = f"{getpass.getuser()}@{socket.gethostname()} process {os.getpid()}"
     told = False
     while True:

@@ -13,7 +13,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar, cast
 
 import msgspec
 
@@ -42,7 +42,7 @@ from edgekit.runners.protocol import (
 )
 from edgekit.runners.refusal import HINTS, refused
 from edgekit.runners.shared import OutputFiles
-from edgekit.transports.interface import RemoteProcess, Transport
+from edgekit.transports.interface import DeviceTransport, RemoteProcess, Transport
 
 if TYPE_CHECKING:
     import numpy as np
@@ -96,7 +96,7 @@ class RunnerSession(Killable):
     runner continues without a pause; a third thread waits until one is done.
 
     Args:
-        transport: Transport to the runner's machine.
+        transport: Transport to the runner's machine; a DeviceTransport where there is a `scratch`.
         argv: Command line of the runner on its machine.
         env: Environment variables to set in addition.
         scratch: Directory on the runner's machine for input and output files; None where both sides share
@@ -136,6 +136,11 @@ class RunnerSession(Killable):
     def shares_files(self) -> bool:
         """True where the runner reads files of this machine without a transfer."""
         return self._scratch is None
+
+    @property
+    def _far(self) -> DeviceTransport:
+        """The transport, where the runner's machine has files of its own."""
+        return cast("DeviceTransport", self._transport)
 
     def __enter__(self) -> RunnerSession:
         self.start()
@@ -255,10 +260,10 @@ class RunnerSession(Killable):
         else:
             local_out = self._staging / "out"
             remote_in, remote_out = f"{self._scratch}/in", f"{self._scratch}/out"
-            self._transport.push(path, remote_in)
+            self._far.push(path, remote_in)
             request = Infer(input=remote_in, shapes=given, output=remote_out)
             answer = self._ask(request, Inferred, INFER_TIMEOUT_S)
-            self._transport.pull(remote_out, local_out)
+            self._far.pull(remote_out, local_out)
             content = numpy.fromfile(local_out, numpy.uint8)
         return self._split(content, answer), answer
 
@@ -408,7 +413,7 @@ class RunnerSession(Killable):
             # The removal may fail: the next session overwrites the files, and a lost device keeps them until
             # then.
             with contextlib.suppress(EdgekitError, OSError):
-                self._transport.remove([f"{self._scratch}/in", f"{self._scratch}/out"])
+                self._far.remove([f"{self._scratch}/in", f"{self._scratch}/out"])
 
 
 def _export_anew() -> str:

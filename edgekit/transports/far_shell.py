@@ -110,7 +110,7 @@ def parse_df(output: str) -> int | None:
 
 
 class FarShell:
-    """The file half of a Transport, for transports whose far side is a POSIX shell."""
+    """The file half of a DeviceTransport, for transports whose far side is a POSIX shell."""
 
     name: str
     serial: str
@@ -224,9 +224,9 @@ class FarShell:
         with atomic_file(local) as temporary:
             self._receive(remote, temporary, standstill_s=standstill_s)
 
-    def read_text(self, remote: str, *, timeout_s: float = 10.0) -> str | None:
+    def read_text(self, remote: str) -> str | None:
         """A small file's text, or None where it does not exist or cannot be read."""
-        done = self.run_script(_READ, [remote], timeout_s=timeout_s)
+        done = self.run_script(_READ, [remote], timeout_s=10.0)
         return done.stdout if done.exit_code == 0 else None
 
     def sha256(self, remotes: Sequence[str], *, timeout_s: float = 60.0) -> dict[str, str]:
@@ -236,9 +236,9 @@ class FarShell:
             digests.update(parse_sha256(self.run_script(_SHA256, batch, timeout_s=timeout_s).stdout))
         return digests
 
-    def list_files(self, remote: str, *, timeout_s: float = 30.0) -> list[str]:
+    def list_files(self, remote: str) -> list[str]:
         """Paths of all regular files below a directory, relative to it; empty where there is none."""
-        done = self.run_script(_LIST, [remote], timeout_s=timeout_s)
+        done = self.run_script(_LIST, [remote], timeout_s=30.0)
         if done.exit_code != 0:
             raise self._refused(f"listing {remote}", done)
         return sorted(line.removeprefix("./") for line in done.stdout.splitlines() if line)
@@ -250,9 +250,9 @@ class FarShell:
             if done.exit_code != 0:
                 raise self._refused(f"removing {batch[0]}", done)
 
-    def free_bytes(self, remote: str, *, timeout_s: float = 10.0) -> int | None:
+    def free_bytes(self, remote: str) -> int | None:
         """Free space of the file system that holds a path (or its nearest existing parent)."""
-        return parse_df(self.run_script(_FREE, [remote], timeout_s=timeout_s).stdout)
+        return parse_df(self.run_script(_FREE, [remote], timeout_s=10.0).stdout)
 
     def _refused(self, action: str, done: CommandResult) -> DeviceError:
         return refusal(action, self.serial, done.stderr.strip() or f"exit code {done.exit_code}")

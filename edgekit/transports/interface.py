@@ -1,4 +1,4 @@
-"""How files and commands reach a device; `adb`, `ssh` and `local` implement this, one file each.
+"""How files and commands reach a device; `adb` and `ssh` implement this, one file each.
 
 Paths on the far side are strings with `/`. Every operation ends, by a timeout or, where a file is moved,
 after a number of seconds in which nothing of it moves, in one of:
@@ -64,10 +64,20 @@ class RemoteProcess(Protocol):
 
 
 class Transport(Protocol):
-    """One device. Instances are cheap; `close` releases their connections."""
+    """A machine that runs commands: this one (`local`), or a device."""
+
+    def open(self, argv: Sequence[str], *, env: Mapping[str, str] | None = None) -> RemoteProcess:
+        """Start a command and keep its stdin and stdout."""
+
+    def close(self) -> None:
+        """Release connections; the far side keeps its files."""
+
+
+class DeviceTransport(Transport, Protocol):
+    """One device. Instances are cheap, and many small files cost no more than their bytes."""
 
     name: str
-    """`adb`, `ssh` or `local`."""
+    """`adb` or `ssh`."""
     serial: str
     """Value of `--device` that names it."""
 
@@ -76,8 +86,10 @@ class Transport(Protocol):
     ) -> CommandResult:
         """Run a command to its end. `argv` is quoted for the far shell by the transport."""
 
-    def open(self, argv: Sequence[str], *, env: Mapping[str, str] | None = None) -> RemoteProcess:
-        """Start a command and keep its stdin and stdout."""
+    def run_script(self, script: str, arguments: Sequence[str] = (), *, timeout_s: float) -> CommandResult:
+        """Run a script with positional parameters to its end, in the shell that reads it: no second one is
+        started.
+        """
 
     def push(
         self,
@@ -93,36 +105,6 @@ class Transport(Protocol):
         Directories are made. Raises DeviceLostError where nothing moves for `standstill_s`.
         """
 
-    def pull(self, remote: str, local: Path, *, standstill_s: float = STANDSTILL_S) -> None:
-        """Fetch a file; `local` appears only when it is whole. A missing remote file is an InputError."""
-
-    def read_text(self, remote: str, *, timeout_s: float = 10.0) -> str | None:
-        """A small file's text, or None where it does not exist or cannot be read."""
-
-    def sha256(self, remotes: Sequence[str], *, timeout_s: float = 60.0) -> dict[str, str]:
-        """SHA-256 in hex, by path, of the files of `remotes` that exist; computed on the far side."""
-
-    def list_files(self, remote: str, *, timeout_s: float = 30.0) -> list[str]:
-        """Paths of all regular files below a directory, relative to it; empty where there is none."""
-
-    def remove(self, remotes: Sequence[str], *, timeout_s: float = 30.0) -> None:
-        """Delete files or whole directories; what does not exist is no error."""
-
-    def free_bytes(self, remote: str, *, timeout_s: float = 10.0) -> int | None:
-        """Free space of the file system that holds a path (or its nearest existing parent)."""
-
-    def close(self) -> None:
-        """Release connections; the far side keeps its files."""
-
-
-class DeviceTransport(Transport, Protocol):
-    """A way to another machine (adb, ssh): many small files cost no more than their bytes."""
-
-    def run_script(self, script: str, arguments: Sequence[str] = (), *, timeout_s: float) -> CommandResult:
-        """Run a script with positional parameters to its end, in the shell that reads it: no second one is
-        started.
-        """
-
     def push_many(
         self,
         files: Sequence[Outgoing],
@@ -131,3 +113,21 @@ class DeviceTransport(Transport, Protocol):
         progress: Progress | None = None,
     ) -> None:
         """Send files; all of one directory are checked and moved into place by one command there."""
+
+    def pull(self, remote: str, local: Path, *, standstill_s: float = STANDSTILL_S) -> None:
+        """Fetch a file; `local` appears only when it is whole. A missing remote file is an InputError."""
+
+    def read_text(self, remote: str) -> str | None:
+        """A small file's text, or None where it does not exist or cannot be read."""
+
+    def sha256(self, remotes: Sequence[str], *, timeout_s: float = 60.0) -> dict[str, str]:
+        """SHA-256 in hex, by path, of the files of `remotes` that exist; computed on the far side."""
+
+    def list_files(self, remote: str) -> list[str]:
+        """Paths of all regular files below a directory, relative to it; empty where there is none."""
+
+    def remove(self, remotes: Sequence[str], *, timeout_s: float = 30.0) -> None:
+        """Delete files or whole directories; what does not exist is no error."""
+
+    def free_bytes(self, remote: str) -> int | None:
+        """Free space of the file system that holds a path (or its nearest existing parent)."""

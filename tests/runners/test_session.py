@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import json
+import shutil
 import sys
 import time
+from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -150,11 +152,26 @@ def test_refusals_keep_the_runner_and_carry_their_code(tmp_path: Path, x0_25: Pa
         assert session.close() == 12
 
 
+class Far(LocalTransport):
+    """This machine as one whose runners have files of their own."""
+
+    def push(self, local: Path, remote: str) -> None:
+        Path(remote).parent.mkdir(exist_ok=True)
+        shutil.copyfile(local, remote)
+
+    def pull(self, remote: str, local: Path) -> None:
+        shutil.copyfile(remote, local)
+
+    def remove(self, remotes: Sequence[str]) -> None:
+        for remote in remotes:
+            Path(remote).unlink()
+
+
 def test_files_travel_to_a_far_side_with_files_of_its_own(tmp_path: Path, x0_25: Path) -> None:
     launcher = host_launcher("onnxruntime")
     path, _, _ = next(case for case in RUNNERS if case.name == "onnxruntime").paths(x0_25)
     scratch = tmp_path / "far"
-    session = RunnerSession(LocalTransport(), launcher.argv, scratch=str(scratch), label="far")
+    session = RunnerSession(Far(), launcher.argv, scratch=str(scratch), label="far")
     with session:
         session.load(picture_load(str(path)))
         (outputs,), _ = session.infer([np.ones((1, 3, 224, 224), np.float32)])

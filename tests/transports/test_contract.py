@@ -1,4 +1,4 @@
-"""Contract of every Transport, on the virtual device over adb, on a board over ssh and on this machine."""
+"""Contract of every DeviceTransport, on the virtual device over adb and on a board over ssh."""
 
 from __future__ import annotations
 
@@ -12,8 +12,7 @@ import pytest
 
 from edgekit._files import sha256_file
 from edgekit.errors import DeviceError, DeviceLostError, EdgekitError, InputError
-from edgekit.transports.interface import Transport
-from edgekit.transports.local import LocalTransport
+from edgekit.transports.interface import DeviceTransport
 from edgekit.transports.ssh import SshTransport
 from tests.devices import AdbDevice
 from tests.transports.sshd import Sshd
@@ -23,26 +22,24 @@ from tests.transports.sshd import Sshd
 class Far:
     """A transport and a directory of this test's own on its far side."""
 
-    transport: Transport
+    transport: DeviceTransport
     directory: str
 
 
-@pytest.fixture(params=["local", "ssh", "adb"], scope="module")
-def transport(request: pytest.FixtureRequest) -> Iterator[Transport]:
+@pytest.fixture(params=["ssh", "adb"], scope="module")
+def transport(request: pytest.FixtureRequest) -> Iterator[DeviceTransport]:
     if request.param == "adb":
         device: AdbDevice = request.getfixturevalue("virtual_device")
-        opened: Transport = device.open()
-    elif request.param == "ssh":
+        opened: DeviceTransport = device.open()
+    else:
         server: Sshd = request.getfixturevalue("sshd")
         opened = SshTransport(server.url)
-    else:
-        opened = LocalTransport()
     yield opened
     opened.close()
 
 
 @pytest.fixture
-def far(transport: Transport, tmp_path: Path) -> Iterator[Far]:
+def far(transport: DeviceTransport, tmp_path: Path) -> Iterator[Far]:
     directory = str(tmp_path / "far")
     if transport.name == "adb":
         directory = f"/data/local/tmp/contract-{os.getpid()}-{time.monotonic_ns()}"

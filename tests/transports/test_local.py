@@ -1,14 +1,12 @@
-"""Peculiarities of the local transport; test_contract.py has the rest."""
+"""Commands of this machine, started at once or ahead."""
 
 from __future__ import annotations
 
-import os
-import stat
 from pathlib import Path
 
 import pytest
 
-from edgekit.errors import DeviceError, DeviceLostError
+from edgekit.errors import DeviceError
 from edgekit.transports.local import LocalTransport
 
 
@@ -30,36 +28,6 @@ def test_a_program_that_cannot_start_leaves_nothing(tmp_path: Path, monkeypatch:
     with pytest.raises(DeviceError, match="/no/such"):
         LocalTransport().open(["/no/such"])
     assert list(tmp_path.iterdir()) == []
-
-
-def test_exit_codes_of_what_cannot_run_are_a_shells(tmp_path: Path) -> None:
-    plain = tmp_path / "plain"
-    plain.write_text("no program")
-    assert LocalTransport().run(["/no/such"]).exit_code == 127
-    assert LocalTransport().run([str(plain)]).exit_code == 126
-
-
-def test_an_overrun_is_the_device_being_lost() -> None:
-    with pytest.raises(DeviceLostError, match="no end after"):
-        LocalTransport().run(["sleep", "60"], timeout_s=0.2)
-
-
-def test_pushed_files_are_whole_and_have_their_mode(tmp_path: Path) -> None:
-    source, target = tmp_path / "source", tmp_path / "deep" / "target"
-    source.write_bytes(os.urandom(3_000_000))
-    sent: list[int] = []
-    LocalTransport().push(source, str(target), mode=0o755, progress=sent.append)
-    assert target.read_bytes() == source.read_bytes()
-    assert stat.S_IMODE(target.stat().st_mode) == 0o755
-    assert sum(sent) == 3_000_000
-    assert [path.name for path in target.parent.iterdir()] == ["target"]
-
-
-def test_a_place_that_cannot_be_written_is_a_refusal(tmp_path: Path) -> None:
-    source = tmp_path / "source"
-    source.write_text("x")
-    with pytest.raises(DeviceError, match="/proc/nowhere"):
-        LocalTransport().push(source, "/proc/nowhere/file")
 
 
 def test_a_command_started_ahead_is_taken_over_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
