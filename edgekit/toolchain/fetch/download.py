@@ -34,19 +34,17 @@ def download(
     url: str,
     destination: Path,
     *,
-    sha256: str | None = None,
     progress: Progress | None = None,
     timeout_s: float = CONNECT_TIMEOUT_S,
     stop: threading.Event | None = None,
 ) -> str:
-    """Download a file; `destination` appears only when the file is complete and has the wanted hash.
+    """Download a file; `destination` appears only when the file is complete.
 
     An interrupted transfer or a server error is retried twice.
 
     Args:
         url: `https://`, `http://`, `file://`, or a local path.
         destination: Path of the file; its directories are made.
-        sha256: Required SHA-256, hex.
         progress: Called with the progress, from another thread.
         timeout_s: Seconds until the server has answered, name resolution included; silence later ends after
             30 s.
@@ -56,7 +54,7 @@ def download(
         SHA-256 of the file, hex.
 
     Raises:
-        ToolError: The file is unreachable, missing, interrupted again and again, or has another hash.
+        ToolError: The file is unreachable, missing, or interrupted again and again.
         OutputError: The destination cannot be written.
     """
     source = mirrored(url)
@@ -66,13 +64,7 @@ def download(
             _copy(url, local, temporary)
         else:
             _fetch(source, temporary, progress, timeout_s, stop or threading.Event())
-        digest = sha256_file(temporary)
-        if sha256 is not None and digest != sha256:
-            raise ToolError(
-                f"downloading {source}: its SHA-256 is {digest}, not {sha256}",
-                hint="the file was changed or damaged on its way; try another network or mirror",
-            )
-    return digest
+        return sha256_file(temporary)
 
 
 def mirrored(url: str) -> str:
