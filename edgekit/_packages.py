@@ -1,4 +1,4 @@
-"""Entry points by which installed packages extend edgekit."""
+"""Installed packages: their versions, and the entry points by which they extend edgekit."""
 
 from __future__ import annotations
 
@@ -25,6 +25,18 @@ def entry_points(group: str) -> Iterable[EntryPoint]:
     import importlib.metadata
 
     return importlib.metadata.entry_points(group=group)
+
+
+def installed_version(*distributions: str) -> str | None:
+    """Return the version of the first of these packages that is installed; None where none is."""
+    import importlib.metadata
+
+    for name in distributions:
+        try:
+            return importlib.metadata.version(name)
+        except importlib.metadata.PackageNotFoundError:
+            continue
+    return None
 
 
 def _announces(directory: Path, header: bytes) -> bool:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import enum
-import importlib.metadata
 import importlib.util
 import os
 import platform
@@ -15,6 +14,7 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from edgekit import _process
+from edgekit._packages import installed_version
 from edgekit.core.units import format_bytes
 from edgekit.engines.registry import host_engines, host_packages, host_side
 from edgekit.errors import PADDLE_REMEDY, EdgekitError
@@ -209,12 +209,7 @@ def _package(distribution: str, module: str, purpose: str, needed: bool, remedy:
 
 def _version(distribution: str, module: str) -> str | None:
     others = [package.distribution for package in host_packages().get(module, ())]
-    for name in (distribution, f"{distribution}-headless", *others):
-        try:
-            return importlib.metadata.version(name)
-        except importlib.metadata.PackageNotFoundError:
-            continue
-    return None
+    return installed_version(distribution, f"{distribution}-headless", *others)
 
 
 def _adb() -> Check:

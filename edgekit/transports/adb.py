@@ -14,7 +14,7 @@ from edgekit.errors import DeviceError, ToolError
 from edgekit.transports.adb_server import AdbServer
 from edgekit.transports.adb_shell import OPEN_TIMEOUT_S, ShellProcess
 from edgekit.transports.adb_sync import SyncSession
-from edgekit.transports.far_shell import FarShell, lost, quote, script_line
+from edgekit.transports.far_shell import FarShell, lost, quote
 from edgekit.transports.interface import STANDSTILL_S, CommandResult, Outgoing, Progress
 
 
@@ -27,6 +27,7 @@ class AdbTransport(FarShell):
     """
 
     name = "adb"
+    keeps_shell = False
 
     def __init__(self, serial: str, server: AdbServer) -> None:
         self.serial = serial
@@ -53,16 +54,6 @@ class AdbTransport(FarShell):
         self._check_features()
         return ShellProcess(self.server, self.serial, script, action=action, open_timeout_s=open_timeout_s)
 
-    def run(
-        self, argv: Sequence[str], *, timeout_s: float = 30.0, env: Mapping[str, str] | None = None
-    ) -> CommandResult:
-        """Run a command to its end; see the interface."""
-        return self._run(quote(argv, env, keep_shell=False), f"running {argv[0]}", timeout_s)
-
-    def run_script(self, script: str, arguments: Sequence[str] = (), *, timeout_s: float) -> CommandResult:
-        """Run a script in the far side's shell; see the interface."""
-        return self._run(script_line(script, arguments), "running a command", timeout_s)
-
     def _run(self, script: str, action: str, timeout_s: float) -> CommandResult:
         process = self._start(script, action, min(OPEN_TIMEOUT_S, timeout_s))
         try:
@@ -79,7 +70,7 @@ class AdbTransport(FarShell):
 
     def open(self, argv: Sequence[str], *, env: Mapping[str, str] | None = None) -> ShellProcess:
         """Start a command and keep its stdin and stdout."""
-        return self._start(quote(argv, env, keep_shell=False), f"running {argv[0]}")
+        return self._start(quote(argv, env, keep_shell=self.keeps_shell), f"running {argv[0]}")
 
     def push_many(
         self,

@@ -49,7 +49,7 @@ mv -f "$@" "$d"/ && cd / && rmdir "$s"
 
 
 def quote(argv: Sequence[str], env: Mapping[str, str] | None, *, keep_shell: bool) -> str:
-    """A script that says its process id on the first line of stdout and becomes the command.
+    """A script that says its process id on the first line of stdout, and becomes the command or its parent.
 
     Args:
         argv: The command.
@@ -110,14 +110,16 @@ def parse_df(output: str) -> int | None:
 
 
 class FarShell:
-    """The file half of a DeviceTransport, for transports whose far side is a POSIX shell."""
+    """What DeviceTransports have in common whose far side is a POSIX shell."""
 
     name: str
     serial: str
+    keeps_shell: bool
+    """`keep_shell` of `quote`."""
 
     @abstractmethod
-    def run_script(self, script: str, arguments: Sequence[str] = (), *, timeout_s: float) -> CommandResult:
-        """Run a script in the far side's shell; see the interface."""
+    def _run(self, script: str, action: str, timeout_s: float) -> CommandResult:
+        """Run a script that says its process id first; `action` is for errors."""
 
     @abstractmethod
     def _send(
@@ -132,6 +134,16 @@ class FarShell:
     @abstractmethod
     def open(self, argv: Sequence[str], *, env: Mapping[str, str] | None = None) -> RemoteProcess:
         """Start a command and keep its stdin and stdout."""
+
+    def run(
+        self, argv: Sequence[str], *, timeout_s: float = 30.0, env: Mapping[str, str] | None = None
+    ) -> CommandResult:
+        """Run a command to its end; see the interface."""
+        return self._run(quote(argv, env, keep_shell=self.keeps_shell), f"running {argv[0]}", timeout_s)
+
+    def run_script(self, script: str, arguments: Sequence[str] = (), *, timeout_s: float) -> CommandResult:
+        """Run a script in the far side's shell; see the interface."""
+        return self._run(script_line(script, arguments), "running a command", timeout_s)
 
     def push(
         self,

@@ -25,7 +25,6 @@ from edgekit.transports.far_shell import (
     parse_pid,
     quote,
     refusal,
-    script_line,
     standstill,
 )
 from edgekit.transports.interface import CommandResult, Progress
@@ -56,6 +55,7 @@ class SshTransport(FarShell):
     """
 
     name = "ssh"
+    keeps_shell = True
 
     def __init__(self, url: str) -> None:
         if not re.fullmatch(r"ssh://([^@/\s]+@)?[^@/\s-][^@/\s]*/?", url):
@@ -115,16 +115,6 @@ class SshTransport(FarShell):
     def _line(self, script: str) -> list[str]:
         return [*self._control(), f"exec sh -c {shlex.quote(script)}"]
 
-    def run(
-        self, argv: Sequence[str], *, timeout_s: float = 30.0, env: Mapping[str, str] | None = None
-    ) -> CommandResult:
-        """Run a command to its end; see the interface."""
-        return self._run(quote(argv, env, keep_shell=True), f"running {argv[0]}", timeout_s)
-
-    def run_script(self, script: str, arguments: Sequence[str] = (), *, timeout_s: float) -> CommandResult:
-        """Run a script in the far side's shell; see the interface."""
-        return self._run(script_line(script, arguments), "running a command", timeout_s)
-
     def _run(self, script: str, action: str, timeout_s: float) -> CommandResult:
         """Run a command through `open`, so that one that overruns is killed on the far side too."""
         process = SshProcess(self, self._line(script), action)
@@ -147,7 +137,8 @@ class SshTransport(FarShell):
 
     def open(self, argv: Sequence[str], *, env: Mapping[str, str] | None = None) -> SshProcess:
         """Start a command and keep its stdin and stdout."""
-        return SshProcess(self, self._line(quote(argv, env, keep_shell=True)), f"running {argv[0]}")
+        script = quote(argv, env, keep_shell=self.keeps_shell)
+        return SshProcess(self, self._line(script), f"running {argv[0]}")
 
     def _send(
         self, local: Path, remote: str, *, mode: int, standstill_s: float, progress: Progress | None

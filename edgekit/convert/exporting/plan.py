@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import functools
 import hashlib
-import importlib.metadata
 import importlib.util
 from pathlib import Path
 
@@ -12,6 +11,7 @@ import msgspec
 
 from edgekit import __version__
 from edgekit._files import MODEL_BYTES, check_plain_file, sha256_file
+from edgekit._packages import installed_version
 from edgekit.convert.checking import has_failed
 from edgekit.convert.formats.lite import TARGETS, choose_targets
 from edgekit.convert.formats.onnx import OPSET_VERSION
@@ -316,19 +316,10 @@ def _tool_changed(artifact: Artifact, opt: Opt | None) -> str | None:
     if artifact.kind.format == "nb":
         version = None if opt is None or opt.version == "unknown" else opt.version
     else:
-        version = child_tool_version(artifact.tool) or installed_version(artifact.tool)
+        tool = artifact.tool
+        version = child_tool_version(tool) or installed_version(tool, f"{tool}-gpu")
     if version is not None and version != artifact.tool_version:
         return f"{artifact.kind.value} was made by {artifact.tool} {artifact.tool_version}, here is {version}"
     if artifact.kind is ArtifactKind.ONNX and artifact.options.get("opset_version") != str(OPSET_VERSION):
         return f"its opset is not {OPSET_VERSION}"
-    return None
-
-
-def installed_version(distribution: str) -> str | None:
-    """Version of a Python package, or of its build for GPUs; None where it is not installed."""
-    for name in (distribution, f"{distribution}-gpu"):
-        try:
-            return importlib.metadata.version(name)
-        except importlib.metadata.PackageNotFoundError:
-            continue
     return None
