@@ -27,7 +27,7 @@ class Part(Protocol):
 
     @property
     def directory(self) -> str:
-        """Its name on the device, which changes with its content."""
+        """Name of the part's directory on the device; it changes with the content."""
 
     @property
     def files(self) -> Mapping[str, Path]:

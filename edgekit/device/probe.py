@@ -173,7 +173,8 @@ def describe(sections: Mapping[str, str], *, serial: str, transport: str) -> Dev
         temperatures_celsius=parse.parse_thermal(sections.get("thermal", "")),
         battery=parse.parse_battery(sections.get("battery", ""), sections.get("power", "")),
         emulated=properties.get(EMULATED_PROPERTY) == "1",
-        runtimes=_runtimes(sections.get("pushed", "")),
+        # Lines `ENGINE=VERSION` of the pushed bundles.
+        runtimes=dict(sorted(parse.parse_assignments(sections.get("pushed", "")).items())),
     )
 
 
@@ -310,8 +311,3 @@ def _os_name(properties: Mapping[str, str], system: Mapping[str, str], kernel_na
         sdk = properties.get("ro.build.version.sdk")
         return f"Android {release}" + (f" (SDK {sdk})" if sdk else "")
     return system.get("PRETTY_NAME") or kernel_name or None
-
-
-def _runtimes(text: str) -> dict[str, str]:
-    """Engine versions by name from the pushed bundles' `.bundle` files (`name=version` lines)."""
-    return dict(sorted(parse.parse_assignments(text).items()))

@@ -52,11 +52,11 @@ class Climb(abc.ABC, Generic[Outputs]):
 
     @abc.abstractmethod
     def compute(self, rung: Rung, artifact: Artifact) -> Outputs:
-        """Compute the artifact of a rung: all inputs for the reference, else those of its precision."""
+        """Compute a rung's artifact: on all inputs for the reference, else on those of the precision."""
 
     @abc.abstractmethod
     def compare(self, outputs: Outputs, wanted: Outputs, precision: Precision, reference: str) -> Parity:
-        """Judge outputs of a precision by those of the reference, or of the reference by themselves."""
+        """Judge outputs of a precision by the reference's; the reference's own are judged by themselves."""
 
     def climb(self, rungs: Sequence[Rung], network: Callable[[], Outputs] | None) -> None:
         """Climb from the network, the imported model, or the first rung that can be computed.

@@ -60,7 +60,7 @@ class RowClimb(Climb["NDArray[np.float32]"]):
         return compare_answers(self._task, outputs, wanted, precision=precision, reference_name=reference)
 
     def _judge_rung(self, rung: Rung, name: str, engine: str, outputs: NDArray[np.float32]) -> None:
-        """Judge a rung by the one that it stands on: on everything by class, on pictures by its tolerance.
+        """Judge a rung by the rung below: on all inputs by class, on pictures by the tolerance too.
 
         Noise drives activations beyond the ranges that pictures calibrated, where rounding is magnified.
         """

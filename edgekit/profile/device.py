@@ -100,7 +100,7 @@ Node = tuple[str, "str | None", int]
 def _nodes(
     stretches: Sequence[Stretch], kernels: Mapping[int, KernelEntry], operators: Sequence[str], name: str
 ) -> list[Node]:
-    """Return what ran in one inference in order, beginning with what ran before the first operator."""
+    """Return the kernels of one inference in order; the first node is the time before the first operator."""
     nodes: list[tuple[str | None, int]] = []
     for stretch in stretches:
         kernel = None if stretch.entry is None else kernels[stretch.entry]

@@ -119,7 +119,7 @@ class RunnerSession(Killable):
         patience: float = 1.0,
     ) -> None:
         self.label = label
-        self._remake = remake or _export_anew
+        self._remake = remake or (lambda: "edgekit export NAME --force")
         self._patience = patience
         self._transport = transport
         self._argv = tuple(argv)
@@ -414,10 +414,6 @@ class RunnerSession(Killable):
             # then.
             with contextlib.suppress(EdgekitError, OSError):
                 self._far.remove([f"{self._scratch}/in", f"{self._scratch}/out"])
-
-
-def _export_anew() -> str:
-    return "edgekit export NAME --force"
 
 
 def _tail(said: str) -> str:

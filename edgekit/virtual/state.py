@@ -101,7 +101,7 @@ def _is_daemon(pid: int, directory: Path) -> bool:
 
 
 def end_instance(pid: int | None, directory: Path) -> None:
-    """Stop a device's process where it runs, with everything in it, and remove the device's directory.
+    """Stop the process of a device, if it runs, with all that it started; remove the device's directory.
 
     Raises:
         DeviceError: The process does not die.

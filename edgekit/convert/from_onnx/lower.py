@@ -282,7 +282,7 @@ def _pad3d(to: Program, x: Value, paddings: list[int]) -> Value:
 
 
 def _pad_axis(to: Program, x: Value, axis: int, before: int, after: int) -> Value:
-    """One axis, by way of five dimensions: Paddle 3's own operator for any number of them has no kernel."""
+    """Pad one axis with zeros by pad3d, in five dimensions: Paddle 3 has no kernel for `pad` of any rank."""
     lead, tail = math.prod(x.shape[:axis]), math.prod(x.shape[axis + 1 :])
     padded = _pad3d(to, reshape(to, x, (1, 1, lead, x.shape[axis], tail)), [0, 0, before, after, 0, 0])
     return reshape(to, padded, (*x.shape[:axis], x.shape[axis] + before + after, *x.shape[axis + 1 :]))

@@ -92,7 +92,7 @@ def _factored(x: Value, y: Value) -> Iterator[tuple[float, list[Value]]]:
 
 
 def _ways(x: Value) -> Iterator[tuple[float, list[Value]]]:
-    """A tensor as a number times up to two others, itself among them."""
+    """The ways to see a tensor as a number times at most two tensors, e.g. as itself times one."""
     number = x.scalar()
     if number is not None:
         yield number, []

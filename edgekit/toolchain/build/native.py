@@ -63,7 +63,7 @@ class NativeRunner(msgspec.Struct, frozen=True, kw_only=True):
 
     @property
     def build(self) -> str:
-        """What `edgekit toolchain build` takes to build it."""
+        """Arguments of `edgekit toolchain build` that build the runner."""
         return f"runner --engine {self.engine} --target {self.target}"
 
 
@@ -85,7 +85,8 @@ def build_runner(engine: str, target: str, *, progress: Report, force: bool = Fa
     def build(work: Path, new: Path) -> None:
         progress(f"building the {engine} runner for {target} with {compiler.name}")
         flags = [f'-DEDGEKIT_VERSION="{__version__}"', f'-DEDGEKIT_BUILD_ID="{runner.build_id}"']
-        objects = [compile_source(SOURCES / f"{name}.c", work, compiler, flags, runner.build) for name in CORE]
+        sources = [SOURCES / f"{name}.c" for name in CORE]
+        objects = [compile_source(each, work, compiler, flags, runner.build) for each in sources]
         if cxx and runtime is not None:
             engine_version = f'-DEDGEKIT_ENGINE_VERSION="{runtime.version}"'
             flags += ["-isystem", str(runtime.include_directory), engine_version]
@@ -192,7 +193,7 @@ def build_id(sources: Iterable[Path], compiler: Compiler, runtime: Runtime | Non
 
 
 def compile_source(source: Path, work: Path, compiler: Compiler, flags: Sequence[str], build: str) -> Path:
-    """Compile a source for what `edgekit toolchain build` calls `build`; return the object file."""
+    """Compile a source; return the object file. `build` are the arguments of `edgekit toolchain build`."""
     output = work / f"{source.stem}.o"
     program, standard = (compiler.cxx, CXX_FLAGS) if source.suffix == ".cc" else (compiler.c, C_FLAGS)
     # Relative names, because the output must not depend on the directory of the sources.
@@ -218,7 +219,7 @@ def _link(
 
 
 def call_compiler(argv: list[str], what: str, compiler: Compiler, build: str, *, cwd: Path) -> None:
-    """Run a compiler for what `edgekit toolchain build` calls `build`. Raises ToolError where it fails."""
+    """Run a compiler, or raise ToolError; `build` are the arguments of `edgekit toolchain build`."""
     env: dict[str, str | None] = {**compiler.env, "LC_ALL": "C"}
     done = _process.run(argv, timeout_s=COMPILE_TIMEOUT_S, env=env, cwd=cwd)
     if not done.ok:

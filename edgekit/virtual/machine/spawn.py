@@ -112,7 +112,7 @@ class Process:
             fcntl.ioctl(self.outputs[0], termios.TIOCSWINSZ, struct.pack("HHHH", rows, columns, 0, 0))
 
     def signal(self, number: signal.Signals) -> None:
-        """Send a signal to it and its children."""
+        """Send a signal to the process and its children."""
         with contextlib.suppress(ProcessLookupError, PermissionError):
             os.killpg(self.pid, number)
 

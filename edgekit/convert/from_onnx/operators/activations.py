@@ -68,7 +68,7 @@ def gelu(node: Node, to: Program) -> Value:
 
 @converts("Clip")
 def clip(node: Node, to: Program) -> Value:
-    """Its bounds as attributes: with bounds as tensors Paddle's fusions take the attributes all the same."""
+    """Give the bounds as attributes: Paddle's fusions read these even where the bounds are tensors."""
     x = node[0]
     bounds = []
     for index, name, default in ((1, "min", -_LARGEST), (2, "max", _LARGEST)):
@@ -169,9 +169,5 @@ def dropout(node: Node, to: Program) -> list[Value | None]:
         if ratio is None or ratio.scalar() != 0.0:
             raise node.refused("it is in training mode: its result is random")
     if node.wants(1):
-        return [node[0], to.constant(_ones(node[0].shape), "bool")]
+        return [node[0], to.constant(np.ones(node[0].shape, dtype=bool), "bool")]
     return [node[0]]
-
-
-def _ones(shape: tuple[int, ...]) -> object:
-    return np.ones(shape, dtype=bool)
