@@ -390,3 +390,29 @@ def test_places_of_a_grid_are_read_as_onnx_runtime_does(tmp_path: Path, mode: st
             inputs = {"x": (FLOAT, [2, 3, 4, 5]), "g": (FLOAT, [2, 3, 4, 2])}
             document = model([sample], inputs, {"y": (FLOAT, [2, 3, 3, 4])}, opset=20)
             compare(document, tmp_path, {"x": noise(2, 3, 4, 5), "g": grid})
+
+
+@pytest.mark.parametrize(
+    ("equation", "x", "y"),
+    [
+        ("...ij,...jk", (2, 3, 4, 5), (2, 3, 5, 6)),
+        ("...ij,...jk->...ik", (1, 3, 4, 5), (2, 1, 5, 6)),
+    ],
+)
+def test_sums_of_products_keep_the_order_of_an_ellipsis(
+    tmp_path: Path, equation: str, x: tuple[int, ...], y: tuple[int, ...]
+) -> None:
+    feeds = {"x": noise(*x), "y": noise(*y)}
+    shape = np.einsum(equation, *feeds.values()).shape
+    nodes = [node("Einsum", ["x", "y"], ["z"], equation=equation)]
+    compare(model(nodes, {"x": (FLOAT, x), "y": (FLOAT, y)}, {"z": (FLOAT, shape)}), tmp_path, feeds)
+
+
+def test_axes_of_a_crop_may_be_counted_from_the_end(tmp_path: Path) -> None:
+    weights = {"roi": np.float32([0.4, 0.6, 0.6, 0.8]), "sizes": np.int64([3, 3])}
+    nodes = [
+        node("Resize", ["x", "roi", "", "sizes"], ["y"], mode="linear", axes=[-2, -1],
+             coordinate_transformation_mode="tf_crop_and_resize"),
+    ]  # fmt: skip
+    document = model(nodes, {"x": (FLOAT, (1, 1, 4, 4))}, {"y": (FLOAT, (1, 1, 3, 3))}, weights)
+    compare(document, tmp_path, {"x": noise(1, 1, 4, 4)})

@@ -57,10 +57,12 @@ def einsum(node: Node, to: Program) -> Value:
     values = [node[index] for index in range(len(node.inputs))]
     if len(terms) != len(values) or len(terms) > 2:
         raise node.refused(f"the equation {equation!r} of {len(terms)} tensors")
-    terms, right = _without_ellipsis(terms, right, values)
+    terms, ellipsis = _without_ellipsis(terms, values)
+    right = right.replace("...", ellipsis)
     if not arrow:
         letters = "".join(terms)
-        right = "".join(sorted(each for each in set(letters) if letters.count(each) == 1 or each.isupper()))
+        once = [each for each in letters if each not in ellipsis and letters.count(each) == 1]
+        right = ellipsis + "".join(sorted(once))
     for index, term in enumerate(terms):
         if len(set(term)) != len(term):
             terms[index], values[index] = _diagonal(to, term, values[index])
@@ -76,6 +78,8 @@ def einsum(node: Node, to: Program) -> Value:
     size = dict(zip(x_term + y_term, x.shape + y.shape, strict=True))
     for term, value in ((x_term, x), (y_term, y)):
         size.update({each: length for each, length in zip(term, value.shape, strict=True) if length != 1})
+    x = lower.expand(to, x, [size[each] for each in x_term])
+    y = lower.expand(to, y, [size[each] for each in y_term])
 
     def count(letters: list[str]) -> int:
         return math.prod(size[each] for each in letters)
@@ -93,9 +97,9 @@ def einsum(node: Node, to: Program) -> Value:
     return _permuted(to, "".join(order), product, right)
 
 
-def _without_ellipsis(terms: list[str], right: str, values: list[Value]) -> tuple[list[str], str]:
-    """Capitals that no term uses for the dimensions that an ellipsis stands for."""
-    used = set("".join(terms) + right)
+def _without_ellipsis(terms: list[str], values: list[Value]) -> tuple[list[str], str]:
+    """Return the terms with capitals that none uses for the dimensions of an ellipsis, and these capitals."""
+    used = set("".join(terms))
     free = [each for each in "ZYXWVUTSRQPONM" if each not in used]
     widths = [
         value.rank - len(term.replace("...", ""))
@@ -109,7 +113,7 @@ def _without_ellipsis(terms: list[str], right: str, values: list[Value]) -> tupl
         else term
         for term, value in zip(terms, values, strict=True)
     ]
-    return said, right.replace("...", names)
+    return said, names
 
 
 def _diagonal(to: Program, term: str, value: Value) -> tuple[str, Value]:

@@ -65,7 +65,7 @@ def _resize(node: Node, to: Program, scales: list[float], sizes: list[int] | Non
     for axis in range(x.rank):
         if sizes[axis] == x.shape[axis] and scales[axis] == 1.0 and how != "tf_crop_and_resize":
             continue
-        if how == "tf_crop_and_resize" and not _is_cropped(node, axis) and sizes[axis] == x.shape[axis]:
+        if how == "tf_crop_and_resize" and _region(node, axis) == _WHOLE and sizes[axis] == x.shape[axis]:
             continue
         matrix = _matrix(node, axis, x.shape[axis], scales[axis], sizes[axis], how, mode)
         x = _nearest(to, x, axis, matrix) if mode == "nearest" and _picks(matrix) else _weighted(
@@ -112,25 +112,12 @@ def _native(to: Program, x: Value, sizes: list[int], mode: str, how: str) -> Val
     return to.emit(kind, {"X": x}, attributes)
 
 
-def _is_cropped(node: Node, axis: int) -> bool:
-    region = node.get(1)
-    if region is None or not region.size:
-        return False
-    numbers = node.constant(1, "roi").reshape(-1)
-    half = len(numbers) // 2
-    axes = node.attribute("axes") or list(range(half))
-    if axis not in axes:
-        return False
-    position = axes.index(axis)
-    return bool(numbers[position] != 0.0 or numbers[position + half] != 1.0)
-
-
 def _matrix(node: Node, axis: int, own: int, scale: float, size: int, how: str, mode: str) -> Array:
     """Return the weights float64[size, own] that resize one axis, after ONNX's description of Resize.
 
     A row of a place outside a crop is NaN.
     """
-    start, end = _region(node, axis) if how == "tf_crop_and_resize" else (0.0, 1.0)
+    start, end = _region(node, axis) if how == "tf_crop_and_resize" else _WHOLE
     places = _source_places(np.arange(size), own, scale, size, how, start, end)
     matrix = np.zeros((size, own))
     if mode == "nearest":
@@ -166,12 +153,19 @@ _ROUNDINGS: dict[str, Callable[[Array], Array]] = {
 }
 
 
+_WHOLE = (0.0, 1.0)
+
+
 def _region(node: Node, axis: int) -> tuple[float, float]:
+    """Return where a crop of an axis starts and ends, as shares of its length."""
+    given = node.get(1)
+    if given is None or not given.size:
+        return _WHOLE
     numbers = node.constant(1, "roi").reshape(-1)
     half = len(numbers) // 2
-    axes = node.attribute("axes") or list(range(half))
+    axes = [node.normal_axis(each, node[0].rank) for each in node.attribute("axes", range(half))]
     if axis not in axes:
-        return 0.0, 1.0
+        return _WHOLE
     position = axes.index(axis)
     return float(numbers[position]), float(numbers[position + half])
 
@@ -232,7 +226,7 @@ def _outside(node: Node, to: Program, x: Value, sizes: list[int], scales: list[f
     value = float(node.attribute("extrapolation_value", 0.0))
     keep = np.ones([1] * x.rank)
     for axis in range(x.rank):
-        if not _is_cropped(node, axis):
+        if _region(node, axis) == _WHOLE:
             continue
         mode = node.attribute("mode", "nearest")
         matrix = _matrix(node, axis, node[0].shape[axis], scales[axis], sizes[axis], how, mode)
