@@ -266,8 +266,7 @@ def main() -> int:
         edgekit_side(str(options.model), options.engine, options.workers, options.draw)
         return 0
     if options.paddledetection is None:
-        print("skipped: it needs an artifact directory and a checkout of PaddleDetection (--help)")
-        return 0
+        parser.error("it needs an artifact directory and a checkout of PaddleDetection")
     with tempfile.TemporaryDirectory(prefix="edgekit-bench-") as scratch:
         figures = measure(options, Path(scratch))
     return 0 if judge(figures, LIMITS) else 9

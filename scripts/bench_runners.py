@@ -1,7 +1,8 @@
 """ONNX Runtime by the worker over ONNX Runtime by the native runner, on this machine, in pairs.
 
 Both load one artifact for one thread with the same version of ONNX Runtime, are alive together and take
-turns in short blocks, over pairs of fresh processes. Printed are the ratios of the lower fiftieths of
+turns in short blocks on one core, over pairs of fresh processes: left to the scheduler, the sides land on
+cores that differ by more than what is looked for. Printed are the ratios of the lower fiftieths of
 latency, which a busy machine disturbs less than medians, with their 95 % intervals over the pairs
 (Student's). Limit: 0.99 to 1.01.
 
@@ -17,6 +18,7 @@ import contextlib
 import functools
 import importlib.util
 import itertools
+import os
 import statistics
 import tempfile
 from pathlib import Path
@@ -92,11 +94,11 @@ def c_library() -> Path:
     return library
 
 
-def lowest(target: HostTarget, subject: Subject, blocks: int, native: Path) -> dict[str, float]:
-    """Nanoseconds of an inference by each side, all in fresh processes: the lower fiftieths."""
+def lowest(target: HostTarget, subject: Subject, blocks: int, native: Path, *, core: int) -> dict[str, float]:
+    """Nanoseconds of an inference by each side, all in fresh processes on one core: the lower fiftieths."""
     artifact = subject.artifact(target.artifact_kind(ENGINE, Precision.FP32))
-    request = load_request(target, subject, artifact)
-    loop = BareLoop(LIBRARY_LOOP, c_library(), Path(request.model))
+    request = load_request(target, subject, artifact, cores=(core,))
+    loop = BareLoop(LIBRARY_LOOP, c_library(), Path(request.model), core=core)
     with (
         contextlib.closing(loop),
         target.session(ENGINE, WORKER) as worker,
@@ -120,13 +122,17 @@ def lowest(target: HostTarget, subject: Subject, blocks: int, native: Path) -> d
 
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
-    parser.add_argument("--pairs", type=int, default=10, help="pairs of fresh processes")
+    parser.add_argument("--pairs", type=int, default=20, help="pairs of fresh processes")
     parser.add_argument("--blocks", type=int, default=24, help=f"blocks of {BLOCK} inferences a process")
     arguments = parser.parse_args()
     native = build_runner(ENGINE, "x86_64", progress=print).path
     with tempfile.TemporaryDirectory(prefix="edgekit-runners-") as name:
         subject = export("PPLCNet_x0_25", Path(name) / "PPLCNet_x0_25")
-        rounds = [lowest(HostTarget(), subject, arguments.blocks, native) for _ in range(arguments.pairs)]
+        cores = sorted(os.sched_getaffinity(0))
+        rounds = [
+            lowest(HostTarget(), subject, arguments.blocks, native, core=cores[number % len(cores)])
+            for number in range(arguments.pairs)
+        ]
     held = True
     for one, other in ((WORKER, NATIVE), (WORKER, LIBRARY), (LIBRARY, NATIVE)):
         ratio = paired_interval([times[one] / times[other] for times in rounds])

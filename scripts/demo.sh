@@ -10,7 +10,7 @@ model=PPLCNet_x1_0_doc_ori
 samples=models/samples
 imagenet=EfficientNetLite0
 
-step() { printf '\n== %s\n' "$*" >&2; }
+step() { printf '\n== %s (after %d s)\n' "$*" "$SECONDS" >&2; }
 # Measure into a file, or show the file again where it is there and newer than the model.
 measure() {
     local file=$1

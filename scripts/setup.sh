@@ -35,6 +35,19 @@ install_system_package() {
     fi
 }
 
+# uv has its own names of the settings by which pip finds packages.
+use_settings_of_pip() {
+    local settings name value
+    local -A names=([index-url]=UV_DEFAULT_INDEX [extra-index-url]=UV_INDEX [find-links]=UV_FIND_LINKS
+        [trusted-host]=UV_INSECURE_HOST [cert]=SSL_CERT_FILE [proxy]=ALL_PROXY)
+    settings=$("$bin/python" -m pip config list)
+    for name in "${!names[@]}"; do
+        value=$(sed -nE "s/^(global|install|:env:)\.$name='(.*)'\$/\2/p" <<<"$settings" | tail -n 1)
+        [ -z "$value" ] || export "${names[$name]}=$value"
+    done
+    export UV_INDEX_STRATEGY=unsafe-best-match # of all indices the newest, as pip does
+}
+
 python=$(find_python)
 if [ ! -x "$venv/bin/python" ] || ! suits "$venv/bin/python"; then
     say "making $venv with $python, $("$python" --version)"
@@ -48,8 +61,13 @@ fi
 bin=$venv/bin
 
 say "installing the pinned packages of constraints.txt (about 2 GB on disk; minutes on a first run)"
-"$bin/python" -m pip install --quiet --disable-pip-version-check --constraint constraints.txt pip setuptools wheel
-"$bin/python" -m pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable '.[all,test]'
+install=("$bin/python" -m pip install --quiet --disable-pip-version-check --constraint constraints.txt)
+# uv takes a fifth of the time of pip, which does the same where uv cannot be had. It leaves compiling to the first import.
+if "${install[@]}" uv; then
+    use_settings_of_pip
+    install=("$bin/uv" pip install --quiet --python "$bin/python" --constraint constraints.txt)
+fi
+"${install[@]}" pip setuptools wheel --editable '.[all,test]'
 
 if ! reason=$("$bin/python" -c 'import cv2' 2>&1); then
     # opencv-python needs the desktop's libGL; the headless wheel is the same module without it.

@@ -14,7 +14,7 @@ fi
 part=$(mktemp constraints.XXXXXX.part)
 trap 'rm -f "$part"' EXIT
 cp constraints.txt "$part" # uv keeps the pins that it finds in its output file
-printf 'pip\nsetuptools\nwheel\n' |
+printf 'pip\nsetuptools\nuv\nwheel\n' |
     uv pip compile --quiet --universal --python-version 3.10 --no-header --no-annotate \
         --extra all --extra docs --extra test "${options[@]}" --output-file "$part" pyproject.toml -
 {
