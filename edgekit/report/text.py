@@ -17,6 +17,8 @@ from edgekit.report.grid import Table
 GAP = 2
 # Width that never limits a line.
 WIDEST = 10_000
+# Most cells are numbers or one word of these characters, which mean nothing to Markdown or a terminal.
+PLAIN = re.compile(r"[0-9A-Za-z.,:;%/()+=-]*")
 
 
 def as_text(tables: Iterable[Table], *, width: int | None = None) -> str:
@@ -174,5 +176,7 @@ def _markdown(table: Table) -> str:
 
 def _escaped(words: str) -> str:
     """Return text on one line with special characters escaped; underscores within a word need no escape."""
+    if PLAIN.fullmatch(words):
+        return words
     text = printable(" ".join(words.split()))
     return re.sub(r"([\\`*<>\[\]|~]|\b_(?!\w)|(?<!\w)_)", r"\\\1", text)
