@@ -12,6 +12,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+import hypothesis
 import pytest
 from filelock import FileLock
 
@@ -24,6 +25,10 @@ from tests.transports.sshd import Sshd, running_sshd
 from tests.warm_python import warm_python
 
 REPOSITORY = Path(__file__).parent.parent
+
+# A busy machine stretches single examples, and a time says nothing of what is tested.
+hypothesis.settings.register_profile("edgekit", deadline=None)
+hypothesis.settings.load_profile("edgekit")
 
 # A shell's background jobs start with SIGINT ignored, and would pass that on to every child that a test
 # interrupts.

@@ -47,7 +47,7 @@ def test_equal_input_gives_equal_bytes(tmp_path: Path) -> None:
     assert (tmp_path / "a").read_bytes() == (tmp_path / "b").read_bytes()
 
 
-@settings(max_examples=40, suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None)
+@settings(max_examples=40, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(
     st.dictionaries(
         st.text("abc/_.ä", min_size=1, max_size=40), st.tuples(st.binary(max_size=5000), st.booleans())

@@ -41,7 +41,7 @@ def refusal(read: Callable[[Path], object], path: Path) -> str | None:
     return None
 
 
-@settings(max_examples=200, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=200, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(content=TEXTS)
 def test_any_text_is_read_or_refused(tmp_path: Path, content: bytes) -> None:
     for name, read in (

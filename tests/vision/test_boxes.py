@@ -164,7 +164,7 @@ def test_values_that_are_no_numbers(value: float) -> None:
         decode_picodet(*outputs, RULE, 0.4, [whole()], CLASSES)
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(st.integers(0, 700), st.sampled_from([0.1, 0.5, 0.9]), st.integers(0, 2**32 - 1))
 def test_suppression_equals_opencvs_class_by_class(count: int, threshold: float, seed: int) -> None:
     generator = np.random.default_rng(seed)

@@ -101,7 +101,7 @@ def test_other_and_broken_files_are_refused(tmp_path: Path, content: bytes, said
     assert str(path) in caught.value.message
 
 
-@settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=150, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(at=st.integers(0, len(whole()) - 1), byte=st.integers(0, 255))
 def test_a_changed_byte_is_an_error_or_a_state(tmp_path: Path, at: int, byte: int) -> None:
     content = bytearray(whole())

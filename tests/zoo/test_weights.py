@@ -211,7 +211,7 @@ def test_truncated_weights_are_refused(trained: Path, tmp_path: Path, share: flo
         read_pdparams(path)
 
 
-@settings(max_examples=200, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=200, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(content=st.binary(max_size=400))
 def test_random_bytes_are_refused(tmp_path: Path, content: bytes) -> None:
     path = tmp_path / "noise.pdparams"
@@ -220,7 +220,7 @@ def test_random_bytes_are_refused(tmp_path: Path, content: bytes) -> None:
         read_pdparams(path)
 
 
-@settings(max_examples=300, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=300, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(place=st.integers(0, 5000), value=st.integers(0, 255), protocol=st.sampled_from([2, 4, 5]))
 def test_a_flipped_byte_is_refused_or_harmless(tmp_path: Path, place: int, value: int, protocol: int) -> None:
     state = {"fc.weight": np.ones((3, 2), np.float32), "fc.bias": np.zeros(2, np.float32)}
