@@ -60,8 +60,8 @@ def usable_cores() -> int:
     return len(os.sched_getaffinity(0))
 
 
-def own_python(module: str, *arguments: str | Path) -> list[str | Path]:
-    """Return the command line that runs a module as a program in this Python, with this edgekit.
+def own_python(module: str, *arguments: str | Path, python: str | Path | None = None) -> list[str | Path]:
+    """Return the command line that runs a module as a program with this edgekit.
 
     It avoids `-m`, which would put the user's directory, and a paddle.py in it, before installed packages.
     Entries that only this process's path has, from PYTHONPATH or otherwise, come last.
@@ -69,11 +69,17 @@ def own_python(module: str, *arguments: str | Path) -> list[str | Path]:
     Args:
         module: Name of the module, or the absolute path of a directory with a `__main__.py`.
         arguments: Arguments of the program.
+        python: Interpreter that runs it, without the packages of this one; None for this one.
     """
     own = tuple(f"{prefix}{os.sep}" for prefix in (sys.prefix, sys.base_prefix))
     others = (Path(entry) for entry in sys.path if not entry.startswith(own))
-    paths = [str(path) for path in others if path.is_absolute() and path.exists() and not path.samefile(".")]
-    return [sys.executable, "-E", CHILD, os.pathsep.join(paths), module, *arguments]
+    installed = () if python is None else ("site-packages", "dist-packages")
+    paths = [
+        str(path)
+        for path in others
+        if path.is_absolute() and path.exists() and not path.samefile(".") and path.name not in installed
+    ]
+    return [python or sys.executable, "-E", CHILD, os.pathsep.join(paths), module, *arguments]
 
 
 def child_environment(extra: Mapping[str, str | None] | None = None) -> dict[str, str]:

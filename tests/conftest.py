@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import importlib.util
 import logging
 import os
 import signal
@@ -25,6 +26,8 @@ from tests.transports.sshd import Sshd, running_sshd
 from tests.warm_python import warm_python
 
 REPOSITORY = Path(__file__).parent.parent
+ANOTHER_PYTHON = "make test VENV=.venv312 PYTHON=python3.12"
+NEEDS_PADDLE = f"needs Paddle in this Python itself: {ANOTHER_PYTHON}"
 
 # A busy machine stretches single examples, and a time says nothing of what is tested.
 hypothesis.settings.register_profile("edgekit", deadline=None)
@@ -125,9 +128,28 @@ def shared_directory(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def require_paddle() -> None:
-    """Skip a test that exports or imports where neither this Python nor an environment has Paddle."""
+    """Skip a test where neither this Python nor an environment of its own has Paddle."""
     if not paddle.is_here() and paddle.find_environment_python() is None:
         pytest.skip("needs Paddle, of which this Python has no wheels: edgekit toolchain install paddle")
+
+
+def python_with_paddle() -> Path:
+    """The interpreter of scripts that import Paddle: this one, else that of Paddle's environment."""
+    require_paddle()
+    if importlib.util.find_spec("paddle") is not None:
+        return Path(sys.executable)
+    there = paddle.find_environment_python()
+    assert there is not None
+    return there
+
+
+def require_mlserver() -> None:
+    """Skip a test, or a module of tests that calls this at its top, where MLServer is missing.
+
+    It is not imported: its protocol buffers and tritonclient's do not go into one process.
+    """
+    if importlib.util.find_spec("mlserver") is None:
+        pytest.skip(f"needs MLServer: {ANOTHER_PYTHON}", allow_module_level=True)
 
 
 def _exported(shared_directory: Path, run_cli: RunCli, model: str, *options: str) -> Path:

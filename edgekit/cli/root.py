@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import contextlib
 import importlib
-import itertools
 import keyword
 import os
 import sys
@@ -49,8 +48,8 @@ COMMANDS: dict[str, str] = {
     "completion": "Print completion of commands and options for bash, zsh or fish.",
 }
 
-# Commands that make, train or check networks with Paddle.
-WITH_PADDLE = ("run", "export", "import", "quantize", "verify", "train")
+# Commands that import Paddle themselves; others leave it to processes that they start.
+WITH_PADDLE = ("train",)
 
 
 class LazyGroup(click.Group):
@@ -130,7 +129,8 @@ def main(argv: list[str] | None = None) -> NoReturn:
     _open_standard_streams()
     stdout = sys.stdout
     try:
-        _continue_where_paddle_is(arguments)
+        if argv is None:  # else the process is another program's
+            _continue_where_paddle_is(arguments)
         code = root.main(args=arguments, prog_name="edgekit", standalone_mode=False)
         sys.stdout.flush()
         if isinstance(code, int) and code:
@@ -173,7 +173,7 @@ def _continue_where_paddle_is(arguments: list[str]) -> None:
     says what is missing.
     """
     command = next((word for word in arguments if not word.startswith("-")), None)
-    if command not in WITH_PADDLE and not _asks_for_paddle(arguments):
+    if command not in WITH_PADDLE:
         return
     from importlib.util import find_spec
 
@@ -185,14 +185,8 @@ def _continue_where_paddle_is(arguments: list[str]) -> None:
     python = find_environment_python()
     # That environment itself, where its Paddle is gone, would start itself for ever.
     if python is not None and os.path.realpath(python.parent.parent) != os.path.realpath(sys.prefix):
-        os.execv(python, [str(python), "-E", str(_process.CHILD), "", "edgekit.__main__", *arguments])
-
-
-def _asks_for_paddle(arguments: list[str]) -> bool:
-    """Return True where `--engine` names Paddle's."""
-    values = [word.partition("=")[2] for word in arguments if word.startswith("--engine=")]
-    values += [after for word, after in itertools.pairwise(arguments) if word == "--engine"]
-    return any("paddle" in value.split(",") for value in values)
+        command_line = _process.own_python("edgekit.__main__", *arguments, python=python)
+        os.execv(python, list(map(str, command_line)))
 
 
 def _open_standard_streams() -> None:

@@ -20,10 +20,8 @@ RECORD: Dict[str, Any] = {
             {"distribution": "paddlepaddle", "module": "paddle", "also_for": "export"},
             {"distribution": "paddlepaddle-gpu", "module": "paddle"},
         ],
-        # From 3.14 on the environment of its own has it.
-        "install": "pip install 'edgekit[paddle]'"
-        if sys.version_info < (3, 14)
-        else "edgekit toolchain install paddle",
+        "interpreter": "paddle",
+        "install": "pip install 'edgekit[paddle]'",
         "options": {
             "onednn": {"values": ["on", "off"], "help": "oneDNN's kernels"},
             # Int8 kernels for a quantised program.

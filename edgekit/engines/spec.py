@@ -8,13 +8,21 @@ import msgspec
 
 from edgekit.core.artifact import ArtifactKind
 from edgekit.core.spec import Precision
+from edgekit.errors import PADDLE_REMEDY
 
 
 class Interpreter(enum.Enum):
-    """Python that runs an engine's worker: edgekit's own, or the one of opt's isolated environment."""
+    """Python that runs an engine's worker.
+
+    Attributes:
+        EDGEKIT: Edgekit's own.
+        OPT: That of opt's isolated environment.
+        PADDLE: Edgekit's own, or that of Paddle's environment where edgekit's own has no Paddle.
+    """
 
     EDGEKIT = "edgekit"
     OPT = "opt"
+    PADDLE = "paddle"
 
 
 class Library(enum.Enum):
@@ -77,6 +85,11 @@ class HostSide(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     max_threads: int | None = None
     options: dict[str, Option] = {}
     layer_times: bool = False
+
+    @property
+    def remedy(self) -> str:
+        """Command that installs the engine for this Python."""
+        return PADDLE_REMEDY if self.interpreter is Interpreter.PADDLE else self.install
 
     @property
     def choices(self) -> dict[str, tuple[str, ...]]:

@@ -18,6 +18,7 @@ from edgekit._files import scratch_directory, write_scratch
 from edgekit._worker import Stage, Worker, call, serve
 from edgekit.core.spec import ModelSpec
 from edgekit.errors import PADDLE_REMEDY, InputError, RunnerError, ToolError, UnsupportedError
+from edgekit.toolchain.paddle import worker
 
 if TYPE_CHECKING:
     import numpy as np
@@ -87,8 +88,8 @@ def compute(
             outputs=str(directory / "out.npz"),
         )
         write_scratch(Path(job.inputs), numpy.asarray(inputs, dtype=numpy.float32).tobytes())
-        worker = Worker[None](__name__, None, failure=RunnerError, timeout_s=TIMEOUT_S)
-        call(worker, job, f"computing the network of {manifest.name}", hint="edgekit doctor")
+        process = Worker[None](worker(__name__), None, failure=RunnerError, timeout_s=TIMEOUT_S)
+        call(process, job, f"computing the network of {manifest.name}", hint="edgekit doctor")
         with numpy.load(job.outputs) as found:
             return [found[str(number)] for number in range(len(found.files))]
 

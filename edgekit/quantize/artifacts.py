@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib.metadata
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -18,6 +17,7 @@ from edgekit.quantize.recipes import Found, Recipe, Trial, describe
 from edgekit.quantize.worker import QuantizeJob
 from edgekit.targets.target import Subject
 from edgekit.tasks.registry import require_pictures
+from edgekit.toolchain import paddle
 from edgekit.toolchain.component import Report
 from edgekit.toolchain.converters import MNNCONVERT, require_python
 from edgekit.toolchain.opt.install import require_opt
@@ -238,7 +238,11 @@ def _run_worker(
     found: Found | None = None
     hint = f"edgekit --verbose quantize {manifest.name} --calibration DIR"
     with Worker[Trial | Found](
-        WORKER, Trial | Found, failure=ConversionError, timeout_s=WORKER_TIMEOUT_S, env=_ENVIRONMENT
+        paddle.worker(WORKER),
+        Trial | Found,
+        failure=ConversionError,
+        timeout_s=WORKER_TIMEOUT_S,
+        env=_ENVIRONMENT,
     ) as worker:
         for answer in worker.ask(job, purpose, hint=hint):
             if isinstance(answer, Trial):
@@ -256,7 +260,7 @@ def _run_worker(
         **({"kept_float": ", ".join(kept)} if kept else {}),
         "calibration_pictures": str(calibration.shape[0]),
     }
-    version = importlib.metadata.version(tool)
+    version = paddle.worker_version(tool) or "unknown"
     signature = (parent.inputs, parent.outputs)
     return describe_artifact(staging, kind, (tool, version), signature, options, parent), found
 

@@ -50,12 +50,15 @@ def host_launcher(name: str, *, install: bool = True, huge_pages: bool = False) 
     if side.interpreter is Interpreter.OPT:
         # -E: PYTHONPATH entries for edgekit's Python break this older one.
         return Launcher(argv=(str(_opt_python(name, side, install)), "-E", *worker), env=tuned)
+    python: Path | None = None
     for package in side.packages[:1]:
         if importlib.util.find_spec(package.module) is None:
-            raise ToolError(
-                f"engine {name}: the package {package.module} is not installed", hint=side.install
-            )
-    argv = tuple(map(str, own_python(*worker)))
+            python = _paddle_python() if side.interpreter is Interpreter.PADDLE else None
+            if python is None:
+                raise ToolError(
+                    f"engine {name}: the package {package.module} is not installed", hint=side.remedy
+                )
+    argv = tuple(map(str, own_python(*worker, python=python)))
     return Launcher(argv=argv, env={**tuned, **(FULL_FP32 if side.gpu else {})})
 
 
@@ -84,3 +87,9 @@ def _opt_python(name: str, side: HostSide, install: bool) -> Path:
             hint="install one of Python 3.6 to 3.10 and run: edgekit toolchain install opt",
         )
     return found.python
+
+
+def _paddle_python() -> Path | None:
+    from edgekit.toolchain.paddle import find_environment_python
+
+    return find_environment_python()

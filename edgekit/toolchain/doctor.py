@@ -20,6 +20,7 @@ from edgekit.engines.registry import host_engines, host_packages, host_side
 from edgekit.errors import PADDLE_REMEDY, EdgekitError
 from edgekit.toolchain.adb import find_adb
 from edgekit.toolchain.cache import cache_root
+from edgekit.toolchain.paddle import environment_directory, find_environment_python
 
 if TYPE_CHECKING:
     from edgekit.toolchain.component import Component, Found
@@ -176,12 +177,14 @@ def _engine_packages() -> list[tuple[str, str, str, bool, str]]:
         side = host_side(name)
         for package in () if side.gpu else side.packages[:1]:
             uses = [*filter(None, [package.also_for]), f"the engine `{name}`"]
-            rows.append((package.distribution, package.module, ", ".join(uses), False, side.install))
+            rows.append((package.distribution, package.module, ", ".join(uses), False, side.remedy))
     return rows
 
 
 def _package(distribution: str, module: str, purpose: str, needed: bool, remedy: str) -> Check:
     spec = importlib.util.find_spec(module)
+    if spec is None and remedy == PADDLE_REMEDY and find_environment_python() is not None:
+        return Check(name=distribution, purpose=purpose, state=State.OK, where=str(environment_directory()))
     if spec is None:
         state = State.BROKEN if needed else State.MISSING
         return Check(name=distribution, purpose=purpose, state=state, remedy=remedy)

@@ -1,7 +1,7 @@
 """Paddle and its converter to ONNX: in this Python, else in an environment of their own.
 
-Their wheels stop at Python 3.12. On a later one, commands that need them continue in that environment: its
-interpreter runs this same edgekit.
+Wheels of the converter stop at Python 3.12, those of Paddle at 3.13. On a later one that
+environment's interpreter runs the processes that import them, the engine `paddle` and `train`.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ from edgekit.toolchain.opt.sources import REACH_TIMEOUT_S, UV_TIMEOUT_S, debian_
 PYTHONS = ((3, 11), (3, 12), (3, 10))
 """Python versions for which paddlepaddle, paddle2onnx and onnx have wheels, in order of preference."""
 MODULES = ("paddle", "paddle2onnx")
-EXTRAS = ("paddle", "onnxruntime")
+EXTRAS = ("paddle", "onnxruntime", "train")
 DEBIAN_SUITE = "bookworm"
 DEBIAN_PACKAGES = (
     *("libpython3.11-minimal", "libpython3.11-stdlib", "python3.11-minimal"),
@@ -51,8 +51,38 @@ def find_environment_python() -> Path | None:
     return environment_python(environment_directory())
 
 
+def is_at_hand(module: str) -> bool:
+    """Return True where this Python or the environment has one of MODULES."""
+    return importlib.util.find_spec(module) is not None or find_environment_python() is not None
+
+
+def worker(module: str) -> list[str | Path]:
+    """Return the command line of a module that imports Paddle: by this Python, else by the environment's.
+
+    Without an environment it is this Python's, where the module says what is missing.
+    """
+    return _process.own_python(module, python=None if is_here() else find_environment_python())
+
+
+def environment_packages() -> Path | None:
+    """Return the directory of the environment's packages; None where there is no environment."""
+    if find_environment_python() is None:
+        return None
+    return next(environment_directory().glob("lib/python3*/site-packages"), None)
+
+
+def worker_version(distribution: str) -> str | None:
+    """Return the version of a package, or of its build for GPUs, that a `worker` imports; None without it."""
+    packages = None if is_here() else environment_packages()
+    path = sys.path if packages is None else [str(packages)]
+    for name in (distribution, f"{distribution}-gpu"):
+        for found in importlib.metadata.distributions(name=name, path=path):
+            return found.version
+    return None
+
+
 def requirements() -> tuple[str, ...]:
-    """Return the packages of the environment: edgekit's own, Paddle's and ONNX Runtime's, without markers.
+    """Return the packages of the environment: edgekit's own and those of EXTRAS, without markers.
 
     Markers are left out because pip may run on another Python than the environment's.
     """
@@ -64,7 +94,8 @@ def requirements() -> tuple[str, ...]:
     wanted = []
     for requirement in declared:
         asked_for = extra.search(requirement)
-        if asked_for is None or asked_for.group(1) in EXTRAS:
+        of_another_extra = requirement.startswith("edgekit[")
+        if not of_another_extra and (asked_for is None or asked_for.group(1) in EXTRAS):
             wanted.append(requirement.partition(";")[0].strip())
     return tuple(sorted(wanted))
 

@@ -91,7 +91,7 @@ def test_paddles_environment_does_not_start_itself(
     monkeypatch.setattr(paddle, "find_environment_python", lambda: python)
     monkeypatch.setattr(sys, "prefix", str(tmp_path / prefix))
     monkeypatch.setattr(os, "execv", lambda program, words: started.append((program, words[-1])))
-    _continue_where_paddle_is(["export", "PPLCNet_x0_25"])
+    _continue_where_paddle_is(["train", "PPLCNet_x0_25"])
     assert started == ([(python, "PPLCNet_x0_25")] if continues else [])
 
 

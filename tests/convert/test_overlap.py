@@ -19,6 +19,7 @@ from edgekit.convert.exporting.export import Status, export
 from edgekit.convert.exporting.overlap import Export, Stop, overlapped
 from edgekit.convert.exporting.plan import ExportRequest
 from edgekit.convert.manifest import verify_files
+from tests.conftest import require_paddle
 
 
 def recorded(name: str, ends: str, log: list[str]) -> Export[str]:
@@ -74,6 +75,7 @@ def test_an_interruption_closes_both_exports() -> None:
 def test_a_model_that_fails_in_paddles_process_is_named_and_the_others_are_whole(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    require_paddle()
     monkeypatch.chdir(tmp_path)
     weights = tmp_path / "others.pdparams"
     weights.write_bytes(pickle.dumps({"fc.weight": np.zeros((9, 7), np.float32)}, protocol=2))

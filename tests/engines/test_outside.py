@@ -13,7 +13,6 @@ import pytest
 
 from edgekit.engines.registry import engine, engines, host_rungs, register
 from edgekit.errors import ToolError
-from edgekit.toolchain import paddle
 from tests.conftest import RunCli
 
 SOURCE = Path(__file__).parent / "opencv_engine.py"
@@ -39,11 +38,6 @@ def models(x0_25: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     return directory
 
 
-# On other Pythons these commands go on in Paddle's own environment, which has no packages of others.
-paddle_is_here = pytest.mark.skipif(not paddle.is_here(), reason="needs Paddle in this Python")
-
-
-@paddle_is_here
 def test_bench_measures_it_and_checks_its_parity(
     run_cold_cli: RunCli, models: Path, env: dict[str, str], tmp_path: Path
 ) -> None:
@@ -84,7 +78,6 @@ def test_predict_answers_with_it(
     assert ours["scores"] == pytest.approx(theirs["scores"], abs=1e-4)
 
 
-@paddle_is_here
 def test_verify_climbs_its_rung(run_cold_cli: RunCli, models: Path, env: dict[str, str]) -> None:
     done = run_cold_cli(["verify", "PPLCNet_x0_25", "--json"], cwd=models, env=env)
     assert done.exit_code == 0, done.stderr

@@ -14,7 +14,8 @@ import pytest
 
 from edgekit._process import LineChild
 from edgekit.core.artifact import ArtifactKind
-from edgekit.engines.registry import host_side
+from edgekit.errors import ToolError
+from edgekit.runners.launch import host_launcher
 from edgekit.runners.protocol import EXIT_CODES, PROTOCOL_VERSION, ErrorCode
 from edgekit.targets.inputs import seeded_inputs
 from tests.convert import onnx_models
@@ -34,10 +35,12 @@ ANSWER_TIMEOUT_S = 120.0
 @pytest.fixture(scope="session", params=RUNNERS, ids=lambda case: case.name)
 def case(request: pytest.FixtureRequest) -> RunnerCase:
     runner: RunnerCase = request.param
-    for package in host_side(runner.engine).packages:
-        pytest.importorskip(package.module)
     if runner.kind is ArtifactKind.NB_X86:
         request.getfixturevalue("x86_nb")
+    try:
+        host_launcher(runner.engine, install=False)
+    except ToolError as error:
+        pytest.skip(f"{error.message}: {error.hint}")
     return runner
 
 

@@ -17,6 +17,7 @@ from edgekit.engines.registry import WORKER, engines
 from edgekit.engines.worker import fields, loop, noise, process, refusal, timing
 from edgekit.runners.launch import host_launcher
 from edgekit.runners.protocol import DTYPES, EXIT_CODES, MARK_SYSCALL, PROTOCOL_VERSION
+from tests.conftest import require_paddle
 
 SOURCES = sorted({*WORKER.glob("*.py"), *(Path(each.file) for each in engines().values())})
 INPUTS = [{"name": "x", "dtype": "float32", "shape": [1, 3, 224, 224]}]
@@ -118,7 +119,7 @@ def test_what_others_print_does_not_reach_the_answers(tmp_path: Path, x0_25: Pat
 
 
 def test_a_foreign_thread_setting_does_not_decide(x0_25: Path) -> None:
-    pytest.importorskip("paddle")
+    require_paddle()
     request = {
         "op": "load", "protocol": PROTOCOL_VERSION, "model": str(x0_25 / "inference.pdmodel"),
         "params": str(x0_25 / "inference.pdiparams"), "inputs": INPUTS, "threads": 1,

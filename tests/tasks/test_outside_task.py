@@ -11,7 +11,7 @@ import pytest
 
 from edgekit.convert.manifest import load_manifest
 from edgekit.errors import InputError
-from tests.conftest import REPOSITORY, RunCli
+from tests.conftest import REPOSITORY, RunCli, require_paddle
 from tests.zoo.test_outside_network import CARD
 
 HERE = Path(__file__).parent
@@ -34,7 +34,7 @@ def env(tmp_path: Path) -> dict[str, str]:
 
 
 def test_its_answers_come_out_of_predict(run_cli: RunCli, tmp_path: Path, env: dict[str, str]) -> None:
-    pytest.importorskip("paddle")
+    require_paddle()
     (tmp_path / "labels.txt").write_text("".join(f"class {number}\n" for number in range(10)))
     task = 'task = "even"\npostprocess = {even = "EVEN", odd = "ODD"}\n'
     (tmp_path / "ToyNet_w8.toml").write_text(task + CARD)

@@ -25,7 +25,7 @@ from edgekit.training.mixing import Mixing
 from edgekit.training.optimizer import AdamW
 from edgekit.training.plan import Wish
 from edgekit.training.recipe.read import read_recipe
-from tests.conftest import CliResult, RunCli
+from tests.conftest import CliResult, RunCli, require_paddle
 
 yaml = pytest.importorskip("yaml")
 
@@ -258,8 +258,7 @@ def test_a_change_of_what_is_not_there_is_a_wrong_command(tmp_path: Path, change
 def test_a_configuration_trains_and_typed_options_count_more(
     run_cli: RunCli, digits: Path, tmp_path: Path
 ) -> None:
-    pytest.importorskip("paddle")
-    pytest.importorskip("tensorboardX")
+    require_paddle()
     document = configuration()
     document["Arch"]["class_num"] = 10
     for name in ("Train", "Eval"):

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from edgekit.zoo.build import families
-from tests.conftest import RunCli
+from tests.conftest import RunCli, require_paddle
 
 CARD = """
 name = "ToyNet_w8"
@@ -43,7 +43,7 @@ def env(tmp_path: Path) -> dict[str, str]:
 
 
 def test_its_card_exports_and_verifies(run_cli: RunCli, tmp_path: Path, env: dict[str, str]) -> None:
-    pytest.importorskip("paddle")
+    require_paddle()
     (tmp_path / "ToyNet_w8.toml").write_text(CARD)
     (tmp_path / "labels.txt").write_text("".join(f"class {number}\n" for number in range(10)))
     words = ["export", "./ToyNet_w8.toml", "--weights", "random", "--formats", "paddle,onnx"]

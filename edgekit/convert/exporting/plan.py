@@ -4,14 +4,12 @@ from __future__ import annotations
 
 import functools
 import hashlib
-import importlib.util
 from pathlib import Path
 
 import msgspec
 
 from edgekit import __version__
 from edgekit._files import MODEL_BYTES, check_plain_file, sha256_file
-from edgekit._packages import installed_version
 from edgekit.convert.checking import has_failed
 from edgekit.convert.formats.lite import TARGETS, choose_targets
 from edgekit.convert.formats.onnx import OPSET_VERSION
@@ -36,6 +34,7 @@ from edgekit.core.preprocess import Preprocess, Resize
 from edgekit.core.spec import ModelSpec
 from edgekit.errors import PADDLE_REMEDY, InputError, ToolError, UnsupportedError, UsageError
 from edgekit.tasks.registry import find_task
+from edgekit.toolchain import paddle
 from edgekit.toolchain.component import Report
 from edgekit.toolchain.opt.opt import Opt
 from edgekit.vision.labels import load_labels
@@ -148,7 +147,7 @@ def make_plan(request: ExportRequest, progress: Report) -> Plan:
             hint=request.with_options("--name mine"),
         )
     for module, wanted in (("paddle", True), ("paddle2onnx", asks_for_onnx(request.formats))):
-        if wanted and importlib.util.find_spec(module) is None:
+        if wanted and not paddle.is_at_hand(module):
             raise ToolError(
                 f"exporting {request.model_name}: the package {module} is not installed",
                 hint=PADDLE_REMEDY,
@@ -316,8 +315,7 @@ def _tool_changed(artifact: Artifact, opt: Opt | None) -> str | None:
     if artifact.kind.format == "nb":
         version = None if opt is None or opt.version == "unknown" else opt.version
     else:
-        tool = artifact.tool
-        version = child_tool_version(tool) or installed_version(tool, f"{tool}-gpu")
+        version = child_tool_version(artifact.tool) or paddle.worker_version(artifact.tool)
     if version is not None and version != artifact.tool_version:
         return f"{artifact.kind.value} was made by {artifact.tool} {artifact.tool_version}, here is {version}"
     if artifact.kind is ArtifactKind.ONNX and artifact.options.get("opset_version") != str(OPSET_VERSION):

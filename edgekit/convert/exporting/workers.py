@@ -8,6 +8,7 @@ from edgekit._worker import Worker
 from edgekit.convert.exporting.jobs import Built
 from edgekit.convert.formats.lite import Ended, lite_worker
 from edgekit.errors import ConversionError
+from edgekit.toolchain import paddle
 from edgekit.toolchain.opt.opt import Opt
 
 # Building, writing and converting the largest network takes 20 s.
@@ -23,7 +24,7 @@ class ExportWorkers(contextlib.AbstractContextManager["ExportWorkers"]):
 
     def __init__(self) -> None:
         self.paddle: Worker[Built] = Worker(
-            "edgekit.convert.exporting.worker",
+            paddle.worker("edgekit.convert.exporting.worker"),
             Built,
             failure=ConversionError,
             timeout_s=ANSWER_TIMEOUT_S,

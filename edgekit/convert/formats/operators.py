@@ -29,16 +29,26 @@ def framework() -> Any:
     """Return Paddle's protobuf module without importing Paddle, which takes a second.
 
     Raises:
-        ToolError: Paddle is not installed.
+        ToolError: Neither this Python nor an environment of its own has Paddle, or this one has no protobuf.
     """
     found = importlib.util.find_spec("paddle")
-    if found is None or not found.submodule_search_locations:
+    packages: Path | None
+    if found is not None and found.origin is not None:
+        packages = Path(found.origin).parents[1]
+    else:
+        from edgekit.toolchain.paddle import environment_packages
+
+        packages = environment_packages()
+    if packages is None:
         raise ToolError("reading a Paddle program: paddlepaddle is not installed", hint=PADDLE_REMEDY)
-    path = Path(found.submodule_search_locations[0]) / "base" / "proto" / "framework_pb2.py"
+    path = packages / "paddle" / "base" / "proto" / "framework_pb2.py"
     spec = importlib.util.spec_from_file_location("edgekit_framework_pb2", path)
     assert spec is not None and spec.loader is not None
     module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
+    try:
+        spec.loader.exec_module(module)
+    except ModuleNotFoundError as error:
+        raise ToolError(f"reading a Paddle program: {error}", hint="pip install protobuf") from error
     return module
 
 

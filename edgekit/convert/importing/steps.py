@@ -26,6 +26,7 @@ from edgekit.convert.importing.source import Source, SourceKind
 from edgekit.core.artifact import ArtifactKind, Signature
 from edgekit.core.preprocess import Preprocess
 from edgekit.errors import ConversionError, EdgekitError
+from edgekit.toolchain import paddle
 from edgekit.toolchain.component import Report
 from edgekit.toolchain.opt.opt import Opt
 
@@ -236,7 +237,7 @@ def run_step(job: Job) -> Answer:
     """Run one step of the worker. Raises the worker's error, or ConversionError where the worker dies."""
     is_pir = isinstance(job, ExamineJob | ComputeJob) and job.format == "pir"
     worker: Worker[Answer] = Worker(
-        WORKER,
+        paddle.worker(WORKER),
         Answer,
         failure=ConversionError,
         timeout_s=STEP_TIMEOUT_S,
