@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
 # Make the environment that `make demo` and `make test` run in.   scripts/setup.sh VENV
-# $PYTHON chooses the interpreter; otherwise the first Python 3.10 to 3.12 found is taken.
+# $PYTHON chooses the interpreter, 3.10 to 3.14; otherwise the first one found that has wheels of everything, 3.10 to
+# 3.12, is taken, else a later one, beside which Paddle gets an environment of its own.
 set -euo pipefail
 venv=$1
 cd "$(dirname "$0")/.."
@@ -8,21 +9,23 @@ cd "$(dirname "$0")/.."
 say() { printf 'setup: %s\n' "$*" >&2; }
 die() { printf 'error: %s\nhint: %s\n' "$1" "$2" >&2; exit 4; }
 
-suits() { "$1" -c 'import sys; sys.exit(not (3, 10) <= sys.version_info[:2] <= (3, 12))' 2>/dev/null; }
+suits() { "$1" -c "import sys; sys.exit(not (3, 10) <= sys.version_info[:2] <= (3, ${2:-14}))" 2>/dev/null; }
 
 find_python() {
-    local candidate
-    for candidate in ${PYTHON:-python3 python3.11 python3.10 python3.12 "$HOME"/.pyenv/versions/3.1[012].*/bin/python}; do
-        if command -v "$candidate" >/dev/null && suits "$candidate"; then
-            command -v "$candidate"
-            return
-        fi
+    local newest candidate
+    for newest in 12 14; do
+        for candidate in ${PYTHON:-python3 python3.11 python3.10 python3.12 python3.13 python3.14 "$HOME"/.pyenv/versions/3.1[0-4].*/bin/python}; do
+            if command -v "$candidate" >/dev/null && suits "$candidate" $newest; then
+                command -v "$candidate"
+                return
+            fi
+        done
     done
     if [ -n "${PYTHON:-}" ]; then
         command -v "$PYTHON" >/dev/null || die "PYTHON=$PYTHON: there is no such program" "PYTHON=/path/to/python3.11 make setup"
-        die "PYTHON=$PYTHON: it is $("$PYTHON" --version 2>&1 | head -n 1), not Python 3.10 to 3.12" "PYTHON=/path/to/python3.11 make setup"
+        die "PYTHON=$PYTHON: it is $("$PYTHON" --version 2>&1 | head -n 1), not Python 3.10 to 3.14" "PYTHON=/path/to/python3.11 make setup"
     fi
-    die "no Python 3.10 to 3.12 on PATH" "install one (Debian: apt-get install python3 python3-venv) or set PYTHON=/path/to/python3.11"
+    die "no Python 3.10 to 3.14 on PATH" "install one (Debian: apt-get install python3 python3-venv) or set PYTHON=/path/to/python3.11"
 }
 
 # Debian packages that Python wheels expect on the system and a slim image lacks.
@@ -83,6 +86,9 @@ if ! reason=$("$bin/python" -c 'import cv2' 2>&1); then
 fi
 if ! reason=$("$bin/python" -c 'import ctypes; ctypes.CDLL("libgomp.so.1")' 2>&1); then
     install_system_package libgomp1 "$reason"
+fi
+if ! "$bin/python" -c "import importlib.util as util, sys; sys.exit(not util.find_spec('paddle2onnx'))"; then
+    "$bin/edgekit" toolchain install paddle >&2
 fi
 touch "$venv/.ready"
 say "done"

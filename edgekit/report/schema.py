@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 from typing import Any
 
 import msgspec
@@ -17,6 +18,9 @@ def result_schema() -> dict[str, Any]:
     result = schema["$defs"]["Result"]
     result["properties"]["schema_version"] = {"const": RESULT_SCHEMA_VERSION}
     result["required"].insert(0, "schema_version")
+    for record in schema["$defs"].values():
+        if "description" in record:
+            record["description"] = inspect.cleandoc(record["description"])  # as Python 3.13 has it
     return {"$schema": DIALECT, "title": "Result file of edgekit bench", **schema}
 
 

@@ -6,7 +6,6 @@ import json
 import re
 import shutil
 import subprocess
-import sys
 from pathlib import Path
 
 import cv2
@@ -15,7 +14,7 @@ import pytest
 
 from edgekit import EdgeKit
 from edgekit.convert.manifest import load_manifest
-from tests.conftest import RunCli
+from tests.conftest import RunCli, python_with_paddle
 from tests.convert import detection_models
 
 WAYS = {
@@ -240,11 +239,10 @@ def test_annotations_of_another_data_set(
 @pytest.mark.slow
 def test_a_program_of_paddle_with_nms_and_sizes(pictures: Path, tmp_path: Path, run_cli: RunCli) -> None:
     """Batches of three with an empty place, in two lanes: rows go to their pictures by the counts."""
-    pytest.importorskip("paddle")
     (tmp_path / "net").mkdir()
     (tmp_path / "net" / "infer_cfg.yml").write_text(detection_models.WITH_NMS)
     script = Path(__file__).parents[1] / "convert" / "paddle_detector.py"
-    subprocess.run([sys.executable, script, tmp_path / "net" / "model"], check=True, timeout=120)
+    subprocess.run([python_with_paddle(), script, tmp_path / "net" / "model"], check=True, timeout=120)
     imported = run_cli(["import", "net", "--name", "net", "--formats", "paddle"], cwd=tmp_path)
     assert imported.exit_code == 0, imported.stderr
     manifest = load_manifest(tmp_path / "models" / "net")

@@ -8,7 +8,6 @@ import json
 import os
 import shutil
 import subprocess
-import sys
 import tarfile
 from pathlib import Path
 
@@ -23,7 +22,7 @@ from edgekit.convert.formats.onnx import tidy
 from edgekit.convert.manifest import describe_file, load_manifest, verify_files, write_manifest
 from edgekit.core.artifact import ArtifactKind
 from edgekit.zoo.registry import find_model
-from tests.conftest import RunCli
+from tests.conftest import RunCli, python_with_paddle
 from tests.convert.kills import kill_at_random_moments
 from tests.convert.onnx_models import CLASSES, classifier
 
@@ -120,7 +119,7 @@ def pir(tmp_path_factory: pytest.TempPathFactory) -> Path:
     script = directory / "save.py"  # Paddle reads the source of what it translates
     script.write_text(SAVE_PIR)
     subprocess.run(
-        [sys.executable, script, directory / "inference"],
+        [python_with_paddle(), script, directory / "inference"],
         check=True, capture_output=True, timeout=120,
     )  # fmt: skip
     assert (directory / "inference.json").is_file()
@@ -143,7 +142,7 @@ def test_a_pir_model(pir: Path, tmp_path: Path, run_cli: RunCli) -> None:
 def test_an_operator_of_a_pir_model_that_paddle2onnx_lacks_is_named(tmp_path: Path, run_cli: RunCli) -> None:
     script = tmp_path / "save.py"
     script.write_text(SAVE_PIR.replace("self.act(self.norm", "paddle.lgamma(self.norm"))
-    subprocess.run([sys.executable, script, tmp_path / "net" / "inference"], check=True, timeout=120)
+    subprocess.run([python_with_paddle(), script, tmp_path / "net" / "inference"], check=True, timeout=120)
     result = run_cli(["import", "net", "--name", "mine"], cwd=tmp_path)
     assert result.exit_code == 5, result.stderr
     assert "importing net: paddle2onnx has no operator lgamma: lgamma at " in result.stderr
@@ -179,7 +178,7 @@ def save_legacy(directory: Path, change: str = "pass") -> Path:
     script = directory / "save.py"
     script.write_text(SAVE_LEGACY.replace("CHANGE", change))
     subprocess.run(
-        [sys.executable, script, directory / "legacy" / "inference"],
+        [python_with_paddle(), script, directory / "legacy" / "inference"],
         check=True, capture_output=True, timeout=120, env={**os.environ, "FLAGS_enable_pir_api": "0"},
     )  # fmt: skip
     return directory / "legacy"

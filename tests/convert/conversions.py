@@ -15,9 +15,10 @@ from edgekit.convert.from_onnx import graph
 from edgekit.convert.from_onnx.convert import Converted, convert_onnx
 from edgekit.engines.paddle import import_core
 from scripts import conformance
+from tests.conftest import NEEDS_PADDLE
 
 # Before the converter, which would load only its core.
-pytest.importorskip("paddle")
+pytest.importorskip("paddle", reason=NEEDS_PADDLE)
 
 FLOAT = TensorProto.FLOAT
 node, info = helper.make_node, helper.make_tensor_value_info

@@ -13,9 +13,9 @@ from edgekit.convert.manifest import describe_file, load_manifest
 from edgekit.core.artifact import ArtifactKind
 from edgekit.errors import InputError
 from edgekit.targets.target import HostTarget, Subject
-from tests.conftest import CliResult
+from tests.conftest import NEEDS_PADDLE, CliResult
 
-pytest.importorskip("paddle")
+pytest.importorskip("paddle", reason=NEEDS_PADDLE)
 
 
 def saving_program(marker: Path) -> bytes:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import importlib.util
 import os
 import subprocess
 import sys
@@ -13,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.conftest import REPOSITORY
+from tests.conftest import REPOSITORY, require_mlserver
 from tests.ports import free_port
 
 EXAMPLES = REPOSITORY / "examples"
@@ -63,8 +62,7 @@ def test_the_nightly_benchmark_compares_with_the_run_before(exported: Path, tmp_
 
 
 def test_the_service_is_asked(exported: Path, tmp_path: Path) -> None:
-    if importlib.util.find_spec("mlserver") is None:  # not imported: it and tritonclient exclude each other
-        pytest.skip("mlserver is not installed")
+    require_mlserver()
     ports = [free_port(), free_port(), free_port()]
     command = [
         sys.executable, "-m", "edgekit", "serve", MODEL,

@@ -10,12 +10,13 @@ from pathlib import Path
 
 import pytest
 
-from tests.conftest import RunCli
+from tests.conftest import RunCli, require_mlserver
 from tests.serving.services import MODEL, RANDOM_MODEL, SAMPLES, Ports, Service, serve_command, start
 
 
 @pytest.fixture(scope="session")
 def service(exported: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Service]:
+    require_mlserver()
     ports = Ports()
     command = serve_command(ports, MODEL, RANDOM_MODEL, "--max-body", "4")
     running = start(command, ports, tmp_path_factory.mktemp("service") / "log", exported.parent)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib.util
 import json
 import os
 import shutil
@@ -23,10 +22,10 @@ from click.testing import CliRunner
 
 from edgekit.cli.commands.serve import command
 from edgekit.errors import InputError, ToolError
+from tests.conftest import require_mlserver
 from tests.serving.services import MODEL, SAMPLES, Ports, Service, rest_body, serve_command, start
 
-if importlib.util.find_spec("mlserver") is None:
-    pytest.skip("mlserver is not installed", allow_module_level=True)
+require_mlserver()
 grpc = pytest.importorskip("grpc")
 protocol = pytest.importorskip("tritonclient.grpc.service_pb2")
 

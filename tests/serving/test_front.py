@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib.util
 import json
 import time
 from collections.abc import Iterator
@@ -14,9 +13,6 @@ from edgekit.serving.forms import read_files
 from edgekit.toolchain.cache import cache_directory
 from tests.browser import CUT, Browser, running_chromium
 from tests.serving.services import MODEL, RANDOM_MODEL, SAMPLES, Service
-
-if importlib.util.find_spec("mlserver") is None:
-    pytest.skip("mlserver is not installed", allow_module_level=True)
 
 
 def test_a_body_is_a_picture_or_several_parts() -> None:

@@ -19,7 +19,9 @@ import pytest
 from edgekit.errors import OutputError
 from edgekit.serving import protection
 from edgekit.serving.protection import Protection, connection_limits, is_loopback
+from tests.conftest import require_mlserver
 
+require_mlserver()  # it brings uvicorn
 uvicorn = pytest.importorskip("uvicorn")
 guards = pytest.importorskip("edgekit.serving.guards")
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib.util
 import re
 import subprocess
 import sys
@@ -10,10 +9,9 @@ from pathlib import Path
 
 import pytest
 
-from tests.conftest import REPOSITORY
+from tests.conftest import REPOSITORY, require_mlserver
 
-if importlib.util.find_spec("mlserver") is None:
-    pytest.skip("mlserver is not installed", allow_module_level=True)
+require_mlserver()
 
 
 @pytest.mark.slow

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import importlib.util
 import json
 import os
 import re
@@ -19,7 +18,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from tests.conftest import REPOSITORY, RunCli
+from tests.conftest import REPOSITORY, RunCli, require_mlserver
 from tests.serving.services import (
     MODEL,
     RANDOM_MODEL,
@@ -31,9 +30,7 @@ from tests.serving.services import (
     start,
 )
 
-# Not importorskip: MLServer's protocol buffers and tritonclient's do not go into one process.
-if importlib.util.find_spec("mlserver") is None:
-    pytest.skip("mlserver is not installed", allow_module_level=True)
+require_mlserver()
 grpc = pytest.importorskip("tritonclient.grpc")
 http = pytest.importorskip("tritonclient.http")
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib.util
 import json
 import subprocess
 import sys
@@ -21,12 +20,11 @@ import edgekit
 from edgekit.toolchain.cache import cache_directory
 from tests.browser import running_chromium
 from tests.cli.test_import_segmentation import DEPLOY, write_segmenter
-from tests.conftest import RunCli
+from tests.conftest import RunCli, require_mlserver
 from tests.convert import detection_models, onnx_models
 from tests.serving.services import Ports, Service, rest_body, serve_command, start
 
-if importlib.util.find_spec("mlserver") is None:
-    pytest.skip("mlserver is not installed", allow_module_level=True)
+require_mlserver()
 grpc = pytest.importorskip("tritonclient.grpc")
 http = pytest.importorskip("tritonclient.http")
 

@@ -12,9 +12,9 @@ import pytest
 from edgekit.core.preprocess import Preprocess
 from edgekit.errors import InputError
 from edgekit.vision.preprocess import Preprocessor
-from tests.conftest import RunCli
+from tests.conftest import NEEDS_PADDLE, RunCli
 
-pytest.importorskip("paddle")
+pytest.importorskip("paddle", reason=NEEDS_PADDLE)
 pytest.importorskip("tensorboardX")
 
 

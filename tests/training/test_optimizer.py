@@ -10,8 +10,9 @@ from edgekit.errors import InputError
 from edgekit.training.optimizer import AdamW, build_optimizer, check_stage_rates
 from edgekit.training.schedule import learning_rate
 from edgekit.zoo.registry import find_model
+from tests.conftest import NEEDS_PADDLE
 
-paddle = pytest.importorskip("paddle")
+paddle = pytest.importorskip("paddle", reason=NEEDS_PADDLE)
 RATE = 0.01
 
 

@@ -12,9 +12,9 @@ import pytest
 
 from edgekit.training.judge import SeveralLabels
 from edgekit.zoo.registry import find_model
-from tests.conftest import CliResult
+from tests.conftest import NEEDS_PADDLE, CliResult
 
-paddle = pytest.importorskip("paddle")
+paddle = pytest.importorskip("paddle", reason=NEEDS_PADDLE)
 pytest.importorskip("tensorboardX")
 
 LABELS = 3

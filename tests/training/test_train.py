@@ -15,9 +15,9 @@ import numpy as np
 import pytest
 
 from edgekit.zoo.state_file import read_pdparams
-from tests.conftest import RunCli
+from tests.conftest import NEEDS_PADDLE, RunCli
 
-pytest.importorskip("paddle")
+pytest.importorskip("paddle", reason=NEEDS_PADDLE)
 pytest.importorskip("tensorboardX")
 
 SMALL = ["--input-size", "32", "--min-area", "0.6", "--no-flip"]

@@ -14,8 +14,9 @@ from edgekit.vision.labels import load_labels
 from edgekit.zoo.build import build_network
 from edgekit.zoo.registry import find_model
 from edgekit.zoo.weights import build_with_weights
+from tests.conftest import NEEDS_PADDLE
 
-paddle = pytest.importorskip("paddle")
+paddle = pytest.importorskip("paddle", reason=NEEDS_PADDLE)
 
 # PaddleClas, docs/en/models/PP-LCNet_en.md, section 1.3.1: Params(M) | FLOPs(M) | Top-1 | Top-5 | Latency(ms)
 CPU = """

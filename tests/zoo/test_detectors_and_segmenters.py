@@ -24,8 +24,9 @@ from edgekit.zoo.build import build_network
 from edgekit.zoo.random_weights import calibration_images
 from edgekit.zoo.registry import find_model, list_models
 from edgekit.zoo.weights import build_with_weights, check_fit, parameter_shapes
+from tests.conftest import NEEDS_PADDLE
 
-paddle = pytest.importorskip("paddle")
+paddle = pytest.importorskip("paddle", reason=NEEDS_PADDLE)
 
 # SHA-256 of `KEY [SHAPE]\n` of all keys in order, out of the state dicts that PaddleDetection and PaddleSeg
 # (19 classes) make of their own configurations.

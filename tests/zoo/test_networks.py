@@ -12,8 +12,9 @@ from edgekit.core.spec import Network
 from edgekit.errors import InputError
 from edgekit.zoo.build import build_network, head_of
 from edgekit.zoo.registry import find_model, list_models
+from tests.conftest import NEEDS_PADDLE
 
-paddle = pytest.importorskip("paddle")
+paddle = pytest.importorskip("paddle", reason=NEEDS_PADDLE)
 
 
 # One model a network; those that differ only in weights have the same size.

@@ -21,8 +21,9 @@ from edgekit.zoo.build import build_network
 from edgekit.zoo.pretrained import weights_path
 from edgekit.zoo.registry import find_model
 from edgekit.zoo.weights import build_with_weights
+from tests.conftest import NEEDS_PADDLE
 
-paddle = pytest.importorskip("paddle")
+paddle = pytest.importorskip("paddle", reason=NEEDS_PADDLE)
 
 # PaddleClas, docs/zh_CN/models/ImageNet1k/PP-HGNetV2.md, section 1.3: Top-1 | Top-5 | Latency(ms)
 PP_HGNETV2 = """

@@ -16,6 +16,7 @@ from edgekit.zoo.build import build_network, torch_layers
 from edgekit.zoo.registry import find_model
 from edgekit.zoo.torch_file import read_torch_state
 from edgekit.zoo.weights import build_with_weights, parameter_shapes
+from tests.conftest import NEEDS_PADDLE
 
 LAYERS = {"_stem": "stem.conv", "_blocks.N._bn": "blocks.N.norm", "_fc": "fc"}
 KERNEL = np.arange(24, dtype=np.float32).reshape(2, 3, 2, 2)
@@ -116,7 +117,7 @@ def test_a_changed_byte_is_an_error_or_a_state(tmp_path: Path, at: int, byte: in
 
 
 def test_the_layers_of_efficientnet_lite_are_all_named() -> None:
-    paddle = pytest.importorskip("paddle")
+    paddle = pytest.importorskip("paddle", reason=NEEDS_PADDLE)
     spec = find_model("EfficientNetLite0")
     with paddle.LazyGuard():
         shapes = parameter_shapes(build_network(spec))

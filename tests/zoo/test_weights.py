@@ -20,8 +20,9 @@ from edgekit.zoo.pretrained import find_pretrained, weights_path
 from edgekit.zoo.registry import find_model
 from edgekit.zoo.state_file import read_pdparams
 from edgekit.zoo.weights import build_with_weights, check_fit, locate_weights, parameter_shapes
+from tests.conftest import NEEDS_PADDLE
 
-paddle = pytest.importorskip("paddle")
+paddle = pytest.importorskip("paddle", reason=NEEDS_PADDLE)
 
 DOC_ORI = "PPLCNet_x1_0_doc_ori"
 SMALLEST = "PPLCNet_x0_25"
