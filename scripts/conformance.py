@@ -58,11 +58,16 @@ class Result(msgspec.Struct):
     lite_why: str = ""
 
 
-def cases() -> list[Case]:
-    """All selected cases, in the order of their names."""
+def data_directory() -> Path:
+    """The files of ONNX's tests, as far as its package brings them."""
     import onnx.backend.test
 
-    data = Path(onnx.backend.test.__file__).parent / "data"
+    return Path(onnx.backend.test.__file__).parent / "data"
+
+
+def cases() -> list[Case]:
+    """All selected cases, in the order of their names."""
+    data = data_directory()
     found = []
     for kind in KINDS:
         for directory in sorted((data / kind).iterdir()):

@@ -192,7 +192,7 @@ def test_nothing_but_skipped_points_is_an_error(run_cli: RunCli, x0_25: Path, tm
         (["--cores", "999"], 2, "no core 999"),
         (["--cores", "warm"], 2, "not a list of cores"),
         (["--power-mode", "HIGH"], 2, "--cores 0,1"),
-        (["--engine-option", "spinning=off"], 2, "belongs to onnxruntime"),
+        (["--engine", "paddle", "--engine-option", "spinning=off"], 2, "belongs to onnxruntime"),
         (["--engine-option", "onednn"], 2, "NAME=VALUE"),
         (["--max-secs", "1", "--min-secs", "5"], 2, "less than --min-secs"),
         (["--device", "emulator-1"], 2, "--host excludes"),

@@ -23,8 +23,9 @@ from edgekit.convert.exporting.workers import ExportWorkers
 from edgekit.convert.manifest import describe_file, load_manifest, verify_files, write_manifest
 from edgekit.core.artifact import Artifact, ArtifactKind, Manifest
 from edgekit.errors import ConversionError, UnsupportedError
+from edgekit.toolchain import paddle
 from edgekit.zoo.registry import find_model
-from tests.conftest import RunCli
+from tests.conftest import NEEDS_PADDLE, RunCli
 from tests.convert.kills import kill_at_random_moments
 from tests.pages import write_pages
 
@@ -268,6 +269,8 @@ def test_a_misbehaving_opt_leaves_the_old_state(copy: Path, tmp_path: Path, run_
 
 
 def test_no_opt_and_no_installing_is_a_tool_error(tmp_path: Path, run_cli: RunCli) -> None:
+    if not paddle.is_here():
+        pytest.skip(NEEDS_PADDLE)
     result = run_cli(
         ["export", MODEL, *RANDOM, "--no-install"],
         cwd=tmp_path,

@@ -21,10 +21,12 @@ from edgekit.runners.protocol import Load, Run, Tensor
 from edgekit.runners.session import RunnerSession
 from edgekit.toolchain.converters import MNNCONVERT, require_python
 from edgekit.transports.local import LocalTransport
+from tests.conftest import ANOTHER_PYTHON
 from tests.convert import onnx_graphs, onnx_models
 from tests.convert.mobile_models import convert
 
-pytest.importorskip("_mnncengine")
+# Its wheel asks for an executable stack, which glibc 2.41 and later refuse.
+pytest.importorskip("_mnncengine", reason=f"needs MNN that loads: {ANOTHER_PYTHON}", exc_type=ImportError)
 pytest.importorskip("ncnn")
 
 ENGINES = ("mnn", "ncnn")

@@ -46,8 +46,8 @@ def check(document: onnx.ModelProto, origin: str) -> None:
     _check_names(document.graph, origin)
     try:
         for tensor in document.graph.initializer:
-            onnx.checker.check_tensor(tensor)
             _check_length(tensor, origin)
+            onnx.checker.check_tensor(tensor)
         onnx.checker.check_model(_without_weights(document))
     except InputError:
         raise
@@ -58,6 +58,8 @@ def check(document: onnx.ModelProto, origin: str) -> None:
 def _check_length(tensor: onnx.TensorProto, origin: str) -> None:
     from onnx import TensorProto, helper
 
+    if tensor.data_type not in helper.get_all_tensor_dtypes():
+        return  # the checker names it
     dtype = helper.tensor_dtype_to_np_dtype(tensor.data_type)
     wanted = math.prod(tensor.dims) * dtype.itemsize
     if tensor.data_type in (TensorProto.INT4, TensorProto.UINT4):
