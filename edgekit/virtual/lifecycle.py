@@ -213,7 +213,7 @@ def _launch(directory: Path) -> Instance | None:
             f"starting a virtual device: no answer after {START_TIMEOUT_S:g} s:\n{_last_lines(log)}"
         )
     except BaseException:
-        end_instance(pid, directory)
+        end_instance(pid, directory, is_child=True)
         raise
 
 

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import contextlib
+import functools
 import os
 import re
 import shutil
 import signal
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 import msgspec
@@ -100,24 +102,42 @@ def _is_daemon(pid: int, directory: Path) -> bool:
     return os.fsencode(directory) in words
 
 
-def end_instance(pid: int | None, directory: Path) -> None:
+def _child_runs(pid: int) -> bool:
+    """Return whether a child of this process runs; one that has ended is collected."""
+    try:
+        return os.waitpid(pid, os.WNOHANG)[0] != pid
+    except ChildProcessError:
+        return False
+
+
+def end_instance(pid: int | None, directory: Path, *, is_child: bool = False) -> None:
     """Stop the process of a device, if it runs, with all that it started; remove the device's directory.
+
+    Args:
+        pid: Number of the process; None for a device without one.
+        directory: The device's directory.
+        is_child: True for a child of this process. It may be so new that it has no command line yet, by which
+            devices of other processes are recognised.
 
     Raises:
         DeviceError: The process does not die.
     """
-    if pid is not None and _is_daemon(pid, directory):
-        _terminate(pid, directory)
+    if pid is not None:
+        runs = functools.partial(_is_daemon, pid, directory)
+        if is_child:
+            runs = functools.partial(_child_runs, pid)
+        if runs():
+            _terminate(pid, directory, runs)
     shutil.rmtree(directory, ignore_errors=True)
 
 
-def _terminate(pid: int, directory: Path) -> None:
+def _terminate(pid: int, directory: Path, runs: Callable[[], bool]) -> None:
     for number in (signal.SIGTERM, signal.SIGKILL):
         with contextlib.suppress(ProcessLookupError):
             os.kill(pid, number)
         deadline = time.monotonic() + STOP_GRACE_S
         while time.monotonic() < deadline:
-            if not _is_daemon(pid, directory):
+            if not runs():
                 _reap(pid)
                 return
             time.sleep(0.01)

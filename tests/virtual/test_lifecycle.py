@@ -20,7 +20,7 @@ from edgekit.virtual import lifecycle
 from edgekit.virtual.config import AuthMode, Backend
 from edgekit.virtual.faults.faults import parse_fault
 from edgekit.virtual.machine.sandbox import descendants
-from edgekit.virtual.state import Instance, find_instance, list_instances
+from edgekit.virtual.state import Instance, end_instance, find_instance, list_instances
 from tests.conftest import RunCli
 from tests.devices import AdbDevice, AdbHost
 from tests.processes import alive
@@ -96,6 +96,14 @@ def test_an_interrupted_start_leaves_nothing(own_cache: Path, monkeypatch: pytes
             lifecycle.start(serial="one", connect=False)
     assert not [pid for pid in started if alive(pid)]
     assert started and not (own_cache / "virtual" / "one").exists()
+
+
+def test_a_child_without_a_command_line_of_its_own_is_ended(tmp_path: Path) -> None:
+    device = tmp_path / "device"
+    device.mkdir()
+    pid = _process.start_daemon(["sleep", "60"], log_path=tmp_path / "log")
+    end_instance(pid, device, is_child=True)
+    assert not alive(pid) and not device.exists()
 
 
 def test_a_port_that_is_none_is_said(own_cache: Path, monkeypatch: pytest.MonkeyPatch) -> None:
