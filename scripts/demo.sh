@@ -66,4 +66,4 @@ step "the photograph over there"
 $edgekit predict $imagenet "$photograph" --top-k 2 --device "$device" --engine $engine
 
 step "bench on this host"
-measure results/demo-host.json --host --engine $engines --threads 1,2 --processes 3
+measure results/demo-host.json --host --engine $engines --threads 1,2 --processes 3 --repeats 50 --min-secs 1
