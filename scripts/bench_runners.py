@@ -2,7 +2,7 @@
 
 Both load one artifact for one thread with the same version of ONNX Runtime, are alive together and take
 turns in short blocks on one core, over pairs of fresh processes: left to the scheduler, the sides land on
-cores that differ by more than what is looked for. Printed are the ratios of the lower fiftieths of
+cores that differ by 1 to 3 %. Printed are the ratios of the lower fiftieths of
 latency, which a busy machine disturbs less than medians, with their 95 % intervals over the pairs
 (Student's). Limit: 0.99 to 1.01.
 

@@ -304,7 +304,7 @@ def test_the_pages_on_the_app_and_cpp(clone: Clone, doc_ori: Path) -> None:
 
 @pytest.mark.slow
 def test_the_page_on_results(clone: Clone, doc_ori: Path) -> None:
-    for name in ("20261128T1045-host", "nightly"):
+    for name in ("20261128T104500Z-host", "nightly"):
         clone.run(Step(f"edgekit bench {DOC_ORI} --host -o results/{name}.json"))
     clone.run(
         Step(f"edgekit eval {DOC_ORI} --data photos --list val_list.txt -o results/eval-PPLCNet_x1_0.json")
