@@ -27,15 +27,19 @@ def entry_points(group: str) -> Iterable[EntryPoint]:
     return importlib.metadata.entry_points(group=group)
 
 
-def installed_version(*distributions: str) -> str | None:
-    """Return the version of the first of these packages that is installed; None where none is."""
+def installed_version(*distributions: str, packages: Path | None = None) -> str | None:
+    """Return the version of the first of these packages that is installed; None where none is.
+
+    Args:
+        distributions: Names of the packages.
+        packages: Directory of another Python's packages; None for this one's.
+    """
     import importlib.metadata
 
+    path = sys.path if packages is None else [str(packages)]
     for name in distributions:
-        try:
-            return importlib.metadata.version(name)
-        except importlib.metadata.PackageNotFoundError:
-            continue
+        for found in importlib.metadata.distributions(name=name, path=path):
+            return found.version
     return None
 
 

@@ -56,7 +56,7 @@ def load_manifest(directory: Path) -> Manifest:
     settle(directory)
     path = directory / MANIFEST_NAME
     name = directory.absolute().name
-    elsewhere = _elsewhere(directory, DEFAULT_ROOT / name)
+    elsewhere = _output_option(directory, DEFAULT_ROOT / name)
     content = read_bytes(path, "the manifest", hint=_how_to_make(name, elsewhere))
     redo = _how_to_make(name, f"--force {elsewhere}")
     try:
@@ -241,7 +241,7 @@ def remake(manifest: Manifest, directory: Path, options: str = "--force") -> str
         command = f"edgekit export {manifest.model}" + ("" if name == manifest.model else f" --name {name}")
     words = shlex.split(command)
     made = Path(words[words.index("-o") + 1]) if "-o" in words[:-1] else DEFAULT_ROOT / manifest.name
-    return with_options(command, f"{options} {_elsewhere(directory, made)}")
+    return with_options(command, f"{options} {_output_option(directory, made)}")
 
 
 def remake_with(manifest: Manifest, directory: Path, kind: ArtifactKind) -> str:
@@ -252,15 +252,23 @@ def remake_with(manifest: Manifest, directory: Path, kind: ArtifactKind) -> str:
 
 def word_for(manifest: Manifest, directory: Path) -> str:
     """The word, quoted for a shell, by which commands find a directory: the model's name, else its path."""
-    path = _elsewhere(directory, DEFAULT_ROOT / manifest.name).removeprefix("-o ")
-    return path or shlex.quote(manifest.name)
+    place = _place(directory)
+    return shlex.quote(manifest.name if _is_same(place, DEFAULT_ROOT / manifest.name) else str(place))
 
 
-def _elsewhere(directory: Path, made: Path) -> str:
+def _output_option(directory: Path, made: Path) -> str:
     """The option that makes a directory's artifacts there; empty where a command makes them there without."""
-    place = directory.parent if directory.name.startswith(STAGING_PREFIX) else directory
-    same = os.path.realpath(place) == os.path.realpath(made)
-    return "" if same else f"-o {shlex.quote(str(place))}"
+    place = _place(directory)
+    return "" if _is_same(place, made) else f"-o {shlex.quote(str(place))}"
+
+
+def _place(directory: Path) -> Path:
+    """The artifact directory to which a directory belongs: of one in staging the directory above."""
+    return directory.parent if directory.name.startswith(STAGING_PREFIX) else directory
+
+
+def _is_same(one: Path, other: Path) -> bool:
+    return os.path.realpath(one) == os.path.realpath(other)
 
 
 def stage_manifest(manifest: Manifest, labels: tuple[str, ...] | None, staging: Path) -> None:

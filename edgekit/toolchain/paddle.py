@@ -15,6 +15,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from edgekit import _process
+from edgekit._packages import installed_version
 from edgekit.errors import ToolError, UsageError
 from edgekit.toolchain.cache import cache_directory
 from edgekit.toolchain.component import Component, Found, InstallRequest
@@ -74,11 +75,7 @@ def environment_packages() -> Path | None:
 def worker_version(distribution: str) -> str | None:
     """Return the version of a package, or of its build for GPUs, that a `worker` imports; None without it."""
     packages = None if is_here() else environment_packages()
-    path = sys.path if packages is None else [str(packages)]
-    for name in (distribution, f"{distribution}-gpu"):
-        for found in importlib.metadata.distributions(name=name, path=path):
-            return found.version
-    return None
+    return installed_version(distribution, f"{distribution}-gpu", packages=packages)
 
 
 def requirements() -> tuple[str, ...]:
