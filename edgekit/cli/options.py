@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import math
 import os
 import shutil
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -352,6 +353,44 @@ def terminal_width() -> int | None:
 def is_interactive() -> bool:
     """Return True where progress bars are useful: stderr is a terminal."""
     return sys.stderr.isatty()
+
+
+@contextlib.contextmanager
+def byte_bars() -> Iterator[Callable[[str, int, int | None], None] | None]:
+    """Yield what shows how many bytes have come of how many, in a bar on stderr for each label.
+
+    Yields None where stderr is no terminal.
+    """
+    if not is_interactive():
+        yield None
+        return
+    from rich.console import Console
+    from rich.progress import (
+        BarColumn,
+        DownloadColumn,
+        Progress,
+        TaskID,
+        TextColumn,
+        TimeRemainingColumn,
+        TransferSpeedColumn,
+    )
+
+    columns = (
+        TextColumn("{task.description}", markup=False),
+        BarColumn(),
+        DownloadColumn(),
+        TransferSpeedColumn(),
+        TimeRemainingColumn(),
+    )
+    with Progress(*columns, console=Console(stderr=True), transient=True) as bar:
+        tasks: dict[str, TaskID] = {}
+
+        def show(label: str, done: int, total: int | None) -> None:
+            if label not in tasks:
+                tasks[label] = bar.add_task(label, total=total)
+            bar.update(tasks[label], completed=done, total=total)
+
+        yield show
 
 
 def counting_bar() -> Progress:

@@ -20,7 +20,7 @@ from edgekit.transports.far_shell import refusal
 from edgekit.transports.interface import DeviceTransport
 
 ShowBytes = Callable[[str, int, int], None]
-"""Called with a serial, the bytes sent since the last call and all that are to be sent."""
+"""Called with a serial, the bytes sent so far and all that are to be sent."""
 
 TELL_EVERY_S = 10.0
 UNPACK_TIMEOUT_S = 600.0
@@ -66,24 +66,22 @@ class SlowPush:
 
     def __init__(self, serial: str, total_bytes: int) -> None:
         self._serial, self._total_bytes = serial, total_bytes
-        self._sent_bytes = 0
         self._started = self._told = time.monotonic()
 
-    def add(self, sent_bytes: int) -> None:
-        """Count bytes that have arrived."""
-        self._sent_bytes += sent_bytes
+    def tell(self, sent_bytes: int) -> None:
+        """Log a line if the last one is old enough; `sent_bytes` have arrived so far."""
         moment = time.monotonic()
         if moment - self._told >= TELL_EVERY_S:
             self._told = moment
-            logger.info(self.line(moment - self._started))
+            logger.info(self.line(sent_bytes, moment - self._started))
 
-    def line(self, elapsed_s: float) -> str:
-        """Return the line for a push that has taken `elapsed_s` so far."""
+    def line(self, sent_bytes: int, elapsed_s: float) -> str:
+        """Return the line for a push of which `sent_bytes` have arrived in `elapsed_s`."""
         from edgekit.core.units import format_bytes
 
-        left_s = (self._total_bytes - self._sent_bytes) * elapsed_s / max(1, self._sent_bytes)
+        left_s = (self._total_bytes - sent_bytes) * elapsed_s / max(1, sent_bytes)
         left = f"{left_s:.0f} s" if left_s < 90 else f"{left_s / 60:.0f} min"
-        sent, total = format_bytes(self._sent_bytes), format_bytes(self._total_bytes)
+        sent, total = format_bytes(sent_bytes), format_bytes(self._total_bytes)
         return f"pushing to {self._serial}: {sent} of {total}, about {left} left"
 
 
@@ -120,15 +118,17 @@ def push_to(
     if to_send:
         check_device(info or probe(store.transport, root=store.root), models, packed.bundle)
         total_bytes = sum(item.size_bytes for item in to_send)
-        slow = SlowPush(serial, total_bytes)
+        slow, arrived_bytes = SlowPush(serial, total_bytes), 0
 
-        def progress(sent_bytes: int) -> None:
+        def progress(more_bytes: int) -> None:
+            nonlocal arrived_bytes
             if stop is not None and stop.is_set():
                 raise CancelledError
+            arrived_bytes += more_bytes
             if show is None:
-                slow.add(sent_bytes)
+                slow.tell(arrived_bytes)
             else:
-                show(serial, sent_bytes, total_bytes)
+                show(serial, arrived_bytes, total_bytes)
 
         store.send(
             to_send,

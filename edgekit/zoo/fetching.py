@@ -70,7 +70,7 @@ def mirror(address: str | None) -> Iterator[None]:
 
 
 def fetch(
-    jobs: Sequence[tuple[ModelSpec, What]], *, trust_new: bool = False, show: ShowProgress
+    jobs: Sequence[tuple[ModelSpec, What]], *, trust_new: bool = False, show: ShowProgress | None = None
 ) -> list[Fetched]:
     """Fetch files, several at once; a failure does not stop the others.
 
@@ -79,7 +79,7 @@ def fetch(
     Args:
         jobs: Models, with the kind of file of each.
         trust_new: Take files with other hashes than the first ones had.
-        show: Called with the progress of each file.
+        show: Called with the progress of each file, if given.
 
     Returns:
         One result a job, in order.
@@ -95,12 +95,13 @@ def fetch(
 
 
 def _fetch_one(
-    spec: ModelSpec, what: What, trust_new: bool, show: ShowProgress, stop: threading.Event
+    spec: ModelSpec, what: What, trust_new: bool, show: ShowProgress | None, stop: threading.Event
 ) -> Fetched:
     label = f"{spec.name} {what.value}"
 
     def progress(received: int, total: int | None) -> None:
-        show(label, received, total)
+        if show is not None:
+            show(label, received, total)
 
     find = find_pretrained if what is What.WEIGHTS else find_inference_model
     try:

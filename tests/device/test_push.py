@@ -245,10 +245,8 @@ def test_cores_without_what_a_bundle_needs_are_refused(shared: list[Shared]) -> 
 
 def test_a_slow_push_says_how_long_the_rest_takes() -> None:
     slow = SlowPush("board", 10_000_000)
-    slow.add(1_000_000)
-    assert slow.line(50.0) == "pushing to board: 1.0 MB of 10.0 MB, about 8 min left"
-    slow.add(8_000_000)
-    assert slow.line(450.0).endswith("about 50 s left")
+    assert slow.line(1_000_000, 50.0) == "pushing to board: 1.0 MB of 10.0 MB, about 8 min left"
+    assert slow.line(9_000_000, 450.0).endswith("about 50 s left")
 
 
 def test_clean_removes_edgekits_files_only(store: DeviceStore, bundle: Bundle) -> None:

@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
-import contextlib
-from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 import click
 import msgspec
 
-from edgekit.cli.options import WordList, echo_json, is_interactive, json_option, note, trust_new_option
+from edgekit.cli.options import WordList, byte_bars, echo_json, json_option, note, trust_new_option
 
 if TYPE_CHECKING:
-    from edgekit.zoo.fetching import Fetched, ShowProgress
+    from edgekit.zoo.fetching import Fetched
 
 SAMPLES = "samples"
 
@@ -65,7 +63,7 @@ def command(
         for spec in specs
         for kind in (map(fetching.What, what) if what else (fetching.usual(spec),))
     ]
-    with fetching.mirror(mirror), _progress() as show:
+    with fetching.mirror(mirror), byte_bars() as show:
         results = fetching.fetch(jobs, trust_new=trust_new, show=show) if jobs else []
     if SAMPLES in names:
         results.append(_fetch_samples())
@@ -112,25 +110,3 @@ def _fetch_samples() -> Fetched:
         sha256=found.sha256,
         size_bytes=found.size_bytes,
     )
-
-
-@contextlib.contextmanager
-def _progress() -> Iterator[ShowProgress]:
-    """Show bars on a terminal, nothing elsewhere."""
-    if not is_interactive():
-        yield lambda _label, _received, _total: None
-        return
-    from rich.console import Console
-    from rich.progress import BarColumn, DownloadColumn, TaskID, TextColumn, TransferSpeedColumn
-    from rich.progress import Progress as Bar
-
-    columns = (TextColumn("{task.description}"), BarColumn(), DownloadColumn(), TransferSpeedColumn())
-    with Bar(*columns, console=Console(stderr=True), transient=True) as bar:
-        tasks: dict[str, TaskID] = {}
-
-        def show(label: str, received: int, total: int | None) -> None:
-            if label not in tasks:
-                tasks[label] = bar.add_task(label, total=total)
-            bar.update(tasks[label], completed=received, total=total)
-
-        yield show

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 import click
@@ -11,9 +11,9 @@ import click
 from edgekit.cli.options import (
     adb_server_option,
     allow_mismatch_option,
+    byte_bars,
     device_option,
     echo_json,
-    is_interactive,
     json_option,
     no_install_option,
     note,
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from edgekit.core.artifact import Manifest
     from edgekit.core.device import DeviceInfo
     from edgekit.device.packed import Model, PackedBundle
-    from edgekit.device.push import Outcome, Pushed, ShowBytes
+    from edgekit.device.push import Outcome, Pushed
 
 
 @click.command()
@@ -71,7 +71,7 @@ def command(
         if clean:
             outcomes = clean_all(transports)
         else:
-            with contextlib.closing(Bundles(install=not no_install)) as bundles, _progress() as show:
+            with contextlib.closing(Bundles(install=not no_install)) as bundles, byte_bars() as show:
 
                 def choose(info: DeviceInfo) -> tuple[PackedBundle, list[Model]]:
                     chosen = engine or default_engine(info)
@@ -119,41 +119,6 @@ def _models(found: Sequence[tuple[Path, Manifest]], engine: str, *, named: bool)
         else:
             note(f"{manifest.name}: nothing exported for {engine}, left out")
     return models
-
-
-@contextlib.contextmanager
-def _progress() -> Iterator[ShowBytes | None]:
-    """Show a bar a device on a terminal, nothing elsewhere."""
-    if not is_interactive():
-        yield None
-        return
-    from rich.console import Console
-    from rich.progress import (
-        BarColumn,
-        DownloadColumn,
-        Progress,
-        TaskID,
-        TextColumn,
-        TimeRemainingColumn,
-        TransferSpeedColumn,
-    )
-
-    columns = (
-        TextColumn("{task.description}"),
-        BarColumn(),
-        DownloadColumn(),
-        TransferSpeedColumn(),
-        TimeRemainingColumn(),
-    )
-    with Progress(*columns, console=Console(stderr=True), transient=True) as bar:
-        tasks: dict[str, TaskID] = {}
-
-        def show(serial: str, sent: int, total: int) -> None:
-            if serial not in tasks:
-                tasks[serial] = bar.add_task(serial, total=total)
-            bar.advance(tasks[serial], sent)
-
-        yield show
 
 
 def _render(outcomes: Sequence[Outcome], as_json: bool) -> None:
