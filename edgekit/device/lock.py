@@ -27,6 +27,8 @@ logger = logging.getLogger("edgekit.device")
 
 WAIT_VARIABLE = "EDGEKIT_DEVICE_WAIT"
 DEFAULT_WAIT_S = 60.0
+# An earlier hold of this command whose link was cut ends within this time.
+OWN_WAIT_S = 5.0
 ANSWER_TIMEOUT_S = 15.0
 POLL_S = 0.5
 
@@ -79,9 +81,10 @@ class Hold:
         self._transport, self._root, self._timeout_s = transport, root, timeout_s
         self._process: RemoteProcess | None = None
 
-    def take(self, deadline: float) -> None:
-        """Take the lock; raises as `held`."""
-        self._process = _hold_there(self._transport, self._root, deadline, self._timeout_s)
+    def take(self, deadline: float, own_deadline: float) -> None:
+        """Wait for other commands until `deadline`, for this one until `own_deadline`; raises as `held`."""
+        limits = deadline, own_deadline, self._timeout_s
+        self._process = _hold_there(self._transport, self._root, *limits)
 
     @property
     def process(self) -> RemoteProcess | None:
@@ -106,7 +109,8 @@ class Hold:
         """
         if self.process is None:
             self.release()
-            self.take(time.monotonic() + self._timeout_s)
+            deadline = time.monotonic() + self._timeout_s
+            self.take(deadline, deadline)
             logger.warning(
                 "the link to %s was cut and came back; the device is held again", self._transport.serial
             )
@@ -150,14 +154,16 @@ def held(transport: DeviceTransport, root: str, *, timeout_s: float | None = Non
                 raise
             raise DeviceError(error.message, hint=error.hint) from error
         hold = Hold(transport, root, limit_s)
-        hold.take(deadline)
+        hold.take(deadline, min(deadline, time.monotonic() + OWN_WAIT_S))
         try:
             yield hold
         finally:
             hold.release()
 
 
-def _hold_there(transport: DeviceTransport, root: str, deadline: float, limit_s: float) -> RemoteProcess:
+def _hold_there(
+    transport: DeviceTransport, root: str, deadline: float, own_deadline: float, limit_s: float
+) -> RemoteProcess:
     owner = f"{getpass.getuser()}@{socket.gethostname()} process {os.getpid()}"
     told = False
     while True:
@@ -181,17 +187,17 @@ def _hold_there(transport: DeviceTransport, root: str, deadline: float, limit_s:
                 hint="choose a device whose directory is writable, or mend its permissions",
             )
         other = answer.removeprefix("busy").strip() or "another command"
+        if other == owner and time.monotonic() > own_deadline:
+            raise DeviceError(
+                f"using {transport.serial}: this command holds that device already",
+                hint="name a device once, by one of its serials",
+            )
         if time.monotonic() > deadline:
-            if other == owner:
-                raise DeviceError(
-                    f"using {transport.serial}: this command holds that device already",
-                    hint="name a device once, by one of its serials",
-                )
             raise DeviceError(
                 f"using {transport.serial}: still in use by {other} after {limit_s:g} s",
                 hint="wait for it to end, or stop that process",
             )
-        if not told:
+        if not told and other != owner:
             logger.warning("%s is in use by %s; waiting", transport.serial, other)
             told = True
         time.sleep(POLL_S)

@@ -439,7 +439,8 @@ def test_a_lock_of_another_machine_counts_while_its_shell_lives(
     root = DeviceStore(transport).root
     with held(transport, root):
         monkeypatch.setenv("EDGEKIT_CACHE", str(tmp_path))  # no lock file of this machine's is seen there
-        with pytest.raises(DeviceError, match="holds that device already"), held(other, root, timeout_s=0.5):
+        monkeypatch.setattr("edgekit.device.lock.OWN_WAIT_S", 0.5)
+        with pytest.raises(DeviceError, match="holds that device already"), held(other, root, timeout_s=300):
             pass
         monkeypatch.setattr("socket.gethostname", lambda: "elsewhere")
         with pytest.raises(DeviceError, match="still in use by"), held(other, root, timeout_s=0.5):
