@@ -17,7 +17,7 @@ from edgekit.toolchain.component import Report
 def fastest_engine(
     target: Target, subject: Subject, precision: Precision, threads: int, *, progress: Report
 ) -> str:
-    """Return the engine that takes the least time a picture in the results of `bench` under `results/`.
+    """Return the engine that takes the least time a picture by its latest bench under `results/`.
 
     Only valid points count that ran this model's artifact on this machine, in this precision, with as many
     threads, and with the engine's options as `target` sets them: options that `bench --engine-option` changed
@@ -34,14 +34,17 @@ def fastest_engine(
         InputError: No such point has been measured.
     """
     hashes = {artifact.sha256 for artifact in subject.manifest.artifacts.values()}
-    found = [
-        (point.latency_ns / point.batch_size, point.engine, path)
-        for path, point in _measured_on(target)
+    measured = sorted(
+        (started_at, point.latency_ns / point.batch_size, point.engine, path)
+        for path, started_at, point in _measured_on(target)
         if point.artifact is not None and point.artifact.sha256 in hashes
         if (point.precision, point.requested_threads) == (precision, threads)
         if _has_own_options(target, point)
         if point.status is Status.DONE and point.verdict is Verdict.VALID and point.latency_ns is not None
-    ]
+    )
+    # An older result may be of another version of the engine.
+    latest = {engine: started_at for started_at, _, engine, _ in measured}
+    found = [(ns, engine, path) for at, ns, engine, path in measured if at == latest[engine]]
     if not found:
         count = f"{threads} thread" + "s" * (threads > 1)
         options = f"--precision {precision.value} --threads {threads}"
@@ -66,12 +69,12 @@ def _has_own_options(target: Target, point: Point) -> bool:
     return option_variant(point.engine, own) == option_variant(point.engine, point.engine_options)
 
 
-def _measured_on(target: Target) -> Iterator[tuple[Path, Point]]:
-    """Yield the points of this machine's results with their files; files that cannot be read are left out."""
+def _measured_on(target: Target) -> Iterator[tuple[Path, str, Point]]:
+    """Yield the points of this machine's readable results, with file and time."""
     for path in sorted(RESULTS.glob("*.json")):
         try:
             result = load_result(path)
         except InputError:
             continue
         if target.info.differs_from(result.target) is None:
-            yield from ((path, point) for point in result.points)
+            yield from ((path, result.started_at, point) for point in result.points)

@@ -48,6 +48,20 @@ def test_the_fastest_valid_engine_is_taken(
     assert len(json.loads(done.stdout)) == 1
 
 
+def test_an_engines_latest_bench_counts(run_inside: Callable[..., CliResult], result: dict[str, Any]) -> None:
+    """After an update an engine's older, better figure is none of the engine that is installed."""
+    pytest.importorskip("onnxruntime")
+    Path("results").mkdir()
+    Path("results/a-later.json").write_text(json.dumps(result))
+    quicker = json.loads(json.dumps(result)) | {"started_at": "2020-01-01T00:00:00Z"}
+    for process in quicker["points"][0]["processes"]:
+        process["samples_ns"] = [1000] * len(process["samples_ns"])
+    Path("results/earlier.json").write_text(json.dumps(quicker))
+    done = run_inside("predict", "tiny", "plain.png", "--engine", "auto", "--json")
+    assert done.exit_code == 0, done.stderr
+    assert "engine onnxruntime" in done.stderr and "in results/a-later.json, fastest of 2" in done.stderr
+
+
 @pytest.mark.parametrize(
     "change", ["unstable", "machine", "artifact", "threads", "options", "nothing measured"]
 )
