@@ -65,7 +65,7 @@ def load_results(places: Iterable[Path], keep: Callable[[Result], Result] | None
         keep: Called with each result as soon as it is read; the answer is kept instead.
 
     Raises:
-        InputError: A file cannot be read, as `load_result` says; or a directory has none.
+        InputError: A file cannot be read, as `load_result` says; or a directory has no document.
     """
     results: dict[Path, Result] = {}
     others = []
@@ -82,8 +82,8 @@ def load_results(places: Iterable[Path], keep: Callable[[Result], Result] | None
                 if path is place or not is_another(path):
                     raise
                 others.append(path)
-                continue
-            results[path] = result if keep is None else keep(result)
+            else:
+                results[path] = result if keep is None else keep(result)
             seen.add(own)
         if seen.isdisjoint(real):
             raise InputError(f"looking for result files in {place}: none in it", hint="edgekit bench")

@@ -156,6 +156,12 @@ def test_directories_stand_for_their_results(files: Path, run_cli: RunCli) -> No
     assert run_cli(["report", ".", "--format", "csv"], cwd=files).stdout == whole.stdout
     (files / "eval-boxes.onnxruntime-fp32.bbox.json").unlink()
     (files / "eval.json").write_text('{"schema_version": 1, "top1": 0.5}')
+    (files / "others").mkdir()
+    (files / "others/notes.json").write_text("{}")
+    none = run_cli(["report", "others"], cwd=files)
+    assert (none.exit_code, none.stdout) == (3, "")
+    assert "notes.json is no result of bench or eval: left out" in none.stderr
+    assert "looking for result files in others: none in it" in none.stderr
     other = run_cli(["report", ".", "--format", "csv"], cwd=files)
     assert (other.exit_code, other.stdout) == (0, whole.stdout)
     assert other.stderr == "eval.json is no result of bench or eval: left out\n"

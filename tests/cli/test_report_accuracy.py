@@ -157,6 +157,10 @@ def test_an_evaluation_alone_is_shown_by_itself(files: Path, run_cli: RunCli) ->
     assert (rows.exit_code, rows.stdout) == (3, "")
     assert "no result of bench among them" in rows.stderr
     assert "edgekit report eval.json --format html -o accuracy.html" in rows.stderr
+    (files / "alone").mkdir()
+    (files / "alone/eval.json").write_bytes((files / "eval.json").read_bytes())
+    directory = run_cli(["report", "alone"], cwd=files)
+    assert (directory.exit_code, directory.stdout) == (0, done.stdout)
     newer = json.loads((files / "eval.json").read_text()) | {"schema_version": EvalResult.version + 1}
     (files / "eval.json").write_bytes(msgspec.json.encode(newer))
     done = run_cli(["report", "."], cwd=files)

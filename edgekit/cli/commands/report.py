@@ -111,6 +111,9 @@ def _load(
     for path in found.others:
         if not take(path):
             note(f"{path} is no result of bench or eval: left out")
+    if not (found.results or evaluations or estimates):
+        named = ", ".join(map(str, files))
+        raise InputError(f"looking for result files in {named}: none in it", hint="edgekit bench")
     _check_estimates(found.results, estimates)
     return found.results, evaluations, [one for own in estimates.values() for one in own]
 
