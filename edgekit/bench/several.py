@@ -64,16 +64,21 @@ def bench_all(
             "-o with several devices: each has a result file of its own",
             hint="leave -o out; the files are results/TIME-SERIAL.json",
         )
-    stop = threading.Event()
+    stop, guard = threading.Event(), threading.Lock()
     references = References(HostTarget())
     slots: list[TargetOutcome | None] = [None] * len(targets)
+    steps: list[Progress | None] = [None] * len(targets)
 
     def work(index: int) -> None:
         target = targets[index]
         serial = target.info.serial
 
         def show_here(step: Progress) -> None:
-            show(msgspec.structs.replace(step, label=f"{serial}: {step.label}"))
+            with guard:
+                steps[index] = step
+                begun = [one for one in steps if one is not None]
+                done, total = sum(one.done for one in begun), sum(one.total for one in begun)
+                show(msgspec.structs.replace(step, done=done, total=total, label=f"{serial}: {step.label}"))
 
         try:
             outcome = bench(

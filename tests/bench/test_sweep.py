@@ -10,7 +10,7 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from edgekit.bench import sweep
+from edgekit.bench import several, sweep
 from edgekit.bench.bench import Outcome, bench
 from edgekit.bench.journal import journal_path
 from edgekit.bench.results import load_result
@@ -294,3 +294,19 @@ def test_a_rest_ends_when_the_sweep_is_to_stop(tmp_path: Path) -> None:
     done = bench(target, [subject], options, show=lambda _: None, references=lambda _: None, stop=stop)
     assert done.interrupted and time.monotonic() - began < 30
     assert not any(point.processes for point in done.result.points)
+
+
+def test_several_targets_share_one_count(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The steps shown count the turns of all targets that have begun, not now one's and then the other's."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(several, "References", lambda _target: lambda _subject: None)
+    subject = idle_subject(tmp_path / "Idle")
+    targets = [Machine(serial=f"idle-{number}") for number in range(2)]
+    steps: list[sweep.Progress] = []
+    outcomes = several.bench_all(targets, [subject], SWEEP, show=steps.append, several=True)
+    assert [one.error for one in outcomes] == [None, None]
+    done = [step.done for step in steps]
+    turns = sum(
+        len(point.processes) for one in outcomes if one.outcome for point in one.outcome.result.points
+    )
+    assert done == sorted(done) and (steps[-1].done, steps[-1].total) == (turns, turns)
