@@ -57,7 +57,7 @@ def timings(point: Point) -> Timings:
     if not runs:
         return Timings()
     every = numpy.concatenate(runs)
-    every.sort()
+    every.sort(kind="stable")  # merges the sorted runs in half of the time
     p10, middle, p90 = (rising_percentile(every, rank) for rank in (10, 50, 90))
     medians = tuple(rising_percentile(run, 50) for run in runs)
     return Timings(
