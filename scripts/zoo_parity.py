@@ -1,20 +1,22 @@
 """Agreement of every engine with every network of the zoo, on this machine and on a device, as a table.
 
     scripts/zoo_parity.py measure --work DIR [NAME ...]       the zoo, the smallest network first
+    scripts/zoo_parity.py measure --work DIR --engine mnn     one engine of this machine
     scripts/zoo_parity.py measure --work DIR --device SERIAL  the engines of a device, on what DIR has
     scripts/zoo_parity.py table --work DIR                    rewrites docs/parity.md
 
 Each network is exported with random weights, and every engine that reads one of its artifacts is compared
-with the network as `verify` compares it, OpenVINO on the Paddle artifact too. A network that DIR knows an
-answer for is passed over, so that an interrupted run goes on; the page keeps rows that DIR has no answer for.
-Variants that differ in their weights alone are left out: random ones are the same.
+with the network as `verify` compares it, OpenVINO on the Paddle artifact too; a device computes the fewest
+inputs that show a constant output, and artifacts that are equal byte for byte once. A network that DIR knows
+an answer for is passed over, so that an interrupted run goes on; the page keeps cells that DIR has no answer
+for. Variants that differ in their weights alone are left out: random ones are the same.
 """
 
 from __future__ import annotations
 
 import argparse
 import re
-from collections.abc import Container, Sequence
+from collections.abc import Container, Iterable, Sequence
 from pathlib import Path
 
 import msgspec
@@ -22,14 +24,20 @@ import msgspec
 from edgekit.api.making import export_all
 from edgekit.cli.options import note
 from edgekit.convert.exporting.plan import ExportRequest
-from edgekit.convert.manifest import load_manifest
+from edgekit.convert.manifest import load_manifest, verify_files
 from edgekit.core.parity import MAX_RELATIVE_ERROR
 from edgekit.core.spec import ModelSpec, Precision
 from edgekit.engines.registry import artifact_kind, host_side
 from edgekit.errors import EdgekitError
+from edgekit.parity.dygraph import compute
+from edgekit.parity.inputs import LadderInputs
 from edgekit.parity.ladder import DYGRAPH, Ladder, Rung, RungStatus, device_rungs, host_rungs
+from edgekit.parity.reference import INPUTS
+from edgekit.parity.rows import RowClimb
+from edgekit.parity.tensors import TensorClimb
 from edgekit.parity.verify import verify
 from edgekit.targets.device import opened_targets
+from edgekit.targets.inputs import seeded_inputs
 from edgekit.targets.target import HostTarget, Subject, Target
 from edgekit.zoo.registry import find_model, list_models
 
@@ -92,9 +100,9 @@ def _size(spec: ModelSpec) -> tuple[float, str]:
     return published or UNPUBLISHED_MFLOPS, spec.name
 
 
-def export(names: Sequence[str], work: Path) -> dict[str, dict[str, str]]:
-    """Export networks to all formats; give by network why a format was not made."""
-    formats = tuple(dict.fromkeys(FORMATS.values()))
+def export(names: Sequence[str], work: Path, engines: Sequence[str] = HOST) -> dict[str, dict[str, str]]:
+    """Export networks to the formats of engines; give by network why a format was not made."""
+    formats = tuple(dict.fromkeys(FORMATS[engine] for engine in engines))
     errors = _export(names, formats, work)
     refused: dict[str, dict[str, str]] = {}
     for name in errors:
@@ -129,20 +137,19 @@ def subject_of(name: str, work: Path) -> Subject:
     return Subject(directory=directory, manifest=load_manifest(directory), anyway=True)
 
 
-def host_answers(name: str, work: Path, refused: dict[str, str]) -> Answers:
-    """All engines of this machine."""
+def host_answers(name: str, work: Path, refused: dict[str, str], engines: Sequence[str] = HOST) -> Answers:
+    """Engines of this machine."""
     try:
         subject, target = subject_of(name, work), HostTarget()
         kind = artifact_kind(OPENVINO, host_side(OPENVINO), Precision.FP32)
         openvino = Rung(name=f"{kind.value}/{OPENVINO}", kind=kind, engine=OPENVINO, target=target)
-        found = answers_of(
-            verify(subject, find_model(name), [*host_rungs(subject, target), openvino], show=_quiet)
-        )
+        rungs = [rung for rung in (*host_rungs(subject, target), openvino) if rung.engine in engines]
+        found = answers_of(verify(subject, find_model(name), rungs, show=_quiet))
     except EdgekitError as error:
         found, refused = {}, {one: refused.get(one, error.message) for one in FORMATS.values()}
     return {
         engine: found.get(engine, Answer(None, False, refused.get(FORMATS[engine], "not computed")))
-        for engine in HOST
+        for engine in engines
     }
 
 
@@ -151,10 +158,37 @@ def device_answers(name: str, work: Path, target: Target) -> Answers:
     try:
         subject = subject_of(name, work)
         rungs = [rung for rung in device_rungs(subject, target) if rung.engine in DEVICE]
-        found = answers_of(verify(subject, find_model(name), rungs, show=_quiet))
+        found = answers_of(device_ladder(subject, find_model(name), rungs))
     except EdgekitError as error:
         return {engine: Answer(None, False, error.message) for engine in DEVICE}
     return {engine: found.get(engine, Answer(None, False, "its artifact was not made")) for engine in DEVICE}
+
+
+def device_ladder(subject: Subject, spec: ModelSpec, rungs: Sequence[Rung]) -> Ladder:
+    """The ladder on `INPUTS` seeded inputs: an emulator takes seconds for each."""
+    verify_files(subject.manifest, subject.directory)
+    climb: RowClimb | TensorClimb
+    if subject.is_plain:
+        every = seeded_inputs(INPUTS, subject.input_shape)
+        climb = rows = RowClimb(subject, _quiet, LadderInputs(every=every, seeded=INPUTS, held_back=0))
+        rows.climb(rungs, lambda: rows.first_output(lambda inputs: compute(subject, spec, inputs)))
+    else:
+        climb = tensors = TensorClimb(subject, _quiet)
+        tensors.feeds = tensors.feeds[:INPUTS]
+        tensors.climb(rungs, lambda: tensors.by_feed(lambda inputs: compute(subject, spec, inputs)))
+    return climb.ladder()
+
+
+def twin_of(name: str, known: Iterable[str], work: Path) -> str | None:
+    """A network whose artifacts and outputs are equal to those of another name."""
+
+    def identity(one: str) -> tuple[object, ...]:
+        manifest = subject_of(one, work).manifest
+        files = sorted((kind, file.sha256) for kind, a in manifest.artifacts.items() for file in a.files)
+        return files, manifest.outputs, manifest.task
+
+    mine = identity(name)
+    return next((one for one in known if identity(one) == mine), None)
 
 
 def answers_of(ladder: Ladder) -> Answers:
@@ -164,7 +198,9 @@ def answers_of(ladder: Ladder) -> Answers:
         return {rung.engine: Answer(None, False, f"the network: {network.reason}") for rung in ladder.rungs}
     return {
         rung.engine: Answer(
-            rung.parity and rung.parity.max_relative_error, rung.status is RungStatus.PASSED, rung.reason
+            None if rung.parity is None else rung.parity.max_relative_error,
+            rung.status is RungStatus.PASSED,
+            rung.reason,
         )
         for rung in ladder.rungs
         if rung.name != DYGRAPH
@@ -175,16 +211,16 @@ def _quiet(_rung: object) -> None:
     pass
 
 
-def measure(names: Sequence[str], work: Path) -> None:
-    """Measure this machine's engines."""
+def measure(names: Sequence[str], work: Path, engines: Sequence[str]) -> None:
+    """Measure engines of this machine."""
     work.mkdir(parents=True, exist_ok=True)
     kept = work / "host.jsonl"
     done = read(kept)
-    left = [name for name in networks(names) if name not in done]
+    left = [name for name in networks(names) if not done.get(name, {}).keys() >= set(engines)]
     for group in (left[first : first + TOGETHER] for first in range(0, len(left), TOGETHER)):
-        refused = export(group, work)
+        refused = export(group, work, engines)
         for name in group:
-            keep(kept, name, host_answers(name, work, refused.get(name, {})))
+            keep(kept, name, host_answers(name, work, refused.get(name, {}), engines))
 
 
 def measure_device(names: Sequence[str], work: Path, serial: str) -> None:
@@ -194,7 +230,9 @@ def measure_device(names: Sequence[str], work: Path, serial: str) -> None:
     with opened_targets([serial]) as [target]:
         for name in networks(names):
             if name not in done and name in exported:
-                keep(kept, name, device_answers(name, work, target))
+                twin = twin_of(name, done, work)
+                done[name] = done[twin] if twin else device_answers(name, work, target)
+                keep(kept, name, done[name])
 
 
 def keep(kept: Path, name: str, answers: Answers) -> None:
@@ -205,7 +243,15 @@ def keep(kept: Path, name: str, answers: Answers) -> None:
 
 def read(kept: Path) -> dict[str, Answers]:
     lines = kept.read_bytes().splitlines() if kept.exists() else []
-    return dict(msgspec.json.decode(line, type=tuple[str, Answers]) for line in lines)
+    return joined(msgspec.json.decode(line, type=tuple[str, Answers]) for line in lines)
+
+
+def joined(rows: Iterable[tuple[str, Answers]]) -> dict[str, Answers]:
+    """All answers by network; the later of two for the same cell."""
+    found: dict[str, Answers] = {}
+    for name, answers in rows:
+        found[name] = found.get(name, {}) | answers
+    return found
 
 
 def cell(answer: Answer | None) -> str:
@@ -238,8 +284,8 @@ def earlier(text: str) -> tuple[dict[str, Answers], dict[str, Answers]]:
 def page(work: Path) -> str:
     """The whole page."""
     before_host, before_device = earlier(PAGE.read_text()) if PAGE.exists() else ({}, {})
-    host = {**before_host, **read(work / "host.jsonl")}
-    device = {**before_device, **read(work / "device.jsonl")}
+    host = joined([*before_host.items(), *read(work / "host.jsonl").items()])
+    device = joined([*before_device.items(), *read(work / "device.jsonl").items()])
     columns = [*(("", engine) for engine in HOST), *((ARM, engine) for engine in DEVICE)]
     listed = [name for name in networks([]) if name in host]
     lines = [
@@ -247,7 +293,8 @@ def page(work: Path) -> str:
         "",
         "Written by `scripts/zoo_parity.py` from what it measured. A number is the largest error of fp32",
         "over the range of the network's outputs, on several inputs, with random weights; the network",
-        "is computed by Paddle without any export.",
+        "is computed by Paddle without any export. On ARM the inputs are two at least, and artifacts that",
+        "are equal byte for byte under several names are computed once.",
         f"The limit is {LIMIT:.0e}: what is over it is bold, what cannot be computed is {NONE}, and",
         "both are explained below. Empty: not run. ARM is the virtual Snapdragon 855.",
         "OpenVINO reads the Paddle artifact; in these rows it is compared with that, not with the network:",
@@ -280,12 +327,14 @@ def main() -> None:
     parser.add_argument("action", choices=("measure", "table"))
     parser.add_argument("names", nargs="*", metavar="NAME")
     parser.add_argument("--work", type=Path, required=True, metavar="DIR")
-    parser.add_argument("--device", metavar="SERIAL")
+    only = parser.add_mutually_exclusive_group()
+    only.add_argument("--device", metavar="SERIAL")
+    only.add_argument("--engine", choices=HOST)
     asked = parser.parse_intermixed_args()
     if asked.action == "table":
         PAGE.write_text(page(asked.work))
     elif asked.device is None:
-        measure(asked.names, asked.work)
+        measure(asked.names, asked.work, HOST if asked.engine is None else (asked.engine,))
     else:
         measure_device(asked.names, asked.work, asked.device)
 
