@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import secrets
 import threading
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from datetime import datetime, timezone
 from pathlib import Path
 
@@ -20,7 +20,7 @@ from edgekit.core.device import DeviceInfo
 from edgekit.core.measurement import Point, PointError, Result, Status, now
 from edgekit.engines.registry import bench_engine, check_engine_options
 from edgekit.errors import DeviceLostError, UnsupportedError, UsageError
-from edgekit.parity.reference import References
+from edgekit.parity.reference import Reference, References
 from edgekit.targets.target import HostTarget, Subject, Target
 
 
@@ -48,7 +48,7 @@ def bench(
     resume: Path | None = None,
     command: Sequence[str] = (),
     stop: threading.Event | None = None,
-    references: References | None = None,
+    references: Callable[[Subject], Reference | None] | None = None,
 ) -> Outcome:
     """Measure models on a target; every turn is kept as it ends.
 
@@ -63,7 +63,8 @@ def bench(
             rest is measured, and the file is written again.
         command: The command line, stored with the result for people.
         stop: Set by another thread, it ends the sweep as Ctrl-C does.
-        references: Shared between targets that are measured at the same time.
+        references: Returns a model's reference, or None where its outputs are not to be compared; shared
+            between targets that are measured at the same time.
 
     Raises:
         UsageError: Options that exclude each other or name nothing.

@@ -12,6 +12,7 @@ import msgspec
 import pytest
 
 from edgekit.bench.document import save_result
+from edgekit.bench.results import load_result
 from edgekit.convert.manifest import load_manifest, write_manifest
 from edgekit.core.artifact import Artifact, ArtifactFile, ArtifactKind, Manifest, TensorSpec
 from edgekit.core.bench_options import PowerMode
@@ -512,6 +513,23 @@ def test_counting_for_a_phone_without_a_virtual_twin_is_refused(x0_25: Path) -> 
             show=lambda _: None,
         )
     assert "--virtual-soc" in (caught.value.hint or "")
+
+
+@pytest.mark.slow
+@pytest.mark.usefixtures("adb_host")
+def test_a_count_takes_three_inferences_at_each_number_of_threads(x0_25: Path, tmp_path: Path) -> None:
+    subject = Subject(directory=x0_25, manifest=load_manifest(x0_25))
+    soc = msgspec.structs.replace(load_soc("sd855"), engine="onnxruntime")
+    one = count_network(
+        subject, soc, precision=Precision.FP32, threads=[1], work=tmp_path, show=lambda _: None
+    )
+    [point] = load_result(tmp_path / "counts.json").points
+    [process] = point.processes
+    assert point.instruction_count is not None and point.instruction_count.spread < 1e-3
+    assert one.millions == {"1": round(point.instruction_count.main_thread / 1e6, 3)}
+    assert (process.warmup_runs, len(process.samples_ns)) == (1, 2)
+    # No outputs are computed for a comparison that no count shows.
+    assert point.parity is None
 
 
 def test_too_few_networks_and_emulated_ones_are_refused() -> None:
