@@ -22,7 +22,7 @@ from zoo_parity import export, subject_of
 from edgekit.bench.bench import bench
 from edgekit.bench.results import load_result
 from edgekit.bench.sweep import Progress, describe
-from edgekit.cli.options import note
+from edgekit.cli.output import note
 from edgekit.core.bench_options import BenchOptions
 from edgekit.core.spec import Precision
 from edgekit.engines.registry import DEVICE_ENGINE

@@ -21,7 +21,7 @@ import msgspec
 import numpy as np
 
 from edgekit.bench.sweep import Progress, describe
-from edgekit.cli.options import note
+from edgekit.cli.output import note
 from edgekit.convert.exporting.export import export
 from edgekit.convert.exporting.plan import ExportRequest
 from edgekit.convert.manifest import load_manifest, write_manifest

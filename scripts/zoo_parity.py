@@ -22,7 +22,7 @@ from pathlib import Path
 import msgspec
 
 from edgekit.api.making import export_all
-from edgekit.cli.options import note
+from edgekit.cli.output import note
 from edgekit.convert.exporting.plan import ExportRequest
 from edgekit.convert.manifest import load_manifest, verify_files
 from edgekit.core.parity import MAX_RELATIVE_ERROR

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from edgekit.cli.options import echo_json, echo_table, note
+from edgekit.cli.output import echo_json, echo_table, note
 from edgekit.cli.targets import find_subjects
 from edgekit.engines.registry import bench_engine
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from edgekit._text import json_printable
-from edgekit.cli.options import echo_json, note
+from edgekit.cli.output import echo_json, note
 from edgekit.cli.progress import PicturesProgress
 from edgekit.errors import InputError
 

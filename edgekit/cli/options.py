@@ -1,26 +1,18 @@
-"""Options that several commands share, and the display of results and progress."""
+"""Options that several commands share."""
 
 from __future__ import annotations
 
-import contextlib
 import math
-import os
-import shutil
-import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
-from edgekit._text import json_printable, nearest, printable
+from edgekit._text import nearest
 
 if TYPE_CHECKING:
     from click.shell_completion import CompletionItem
-    from rich.progress import Progress
-
-    from edgekit.core.artifact import Manifest
-    from edgekit.report.grid import Table
 
 ANYWAY = "edgekit.anyway"
 MOST = 1_000_000_000
@@ -297,139 +289,3 @@ def adb_server_option(function: F) -> F:
         metavar="HOST:PORT",
         help="A remote adb server; repeatable.",
     )(function)
-
-
-def echo_artifacts(directory: object, manifest: Manifest, *, changed: bool) -> None:
-    """Write an artifact directory's contents and failed checks to stdout."""
-    from edgekit.core.artifact import ArtifactKind
-    from edgekit.core.units import format_bytes
-    from edgekit.report.grid import Table
-
-    rows = []
-    for kind in ArtifactKind:
-        artifact, failure = manifest.artifact(kind), manifest.failure(kind)
-        if artifact is not None:
-            made_by = f"{artifact.tool} {artifact.tool_version}" + ("  FAILED its check" if failure else "")
-            figures = (format_bytes(artifact.size_bytes), artifact.sha256[:12], made_by)
-            rows.append((f"  {kind.value}", artifact.main_file, *figures))
-        elif failure is not None:
-            kept = "failed its check and was not kept (--keep-failed keeps it)"
-            rows.append((f"  {kind.value}", "", "", "", kept))
-    echo_table(Table(title=f"{directory}{'' if changed else '  (nothing has changed)'}", rows=tuple(rows)))
-
-
-def echo_json(value: Any) -> None:
-    """Write a msgspec-encodable value to stdout as one indented JSON document."""
-    import msgspec
-
-    click.echo(json_printable(msgspec.json.format(msgspec.json.encode(value), indent=2).decode()))
-
-
-def color() -> bool | None:
-    """Return click.echo's `color`: False with NO_COLOR (no-color.org), else None for the terminal's."""
-    return False if os.environ.get("NO_COLOR") else None
-
-
-def echo_table(*tables: Table) -> None:
-    """Write tables to stdout, as wide as the terminal."""
-    from edgekit.report.text import as_text
-
-    click.echo(as_text(tables, width=terminal_width()), color=color())
-
-
-def note(message: str) -> None:
-    """Write a line for the user to stderr."""
-
-    click.echo(printable(message), err=True)
-
-
-def terminal_width() -> int | None:
-    """Return a table line's width in characters; None without a terminal and without `$COLUMNS`."""
-    if not sys.stdout.isatty() and not os.environ.get("COLUMNS"):
-        return None
-    return shutil.get_terminal_size().columns
-
-
-def is_interactive() -> bool:
-    """Return True where progress bars are useful: stderr is a terminal."""
-    return sys.stderr.isatty()
-
-
-@contextlib.contextmanager
-def byte_bars() -> Iterator[Callable[[str, int, int | None], None] | None]:
-    """Yield what shows how many bytes have come of how many, in a bar on stderr for each label.
-
-    Yields None where stderr is no terminal.
-    """
-    if not is_interactive():
-        yield None
-        return
-    from rich.console import Console
-    from rich.progress import (
-        BarColumn,
-        DownloadColumn,
-        Progress,
-        TaskID,
-        TextColumn,
-        TimeRemainingColumn,
-        TransferSpeedColumn,
-    )
-
-    columns = (
-        TextColumn("{task.description}", markup=False),
-        BarColumn(),
-        DownloadColumn(),
-        TransferSpeedColumn(),
-        TimeRemainingColumn(),
-    )
-    with Progress(*columns, console=Console(stderr=True), transient=True) as bar:
-        tasks: dict[str, TaskID] = {}
-
-        def show(label: str, done: int, total: int | None) -> None:
-            if label not in tasks:
-                tasks[label] = bar.add_task(label, total=total)
-            bar.update(tasks[label], completed=done, total=total)
-
-        yield show
-
-
-def counting_bar() -> Progress:
-    """Return a bar on stderr: how many are done, the time left, and what runs (its description).
-
-    Things are few and of unequal length: the time left follows from the mean of all that ended under the bar.
-    On a narrow terminal the description alone is cut.
-    """
-    from datetime import timedelta
-
-    from rich.console import Console
-    from rich.progress import BarColumn, MofNCompleteColumn, Progress, ProgressColumn, Task, TextColumn
-    from rich.table import Column
-    from rich.text import Text
-
-    class TimeLeft(ProgressColumn):
-        def __init__(self) -> None:
-            super().__init__()
-            self._first: tuple[float, float] | None = None
-            self._last = (0.0, 0.0)
-
-        def render(self, task: Task) -> Text:
-            if task.total is None:
-                return Text()
-            now = task.get_time()
-            since, had = self._first = self._first or (now, task.completed)
-            if task.completed != self._last[1]:
-                self._last = now, task.completed
-            last, completed = self._last
-            if completed == had:
-                return Text("-:--:-- left")
-            seconds = (last - since) / (completed - had) * (task.total - completed) - (now - last)
-            return Text(f"{timedelta(seconds=round(max(0, seconds)))} left")
-
-    columns = (
-        BarColumn(bar_width=12),
-        MofNCompleteColumn(),
-        TimeLeft(),
-        TextColumn("{task.description}", markup=False, table_column=Column(no_wrap=True, ratio=1)),
-    )
-    console = Console(stderr=True)
-    return Progress(*columns, console=console, transient=True, expand=True)

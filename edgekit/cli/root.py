@@ -284,7 +284,7 @@ def _drop_stdout() -> None:
 
 def _say(message: str, hint: str | None) -> None:
     from edgekit._text import printable
-    from edgekit.cli.options import color
+    from edgekit.cli.output import color
 
     lines = [f"{click.style('error:', fg='red', bold=True)} {printable(message)}"]
     if hint:

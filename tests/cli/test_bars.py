@@ -10,7 +10,7 @@ import pytest
 from edgekit.bench.sweep import Progress, describe
 from edgekit.cli import progress
 from edgekit.cli.commands.bench import LastFigures
-from edgekit.cli.options import counting_bar
+from edgekit.cli.progress import counting_bar
 
 
 @pytest.mark.parametrize("width", [60, 80, 200])

@@ -10,17 +10,8 @@ from typing import TYPE_CHECKING
 
 import click
 
-from edgekit.cli.options import (
-    IntList,
-    WordList,
-    adb_server_option,
-    device_option,
-    echo_json,
-    echo_table,
-    json_option,
-    note,
-    terminal_width,
-)
+from edgekit.cli.options import IntList, WordList, adb_server_option, device_option, json_option
+from edgekit.cli.output import echo_json, echo_table, note, terminal_width
 from edgekit.engines.registry import app_engines
 
 if TYPE_CHECKING:

@@ -13,14 +13,9 @@ import click
 import msgspec
 
 from edgekit.cli.bench_options import bench_options, given_options
-from edgekit.cli.options import (
-    counting_bar,
-    echo_json,
-    is_interactive,
-    json_option,
-    note,
-    terminal_width,
-)
+from edgekit.cli.options import json_option
+from edgekit.cli.output import echo_json, note, terminal_width
+from edgekit.cli.progress import counting_bar, is_interactive
 from edgekit.cli.targets import find_subjects
 from edgekit.errors import INTERRUPTED_EXIT_CODE, EdgekitError, UsageError
 

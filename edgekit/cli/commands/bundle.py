@@ -6,7 +6,8 @@ from pathlib import Path
 
 import click
 
-from edgekit.cli.options import WordList, echo_json, echo_table, json_option, note
+from edgekit.cli.options import WordList, json_option
+from edgekit.cli.output import echo_json, echo_table, note
 
 ARTIFACTS = ("onnx", "onnx-int8", "nb-arm", "nb-arm-fp16", "nb-arm-int8")
 

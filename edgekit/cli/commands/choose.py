@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING
 
 import click
 
-from edgekit.cli.options import Count, Number, echo_json, echo_table, json_option, note, precision_option
+from edgekit.cli.options import Count, Number, json_option, precision_option
+from edgekit.cli.output import echo_json, echo_table, note
 
 if TYPE_CHECKING:
     from edgekit.estimate.choose import Candidate, Choice

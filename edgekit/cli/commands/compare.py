@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING
 
 import click
 
-from edgekit.cli.options import Percentage, echo_json, echo_table, json_option, note
+from edgekit.cli.options import Percentage, json_option
+from edgekit.cli.output import echo_json, echo_table, note
 from edgekit.errors import GateError
 
 if TYPE_CHECKING:

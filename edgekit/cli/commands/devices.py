@@ -6,7 +6,8 @@ from typing import TYPE_CHECKING
 
 import click
 
-from edgekit.cli.options import adb_server_option, device_option, echo_json, echo_table, json_option, note
+from edgekit.cli.options import adb_server_option, device_option, json_option
+from edgekit.cli.output import echo_json, echo_table, note
 
 if TYPE_CHECKING:
     from edgekit.core.device import DeviceInfo

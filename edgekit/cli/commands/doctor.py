@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import click
 
-from edgekit.cli.options import echo_json, echo_table, json_option
+from edgekit.cli.options import json_option
+from edgekit.cli.output import echo_json, echo_table
 from edgekit.errors import ToolError
 
 

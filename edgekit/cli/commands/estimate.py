@@ -9,16 +9,8 @@ from typing import TYPE_CHECKING
 import click
 from click.core import ParameterSource
 
-from edgekit.cli.options import (
-    IntList,
-    WordList,
-    echo_json,
-    echo_table,
-    json_option,
-    no_install_option,
-    note,
-    precision_option,
-)
+from edgekit.cli.options import IntList, WordList, json_option, no_install_option, precision_option
+from edgekit.cli.output import echo_json, echo_table, note
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

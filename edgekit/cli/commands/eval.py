@@ -13,13 +13,11 @@ from edgekit.cli.options import (
     WordList,
     adb_server_option,
     anyway_option,
-    echo_json,
-    echo_table,
     json_option,
     lane_options,
     no_install_option,
-    note,
 )
+from edgekit.cli.output import echo_json, echo_table, note
 from edgekit.cli.paddleclas import config_options, exported_name, split_outputs
 from edgekit.cli.progress import PicturesProgress
 from edgekit.cli.targets import (

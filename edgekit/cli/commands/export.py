@@ -12,16 +12,9 @@ import click
 import msgspec
 
 from edgekit._text import printable
-from edgekit.cli.options import (
-    Count,
-    InputShape,
-    counting_bar,
-    echo_artifacts,
-    echo_json,
-    is_interactive,
-    making_options,
-    note,
-)
+from edgekit.cli.options import Count, InputShape, making_options
+from edgekit.cli.output import echo_artifacts, echo_json, note
+from edgekit.cli.progress import counting_bar, is_interactive
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator

@@ -7,7 +7,9 @@ from typing import TYPE_CHECKING
 import click
 import msgspec
 
-from edgekit.cli.options import WordList, byte_bars, echo_json, json_option, note, trust_new_option
+from edgekit.cli.options import WordList, json_option, trust_new_option
+from edgekit.cli.output import echo_json, note
+from edgekit.cli.progress import byte_bars
 
 if TYPE_CHECKING:
     from edgekit.zoo.fetching import Fetched

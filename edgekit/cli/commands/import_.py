@@ -9,13 +9,8 @@ from typing import Any
 import click
 
 from edgekit.cli.commands.export import ExportLine
-from edgekit.cli.options import (
-    NamedShape,
-    echo_artifacts,
-    echo_json,
-    making_options,
-    note,
-)
+from edgekit.cli.options import NamedShape, making_options
+from edgekit.cli.output import echo_artifacts, echo_json, note
 
 FILE = click.Path(exists=True, dir_okay=False, path_type=Path)
 

@@ -10,7 +10,8 @@ import click
 import msgspec
 
 from edgekit._text import nearest
-from edgekit.cli.options import echo_json, echo_table, json_option, note
+from edgekit.cli.options import json_option
+from edgekit.cli.output import echo_json, echo_table, note
 from edgekit.core.artifact import ArtifactKind, Manifest
 from edgekit.core.preprocess import Preprocess
 from edgekit.core.spec import ModelSpec, Platform, Published, PublishedLatency

@@ -17,13 +17,12 @@ from edgekit.cli.options import (
     Number,
     adb_server_option,
     anyway_option,
-    echo_json,
     json_option,
     lane_options,
     no_install_option,
-    note,
     precision_option,
 )
+from edgekit.cli.output import echo_json, note
 from edgekit.cli.paddleclas import config_options, exported_name, split_outputs
 from edgekit.cli.progress import PicturesProgress
 from edgekit.cli.targets import (

@@ -12,14 +12,12 @@ from edgekit.cli.options import (
     IntList,
     adb_server_option,
     anyway_option,
-    echo_json,
-    echo_table,
     json_option,
     named_device,
     no_install_option,
-    note,
     precision_option,
 )
+from edgekit.cli.output import echo_json, echo_table, note
 from edgekit.cli.targets import find_subject
 
 if TYPE_CHECKING:

@@ -11,13 +11,12 @@ import click
 from edgekit.cli.options import (
     adb_server_option,
     allow_mismatch_option,
-    byte_bars,
     device_option,
-    echo_json,
     json_option,
     no_install_option,
-    note,
 )
+from edgekit.cli.output import echo_json, note
+from edgekit.cli.progress import byte_bars
 from edgekit.cli.targets import engine_list
 from edgekit.engines.registry import DEVICE_ENGINE
 

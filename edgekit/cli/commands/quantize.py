@@ -8,16 +8,8 @@ from typing import TYPE_CHECKING
 
 import click
 
-from edgekit.cli.options import (
-    Number,
-    WordList,
-    anyway_option,
-    echo_json,
-    echo_table,
-    json_option,
-    no_install_option,
-    note,
-)
+from edgekit.cli.options import Number, WordList, anyway_option, json_option, no_install_option
+from edgekit.cli.output import echo_json, echo_table, note
 from edgekit.cli.targets import find_subject
 
 if TYPE_CHECKING:

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from edgekit.cli.options import note, terminal_width
+from edgekit.cli.output import note, terminal_width
 from edgekit.errors import InputError
 
 if TYPE_CHECKING:

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import click
 
-from edgekit.cli.options import note
+from edgekit.cli.output import note
 
 FILE = "edgekit-bug.txt"
 

@@ -19,13 +19,10 @@ from edgekit.cli.options import (
     WordList,
     adb_server_option,
     device_option,
-    echo_json,
-    echo_table,
     json_option,
     no_install_option,
-    note,
-    terminal_width,
 )
+from edgekit.cli.output import echo_json, echo_table, note, terminal_width
 from edgekit.cli.targets import engine_list
 from edgekit.errors import EdgekitError, InputError
 

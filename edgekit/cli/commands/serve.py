@@ -6,7 +6,8 @@ from pathlib import Path
 
 import click
 
-from edgekit.cli.options import note, precision_option
+from edgekit.cli.options import precision_option
+from edgekit.cli.output import note
 from edgekit.cli.targets import engine_list
 from edgekit.engines.registry import PREDICT_ENGINE
 

@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING
 import click
 import msgspec
 
-from edgekit.cli.options import echo_json, echo_table, json_option, note, trust_new_option
+from edgekit.cli.options import json_option, trust_new_option
+from edgekit.cli.output import echo_json, echo_table, note
 from edgekit.engines.registry import BUILD_ENGINE, native_engines
 
 if TYPE_CHECKING:

@@ -11,7 +11,8 @@ import click
 import msgspec
 from click.core import ParameterSource
 
-from edgekit.cli.options import Count, Number, echo_json, json_option, note
+from edgekit.cli.options import Count, Number, json_option
+from edgekit.cli.output import echo_json, note
 from edgekit.cli.paddleclas import config_options, split_outputs
 
 if TYPE_CHECKING:

@@ -10,15 +10,8 @@ from typing import TYPE_CHECKING
 import click
 
 from edgekit._text import printable
-from edgekit.cli.options import (
-    WordList,
-    adb_server_option,
-    color,
-    device_option,
-    echo_json,
-    json_option,
-    no_install_option,
-)
+from edgekit.cli.options import WordList, adb_server_option, device_option, json_option, no_install_option
+from edgekit.cli.output import color, echo_json
 from edgekit.cli.targets import engine_list
 
 if TYPE_CHECKING:

@@ -6,7 +6,8 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from edgekit.cli.options import echo_json, echo_table, json_option, note
+from edgekit.cli.options import json_option
+from edgekit.cli.output import echo_json, echo_table, note
 
 if TYPE_CHECKING:
     from edgekit.virtual.faults.faults import Fault
