@@ -6,7 +6,6 @@ invented driver (`invented_nvidia.c`); everything on this side of it is real.
 
 from __future__ import annotations
 
-import importlib.util
 import json
 import os
 import subprocess
@@ -32,6 +31,7 @@ from edgekit.runners.session import RunnerSession
 from edgekit.targets.environment import read_host_environment
 from edgekit.targets.gpu import read_gpus, watch_gpu
 from edgekit.transports.local import LocalTransport
+from tests.conftest import NEEDS_PADDLE
 from tests.runners.cases import picture_load
 
 HERE = Path(__file__).parent
@@ -73,7 +73,7 @@ def run_python(script: str, env: dict[str, str]) -> str:
 
 def has_gpu_wheel(engine: str) -> bool:
     if engine.startswith("paddle"):
-        return bool(pytest.importorskip("paddle").is_compiled_with_cuda())
+        return bool(pytest.importorskip("paddle", reason=NEEDS_PADDLE).is_compiled_with_cuda())
     return "CUDAExecutionProvider" in pytest.importorskip("onnxruntime").get_available_providers()
 
 
@@ -229,7 +229,7 @@ def test_tensorrt_engines_are_kept_by_weights_gpu_and_versions(tmp_path: Path) -
 
 
 def test_paddle_without_tensorrt_is_refused_by_its_own_answer() -> None:
-    if has_gpu_wheel("paddle-tensorrt") or importlib.util.find_spec("paddle") is None:
+    if has_gpu_wheel("paddle-tensorrt"):
         pytest.skip("is about Paddle's CPU build")
     from edgekit.engines.paddle_tensorrt import require_tensorrt
 
