@@ -27,7 +27,7 @@ from edgekit.core.feeds import seeded_feed
 from edgekit.errors import EdgekitError, InputError, RunnerError, UsageError
 from edgekit.parity.source import compute_feeds
 from tests.cli.test_import import save_legacy
-from tests.conftest import RunCli
+from tests.conftest import NEEDS_PADDLE, RunCli
 from tests.convert.onnx_graphs import FLOAT, model, node, scorer
 
 pytestmark = pytest.mark.usefixtures("warm_children")
@@ -432,6 +432,7 @@ def widen(content: bytes) -> bytes:
 def test_parameters_have_to_be_the_programs(
     legacy: Path, tmp_path: Path, change: Callable[[bytes], bytes], said: str
 ) -> None:
+    pytest.importorskip("paddle", reason=NEEDS_PADDLE)
     shutil.copytree(legacy, tmp_path / "net")
     params = tmp_path / "net" / "inference.pdiparams"
     params.write_bytes(change(params.read_bytes()))

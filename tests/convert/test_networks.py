@@ -12,7 +12,7 @@ import pytest
 from edgekit.convert.manifest import load_manifest
 from scripts.networks import RIGHT, Case, Result, fixture_names, load_fixture, run
 from scripts.paddle_networks import import_it, save
-from tests.conftest import RunCli
+from tests.conftest import NEEDS_PADDLE, RunCli
 
 # Attention, of whose concatenation one input is a constant; and channel shuffle.
 QUICK, THOROUGH = "vit-torchscript-default-free", "shufflenet_v2-torchscript-default-free"
@@ -28,6 +28,7 @@ INVALID = tuple(
 
 
 def results(cases: list[Case], scratch: Path) -> dict[str, Result]:
+    pytest.importorskip("paddle", reason=NEEDS_PADDLE)
     return {case.name: result for case, result in run(cases, scratch)}
 
 

@@ -19,6 +19,7 @@ from edgekit.convert.exporting.export import Status, export
 from edgekit.convert.exporting.overlap import Export, Stop, overlapped
 from edgekit.convert.exporting.plan import ExportRequest
 from edgekit.convert.manifest import verify_files
+from edgekit.toolchain.paddle import environment_directory
 from tests.conftest import require_paddle
 
 
@@ -100,8 +101,9 @@ def test_a_model_that_fails_in_paddles_process_is_named_and_the_others_are_whole
 @pytest.fixture
 def mirror(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[tuple[str, list[bool]]]:
     """A mirror without files, or below `stalls` with the beginnings of all, and whether x0_25 was there when
-    it was asked.
+    it was asked. Of the cache there is Paddle's environment alone.
     """
+    require_paddle()
     written = tmp_path / "models" / "PPLCNet_x0_25" / "manifest.json"
     asked, over = list[bool](), threading.Event()
 
@@ -122,6 +124,9 @@ def mirror(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[tuple[st
 
     with ThreadingHTTPServer(("127.0.0.1", 0), Handler) as running:
         threading.Thread(target=running.serve_forever, args=(0.05,), daemon=True).start()
+        (tmp_path / "cache").mkdir()
+        if environment_directory().exists():
+            (tmp_path / "cache/paddle").symlink_to(environment_directory())
         monkeypatch.setenv("EDGEKIT_CACHE", str(tmp_path / "cache"))
         monkeypatch.setenv("no_proxy", "127.0.0.1")
         monkeypatch.chdir(tmp_path)
