@@ -361,6 +361,8 @@ UNCOUNTED = {
     *(f"PPHGNetV2_B{size}" for size in range(2, 7)),
 }  # fmt: skip
 
+FLOAT_ALONE = {"PPHGNetV2_B2"}
+
 
 @pytest.mark.parametrize("precision", [Precision.FP32, Precision.INT8])
 def test_every_network_of_the_zoo_is_counted(precision: Precision) -> None:
@@ -368,7 +370,8 @@ def test_every_network_of_the_zoo_is_counted(precision: Precision) -> None:
     for card in list_models():
         count = known_count(card.name, precision)
         if card.task == "classification" or count is not None:
-            assert (count is None) is (card.name in UNCOUNTED), card.name
+            uncounted = UNCOUNTED - (FLOAT_ALONE if precision is Precision.FP32 else set())
+            assert (count is None) is (card.name in uncounted), card.name
         assert count is None or set(count.millions) == {"1", "2", "4"}
 
 
