@@ -39,6 +39,7 @@ DEVICES = 3
 # An emulated device that hangs is given up after its engines' longest step.
 COMMAND_S = 400.0
 END_S = 90.0
+SECOND_S = 60.0
 KILLED = 0.25
 FAULTY = 0.5
 # 1 is a bug, 2 a command that this script wrote wrongly.
@@ -95,6 +96,12 @@ class Soak:
                 if child.poll() is None:
                     child.send_signal(end[0])
                     self.kills += 1
+                if end[0] is signal.SIGINT:
+                    # The first ends a sweep of several devices after the turns that run, a second at once.
+                    with contextlib.suppress(subprocess.TimeoutExpired):
+                        _, said = child.communicate(timeout=SECOND_S)
+                    if child.poll() is None:
+                        child.send_signal(end[0])
             if child.poll() is None:
                 _, said = child.communicate(timeout=COMMAND_S if end is None else END_S)
         except subprocess.TimeoutExpired:

@@ -57,6 +57,8 @@ REFERENCE_TIMEOUT_S = 120.0
 # Time allowed beyond the duration of a `run`: binding the input, the first inference, warm-up by count.
 RUN_MARGIN_S = 120.0
 CLOSE_TIMEOUT_S = 10.0
+CLEAN_UP_S = 30.0
+KILLED_CLEAN_UP_S = 4.0
 STDERR_TAIL_LINES = 6
 STDERR_WAIT_S = 1.0
 
@@ -311,7 +313,8 @@ class RunnerSession(Killable):
             # An error of the transport would now hide the reason for giving up.
             with contextlib.suppress(EdgekitError, OSError):
                 process.kill()
-            self._clean_up()
+            # A device that hangs must not hold up the end of a command.
+            self._clean_up(KILLED_CLEAN_UP_S)
 
     def stderr_text(self) -> str:
         """Return the text that the runner has written to stderr so far."""
@@ -405,7 +408,7 @@ class RunnerSession(Killable):
     def _repeat_hint(self) -> str:
         return f"edgekit --verbose … shows the command; {self._remake()} makes the artifact again"
 
-    def _clean_up(self) -> None:
+    def _clean_up(self, timeout_s: float = CLEAN_UP_S) -> None:
         if self._staging is not None:
             self._files.close()
             self._staging = None
@@ -413,7 +416,7 @@ class RunnerSession(Killable):
             # The removal may fail: the next session overwrites the files, and a lost device keeps them until
             # then.
             with contextlib.suppress(EdgekitError, OSError):
-                self._far.remove([f"{self._scratch}/in", f"{self._scratch}/out"])
+                self._far.remove([f"{self._scratch}/in", f"{self._scratch}/out"], timeout_s=timeout_s)
 
 
 def _tail(said: str) -> str:

@@ -274,6 +274,29 @@ def test_interrupted(prepared: AdbDevice, x0_25: Path, results: Path) -> None:
     assert "edgekit-runner" not in prepared.open().run(["ps"]).stdout
 
 
+def test_interrupted_while_the_device_hangs(prepared: AdbDevice, x0_25: Path, results: Path) -> None:
+    """Clean-up asks a device that does not answer, but not for long."""
+    command = [sys.executable, "-m", "edgekit", "bench", str(x0_25), "--device", prepared.serial, *ENGINE]
+    process = subprocess.Popen(
+        [*command, *SHORT, "--repeats", "1000", "-o", str(results)],
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.PIPE,
+        text=True,
+        cwd=results.parent,
+    )
+    deadline = time.monotonic() + 60
+    while "edgekit-runner" not in prepared.open().run(["ps"]).stdout:
+        assert time.monotonic() < deadline
+        time.sleep(0.2)
+    time.sleep(2)
+    prepared.fault("hang_shell")
+    began = time.monotonic()
+    process.send_signal(signal.SIGINT)
+    _, stderr = process.communicate(timeout=90)
+    assert process.returncode == 130, stderr
+    assert time.monotonic() - began < 35
+
+
 def test_disk_full_before_the_push(run_cli: RunCli, device: AdbDevice, x0_25: Path, results: Path) -> None:
     device.fault("disk_full", "2000000")
     done = _bench(run_cli, device, x0_25, results)
