@@ -162,7 +162,7 @@ class Far(LocalTransport):
     def pull(self, remote: str, local: Path) -> None:
         shutil.copyfile(remote, local)
 
-    def remove(self, remotes: Sequence[str]) -> None:
+    def remove(self, remotes: Sequence[str], *, timeout_s: float = 30.0) -> None:
         for remote in remotes:
             Path(remote).unlink()
 

@@ -23,7 +23,7 @@ from click.testing import CliRunner
 from edgekit.cli.commands.serve import command
 from edgekit.errors import InputError, ToolError
 from tests.conftest import require_mlserver
-from tests.serving.services import MODEL, SAMPLES, Ports, Service, rest_body, serve_command, start
+from tests.serving.services import MODEL, SAMPLES, Ports, Service, children, rest_body, serve_command, start
 
 require_mlserver()
 grpc = pytest.importorskip("grpc")
@@ -151,7 +151,7 @@ def test_interrupts_leave_no_traceback_and_no_process(exported: Path, tmp_path: 
             start_new_session=True, env={**os.environ, "TMPDIR": str(tmp_path)},
         )  # fmt: skip
     deadline = time.monotonic() + 60
-    marks = {"import": lambda: list(tmp_path.glob("*serve*")), "load": lambda: _children(child.pid)}
+    marks = {"import": lambda: list(tmp_path.glob("*serve*")), "load": lambda: children(child.pid)}
     while not marks[moment]() and time.monotonic() < deadline:
         time.sleep(0.01)
     os.killpg(child.pid, signal.SIGINT)
@@ -159,11 +159,6 @@ def test_interrupts_leave_no_traceback_and_no_process(exported: Path, tmp_path: 
     assert code in (0, 130), log.read_text()
     assert "Traceback" not in log.read_text() and "serving " not in log.read_text()
     assert not list(tmp_path.glob("edgekit-*"))
-
-
-def _children(pid: int) -> list[str]:
-    threads = Path(f"/proc/{pid}/task")
-    return [child for task in threads.iterdir() for child in (task / "children").read_text().split()]
 
 
 def test_without_mlserver_it_says_so(monkeypatch: pytest.MonkeyPatch, exported: Path) -> None:

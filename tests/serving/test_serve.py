@@ -25,6 +25,7 @@ from tests.serving.services import (
     SAMPLES,
     Ports,
     Service,
+    children,
     rest_body,
     serve_command,
     start,
@@ -157,8 +158,7 @@ def test_a_stop_answers_what_is_in_hand_and_ends_well(exported: Path, tmp_path: 
 
 
 def kill_runners(service: Service) -> None:
-    threads = Path(f"/proc/{service.child.pid}/task").iterdir()
-    for pid in {int(pid) for thread in threads for pid in (thread / "children").read_text().split()}:
+    for pid in children(service.child.pid):
         with contextlib.suppress(ProcessLookupError):
             os.kill(pid, signal.SIGKILL)
 
