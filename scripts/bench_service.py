@@ -30,6 +30,7 @@ from pathlib import Path
 import grpc.aio
 import numpy as np
 from bench_predict import SIZE, write_pictures
+from sides import children
 from tritonclient.grpc import service_pb2 as protocol
 
 MODEL = "PPLCNet_x1_0_doc_ori"
@@ -192,15 +193,10 @@ async def load(
 
 def cpu_times_s(server: int) -> dict[str, float]:
     """Processor seconds so far of the clients, the service and the runner, which is its child."""
-    children = [
-        int(pid)
-        for task in Path(f"/proc/{server}/task").iterdir()
-        for pid in (task / "children").read_text().split()
-    ]
     return {
         "clients": process_s(os.getpid()),
         "service": process_s(server),
-        "engine": sum(map(process_s, children)),
+        "engine": sum(map(process_s, children(server))),
     }
 
 

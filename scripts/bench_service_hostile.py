@@ -33,6 +33,7 @@ import grpc.aio
 import numpy as np
 from bench_service import METHOD, Question, artifacts, free_port, is_right, percentile, write_questions
 from PIL import Image
+from sides import children
 from tritonclient.grpc import service_pb2 as protocol
 
 CLIENTS = 64
@@ -213,9 +214,8 @@ async def load(
 
 def resident_megabytes(server: int) -> list[float]:
     """Memory of the service and of its runners."""
-    tasks = Path(f"/proc/{server}/task").iterdir()
-    children = [int(pid) for task in tasks for pid in (task / "children").read_text().split()]
-    pages = [int(Path(f"/proc/{pid}/statm").read_text().split()[1]) for pid in (server, *children)]
+    group = (server, *children(server))
+    pages = [int(Path(f"/proc/{pid}/statm").read_text().split()[1]) for pid in group]
     return [count * os.sysconf("SC_PAGE_SIZE") / (1 << 20) for count in pages]
 
 

@@ -50,14 +50,22 @@ class Side:
         self._child.communicate(timeout=LINES_TIMEOUT_S)
 
 
+def children(pid: int) -> set[int]:
+    """Processes that a process has started; its threads, and itself, may end meanwhile."""
+    found: set[int] = set()
+    for listed in Path(f"/proc/{pid}/task").glob("*/children"):
+        with contextlib.suppress(FileNotFoundError, ProcessLookupError):
+            found.update(map(int, listed.read_text().split()))
+    return found
+
+
 def tree_cpu_s() -> float:
     """CPU seconds of this process (ended threads too) and of its children, by the kernel's counters."""
     total = 0
-    for task in Path("/proc/self/task").iterdir():
+    for pid in children(os.getpid()):
         with contextlib.suppress(FileNotFoundError, ProcessLookupError):  # a thread that has just ended
-            for pid in (task / "children").read_text().split():
-                for thread in Path(f"/proc/{pid}/task").iterdir():
-                    total += int((thread / "schedstat").read_text().split()[0])
+            for thread in Path(f"/proc/{pid}/task").iterdir():
+                total += int((thread / "schedstat").read_text().split()[0])
     return time.process_time() + total / 1e9
 
 

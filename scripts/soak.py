@@ -30,6 +30,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 
+from scripts.sides import children
 from tests.devices import AdbDevice, running_adb_server, running_virtual_device
 from tests.ports import free_port
 
@@ -96,7 +97,7 @@ class Soak:
                 if child.poll() is None:
                     child.send_signal(end[0])
                     self.kills += 1
-                if end[0] is signal.SIGINT:
+                if end[0] is signal.SIGINT and words.count("--device") > 1:
                     # The first ends a sweep of several devices after the turns that run, a second at once.
                     with contextlib.suppress(subprocess.TimeoutExpired):
                         _, said = child.communicate(timeout=SECOND_S)
@@ -292,12 +293,7 @@ def watch_service(soak: Soak, pid: int) -> None:
 
 
 def children_of(pid: int) -> list[int]:
-    found = []
-    with contextlib.suppress(OSError):
-        for thread in Path(f"/proc/{pid}/task").iterdir():
-            for child in map(int, (thread / "children").read_text().split()):
-                found += [child, *children_of(child)]
-    return found
+    return [one for child in children(pid) for one in (child, *children_of(child))]
 
 
 def resident_bytes(pid: int) -> int:

@@ -83,8 +83,7 @@ class Hold:
 
     def take(self, deadline: float, own_deadline: float) -> None:
         """Wait for other commands until `deadline`, for this one until `own_deadline`; raises as `held`."""
-        limits = deadline, own_deadline, self._timeout_s
-        self._process = _hold_there(self._transport, self._root, *limits)
+        self._process = _hold_there(self._transport, self._root, deadline, own_deadline, self._timeout_s)
 
     @property
     def process(self) -> RemoteProcess | None:

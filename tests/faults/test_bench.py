@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import json
-import os
 import signal
 import socket
 import subprocess
@@ -56,6 +55,18 @@ def _bench(
         *options,
     ]
     return run_cli(arguments, cwd=results.parent, env=env, timeout_s=400)
+
+
+def _started(device: AdbDevice, model: Path, results: Path, *options: str) -> subprocess.Popen[str]:
+    """A bench that runs on while the test goes on."""
+    command = [sys.executable, "-m", "edgekit", "bench", str(model), "--device", device.serial, *ENGINE]
+    return subprocess.Popen(
+        [*command, *SHORT, *options, "-o", str(results)],
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.PIPE,
+        text=True,
+        cwd=results.parent,
+    )
 
 
 def _statuses(results: Path) -> list[str]:
@@ -230,14 +241,7 @@ def test_clock_jump(run_cli: RunCli, prepared: AdbDevice, x0_25: Path, results: 
 def test_a_second_edgekit_on_the_device(
     run_cli: RunCli, prepared: AdbDevice, x0_25: Path, results: Path
 ) -> None:
-    command = [sys.executable, "-m", "edgekit", "bench", str(x0_25), "--device", prepared.serial, *ENGINE]
-    first = subprocess.Popen(
-        [*command, *SHORT, "--repeats", "20", "-o", str(results)],
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.PIPE,
-        text=True,
-        cwd=results.parent,
-    )
+    first = _started(prepared, x0_25, results, "--repeats", "20")
     deadline = time.monotonic() + 60
     while not journal_path(results).exists():
         assert time.monotonic() < deadline
@@ -253,15 +257,7 @@ def test_a_second_edgekit_on_the_device(
 
 
 def test_interrupted(prepared: AdbDevice, x0_25: Path, results: Path) -> None:
-    command = [sys.executable, "-m", "edgekit", "bench", str(x0_25), "--device", prepared.serial, *ENGINE]
-    process = subprocess.Popen(
-        [*command, *SHORT, "--threads", "1,2", "--cooldown", "3", "-o", str(results)],
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-        cwd=results.parent,
-        env=os.environ,
-    )
+    process = _started(prepared, x0_25, results, "--threads", "1,2", "--cooldown", "3")
     deadline = time.monotonic() + 200
     while "done" not in _statuses(results):
         assert time.monotonic() < deadline
@@ -276,14 +272,7 @@ def test_interrupted(prepared: AdbDevice, x0_25: Path, results: Path) -> None:
 
 def test_interrupted_while_the_device_hangs(prepared: AdbDevice, x0_25: Path, results: Path) -> None:
     """Clean-up asks a device that does not answer, but not for long."""
-    command = [sys.executable, "-m", "edgekit", "bench", str(x0_25), "--device", prepared.serial, *ENGINE]
-    process = subprocess.Popen(
-        [*command, *SHORT, "--repeats", "1000", "-o", str(results)],
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.PIPE,
-        text=True,
-        cwd=results.parent,
-    )
+    process = _started(prepared, x0_25, results, "--repeats", "1000")
     deadline = time.monotonic() + 60
     while "edgekit-runner" not in prepared.open().run(["ps"]).stdout:
         assert time.monotonic() < deadline

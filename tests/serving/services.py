@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import base64
-import contextlib
 import json
 import signal
 import subprocess
@@ -93,12 +92,3 @@ def rest_body(*contents: bytes, **further: object) -> bytes:
     data = [base64.b64encode(content).decode() for content in contents]
     given = {"name": "image", "datatype": "BYTES", "shape": [len(data)], "data": data}
     return json.dumps({"inputs": [given], **further}).encode()
-
-
-def children(pid: int) -> set[int]:
-    """Processes that a process has started; its threads may end meanwhile."""
-    found: set[int] = set()
-    for thread in Path(f"/proc/{pid}/task").iterdir():
-        with contextlib.suppress(FileNotFoundError, ProcessLookupError):
-            found.update(map(int, (thread / "children").read_text().split()))
-    return found

@@ -22,8 +22,9 @@ from click.testing import CliRunner
 
 from edgekit.cli.commands.serve import command
 from edgekit.errors import InputError, ToolError
+from scripts.sides import children
 from tests.conftest import require_mlserver
-from tests.serving.services import MODEL, SAMPLES, Ports, Service, children, rest_body, serve_command, start
+from tests.serving.services import MODEL, SAMPLES, Ports, Service, rest_body, serve_command, start
 
 require_mlserver()
 grpc = pytest.importorskip("grpc")

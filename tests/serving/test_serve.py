@@ -18,6 +18,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from scripts.sides import children
 from tests.conftest import REPOSITORY, RunCli, require_mlserver
 from tests.serving.services import (
     MODEL,
@@ -25,7 +26,6 @@ from tests.serving.services import (
     SAMPLES,
     Ports,
     Service,
-    children,
     rest_body,
     serve_command,
     start,
