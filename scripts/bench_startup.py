@@ -13,7 +13,7 @@ from pathlib import Path
 
 LIMIT = 1.3
 EMPTY = "import click\n@click.group()\ndef main(): pass\nmain()\n"
-EDGEKIT = "from edgekit.cli.root import main\nmain()\n"
+EDGEKIT = "from edgekit.__main__ import main\nmain()\n"
 
 
 def wall_s(script: Path) -> float:

@@ -60,6 +60,33 @@ def test_a_light_command_imports_nothing_heavy(words: tuple[str, ...], tmp_path:
     assert done.stderr.endswith("[]\n"), done.stderr
 
 
+def test_ctrl_c_while_a_command_is_loaded_is_said(tmp_path: Path) -> None:
+    """A package whose import Ctrl-C meets, in place of a moment that no test can hit."""
+    package = tmp_path / "packages" / "click"
+    package.mkdir(parents=True)
+    (package / "__init__.py").write_text("import os, signal\nos.kill(os.getpid(), signal.SIGINT)\n")
+    done = subprocess.run(
+        [sys.executable, "-m", "edgekit", "--help"],
+        cwd=tmp_path, env={**os.environ, "PYTHONPATH": str(package.parent)},
+        capture_output=True, text=True, check=False, timeout=60,
+    )  # fmt: skip
+    assert (done.returncode, done.stderr) == (130, "error: interrupted\n")
+
+
+def test_ctrl_c_at_a_commands_very_end_changes_nothing(tmp_path: Path) -> None:
+    """Python frees a module's objects after it has given signals back to the system."""
+    code = (
+        "import os, signal\n"
+        "from edgekit.__main__ import main\n"
+        "class Last:\n"
+        "    def __del__(self, kill=os.kill, own=os.getpid(), number=signal.SIGINT): kill(own, number)\n"
+        "last = Last()\n"
+        "main()\n"
+    )
+    done = subprocess.run([sys.executable, "-c", code, "models", "list", "--json"], cwd=tmp_path, timeout=60)
+    assert done.returncode == 0
+
+
 def test_a_misspelt_command_is_a_usage_error_that_suggests(run_cli: RunCli, tmp_path: Path) -> None:
     result = run_cli(["benhc"], cwd=tmp_path)
     assert result.exit_code == 2
