@@ -42,8 +42,8 @@ class Estimate(msgspec.Struct, frozen=True, kw_only=True):
     """One estimated latency with its interval, ms.
 
     Attributes:
-        level: Share of networks whose latency the interval holds, e.g. 0.9; None where its width is a guess
-            or the network lies far outside of the fit.
+        level: Share of networks whose latency the interval holds, e.g. 0.9; None where its width is a guess,
+            the network lies far outside of the fit, or two ways to estimate it disagree.
         networks: How many networks the width was learned from; 0 where it is a guess.
         interval: The kind of interval, in words.
         reasons: Why the interval is wide.
@@ -221,17 +221,39 @@ def _estimate(soc: SocModel, count: NetworkCount, threads: int) -> Estimate:
         )
         reasons.append(FAR + " and ".join(far))
     latency = fit.latency_ms(millions, count.nb_mb, count.layers)
+    low, high = latency / (1 + width.error), latency * (1 + width.error)
+    level, interval = width.level, width.interval
+    second = _second_opinion(soc, fit, count)
+    if second is not None and not low <= second <= high:
+        low, high = min(low, second), max(high, second)
+        level, interval = None, f"{interval}, widened to a second estimate"
+        reasons.append(
+            f"by instructions and size alone {second:.2f} ms: its work is of other kinds than the fitted "
+            "networks'"
+        )
     return Estimate(
         threads=threads,
         latency_ms=latency,
-        low_ms=latency / (1 + width.error),
-        high_ms=latency * (1 + width.error),
-        level=width.level,
+        low_ms=low,
+        high_ms=high,
+        level=level,
         networks=width.networks,
-        interval=width.interval,
+        interval=interval,
         instructions_millions=millions,
         reasons=tuple(reasons),
     )
+
+
+def _second_opinion(soc: SocModel, fit: Fit, count: NetworkCount) -> float | None:
+    """Return the estimate by instructions and size alone, ms, of a network not fitted that has one by layers.
+
+    Layers are convolutions and matrix products. How long other work takes, as PP-HGNetV2's scales and
+    concatenations, the fitted networks do not say: the two estimates of such a network lie far apart.
+    """
+    if fit.weights is None or count.layers is None or count.network in soc.fitted_on:
+        return None
+    plain = soc.plain_fit(fit.threads, count.precision)
+    return None if plain is None else plain.latency_ms(count.millions[str(fit.threads)], count.nb_mb)
 
 
 class Width(msgspec.Struct, frozen=True, kw_only=True):

@@ -204,6 +204,12 @@ class SocModel(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
         own = [one for one in self.fits if one.precision == precision]
         return own or [one for one in self.fits if one.precision is None]
 
+    def plain_fit(self, threads: int, precision: str) -> Fit | None:
+        """Return the fit by instructions and size alone, None where there is none."""
+        return next(
+            (one for one in self._fits(precision) if one.threads == threads and one.weights is None), None
+        )
+
     def fit(self, threads: int, *, layers: bool = False, precision: str = "fp32") -> Fit:
         """Return the fit for networks whose layers are known, or for others.
 
@@ -214,9 +220,9 @@ class SocModel(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
         for one in found:
             if (one.weights is not None) is layers:
                 return one
-        for one in found:
-            if one.weights is None:
-                return one
+        plain = self.plain_fit(threads, precision)
+        if plain is not None:
+            return plain
         known = ",".join(map(str, self.threads(precision)))
         raise UsageError(
             f"estimating {precision} for {self.title} at {threads} threads: the model knows {known}",

@@ -36,6 +36,15 @@ FOUR = ("PPLCNet_x0_25", "PPLCNet_x0_5", "PPLCNet_x1_0", "PPLCNet_x2_5")
 # Invented sizes of layers, and the width at one thread of the interval of networks that were not fitted.
 LAYERS = Layers(pointwise_m=100, spatial_m=5, activations_mb=15, head_mb=5, layers=33)
 WIDTH = prediction_error(0.0592, 12)
+
+
+def layers_like_the_fitted(millions: float) -> Layers:
+    """The layers of a network of the fitted ones' kind, of which both ways to estimate say the same."""
+    return Layers(
+        pointwise_m=3.3 * millions, spatial_m=0, activations_mb=0.126 * millions, head_mb=5, layers=33
+    )
+
+
 SCALES = ("x0_25", "x0_35", "x0_5", "x0_75", "x1_0", "x1_5", "x2_0", "x2_5")
 
 
@@ -205,8 +214,9 @@ def test_a_fit_to_few_networks_says_so_and_is_wider(networks: int, few: bool) ->
 
 def test_an_unfitted_network_and_another_precision_are_said_to_be_so() -> None:
     soc = load_soc("sd855")
+    layers = layers_like_the_fitted(50)
     other = NetworkCount(
-        model="Other", precision="fp32", nb_mb=10, millions={"1": 50, "2": 30}, layers=LAYERS
+        model="Other", precision="fp32", nb_mb=10, millions={"1": 50, "2": 25}, layers=layers
     )
     one, two = estimate(soc, other, [1, 2]).estimates
     assert one.high_ms == pytest.approx(one.latency_ms * (1 + WIDTH), rel=1e-4)
@@ -232,12 +242,25 @@ def test_an_unfitted_network_and_another_precision_are_said_to_be_so() -> None:
 def test_far_from_what_was_fitted_the_interval_is_twice_as_wide(
     millions: float, nb_mb: float, said: str
 ) -> None:
-    far = NetworkCount(model="Other", precision="fp32", nb_mb=nb_mb, millions={"1": millions}, layers=LAYERS)
+    layers = layers_like_the_fitted(millions)
+    far = NetworkCount(model="Other", precision="fp32", nb_mb=nb_mb, millions={"1": millions}, layers=layers)
     [one] = estimate(load_soc("sd855"), far, [1]).estimates
     assert one.reasons[1] == f"far from what it was fitted on: {said}"
     assert one.interval.startswith("twice a 90% prediction interval")
     assert one.level is None
     assert one.high_ms == pytest.approx(one.latency_ms * (1 + 2 * WIDTH), rel=1e-4)
+
+
+def test_two_estimates_that_disagree_are_both_within_the_interval() -> None:
+    """A network with twice the instructions that its convolutions and matrix products take."""
+    layers = layers_like_the_fitted(50)
+    other = NetworkCount(model="Other", precision="fp32", nb_mb=10, millions={"1": 100}, layers=layers)
+    bare = msgspec.structs.replace(other, layers=None)
+    for soc in map(load_soc, ("sd855", "sd865")):
+        [one], [second] = estimate(soc, other, [1]).estimates, estimate(soc, bare, [1]).estimates
+        assert one.low_ms < one.latency_ms < one.high_ms == second.latency_ms
+        assert one.level is None
+        assert any(f"by instructions and size alone {one.high_ms:.2f} ms" in reason for reason in one.reasons)
 
 
 def test_the_interval_holds_what_the_fit_has_not_seen() -> None:
