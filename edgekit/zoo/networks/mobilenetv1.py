@@ -38,6 +38,8 @@ class DepthwiseSeparable(nn.Layer):  # type: ignore[misc]
 class MobileNetV1(nn.Layer):  # type: ignore[misc]
     """From float32[N,3,H,W] to logits float32[N,num_classes]."""
 
+    magnifies_rounding = True
+
     def __init__(self, scale: float, num_classes: int) -> None:
         super().__init__()
         channels = int(STEM_CHANNELS * scale)
