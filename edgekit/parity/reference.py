@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 from edgekit.convert.manifest import usable_artifact
 from edgekit.core.artifact import ArtifactKind, Manifest, TensorSpec
 from edgekit.core.feeds import seeded_feed
-from edgekit.core.parity import MAX_RELATIVE_ERROR, Parity, compare
+from edgekit.core.parity import LEAST_SIGMOID_SPAN, MAX_RELATIVE_ERROR, Parity, compare
 from edgekit.core.spec import Precision
 from edgekit.engines.registry import rung_engine
 from edgekit.errors import ToolError
@@ -39,6 +39,8 @@ PADDLE = rung_engine(ArtifactKind.PADDLE)
 # Two inputs are the fewest that show a constant output; int8 needs more for a share of Top-1 to mean much.
 INPUTS = 2
 INT8_INPUTS = 10
+# Outputs of several inputs that are as near to each other as this, of their range, may be those of one input.
+ALIKE = 10 * (MAX_RELATIVE_ERROR[Precision.FP32] or 0.0)
 
 
 def input_count(precision: Precision, batch_size: int) -> int:
@@ -116,7 +118,19 @@ class Reference:
         with self._guard:
             if self._outputs is None or len(self._outputs) < count:
                 self._outputs = self._compute(count)
+                self._warn_if_alike(self._outputs)
             return self._outputs[:count]
+
+    def _warn_if_alike(self, outputs: NDArray[np.float32]) -> None:
+        """Say that parity shows little where another input hardly changes the answer, as a saturated one."""
+        (spec,) = self._subject.manifest.outputs
+        span = max(float(outputs.max() - outputs.min()), LEAST_SIGMOID_SPAN if spec.is_sigmoid else 0.0)
+        apart = float(abs(outputs - outputs[0]).max())
+        if 0 < apart < ALIKE * span:
+            logger.warning(
+                "%s: its outputs for %d inputs differ by %.0e of their range alone: parity shows little",
+                self._subject.manifest.name, len(outputs), apart / span,
+            )  # fmt: skip
 
     def prepare(self, count: int) -> None:
         """Compute the outputs for `count` inputs, or the feeds of a model of tensors; raises as `outputs`."""

@@ -15,6 +15,8 @@ from hypothesis import strategies as st
 
 from edgekit.core.spec import ModelSpec
 from edgekit.errors import InputError, ToolError
+from edgekit.parity.reference import INPUTS
+from edgekit.targets.inputs import seeded_inputs
 from edgekit.zoo.build import build_network
 from edgekit.zoo.pretrained import find_pretrained, weights_path
 from edgekit.zoo.registry import find_model
@@ -96,6 +98,18 @@ def test_random_weights_tell_inputs_apart(name: str) -> None:
     # Every batch norm has statistics of its own inputs: none is dead or at its initial value.
     variances = [value.numpy() for key, value in network.state_dict().items() if key.endswith("_variance")]
     assert all(np.isfinite(each).all() and each.mean() > 1e-4 for each in variances)
+
+
+@pytest.mark.parametrize("name", ["PPLCNet_x0_5", "EfficientNetB0"])
+def test_random_weights_answer_the_compared_inputs_apart(name: str) -> None:
+    """Where they did not, an engine that answers the same whatever it is given would agree."""
+    card = find_model(name)
+    network, _ = build_with_weights(card, "random")
+    scores = paddle.nn.functional.softmax(
+        paddle.to_tensor(logits(network, seeded_inputs(INPUTS, card.input_shape)))
+    ).numpy()
+    # 7e-6 of EfficientNetB0 before batch norm had a bias of 1.
+    assert np.abs(scores[1] - scores[0]).max() > 0.01 * np.ptp(scores)
 
 
 @pytest.mark.parametrize("name", ["EfficientNetLite0", pytest.param("ResNet101_vd", marks=pytest.mark.slow)])

@@ -151,6 +151,8 @@ class Features(nn.Layer):  # type: ignore[misc]
 class EfficientNet(nn.Layer):  # type: ignore[misc]
     """From float32[N,3,H,W] to logits float32[N,num_classes]."""
 
+    magnifies_rounding = True
+
     def __init__(self, width: float, depth: float, dropout: float, num_classes: int) -> None:
         super().__init__()
         head = scaled(HEAD_CHANNELS, width)
