@@ -378,7 +378,7 @@ def test_what_was_not_counted_is_named() -> None:
 
 
 UNCOUNTED = {
-    "ResNet101_vd", "Res2Net200_vd_26w_4s_ssld", "ResNeXt101_32x48d_wsl", "PPHGNetV2_B6",
+    "Res2Net200_vd_26w_4s_ssld", "ResNeXt101_32x48d_wsl", "PPHGNetV2_B6",
     "SwinTransformer_tiny_patch4_window7_224", "SwinTransformer_base_patch4_window7_224",
 }  # fmt: skip
 
