@@ -162,7 +162,8 @@ class DeviceStore:
             unpacked = f" and take {format_bytes(unpacked_bytes)} more unpacked" if unpacked_bytes else ""
             raise DeviceError(
                 f"pushing to {self.transport.serial}: {format_bytes(needed_bytes)} are to be sent{unpacked}, "
-                f"{format_bytes(free_bytes)} are free at {self.root}",
+                f"{format_bytes(free_bytes)} are free at {self.root}, "
+                f"of which {format_bytes(SPARE_BYTES)} stay so",
                 hint=f"edgekit push --clean --device {self.transport.serial}, or free space there",
             )
         outgoing = [
