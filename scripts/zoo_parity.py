@@ -28,7 +28,7 @@ from edgekit.convert.manifest import load_manifest, verify_files
 from edgekit.core.parity import MAX_RELATIVE_ERROR
 from edgekit.core.spec import ModelSpec, Precision
 from edgekit.engines.registry import artifact_kind, host_side
-from edgekit.errors import DeviceError, EdgekitError
+from edgekit.errors import DeviceError, DeviceLostError, EdgekitError
 from edgekit.parity.dygraph import compute
 from edgekit.parity.inputs import LadderInputs
 from edgekit.parity.ladder import DYGRAPH, Ladder, Rung, RungStatus, device_rungs, host_rungs
@@ -162,7 +162,7 @@ def device_answers(name: str, work: Path, target: Target) -> Answers:
         subject = subject_of(name, work)
         rungs = [rung for rung in device_rungs(subject, target) if rung.engine in DEVICE]
         found = answers_of(device_ladder(subject, find_model(name), rungs))
-    except DeviceError:  # a device that is full or gone says nothing of an engine
+    except (DeviceError, DeviceLostError):  # a device that is full or gone says nothing of an engine
         raise
     except EdgekitError as error:
         return {engine: Answer(None, False, error.message) for engine in DEVICE}

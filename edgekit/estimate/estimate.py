@@ -222,11 +222,12 @@ def _estimate(soc: SocModel, count: NetworkCount, threads: int) -> Estimate:
         reasons.append(FAR + " and ".join(far))
     latency = fit.latency_ms(millions, count.nb_mb, count.layers)
     low, high = latency / (1 + width.error), latency * (1 + width.error)
-    level, interval = width.level, width.interval
     second = _second_opinion(soc, fit, count)
     if second is not None and not low <= second <= high:
         low, high = min(low, second), max(high, second)
-        level, interval = None, f"{interval}, widened to a second estimate"
+        width = msgspec.structs.replace(
+            width, level=None, interval=f"{width.interval}, widened to a second estimate"
+        )
         reasons.append(
             f"by instructions and size alone {second:.2f} ms: its work is of other kinds than the fitted "
             "networks'"
@@ -236,9 +237,9 @@ def _estimate(soc: SocModel, count: NetworkCount, threads: int) -> Estimate:
         latency_ms=latency,
         low_ms=low,
         high_ms=high,
-        level=level,
+        level=width.level,
         networks=width.networks,
-        interval=interval,
+        interval=width.interval,
         instructions_millions=millions,
         reasons=tuple(reasons),
     )
@@ -250,7 +251,7 @@ def _second_opinion(soc: SocModel, fit: Fit, count: NetworkCount) -> float | Non
     Layers are convolutions and matrix products. How long other work takes, as PP-HGNetV2's scales and
     concatenations, the fitted networks do not say: the two estimates of such a network lie far apart.
     """
-    if fit.weights is None or count.layers is None or count.network in soc.fitted_on:
+    if fit.weights is None or count.network in soc.fitted_on:
         return None
     plain = soc.plain_fit(fit.threads, count.precision)
     return None if plain is None else plain.latency_ms(count.millions[str(fit.threads)], count.nb_mb)

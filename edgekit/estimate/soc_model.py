@@ -216,9 +216,8 @@ class SocModel(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
         Raises:
             UsageError: It was not fitted at that number of threads.
         """
-        found = [one for one in self._fits(precision) if one.threads == threads]
-        for one in found:
-            if (one.weights is not None) is layers:
+        for one in self._fits(precision) if layers else ():
+            if one.threads == threads and one.weights is not None:
                 return one
         plain = self.plain_fit(threads, precision)
         if plain is not None:

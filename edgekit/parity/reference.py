@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 from edgekit.convert.manifest import usable_artifact
 from edgekit.core.artifact import ArtifactKind, Manifest, TensorSpec
 from edgekit.core.feeds import seeded_feed
-from edgekit.core.parity import LEAST_SIGMOID_SPAN, MAX_RELATIVE_ERROR, Parity, compare
+from edgekit.core.parity import MAX_RELATIVE_ERROR, Parity, compare
 from edgekit.core.spec import Precision
 from edgekit.engines.registry import rung_engine
 from edgekit.errors import ToolError
@@ -124,12 +124,14 @@ class Reference:
     def _warn_if_alike(self, outputs: NDArray[np.float32]) -> None:
         """Say that parity shows little where another input hardly changes the answer, as a saturated one."""
         (spec,) = self._subject.manifest.outputs
-        span = max(float(outputs.max() - outputs.min()), LEAST_SIGMOID_SPAN if spec.is_sigmoid else 0.0)
-        apart = float(abs(outputs - outputs[0]).max())
-        if 0 < apart < ALIKE * span:
+        alike = compare(
+            [outputs[0]] * len(outputs), outputs, precision=Precision.FP32, reference_name="its own",
+            is_sigmoid=spec.is_sigmoid,
+        )  # fmt: skip
+        if 0 < (alike.max_relative_error or 0.0) < ALIKE:
             logger.warning(
                 "%s: its outputs for %d inputs differ by %.0e of their range alone: parity shows little",
-                self._subject.manifest.name, len(outputs), apart / span,
+                self._subject.manifest.name, len(outputs), alike.max_relative_error,
             )  # fmt: skip
 
     def prepare(self, count: int) -> None:

@@ -33,9 +33,9 @@ from tests.conftest import RunCli
 from tests.points import point, process, result
 
 FOUR = ("PPLCNet_x0_25", "PPLCNet_x0_5", "PPLCNet_x1_0", "PPLCNet_x2_5")
-# Invented sizes of layers, and the width at one thread of the interval of networks that were not fitted.
-LAYERS = Layers(pointwise_m=100, spatial_m=5, activations_mb=15, head_mb=5, layers=33)
+# Width at one thread of the interval of networks that were not fitted.
 WIDTH = prediction_error(0.0592, 12)
+SCALES = ("x0_25", "x0_35", "x0_5", "x0_75", "x1_0", "x1_5", "x2_0", "x2_5")
 
 
 def layers_like_the_fitted(millions: float) -> Layers:
@@ -43,9 +43,6 @@ def layers_like_the_fitted(millions: float) -> Layers:
     return Layers(
         pointwise_m=3.3 * millions, spatial_m=0, activations_mb=0.126 * millions, head_mb=5, layers=33
     )
-
-
-SCALES = ("x0_25", "x0_35", "x0_5", "x0_75", "x1_0", "x1_5", "x2_0", "x2_5")
 
 
 def published(name: str, threads: int) -> float:
