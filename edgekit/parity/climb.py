@@ -6,7 +6,7 @@ import abc
 import contextlib
 import functools
 from collections.abc import Callable, Iterator, Sequence
-from typing import Generic, TypeVar
+from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 from edgekit.core.artifact import Artifact, Origin
 from edgekit.core.parity import Parity
@@ -19,11 +19,15 @@ from edgekit.errors import (
     ToolError,
     UnsupportedError,
 )
+from edgekit.parity.alike import warn_if_alike
 from edgekit.parity.ladder import DYGRAPH, Ladder, Rung, RungResult, RungStatus
 from edgekit.parity.source import SOURCE, source_engine
 from edgekit.runners.session import RunnerSession
 from edgekit.targets.target import Subject, load_request
 from edgekit.tasks.registry import task_of
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
 
 Show = Callable[[RungResult], None]
 Outputs = TypeVar("Outputs")
@@ -57,6 +61,10 @@ class Climb(abc.ABC, Generic[Outputs]):
     @abc.abstractmethod
     def compare(self, outputs: Outputs, wanted: Outputs, precision: Precision, reference: str) -> Parity:
         """Judge outputs of a precision by the reference's; the reference's own are judged by themselves."""
+
+    @abc.abstractmethod
+    def by_output(self, outputs: Outputs) -> Sequence[Sequence[NDArray[Any]]]:
+        """Return for each of the model's outputs its rows of numbers by input."""
 
     def climb(self, rungs: Sequence[Rung], network: Callable[[], Outputs] | None) -> None:
         """Climb from the network, the imported model, or the first rung that can be computed.
@@ -137,6 +145,7 @@ class Climb(abc.ABC, Generic[Outputs]):
         if itself.passed:
             self._reference = (name, outputs)
             self._end(name, engine, RungStatus.REFERENCE, None)
+            warn_if_alike(self._subject.manifest, self.by_output(outputs))
         else:
             self._add(name, engine, itself)
 

@@ -21,8 +21,9 @@ from edgekit.core.parity import MAX_RELATIVE_ERROR, Parity, compare
 from edgekit.core.spec import Precision
 from edgekit.engines.registry import rung_engine
 from edgekit.errors import ToolError
+from edgekit.parity.alike import warn_if_alike
 from edgekit.parity.source import SOURCE, compute_feeds, compute_source, source_engine, source_paths
-from edgekit.parity.tensors import FEEDS, judge_outputs
+from edgekit.parity.tensors import FEEDS, by_output, judge_outputs
 from edgekit.runners.session import RunnerSession
 from edgekit.targets.inputs import seeded_inputs
 from edgekit.targets.target import HostTarget, Subject, infer_batches, infer_feeds, load_request
@@ -39,8 +40,6 @@ PADDLE = rung_engine(ArtifactKind.PADDLE)
 # Two inputs are the fewest that show a constant output; int8 needs more for a share of Top-1 to mean much.
 INPUTS = 2
 INT8_INPUTS = 10
-# Outputs of several inputs that are as near to each other as this, of their range, may be those of one input.
-ALIKE = 10 * (MAX_RELATIVE_ERROR[Precision.FP32] or 0.0)
 
 
 def input_count(precision: Precision, batch_size: int) -> int:
@@ -118,21 +117,8 @@ class Reference:
         with self._guard:
             if self._outputs is None or len(self._outputs) < count:
                 self._outputs = self._compute(count)
-                self._warn_if_alike(self._outputs)
+                warn_if_alike(self._subject.manifest, [list(self._outputs)])
             return self._outputs[:count]
-
-    def _warn_if_alike(self, outputs: NDArray[np.float32]) -> None:
-        """Say that parity shows little where another input hardly changes the answer, as a saturated one."""
-        (spec,) = self._subject.manifest.outputs
-        alike = compare(
-            [outputs[0]] * len(outputs), outputs, precision=Precision.FP32, reference_name="its own",
-            is_sigmoid=spec.is_sigmoid,
-        )  # fmt: skip
-        if 0 < (alike.max_relative_error or 0.0) < ALIKE:
-            logger.warning(
-                "%s: its outputs for %d inputs differ by %.0e of their range alone: parity shows little",
-                self._subject.manifest.name, len(outputs), alike.max_relative_error,
-            )  # fmt: skip
 
     def prepare(self, count: int) -> None:
         """Compute the outputs for `count` inputs, or the feeds of a model of tensors; raises as `outputs`."""
@@ -157,6 +143,7 @@ class Reference:
         with self._guard:
             if len(self._by_feed) < count:
                 self._by_feed = self._compute_feeds(count)
+                warn_if_alike(self._subject.manifest, by_output(self._by_feed))
             return self._by_feed[:count]
 
     def _compute_feeds(self, count: int) -> list[list[NDArray[Any]]]:

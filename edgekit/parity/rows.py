@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import TYPE_CHECKING
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING, Any
 
 from edgekit.core.artifact import Artifact, Origin
 from edgekit.core.parity import Parity
@@ -58,6 +58,9 @@ class RowClimb(Climb["NDArray[np.float32]"]):
         if outputs is not wanted:
             wanted = wanted[self.inputs.of(precision)]
         return compare_answers(self._task, outputs, wanted, precision=precision, reference_name=reference)
+
+    def by_output(self, outputs: NDArray[np.float32]) -> Sequence[Sequence[NDArray[Any]]]:
+        return [list(outputs)]
 
     def _judge_rung(self, rung: Rung, name: str, engine: str, outputs: NDArray[np.float32]) -> None:
         """Judge a rung by the rung below: on all inputs by class, on pictures by the tolerance too.

@@ -92,9 +92,13 @@ class TensorClimb(Climb[Outputs]):
             part = slice(count, None) if precision is Precision.INT8 else slice(0, count)
         return judge_outputs(self._task, outputs[part], wanted[part], precision, reference)
 
+    def by_output(self, outputs: Outputs) -> list[list[NDArray[Any]]]:
+        return by_output(outputs)
 
-def _rows(arrays: Sequence[NDArray[Any]]) -> list[NDArray[Any]]:
-    return [array.astype(float).reshape(-1) for array in arrays]
+
+def by_output(outputs: Outputs) -> list[list[NDArray[Any]]]:
+    """Return for each output its numbers by feed, float64[C]."""
+    return [[array.astype(float).reshape(-1) for array in arrays] for arrays in zip(*outputs, strict=True)]
 
 
 def judge_outputs(
@@ -112,12 +116,11 @@ def judge_outputs(
         )  # fmt: skip
     parities = [
         compare(
-            _rows(mine), _rows(theirs), precision=precision, reference_name=reference,
+            mine, theirs, precision=precision, reference_name=reference,
             is_sigmoid=spec.is_sigmoid,
         )
         for mine, theirs, spec in zip(
-            zip(*outputs, strict=True), zip(*wanted, strict=True), task.manifest.outputs,
-            strict=True,
+            by_output(outputs), by_output(wanted), task.manifest.outputs, strict=True
         )
     ]  # fmt: skip
     differ = any(parity.outputs_differ for parity in parities)
