@@ -215,6 +215,20 @@ def test_padding_keeps_height_and_width(tmp_path: Path, run_cli: RunCli) -> None
     assert set(rungs(result.stderr).values()) == {"reference", "passed"}
 
 
+def test_constants_and_unbound_tensors_reach_paddle_lite(tmp_path: Path, run_cli: RunCli) -> None:
+    """Its `.nb` died on Paddle 3's constants, and had each part of unbind written over by the next."""
+    change = (
+        "x, y = paddle.unbind(paddle.stack([x, 2 * x + paddle.to_tensor([1.0, 2.0, 3.0, 4.0, 5.0])]), 0); "
+        "x = x + 3 * y"
+    )
+    result = run_cli(["import", save_legacy(tmp_path, change), "--name", "mine"], cwd=tmp_path)
+    assert result.exit_code == 0, result.stderr
+    notes = load_manifest(tmp_path / "models" / "mine").notes
+    assert "1 assign_value given their numbers as opt reads them" in notes
+    assert "1 unbind written as slices, since Paddle Lite writes beyond their outputs" in notes
+    assert set(rungs(result.stderr).values()) == {"reference", "passed"}
+
+
 def test_an_operator_that_a_converter_lacks_is_named_with_its_place(tmp_path: Path, run_cli: RunCli) -> None:
     words = ["import", save_legacy(tmp_path, "x = paddle.erfinv(paddle.tanh(x))"), "--name", "mine"]
     for formats, said, mended in (

@@ -46,7 +46,16 @@ def test_its_card_exports_and_verifies(run_cli: RunCli, tmp_path: Path, env: dic
     require_paddle()
     (tmp_path / "ToyNet_w8.toml").write_text(CARD)
     (tmp_path / "labels.txt").write_text("".join(f"class {number}\n" for number in range(10)))
-    words = ["export", "./ToyNet_w8.toml", "--weights", "random", "--formats", "paddle,onnx"]
+    words = [
+        "export",
+        "./ToyNet_w8.toml",
+        "--weights",
+        "random",
+        "--formats",
+        "paddle,onnx,nb",
+        "--nb-targets",
+        "x86",
+    ]
     without = run_cli(words, cwd=tmp_path)
     assert without.exit_code == 3
     assert "no network family 'toynet'" in without.stderr
@@ -55,12 +64,12 @@ def test_its_card_exports_and_verifies(run_cli: RunCli, tmp_path: Path, env: dic
     manifest = json.loads((tmp_path / "models" / "ToyNet_w8" / "manifest.json").read_text())
     assert manifest["num_classes"] == 10
     assert manifest["parity"]["onnx"]["passed"]
-    assert set(manifest["artifacts"]) == {"paddle", "onnx"}
+    assert set(manifest["artifacts"]) == {"paddle", "onnx", "nb-x86"}
     verified = run_cli(["verify", "ToyNet_w8", "--json"], cwd=tmp_path)
     assert verified.exit_code == 0, verified.stderr
     rungs = {rung["name"]: rung["status"] for rung in json.loads(verified.stdout)["rungs"]}
     assert rungs["paddle"] == "reference"
-    assert rungs["onnx"] == "passed"
+    assert rungs["onnx"] == rungs["nb-x86"] == "passed"
 
 
 def test_the_families_are_the_modules_of_networks() -> None:

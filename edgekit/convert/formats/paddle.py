@@ -15,6 +15,7 @@ from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
 
 from edgekit._files import MODEL_BYTES, read_bytes
+from edgekit.convert.formats import for_opt
 from edgekit.core.artifact import Signature, TensorSpec
 from edgekit.errors import ConversionError
 
@@ -24,8 +25,6 @@ if TYPE_CHECKING:
 INPUT_NAME = "x"
 # Python stack traces of the exporting process: they carry this machine's paths and make equal models differ.
 _CALL_STACK = "op_callstack"
-# What Paddle 3 leaves out and opt aborts without ("No attributes called threshold found for relu6").
-_LEFT_OUT = {"relu6": ("threshold", 6.0), "swish": ("beta", 1.0)}
 # paddle.framework.proto: VarType.Type
 _DTYPES = {
     0: "bool", 1: "int16", 2: "int32", 3: "int64", 4: "float16", 5: "float32", 6: "float64", 20: "uint8",
@@ -176,7 +175,7 @@ def _with_activation(network: paddle.nn.Layer, name: str) -> paddle.nn.Layer:
 
 
 def tidied(program: bytes) -> bytes:
-    """The program without call stacks, and with what opt misses."""
+    """The program without call stacks, and as opt wants it."""
     # By the message itself: passing through core.ProgramDesc would add every default attribute.
     from paddle.base.proto import framework_pb2
 
@@ -186,10 +185,7 @@ def tidied(program: bytes) -> bytes:
             kept = [attribute for attribute in op.attrs if attribute.name != _CALL_STACK]
             del op.attrs[:]
             op.attrs.extend(kept)
-            if op.type in _LEFT_OUT:
-                name, value = _LEFT_OUT[op.type]
-                if all(attribute.name != name for attribute in kept):
-                    op.attrs.add(name=name, type=framework_pb2.FLOAT, f=value)
+    for_opt.mend(message)
     content: bytes = message.SerializeToString(deterministic=True)
     return content
 

@@ -11,6 +11,7 @@ from typing import Any
 
 from edgekit._files import PROGRAM_BYTES, read_bytes
 from edgekit.convert.formats import paddle
+from edgekit.convert.formats.for_opt import argument
 from edgekit.convert.formats.operators import refuse_acting
 from edgekit.convert.from_onnx.node import name_places
 from edgekit.errors import InputError
@@ -61,7 +62,7 @@ def free_batch(program: Any, origin: str) -> None:
     block = program.blocks[0]
     weights = {variable.name for variable in block.vars if variable.persistable}
     for op in block.ops:
-        if op.type != "reshape2" or _argument(op.inputs, "X") in weights:
+        if op.type != "reshape2" or argument(op.inputs, "X") in weights:
             continue
         for attribute in op.attrs:
             if attribute.name == "shape" and list(attribute.ints[:1]) == [1]:
@@ -73,63 +74,6 @@ def free_batch(program: Any, origin: str) -> None:
             dims[0] = -1
 
 
-def keep_paddings(program: Any) -> int:
-    """Write each squeeze2 after a pad3d as reshape2; return their number.
-
-    Of pad3d between unsqueeze2 and squeeze2, as Paddle writes the padding of pictures, opt makes a pad2d that
-    has height and width exchanged (2.12).
-    """
-    from paddle.base.proto import framework_pb2
-
-    block = program.blocks[0]
-    variables = {variable.name: variable for variable in block.vars}
-    padded = {
-        name for op in block.ops if op.type == "pad3d" for slot in op.outputs for name in slot.arguments
-    }
-    changed = 0
-    for op in block.ops:
-        if op.type != "squeeze2" or _argument(op.inputs, "X") not in padded:
-            continue
-        sizes = list(variables[_argument(op.outputs, "Out")].type.dense_tensor.tensor.dims)
-        if len(sizes) != 4 or sizes[2:].count(-1) > 1:
-            continue
-        op.type = "reshape2"
-        del op.attrs[:]
-        op.attrs.add(name="shape", type=framework_pb2.INTS, ints=[0, 0, *sizes[2:]])
-        if _argument(op.outputs, "XShape") is None:
-            # opt aborts without it, and Paddle 3 leaves it out of squeeze2.
-            shape = block.vars.add()
-            shape.CopyFrom(variables[_argument(op.inputs, "X")])
-            shape.name = f"{shape.name}.xshape"
-            op.outputs.add(parameter="XShape", arguments=[shape.name])
-        changed += 1
-    return changed
-
-
-def complete_norms(program: Any) -> int:
-    """Give every instance_norm the outputs that Paddle 3 leaves out; return the number of changed operators.
-
-    Without them opt aborts (2.12).
-    """
-    block = program.blocks[0]
-    variables = {variable.name: variable for variable in block.vars}
-    changed = 0
-    for op in block.ops:
-        if op.type != "instance_norm" or _argument(op.outputs, "SavedMean") is not None:
-            continue
-        result = variables[_argument(op.outputs, "Y")]
-        for parameter in ("SavedMean", "SavedVariance"):
-            variable = block.vars.add()
-            variable.CopyFrom(result)
-            variable.name = f"{result.name}.{parameter}"
-            dims = variable.type.dense_tensor.tensor.dims
-            del dims[:]
-            dims.append(-1)
-            op.outputs.add(parameter=parameter, arguments=[variable.name])
-        changed += 1
-    return changed
-
-
 def places_of(program: Any, operators: set[str]) -> str:
     """Return the places of operators of these types, for messages."""
     found = [
@@ -139,7 +83,3 @@ def places_of(program: Any, operators: set[str]) -> str:
         if op.type in operators
     ]
     return name_places(found)
-
-
-def _argument(slots: Any, parameter: str) -> str | None:
-    return next((slot.arguments[0] for slot in slots if slot.parameter == parameter and slot.arguments), None)

@@ -12,7 +12,7 @@ from typing import Any
 import msgspec
 
 from edgekit._worker import Fault, Stage, serve
-from edgekit.convert.formats import onnx, paddle
+from edgekit.convert.formats import for_opt, onnx, paddle
 from edgekit.convert.importing import examine
 from edgekit.convert.importing import program as import_program
 from edgekit.convert.importing.jobs import (
@@ -101,13 +101,7 @@ def _program(job: ProgramJob) -> Iterator[Stage | Answer]:
     info = Path(job.params).with_suffix(".pdiparams.info")
     if info.is_file():
         shutil.copyfile(info, prefix.with_suffix(".pdiparams.info"))
-    before = _without_threshold(program)
-    if before:
-        notes.append(f"{before} relu6 given their threshold of 6")
-    if count := import_program.keep_paddings(program):
-        notes.append(f"{count} pad3d written so that opt does not exchange height and width")
-    if count := import_program.complete_norms(program):
-        notes.append(f"{count} instance_norm given the outputs that opt wants")
+    notes += for_opt.mend(program)
     notes += lite_remarks(program)
     _write(program, prefix)
     try:
@@ -152,14 +146,6 @@ def _converting(unknown: dict[str, str], origin: str, hint: str) -> Stage:
     message = f"importing {origin}: paddle2onnx has no operator {names}: {places}"
     fault = Fault(kind=ConversionError.__name__, message=message, hint=hint)
     return Stage(doing="converting to ONNX", if_it_dies=fault if unknown else None)
-
-
-def _without_threshold(program: Any) -> int:
-    return sum(
-        op.type == "relu6" and all(each.name != "threshold" for each in op.attrs)
-        for block in program.blocks
-        for op in block.ops
-    )
 
 
 def _write(program: Any, prefix: Path) -> None:

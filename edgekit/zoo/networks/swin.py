@@ -1,7 +1,8 @@
 """Swin Transformer (Liu et al., "Swin Transformer", 2021).
 
 Names of layers are PaddleClas's (`ppcls/arch/backbone/legendary_models/swin_transformer.py`), so that its
-weights load key by key.
+weights load key by key. No tensor has more than four axes, as ncnn wants: neighbouring axes that a
+transposition leaves side by side are one.
 """
 
 from __future__ import annotations
@@ -29,19 +30,19 @@ SIZES: dict[str, tuple[int, int, tuple[int, int, int, int]]] = {
 def windows_of(x: paddle.Tensor, height: int, width: int) -> paddle.Tensor:
     """Cut [N,height,width,C] into windows, [N * windows, WINDOW * WINDOW, C]."""
     channels = x.shape[-1]
-    x = x.reshape([-1, height // WINDOW, WINDOW, width // WINDOW, WINDOW, channels])
-    return x.transpose([0, 1, 3, 2, 4, 5]).reshape([-1, WINDOW * WINDOW, channels])
+    rows = x.reshape([-1, WINDOW, width // WINDOW, WINDOW * channels])
+    return rows.transpose([0, 2, 1, 3]).reshape([-1, WINDOW * WINDOW, channels])
 
 
 def joined(windows: paddle.Tensor, height: int, width: int) -> paddle.Tensor:
     """Join windows to [N,height,width,C] again."""
     channels = windows.shape[-1]
-    x = windows.reshape([-1, height // WINDOW, width // WINDOW, WINDOW, WINDOW, channels])
-    return x.transpose([0, 1, 3, 2, 4, 5]).reshape([-1, height, width, channels])
+    rows = windows.reshape([-1, width // WINDOW, WINDOW, WINDOW * channels])
+    return rows.transpose([0, 2, 1, 3]).reshape([-1, height, width, channels])
 
 
 def shift_mask(height: int, width: int) -> paddle.Tensor:
-    """Return float32[windows, pixels, pixels], 0 between pixels that were neighbours before the shift."""
+    """Return float32[windows, pixels * pixels], 0 between pixels that were neighbours before the shift."""
     import numpy as np
 
     region = np.zeros((height, width), np.int64)
@@ -53,7 +54,7 @@ def shift_mask(height: int, width: int) -> paddle.Tensor:
     cut = region.reshape(height // WINDOW, WINDOW, width // WINDOW, WINDOW).transpose(0, 2, 1, 3)
     cut = cut.reshape(-1, WINDOW * WINDOW)
     other = cut[:, None, :] != cut[:, :, None]
-    return paddle.to_tensor(np.where(other, MASKED, 0.0).astype(np.float32))
+    return paddle.to_tensor(np.where(other, MASKED, 0.0).astype(np.float32).reshape(len(cut), -1))
 
 
 class WindowAttention(nn.Layer):  # type: ignore[misc]
@@ -78,14 +79,16 @@ class WindowAttention(nn.Layer):  # type: ignore[misc]
 
     def forward(self, x: paddle.Tensor, mask: paddle.Tensor | None) -> paddle.Tensor:
         pixels, channels = x.shape[1:]
-        qkv = self.qkv(x).reshape([-1, pixels, 3, self.heads, channels // self.heads])
-        query, key, value = qkv.transpose([2, 0, 3, 1, 4]).unbind(0)
+        query, key, value = (
+            one.reshape([-1, pixels, self.heads, channels // self.heads]).transpose([0, 2, 1, 3])
+            for one in self.qkv(x).split(3, axis=-1)
+        )
         scores = paddle.matmul(query * self.scale, key.transpose([0, 1, 3, 2]))
         bias = paddle.index_select(self.relative_position_bias_table, self.relative_position_index.flatten())
         scores = scores + bias.reshape([pixels, pixels, self.heads]).transpose([2, 0, 1]).unsqueeze(0)
         if mask is not None:
-            scores = scores.reshape([-1, mask.shape[0], self.heads, pixels, pixels])
-            scores = (scores + mask.unsqueeze(1).unsqueeze(0)).reshape([-1, self.heads, pixels, pixels])
+            scores = scores.reshape([-1, mask.shape[0], self.heads, pixels * pixels])
+            scores = (scores + mask.unsqueeze(1)).reshape([-1, self.heads, pixels, pixels])
         y = paddle.matmul(nn.functional.softmax(scores, axis=-1), value)
         return self.proj(y.transpose([0, 2, 1, 3]).reshape([-1, pixels, channels]))
 
@@ -137,9 +140,9 @@ class PatchMerging(nn.Layer):  # type: ignore[misc]
 
     def forward(self, x: paddle.Tensor, height: int, width: int) -> paddle.Tensor:
         channels = x.shape[-1]
-        x = x.reshape([-1, height // 2, 2, width // 2, 2, channels])
         # Of four pixels first the left column, as slices with a step of two give them.
-        x = x.transpose([0, 1, 3, 4, 2, 5]).reshape([-1, height * width // 4, 4 * channels])
+        x = x.reshape([-1, 2, width, channels]).transpose([0, 2, 1, 3])
+        x = x.reshape([-1, height * width // 4, 4 * channels])
         return self.reduction(self.norm(x))
 
 
