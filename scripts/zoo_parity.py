@@ -74,6 +74,8 @@ CAUSES = """
 - ncnn, and on ARM paddlelite, mnn and ncnn, of PPHGNetV2_B6: rounding. An error of its input grows seven
   times, and all engines are at 4.6e-5 or more. On two inputs of x86-64 ncnn differs from Paddle's engine by
   5.8e-5 with Winograd's algorithm, 5.6e-5 without.
+- ResNeXt101_32x48d_wsl is not run: of 3.3 GB of weights no ONNX, MNN or ncnn can be made
+  ([server.md](server.md)).
 """
 
 
