@@ -7,6 +7,8 @@ from __future__ import annotations
 
 from typing import Any
 
+from edgekit.convert.messages import argument, arguments, replace_operators, slice_operator
+
 # What Paddle 3 leaves out and opt aborts without ("No attributes called threshold found for relu6").
 _LEFT_OUT = {"relu6": ("threshold", 6.0), "swish": ("beta", 1.0)}
 # Attribute, its type and the message's fields for numbers of a type, by framework.proto's VarType.
@@ -128,36 +130,23 @@ def slice_unbound(program: Any) -> int:
     Paddle Lite copies as many times as the axis is long, beyond the end of each output, and is killed or
     computes with what it has written over.
     """
-    from paddle.base.proto import framework_pb2
-
     block = program.blocks[0]
     variables = {variable.name: variable for variable in block.vars}
     operators: list[Any] = []
     changed = 0
     for op in block.ops:
-        source, parts = argument(op.inputs, "X"), _arguments(op.outputs, "Out")
+        source, parts = argument(op.inputs, "X"), arguments(op.outputs, "Out")
         if op.type != "unbind" or source is None or len(parts) < 2 or not _is_first(op, variables[source]):
             operators.append(op)
             continue
-        for number, part in enumerate(parts):
-            one = framework_pb2.OpDesc(type="slice")
-            one.inputs.add(parameter="Input", arguments=[source])
-            one.outputs.add(parameter="Out", arguments=[part])
-            values = {"axes": 0, "starts": number, "ends": number + 1, "infer_flags": 1, "decrease_axis": 0}
-            for name, value in values.items():
-                one.attrs.add(name=name, type=framework_pb2.INTS, ints=[value])
-            operators.append(one)
+        operators += [
+            slice_operator(source, part, axis=0, start=number, end=number + 1, drops_axis=True)
+            for number, part in enumerate(parts)
+        ]
         changed += 1
     if changed:
-        kept = [framework_pb2.OpDesc.FromString(op.SerializeToString()) for op in operators]
-        del block.ops[:]
-        block.ops.extend(kept)
+        replace_operators(block, operators)
     return changed
-
-
-def argument(slots: Any, parameter: str) -> str | None:
-    """Return the first variable of an operator's input or output; None where it has none."""
-    return next(iter(_arguments(slots, parameter)), None)
 
 
 def _is_first(op: Any, source: Any) -> bool:
@@ -167,7 +156,3 @@ def _is_first(op: Any, source: Any) -> bool:
 
 def _operators(program: Any) -> list[Any]:
     return [op for block in program.blocks for op in block.ops]
-
-
-def _arguments(slots: Any, parameter: str) -> list[str]:
-    return next((list(slot.arguments) for slot in slots if slot.parameter == parameter), [])

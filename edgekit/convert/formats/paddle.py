@@ -48,6 +48,7 @@ def save_inference_model(
             channels, or `none`.
     """
     import paddle
+    from paddle.base.proto import framework_pb2
 
     for layer in network.sublayers():
         if hasattr(layer, "fuse"):
@@ -65,7 +66,10 @@ def save_inference_model(
         program, saved = _inference_program(concrete)
     finally:
         paddle.disable_static()
-    prefix.with_suffix(".pdmodel").write_bytes(tidied(program))
+    # By the message itself: passing through core.ProgramDesc would add every default attribute.
+    message = framework_pb2.ProgramDesc.FromString(program)
+    tidy(message)
+    prefix.with_suffix(".pdmodel").write_bytes(message.SerializeToString(deterministic=True))
     _save_parameters(concrete, saved, static.to_static_state_dict(), prefix)
 
 
@@ -129,7 +133,7 @@ def _save_parameters(concrete: Any, saved: list[str], state: Mapping[str, Any], 
 
 @contextlib.contextmanager
 def _without_call_stacks() -> Iterator[None]:
-    """Keep Paddle from writing the Python stack into each operator, which `tidied` takes out again.
+    """Keep Paddle from writing the Python stack into each operator, which `tidy` takes out again.
 
     Paddle 3.1.1 looks up every frame's file on disk for every operator, and has no setting against it.
     """
@@ -174,20 +178,18 @@ def _with_activation(network: paddle.nn.Layer, name: str) -> paddle.nn.Layer:
     return Activated()
 
 
-def tidied(program: bytes) -> bytes:
-    """The program without call stacks, and as opt wants it."""
-    # By the message itself: passing through core.ProgramDesc would add every default attribute.
-    from paddle.base.proto import framework_pb2
+def tidy(program: Any) -> list[str]:
+    """Take the call stacks out of a program's message and write it as opt wants it, in place.
 
-    message = framework_pb2.ProgramDesc.FromString(program)
-    for block in message.blocks:
+    Returns:
+        A sentence for each kind of change for opt.
+    """
+    for block in program.blocks:
         for op in block.ops:
             kept = [attribute for attribute in op.attrs if attribute.name != _CALL_STACK]
             del op.attrs[:]
             op.attrs.extend(kept)
-    for_opt.mend(message)
-    content: bytes = message.SerializeToString(deterministic=True)
-    return content
+    return for_opt.mend(program)
 
 
 def read_signature(model: Path) -> Signature:

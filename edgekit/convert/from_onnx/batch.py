@@ -8,6 +8,8 @@ from __future__ import annotations
 
 from typing import Any
 
+from edgekit.convert.messages import argument, replace_operators, slice_operator
+
 
 def with_free_batch(two: Any, three: Any) -> bool:
     """Make sizes of `two` free that differ from those of `three`; both are messages of whole programs.
@@ -36,7 +38,7 @@ def with_free_batch(two: Any, three: Any) -> bool:
             continue
         if op.type != "reshape2":
             return False
-        result = next(slot.arguments[0] for slot in op.outputs if slot.parameter == "Out")
+        result = argument(op.outputs, "Out")
         differing = _differing(sizes[result], others[result])
         if not differing:
             return False
@@ -83,13 +85,7 @@ def _repeat(block: Any, name: str, axis: int, dims: tuple[int, ...], pb: Any) ->
         variable.name, variable.persistable = f"{name}.{part}", False
         variable.type.dense_tensor.tensor.dims[:] = shape
         made[part] = variable.name
-    first = pb.OpDesc(type="slice")
-    first.inputs.add(parameter="Input", arguments=[name])
-    first.outputs.add(parameter="Out", arguments=[made["first"]])
-    for attribute, numbers in (
-        ("axes", [axis]), ("starts", [0]), ("ends", [one[axis]]), ("decrease_axis", []), ("infer_flags", [1]),
-    ):  # fmt: skip
-        first.attrs.add(name=attribute, type=pb.INTS, ints=numbers)
+    first = slice_operator(name, made["first"], axis=axis, start=0, end=one[axis], drops_axis=False)
     zeros = pb.OpDesc(type="fill_constant_batch_size_like")
     zeros.inputs.add(parameter="Input", arguments=[feed])
     zeros.outputs.add(parameter="Out", arguments=[made["zeros"]])
@@ -108,7 +104,4 @@ def _repeat(block: Any, name: str, axis: int, dims: tuple[int, ...], pb: Any) ->
         for slot in op.inputs:
             slot.arguments[:] = [made["repeated"] if each == name else each for each in slot.arguments]
     behind = next(index for index, op in enumerate(block.ops) if op.type != "feed")
-    ops = [*block.ops[:behind], first, zeros, repeated, *block.ops[behind:]]
-    whole = pb.BlockDesc(ops=ops)
-    del block.ops[:]
-    block.ops.extend(whole.ops)
+    replace_operators(block, [*block.ops[:behind], first, zeros, repeated, *block.ops[behind:]])

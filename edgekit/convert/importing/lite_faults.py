@@ -7,6 +7,8 @@ from __future__ import annotations
 
 from typing import Any
 
+from edgekit.convert.messages import arguments
+
 _FLOAT64 = 6
 _NO_OPERATORS = {"feed", "fetch"}
 
@@ -43,10 +45,8 @@ def _fault(op: Any, variables: dict[str, Any]) -> str | None:
             return "with another number than zero"
     if op.type == "grid_sampler":
         x, result = (
-            variables[slot.arguments[0]].dims
+            variables[arguments(slots, name)[0]].dims
             for slots, name in ((op.inputs, "X"), (op.outputs, "Output"))
-            for slot in slots
-            if slot.parameter == name
         )
         if list(x[2:]) != list(result[2:]):
             return "to another size than its input's"

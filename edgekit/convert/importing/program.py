@@ -11,9 +11,9 @@ from typing import Any
 
 from edgekit._files import PROGRAM_BYTES, read_bytes
 from edgekit.convert.formats import paddle
-from edgekit.convert.formats.for_opt import argument
 from edgekit.convert.formats.operators import refuse_acting
 from edgekit.convert.from_onnx.node import name_places
+from edgekit.convert.messages import argument
 from edgekit.errors import InputError
 
 HINT = "export the model again"

@@ -12,7 +12,7 @@ from typing import Any
 import msgspec
 
 from edgekit._worker import Fault, Stage, serve
-from edgekit.convert.formats import for_opt, onnx, paddle
+from edgekit.convert.formats import onnx, paddle
 from edgekit.convert.importing import examine
 from edgekit.convert.importing import program as import_program
 from edgekit.convert.importing.jobs import (
@@ -101,7 +101,7 @@ def _program(job: ProgramJob) -> Iterator[Stage | Answer]:
     info = Path(job.params).with_suffix(".pdiparams.info")
     if info.is_file():
         shutil.copyfile(info, prefix.with_suffix(".pdiparams.info"))
-    notes += for_opt.mend(program)
+    notes += paddle.tidy(program)
     notes += lite_remarks(program)
     _write(program, prefix)
     try:
@@ -149,8 +149,7 @@ def _converting(unknown: dict[str, str], origin: str, hint: str) -> Stage:
 
 
 def _write(program: Any, prefix: Path) -> None:
-    content = paddle.tidied(program.SerializeToString(deterministic=True))
-    prefix.with_suffix(".pdmodel").write_bytes(content)
+    prefix.with_suffix(".pdmodel").write_bytes(program.SerializeToString(deterministic=True))
 
 
 def _compute(prefix: Path, feeds: Sequence[Sequence[Any]]) -> list[list[Any]]:
