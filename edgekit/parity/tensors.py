@@ -97,8 +97,8 @@ class TensorClimb(Climb[Outputs]):
 
 
 def by_output(outputs: Outputs) -> list[list[NDArray[Any]]]:
-    """Return for each output its numbers by feed, float64[C]."""
-    return [[array.astype(float).reshape(-1) for array in arrays] for arrays in zip(*outputs, strict=True)]
+    """Return for each output its numbers by feed, in one axis."""
+    return [[array.reshape(-1) for array in arrays] for arrays in zip(*outputs, strict=True)]
 
 
 def judge_outputs(

@@ -27,7 +27,7 @@ SIZES: dict[str, tuple[int, int, tuple[int, int, int, int]]] = {
 }
 
 
-def windows_of(x: paddle.Tensor, height: int, width: int) -> paddle.Tensor:
+def windows_of(x: paddle.Tensor, width: int) -> paddle.Tensor:
     """Cut [N,height,width,C] into windows, [N * windows, WINDOW * WINDOW, C]."""
     channels = x.shape[-1]
     rows = x.reshape([-1, WINDOW, width // WINDOW, WINDOW * channels])
@@ -123,7 +123,7 @@ class Block(nn.Layer):  # type: ignore[misc]
         mask = shift_mask(height, width) if self.shifted else None
         if self.shifted:
             y = paddle.roll(y, shifts=(-SHIFT, -SHIFT), axis=(1, 2))
-        y = joined(self.attn(windows_of(y, height, width), mask), height, width)
+        y = joined(self.attn(windows_of(y, width), mask), height, width)
         if self.shifted:
             y = paddle.roll(y, shifts=(SHIFT, SHIFT), axis=(1, 2))
         x = x + y.reshape([-1, height * width, channels])
