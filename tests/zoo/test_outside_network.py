@@ -46,16 +46,8 @@ def test_its_card_exports_and_verifies(run_cli: RunCli, tmp_path: Path, env: dic
     require_paddle()
     (tmp_path / "ToyNet_w8.toml").write_text(CARD)
     (tmp_path / "labels.txt").write_text("".join(f"class {number}\n" for number in range(10)))
-    words = [
-        "export",
-        "./ToyNet_w8.toml",
-        "--weights",
-        "random",
-        "--formats",
-        "paddle,onnx,nb",
-        "--nb-targets",
-        "x86",
-    ]
+    formats = ["--formats", "paddle,onnx,nb", "--nb-targets", "x86"]
+    words = ["export", "./ToyNet_w8.toml", "--weights", "random", *formats]
     without = run_cli(words, cwd=tmp_path)
     assert without.exit_code == 3
     assert "no network family 'toynet'" in without.stderr
